@@ -1,0 +1,272 @@
+//! `connection`: byte streams to granted endpoints. The host resolves, connects, speaks TLS, and
+//! reads ahead on its own task while the plugin works.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::{Endpoint, Grant, tls};
+use crate::error::{Error, Result};
+
+/// How long to wait for an address to answer.
+pub const CONNECT_TIMEOUT_SECS: u64 = 10;
+
+/// How long to wait for the other side's next byte: a query may think long before its first row.
+pub const READ_TIMEOUT_SECS: u64 = 3_600;
+
+/// How long to wait for the other side to take what is written.
+pub const WRITE_TIMEOUT_SECS: u64 = 120;
+
+/// The most that is read ahead into one piece. Two pieces are held at the most: one on its way in,
+/// one waiting for the plugin.
+pub const READ_AHEAD_PIECE_BYTES: usize = 512 << 10;
+
+/// The most that one call gives.
+pub const READ_LIMIT_BYTES: u32 = 4 << 20;
+
+/// How far a server's certificate is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVerify {
+    /// Not at all.
+    None,
+    /// Signed by a trusted authority.
+    Authority,
+    /// Signed by a trusted authority, for the name that was asked for.
+    Full,
+}
+
+/// How to speak TLS.
+#[derive(Clone, Debug)]
+pub struct TlsOptions {
+    /// The name for SNI and verification.
+    pub server_name: String,
+    /// How far the certificate is verified.
+    pub verify: TlsVerify,
+    /// Authorities to trust, as PEM text; the system's without it.
+    pub authorities: Option<String>,
+}
+
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+type Socket = Box<dyn Transport>;
+
+/// An open connection.
+pub struct Connection {
+    io: Handle,
+    endpoint: Endpoint,
+    /// Absent only after a failed upgrade.
+    halves: Option<(Receiver, WriteHalf<Socket>)>,
+}
+
+impl Connection {
+    /// Resolves and connects, within the grant. The stream belongs to the runtime `io`, so that
+    /// plugins that compute on another one do not hold it up.
+    pub async fn connect(io: &Handle, grant: &Grant, endpoint: Endpoint) -> Result<Self> {
+        grant.check(&endpoint)?;
+        let address = (endpoint.host.clone(), endpoint.port);
+        let connecting = async {
+            let task = io.spawn(TcpStream::connect(address));
+            task.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        };
+        let stream = match timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS), connecting).await {
+            Ok(connected) => connected.map_err(|error| unreachable_error(&endpoint, error))?,
+            Err(_) => {
+                return Err(Error::timeout(format!(
+                    "{endpoint} did not answer in {CONNECT_TIMEOUT_SECS} s"
+                ))
+                .with_hint("check the host and the port, and that a firewall lets you through"));
+            }
+        };
+        // Small requests and large answers: never wait to fill a segment.
+        stream.set_nodelay(true).map_err(|error| broken(&endpoint, error))?;
+        Ok(Self { io: io.clone(), endpoint, halves: Some(split(io, Box::new(stream))) })
+    }
+
+    /// Turns the stream into a TLS stream.
+    pub async fn start_tls(&mut self, options: &TlsOptions) -> Result<()> {
+        let config = tls::client_config(options)?;
+        let name = ServerName::try_from(options.server_name.clone()).map_err(|_| {
+            Error::config(format!("`{}` is not a server's name", options.server_name))
+        })?;
+        let Some((receiver, writer)) = self.halves.take() else { return Err(self.closed()) };
+        let (reader, unread) = receiver.stop().await;
+        if !unread.is_empty() {
+            // Whoever is in the middle could have put it there, to be taken for the server's.
+            return Err(Error::connection(format!(
+                "{}: unencrypted bytes before TLS began",
+                self.endpoint
+            )));
+        }
+        let handshake = TlsConnector::from(config).connect(name, reader.unsplit(writer));
+        let stream = timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS), handshake)
+            .await
+            .map_err(|_| {
+                Error::timeout(format!(
+                    "{}: no TLS handshake in {CONNECT_TIMEOUT_SECS} s",
+                    self.endpoint
+                ))
+            })?
+            .map_err(|error| handshake_error(&self.endpoint, error))?;
+        self.halves = Some(split(&self.io, Box::new(stream)));
+        Ok(())
+    }
+
+    /// What has arrived, at most `max` bytes; waits if nothing has; empty at the end.
+    pub async fn read(&mut self, max: u32) -> Result<Vec<u8>> {
+        let Some((receiver, _)) = &mut self.halves else { return Err(self.closed()) };
+        let max = max.clamp(1, READ_LIMIT_BYTES) as usize;
+        match timeout(Duration::from_secs(READ_TIMEOUT_SECS), receiver.next(max)).await {
+            Ok(piece) => piece.map_err(|error| broken(&self.endpoint, error)),
+            Err(_) => {
+                Err(Error::timeout(format!("{}: silent for {READ_TIMEOUT_SECS} s", self.endpoint)))
+            }
+        }
+    }
+
+    /// Sends all bytes.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some((_, writer)) = &mut self.halves else { return Err(self.closed()) };
+        let sending = async {
+            writer.write_all(bytes).await?;
+            writer.flush().await
+        };
+        match timeout(Duration::from_secs(WRITE_TIMEOUT_SECS), sending).await {
+            Ok(sent) => sent.map_err(|error| broken(&self.endpoint, error)),
+            Err(_) => Err(Error::timeout(format!(
+                "{} took nothing for {WRITE_TIMEOUT_SECS} s",
+                self.endpoint
+            ))),
+        }
+    }
+
+    fn closed(&self) -> Error {
+        Error::connection(format!("{}: the connection is closed", self.endpoint))
+    }
+}
+
+fn split(io: &Handle, socket: Socket) -> (Receiver, WriteHalf<Socket>) {
+    let (reader, writer) = tokio::io::split(socket);
+    (Receiver::start(io, reader), writer)
+}
+
+/// The receiving side: a task that reads ahead, and what it has read.
+struct Receiver {
+    pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
+    /// The part of the last piece that did not fit into the caller's `max`.
+    rest: Vec<u8>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<(ReadHalf<Socket>, Vec<u8>)>,
+}
+
+impl Receiver {
+    fn start(io: &Handle, reader: ReadHalf<Socket>) -> Self {
+        let (send, pieces) = mpsc::channel(1);
+        let (stop, stopped) = oneshot::channel();
+        let task = io.spawn(read_ahead(reader, send, stopped));
+        Self { pieces, rest: Vec::new(), stop, task }
+    }
+
+    async fn next(&mut self, max: usize) -> io::Result<Vec<u8>> {
+        let mut piece = match self.rest.is_empty() {
+            false => std::mem::take(&mut self.rest),
+            true => self.pieces.recv().await.unwrap_or_else(|| Ok(Vec::new()))?,
+        };
+        if piece.len() > max {
+            self.rest = piece.split_off(max);
+        }
+        Ok(piece)
+    }
+
+    /// Ends the task; gives back its half and what was read but not asked for.
+    async fn stop(mut self) -> (ReadHalf<Socket>, Vec<u8>) {
+        // The task may have ended already; then there is nobody to tell.
+        let _ = self.stop.send(());
+        let mut unread = self.rest;
+        while let Some(Ok(piece)) = self.pieces.recv().await {
+            unread.extend(piece);
+        }
+        match self.task.await {
+            Ok((reader, pending)) => {
+                unread.extend(pending);
+                (reader, unread)
+            }
+            // The task holds no lock and cannot panic but by a bug in the runtime.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Reads until the end, an error, or the stop. Sends a piece as soon as somebody takes it, and
+/// goes on filling it while nobody does.
+async fn read_ahead(
+    mut reader: ReadHalf<Socket>,
+    send: mpsc::Sender<io::Result<Vec<u8>>>,
+    mut stopped: oneshot::Receiver<()>,
+) -> (ReadHalf<Socket>, Vec<u8>) {
+    let mut piece = Vec::new();
+    loop {
+        if piece.capacity() == 0 {
+            piece.reserve_exact(READ_AHEAD_PIECE_BYTES);
+        }
+        tokio::select! {
+            biased;
+            // Also when the connection is dropped, and the sender with it.
+            _ = &mut stopped => return (reader, piece),
+            read = reader.read_buf(&mut piece), if piece.len() < piece.capacity() => match read {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    if !piece.is_empty() {
+                        let _ = send.send(Ok(std::mem::take(&mut piece))).await;
+                    }
+                    let _ = send.send(Err(error)).await;
+                    return (reader, piece);
+                }
+            },
+            permit = send.reserve(), if !piece.is_empty() => match permit {
+                Ok(permit) => permit.send(Ok(std::mem::take(&mut piece))),
+                Err(_) => return (reader, piece),
+            },
+        }
+    }
+    if !piece.is_empty() {
+        let _ = send.send(Ok(std::mem::take(&mut piece))).await;
+    }
+    (reader, piece)
+}
+
+fn unreachable_error(endpoint: &Endpoint, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "check that the server is up and listens on this port",
+        _ => "check the host's name and the network",
+    };
+    Error::connection(format!("cannot connect to {endpoint}: {error}"))
+        .with_hint(hint)
+        .with_source(error)
+}
+
+fn broken(endpoint: &Endpoint, error: io::Error) -> Error {
+    Error::connection(format!("the connection to {endpoint} broke: {error}")).with_source(error)
+}
+
+fn handshake_error(endpoint: &Endpoint, error: io::Error) -> Error {
+    let refused = error.get_ref().is_some_and(|inner| {
+        matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
+    });
+    let message = format!("TLS with {endpoint} failed: {error}");
+    match refused {
+        true => Error::auth(message).with_hint(
+            "check the server's name and certificate, or give its authority's certificate",
+        ),
+        false => Error::connection(message),
+    }
+    .with_source(error)
+}

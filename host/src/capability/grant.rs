@@ -1,0 +1,120 @@
+//! What a plugin may touch in a run: exactly what the job's config for it names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::{Error, Result};
+
+/// A secret's value. Shows itself to nobody.
+#[derive(Clone)]
+pub struct SecretValue(String);
+
+impl SecretValue {
+    /// Takes a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for whoever was granted it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A network endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Host name or address, as the job names it.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// The endpoints and secrets of one plugin in one run.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// Where it may connect to.
+    pub endpoints: Vec<Endpoint>,
+    /// By config field.
+    pub secrets: BTreeMap<String, SecretValue>,
+}
+
+/// Secrets shorter than this are not searched for in texts: they would black out common words.
+const REDACT_MIN_BYTES: usize = 4;
+
+impl Grant {
+    /// `secrets.get`.
+    pub fn secret(&self, field: &str) -> Result<&SecretValue> {
+        self.secrets.get(field).ok_or_else(|| {
+            Error::config(format!("the job gives no `{field}`"))
+                .with_hint(format!("add `{field}` to the job, for example as {{ env: NAME }}"))
+        })
+    }
+
+    /// Whether a connection is granted.
+    pub fn check(&self, endpoint: &Endpoint) -> Result<()> {
+        let granted = self
+            .endpoints
+            .iter()
+            .any(|own| own.port == endpoint.port && own.host.eq_ignore_ascii_case(&endpoint.host));
+        match granted {
+            true => Ok(()),
+            false => Err(Error::auth(format!(
+                "the plugin asked for {endpoint}, which its config in the job does not name"
+            ))),
+        }
+    }
+
+    /// A text that left the plugin, without the secrets that it was given.
+    pub fn redact(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for secret in self.secrets.values() {
+            if secret.reveal().len() >= REDACT_MIN_BYTES {
+                clean = clean.replace(secret.reveal(), "***");
+            }
+        }
+        clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant() -> Grant {
+        Grant {
+            endpoints: vec![Endpoint { host: "db.internal".into(), port: 5432 }],
+            secrets: [("password".to_string(), SecretValue::new("hunter2"))].into(),
+        }
+    }
+
+    #[test]
+    fn only_what_the_job_names_is_granted() {
+        let endpoint = |host: &str, port| Endpoint { host: host.into(), port };
+        assert!(grant().check(&endpoint("DB.internal", 5432)).is_ok());
+        assert!(grant().check(&endpoint("db.internal", 5433)).is_err());
+        assert!(grant().check(&endpoint("169.254.169.254", 5432)).is_err());
+        assert!(grant().secret("salt").is_err());
+    }
+
+    #[test]
+    fn a_secret_shows_in_no_text() {
+        assert_eq!(grant().redact("login as u:hunter2 failed"), "login as u:*** failed");
+        assert!(!format!("{:?}", grant()).contains("hunter2"));
+    }
+}

@@ -1,0 +1,35 @@
+//! The host's side of what a plugin can import: one file per WIT interface. Nothing here knows of
+//! WebAssembly; the sandbox binds it.
+
+pub mod connection;
+pub mod grant;
+pub mod log;
+mod tls;
+
+pub use grant::{Endpoint, Grant, SecretValue};
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+
+/// The most bytes that one call for randomness gives.
+pub const RANDOM_LIMIT_BYTES: u32 = 65_536;
+
+/// `clock.now`: nanoseconds since 1970-01-01T00:00:00Z.
+pub fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// `clock.monotonic`: nanoseconds since `start`.
+pub fn monotonic_ns(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// `random.bytes`.
+pub fn random_bytes(len: u32) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len.min(RANDOM_LIMIT_BYTES) as usize];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::resource(format!("the system gave no randomness: {error}")))?;
+    Ok(bytes)
+}

@@ -1,0 +1,205 @@
+//! The command line: one file for each command.
+
+mod plan;
+mod plugin;
+mod plugin_build;
+mod preview;
+mod run;
+mod schema;
+mod serve;
+mod show;
+mod test_connection;
+mod validate;
+
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Settings;
+use crate::config::settings::SettingsArgs;
+use crate::error::{Error, Result};
+use crate::plugin::Catalog;
+use crate::sandbox::Sandbox;
+
+/// Threads that serve connections, timers and the inbox; what computes has its own.
+const IO_THREADS: usize = 2;
+
+/// Moves tables and query results out of databases into a data lake.
+#[derive(Parser)]
+#[command(name = "longshore", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Print a machine's answer on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log: error, warn, info, debug, trace, or a filter such as longshore::scan=debug
+    #[arg(long, global = true, env = "LONGSHORE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a job and wait for it
+    Run {
+        /// The job file: YAML, TOML or JSON
+        job: PathBuf,
+    },
+    /// Show what a run would do, without reading rows
+    Plan {
+        /// The job file
+        job: PathBuf,
+    },
+    /// Check a job file, without asking its source
+    Validate {
+        /// The job file
+        job: PathBuf,
+    },
+    /// Show the first rows of a job's relations, or of a folder or file of Parquet
+    Preview {
+        /// The job file, or the Parquet
+        path: PathBuf,
+        /// How many rows to show
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        rows: usize,
+    },
+    /// Check that a job's source answers, and list what can be read there
+    TestConnection {
+        /// The job file
+        job: PathBuf,
+    },
+    /// Take jobs from a folder, for as long as it runs
+    Serve(serve::ServeArgs),
+    /// Look at plugins, or build one
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Print the JSON Schema of a job file
+    Schema,
+}
+
+#[derive(Subcommand)]
+enum PluginCommand {
+    /// List the plugins
+    List,
+    /// Show what a plugin is, asks for, and takes as config
+    Inspect {
+        /// A plugin's name, or a component's file
+        plugin: String,
+    },
+    /// Compile a plugin's crate and make it a component
+    Build(plugin_build::BuildArgs),
+}
+
+/// What commands work with.
+struct App {
+    settings: Settings,
+    json: bool,
+    io: Runtime,
+    compute: Runtime,
+}
+
+impl App {
+    fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
+        let settings = Settings::resolve(settings)?;
+        let fault = |error| Error::io("starting threads", error);
+        let io = Builder::new_multi_thread()
+            .worker_threads(IO_THREADS)
+            .thread_name("io")
+            .enable_all()
+            .build()
+            .map_err(fault)?;
+        let compute = Builder::new_multi_thread()
+            .worker_threads(crate::config::settings::cores())
+            .thread_name("compute")
+            .enable_all()
+            .build()
+            .map_err(fault)?;
+        Ok(Self { settings, json, io, compute })
+    }
+
+    fn sandbox(&self) -> Result<Sandbox> {
+        let _on_io = self.io.enter();
+        Sandbox::new(&self.settings.cache)
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        Ok(Catalog::new(self.sandbox()?, &self.settings.plugins))
+    }
+
+    fn compute(&self) -> &Handle {
+        self.compute.handle()
+    }
+}
+
+/// Runs the program; gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed { error, reported }) => {
+            if json && !reported {
+                show::json(&serde_json::json!({ "error": error.report() }));
+            }
+            show::failure(&error);
+            ExitCode::from(error.class().exit_code())
+        }
+    }
+}
+
+/// A command's error, and whether its `--json` answer already tells it.
+struct Failed {
+    error: Error,
+    reported: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, reported: false }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failed> {
+    match cli.command {
+        Command::Schema => {
+            show::json(&schema::job());
+            return Ok(());
+        }
+        Command::Plugin(PluginCommand::Build(args)) => return Ok(plugin_build::build(args)?),
+        _ => {}
+    }
+    let app = App::new(cli.settings, cli.json)?;
+    match cli.command {
+        Command::Run { job } => run::run(&app, &job),
+        Command::Plan { job } => Ok(plan::plan(&app, &job)?),
+        Command::Validate { job } => Ok(validate::validate(&app, &job)?),
+        Command::Preview { path, rows } => Ok(preview::preview(&app, &path, rows)?),
+        Command::TestConnection { job } => Ok(test_connection::test(&app, &job)?),
+        Command::Serve(args) => Ok(serve::serve(&app, args)?),
+        Command::Plugin(PluginCommand::List) => Ok(plugin::list(&app)?),
+        Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
+        Command::Plugin(PluginCommand::Build(_)) | Command::Schema => Ok(()),
+    }
+}
+
+/// Logs go to stderr: warnings for a command, what happens for the daemon.
+fn start_log(filter: Option<&str>, daemon: bool) {
+    let default = if daemon { "warn,longshore=info" } else { "warn" };
+    let filter = EnvFilter::try_new(filter.unwrap_or(default)).unwrap_or_else(|error| {
+        show::warning(&format!("--log: {error}: logging `{default}`"));
+        EnvFilter::new(default)
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .with_writer(show::LogWriter::new)
+        .init();
+}

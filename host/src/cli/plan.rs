@@ -1,0 +1,150 @@
+//! `longshore plan JOB`: what a run would do, without reading rows.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use datafusion::physical_plan::displayable;
+use serde_json::{Value, json};
+
+use super::{App, show};
+use crate::config::Job;
+use crate::error::Result;
+use crate::plan::{Planner, RelationPlan, RunPlan, consistency_name};
+use crate::run::{counted, grouped, human_bytes};
+use crate::scan::Scanned;
+
+pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
+    let job = Job::read(path)?;
+    let catalog = app.catalog()?;
+    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
+    let plan = app.io.block_on(planner.plan(&job))?;
+    match app.json {
+        true => show::json(&as_json(&job, &plan)),
+        false => show::answer(&as_text(&job, &plan)),
+    }
+    Ok(())
+}
+
+fn as_text(job: &Job, plan: &RunPlan) -> String {
+    let mut text = String::new();
+    let connector = &plan.source.plugin().described;
+    let _ = writeln!(
+        text,
+        "job {}: {} {} -> {}",
+        job.name,
+        connector.name,
+        connector.version,
+        job.target.folder.display()
+    );
+    let _ = writeln!(text, "consistency: {}", consistency_name(plan.consistency));
+    let _ = writeln!(
+        text,
+        "parallel: {} at a time, of each relation {}",
+        counted(plan.parallel as u64, "chunk"),
+        plan.parallel_chunks
+    );
+    let _ = writeln!(text, "grants: {}", grants(plan).join("; "));
+    for relation in &plan.relations {
+        relation_text(&mut text, relation);
+    }
+    text
+}
+
+fn relation_text(text: &mut String, relation: &RelationPlan) {
+    let _ = writeln!(
+        text,
+        "\n{}: about {} rows, {}",
+        relation.relation.name,
+        relation.rows.map_or("?".into(), grouped),
+        relation.bytes.map_or("? bytes".into(), human_bytes)
+    );
+    for scanned in &relation.scans {
+        let _ = writeln!(text, "  chunks: {}: {}", scanned.chunks.len(), scanned.strategy);
+        for line in pushed(scanned) {
+            let _ = writeln!(text, "  pushed to the source: {line}");
+        }
+    }
+    let unit = if relation.chunkwise {
+        "each chunk"
+    } else {
+        "the whole relation: its SQL needs all rows"
+    };
+    let _ = writeln!(text, "  tried again alone: {unit}");
+    let _ = writeln!(text, "  columns:");
+    for (name, arrow, column) in &relation.columns {
+        let _ = write!(text, "    {name}: {} -> {arrow}", column.source_type);
+        let _ = match &column.lossy {
+            Some(lossy) => writeln!(text, "  WARNING: {lossy}"),
+            None => writeln!(text),
+        };
+    }
+    let _ = writeln!(text, "  plan:");
+    for line in displayable(relation.physical.as_ref()).indent(false).to_string().lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+}
+
+fn pushed(scanned: &Scanned) -> Vec<String> {
+    let scan = &scanned.scan;
+    let projection =
+        scan.projection.as_ref().map(|columns| format!("columns {}", columns.join(", ")));
+    let filter = scan.filter.as_ref().map(|filter| format!("filter {filter}"));
+    let limit = scan.limit.map(|limit| format!("limit {limit}"));
+    [projection, filter, limit].into_iter().flatten().collect()
+}
+
+fn grants(plan: &RunPlan) -> Vec<String> {
+    let grant = plan.source.grant();
+    let name = &plan.source.plugin().described.name;
+    let mut grants: Vec<String> = grant
+        .endpoints
+        .iter()
+        .map(|endpoint| format!("{name} may connect to {endpoint}"))
+        .collect();
+    grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
+    for bound in &plan.transforms {
+        let name = &bound.plugin.described.name;
+        grants.extend(bound.grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
+    }
+    if grants.is_empty() {
+        grants.push("none".into());
+    }
+    grants
+}
+
+fn as_json(job: &Job, plan: &RunPlan) -> Value {
+    let connector = &plan.source.plugin().described;
+    json!({
+        "job": job.name,
+        "connector": { "name": connector.name, "version": connector.version },
+        "target": job.target.folder,
+        "consistency": consistency_name(plan.consistency),
+        "parallel": plan.parallel,
+        "grants": grants(plan),
+        "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),
+    })
+}
+
+fn relation_json(relation: &RelationPlan) -> Value {
+    let column = |(name, arrow, column): &(String, String, crate::sandbox::Column)| json!({ "name": name, "source_type": column.source_type, "type": arrow, "lossy": column.lossy });
+    let scan = |scanned: &Scanned| {
+        json!({
+            "strategy": scanned.strategy,
+            "projection": scanned.scan.projection,
+            "filter": scanned.scan.filter,
+            "limit": scanned.scan.limit,
+            "chunks": scanned.chunks.iter().map(|chunk| json!({
+                "label": chunk.label, "rows": chunk.rows, "bytes": chunk.bytes,
+            })).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "name": relation.relation.name,
+        "rows": relation.rows,
+        "bytes": relation.bytes,
+        "chunkwise": relation.chunkwise,
+        "columns": relation.columns.iter().map(column).collect::<Vec<_>>(),
+        "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
+        "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
+    })
+}

@@ -1,0 +1,145 @@
+//! `longshore plugin list` and `longshore plugin inspect`
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{App, show};
+use crate::error::{Error, Result};
+use crate::plugin::{Described, Entry, Plugin};
+
+pub(super) fn list(app: &App) -> Result<()> {
+    let catalog = app.catalog()?;
+    let entries = app.io.block_on(catalog.entries())?;
+    if app.json {
+        show::json(&entries.iter().map(entry_json).collect::<Vec<_>>());
+        return Ok(());
+    }
+    if entries.is_empty() {
+        show::answer(&format!("no plugins in {}", app.settings.plugins.display()));
+    }
+    for entry in &entries {
+        match &entry.loaded {
+            Ok(plugin) => show::answer(&format!(
+                "{:<12} {:<10} {:<10} {}",
+                plugin.name(),
+                plugin.version(),
+                kind(plugin),
+                plugin.summary()
+            )),
+            Err(error) => show::answer(&format!("not usable: {error}")),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn inspect(app: &App, wanted: &str) -> Result<()> {
+    let plugin = find(app, wanted)?;
+    match app.json {
+        true => show::json(&plugin_json(&plugin)),
+        false => show::answer(&plugin_text(&plugin)),
+    }
+    Ok(())
+}
+
+fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
+    let path = Path::new(wanted);
+    if path.is_file() {
+        let sandbox = app.sandbox()?;
+        return app.io.block_on(Plugin::load(&sandbox, path)).map(Arc::new);
+    }
+    let catalog = app.catalog()?;
+    let entries = app.io.block_on(catalog.entries())?;
+    let mut plugins = entries.into_iter().filter_map(|entry| entry.loaded.ok());
+    plugins.find(|plugin| plugin.name() == wanted).ok_or_else(|| {
+        let message = format!("no plugin `{wanted}` in {}", app.settings.plugins.display());
+        Error::config(message)
+            .with_hint("`longshore plugin list` shows them; or name a component's file")
+    })
+}
+
+fn kind(plugin: &Plugin) -> &'static str {
+    match plugin.described {
+        Described::Connector(..) => "connector",
+        Described::Transform(..) => "transform",
+        Described::Sink(_) => "sink",
+    }
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    match &entry.loaded {
+        Ok(plugin) => plugin_json(plugin),
+        Err(error) => json!({ "path": entry.path, "error": error.report() }),
+    }
+}
+
+fn plugin_json(plugin: &Plugin) -> Value {
+    let (schemes, endpoints, secrets, schema) = asks(plugin);
+    json!({
+        "name": plugin.name(),
+        "version": plugin.version(),
+        "kind": kind(plugin),
+        "summary": plugin.summary(),
+        "path": plugin.path,
+        "digest": plugin.digest,
+        "contract": plugin.stamp.version,
+        "imports": plugin.stamp.imports,
+        "schemes": schemes,
+        "endpoints": endpoints,
+        "secrets": secrets,
+        "config_schema": serde_json::from_str::<Value>(schema).unwrap_or(Value::Null),
+    })
+}
+
+fn plugin_text(plugin: &Plugin) -> String {
+    let (schemes, endpoints, secrets, schema) = asks(plugin);
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} {} ({}): {}",
+        plugin.name(),
+        plugin.version(),
+        kind(plugin),
+        plugin.summary()
+    );
+    let _ = writeln!(text, "file:      {}", plugin.path.display());
+    let _ = writeln!(text, "digest:    sha256:{}", plugin.digest);
+    let _ = writeln!(text, "contract:  longshore:plugin {}", plugin.stamp.version);
+    let _ = writeln!(text, "imports:   {}", listed(&plugin.stamp.imports));
+    let _ = writeln!(text, "schemes:   {}", listed(schemes));
+    let _ = writeln!(text, "endpoints: {}", listed(&endpoints));
+    let _ = writeln!(text, "secrets:   {}", listed(secrets));
+    let _ = writeln!(text, "config:");
+    let schema: Value = serde_json::from_str(schema).unwrap_or(Value::Null);
+    for (key, field) in schema["properties"].as_object().into_iter().flatten() {
+        let about = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let _ = writeln!(text, "  {key}: {about}");
+    }
+    text
+}
+
+/// Schemes, endpoint fields, secret fields, config schema.
+fn asks(plugin: &Plugin) -> (&[String], Vec<String>, &[String], &str) {
+    match &plugin.described {
+        Described::Connector(d, _) => {
+            let endpoints =
+                d.endpoints.iter().map(|e| format!("{} (port {})", e.field, e.default_port));
+            (&d.schemes, endpoints.collect(), &d.secrets, &d.config_schema)
+        }
+        Described::Transform(d, _) => (&[], Vec::new(), &d.secrets, &d.config_schema),
+        Described::Sink(d) => {
+            let endpoints =
+                d.endpoints.iter().map(|e| format!("{} (port {})", e.field, e.default_port));
+            (&d.schemes, endpoints.collect(), &d.secrets, &d.config_schema)
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none".into(),
+        names => names.join(", "),
+    }
+}

@@ -1,0 +1,154 @@
+//! What people see: answers on stdout; progress, logs and errors on stderr.
+
+use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::task::AbortHandle;
+
+use crate::error::Error;
+use crate::run::{Progress, RelationProgress};
+
+/// How often bars move.
+const BAR_MILLIS: u64 = 100;
+
+/// How often a line is written where there is no terminal.
+const LINE_MILLIS: u64 = 1_000;
+
+/// More relations than this share one bar.
+const BARS: usize = 20;
+
+/// A bar's full length.
+const BAR_STEPS: u64 = 1_000;
+
+static BOARD: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// An answer for people.
+pub(super) fn answer(text: &str) {
+    // Whoever reads has closed the pipe: there is nobody to tell.
+    let _ = writeln!(stdout(), "{}", text.trim_end());
+}
+
+/// An answer for machines.
+pub(super) fn json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => answer(&text),
+        Err(error) => warning(&error.to_string()),
+    }
+}
+
+/// An error, on one line: the thing, the cause, the next step.
+pub(super) fn failure(error: &Error) {
+    match error.hint() {
+        Some(hint) => say(&format!("longshore: {error}; next: {hint}")),
+        None => say(&format!("longshore: {error}")),
+    }
+}
+
+/// What somebody should look at.
+pub(super) fn warning(text: &str) {
+    say(&format!("longshore: {text}"));
+}
+
+fn say(line: &str) {
+    BOARD.suspend(|| {
+        let _ = writeln!(stderr(), "{line}");
+    });
+}
+
+/// Writes log lines without tearing the bars.
+pub(super) struct LogWriter;
+
+impl LogWriter {
+    pub(super) fn new() -> Self {
+        Self
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BOARD.suspend(|| stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
+    }
+}
+
+/// Shows progress until it is dropped.
+pub(super) struct Showing(AbortHandle, Vec<ProgressBar>);
+
+impl Drop for Showing {
+    fn drop(&mut self) {
+        self.0.abort();
+        self.1.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+/// Shows a run's progress: bars on a terminal, lines elsewhere. Call it on a runtime.
+pub(super) fn progress(progress: Arc<Progress>) -> Showing {
+    match stderr().is_terminal() {
+        true => bars(progress),
+        false => lines(progress),
+    }
+}
+
+fn bars(progress: Arc<Progress>) -> Showing {
+    let style = ProgressStyle::with_template(
+        "{prefix:20!} {bar:30.cyan/blue} {percent:>3}%  {msg}  {elapsed}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let shown = progress.relations.len().min(BARS);
+    let bars: Vec<ProgressBar> = progress.relations[..shown]
+        .iter()
+        .map(|relation| {
+            BOARD.add(
+                ProgressBar::new(BAR_STEPS)
+                    .with_style(style.clone())
+                    .with_prefix(relation.name.clone()),
+            )
+        })
+        .collect();
+    let moving = bars.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            for (bar, relation) in moving.iter().zip(&progress.relations) {
+                bar.set_position((relation.fraction() * BAR_STEPS as f64) as u64);
+                bar.set_message(counts(relation));
+            }
+            tokio::time::sleep(Duration::from_millis(BAR_MILLIS)).await;
+        }
+    });
+    Showing(task.abort_handle(), bars)
+}
+
+fn lines(progress: Arc<Progress>) -> Showing {
+    let task = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(LINE_MILLIS)).await;
+            for relation in &progress.relations {
+                let fraction = relation.fraction();
+                if relation.rows() > 0 && fraction < 1.0 {
+                    say(&format!(
+                        "{}: {:.0}%, {}",
+                        relation.name,
+                        fraction * 100.0,
+                        counts(relation)
+                    ));
+                }
+            }
+        }
+    });
+    Showing(task.abort_handle(), Vec::new())
+}
+
+fn counts(relation: &RelationProgress) -> String {
+    format!(
+        "{} rows, {} of {} chunks",
+        crate::run::grouped(relation.rows()),
+        relation.chunks_done(),
+        relation.chunks
+    )
+}

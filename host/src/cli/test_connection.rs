@@ -1,0 +1,36 @@
+//! `longshore test-connection JOB`
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{App, show};
+use crate::config::Job;
+use crate::error::Result;
+use crate::plan::Planner;
+use crate::run::counted;
+
+/// How many names are listed for people; `--json` lists them all.
+const LISTED: usize = 50;
+
+pub(super) fn test(app: &App, path: &Path) -> Result<()> {
+    let job = Job::read(path)?;
+    let catalog = app.catalog()?;
+    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
+    let (answer, relations) = app.io.block_on(async {
+        let source = planner.source(&job).await?;
+        let answer = source.test().await?;
+        Ok::<_, crate::error::Error>((answer, source.relations().await?))
+    })?;
+    if app.json {
+        show::json(&json!({ "ok": true, "source": answer, "relations": relations }));
+        return Ok(());
+    }
+    show::answer(&answer);
+    show::answer(&format!("{} can be read:", counted(relations.len() as u64, "relation")));
+    relations.iter().take(LISTED).for_each(|name| show::answer(&format!("  {name}")));
+    if relations.len() > LISTED {
+        show::answer(&format!("  and {} more: --json lists all", relations.len() - LISTED));
+    }
+    Ok(())
+}

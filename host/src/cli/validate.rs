@@ -1,0 +1,40 @@
+//! `longshore validate JOB`: everything that can be checked without asking the source.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{App, show};
+use crate::config::Job;
+use crate::error::Result;
+use crate::plan::Planner;
+use crate::run::counted;
+
+pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
+    let job = Job::read(path)?;
+    let catalog = app.catalog()?;
+    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
+    let source = app.io.block_on(async {
+        planner.transforms(&job).await?;
+        planner.source(&job).await
+    })?;
+    let connector = &source.plugin().described;
+    let relations = job.relations.len() as u64;
+    match app.json {
+        true => show::json(&json!({
+            "valid": true,
+            "job": job.name,
+            "connector": connector.name,
+            "relations": job.relations.iter().map(|r| &r.name).collect::<Vec<_>>(),
+        })),
+        false => show::answer(&format!(
+            "{}: valid: {} from {} {} to {}",
+            job.name,
+            counted(relations, "relation"),
+            connector.name,
+            connector.version,
+            job.target.folder.display()
+        )),
+    }
+    Ok(())
+}

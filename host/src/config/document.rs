@@ -1,0 +1,78 @@
+//! A file of YAML, TOML or JSON, by its ending, as one tree of values.
+
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::keys::refuse_unknown;
+use crate::error::{Error, Result, ResultExt};
+
+/// The largest file that is read: a job is written by people.
+pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
+
+/// A parsed file.
+#[derive(Debug)]
+pub struct Document {
+    value: Value,
+}
+
+impl Document {
+    /// Reads and parses a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let unreadable = |error| {
+            Error::config(format!("{name}: {error}"))
+                .with_hint("check the file's path and permissions")
+        };
+        let length = fs::metadata(path).map_err(unreadable)?.len();
+        if length > DOCUMENT_LIMIT_BYTES {
+            return Err(Error::config(format!(
+                "{name}: {length} bytes, the limit is {DOCUMENT_LIMIT_BYTES}: not a job file"
+            )));
+        }
+        let bytes = fs::read(path).map_err(unreadable)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::config(format!("{name}: not UTF-8 text: not a job file")))?;
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        Self::parse(&text, ending).context(name.to_string())
+    }
+
+    /// Parses a text whose format is named by a file's ending.
+    pub fn parse(text: &str, ending: &str) -> Result<Self> {
+        let value = match ending.to_ascii_lowercase().as_str() {
+            "yaml" | "yml" => serde_saphyr::from_str(text).map_err(|error| error.to_string()),
+            "toml" => toml::from_str(text).map_err(|error| error.to_string()),
+            "json" => serde_json::from_str(text).map_err(|error| error.to_string()),
+            other => {
+                return Err(Error::config(format!("`.{other}` is not a format of Longshore's"))
+                    .with_hint("name the file .yaml, .toml or .json"));
+            }
+        };
+        let value = value.map_err(|cause| {
+            // Only the first line: the rest draws the place, over several lines.
+            let first = cause.lines().next().unwrap_or_default().to_owned();
+            let hint = format!("mend the {ending} there");
+            Error::config(format!("not valid {ending}: {first}")).with_hint(hint)
+        })?;
+        Ok(Self { value })
+    }
+
+    /// The values as a type, whose JSON Schema tells the known keys.
+    pub fn into_typed<T: DeserializeOwned + schemars::JsonSchema>(self) -> Result<T> {
+        if !self.value.is_object() {
+            return Err(Error::config("the file holds no keys")
+                .with_hint("begin with `source:`, as in the README's first job"));
+        }
+        refuse_unknown(schemars::schema_for!(T).as_value(), &self.value)?;
+        serde_path_to_error::deserialize(self.value).map_err(|error| {
+            let path = error.path().to_string();
+            let cause = error.into_inner().to_string();
+            Error::config(match path.as_str() {
+                "." => cause,
+                path => format!("`{path}`: {cause}"),
+            })
+        })
+    }
+}

@@ -1,0 +1,405 @@
+//! A job, checked: everything after it is valid.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::document::Document;
+use super::raw::{RawConsistency, RawFormat, RawJob, RawMode, RawRelation, RawStep, RawTarget};
+use crate::error::{Error, Result, ResultExt};
+use crate::sandbox::{Consistency, Relation};
+
+/// The longest name of a job or a relation.
+pub const NAME_LIMIT_BYTES: usize = 200;
+
+/// The most relations or chunks at the same time.
+pub const PARALLEL_LIMIT: u64 = 1_024;
+
+/// A checked job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Where rows come from.
+    pub source: Source,
+    /// What to move; names are unique.
+    pub relations: Vec<JobRelation>,
+    /// What happens on the way.
+    pub steps: Vec<Step>,
+    /// Where rows go.
+    pub target: Target,
+    /// How large a chunk is.
+    pub chunk: ChunkSize,
+    /// How much is done at the same time.
+    pub parallel: Parallel,
+    /// The consistency that the run must have.
+    pub consistency: Option<Consistency>,
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The URL's scheme: it chooses the connector.
+    pub scheme: String,
+    /// All keys of `source`, `url` included. Still holds secrets as written: show it to nobody.
+    pub config: Map<String, Value>,
+}
+
+/// One table or query, and its name in the target.
+#[derive(Clone, Debug)]
+pub struct JobRelation {
+    /// A folder's name.
+    pub name: String,
+    /// What to read.
+    pub relation: Relation,
+}
+
+/// What happens to rows on their way.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A query over the table `data`.
+    Sql(String),
+    /// A transform, by its name, and what it wants to know.
+    Plugin {
+        /// Its name.
+        name: String,
+        /// Its config, secrets as written.
+        config: Map<String, Value>,
+    },
+}
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The folder that holds a folder for each relation.
+    pub folder: PathBuf,
+    /// What happens when a relation is already there.
+    pub mode: Mode,
+    /// How Parquet's pages are compressed.
+    pub compression: Compression,
+}
+
+/// What happens when the target is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is kept, and the new one becomes `orders_v2`.
+    Version,
+    /// The run is refused.
+    Error,
+}
+
+/// How large a chunk is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChunkSize {
+    /// Rows to a chunk.
+    pub rows: Option<u64>,
+    /// Bytes to a chunk.
+    pub bytes: Option<u64>,
+}
+
+/// How much is done at the same time; absent: automatic.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parallel {
+    /// Relations.
+    pub relations: Option<usize>,
+    /// Chunks of each relation.
+    pub chunks: Option<usize>,
+}
+
+impl Job {
+    /// Reads and checks a job file.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::read_in(path, &path.display().to_string(), path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
+    pub fn read_in(path: &Path, name: &str, folder: &Path) -> Result<Self> {
+        let raw: RawJob = Document::read(path)?.into_typed().context(name)?;
+        let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
+        Self::check(raw, stem, folder).context(name)
+    }
+
+    /// Checks a job; files that it names lie in `folder`.
+    fn check(raw: RawJob, default_name: &str, folder: &Path) -> Result<Self> {
+        let name = raw.name.unwrap_or_else(|| default_name.to_owned());
+        check_name("name", &name)?;
+        let mut relations: Vec<RawRelation> = raw.relations;
+        relations.extend(raw.tables.into_iter().map(|table| RawRelation {
+            table: Some(table),
+            query: None,
+            query_file: None,
+            name: None,
+        }));
+        if raw.query.is_some() || raw.query_file.is_some() {
+            relations.push(RawRelation {
+                table: None,
+                query: raw.query,
+                query_file: raw.query_file,
+                name: Some(name.clone()),
+            });
+        }
+        let mut config = raw.source.config;
+        let scheme = scheme(&raw.source.url)?;
+        config.insert("url".into(), Value::String(raw.source.url));
+        Ok(Self {
+            relations: check_relations(relations, folder)?,
+            steps: check_steps(raw.transform, folder)?,
+            target: check_target(raw.target)?,
+            chunk: match raw.chunk {
+                Some(chunk) => ChunkSize {
+                    rows: positive("chunk.rows", chunk.rows)?,
+                    bytes: positive("chunk.bytes", chunk.bytes)?,
+                },
+                None => ChunkSize::default(),
+            },
+            parallel: match raw.parallel {
+                Some(parallel) => Parallel {
+                    relations: at_once("parallel.relations", parallel.relations)?,
+                    chunks: at_once("parallel.chunks", parallel.chunks)?,
+                },
+                None => Parallel::default(),
+            },
+            consistency: raw.consistency.map(|demanded| match demanded {
+                RawConsistency::Snapshot => Consistency::Snapshot,
+                RawConsistency::PerChunk => Consistency::PerChunk,
+            }),
+            source: Source { scheme, config },
+            name,
+        })
+    }
+}
+
+fn scheme(url: &str) -> Result<String> {
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let is_scheme = |s: &String| {
+        s.starts_with(|c: char| c.is_ascii_lowercase())
+            && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    };
+    scheme.filter(is_scheme).ok_or_else(|| {
+        Error::config("`source.url` does not begin with a scheme")
+            .with_hint("write it as in postgres://user@host:5432/database")
+    })
+}
+
+fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<JobRelation>> {
+    if raw.is_empty() {
+        return Err(Error::config("the job names nothing to move")
+            .with_hint("add `tables: [..]`, `query: ..` or `relations: [..]`"));
+    }
+    let mut names = BTreeSet::new();
+    let mut relations = Vec::new();
+    for (index, relation) in raw.into_iter().enumerate() {
+        let at = format!("relations[{index}]");
+        let query = text_or_file(&at, "query", relation.query, relation.query_file, folder)?;
+        let relation = match (relation.table, query) {
+            (Some(table), None) => {
+                let name = relation.name.unwrap_or_else(|| last_part(&table));
+                JobRelation { name, relation: Relation::Table(table) }
+            }
+            (None, Some(query)) => {
+                let name = relation.name.ok_or_else(|| {
+                    Error::config(format!("`{at}`: a query without a name"))
+                        .with_hint("add `as: NAME`, which becomes its folder in the target")
+                })?;
+                JobRelation { name, relation: Relation::Query(query) }
+            }
+            _ => {
+                return Err(Error::config(format!("`{at}` is not one thing to move"))
+                    .with_hint("give it one of `table`, `query`, `query_file`"));
+            }
+        };
+        check_name(&format!("{at}.as"), &relation.name)?;
+        if !names.insert(relation.name.clone()) {
+            return Err(Error::config(format!("two relations are called `{}`", relation.name))
+                .with_hint("give one of them another name with `as: NAME`"));
+        }
+        relations.push(relation);
+    }
+    Ok(relations)
+}
+
+fn check_steps(raw: Vec<RawStep>, folder: &Path) -> Result<Vec<Step>> {
+    let check = |(index, step): (usize, RawStep)| {
+        let at = format!("transform[{index}]");
+        let sql = text_or_file(&at, "sql", step.sql, step.sql_file, folder)?;
+        match (sql, step.plugin) {
+            (Some(sql), None) => match step.config.keys().next() {
+                None => Ok(Step::Sql(sql)),
+                Some(key) => Err(Error::config(format!("unknown key `{at}.{key}`"))
+                    .with_hint("a step with `sql` takes no other keys")),
+            },
+            (None, Some(name)) => Ok(Step::Plugin { name, config: step.config }),
+            _ => Err(Error::config(format!("`{at}` is not one step"))
+                .with_hint("give it one of `sql`, `sql_file`, `plugin`")),
+        }
+    };
+    raw.into_iter().enumerate().map(check).collect()
+}
+
+fn check_target(raw: RawTarget) -> Result<Target> {
+    let RawFormat::Parquet = raw.format;
+    let hint = "write it as in file:///lake/shop";
+    let url = Url::parse(&raw.url)
+        .map_err(|error| Error::config(format!("`target.url`: {error}")).with_hint(hint))?;
+    if url.scheme() != "file" {
+        let message = format!("`target.url`: no target for `{}:`", url.scheme());
+        return Err(Error::config(message).with_hint("this version writes to file:// folders"));
+    }
+    let folder = url.to_file_path().map_err(|()| {
+        Error::config("`target.url` is not a folder of this machine").with_hint(hint)
+    })?;
+    Ok(Target {
+        folder,
+        mode: match raw.mode {
+            RawMode::Version => Mode::Version,
+            RawMode::Error => Mode::Error,
+        },
+        compression: compression(raw.compression.as_deref().unwrap_or("snappy"))?,
+    })
+}
+
+fn compression(text: &str) -> Result<Compression> {
+    let (codec, level) = match text.split_once(':') {
+        Some((codec, level)) => (codec, Some(level)),
+        None => (text, None),
+    };
+    let refused = || {
+        Error::config(format!("`target.compression`: `{text}` is not a compression"))
+            .with_hint("write snappy, zstd, zstd:1 to zstd:22, gzip, gzip:0 to gzip:9, or none")
+    };
+    match (codec, level) {
+        ("snappy", None) => Ok(Compression::SNAPPY),
+        ("none", None) => Ok(Compression::UNCOMPRESSED),
+        ("zstd", None) => Ok(Compression::ZSTD(ZstdLevel::default())),
+        ("gzip", None) => Ok(Compression::GZIP(GzipLevel::default())),
+        ("zstd", Some(level)) => {
+            let level = level.parse().ok().and_then(|level| ZstdLevel::try_new(level).ok());
+            level.map(Compression::ZSTD).ok_or_else(refused)
+        }
+        ("gzip", Some(level)) => {
+            let level = level.parse().ok().and_then(|level| GzipLevel::try_new(level).ok());
+            level.map(Compression::GZIP).ok_or_else(refused)
+        }
+        _ => Err(refused()),
+    }
+}
+
+/// A text given as it is, or in a file beside the job file.
+fn text_or_file(
+    at: &str,
+    key: &str,
+    text: Option<String>,
+    file: Option<String>,
+    folder: &Path,
+) -> Result<Option<String>> {
+    match (text, file) {
+        (Some(_), Some(_)) => {
+            Err(Error::config(format!("`{at}` has both `{key}` and `{key}_file`"))
+                .with_hint("keep one of them"))
+        }
+        (None, Some(file)) => {
+            let path = folder.join(file);
+            let text = fs::read_to_string(&path).map_err(|error| {
+                Error::config(format!("`{at}.{key}_file`: {}: {error}", path.display()))
+                    .with_hint("name a text file, relative to the job file's folder")
+            })?;
+            Ok(Some(text))
+        }
+        (text, None) => Ok(text),
+    }
+}
+
+/// `public."Orders"` is called `Orders`.
+fn last_part(table: &str) -> String {
+    let unquoted = table.trim_end_matches(['"', '`', ']']);
+    let start = match unquoted.len() < table.len() {
+        true => unquoted.rfind(['"', '`', '[']),
+        false => unquoted.rfind('.'),
+    };
+    unquoted[start.map_or(0, |dot| dot + 1)..].to_owned()
+}
+
+/// Names become folders, which readers of lakes skip when they begin with `.` or `_`.
+fn check_name(at: &str, name: &str) -> Result<()> {
+    let refused = |cause: &str| {
+        Err(Error::config(format!("`{at}`: the name `{name}` {cause}"))
+            .with_hint("give another one with `as: NAME`"))
+    };
+    match name {
+        "" => refused("is empty"),
+        _ if name.len() > NAME_LIMIT_BYTES => refused("is too long"),
+        _ if name.starts_with(['.', '_']) => refused("begins with `.` or `_`, which readers skip"),
+        _ if name.chars().any(|c| c == '/' || c.is_control()) => {
+            refused("holds a character that no folder can have")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn positive(at: &str, value: Option<u64>) -> Result<Option<u64>> {
+    match value {
+        Some(0) => Err(Error::config(format!("`{at}` is 0")).with_hint("give 1 or more")),
+        value => Ok(value),
+    }
+}
+
+fn at_once(at: &str, value: Option<u64>) -> Result<Option<usize>> {
+    match value {
+        Some(value) if value == 0 || value > PARALLEL_LIMIT => {
+            Err(Error::config(format!("`{at}` is {value}"))
+                .with_hint(format!("give 1 to {PARALLEL_LIMIT}")))
+        }
+        value => Ok(value.map(|value| value as usize)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(yaml: &str) -> Result<Job> {
+        let raw = Document::parse(yaml, "yaml")?.into_typed()?;
+        Job::check(raw, "shop", Path::new("."))
+    }
+
+    fn refusal(yaml: &str) -> String {
+        let error = job(yaml).expect_err("must be refused");
+        format!("{error}\n-> {}", error.hint().unwrap_or_default())
+    }
+
+    const REST: &str = "source: {url: 'tpch:'}\ntarget: {url: 'file:///lake'}\n";
+
+    #[test]
+    fn short_and_long_forms_mean_the_same() {
+        let job = job(&format!("{REST}tables: [public.orders, '\"My.Items\"']\nquery: SELECT 1\n"))
+            .unwrap();
+        let names: Vec<&str> = job.relations.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["orders", "My.Items", "shop"]);
+    }
+
+    #[test]
+    fn refusals_name_the_key_the_cause_and_the_next_step() {
+        let cases = [
+            "source: {url: 'tpch:'}\ntarget: {url: 'file:///lake'}\ntabels: [a]\n".to_owned(),
+            format!("{REST}relations: [{{tabel: a}}]\n"),
+            format!("{REST}relations: [{{table: a, query: b}}]\n"),
+            format!("{REST}relations: [{{query: SELECT 1}}]\n"),
+            format!("{REST}tables: [a.x, b.x]\n"),
+            format!("{REST}tables: [../x]\n"),
+            format!("{REST}tables: []\n"),
+            format!("{REST}tables: [a]\nparallel: {{chunks: 0}}\n"),
+            format!("{REST}tables: [a]\ntransform: [{{sql: SELECT 1, colums: [a]}}]\n"),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 's3://x/y'}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', compression: zstd:99}\n".to_owned(),
+            "source: {url: db.internal}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
+            "tables: [a\n".to_owned(),
+            "- a\n".to_owned(),
+        ];
+        let refusals: Vec<String> = cases.iter().map(|case| refusal(case)).collect();
+        insta::assert_snapshot!(refusals.join("\n\n"));
+    }
+}

@@ -1,0 +1,21 @@
+//! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
+
+mod document;
+pub mod job;
+mod keys;
+mod raw;
+pub mod secret;
+pub mod settings;
+
+pub use document::Document;
+pub use job::{Job, Step};
+pub use keys::refuse_unknown;
+pub use settings::Settings;
+
+/// The JSON Schema of a job file.
+pub fn job_schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(raw::RawJob);
+    schema.insert("$id".into(), "https://longshore.dev/schema/job-0.1.json".into());
+    schema.insert("title".into(), "A Longshore job".into());
+    schema.to_value()
+}

@@ -1,0 +1,69 @@
+//! Where a secret's value is found: in the job, in the environment, in a file, or under a name in
+//! the operator's folder of secrets.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::capability::SecretValue;
+use crate::error::{Error, Result};
+
+/// The largest secret that is read: a chain of certificates.
+pub const SECRET_LIMIT_BYTES: u64 = 1 << 20;
+
+/// Resolves what a job wrote in a secret's place; `field` is for errors.
+pub fn resolve(field: &str, written: &Value, secrets: Option<&Path>) -> Result<SecretValue> {
+    if let Value::String(value) = written {
+        return Ok(SecretValue::new(value.clone()));
+    }
+    let hint = "write { secret: NAME }, { env: NAME } or { file: PATH }";
+    let only = written
+        .as_object()
+        .filter(|map| map.len() == 1)
+        .and_then(|map| map.iter().next())
+        .and_then(|(key, value)| Some((key.as_str(), value.as_str()?)));
+    match only {
+        Some(("env", name)) => env::var(name).map(SecretValue::new).map_err(|_| {
+            Error::config(format!("`{field}`: the environment has no `{name}`"))
+                .with_hint(format!("set `{name}` for the process that runs Longshore"))
+        }),
+        Some(("file", path)) => read(field, Path::new(path)),
+        Some(("secret", name)) => named(field, name, secrets),
+        _ => Err(Error::config(format!("`{field}` is not a secret")).with_hint(hint)),
+    }
+}
+
+fn named(field: &str, name: &str, secrets: Option<&Path>) -> Result<SecretValue> {
+    let Some(folder) = secrets else {
+        return Err(Error::config(format!("`{field}`: no folder of secrets to find `{name}` in"))
+            .with_hint("name one with --secrets DIR or LONGSHORE_SECRETS"));
+    };
+    if name.contains('/') || name.starts_with('.') || name.is_empty() {
+        return Err(Error::config(format!("`{field}`: `{name}` is not a secret's name"))
+            .with_hint("name a file in the folder of secrets, without a path"));
+    }
+    let path = folder.join(name);
+    match path.exists() {
+        true => read(field, &path),
+        false => {
+            Err(Error::config(format!("`{field}`: no secret `{name}` in {}", folder.display()))
+                .with_hint("put the value into a file of that name there"))
+        }
+    }
+}
+
+fn read(field: &str, path: &Path) -> Result<SecretValue> {
+    let unreadable = |cause: String| {
+        Error::config(format!("`{field}`: {}: {cause}", path.display()))
+            .with_hint("name a text file that Longshore may read")
+    };
+    let length = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if length > SECRET_LIMIT_BYTES {
+        return Err(unreadable(format!("{length} bytes, the limit is {SECRET_LIMIT_BYTES}")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    // Editors and `echo` end a file with a newline that is no part of the secret.
+    Ok(SecretValue::new(text.strip_suffix('\n').unwrap_or(&text)))
+}

@@ -1,0 +1,59 @@
+//! Whether somebody still writes a file: the kernel knows, and gives no read lease then.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// From Linux's `fcntl.h`; the `libc` crate does not have it.
+const F_SETSIG: libc::c_int = 10;
+
+/// Who writes a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    /// Nobody has it open for writing.
+    None,
+    /// Somebody has.
+    Some,
+    /// The kernel does not say: not our file, or a file system without leases.
+    Unknown,
+}
+
+/// Asks the kernel.
+pub(super) fn writers(path: &Path) -> io::Result<Writers> {
+    let file = File::open(path)?;
+    let fd = file.as_raw_fd();
+    // Should a writer come in this moment, the kernel signals it: with one that is ignored.
+    // SAFETY: fcntl on a descriptor that is open for the whole call; no memory is passed.
+    let taken = unsafe {
+        libc::fcntl(fd, F_SETSIG, libc::SIGURG);
+        libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK)
+    };
+    if taken == 0 {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
+        return Ok(Writers::None);
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN) => Ok(Writers::Some),
+        _ => Ok(Writers::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_open_writer_is_seen_until_it_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.yaml");
+        let writer = File::create(&path).unwrap();
+        assert_ne!(writers(&path).unwrap(), Writers::None);
+        drop(writer);
+        assert_ne!(writers(&path).unwrap(), Writers::Some);
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,8 @@
+//! Planning: a job becomes relations, chunks and one physical plan each. Nothing happens here but
+//! questions to the source.
+
+mod planner;
+mod pushdown;
+mod relation_table;
+
+pub use planner::{CHUNK_LIMIT, Planner, RelationPlan, RunPlan, consistency_name, is_chunkwise};

@@ -1,0 +1,284 @@
+//! From a checked job to a plan for each relation.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::repartition::RepartitionExec;
+
+use super::relation_table::RelationTable;
+use crate::config::job::JobRelation;
+use crate::config::{Job, Settings, Step};
+use crate::error::{Error, Result, ResultExt};
+use crate::plugin::{Catalog, bind};
+use crate::sandbox::{ChunkWish, Column, Consistency};
+use crate::scan::{Scanned, Source};
+use crate::transform::{BoundTransform, Rows};
+
+/// The most chunks of one relation.
+pub const CHUNK_LIMIT: u32 = 10_000;
+
+/// Automatic chunks are not smaller than this at the source.
+const MIN_CHUNK_BYTES: u64 = 16 << 20;
+
+/// Automatic chunks are not larger than this at the source.
+const MAX_CHUNK_BYTES: u64 = 512 << 20;
+
+/// Automatic chunks where the relation's size is not known.
+const DEFAULT_CHUNK_BYTES: u64 = 64 << 20;
+
+/// So many times more chunks than are read at the same time: nobody waits long for the last one.
+const CHUNKS_PER_SLOT: u64 = 4;
+
+/// What a run would do.
+pub struct RunPlan {
+    /// Where rows come from.
+    pub source: Arc<Source>,
+    /// The transforms in the sandbox, in the order of the job's steps.
+    pub transforms: Vec<Arc<BoundTransform>>,
+    /// The relations, in the job's order.
+    pub relations: Vec<RelationPlan>,
+    /// Chunks at the same time, in all.
+    pub parallel: usize,
+    /// Chunks of one relation at the same time.
+    pub parallel_chunks: usize,
+    /// Relations at the same time.
+    pub parallel_relations: usize,
+    /// What the run will see of the source.
+    pub consistency: Consistency,
+}
+
+/// What a run would do with one relation.
+pub struct RelationPlan {
+    /// The relation, under its name in the target.
+    pub relation: JobRelation,
+    /// Makes the relation's rows; a partition for each chunk, if it is chunk-wise.
+    pub physical: Arc<dyn ExecutionPlan>,
+    /// The relation's columns at the source, with their fields' names and Arrow types.
+    pub columns: Vec<(String, String, Column)>,
+    /// Estimated rows at the source.
+    pub rows: Option<u64>,
+    /// Estimated bytes at the source.
+    pub bytes: Option<u64>,
+    /// How the source is read: once, unless SQL names `data` more often.
+    pub scans: Vec<Scanned>,
+    /// Whether each chunk's rows can be made, and made again, alone.
+    pub chunkwise: bool,
+}
+
+impl RelationPlan {
+    /// Chunks over all scans.
+    pub fn chunks(&self) -> usize {
+        self.scans.iter().map(|scanned| scanned.chunks.len()).sum()
+    }
+}
+
+/// Makes plans.
+pub struct Planner<'a> {
+    /// The plugins.
+    pub catalog: &'a Catalog,
+    /// The operator's settings.
+    pub settings: &'a Settings,
+    /// Plans for no more rows of each relation than this: for a look at them.
+    pub limit: Option<usize>,
+}
+
+impl Planner<'_> {
+    /// Chooses the job's connector and works out what it is granted. Asks nothing of the source.
+    pub async fn source(&self, job: &Job) -> Result<Arc<Source>> {
+        let plugin = self.catalog.connector(&job.source.scheme).await.context("source")?;
+        let described = &plugin.described;
+        let endpoints: Vec<(String, u16)> =
+            described.endpoints.iter().map(|e| (e.field.clone(), e.default_port)).collect();
+        let (config, grant) = bind(
+            &job.source.config,
+            &described.config_schema,
+            &described.secrets,
+            &endpoints,
+            self.settings.secrets.as_deref(),
+        )
+        .context("source")?;
+        Ok(Arc::new(Source::new(plugin, config, grant)))
+    }
+
+    /// Chooses the job's transforms and works out what they are granted.
+    pub async fn transforms(&self, job: &Job) -> Result<Vec<Arc<BoundTransform>>> {
+        let mut bound = Vec::new();
+        for (index, step) in job.steps.iter().enumerate() {
+            let Step::Plugin { name, config } = step else { continue };
+            let at = format!("transform[{index}]");
+            let plugin = self.catalog.transform(name).await.context(at.clone())?;
+            let described = &plugin.described;
+            let secrets = self.settings.secrets.as_deref();
+            let (config, grant) =
+                bind(config, &described.config_schema, &described.secrets, &[], secrets)
+                    .context(at)?;
+            bound.push(Arc::new(BoundTransform { plugin, config, grant }));
+        }
+        Ok(bound)
+    }
+
+    /// Plans a whole run.
+    pub async fn plan(&self, job: &Job) -> Result<RunPlan> {
+        let source = self.source(job).await?;
+        let transforms = self.transforms(job).await?;
+        let parallel = Parallelism::of(job, self.settings);
+        let mut relations = Vec::new();
+        for relation in &job.relations {
+            let planned =
+                self.plan_relation(job, relation, &source, &transforms, parallel.chunks).await;
+            relations.push(planned.context(relation.name.clone())?);
+        }
+        let consistency = overall_consistency(&relations);
+        check_demand(job, consistency)?;
+        Ok(RunPlan {
+            source,
+            transforms,
+            relations,
+            parallel: parallel.run,
+            parallel_chunks: parallel.chunks,
+            parallel_relations: parallel.relations,
+            consistency,
+        })
+    }
+
+    async fn plan_relation(
+        &self,
+        job: &Job,
+        relation: &JobRelation,
+        source: &Arc<Source>,
+        transforms: &[Arc<BoundTransform>],
+        parallel: usize,
+    ) -> Result<RelationPlan> {
+        let described = source.describe(&relation.relation).await?;
+        let wish = ChunkWish {
+            rows: job.chunk.rows,
+            bytes: job.chunk.bytes.unwrap_or_else(|| automatic_bytes(described.bytes, parallel)),
+            parallel: u32::try_from(parallel).unwrap_or(u32::MAX),
+            max_chunks: CHUNK_LIMIT,
+        };
+        let table = Arc::new(RelationTable {
+            source: source.clone(),
+            relation: relation.relation.clone(),
+            schema: described.schema.clone(),
+            columns: described.columns.clone(),
+            wish,
+            scanned: Mutex::default(),
+        });
+        let mut rows = Rows::Table(table.clone());
+        let mut transforms = transforms.iter();
+        for (index, step) in job.steps.iter().enumerate() {
+            let at = format!("transform[{index}]");
+            rows = match step {
+                Step::Sql(sql) => rows.sql(sql).await.context(at)?,
+                Step::Plugin { name, .. } => {
+                    let bound = transforms.next();
+                    let bound = bound.ok_or_else(|| {
+                        Error::internal(format!("transform `{name}` is not bound"))
+                    })?;
+                    rows.transform(bound.clone()).await.context(at)?
+                }
+            };
+        }
+        if let Some(limit) = self.limit {
+            rows = rows.limit(limit)?;
+        }
+        let physical = rows.into_plan().await?;
+        let scans =
+            std::mem::take(&mut *table.scanned.lock().unwrap_or_else(PoisonError::into_inner));
+        let chunkwise = is_chunkwise(&physical);
+        let fields = described.schema.fields().iter().zip(described.columns);
+        Ok(RelationPlan {
+            relation: relation.clone(),
+            chunkwise,
+            physical,
+            columns: fields
+                .map(|(field, column)| {
+                    (field.name().clone(), field.data_type().to_string(), column)
+                })
+                .collect(),
+            rows: described.rows,
+            bytes: described.bytes,
+            scans,
+        })
+    }
+}
+
+struct Parallelism {
+    run: usize,
+    chunks: usize,
+    relations: usize,
+}
+
+impl Parallelism {
+    /// The job's numbers; what it leaves open comes from the settings.
+    fn of(job: &Job, settings: &Settings) -> Self {
+        let automatic = settings.parallel;
+        let run = match (job.parallel.relations, job.parallel.chunks) {
+            (Some(relations), Some(chunks)) => relations * chunks,
+            (one, other) => automatic.max(one.or(other).unwrap_or(1)),
+        };
+        Self {
+            run,
+            chunks: job.parallel.chunks.unwrap_or(run),
+            relations: job.parallel.relations.unwrap_or(run),
+        }
+    }
+}
+
+fn automatic_bytes(bytes: Option<u64>, parallel: usize) -> u64 {
+    match bytes {
+        Some(bytes) => {
+            (bytes / (parallel as u64 * CHUNKS_PER_SLOT)).clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES)
+        }
+        None => DEFAULT_CHUNK_BYTES,
+    }
+}
+
+/// Whether partition n of the plan needs chunk n of the source and nothing else.
+pub fn is_chunkwise(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let partitions = plan.properties().partitioning.partition_count();
+    match plan.children().as_slice() {
+        [] => true,
+        [input] => {
+            !plan.is::<RepartitionExec>()
+                && input.properties().partitioning.partition_count() == partitions
+                && is_chunkwise(input)
+        }
+        _ => false,
+    }
+}
+
+/// The weakest of what the relations see. A run of one chunk sees one instant, whatever it is.
+fn overall_consistency(relations: &[RelationPlan]) -> Consistency {
+    let scans = || relations.iter().flat_map(|relation| &relation.scans);
+    let weakest = scans()
+        .map(|scanned| scanned.consistency)
+        .min_by_key(|consistency| *consistency as u8)
+        .unwrap_or(Consistency::Snapshot);
+    let chunks: usize = relations.iter().map(RelationPlan::chunks).sum();
+    match weakest {
+        Consistency::PerChunk if chunks <= 1 => Consistency::Snapshot,
+        weakest => weakest,
+    }
+}
+
+fn check_demand(job: &Job, consistency: Consistency) -> Result<()> {
+    match job.consistency {
+        Some(demanded) if (consistency as u8) < (demanded as u8) => Err(Error::config(format!(
+            "`consistency`: the job demands {}, this source gives {}",
+            consistency_name(demanded),
+            consistency_name(consistency)
+        ))
+        .with_hint("demand less, or move one relation in one chunk")),
+        _ => Ok(()),
+    }
+}
+
+/// The word for a consistency.
+pub fn consistency_name(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Unknown => "unknown",
+        Consistency::PerChunk => "per-chunk",
+        Consistency::Snapshot => "snapshot",
+    }
+}

@@ -1,0 +1,92 @@
+//! A relation of the source as a DataFusion table: what a query needs of it is asked of the source.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::pushdown::{is_pushable, to_sql};
+use crate::error::Result;
+use crate::sandbox::{ChunkWish, Column, Relation, Scan};
+use crate::scan::{ChunkScan, Scanned, Source, chunk_rows};
+
+/// One relation. Remembers how it was scanned, for whoever explains the plan.
+#[derive(Debug)]
+pub(super) struct RelationTable {
+    pub(super) source: Arc<Source>,
+    pub(super) relation: Relation,
+    pub(super) schema: SchemaRef,
+    pub(super) columns: Vec<Column>,
+    pub(super) wish: ChunkWish,
+    pub(super) scanned: Mutex<Vec<Scanned>>,
+}
+
+impl RelationTable {
+    async fn plan_scan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let can = self.source.plugin().described.pushdown.clone();
+        // Without it the connector reads every column, and the plan above drops them.
+        let projection = projection.filter(|_| can.projection);
+        let schema = match projection {
+            Some(indices) => Arc::new(self.schema.project(indices).map_err(DataFusionError::from)?),
+            None => self.schema.clone(),
+        };
+        let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect();
+        let scan = Scan {
+            relation: self.relation.clone(),
+            projection: projection.map(|_| names(&schema)),
+            filter: match &can.filter {
+                Some(dialect) => to_sql(filters, dialect)?,
+                None => None,
+            },
+            limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
+        };
+        let scanned = self.source.plan(scan, self.wish).await?;
+        let input = chunk_rows(&scanned.chunks)?;
+        let scan = Arc::new(scanned.scan.clone());
+        self.scanned.lock().unwrap_or_else(PoisonError::into_inner).push(scanned);
+        Ok(Arc::new(ChunkScan::new(input, self.source.clone(), scan, schema)))
+    }
+}
+
+#[async_trait]
+impl TableProvider for RelationTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DfResult<Vec<TableProviderFilterPushDown>> {
+        let speaks_sql = self.source.plugin().described.pushdown.filter.is_some();
+        let support =
+            |filter: &&Expr| match speaks_sql && is_pushable(filter, &self.schema, &self.columns) {
+                true => TableProviderFilterPushDown::Exact,
+                false => TableProviderFilterPushDown::Unsupported,
+            };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(self.plan_scan(projection, filters, limit).await?)
+    }
+}

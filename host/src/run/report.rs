@@ -1,0 +1,148 @@
+//! What a run did: for people, for `--json`, and for the report beside a job file.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::error::ErrorReport;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Everything is published.
+    Succeeded,
+    /// Nothing is published.
+    Failed,
+    /// Nothing is published: somebody stopped it.
+    Cancelled,
+}
+
+/// A run, when it is over.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The run's id.
+    pub run: String,
+    /// The job's name.
+    pub job: String,
+    /// How it ended.
+    pub status: Status,
+    /// When it began, in RFC 3339.
+    pub started: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Rows published.
+    pub rows: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// What the run saw of the source.
+    pub consistency: Option<&'static str>,
+    /// The relations that were published.
+    pub relations: Vec<RelationReport>,
+    /// The run's manifest.
+    pub manifest: Option<PathBuf>,
+    /// Why it failed.
+    pub error: Option<ErrorReport>,
+}
+
+/// One relation that was published.
+#[derive(Clone, Debug, Serialize)]
+pub struct RelationReport {
+    /// Its name in the job.
+    pub relation: String,
+    /// Its name in the target.
+    pub published_as: String,
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// Rows published.
+    pub rows: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// Files.
+    pub parts: usize,
+    /// Chunks read.
+    pub chunks: usize,
+    /// Tasks that were tried again.
+    pub retries: u32,
+}
+
+impl RunReport {
+    /// The report in a few lines.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for relation in &self.relations {
+            let _ = writeln!(
+                text,
+                "{}: {} rows, {}, {} from {} -> {}",
+                relation.published_as,
+                grouped(relation.rows),
+                human_bytes(relation.bytes),
+                counted(relation.parts as u64, "part"),
+                counted(relation.chunks as u64, "chunk"),
+                relation.folder.display()
+            );
+        }
+        if self.status == Status::Succeeded {
+            let _ = writeln!(
+                text,
+                "published {} rows in {:.1} s ({} rows/s), consistency {}",
+                grouped(self.rows),
+                self.seconds,
+                grouped((self.rows as f64 / self.seconds.max(1e-9)) as u64),
+                self.consistency.unwrap_or("unknown"),
+            );
+        }
+        text
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes with the unit that reads best.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{value:.1} {}", UNITS[unit]),
+    }
+}
+
+/// `1 part`, `2 parts`.
+pub fn counted(number: u64, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{} {noun}s", grouped(number)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(12), "12");
+        assert_eq!(human_bytes(999), "999 B");
+        assert_eq!(human_bytes(5 << 20), "5.0 MiB");
+        assert_eq!(counted(1, "part"), "1 part");
+    }
+}

@@ -1,0 +1,49 @@
+//! Generated from the `wit/` files.
+
+#![allow(missing_docs, clippy::all)]
+
+mod capabilities {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "capabilities",
+        imports: {
+            "longshore:plugin/connection": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "longshore:plugin/connection.connection": crate::capability::connection::Connection,
+        },
+        require_store_data_send: true,
+    });
+}
+
+macro_rules! kind {
+    ($module:ident, $world:literal $(, $network:literal)?) => {
+        pub(super) mod $module {
+            wasmtime::component::bindgen!({
+                path: "../wit",
+                world: $world,
+                exports: { default: async },
+                with: {
+                    "longshore:plugin/types": crate::sandbox::bindings::types,
+                    "longshore:plugin/log": crate::sandbox::bindings::log,
+                    "longshore:plugin/clock": crate::sandbox::bindings::clock,
+                    "longshore:plugin/random": crate::sandbox::bindings::random,
+                    "longshore:plugin/secrets": crate::sandbox::bindings::secrets,
+                    $($network: crate::sandbox::bindings::connection,)?
+                },
+                require_store_data_send: true,
+            });
+        }
+    };
+}
+
+kind!(connector, "connector", "longshore:plugin/connection");
+kind!(transform, "transform");
+kind!(sink, "sink", "longshore:plugin/connection");
+
+pub(super) use capabilities::Capabilities;
+pub use capabilities::longshore::plugin::{clock, connection, log, random, secrets, types};
+pub use connector::exports::longshore::plugin::connector_api;
+pub use sink::exports::longshore::plugin::sink_api;
+pub use transform::exports::longshore::plugin::transform_api;

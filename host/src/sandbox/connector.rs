@@ -1,0 +1,176 @@
+//! Connectors in the sandbox: sessions, plans, readers.
+
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+
+use super::bindings::connector::Connector;
+use super::bindings::connector::ConnectorPre;
+use super::bindings::connector_api::{
+    Chunk, ChunkWish, Consistency, Description, RelationInfo, Scan,
+};
+use super::bindings::types::Relation;
+use super::engine::Compiled;
+use super::store::{
+    CALL_COMPUTE_LIMIT_SECS, DESCRIBE_COMPUTE_LIMIT_SECS, State, begin_call, call_error, finish,
+    new_store,
+};
+use crate::capability::Grant;
+use crate::error::{Error, Result};
+
+/// A connector's component.
+#[derive(Clone)]
+pub struct ConnectorComponent {
+    compiled: Compiled,
+    pre: ConnectorPre<State>,
+}
+
+impl ConnectorComponent {
+    /// A compiled component, as a connector.
+    pub fn new(compiled: Compiled) -> Result<Self> {
+        let pre = ConnectorPre::new(compiled.instance.clone())
+            .map_err(|error| Error::config(format!("not a connector: {error:#}")))?;
+        Ok(Self { compiled, pre })
+    }
+
+    /// What the connector says that it is.
+    pub async fn describe(&self, plugin: &str) -> Result<Description> {
+        let (mut store, connector) =
+            self.instantiate(plugin, Grant::default(), DESCRIBE_COMPUTE_LIMIT_SECS).await?;
+        let api = connector.longshore_plugin_connector_api();
+        let described = api.call_describe(&mut store).await;
+        described.map_err(|error| call_error(&store, "describe", error))
+    }
+
+    /// Opens a session with the source.
+    pub async fn open(&self, plugin: &str, config: &str, grant: Grant) -> Result<Session> {
+        let (mut store, connector) =
+            self.instantiate(plugin, grant, CALL_COMPUTE_LIMIT_SECS).await?;
+        let api = connector.longshore_plugin_connector_api();
+        let opened = api.session().call_open(&mut store, config).await;
+        let session = finish(&store, "open", opened)?;
+        Ok(Session { store, connector, session })
+    }
+
+    async fn instantiate(
+        &self,
+        plugin: &str,
+        grant: Grant,
+        call_secs: u64,
+    ) -> Result<(Store<State>, Connector)> {
+        let mut store = new_store(&self.compiled.sandbox, plugin, grant, call_secs);
+        let instance = self.pre.instantiate_async(&mut store).await;
+        let connector = instance.map_err(|error| call_error(&store, "instantiate", error))?;
+        Ok((store, connector))
+    }
+}
+
+/// An open session: an instance of its own. Drop it after an error.
+pub struct Session {
+    store: Store<State>,
+    connector: Connector,
+    session: ResourceAny,
+}
+
+/// Calls a method of one of the connector's resources.
+macro_rules! call {
+    ($session:ident, $resource:ident.$method:ident($($arg:expr),*), $name:literal) => {{
+        begin_call(&mut $session.store);
+        let api = $session.connector.longshore_plugin_connector_api();
+        api.$resource().$method(&mut $session.store, $($arg),*).await
+    }};
+}
+
+impl Session {
+    /// Checks that the source can be used; one line on what answered.
+    pub async fn test(&mut self) -> Result<String> {
+        let tested = call!(self, session.call_test(self.session), "test");
+        let line = finish(&self.store, "test", tested)?;
+        Ok(self.store.data().grant.redact(&line))
+    }
+
+    /// Tables and views that can be read.
+    pub async fn relations(&mut self) -> Result<Vec<String>> {
+        let listed = call!(self, session.call_relations(self.session), "relations");
+        finish(&self.store, "relations", listed)
+    }
+
+    /// Looks a relation up.
+    pub async fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
+        let described = call!(
+            self,
+            session.call_describe_relation(self.session, relation),
+            "describe-relation"
+        );
+        finish(&self.store, "describe-relation", described)
+    }
+
+    /// Cuts a scan into chunks.
+    pub async fn plan(mut self, scan: &Scan, wish: &ChunkWish) -> Result<OpenChunks> {
+        let planned = call!(self, session.call_plan(self.session, scan, *wish), "plan");
+        let chunks = finish(&self.store, "plan", planned)?;
+        let consistency = call!(self, chunks.call_consistency(chunks), "consistency")
+            .map_err(|error| call_error(&self.store, "consistency", error))?;
+        let strategy = call!(self, chunks.call_strategy(chunks), "strategy")
+            .map_err(|error| call_error(&self.store, "strategy", error))?;
+        Ok(OpenChunks { session: self, chunks, consistency, strategy })
+    }
+
+    /// Opens one chunk.
+    pub async fn read(mut self, scan: &Scan, descriptor: &[u8]) -> Result<OpenReader> {
+        let opened = call!(self, session.call_read(self.session, scan, descriptor), "read");
+        let reader = finish(&self.store, "read", opened)?;
+        Ok(OpenReader { session: self, reader })
+    }
+
+    async fn close(&mut self, resource: ResourceAny, call: &str) -> Result<()> {
+        begin_call(&mut self.store);
+        let dropped = resource.resource_drop_async(&mut self.store).await;
+        dropped.map_err(|error| call_error(&self.store, call, error))
+    }
+}
+
+/// A plan's chunks, as a stream.
+pub struct OpenChunks {
+    session: Session,
+    chunks: ResourceAny,
+    /// What the chunks will see.
+    pub consistency: Consistency,
+    /// How the relation was cut and why.
+    pub strategy: String,
+}
+
+impl OpenChunks {
+    /// The next chunks; none left: empty.
+    pub async fn next(&mut self, max: u32) -> Result<Vec<Chunk>> {
+        let session = &mut self.session;
+        let next = call!(session, chunks.call_next(self.chunks, max), "chunks.next");
+        finish(&session.store, "chunks.next", next)
+    }
+
+    /// Closes the plan; the session can be used again.
+    pub async fn close(mut self) -> Result<Session> {
+        self.session.close(self.chunks, "drop chunks").await?;
+        Ok(self.session)
+    }
+}
+
+/// A chunk's rows, as an IPC stream.
+pub struct OpenReader {
+    session: Session,
+    reader: ResourceAny,
+}
+
+impl OpenReader {
+    /// The next stretch of the stream; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>> {
+        let session = &mut self.session;
+        let next = call!(session, reader.call_next(self.reader), "reader.next");
+        finish(&session.store, "reader.next", next)
+    }
+
+    /// Closes the reader; the session can be used again.
+    pub async fn close(mut self) -> Result<Session> {
+        self.session.close(self.reader, "drop reader").await?;
+        Ok(self.session)
+    }
+}

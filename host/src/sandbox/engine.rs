@@ -1,0 +1,106 @@
+//! The engine: one for the process, its clock, and compilation.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine, OptLevel};
+
+use super::cache::CompileCache;
+use super::imports;
+use super::store::State;
+use crate::error::{Error, Result};
+
+/// How often a computing plugin is looked at.
+pub(super) const EPOCH_TICK_MILLIS: u64 = 10;
+
+/// Stack of a plugin's call.
+const STACK_LIMIT_BYTES: usize = 1 << 20;
+
+/// Makes instances of components. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    cache: CompileCache,
+    io: Handle,
+}
+
+impl Sandbox {
+    /// A sandbox that keeps compiled components in this folder. Connections of its plugins are
+    /// served by the runtime that this is called on: keep computation off it.
+    pub fn new(cache: &Path) -> Result<Self> {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            // No component of ours exports async functions; without them calls are cheaper.
+            .concurrency_support(false)
+            .cranelift_opt_level(OptLevel::Speed)
+            .max_wasm_stack(STACK_LIMIT_BYTES);
+        let fault = |error: wasmtime::Error| Error::internal(format!("wasmtime: {error:#}"));
+        let engine = Engine::new(&config).map_err(fault)?;
+        let mut linker = Linker::new(&engine);
+        imports::add_to_linker(&mut linker).map_err(fault)?;
+        let cache = CompileCache::open(cache, &engine)?;
+        start_clock(&engine)?;
+        Ok(Self(Arc::new(Inner { engine, linker, cache, io: Handle::current() })))
+    }
+
+    /// A component ready to make instances: from the cache, or compiled. Takes a second or so for
+    /// one that is new; call it where blocking is allowed.
+    pub fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Compiled> {
+        let Inner { engine, linker, cache, .. } = &*self.0;
+        let component = match cache.load(engine, digest) {
+            Some(component) => component,
+            None => {
+                let component = Component::from_binary(engine, bytes)
+                    .map_err(|error| Error::config(format!("not a valid component: {error:#}")))?;
+                cache.store(digest, &component);
+                component
+            }
+        };
+        let instance = linker.instantiate_pre(&component).map_err(|error| {
+            Error::config(format!("asks for what this host does not offer: {error:#}"))
+        })?;
+        Ok(Compiled { sandbox: self.clone(), instance })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(super) fn io(&self) -> &Handle {
+        &self.0.io
+    }
+}
+
+/// A compiled component with its imports bound.
+#[derive(Clone)]
+pub struct Compiled {
+    pub(super) sandbox: Sandbox,
+    pub(super) instance: InstancePre<State>,
+}
+
+/// Drives the epoch from a thread of its own, which no load on the runtimes can starve. Ends with
+/// the engine.
+fn start_clock(engine: &Engine) -> Result<()> {
+    let weak = engine.weak();
+    thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            loop {
+                thread::sleep(Duration::from_millis(EPOCH_TICK_MILLIS));
+                match weak.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|error| Error::io("starting the epoch's thread", error))
+}

@@ -1,0 +1,30 @@
+//! The sandbox: the only place that names wasmtime.
+//!
+//! A component is compiled once per content digest and cached on disk. A session with a source
+//! lives in a store of its own, with limits on memory, tables, instances, host-call bytes and
+//! compute time, and is dropped, never used again, after a call that failed or was cancelled.
+
+mod bindings;
+mod cache;
+mod connector;
+mod engine;
+mod imports;
+mod sink;
+mod store;
+mod transform;
+
+pub use bindings::connector_api::{
+    Chunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription,
+    RelationInfo, Scan,
+};
+pub use bindings::sink_api::Description as SinkDescription;
+pub use bindings::transform_api::Description as TransformDescription;
+pub use bindings::types::Relation;
+pub use connector::{ConnectorComponent, OpenChunks, OpenReader, Session};
+pub use engine::{Compiled, Sandbox};
+pub use sink::describe_sink;
+pub use store::{
+    CALL_COMPUTE_LIMIT_SECS, DESCRIBE_COMPUTE_LIMIT_SECS, HOST_CALL_LIMIT_BYTES, INSTANCE_LIMIT,
+    MEMORY_LIMIT_BYTES, TABLE_LIMIT_ELEMENTS,
+};
+pub use transform::{TransformComponent, Transformer};

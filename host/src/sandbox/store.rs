@@ -1,0 +1,224 @@
+//! A store: one instance's state, its limits, and what its traps mean.
+
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
+
+use super::bindings::types::{Error as WireError, ErrorClass};
+use super::engine::{EPOCH_TICK_MILLIS, Sandbox};
+use crate::capability::Grant;
+use crate::capability::log::Log;
+use crate::error::{Class, Error, Result};
+
+/// Linear memory of one instance.
+pub const MEMORY_LIMIT_BYTES: usize = 1 << 30;
+
+/// Elements of one table.
+pub const TABLE_LIMIT_ELEMENTS: usize = 100_000;
+
+/// Core instances, tables and memories that one component may be made of.
+pub const INSTANCE_LIMIT: usize = 64;
+
+/// What one call may hand to the host.
+pub const HOST_CALL_LIMIT_BYTES: usize = 128 << 20;
+
+/// Compute time of one call; waiting for a connection does not count.
+pub const CALL_COMPUTE_LIMIT_SECS: u64 = 120;
+
+/// Compute time of `describe`.
+pub const DESCRIBE_COMPUTE_LIMIT_SECS: u64 = 5;
+
+/// Connections and other host objects that one instance may hold.
+const HOST_OBJECT_LIMIT: usize = 64;
+
+/// What the host keeps for one instance.
+pub(super) struct State {
+    pub(super) plugin: String,
+    pub(super) grant: Grant,
+    pub(super) log: Log,
+    pub(super) objects: ResourceTable,
+    pub(super) started: Instant,
+    pub(super) io: Handle,
+    limiter: Limiter,
+    /// Epoch ticks that the call under way may still compute.
+    ticks_left: u64,
+    ticks_per_call: u64,
+}
+
+impl State {
+    /// An error of the plugin, as the host's.
+    pub(super) fn plugin_error(&self, error: WireError) -> Error {
+        let clean = |text: &str| self.grant.redact(text);
+        let mut own = Error::new(class(error.class), clean(&error.message)).with_code(error.code);
+        if let Some(hint) = &error.hint {
+            own = own.with_hint(clean(hint));
+        }
+        error.context.iter().rev().fold(own, |own, context| own.with_context(clean(context)))
+    }
+}
+
+/// A new store with all limits set.
+pub(super) fn new_store(
+    sandbox: &Sandbox,
+    plugin: &str,
+    grant: Grant,
+    call_secs: u64,
+) -> Store<State> {
+    let mut objects = ResourceTable::new();
+    objects.set_max_capacity(HOST_OBJECT_LIMIT);
+    let ticks_per_call = call_secs * 1_000 / EPOCH_TICK_MILLIS;
+    let state = State {
+        plugin: plugin.to_owned(),
+        grant,
+        log: Log::default(),
+        objects,
+        started: Instant::now(),
+        io: sandbox.io().clone(),
+        limiter: Limiter::default(),
+        ticks_left: ticks_per_call,
+        ticks_per_call,
+    };
+    let mut store = Store::new(sandbox.engine(), state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(HOST_CALL_LIMIT_BYTES);
+    store.set_epoch_deadline(1);
+    // Called at most once a tick, and only while the plugin computes.
+    store.epoch_deadline_callback(|mut context| {
+        let state = context.data_mut();
+        state.ticks_left = state.ticks_left.saturating_sub(1);
+        match state.ticks_left {
+            0 => Ok(UpdateDeadline::Interrupt),
+            _ => Ok(UpdateDeadline::Yield(1)),
+        }
+    });
+    store
+}
+
+/// Gives the next call its full time.
+pub(super) fn begin_call(store: &mut Store<State>) {
+    let state = store.data_mut();
+    state.ticks_left = state.ticks_per_call;
+    store.set_epoch_deadline(1);
+}
+
+/// A call's answer: the plugin's value, its error, or what stopped it.
+pub(super) fn finish<T>(
+    store: &Store<State>,
+    call: &str,
+    answer: wasmtime::Result<Result<T, WireError>>,
+) -> Result<T> {
+    match answer {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(store.data().plugin_error(error)),
+        Err(error) => Err(call_error(store, call, error)),
+    }
+}
+
+/// What a failed call means: a limit, or a fault of the plugin.
+pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Error) -> Error {
+    let state = store.data();
+    let plugin = &state.plugin;
+    if let Some(bytes) = state.limiter.refused_bytes {
+        return Error::internal(format!(
+            "{plugin}: `{call}` asked for {} MiB of memory, the limit is {} MiB",
+            bytes >> 20,
+            MEMORY_LIMIT_BYTES >> 20
+        ));
+    }
+    let message = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => {
+            let secs = state.ticks_per_call * EPOCH_TICK_MILLIS / 1_000;
+            return Error::internal(format!(
+                "{plugin}: `{call}` computed for {secs} s without an answer"
+            ));
+        }
+        Some(Trap::StackOverflow) => format!("{plugin}: `{call}` overflowed its stack"),
+        Some(trap) => format!("{plugin}: `{call}` trapped: {trap}"),
+        None => format!("{plugin}: `{call}` failed: {}", error.root_cause()),
+    };
+    let message = match state.log.last_error() {
+        Some(last) => format!("{message}; it said: {last}"),
+        None => message,
+    };
+    Error::internal(state.grant.redact(&message))
+        .with_hint("this is a fault of the plugin: report it to its author")
+}
+
+fn class(class: ErrorClass) -> Class {
+    match class {
+        ErrorClass::Config => Class::Config,
+        ErrorClass::Auth => Class::Auth,
+        ErrorClass::NotFound => Class::NotFound,
+        ErrorClass::Data => Class::Data,
+        ErrorClass::Connection => Class::Connection,
+        ErrorClass::Timeout => Class::Timeout,
+        ErrorClass::Throttled => Class::Throttled,
+        ErrorClass::Resource => Class::Resource,
+        ErrorClass::Internal => Class::Internal,
+    }
+}
+
+/// Our own error on its way into a plugin.
+pub(super) fn to_wire(error: &Error) -> WireError {
+    let class = match error.class() {
+        Class::Config => ErrorClass::Config,
+        Class::Auth => ErrorClass::Auth,
+        Class::NotFound => ErrorClass::NotFound,
+        Class::Data => ErrorClass::Data,
+        Class::Connection => ErrorClass::Connection,
+        Class::Timeout => ErrorClass::Timeout,
+        Class::Throttled => ErrorClass::Throttled,
+        Class::Resource => ErrorClass::Resource,
+        Class::Internal => ErrorClass::Internal,
+    };
+    WireError {
+        class,
+        message: error.to_string(),
+        code: None,
+        hint: error.hint().map(str::to_owned),
+        context: Vec::new(),
+    }
+}
+
+#[derive(Default)]
+struct Limiter {
+    refused_bytes: Option<usize>,
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let fits = desired <= MEMORY_LIMIT_BYTES;
+        if !fits {
+            self.refused_bytes = Some(desired);
+        }
+        Ok(fits)
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_LIMIT_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCE_LIMIT
+    }
+
+    fn tables(&self) -> usize {
+        INSTANCE_LIMIT
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCE_LIMIT
+    }
+}

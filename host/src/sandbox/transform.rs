@@ -1,0 +1,100 @@
+//! Transforms in the sandbox.
+
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+
+use super::bindings::transform::{Transform, TransformPre};
+use super::bindings::transform_api::Description;
+use super::engine::Compiled;
+use super::store::{
+    CALL_COMPUTE_LIMIT_SECS, DESCRIBE_COMPUTE_LIMIT_SECS, State, begin_call, call_error, finish,
+    new_store,
+};
+use crate::capability::Grant;
+use crate::error::{Error, Result};
+
+/// A transform's component.
+#[derive(Clone)]
+pub struct TransformComponent {
+    compiled: Compiled,
+    pre: TransformPre<State>,
+}
+
+impl TransformComponent {
+    /// A compiled component, as a transform.
+    pub fn new(compiled: Compiled) -> Result<Self> {
+        let pre = TransformPre::new(compiled.instance.clone())
+            .map_err(|error| Error::config(format!("not a transform: {error:#}")))?;
+        Ok(Self { compiled, pre })
+    }
+
+    /// What the transform says that it is.
+    pub async fn describe(&self, plugin: &str) -> Result<Description> {
+        let (mut store, transform) =
+            self.instantiate(plugin, Grant::default(), DESCRIBE_COMPUTE_LIMIT_SECS).await?;
+        let api = transform.longshore_plugin_transform_api();
+        let described = api.call_describe(&mut store).await;
+        described.map_err(|error| call_error(&store, "describe", error))
+    }
+
+    /// Opens the transform for one chunk.
+    pub async fn open(
+        &self,
+        plugin: &str,
+        config: &str,
+        grant: Grant,
+        input_schema: &[u8],
+    ) -> Result<Transformer> {
+        let (mut store, transform) =
+            self.instantiate(plugin, grant, CALL_COMPUTE_LIMIT_SECS).await?;
+        let api = transform.longshore_plugin_transform_api();
+        let opened = api.transformer().call_open(&mut store, config, input_schema).await;
+        let transformer = finish(&store, "open", opened)?;
+        Ok(Transformer { store, transform, transformer })
+    }
+
+    async fn instantiate(
+        &self,
+        plugin: &str,
+        grant: Grant,
+        call_secs: u64,
+    ) -> Result<(Store<State>, Transform)> {
+        let mut store = new_store(&self.compiled.sandbox, plugin, grant, call_secs);
+        let instance = self.pre.instantiate_async(&mut store).await;
+        let transform = instance.map_err(|error| call_error(&store, "instantiate", error))?;
+        Ok((store, transform))
+    }
+}
+
+/// A transform at work on one chunk. Drop it after an error.
+pub struct Transformer {
+    store: Store<State>,
+    transform: Transform,
+    transformer: ResourceAny,
+}
+
+impl Transformer {
+    /// The schema of what comes out, as an IPC schema message.
+    pub async fn output_schema(&mut self) -> Result<Vec<u8>> {
+        begin_call(&mut self.store);
+        let api = self.transform.longshore_plugin_transform_api();
+        let schema = api.transformer().call_output_schema(&mut self.store, self.transformer).await;
+        finish(&self.store, "output-schema", schema)
+    }
+
+    /// Takes the next stretch of the input, gives the next one of the output.
+    pub async fn process(&mut self, input: &Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        begin_call(&mut self.store);
+        let api = self.transform.longshore_plugin_transform_api();
+        let output = api.transformer().call_process(&mut self.store, self.transformer, input).await;
+        finish(&self.store, "process", output)
+    }
+
+    /// Gives what is left.
+    pub async fn finish(&mut self) -> Result<Vec<Vec<u8>>> {
+        begin_call(&mut self.store);
+        let api = self.transform.longshore_plugin_transform_api();
+        let output = api.transformer().call_finish(&mut self.store, self.transformer).await;
+        finish(&self.store, "finish", output)
+    }
+}

@@ -1,0 +1,195 @@
+//! `ChunkScan`: a plan node that turns chunk descriptors into their rows.
+//!
+//! Its input is a table of descriptors, one row to a partition: chunks travel as data, so that a
+//! plan can be cut into tasks wherever it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
+};
+use futures::StreamExt;
+use tokio::sync::mpsc::Sender;
+
+use super::component::Source;
+use super::decode::IpcDecoder;
+use super::slots::Slots;
+use crate::error::{Error, Result};
+use crate::sandbox::{Chunk, Scan};
+
+/// Batches that wait between reading and what comes after it.
+const BATCHES_AHEAD: usize = 2;
+
+/// A table of chunk descriptors, one row to a partition.
+pub fn chunk_rows(chunks: &[Chunk]) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("chunk", DataType::UInt64, false),
+        Field::new("descriptor", DataType::Binary, false),
+    ]));
+    let row = |(index, chunk): (usize, &Chunk)| {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(vec![index as u64])),
+            Arc::new(BinaryArray::from(vec![chunk.descriptor.as_slice()])),
+        ];
+        Ok(vec![RecordBatch::try_new(schema.clone(), columns).map_err(DataFusionError::from)?])
+    };
+    let mut partitions = chunks.iter().enumerate().map(row).collect::<DfResult<Vec<_>>>()?;
+    if partitions.is_empty() {
+        // A relation without chunks still is a relation: one partition without rows.
+        partitions.push(Vec::new());
+    }
+    Ok(MemorySourceConfig::try_new_exec(&partitions, schema.clone(), None)?)
+}
+
+/// Reads chunks.
+#[derive(Debug)]
+pub struct ChunkScan {
+    input: Arc<dyn ExecutionPlan>,
+    source: Arc<Source>,
+    scan: Arc<Scan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl ChunkScan {
+    /// Reads the chunks that `input` describes; their rows are of `schema`.
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        source: Arc<Source>,
+        scan: Arc<Scan>,
+        schema: SchemaRef,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { input, source, scan, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for ChunkScan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chunks = self.properties.partitioning.partition_count();
+        write!(f, "ChunkScan: source={}, chunks={chunks}", self.source.plugin().described.name)?;
+        if let Some(filter) = &self.scan.filter {
+            write!(f, ", filter={filter}")?;
+        }
+        match self.scan.limit {
+            Some(limit) => write!(f, ", limit={limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for ChunkScan {
+    fn name(&self) -> &str {
+        "ChunkScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    /// Never: the input's partitions are the chunks.
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("ChunkScan has one input".into()))?;
+        let (source, scan) = (self.source.clone(), self.scan.clone());
+        Ok(Arc::new(Self::new(input, source, scan, self.schema())))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let slots = context
+            .session_config()
+            .get_extension::<Slots>()
+            .ok_or_else(|| DataFusionError::Internal("ChunkScan runs without slots".into()))?;
+        let descriptors = self.input.execute(partition, context)?;
+        // A task of its own: the next batch is read while the one before is worked on.
+        let mut stream = RecordBatchReceiverStream::builder(self.schema(), BATCHES_AHEAD);
+        let reading = Reading {
+            source: self.source.clone(),
+            scan: self.scan.clone(),
+            schema: self.schema(),
+            slots,
+            batches: stream.tx(),
+        };
+        stream.spawn(async move { Ok(reading.read_all(descriptors).await?) });
+        Ok(stream.build())
+    }
+}
+
+struct Reading {
+    source: Arc<Source>,
+    scan: Arc<Scan>,
+    schema: SchemaRef,
+    slots: Arc<Slots>,
+    batches: Sender<DfResult<RecordBatch>>,
+}
+
+impl Reading {
+    async fn read_all(self, mut descriptors: SendableRecordBatchStream) -> Result<()> {
+        while let Some(rows) = descriptors.next().await {
+            let rows = rows?;
+            let column = rows.column(1).as_any().downcast_ref::<BinaryArray>();
+            let column =
+                column.ok_or_else(|| Error::internal("ChunkScan's input holds no descriptors"))?;
+            for descriptor in column.iter().flatten() {
+                if !self.read(descriptor).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one chunk; false when nobody wants more.
+    async fn read(&self, descriptor: &[u8]) -> Result<bool> {
+        let _place = self.slots.take().await?;
+        let mut reader = self.source.read(&self.scan, descriptor).await?;
+        let mut decoder = IpcDecoder::new(self.schema.clone());
+        while let Some(pieces) = reader.next().await? {
+            for batch in decoder.push(pieces)? {
+                self.slots.count(batch.num_rows(), batch.get_array_memory_size());
+                if self.batches.send(Ok(batch)).await.is_err() {
+                    return Ok(false);
+                }
+            }
+        }
+        decoder.finish()?;
+        self.source.keep(reader.close().await?);
+        Ok(true)
+    }
+}

@@ -1,0 +1,162 @@
+//! The component lane: a source whose rows are read by a connector in the sandbox.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+
+use super::decode::decode_schema;
+use crate::capability::Grant;
+use crate::error::{Error, Result};
+use crate::plugin::ConnectorPlugin;
+use crate::sandbox::{Chunk, ChunkWish, Column, Consistency, OpenReader, Relation, Scan, Session};
+
+/// The most bytes of one chunk's descriptor.
+pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
+
+/// How many chunks are asked for at a time.
+const CHUNKS_PER_CALL: u32 = 1_000;
+
+/// A source of one run: a connector, its config, its grant, and the sessions that are open.
+pub struct Source {
+    plugin: ConnectorPlugin,
+    config: String,
+    grant: Grant,
+    idle: Mutex<Vec<Session>>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({})", self.plugin.described.name)
+    }
+}
+
+/// What is known of a relation.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Its schema.
+    pub schema: SchemaRef,
+    /// One for each field.
+    pub columns: Vec<Column>,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes at the source.
+    pub bytes: Option<u64>,
+}
+
+/// A scan, cut into chunks.
+#[derive(Clone, Debug)]
+pub struct Scanned {
+    /// What was asked for.
+    pub scan: Scan,
+    /// The chunks.
+    pub chunks: Vec<Chunk>,
+    /// What they will see.
+    pub consistency: Consistency,
+    /// How the relation was cut and why.
+    pub strategy: String,
+}
+
+impl Source {
+    /// A source with no session open yet.
+    pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant) -> Self {
+        Self { plugin, config, grant, idle: Mutex::default() }
+    }
+
+    /// The connector.
+    pub fn plugin(&self) -> &ConnectorPlugin {
+        &self.plugin
+    }
+
+    /// Its config, as it gets it: secrets are only named in it.
+    pub fn config(&self) -> &str {
+        &self.config
+    }
+
+    /// What it was granted.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Checks that the source can be used.
+    pub async fn test(&self) -> Result<String> {
+        let mut session = self.session().await?;
+        let answer = session.test().await?;
+        self.keep(session);
+        Ok(answer)
+    }
+
+    /// Tables and views that can be read.
+    pub async fn relations(&self) -> Result<Vec<String>> {
+        let mut session = self.session().await?;
+        let relations = session.relations().await?;
+        self.keep(session);
+        Ok(relations)
+    }
+
+    /// Looks a relation up.
+    pub async fn describe(&self, relation: &Relation) -> Result<Described> {
+        let mut session = self.session().await?;
+        let info = session.describe_relation(relation).await?;
+        self.keep(session);
+        let schema = decode_schema(info.schema)?;
+        if info.columns.len() != schema.fields().len() {
+            return Err(Error::internal(format!(
+                "{} described {} columns and a schema of {}",
+                self.plugin.described.name,
+                info.columns.len(),
+                schema.fields().len()
+            )));
+        }
+        Ok(Described { schema, columns: info.columns, rows: info.rows, bytes: info.bytes })
+    }
+
+    /// Cuts a scan into chunks.
+    pub async fn plan(&self, scan: Scan, wish: ChunkWish) -> Result<Scanned> {
+        let mut open = self.session().await?.plan(&scan, &wish).await?;
+        let mut chunks: Vec<Chunk> = Vec::new();
+        loop {
+            let next = open.next(CHUNKS_PER_CALL).await?;
+            if next.is_empty() {
+                break;
+            }
+            chunks.extend(next);
+            if chunks.len() > wish.max_chunks as usize {
+                return Err(self.fault(format!("planned more than {} chunks", wish.max_chunks)));
+            }
+        }
+        if chunks.iter().any(|chunk| chunk.descriptor.len() > DESCRIPTOR_LIMIT_BYTES) {
+            return Err(
+                self.fault(format!("planned a descriptor over {DESCRIPTOR_LIMIT_BYTES} bytes"))
+            );
+        }
+        let (consistency, strategy) = (open.consistency, open.strategy.clone());
+        self.keep(open.close().await?);
+        Ok(Scanned { scan, chunks, consistency, strategy })
+    }
+
+    /// Opens one chunk in a session of its own.
+    pub(super) async fn read(&self, scan: &Scan, descriptor: &[u8]) -> Result<OpenReader> {
+        self.session().await?.read(scan, descriptor).await
+    }
+
+    /// Takes back a session that is in order, for the next chunk.
+    pub(super) fn keep(&self, session: Session) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    async fn session(&self) -> Result<Session> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(session) => Ok(session),
+            None => {
+                let name = &self.plugin.described.name;
+                self.plugin.component.open(name, &self.config, self.grant.clone()).await
+            }
+        }
+    }
+
+    fn fault(&self, what: String) -> Error {
+        Error::internal(format!("{} {what}", self.plugin.described.name))
+    }
+}

@@ -1,0 +1,236 @@
+//! What a plugin sends is hostile until validated: Arrow IPC with every check on, within limits,
+//! its panics caught.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::StreamEncoder;
+
+use crate::error::{Error, Result};
+
+/// The most bytes that may come before a batch is complete.
+pub const BATCH_LIMIT_BYTES: usize = 256 << 20;
+
+/// The most columns of a schema.
+pub const BATCH_COLUMN_LIMIT: usize = 10_000;
+
+/// The deepest nesting of a column's type.
+pub const NESTING_LIMIT: usize = 32;
+
+const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// Decodes one plugin's continuous stream; all batches must be of the expected schema.
+pub struct IpcDecoder {
+    decoder: StreamDecoder,
+    expected: SchemaRef,
+    checked: bool,
+    pending_bytes: usize,
+}
+
+impl IpcDecoder {
+    /// At the beginning of a stream.
+    pub fn new(expected: SchemaRef) -> Self {
+        Self { decoder: StreamDecoder::new(), expected, checked: false, pending_bytes: 0 }
+    }
+
+    /// Takes the next stretch; gives the batches that it completes.
+    pub fn push(&mut self, pieces: Vec<Vec<u8>>) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        for piece in pieces {
+            self.pending_bytes += piece.len();
+            let mut buffer = Buffer::from_vec(piece);
+            while !buffer.is_empty() {
+                // Checked before the bytes are: some limits guard the check itself.
+                if self.pending_bytes > BATCH_LIMIT_BYTES {
+                    return Err(hostile(format!(
+                        "more than {BATCH_LIMIT_BYTES} bytes to one batch"
+                    )));
+                }
+                let decoder = &mut self.decoder;
+                let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(&mut buffer)))
+                    .map_err(|_| hostile("malformed Arrow data (the decoder panicked)".into()))?
+                    .map_err(|error| hostile(error.to_string()))?;
+                if let Some(batch) = decoded {
+                    self.pending_bytes = buffer.len();
+                    self.check_schema(&batch)?;
+                    batches.push(
+                        batch
+                            .with_schema(self.expected.clone())
+                            .map_err(|e| hostile(e.to_string()))?,
+                    );
+                }
+            }
+        }
+        Ok(batches)
+    }
+
+    /// The stream must end between two messages.
+    pub fn finish(&mut self) -> Result<()> {
+        if self.decoder.schema().is_none() {
+            // The decoder looks at a schema message only when something follows it.
+            self.push(vec![END_OF_STREAM.to_vec()])?;
+        }
+        self.decoder.finish().map_err(|error| hostile(error.to_string()))
+    }
+
+    fn check_schema(&mut self, batch: &RecordBatch) -> Result<()> {
+        if self.checked {
+            return Ok(());
+        }
+        let (sent, expected) = (batch.schema(), &self.expected);
+        let alike = sent.fields().len() == expected.fields().len()
+            && sent.fields().iter().zip(expected.fields()).all(|(sent, expected)| {
+                sent.name() == expected.name() && sent.data_type() == expected.data_type()
+            });
+        if !alike {
+            return Err(hostile(format!(
+                "its columns are not those that it described: {}",
+                brief(&sent)
+            )));
+        }
+        self.checked = true;
+        Ok(())
+    }
+}
+
+fn brief(schema: &Schema) -> String {
+    const SHOWN: usize = 8;
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .take(SHOWN)
+        .map(|field| format!("{} {}", field.name(), field.data_type()))
+        .collect();
+    columns.join(", ")
+}
+
+fn hostile(cause: String) -> Error {
+    Error::internal(format!("the plugin sent bad data: {cause}"))
+        .with_hint("this is a fault of the plugin: report it to its author")
+}
+
+/// Reads an IPC schema message, within the limits.
+pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
+    let mut decoder = StreamDecoder::new();
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        for piece in [bytes, END_OF_STREAM.to_vec()] {
+            let mut buffer = Buffer::from_vec(piece);
+            while !buffer.is_empty() {
+                decoder.decode(&mut buffer)?;
+            }
+        }
+        Ok(decoder.schema())
+    }));
+    let schema = decoded
+        .map_err(|_| hostile("a malformed schema (the decoder panicked)".into()))?
+        .map_err(|error: arrow::error::ArrowError| hostile(format!("a malformed schema: {error}")))?
+        .ok_or_else(|| hostile("no schema".into()))?;
+    if schema.fields().len() > BATCH_COLUMN_LIMIT {
+        return Err(hostile(format!("more than {BATCH_COLUMN_LIMIT} columns")));
+    }
+    match schema.fields().iter().find(|field| depth(field.data_type()) > NESTING_LIMIT) {
+        Some(field) => {
+            Err(hostile(format!("`{}` is nested deeper than {NESTING_LIMIT}", field.name())))
+        }
+        None => Ok(schema),
+    }
+}
+
+fn depth(data_type: &DataType) -> usize {
+    let inner = match data_type {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => depth(field.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|f| depth(f.data_type())).max().unwrap_or(0),
+        DataType::Union(fields, _) => {
+            fields.iter().map(|(_, f)| depth(f.data_type())).max().unwrap_or(0)
+        }
+        DataType::Dictionary(_, value) => depth(value),
+        _ => return 1,
+    };
+    inner + 1
+}
+
+/// A schema as an IPC schema message.
+pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
+    let encode = || {
+        let buffers = StreamEncoder::try_new(schema)?.finish()?;
+        Ok(buffers.iter().flat_map(|buffer| buffer.as_slice().to_vec()).collect::<Vec<u8>>())
+    };
+    let mut bytes =
+        encode().map_err(|error: arrow::error::ArrowError| Error::internal(error.to_string()))?;
+    bytes.truncate(bytes.len() - END_OF_STREAM.len());
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray};
+    use arrow::datatypes::Field;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stream() -> (SchemaRef, Vec<u8>) {
+        let batch = RecordBatch::try_from_iter([
+            ("id", Arc::new(Int64Array::from(vec![1, 2, 3])) as _),
+            ("name", Arc::new(StringArray::from(vec![Some("a"), None, Some("ccc")])) as _),
+        ])
+        .unwrap();
+        let mut encoder = StreamEncoder::try_new(&batch.schema()).unwrap();
+        let mut buffers = encoder.encode(&batch).unwrap();
+        buffers.extend(encoder.finish().unwrap());
+        (batch.schema(), buffers.iter().flat_map(|b| b.as_slice().to_vec()).collect())
+    }
+
+    fn decode(schema: SchemaRef, pieces: Vec<Vec<u8>>) -> Result<usize> {
+        let mut decoder = IpcDecoder::new(schema);
+        let batches = decoder.push(pieces)?;
+        decoder.finish()?;
+        Ok(batches.iter().map(RecordBatch::num_rows).sum())
+    }
+
+    #[test]
+    fn a_stream_decodes_wherever_it_is_cut() {
+        let (schema, bytes) = stream();
+        for size in [1, 7, 8, 64, bytes.len()] {
+            let pieces = bytes.chunks(size).map(<[u8]>::to_vec).collect();
+            assert_eq!(decode(schema.clone(), pieces).unwrap(), 3, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_schema_survives_the_way() {
+        let (schema, _) = stream();
+        assert_eq!(decode_schema(encode_schema(&schema).unwrap()).unwrap(), schema);
+    }
+
+    #[test]
+    fn another_schema_than_described_is_refused() {
+        let (_, bytes) = stream();
+        let other = Arc::new(Schema::new(vec![Field::new("id", DataType::Int32, false)]));
+        let error = decode(other, vec![bytes]).unwrap_err();
+        assert!(error.to_string().contains("not those that it described"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_streams_are_errors_and_never_panics(at in 0_usize..600, value: u8, cut in 0_usize..600) {
+            let (schema, mut bytes) = stream();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            bytes.truncate(bytes.len() - cut.min(bytes.len()));
+            // Whatever comes out is bounded and checked; that it comes back at all is the promise.
+            let _ = decode(schema, vec![bytes]);
+        }
+    }
+}

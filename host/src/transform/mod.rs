@@ -1,0 +1,7 @@
+//! What happens to rows on their way: SQL by DataFusion, and transforms in the sandbox.
+
+mod component;
+mod sql;
+
+pub use component::{BoundTransform, ComponentTransform};
+pub use sql::{Rows, session_context};

@@ -1,0 +1,133 @@
+//! SQL steps: each is a query over the table `data`, which is what came out of the step before.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::Result as DfResult;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
+
+use super::component::{BoundTransform, ComponentTransform};
+use crate::error::{Error, Result};
+
+/// What SQL that needs all rows (joins, aggregates, order) may hold in memory before it spills to
+/// disk, for the whole process.
+pub const SQL_MEMORY_LIMIT_BYTES: usize = 1 << 30;
+
+/// The name under which a step's query sees its rows.
+const TABLE: &str = "data";
+
+/// A context whose plans keep a chunk a partition wherever the query allows it.
+pub fn session_context() -> Result<SessionContext> {
+    static RUNTIME: LazyLock<DfResult<Arc<RuntimeEnv>>> = LazyLock::new(|| {
+        let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
+        RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()
+    });
+    let runtime = RUNTIME.as_ref().map_err(|error| Error::internal(error.to_string()))?;
+    let config = SessionConfig::new().with_round_robin_repartition(false);
+    Ok(SessionContext::new_with_config_rt(config, runtime.clone()))
+}
+
+/// A relation's rows after some of the steps.
+pub enum Rows {
+    /// As a table: what follows can push projections and filters into it.
+    Table(Arc<dyn TableProvider>),
+    /// As a query not yet planned.
+    Query(SessionContext, DataFrame),
+}
+
+impl Rows {
+    /// Puts a query on top.
+    pub async fn sql(self, sql: &str) -> Result<Self> {
+        let table = match self {
+            Self::Table(table) => table,
+            Self::Query(_, query) => query.into_view(),
+        };
+        let context = session_context()?;
+        context.register_table(TABLE, table)?;
+        let read_only = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        let query = context.sql_with_options(sql, read_only).await?;
+        Ok(Self::Query(context, query))
+    }
+
+    /// Keeps the first rows only, whichever those are.
+    pub fn limit(self, rows: usize) -> Result<Self> {
+        let (context, query) = match self {
+            Self::Query(context, query) => (context, query),
+            Self::Table(table) => {
+                let context = session_context()?;
+                let query = context.read_table(table)?;
+                (context, query)
+            }
+        };
+        Ok(Self::Query(context, query.limit(0, Some(rows))?))
+    }
+
+    /// Puts a transform in the sandbox on top.
+    pub async fn transform(self, transform: Arc<BoundTransform>) -> Result<Self> {
+        let node = ComponentTransform::open(self.into_plan().await?, transform).await?;
+        Ok(Self::Table(Arc::new(PlannedTable { plan: Arc::new(node) })))
+    }
+
+    /// The plan that makes the rows.
+    pub async fn into_plan(self) -> Result<Arc<dyn ExecutionPlan>> {
+        match self {
+            Self::Table(table) => {
+                let context = session_context()?;
+                Ok(table.scan(&context.state(), None, &[], None).await?)
+            }
+            Self::Query(context, query) => {
+                let (state, logical) = query.into_parts();
+                // The context owns the tables: it must outlive the planning.
+                let planned = state.create_physical_plan(&logical).await;
+                drop(context);
+                Ok(planned?)
+            }
+        }
+    }
+}
+
+/// A plan, as a table for the query after it.
+#[derive(Debug)]
+struct PlannedTable {
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+#[async_trait]
+impl TableProvider for PlannedTable {
+    fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let Some(projection) = projection else { return Ok(self.plan.clone()) };
+        let schema = self.plan.schema();
+        let column = |&index: &usize| {
+            let name = schema.field(index).name();
+            (Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>, name.clone())
+        };
+        let columns: Vec<_> = projection.iter().map(column).collect();
+        Ok(Arc::new(ProjectionExec::try_new(columns, self.plan.clone())?))
+    }
+}

@@ -1,0 +1,9 @@
+//! Encoding: batches become parts.
+
+mod parquet;
+mod part;
+mod part_writer;
+
+pub use parquet::{ParquetEncoder, ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
+pub use part::{Attempt, Part};
+pub use part_writer::PartWriter;

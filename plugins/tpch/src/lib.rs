@@ -1,0 +1,240 @@
+//! The `tpch` connector: rows of the TPC-H benchmark, generated as they are read.
+//!
+//! A source that needs no server: for a first try, for demos, for measuring everything but a
+//! source. The rows are those of the official generator, at any scale factor; the generator
+//! itself splits a table into parts, and a part is a chunk.
+
+mod tables;
+
+use longshore_sdk::array::{RecordBatch, RecordBatchReader};
+use longshore_sdk::schema::SchemaRef;
+use longshore_sdk::{
+    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Plan,
+    Pushdown, Reader, Relation, RelationInfo, Result, Scan,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tables::Table;
+
+/// Rows in a batch: about 2 MiB of `lineitem`.
+const BATCH_ROWS: usize = 16_384;
+
+/// Below this, cutting a table gains less than starting a generator costs.
+const MIN_CHUNK_ROWS: u64 = 100_000;
+
+/// What a job's `source:` holds.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `tpch:`
+    #[serde(rename = "url")]
+    _url: String,
+    /// The scale factor: 1 is about 1 GB and 6,001,215 rows of `lineitem`.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0, max = 100_000.0))]
+    scale: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The connector, open at a scale.
+pub struct Tpch {
+    scale: f64,
+}
+
+impl Connector for Tpch {
+    type Config = Config;
+
+    fn describe() -> ConnectorInfo {
+        ConnectorInfo {
+            name: "tpch",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Rows of the TPC-H benchmark, generated as they are read",
+            schemes: &["tpch"],
+            endpoints: &[],
+            secrets: &[],
+            pushdown: Pushdown { projection: true, filter: None, limit: true },
+            consistency: Consistency::Snapshot,
+        }
+    }
+
+    fn open(config: Config) -> Result<Self> {
+        match config.scale {
+            scale if scale > 0.0 && scale <= 100_000.0 => Ok(Self { scale }),
+            scale => {
+                Err(Error::config(format!("`scale`: {scale} is not above 0 and at most 100000")))
+            }
+        }
+    }
+
+    fn test(&mut self) -> Result<String> {
+        Ok(format!("TPC-H at scale factor {}", self.scale))
+    }
+
+    fn relations(&mut self) -> Result<Vec<String>> {
+        Ok(Table::ALL.iter().map(|table| table.name().to_string()).collect())
+    }
+
+    fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
+        let table = find(relation)?;
+        let schema = table.schema();
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| Column {
+                source_type: tables::sql_type(field.data_type()),
+                comparable: Comparable::No,
+                lossy: None,
+            })
+            .collect();
+        let rows = table.rows(self.scale);
+        Ok(RelationInfo {
+            schema,
+            columns,
+            rows: Some(rows),
+            bytes: Some(rows * table.row_bytes()),
+        })
+    }
+
+    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+        let table = find(&scan.relation)?;
+        let rows = table.rows(self.scale);
+        let parts = parts(table, rows, wish);
+        let chunk = move |part: u64| Chunk {
+            label: format!("part {part} of {parts}"),
+            descriptor: format!("{part}/{parts}").into_bytes(),
+            rows: Some(rows / parts),
+            bytes: Some(rows / parts * table.row_bytes()),
+        };
+        Ok(Plan {
+            consistency: Consistency::Snapshot,
+            strategy: format!("{parts} of the generator's own parts"),
+            chunks: Box::new((1..=parts).map(move |part| Ok(chunk(part)))),
+        })
+    }
+
+    fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
+        let table = find(&scan.relation)?;
+        let (part, parts) = parse_descriptor(descriptor)?;
+        let batches = table.generate(self.scale, part, parts, BATCH_ROWS);
+        let projection = match &scan.projection {
+            Some(names) => names
+                .iter()
+                .map(|name| Ok(batches.schema().index_of(name)?))
+                .collect::<Result<Vec<usize>>>()?,
+            None => (0..batches.schema().fields().len()).collect(),
+        };
+        let schema = batches.schema().project(&projection)?.into();
+        let left = scan.limit.unwrap_or(u64::MAX);
+        Ok(Box::new(Rows { batches, projection, schema, left }))
+    }
+}
+
+fn find(relation: &Relation) -> Result<&'static Table> {
+    match relation {
+        Relation::Table(name) => Table::find(name).ok_or_else(|| {
+            let known: Vec<&str> = Table::ALL.iter().map(Table::name).collect();
+            Error::not_found(format!("no table `{name}` in TPC-H"))
+                .with_hint(format!("name one of {}", known.join(", ")))
+        }),
+        Relation::Query(_) => Err(Error::config("tpch generates tables and runs no queries")
+            .with_hint("name a `table`, and put SQL into `transform`")),
+    }
+}
+
+fn parts(table: &Table, rows: u64, wish: &ChunkWish) -> u64 {
+    if !table.is_divisible() {
+        return 1;
+    }
+    let wanted = match wish.rows {
+        Some(per_chunk) => rows.div_ceil(per_chunk.max(1)),
+        None => {
+            let by_size = (rows * table.row_bytes()).div_ceil(wish.bytes.max(1));
+            by_size.max(u64::from(wish.parallel)).min(rows.div_ceil(MIN_CHUNK_ROWS))
+        }
+    };
+    wanted.clamp(1, u64::from(wish.max_chunks.max(1)))
+}
+
+fn parse_descriptor(descriptor: &[u8]) -> Result<(i32, i32)> {
+    std::str::from_utf8(descriptor)
+        .ok()
+        .and_then(|text| text.split_once('/'))
+        .and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)))
+        .ok_or_else(|| Error::internal("a chunk descriptor that tpch did not make"))
+}
+
+struct Rows {
+    batches: Box<dyn RecordBatchReader>,
+    projection: Vec<usize>,
+    schema: SchemaRef,
+    left: u64,
+}
+
+impl Reader for Rows {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };
+        let rows = batch.num_rows().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= rows as u64;
+        Ok(Some(batch.slice(0, rows).project(&self.projection)?))
+    }
+}
+
+longshore_sdk::export_connector!(Tpch);
+
+#[cfg(test)]
+mod tests {
+    use longshore_sdk::testkit::{FakeHost, chunks_of, read_all, scan_all};
+
+    use super::*;
+
+    fn rows(table: &str, scale: f64, per_chunk: u64) -> (usize, usize) {
+        FakeHost::new()
+            .run(|| {
+                let scan = scan_all(Relation::Table(table.into()));
+                let chunks = read_all(&mut Tpch { scale }, &scan, &chunks_of(per_chunk)).unwrap();
+                let rows =
+                    chunks.iter().flat_map(|(_, batches)| batches).map(RecordBatch::num_rows);
+                (chunks.len(), rows.sum())
+            })
+            .0
+    }
+
+    #[test]
+    fn chunks_cover_a_table_without_loss_or_overlap() {
+        assert_eq!(rows("lineitem", 0.01, 1_000_000), (1, 60_175));
+        assert_eq!(rows("lineitem", 0.01, 7_000), (9, 60_175));
+        assert_eq!(rows("nation", 0.01, 7), (1, 25));
+        assert_eq!(rows("region", 3.0, 1), (1, 5));
+    }
+
+    #[test]
+    fn a_projection_and_a_limit_are_honoured() {
+        let mut scan = scan_all(Relation::Table("orders".into()));
+        scan.projection = Some(vec!["o_comment".into(), "o_orderkey".into()]);
+        scan.limit = Some(10);
+        let chunks = read_all(&mut Tpch { scale: 0.01 }, &scan, &chunks_of(1_000_000)).unwrap();
+        let batch = &chunks[0].1[0];
+        assert_eq!(batch.num_rows(), 10);
+        assert_eq!(batch.schema().field(0).name(), "o_comment");
+        assert_eq!(batch.num_columns(), 2);
+    }
+
+    #[test]
+    fn an_unknown_table_is_named_with_the_known_ones() {
+        let error = Tpch { scale: 1.0 }
+            .describe_relation(&Relation::Table("line_item".into()))
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.message(), "no table `line_item` in TPC-H");
+    }
+}

@@ -1,0 +1,30 @@
+pub mod capabilities {
+    wit_bindgen::generate!({ path: "../wit", world: "capabilities", generate_all, generate_unused_types: true });
+}
+
+macro_rules! kind {
+    ($module:ident, $world:literal, $export:literal $(, $network:literal)?) => {
+        pub mod $module {
+            wit_bindgen::generate!({
+                path: "../wit",
+                world: $world,
+                with: {
+                    "longshore:plugin/types@0.1.0": crate::bindings::capabilities::longshore::plugin::types,
+                    "longshore:plugin/log@0.1.0": crate::bindings::capabilities::longshore::plugin::log,
+                    "longshore:plugin/clock@0.1.0": crate::bindings::capabilities::longshore::plugin::clock,
+                    "longshore:plugin/random@0.1.0": crate::bindings::capabilities::longshore::plugin::random,
+                    "longshore:plugin/secrets@0.1.0": crate::bindings::capabilities::longshore::plugin::secrets,
+                    $($network: crate::bindings::capabilities::longshore::plugin::connection,)?
+                },
+                pub_export_macro: true,
+                export_macro_name: $export,
+                default_bindings_module: "longshore_sdk::bindings",
+                generate_unused_types: true,
+            });
+        }
+    };
+}
+
+kind!(connector, "connector", "export_connector_world", "longshore:plugin/connection@0.1.0");
+kind!(transform, "transform", "export_transform_world");
+kind!(sink, "sink", "export_sink_world", "longshore:plugin/connection@0.1.0");

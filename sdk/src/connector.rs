@@ -1,0 +1,204 @@
+//! Connectors: the trait that authors implement, and its way to the contract.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::{Chunk, ChunkWish, Column, Consistency, Pushdown, Relation, Result, Scan};
+
+/// What a connector is.
+#[derive(Clone, Debug)]
+pub struct ConnectorInfo {
+    /// Its name: lower case letters, digits and `-`.
+    pub name: &'static str,
+    /// Its own version; usually `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// One line on what it reads.
+    pub summary: &'static str,
+    /// The URL schemes that choose it.
+    pub schemes: &'static [&'static str],
+    /// The config fields that name network endpoints, and the port where none is given.
+    pub endpoints: &'static [(&'static str, u16)],
+    /// The config fields that hold secrets.
+    pub secrets: &'static [&'static str],
+    /// What it carries out at the source.
+    pub pushdown: Pushdown,
+    /// The best consistency that it can give.
+    pub consistency: Consistency,
+}
+
+/// What is known of a relation without reading it.
+#[derive(Clone, Debug)]
+pub struct RelationInfo {
+    /// Its schema.
+    pub schema: SchemaRef,
+    /// One for each field of the schema.
+    pub columns: Vec<Column>,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes as the source stores them.
+    pub bytes: Option<u64>,
+}
+
+/// How a scan is cut.
+pub struct Plan {
+    /// What the chunks will see.
+    pub consistency: Consistency,
+    /// How and why, in one line.
+    pub strategy: String,
+    /// The chunks: they cover the scan without loss or overlap.
+    pub chunks: Box<dyn Iterator<Item = Result<Chunk>>>,
+}
+
+/// A chunk's rows, batch by batch. Batches of some 1 to 4 MiB serve best.
+pub trait Reader {
+    /// The relation's schema, cut to the projection.
+    fn schema(&self) -> SchemaRef;
+
+    /// The next batch; `None` at the end.
+    fn next(&mut self) -> Result<Option<RecordBatch>>;
+}
+
+/// A source of rows. A value of the type is an open session.
+pub trait Connector: Sized + 'static {
+    /// What a job's `source:` holds, `url` included. Its JSON Schema becomes part of `describe`.
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// What the connector is.
+    fn describe() -> ConnectorInfo;
+
+    /// Opens a session.
+    fn open(config: Self::Config) -> Result<Self>;
+
+    /// Checks that the source can be used; one line on what answered.
+    fn test(&mut self) -> Result<String>;
+
+    /// Tables and views that can be read, as [`Relation::Table`] takes them.
+    fn relations(&mut self) -> Result<Vec<String>>;
+
+    /// Looks a relation up, without reading its rows.
+    fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo>;
+
+    /// Cuts a scan into chunks, without reading its rows.
+    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan>;
+
+    /// Reads one chunk by its descriptor. Called for one chunk after the other on a session; a
+    /// reader is dropped before the next call.
+    fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>>;
+}
+
+#[doc(hidden)]
+pub mod component {
+    //! From the trait to the generated bindings.
+
+    use std::cell::RefCell;
+    use std::marker::PhantomData;
+
+    use super::{Connector, Plan, Reader};
+    use crate::bindings::capabilities::longshore::plugin::types::Error as WireError;
+    use crate::bindings::connector::exports::longshore::plugin::connector_api as api;
+    use crate::{Result, config, ipc};
+
+    pub struct Component<T>(PhantomData<T>);
+
+    impl<T: Connector> api::Guest for Component<T> {
+        type Session = Session<T>;
+        type Chunks = Chunks;
+        type Reader = ReaderResource;
+
+        fn describe() -> api::Description {
+            let info = T::describe();
+            api::Description {
+                name: info.name.into(),
+                version: info.version.into(),
+                summary: info.summary.into(),
+                schemes: info.schemes.iter().map(|s| s.to_string()).collect(),
+                config_schema: config::schema_of::<T::Config>(),
+                endpoints: info
+                    .endpoints
+                    .iter()
+                    .map(|(field, port)| api::EndpointField {
+                        field: field.to_string(),
+                        default_port: *port,
+                    })
+                    .collect(),
+                secrets: info.secrets.iter().map(|s| s.to_string()).collect(),
+                pushdown: info.pushdown,
+                consistency: info.consistency,
+            }
+        }
+    }
+
+    pub struct Session<T>(RefCell<T>);
+
+    impl<T: Connector> api::GuestSession for Session<T> {
+        fn open(config: String) -> Result<api::Session, WireError> {
+            crate::export::report_panics();
+            let session = config::parse(&config).and_then(T::open)?;
+            Ok(api::Session::new(Session(RefCell::new(session))))
+        }
+
+        fn test(&self) -> Result<String, WireError> {
+            Ok(self.0.borrow_mut().test()?)
+        }
+
+        fn relations(&self) -> Result<Vec<String>, WireError> {
+            Ok(self.0.borrow_mut().relations()?)
+        }
+
+        fn describe_relation(
+            &self,
+            relation: api::Relation,
+        ) -> Result<api::RelationInfo, WireError> {
+            let info = self.0.borrow_mut().describe_relation(&relation)?;
+            Ok(api::RelationInfo {
+                schema: ipc::encode_schema(&info.schema)?,
+                columns: info.columns,
+                rows: info.rows,
+                bytes: info.bytes,
+            })
+        }
+
+        fn plan(&self, scan: api::Scan, wish: api::ChunkWish) -> Result<api::Chunks, WireError> {
+            let plan = self.0.borrow_mut().plan(&scan, &wish)?;
+            Ok(api::Chunks::new(Chunks(RefCell::new(plan))))
+        }
+
+        fn read(&self, scan: api::Scan, descriptor: Vec<u8>) -> Result<api::Reader, WireError> {
+            let reader = self.0.borrow_mut().read(&scan, &descriptor)?;
+            let encoder = ipc::Encoder::new(&reader.schema())?;
+            Ok(api::Reader::new(ReaderResource(RefCell::new((reader, Some(encoder))))))
+        }
+    }
+
+    pub struct Chunks(RefCell<Plan>);
+
+    impl api::GuestChunks for Chunks {
+        fn consistency(&self) -> api::Consistency {
+            self.0.borrow().consistency
+        }
+
+        fn strategy(&self) -> String {
+            self.0.borrow().strategy.clone()
+        }
+
+        fn next(&self, max: u32) -> Result<Vec<api::Chunk>, WireError> {
+            let mut plan = self.0.borrow_mut();
+            Ok(plan.chunks.by_ref().take(max as usize).collect::<Result<_>>()?)
+        }
+    }
+
+    pub struct ReaderResource(RefCell<(Box<dyn Reader>, Option<ipc::Encoder>)>);
+
+    impl api::GuestReader for ReaderResource {
+        fn next(&self) -> Result<Option<Vec<Vec<u8>>>, WireError> {
+            let (reader, encoder) = &mut *self.0.borrow_mut();
+            let Some(open) = encoder else { return Ok(None) };
+            Ok(match reader.next()? {
+                Some(batch) => Some(open.encode(&batch)?),
+                None => encoder.take().map(ipc::Encoder::finish).transpose()?,
+            })
+        }
+    }
+}

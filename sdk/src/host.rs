@@ -1,0 +1,114 @@
+//! What the host offers to a plugin: the log, clocks, randomness, secrets, connections.
+//!
+//! In a component these call the host; natively they call the thread's
+//! [`testkit::FakeHost`](crate::testkit::FakeHost).
+
+use crate::Result;
+pub use crate::bindings::capabilities::longshore::plugin::connection::{
+    Endpoint, TlsOptions, TlsVerify,
+};
+pub use crate::bindings::capabilities::longshore::plugin::log::Level;
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::testkit as backend;
+#[cfg(target_arch = "wasm32")]
+use component as backend;
+
+/// Writes one message to the operator's log.
+pub fn log(level: Level, message: &str) {
+    backend::log(level, message);
+}
+
+/// Nanoseconds since 1970-01-01T00:00:00Z.
+pub fn now_ns() -> u64 {
+    backend::now_ns()
+}
+
+/// Nanoseconds since some fixed moment; never goes back.
+pub fn monotonic_ns() -> u64 {
+    backend::monotonic_ns()
+}
+
+/// `len` bytes (at most 65,536) from a cryptographic generator.
+pub fn random_bytes(len: u32) -> Vec<u8> {
+    backend::random_bytes(len)
+}
+
+/// The value of a secret that the job's config names in this field.
+pub fn secret(field: &str) -> Result<String> {
+    backend::secret(field)
+}
+
+/// An open connection to an endpoint that the job grants. Closed when dropped.
+pub struct Connection(backend::RawStream);
+
+impl Connection {
+    /// Resolves and connects.
+    pub fn connect(endpoint: &Endpoint) -> Result<Self> {
+        backend::RawStream::open(endpoint).map(Self)
+    }
+
+    /// Turns the stream into a TLS stream, also in mid-stream.
+    pub fn start_tls(&mut self, options: &TlsOptions) -> Result<()> {
+        self.0.upgrade(options)
+    }
+
+    /// Between 1 and `max` bytes, waiting if nothing has arrived; empty at the end.
+    pub fn read(&mut self, max: u32) -> Result<Vec<u8>> {
+        self.0.receive(max)
+    }
+
+    /// Sends all bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.send(bytes)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod component {
+    use super::{Endpoint, Level, TlsOptions};
+    use crate::bindings::capabilities::longshore::plugin::{
+        clock, connection, log as host_log, random, secrets,
+    };
+    use crate::{Error, Result};
+
+    pub(super) fn log(level: Level, message: &str) {
+        host_log::write(level, message);
+    }
+
+    pub(super) fn now_ns() -> u64 {
+        clock::now()
+    }
+
+    pub(super) fn monotonic_ns() -> u64 {
+        clock::monotonic()
+    }
+
+    pub(super) fn random_bytes(len: u32) -> Vec<u8> {
+        random::bytes(len)
+    }
+
+    pub(super) fn secret(field: &str) -> Result<String> {
+        secrets::get(field).map_err(Error::from)
+    }
+
+    pub(super) type RawStream = connection::Connection;
+
+    impl connection::Connection {
+        pub(super) fn open(endpoint: &Endpoint) -> Result<Self> {
+            Self::connect(endpoint).map_err(Error::from)
+        }
+
+        pub(super) fn upgrade(&mut self, options: &TlsOptions) -> Result<()> {
+            self.start_tls(options).map_err(Error::from)
+        }
+
+        pub(super) fn receive(&mut self, max: u32) -> Result<Vec<u8>> {
+            self.read(max).map_err(Error::from)
+        }
+
+        pub(super) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+            self.write(bytes).map_err(Error::from)
+        }
+    }
+}

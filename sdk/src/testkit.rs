@@ -1,0 +1,193 @@
+//! A host for native tests: a plugin's logic is tested by plain `cargo test`, without a component.
+//!
+//! ```
+//! use longshore_sdk::testkit::FakeHost;
+//!
+//! let log = FakeHost::new().secret("password", "s3cret").run(|| {
+//!     assert_eq!(longshore_sdk::host::secret("password").unwrap(), "s3cret");
+//!     longshore_sdk::host::log(longshore_sdk::host::Level::Info, "hello");
+//! });
+//! assert_eq!(log.1[0].1, "hello");
+//! ```
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arrow_array::RecordBatch;
+
+use crate::host::{Endpoint, Level, TlsOptions};
+use crate::{Chunk, ChunkWish, Connector, Error, Relation, Result, Scan};
+
+/// A server's side of a connection: is handed what the plugin writes (nothing at first), gives
+/// what it answers.
+pub type Server = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
+
+/// A stand-in for the host, for the thread that [`FakeHost::run`] runs on.
+#[derive(Default)]
+pub struct FakeHost {
+    secrets: HashMap<String, String>,
+    servers: HashMap<(String, u16), Box<dyn Fn() -> Server>>,
+    network: bool,
+    log: Vec<(Level, String)>,
+}
+
+thread_local! {
+    static HOST: RefCell<FakeHost> = RefCell::default();
+}
+
+impl FakeHost {
+    /// A host that grants nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Grants a secret.
+    pub fn secret(mut self, field: &str, value: &str) -> Self {
+        self.secrets.insert(field.into(), value.into());
+        self
+    }
+
+    /// Answers at an endpoint; `server` is called for each connection.
+    pub fn serve(mut self, host: &str, port: u16, server: impl Fn() -> Server + 'static) -> Self {
+        self.servers.insert((host.into(), port), Box::new(server));
+        self
+    }
+
+    /// Lets connections through to the real network (without TLS).
+    pub fn with_network(mut self) -> Self {
+        self.network = true;
+        self
+    }
+
+    /// Runs a test on this host; gives its result and what was logged.
+    pub fn run<T>(self, test: impl FnOnce() -> T) -> (T, Vec<(Level, String)>) {
+        let outer = HOST.replace(self);
+        let result = test();
+        (result, HOST.replace(outer).log)
+    }
+}
+
+/// A scan of everything in a relation.
+pub fn scan_all(relation: Relation) -> Scan {
+    Scan { relation, projection: None, filter: None, limit: None }
+}
+
+/// A wish for chunks of so many rows.
+pub fn chunks_of(rows: u64) -> ChunkWish {
+    ChunkWish { rows: Some(rows), bytes: 64 << 20, parallel: 4, max_chunks: 10_000 }
+}
+
+/// Plans a scan and reads all its chunks, one after the other.
+pub fn read_all<C: Connector>(
+    connector: &mut C,
+    scan: &Scan,
+    wish: &ChunkWish,
+) -> Result<Vec<(Chunk, Vec<RecordBatch>)>> {
+    let plan = connector.plan(scan, wish)?;
+    plan.chunks
+        .map(|chunk| {
+            let chunk = chunk?;
+            let mut reader = connector.read(scan, &chunk.descriptor)?;
+            let mut batches = Vec::new();
+            while let Some(batch) = reader.next()? {
+                batches.push(batch);
+            }
+            Ok((chunk, batches))
+        })
+        .collect()
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    HOST.with_borrow_mut(|host| host.log.push((level, message.into())));
+}
+
+pub(crate) fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+pub(crate) fn monotonic_ns() -> u64 {
+    thread_local!(static START: Instant = Instant::now());
+    START.with(|start| start.elapsed().as_nanos() as u64)
+}
+
+pub(crate) fn random_bytes(len: u32) -> Vec<u8> {
+    // Distinct and repeatable is what tests want.
+    thread_local!(static COUNTER: RefCell<u64> = const { RefCell::new(0) });
+    let mut state = COUNTER.with_borrow_mut(|counter| {
+        *counter += 1;
+        *counter
+    });
+    let mut bytes = Vec::new();
+    while bytes.len() < len as usize {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&state.to_be_bytes()[..4]);
+    }
+    bytes.truncate(len as usize);
+    bytes
+}
+
+pub(crate) fn secret(field: &str) -> Result<String> {
+    HOST.with_borrow(|host| host.secrets.get(field).cloned())
+        .ok_or_else(|| Error::config(format!("no secret `{field}` in the test's host")))
+}
+
+pub(crate) enum RawStream {
+    Real(TcpStream),
+    Fake { server: Server, answer: Vec<u8> },
+}
+
+impl RawStream {
+    pub(crate) fn open(endpoint: &Endpoint) -> Result<Self> {
+        HOST.with_borrow(|host| {
+            let key = (endpoint.host.clone(), endpoint.port);
+            if let Some(serve) = host.servers.get(&key) {
+                let mut server = serve();
+                let answer = server(&[]);
+                return Ok(Self::Fake { server, answer });
+            }
+            if !host.network {
+                return Err(Error::auth(format!("{}:{} is not granted", key.0, key.1)));
+            }
+            TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+                .map(Self::Real)
+                .map_err(broken)
+        })
+    }
+
+    pub(crate) fn upgrade(&mut self, _: &TlsOptions) -> Result<()> {
+        Err(Error::internal("the test kit speaks no TLS"))
+    }
+
+    pub(crate) fn receive(&mut self, max: u32) -> Result<Vec<u8>> {
+        match self {
+            Self::Real(stream) => {
+                let mut bytes = vec![0; max as usize];
+                let read = stream.read(&mut bytes).map_err(broken)?;
+                bytes.truncate(read);
+                Ok(bytes)
+            }
+            Self::Fake { answer, .. } => {
+                let rest = answer.split_off(answer.len().min(max as usize));
+                Ok(std::mem::replace(answer, rest))
+            }
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Real(stream) => stream.write_all(bytes).map_err(broken),
+            Self::Fake { server, answer } => {
+                answer.extend(server(bytes));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::connection(error.to_string())
+}

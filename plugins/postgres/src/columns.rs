@@ -1,0 +1,456 @@
+//! Fields become arrays: one builder to a column, one tight loop to a stretch.
+
+use std::sync::Arc;
+
+use longshore_sdk::array::builder::{BooleanBufferBuilder, NullBufferBuilder};
+use longshore_sdk::array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray,
+    Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, StringArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
+};
+use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use longshore_sdk::{Error, Result};
+
+use crate::copy::Field;
+use crate::types::{Column, Decode};
+
+/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's zero.
+const EPOCH_DAYS: i32 = 10_957;
+
+/// The same in microseconds.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// Decimals of so many digits are added up in 64 bits.
+const NARROW_PRECISION: u8 = 18;
+
+/// Builds one column of a batch.
+pub(crate) struct Builder {
+    column: Column,
+    values: Values,
+    nulls: NullBufferBuilder,
+}
+
+enum Values {
+    Bool(BooleanBufferBuilder),
+    Int2(Vec<i16>),
+    Int4(Vec<i32>),
+    Int8(Vec<i64>),
+    Oid(Vec<u32>),
+    Float4(Vec<f32>),
+    Float8(Vec<f64>),
+    Decimal(Vec<i128>),
+    Date(Vec<i32>),
+    Time(Vec<i64>),
+    Timestamp(Vec<i64>),
+    Uuid(Vec<u8>),
+    Bytes { offsets: Vec<i32>, data: Vec<u8> },
+}
+
+impl Values {
+    fn new(decode: Decode) -> Self {
+        match decode {
+            Decode::Bool => Self::Bool(BooleanBufferBuilder::new(0)),
+            Decode::Int2 => Self::Int2(Vec::new()),
+            Decode::Int4 => Self::Int4(Vec::new()),
+            Decode::Int8 => Self::Int8(Vec::new()),
+            Decode::Oid => Self::Oid(Vec::new()),
+            Decode::Float4 => Self::Float4(Vec::new()),
+            Decode::Float8 => Self::Float8(Vec::new()),
+            Decode::Numeric { .. } => Self::Decimal(Vec::new()),
+            Decode::Date => Self::Date(Vec::new()),
+            Decode::Time => Self::Time(Vec::new()),
+            Decode::Timestamp { .. } => Self::Timestamp(Vec::new()),
+            Decode::Uuid => Self::Uuid(Vec::new()),
+            Decode::Text | Decode::Jsonb | Decode::Bytea => {
+                Self::Bytes { offsets: vec![0], data: Vec::new() }
+            }
+        }
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(column: &Column) -> Self {
+        Self {
+            values: Values::new(column.decode),
+            column: column.clone(),
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    /// Adds the fields of one stretch.
+    pub(crate) fn append(&mut self, bytes: &[u8], fields: &[Field]) -> Result<()> {
+        let appended = self.append_values(bytes, fields);
+        appended.map_err(|cause| cause.into_error(&self.column))?;
+        if fields.iter().all(|field| field.length >= 0) {
+            self.nulls.append_n_non_nulls(fields.len());
+        } else {
+            fields.iter().for_each(|field| self.nulls.append(field.length >= 0));
+        }
+        Ok(())
+    }
+
+    fn append_values(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Cause> {
+        match &mut self.values {
+            Values::Bool(values) => {
+                for field in fields {
+                    values.append(fixed(bytes, field)?.is_some_and(|[byte]: [u8; 1]| byte != 0));
+                }
+                Ok(())
+            }
+            Values::Int2(values) => collect(values, bytes, fields, |b| Ok(i16::from_be_bytes(b))),
+            Values::Int4(values) => collect(values, bytes, fields, |b| Ok(i32::from_be_bytes(b))),
+            Values::Int8(values) | Values::Time(values) => {
+                collect(values, bytes, fields, |b| Ok(i64::from_be_bytes(b)))
+            }
+            Values::Oid(values) => collect(values, bytes, fields, |b| Ok(u32::from_be_bytes(b))),
+            Values::Float4(values) => collect(values, bytes, fields, |b| Ok(f32::from_be_bytes(b))),
+            Values::Float8(values) => collect(values, bytes, fields, |b| Ok(f64::from_be_bytes(b))),
+            Values::Date(values) => collect(values, bytes, fields, |b| date(i32::from_be_bytes(b))),
+            Values::Timestamp(values) => {
+                collect(values, bytes, fields, |b| timestamp(i64::from_be_bytes(b)))
+            }
+            Values::Decimal(values) => {
+                let Decode::Numeric { precision, scale } = self.column.decode else {
+                    return Err(Cause::Length);
+                };
+                values.reserve(fields.len());
+                for field in fields {
+                    values.push(match slice(bytes, field)? {
+                        Some(value) if precision <= NARROW_PRECISION => {
+                            narrow_numeric(value, scale)?.into()
+                        }
+                        Some(value) => wide_numeric(value, scale)?,
+                        None => 0,
+                    });
+                }
+                Ok(())
+            }
+            Values::Uuid(values) => {
+                for field in fields {
+                    values.extend(fixed::<16>(bytes, field)?.unwrap_or_default());
+                }
+                Ok(())
+            }
+            Values::Bytes { offsets, data } => {
+                offsets.reserve(fields.len());
+                let is_jsonb = self.column.decode == Decode::Jsonb;
+                for field in fields {
+                    let value = slice(bytes, field)?.unwrap_or_default();
+                    data.extend_from_slice(if is_jsonb { jsonb(value, field)? } else { value });
+                    offsets.push(i32::try_from(data.len()).map_err(|_| Cause::TooLong)?);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The column; the builder begins again.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
+        let nulls = self.nulls.finish();
+        if !self.column.nullable && nulls.is_some() {
+            return Err(Error::data(format!(
+                "column `{}` is NOT NULL and gave a null",
+                self.column.name
+            )));
+        }
+        let fresh = match &self.values {
+            // The next batch is likely as large as this one.
+            Values::Bytes { offsets, data } => {
+                let mut first = Vec::with_capacity(offsets.len());
+                first.push(0);
+                Values::Bytes { offsets: first, data: Vec::with_capacity(data.len()) }
+            }
+            _ => Values::new(self.column.decode),
+        };
+        let values = std::mem::replace(&mut self.values, fresh);
+        array(values, nulls, &self.column)
+    }
+}
+
+fn array(values: Values, nulls: Option<NullBuffer>, column: &Column) -> Result<ArrayRef> {
+    Ok(match values {
+        Values::Bool(mut values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+        Values::Int2(values) => Arc::new(Int16Array::new(values.into(), nulls)),
+        Values::Int4(values) => Arc::new(Int32Array::new(values.into(), nulls)),
+        Values::Int8(values) => Arc::new(Int64Array::new(values.into(), nulls)),
+        Values::Oid(values) => Arc::new(UInt32Array::new(values.into(), nulls)),
+        Values::Float4(values) => Arc::new(Float32Array::new(values.into(), nulls)),
+        Values::Float8(values) => Arc::new(Float64Array::new(values.into(), nulls)),
+        Values::Date(values) => Arc::new(Date32Array::new(values.into(), nulls)),
+        Values::Time(values) => Arc::new(Time64MicrosecondArray::new(values.into(), nulls)),
+        Values::Timestamp(values) => {
+            let array = TimestampMicrosecondArray::new(values.into(), nulls);
+            Arc::new(array.with_data_type(column.decode.arrow()))
+        }
+        Values::Decimal(values) => {
+            let array = Decimal128Array::new(values.into(), nulls);
+            Arc::new(array.with_data_type(column.decode.arrow()))
+        }
+        Values::Uuid(values) => {
+            const UUID_BYTES: i32 = 16;
+            Arc::new(FixedSizeBinaryArray::try_new(UUID_BYTES, values.into(), nulls)?)
+        }
+        Values::Bytes { offsets, data } => {
+            let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+            let data = Buffer::from_vec(data);
+            match column.decode {
+                Decode::Bytea => Arc::new(BinaryArray::try_new(offsets, data, nulls)?),
+                _ => Arc::new(StringArray::try_new(offsets, data, nulls).map_err(|_| {
+                    Error::data(format!("column `{}` holds text that is not UTF-8", column.name))
+                        .with_hint("its database has no encoding (SQL_ASCII): cast the column to bytea in a query")
+                })?),
+            }
+        }
+    })
+}
+
+/// Why a field cannot be decoded.
+enum Cause {
+    Length,
+    TooLong,
+    Infinite,
+    NotANumber,
+    OutOfRange,
+    Digits,
+    Jsonb(u8),
+}
+
+impl Cause {
+    fn into_error(self, column: &Column) -> Error {
+        let name = &column.name;
+        let as_text = "cast the column to text in a query, or leave such rows out";
+        match self {
+            Self::Length => {
+                Error::internal(format!("column `{name}`: a field of the wrong length"))
+            }
+            Self::TooLong => Error::data(format!("column `{name}`: more than 2 GiB to one batch")),
+            Self::Infinite => Error::data(format!(
+                "column `{name}` holds infinity, which {} has not",
+                column.decode.arrow()
+            ))
+            .with_hint(as_text),
+            Self::NotANumber => Error::data(format!(
+                "column `{name}` holds NaN, which {} has not",
+                column.decode.arrow()
+            ))
+            .with_hint(as_text),
+            Self::OutOfRange => Error::data(format!(
+                "column `{name}` holds a value beyond the range of {}",
+                column.decode.arrow()
+            ))
+            .with_hint(as_text),
+            Self::Digits => {
+                Error::internal(format!("column `{name}`: more digits than its type has"))
+            }
+            Self::Jsonb(version) => {
+                Error::internal(format!("column `{name}`: jsonb of version {version}"))
+            }
+        }
+    }
+}
+
+/// A field's bytes; none for null.
+#[inline]
+fn slice<'a>(bytes: &'a [u8], field: &Field) -> Result<Option<&'a [u8]>, Cause> {
+    if field.length < 0 {
+        return Ok(None);
+    }
+    let at = field.at as usize;
+    bytes.get(at..at + field.length as usize).map(Some).ok_or(Cause::Length)
+}
+
+/// A field of a fixed length; none for null.
+#[inline]
+fn fixed<const N: usize>(bytes: &[u8], field: &Field) -> Result<Option<[u8; N]>, Cause> {
+    if field.length == N as i32 {
+        let at = field.at as usize;
+        let value = bytes.get(at..at + N).and_then(|value| value.try_into().ok());
+        return value.map(Some).ok_or(Cause::Length);
+    }
+    if field.length < 0 { Ok(None) } else { Err(Cause::Length) }
+}
+
+#[inline]
+fn collect<const N: usize, T: Default>(
+    values: &mut Vec<T>,
+    bytes: &[u8],
+    fields: &[Field],
+    decode: impl Fn([u8; N]) -> Result<T, Cause>,
+) -> Result<(), Cause> {
+    values.reserve(fields.len());
+    for field in fields {
+        values.push(match fixed(bytes, field)? {
+            Some(value) => decode(value)?,
+            None => T::default(),
+        });
+    }
+    Ok(())
+}
+
+fn date(days: i32) -> Result<i32, Cause> {
+    match days {
+        i32::MAX | i32::MIN => Err(Cause::Infinite),
+        days => days.checked_add(EPOCH_DAYS).ok_or(Cause::OutOfRange),
+    }
+}
+
+fn timestamp(micros: i64) -> Result<i64, Cause> {
+    match micros {
+        i64::MAX | i64::MIN => Err(Cause::Infinite),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or(Cause::OutOfRange),
+    }
+}
+
+fn jsonb<'a>(value: &'a [u8], field: &Field) -> Result<&'a [u8], Cause> {
+    match value {
+        [1, text @ ..] => Ok(text),
+        [] if field.length < 0 => Ok(value),
+        [version, ..] => Err(Cause::Jsonb(*version)),
+        [] => Err(Cause::Length),
+    }
+}
+
+/// A numeric's groups of digits, from the largest, and what they mean.
+struct Numeric<'a> {
+    groups: &'a [u8],
+    /// The power of ten thousand of the first group.
+    weight: i32,
+    negative: bool,
+}
+
+impl<'a> Numeric<'a> {
+    #[inline]
+    fn parse(value: &'a [u8]) -> Result<Self, Cause> {
+        const HEAD_BYTES: usize = 8;
+        let Some((head, groups)) = value.split_at_checked(HEAD_BYTES) else {
+            return Err(Cause::Length);
+        };
+        let count = usize::from(u16::from_be_bytes([head[0], head[1]]));
+        if groups.len() != count * 2 {
+            return Err(Cause::Length);
+        }
+        let negative = match u16::from_be_bytes([head[4], head[5]]) {
+            0x0000 => false,
+            0x4000 => true,
+            0xc000 => return Err(Cause::NotANumber),
+            _ => return Err(Cause::Infinite),
+        };
+        Ok(Self { groups, weight: i16::from_be_bytes([head[2], head[3]]).into(), negative })
+    }
+
+    /// Each group with the number of the scaled value's digits that lie below its last one.
+    #[inline]
+    fn groups(&self, scale: u8) -> impl Iterator<Item = (u16, i32)> {
+        let below = (self.weight * 4) + i32::from(scale);
+        let groups =
+            self.groups.chunks_exact(2).map(|group| u16::from_be_bytes([group[0], group[1]]));
+        groups.enumerate().map(move |(index, group)| (group, below - 4 * index as i32))
+    }
+}
+
+macro_rules! scaled_numeric {
+    ($(#[$doc:meta])* $name:ident, $unsigned:ty, $signed:ty) => {
+        $(#[$doc])*
+        #[inline]
+        fn $name(value: &[u8], scale: u8) -> Result<$signed, Cause> {
+            let numeric = Numeric::parse(value)?;
+            let mut sum: $unsigned = 0;
+            for (group, below) in numeric.groups(scale) {
+                let group = <$unsigned>::from(group);
+                let part = match below {
+                    0.. => {
+                        let power = <$unsigned>::checked_pow(10, below as u32);
+                        power.and_then(|power| group.checked_mul(power)).ok_or(Cause::Digits)?
+                    }
+                    -3..=-1 => {
+                        let power = <$unsigned>::pow(10, -below as u32);
+                        if group % power != 0 {
+                            return Err(Cause::Digits);
+                        }
+                        group / power
+                    }
+                    _ if group == 0 => 0,
+                    _ => return Err(Cause::Digits),
+                };
+                sum = sum.checked_add(part).ok_or(Cause::Digits)?;
+            }
+            let sum = <$signed>::try_from(sum).map_err(|_| Cause::Digits)?;
+            Ok(if numeric.negative { -sum } else { sum })
+        }
+    };
+}
+
+scaled_numeric! {
+    /// A numeric of at most 18 digits.
+    narrow_numeric, u64, i64
+}
+
+scaled_numeric! {
+    /// A numeric of at most 38 digits.
+    wide_numeric, u128, i128
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As PostgreSQL sends it: no zero groups at either end.
+    fn sent(unscaled: i128, scale: u8) -> Vec<u8> {
+        let mut digits = unscaled.unsigned_abs();
+        // Whole groups below the point.
+        let padding = (4 - u32::from(scale) % 4) % 4;
+        let mut groups = Vec::new();
+        // The lowest group holds `4 - padding` digits of the value.
+        let first = 10_u128.pow(4 - padding);
+        if padding > 0 {
+            groups.push((digits % first) as u16 * 10_u16.pow(padding));
+            digits /= first;
+        }
+        while digits > 0 {
+            groups.push((digits % 10_000) as u16);
+            digits /= 10_000;
+        }
+        let fractional = (i32::from(scale) + 3) / 4;
+        let mut weight = groups.len() as i32 - fractional - 1;
+        groups.reverse();
+        while groups.first() == Some(&0) {
+            groups.remove(0);
+            weight -= 1;
+        }
+        while groups.last() == Some(&0) {
+            groups.pop();
+        }
+        let sign: u16 = if unscaled < 0 { 0x4000 } else { 0 };
+        let mut bytes = Vec::new();
+        bytes.extend((groups.len() as u16).to_be_bytes());
+        bytes.extend((weight as i16).to_be_bytes());
+        bytes.extend(sign.to_be_bytes());
+        bytes.extend(u16::from(scale).to_be_bytes());
+        groups.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn narrow_numerics_survive(unscaled in -999_999_999_999_999_999_i64..=999_999_999_999_999_999, scale in 0_u8..=18) {
+            prop_assert_eq!(narrow_numeric(&sent(unscaled.into(), scale), scale).ok(), Some(unscaled));
+        }
+
+        #[test]
+        fn wide_numerics_survive(unscaled: i128, scale in 0_u8..=38) {
+            let unscaled = unscaled % 10_i128.pow(38);
+            prop_assert_eq!(wide_numeric(&sent(unscaled, scale), scale).ok(), Some(unscaled));
+        }
+    }
+
+    #[test]
+    fn what_arrow_has_not_is_told() {
+        assert!(matches!(narrow_numeric(&[0, 0, 0, 0, 0xc0, 0, 0, 0], 2), Err(Cause::NotANumber)));
+        assert!(matches!(narrow_numeric(&[0, 0, 0, 0, 0xd0, 0, 0, 0], 2), Err(Cause::Infinite)));
+        assert!(matches!(date(i32::MAX), Err(Cause::Infinite)));
+        assert!(matches!(timestamp(i64::MAX - 1), Err(Cause::OutOfRange)));
+        assert_eq!(date(0).ok(), Some(10_957));
+    }
+}

@@ -1,0 +1,348 @@
+//! The COPY stream: messages, rows, fields.
+//!
+//! Two passes over each stretch of bytes that the host hands over, which stay where they are: the
+//! first notes where each field lies, the second (in `columns`) decodes column by column. A message
+//! that a stretch cuts off is completed in a buffer of its own.
+
+use std::sync::Arc;
+
+use longshore_sdk::array::RecordBatch;
+use longshore_sdk::schema::{Schema, SchemaRef};
+use longshore_sdk::{Reader, Result};
+
+use crate::columns::Builder;
+use crate::fault;
+use crate::session::CopyStream;
+use crate::types::Column;
+
+/// What is asked of the host at a time.
+const READ_BYTES: u32 = 1 << 20;
+
+/// A batch is complete when this much of the stream went into it.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A batch is complete at so many rows.
+const BATCH_ROWS: usize = 65_536;
+
+/// A message's type and length.
+const HEADER_BYTES: usize = 5;
+
+/// `PGCOPY\n\377\r\n\0`, flags, length of an extension.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+const FILE_HEADER_BYTES: usize = SIGNATURE.len() + 8;
+
+/// Reads one COPY to its end.
+pub(crate) struct CopyReader {
+    stream: CopyStream,
+    schema: SchemaRef,
+    parser: Parser,
+}
+
+impl CopyReader {
+    pub(crate) fn new(stream: CopyStream, columns: Vec<Column>) -> Self {
+        let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
+        Self { stream, schema, parser: Parser::new(&columns) }
+    }
+}
+
+impl Reader for CopyReader {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while !self.parser.done && !self.parser.batch_is_full() {
+            let bytes = self.stream.read(READ_BYTES)?;
+            self.parser.push(&bytes)?;
+        }
+        match self.parser.rows {
+            0 => Ok(None),
+            _ => self.parser.finish_batch(self.schema.clone()).map(Some),
+        }
+    }
+}
+
+/// Where a field lies in its stretch; the length is below zero for null.
+#[derive(Clone, Copy)]
+pub(crate) struct Field {
+    pub(crate) at: u32,
+    pub(crate) length: i32,
+}
+
+/// Takes the stream's bytes in stretches of any size.
+pub(crate) struct Parser {
+    builders: Vec<Builder>,
+    /// The fields of the stretch at hand, column by column.
+    fields: Vec<Vec<Field>>,
+    /// The beginning of a message that the last stretch cut off.
+    carry: Vec<u8>,
+    header_seen: bool,
+    pub(crate) rows: usize,
+    bytes: usize,
+    failed: Option<longshore_sdk::Error>,
+    /// The server is ready for the next query.
+    pub(crate) done: bool,
+}
+
+impl Parser {
+    pub(crate) fn new(columns: &[Column]) -> Self {
+        Self {
+            builders: columns.iter().map(Builder::new).collect(),
+            fields: vec![Vec::new(); columns.len()],
+            carry: Vec::new(),
+            header_seen: false,
+            rows: 0,
+            bytes: 0,
+            failed: None,
+            done: false,
+        }
+    }
+
+    fn batch_is_full(&self) -> bool {
+        self.rows > 0 && (self.bytes >= BATCH_BYTES || self.rows >= BATCH_ROWS)
+    }
+
+    pub(crate) fn finish_batch(&mut self, schema: SchemaRef) -> Result<RecordBatch> {
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let arrays = self.builders.iter_mut().map(Builder::finish).collect::<Result<Vec<_>>>()?;
+        let options = longshore_sdk::array::RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+    }
+
+    /// Takes the next stretch of the stream.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.bytes += bytes.len();
+        if !self.carry.is_empty() {
+            bytes = self.complete_carry(bytes)?;
+        }
+        let taken = self.parse(bytes)?;
+        self.carry.extend_from_slice(&bytes[taken..]);
+        Ok(())
+    }
+
+    /// Completes the message that was cut off, parses it, and gives what comes after it.
+    fn complete_carry<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8]> {
+        let mut carry = std::mem::take(&mut self.carry);
+        let mut used = 0;
+        // First the header, which tells how much is missing.
+        for wanted in [HEADER_BYTES, 0] {
+            let wanted = if wanted == 0 { message_length(&carry)? } else { wanted };
+            let missing = wanted.saturating_sub(carry.len()).min(bytes.len() - used);
+            carry.extend_from_slice(&bytes[used..used + missing]);
+            used += missing;
+            if carry.len() < wanted {
+                self.carry = carry;
+                return Ok(&bytes[used..]);
+            }
+        }
+        self.parse(&carry)?;
+        Ok(&bytes[used..])
+    }
+
+    /// Parses the whole messages at the beginning of a stretch; gives how many bytes they take.
+    fn parse(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut at = 0;
+        while bytes.len() - at >= HEADER_BYTES {
+            let length = message_length(&bytes[at..])?;
+            if bytes.len() - at < length {
+                break;
+            }
+            let body = at + HEADER_BYTES..at + length;
+            match bytes[at] {
+                b'd' => self.note_rows(bytes, body.start, body.end)?,
+                b'E' => self.failed = Some(server_error(&bytes[at..at + length])?),
+                // The end of the data, of the command; notices and parameters.
+                b'c' | b'C' | b'N' | b'S' => {}
+                b'Z' => {
+                    self.done = true;
+                    at += length;
+                    break;
+                }
+                other => {
+                    return Err(fault::protocol(format!("message `{}` in a COPY", other as char)));
+                }
+            }
+            at += length;
+        }
+        self.decode(bytes)?;
+        match self.failed.take() {
+            Some(error) if self.done => Err(error),
+            failed => {
+                self.failed = failed;
+                Ok(at)
+            }
+        }
+    }
+
+    /// Notes where the fields of a message's rows lie.
+    fn note_rows(&mut self, bytes: &[u8], mut at: usize, end: usize) -> Result<()> {
+        let cut = || fault::protocol("a row that ends before its fields do");
+        if !self.header_seen {
+            let header =
+                bytes.get(at..at + FILE_HEADER_BYTES).filter(|_| at + FILE_HEADER_BYTES <= end);
+            let header = header.filter(|header| header.starts_with(SIGNATURE));
+            let header = header.ok_or_else(|| fault::protocol("COPY data without its header"))?;
+            let extension = read_u32(header, FILE_HEADER_BYTES - 4).unwrap_or(0) as usize;
+            at += FILE_HEADER_BYTES + extension;
+            self.header_seen = true;
+        }
+        while at < end {
+            let count = bytes.get(at..at + 2).ok_or_else(cut)?;
+            let count = i16::from_be_bytes([count[0], count[1]]);
+            at += 2;
+            if count == -1 {
+                return Ok(());
+            }
+            if usize::try_from(count) != Ok(self.fields.len()) {
+                return Err(fault::protocol(format!(
+                    "a row of {count} fields, not {}",
+                    self.fields.len()
+                )));
+            }
+            for fields in &mut self.fields {
+                let length = read_u32(bytes, at).ok_or_else(cut)? as i32;
+                at += 4;
+                fields.push(Field { at: at as u32, length });
+                at += length.max(0) as usize;
+            }
+            if at > end {
+                return Err(cut());
+            }
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// Decodes the noted fields, one column after the other.
+    fn decode(&mut self, bytes: &[u8]) -> Result<()> {
+        for (builder, fields) in self.builders.iter_mut().zip(&mut self.fields) {
+            builder.append(bytes, fields)?;
+            fields.clear();
+        }
+        Ok(())
+    }
+}
+
+fn message_length(header: &[u8]) -> Result<usize> {
+    // The length counts itself, but not the type before it.
+    let length =
+        read_u32(header, 1).ok_or_else(|| fault::protocol("a message without a length"))?;
+    match (4..=i32::MAX as u32).contains(&length) {
+        true => Ok(length as usize + 1),
+        false => Err(fault::protocol(format!("a message of {length} bytes"))),
+    }
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn server_error(message: &[u8]) -> Result<longshore_sdk::Error> {
+    use postgres_protocol::message::backend::Message;
+    match Message::parse(&mut bytes::BytesMut::from(message)) {
+        Ok(Some(Message::ErrorResponse(error))) => Ok(fault::from_server(error.fields())),
+        _ => Err(fault::protocol("an error that cannot be read")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_sdk::Comparable;
+    use longshore_sdk::array::cast::AsArray;
+    use longshore_sdk::array::types::Int32Type;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::Decode;
+
+    fn column(decode: Decode) -> Column {
+        Column {
+            name: "c".into(),
+            source_type: String::new(),
+            decode,
+            nullable: true,
+            cast_to_text: false,
+            comparable: Comparable::No,
+        }
+    }
+
+    fn columns() -> Vec<Column> {
+        vec![column(Decode::Int4), column(Decode::Text)]
+    }
+
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        [&[tag][..], &(body.len() as u32 + 4).to_be_bytes(), body].concat()
+    }
+
+    fn stream(rows: &[(Option<i32>, Option<String>)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut head = [SIGNATURE, &[0; 8]].concat();
+        for (number, text) in rows {
+            let mut row = std::mem::take(&mut head);
+            row.extend(2_i16.to_be_bytes());
+            let fields =
+                [number.map(|n| n.to_be_bytes().to_vec()), text.clone().map(String::into_bytes)];
+            for field in fields {
+                match field {
+                    Some(value) => {
+                        row.extend((value.len() as i32).to_be_bytes());
+                        row.extend(value);
+                    }
+                    None => row.extend((-1_i32).to_be_bytes()),
+                }
+            }
+            bytes.extend(message(b'd', &row));
+        }
+        head.extend((-1_i16).to_be_bytes());
+        bytes.extend(message(b'd', &head));
+        bytes.extend(message(b'c', b""));
+        bytes.extend(message(b'C', b"COPY 1\0"));
+        bytes.extend(message(b'Z', b"I"));
+        bytes
+    }
+
+    fn parse(bytes: &[u8], size: usize) -> Result<Vec<(Option<i32>, Option<String>)>> {
+        let columns = columns();
+        let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
+        let mut parser = Parser::new(&columns);
+        for stretch in bytes.chunks(size) {
+            parser.push(stretch)?;
+        }
+        assert!(parser.done);
+        let batch = parser.finish_batch(schema)?;
+        let numbers = batch.column(0).as_primitive::<Int32Type>().iter();
+        let texts = batch.column(1).as_string::<i32>().iter().map(|text| text.map(str::to_owned));
+        Ok(numbers.zip(texts).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn rows_survive_wherever_the_stream_is_cut(
+            rows in proptest::collection::vec((any::<Option<i32>>(), any::<Option<String>>()), 0..20),
+            size in 1_usize..200,
+        ) {
+            prop_assert_eq!(parse(&stream(&rows), size).unwrap(), rows);
+        }
+
+        #[test]
+        fn damaged_streams_are_errors_and_never_panics(at in 0_usize..300, value: u8) {
+            let mut bytes = stream(&[(Some(1), Some("one".into())), (None, None), (Some(3), Some("x".repeat(50)))]);
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let mut parser = Parser::new(&columns());
+            // That it comes back is the promise.
+            let _ = parser.push(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_error_in_mid_stream_is_the_servers_own() {
+        let mut bytes = stream(&[(Some(1), None)]);
+        bytes.truncate(bytes.len() - message(b'd', &[0, 0]).len() - 5 - 12 - 6);
+        bytes.extend(message(b'E', b"SERROR\0C22012\0Mdivision by zero\0\0"));
+        bytes.extend(message(b'Z', b"I"));
+        let error = parse(&bytes, 1_000).unwrap_err();
+        assert_eq!((error.message(), error.code()), ("division by zero", Some("22012")));
+    }
+}

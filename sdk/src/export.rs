@@ -60,7 +60,8 @@ macro_rules! export_sink {
     };
 }
 
-/// Lets crates that use `getrandom` (0.3 and later) draw from the host.
+/// Lets crates that use `getrandom` (0.3 and later) draw from the host. The error's type matters:
+/// with another one the linker puts a trap in this function's place.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_entropy {
@@ -69,7 +70,7 @@ macro_rules! __export_entropy {
         unsafe extern "Rust" fn __getrandom_v03_custom(
             destination: *mut u8,
             len: usize,
-        ) -> Result<(), u32> {
+        ) -> Result<(), $crate::internal::EntropyError> {
             const MOST: usize = 65_536;
             let mut done = 0;
             while done < len {

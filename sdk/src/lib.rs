@@ -53,4 +53,5 @@ pub mod internal {
     pub use crate::connector::component as connector;
     pub use crate::sink::component as sink;
     pub use crate::transform::component as transform;
+    pub use getrandom::Error as EntropyError;
 }

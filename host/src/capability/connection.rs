@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{Endpoint, Grant, tls};
@@ -28,6 +28,16 @@ pub const WRITE_TIMEOUT_SECS: u64 = 120;
 /// The most that is read ahead into one piece. Two pieces are held at the most: one on its way in,
 /// one waiting for the plugin.
 pub const READ_AHEAD_PIECE_BYTES: usize = 512 << 10;
+
+/// From so many bytes on, a connection carries rows rather than questions and answers.
+const BULK_BYTES: usize = 256 << 10;
+
+/// A bulk read that brought less than this waits a moment for more: each wake-up of the reading
+/// task, and each call of the plugin, costs as much as copying so many bytes.
+const BULK_PIECE_BYTES: usize = 128 << 10;
+
+/// That moment.
+const BULK_WAIT_MILLIS: u64 = 1;
 
 /// The most that one call gives.
 pub const READ_LIMIT_BYTES: u32 = 4 << 20;
@@ -212,6 +222,7 @@ async fn read_ahead(
     mut stopped: oneshot::Receiver<()>,
 ) -> (ReadHalf<Socket>, Vec<u8>) {
     let mut piece = Vec::new();
+    let mut total = 0;
     loop {
         if piece.capacity() == 0 {
             piece.reserve_exact(READ_AHEAD_PIECE_BYTES);
@@ -222,7 +233,12 @@ async fn read_ahead(
             _ = &mut stopped => return (reader, piece),
             read = reader.read_buf(&mut piece), if piece.len() < piece.capacity() => match read {
                 Ok(0) => break,
-                Ok(_) => {}
+                Ok(read) => {
+                    total += read;
+                    if total > BULK_BYTES && piece.len() < BULK_PIECE_BYTES {
+                        sleep(Duration::from_millis(BULK_WAIT_MILLIS)).await;
+                    }
+                }
                 Err(error) => {
                     if !piece.is_empty() {
                         let _ = send.send(Ok(std::mem::take(&mut piece))).await;

@@ -1,5 +1,6 @@
 //! Encoding: batches become parts.
 
+mod dictionary;
 mod parquet;
 mod part;
 mod part_writer;

@@ -8,8 +8,10 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 
+use super::dictionary;
 use crate::error::{Error, Result};
 use crate::plugin::hex;
 use crate::target::PartFile;
@@ -27,20 +29,25 @@ pub struct ParquetEncoder {
 }
 
 impl ParquetEncoder {
-    /// Begins a file.
+    /// Begins a file; `sample` tells which columns gain from a dictionary.
     pub fn new(
         schema: SchemaRef,
         compression: Compression,
+        sample: Option<&RecordBatch>,
         file: Box<dyn PartFile>,
     ) -> Result<Self> {
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_created_by(concat!("longshore ", env!("CARGO_PKG_VERSION")).into())
             .set_compression(compression)
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(ROW_GROUP_LIMIT_ROWS))
-            .build();
+            .set_max_row_group_row_count(Some(ROW_GROUP_LIMIT_ROWS));
+        for column in sample.map(dictionary::useless).unwrap_or_default() {
+            let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
+            properties = properties.set_column_dictionary_enabled(path, false);
+        }
         let file = Measured { file, bytes: 0, hash: Sha256::new() };
-        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(encoding)?;
+        let writer =
+            ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(encoding)?;
         Ok(Self { writer, rows: 0 })
     }
 

@@ -53,7 +53,7 @@ impl PartWriter {
     pub fn write_empty(&self) -> Result<Part> {
         let file = file_name(0, Attempt(0));
         let output = self.staging.create_part(&self.relation, &file)?;
-        let encoder = ParquetEncoder::new(self.input.schema(), self.compression, output)?;
+        let encoder = ParquetEncoder::new(self.input.schema(), self.compression, None, output)?;
         finish(encoder, 0, file)
     }
 
@@ -91,6 +91,7 @@ impl PartWriter {
                     encoder.insert(ParquetEncoder::new(
                         self.input.schema(),
                         self.compression,
+                        Some(&batch),
                         output,
                     )?)
                 }

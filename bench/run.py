@@ -1,0 +1,210 @@
+"""`make bench`: Longshore and its peers, in turn, on one machine, in one run.
+
+Prints a table for docs/benchmarks.md. Each command is run in turn with the others, so that all see
+the same machine; medians are shown, and ratios to Longshore's.
+
+    run.py [--runs N] [--scale SF] [SECTION ...]    sections: postgres, tax, tpch, startup
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from conftest import LONGSHORE, PASSWORD, PLUGINS, Server  # noqa: E402
+
+PYTHON = sys.executable
+PEERS = ROOT / "bench/peers.py"
+
+LINEITEM = """CREATE TABLE lineitem (
+    l_orderkey bigint NOT NULL, l_partkey bigint NOT NULL, l_suppkey bigint NOT NULL,
+    l_linenumber integer NOT NULL, l_quantity numeric(15,2) NOT NULL, l_extendedprice numeric(15,2) NOT NULL,
+    l_discount numeric(15,2) NOT NULL, l_tax numeric(15,2) NOT NULL, l_returnflag char(1) NOT NULL,
+    l_linestatus char(1) NOT NULL, l_shipdate date NOT NULL, l_commitdate date NOT NULL,
+    l_receiptdate date NOT NULL, l_shipinstruct char(25) NOT NULL, l_shipmode char(10) NOT NULL,
+    l_comment varchar(44) NOT NULL)"""
+
+
+def measure(command, env=None, fresh=None):
+    """Wall, CPU (children too) and peak memory (the largest process) of one run."""
+    if fresh:
+        shutil.rmtree(fresh, ignore_errors=True)
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [str(part) for part in command], env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{command} failed")
+    return {
+        "wall": time.monotonic() - started,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "mib": usage.ru_maxrss / 1024,
+    }
+
+
+def in_turn(contenders, runs):
+    """The median figures of each contender; the first run of each is a warm-up."""
+    figures = {name: [] for name in contenders}
+    for turn in range(runs + 1):
+        for name, run in contenders.items():
+            figure = run()
+            if turn:
+                figures[name].append(figure)
+    return {
+        name: {key: statistics.median(f[key] for f in all_) for key in all_[0]} for name, all_ in figures.items()
+    }
+
+
+def table(title, medians):
+    ours = medians["Longshore"]
+    print(f"\n### {title}\n")
+    print("| | wall s | CPU s | peak MiB | wall ratio | CPU ratio |\n|---|---|---|---|---|---|")
+    for name, m in medians.items():
+        print(
+            f"| {name} | {m['wall']:.2f} | {m['cpu']:.2f} | {m['mib']:.0f} "
+            f"| {ours['wall'] / m['wall']:.2f} | {ours['cpu'] / m['cpu']:.2f} |"
+        )
+    print("\nA ratio is Longshore's figure by the row's: below 1, Longshore needs less.", flush=True)
+
+
+def load_lineitem(server, scratch, scale):
+    folder = scratch / "tbl"
+    tpchgen = Path(PYTHON).parent / "tpchgen-cli"
+    command = [tpchgen, "tbl", "-s", str(scale), "--tables=lineitem", f"--output-dir={folder}"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    with server.connect() as connection:
+        connection.execute(LINEITEM)
+        with connection.cursor() as cursor, (folder / "lineitem.tbl").open("rb") as rows:
+            with cursor.copy("COPY lineitem FROM STDIN (DELIMITER '|')") as copy:
+                while block := rows.readlines(8 << 20):
+                    copy.write(b"".join(row[:-2] + b"\n" for row in block))
+        connection.execute("VACUUM (FREEZE, ANALYZE) lineitem")
+        count = connection.execute("SELECT count(*) FROM lineitem").fetchone()[0]
+    shutil.rmtree(folder)
+    return count
+
+
+def job(scratch, source, table_):
+    path = scratch / f"{table_}.json"
+    target = {"url": f"file://{scratch}/lake", "compression": "snappy"}
+    path.write_text(json.dumps({"source": source, "tables": [table_], "target": target}))
+    return path
+
+
+def postgres(server, scratch, runs, rows):
+    env = {"PGPASSWORD": PASSWORD, "LONGSHORE_CACHE": str(scratch / "cache")}
+    source = {"url": server.url(parameters="?sslmode=disable"), "password": {"env": "PGPASSWORD"}}
+    path = job(scratch, source, "lineitem")
+    peer = lambda name: lambda: measure([PYTHON, PEERS, name, server.port, scratch / "out.parquet"], env)
+    contenders = {
+        "Longshore": lambda: measure([LONGSHORE, "run", path], env, scratch / "lake"),
+        "DuckDB + postgres": peer("duckdb"),
+        "ConnectorX + pyarrow": peer("connectorx"),
+        "ADBC + pyarrow": peer("adbc"),
+        "limit: two raw binary COPYs to /dev/null": peer("raw"),
+    }
+    table(f"PostgreSQL `lineitem` ({rows:,} rows) to snappy Parquet", in_turn(contenders, runs))
+
+
+def tax(server, scratch, runs):
+    url = server.url(parameters="?sslmode=disable")
+    env = {"PGPASSWORD": PASSWORD, **os.environ}
+    examples = ROOT / "target/release/examples"
+
+    def cpu(*command):
+        # CPU without start-up and compilation: both read everything on one connection.
+        before = os.times()
+        answer = subprocess.run([str(part) for part in command], env=env, check=True, capture_output=True)
+        after = os.times()
+        total = after.children_user + after.children_system - before.children_user - before.children_system
+        return json.loads(answer.stdout).get("cpu", total)
+
+    pairs = [
+        (cpu(examples / "measure", "read", PLUGINS, url, "lineitem"), cpu(examples / "native", url, "lineitem"))
+        for _ in range(runs)
+    ]
+    component = statistics.median(pair[0] for pair in pairs)
+    native = statistics.median(pair[1] for pair in pairs)
+    ratio = statistics.median(pair[0] / pair[1] for pair in pairs)
+    print("\n### The tax of WebAssembly: reading `lineitem` on one connection, without writing\n")
+    print("| | CPU s |\n|---|---|")
+    print(f"| component, with the host's decoding and validation | {component:.2f} |")
+    print(f"| the same connector, native | {native:.2f} |")
+    print(f"| ratio | {ratio:.2f} |", flush=True)
+
+
+def tpch(scratch, runs, scale):
+    path = job(scratch, {"url": "tpch:", "scale": scale}, "lineitem")
+    env = {"LONGSHORE_CACHE": str(scratch / "cache")}
+    tpchgen = Path(PYTHON).parent / "tpchgen-cli"
+    folder = scratch / "generated"
+    command = [tpchgen, "parquet", "-s", str(scale), "--tables=lineitem", f"--output-dir={folder}"]
+    contenders = {
+        "Longshore": lambda: measure([LONGSHORE, "run", path], env, scratch / "lake"),
+        "tpchgen-cli": lambda: measure(command, None, folder),
+    }
+    table(f"Generated `lineitem` at scale {scale} to snappy Parquet", in_turn(contenders, runs))
+
+
+def startup():
+    examples = ROOT / "target/release/examples"
+    answer = subprocess.run([examples / "measure", "startup", PLUGINS], check=True, capture_output=True)
+    print("\n### Start-up of a component\n")
+    print("| | size KiB | cold compile ms | load from cache ms | instance and `describe` µs |\n|---|---|---|---|---|")
+    for one in sorted(json.loads(answer.stdout), key=lambda one: one["plugin"]):
+        print(
+            f"| {one['plugin']} | {one['bytes'] / 1024:.0f} | {one['cold_ms']:.0f} | {one['cached_ms']:.1f} "
+            f"| {one['instance_us']:.0f} |"
+        )
+    sys.stdout.flush()
+
+
+def machine():
+    model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
+    return f"{os.cpu_count()} cores of{model.split(':')[1]}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1)
+    parser.add_argument("sections", nargs="*")
+    arguments = parser.parse_args()
+    wanted = lambda section: not arguments.sections or section in arguments.sections
+    build = ["cargo", "build", "--release", "--locked", "--examples", "-p", "longshore", "-p"]
+    subprocess.run([*build, "longshore-plugin-postgres"], cwd=ROOT, check=True)
+    scratch = Path(tempfile.mkdtemp(prefix="longshore-bench."))
+    scratch.chmod(0o755)
+    (scratch / "cache").mkdir(mode=0o700)
+    print(f"Machine: {machine()}. Runs: {arguments.runs}, medians.", flush=True)
+    server = None
+    try:
+        if wanted("postgres") or wanted("tax"):
+            server = Server(scratch / "postgres")
+            rows = load_lineitem(server, scratch, arguments.scale)
+            if wanted("postgres"):
+                postgres(server, scratch, arguments.runs, rows)
+            if wanted("tax"):
+                tax(server, scratch, arguments.runs)
+        if wanted("tpch"):
+            tpch(scratch, arguments.runs, arguments.scale)
+        if wanted("startup"):
+            startup()
+    finally:
+        if server:
+            server.stop()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

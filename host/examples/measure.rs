@@ -1,0 +1,115 @@
+//! What the sandbox costs, measured by itself. Prints JSON.
+//!
+//! `measure startup PLUGINS`: cold compile, load from cache and instantiation of each component.
+//! `measure read PLUGINS URL TABLE`: reads one table through the component and decodes it, as
+//! `ChunkScan` does, on one thread and without writing; the password is in PGPASSWORD.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use longshore::capability::{Endpoint, Grant, SecretValue};
+use longshore::plugin::{Catalog, Described, Plugin};
+use longshore::sandbox::{ChunkWish, Relation, Sandbox, Scan};
+use longshore::scan::{IpcDecoder, decode_schema};
+
+/// Instantiations that are averaged.
+const INSTANCES: u32 = 100;
+
+#[tokio::main(worker_threads = 1)]
+async fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["startup", plugins] => startup(Path::new(plugins)).await,
+        ["read", plugins, url, table] => read(Path::new(plugins), url, table).await,
+        _ => anyhow::bail!("measure startup PLUGINS | measure read PLUGINS URL TABLE"),
+    }
+}
+
+async fn startup(plugins: &Path) -> anyhow::Result<()> {
+    let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
+    let mut measured = Vec::new();
+    for entry in fs::read_dir(plugins)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ending| ending != "wasm") {
+            continue;
+        }
+        let mut load_ms = Vec::new();
+        for _ in ["cold", "cached"] {
+            let sandbox = Sandbox::new(&cache)?;
+            let started = Instant::now();
+            Plugin::load(&sandbox, &path).await?;
+            load_ms.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        let plugin = Plugin::load(&Sandbox::new(&cache)?, &path).await?;
+        let started = Instant::now();
+        for _ in 0..INSTANCES {
+            // An instance and a call of `describe` in it.
+            match &plugin.described {
+                Described::Connector(_, component) => drop(component.describe("measured").await?),
+                Described::Transform(_, component) => drop(component.describe("measured").await?),
+                Described::Sink(_) => {}
+            }
+        }
+        let instance_us = started.elapsed().as_secs_f64() * 1e6 / f64::from(INSTANCES);
+        measured.push(serde_json::json!({
+            "plugin": plugin.name(),
+            "bytes": fs::metadata(&path)?.len(),
+            "cold_ms": load_ms[0],
+            "cached_ms": load_ms[1],
+            "instance_us": instance_us,
+        }));
+        fs::remove_dir_all(&cache)?;
+    }
+    println!("{}", serde_json::Value::from(measured));
+    Ok(())
+}
+
+async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
+    let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
+    let catalog = Catalog::new(Sandbox::new(&cache)?, plugins);
+    let connector = catalog.connector("postgres").await?;
+    fs::remove_dir_all(&cache)?;
+    let parsed = url::Url::parse(url)?;
+    let host = parsed.host_str().unwrap_or_default().to_owned();
+    let password = std::env::var("PGPASSWORD").unwrap_or_default();
+    let grant = Grant {
+        endpoints: vec![Endpoint { host, port: parsed.port().unwrap_or(5432) }],
+        secrets: [("password".to_owned(), SecretValue::new(password))].into(),
+    };
+    let config = serde_json::json!({ "url": url, "password": { "secret": "password" } }).to_string();
+    let scan = Scan { relation: Relation::Table(table.into()), projection: None, filter: None, limit: None };
+    let wish = ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000 };
+    let mut session = connector.component.open("postgres", &config, grant).await?;
+    let schema = decode_schema(session.describe_relation(&scan.relation).await?.schema)?;
+    let before = cpu_seconds();
+    let started = Instant::now();
+    let mut chunks = session.plan(&scan, &wish).await?;
+    let all = chunks.next(10_000).await?;
+    let mut session = chunks.close().await?;
+    let mut rows = 0;
+    for chunk in all {
+        let mut reader = session.read(&scan, &chunk.descriptor).await?;
+        let mut decoder = IpcDecoder::new(schema.clone());
+        while let Some(pieces) = reader.next().await? {
+            rows += decoder.push(pieces)?.iter().map(|batch| batch.num_rows()).sum::<usize>();
+        }
+        session = reader.close().await?;
+    }
+    let (cpu, seconds) = (cpu_seconds() - before, started.elapsed().as_secs_f64());
+    println!("{}", serde_json::json!({ "rows": rows, "seconds": seconds, "cpu": cpu }));
+    Ok(())
+}
+
+/// User and system time of this process, all threads.
+fn cpu_seconds() -> f64 {
+    // SAFETY: getrusage fills the struct that it is handed; all zeros is a valid one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}

@@ -1,0 +1,36 @@
+"""What was published against what the source holds, value by value, read by pyarrow."""
+
+import json
+import uuid
+from datetime import datetime, timezone
+
+import pyarrow.dataset as dataset
+
+
+def read(folder):
+    """A relation's rows as tuples of Python values, read by an independent reader."""
+    table = dataset.dataset(folder, format="parquet").to_table()
+    columns = [[plain(value) for value in column.to_pylist()] for column in table.columns]
+    return list(zip(*columns)) if columns else []
+
+
+def plain(value):
+    """Values of one kind, however a reader or driver wraps them."""
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(timezone.utc)
+    if isinstance(value, (memoryview, bytearray)):
+        return bytes(value)
+    if isinstance(value, uuid.UUID):
+        return value.bytes
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, sort_keys=True)
+    return value
+
+
+def same_rows(published, source):
+    """Equal as bags of rows: chunks have no order among each other."""
+    published = sorted(published, key=repr)
+    source = sorted((tuple(plain(value) for value in row) for row in source), key=repr)
+    assert len(published) == len(source)
+    for ours, theirs in zip(published, source):
+        assert ours == theirs

@@ -1,0 +1,123 @@
+"""The daemon: its inbox, its end, and what it finds when it comes back."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from compare import read
+from test_flights import wait_for
+
+QUICK = {"url": "tpch:", "scale": 0.01}
+
+
+class Daemon:
+    def __init__(self, program, *args):
+        self.program, self.args = program, args
+        self.inbox = program.folder / "inbox"
+        self.start()
+
+    def start(self):
+        state = self.program.folder / "state"
+        self.process = self.program.start("serve", "--inbox", self.inbox, "--state", state, *self.args)
+        wait_for(lambda: (self.inbox / "failed").exists())
+
+    def reports(self, outcome, count=1):
+        def found():
+            reports = sorted((self.inbox / outcome).glob("*.report.json"))
+            return reports if len(reports) >= count else None
+
+        return [json.loads(report.read_text()) for report in wait_for(found)]
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def daemon(program):
+    daemon = Daemon(program)
+    yield daemon
+    daemon.stop(signal.SIGKILL)
+
+
+def test_many_jobs_at_once_are_each_run_once(daemon, program):
+    for number in range(40):
+        job = program.job(QUICK, f"job{number}.json", relations=[{"table": "region", "as": f"r{number}"}])
+        job.rename(daemon.inbox / job.name)
+    daemon.reports("done", 40)
+    names = {path.name for path in program.lake.iterdir() if not path.name.startswith(".")}
+    assert names == {f"r{number}" for number in range(40)}
+    assert len(list((program.lake / ".longshore/runs").iterdir())) == 40
+    assert list((daemon.inbox / "running").iterdir()) == []
+
+
+def test_a_slowly_written_job_is_taken_when_it_is_whole(daemon, program):
+    text = program.job(QUICK, "slow.yaml", tables=["nation"]).read_text()
+    with (daemon.inbox / "slow.yaml").open("w") as slow:
+        for line in text.splitlines(keepends=True):
+            slow.write(line)
+            slow.flush()
+            time.sleep(0.4)
+    assert daemon.reports("done")[0]["rows"] == 25
+
+
+def test_a_bad_job_goes_to_failed_with_its_reason(daemon, program):
+    (daemon.inbox / "bad.yaml").write_text("tabels: [x]\n")
+    report = daemon.reports("failed")[0]
+    assert report["error"]["class"] == "config" and "bad.yaml" in report["error"]["message"]
+    assert "`tabels`" in report["error"]["message"] and report["error"]["next_step"] == "did you mean `tables`?"
+    good = program.job(QUICK, "good.yaml", tables=["nation"])
+    good.rename(daemon.inbox / "good.yaml")
+    assert daemon.reports("done")[0]["status"] == "succeeded"
+
+
+def test_a_second_daemon_on_one_state_folder_refuses(daemon, program):
+    line, code = program.refused("serve", "--inbox", daemon.inbox, "--state", program.folder / "state")
+    assert "another daemon" in line and code == 2
+
+
+LONG = {"url": "tpch:", "scale": 20}
+
+
+def test_a_stopped_daemon_puts_the_job_back(daemon, program):
+    job = program.job(LONG, "long.yaml", tables=["lineitem"])
+    job.rename(daemon.inbox / "long.yaml")
+    wait_for(lambda: list(program.lake.rglob("part-*")))
+    assert daemon.stop() == 0
+    assert (daemon.inbox / "long.yaml").exists()
+    assert program.published() == []
+
+
+def test_a_killed_daemon_comes_back_and_finishes(daemon, program):
+    job = program.job({"url": "tpch:", "scale": 0.5}, "long.yaml", tables=["orders"], chunk={"rows": 100_000})
+    job.rename(daemon.inbox / "long.yaml")
+    wait_for(lambda: list(program.lake.rglob("part-*")))
+    daemon.stop(signal.SIGKILL)
+    assert [path.name for path in program.lake.iterdir()] == [".longshore"]
+    daemon.start()
+    report = daemon.reports("done")[0]
+    assert report["rows"] == 750_000
+    keys = [row[0] for row in read(program.lake / "orders")]
+    assert len(keys) == len(set(keys)) == 750_000
+    assert not (program.lake / ".longshore/staging").exists()
+
+
+def test_an_interrupted_run_leaves_nothing(program):
+    job = program.job(LONG, tables=["lineitem"])
+    run = program.start("run", job)
+    wait_for(lambda: list(program.lake.rglob("part-*")))
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) != 0
+    assert program.published() == []
+    assert not program.lake.exists()
+
+
+def test_progress_is_told_where_there_is_no_terminal(program):
+    job = program.job({"url": "tpch:", "scale": 1}, tables=["orders"])
+    done = program.call("run", job)
+    assert done.returncode == 0
+    assert any(line.startswith("longshore: orders:") and "%" in line for line in done.stderr.splitlines()), done.stderr

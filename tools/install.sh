@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs what is missing, and nothing else: `install.sh build`, `install.sh test VENV`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+apt_install() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    echo "install.sh: as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  echo "installing ${missing[*]}"
+  # A package's service must not start: the tests run their own, on private ports.
+  mkdir -p /run && policy=/usr/sbin/policy-rc.d
+  [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+has_wasm_target() {
+  [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]
+}
+
+case ${1:-} in
+  build)
+    # Where rustup cannot add the WebAssembly target, Debian's compiler builds std from source.
+    has_wasm_target || apt_install rustc-web cargo-web rust-web-src lld-19
+    ;;
+  test)
+    apt_install postgresql openssl
+    venv=$2
+    if [ ! -x "$venv/bin/pip" ]; then
+      python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; }
+    fi
+    stamp=$venv/requirements.sha256
+    if ! sha256sum --check --quiet "$stamp" 2>/dev/null; then
+      "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+      sha256sum tests/requirements.txt >"$stamp"
+    fi
+    ;;
+  *)
+    sed -n '2s/^# //p' "$0" >&2
+    exit 2
+    ;;
+esac

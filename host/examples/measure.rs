@@ -78,8 +78,14 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
         endpoints: vec![Endpoint { host, port: parsed.port().unwrap_or(5432) }],
         secrets: [("password".to_owned(), SecretValue::new(password))].into(),
     };
-    let config = serde_json::json!({ "url": url, "password": { "secret": "password" } }).to_string();
-    let scan = Scan { relation: Relation::Table(table.into()), projection: None, filter: None, limit: None };
+    let config =
+        serde_json::json!({ "url": url, "password": { "secret": "password" } }).to_string();
+    let scan = Scan {
+        relation: Relation::Table(table.into()),
+        projection: None,
+        filter: None,
+        limit: None,
+    };
     let wish = ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000 };
     let mut session = connector.component.open("postgres", &config, grant).await?;
     let schema = decode_schema(session.describe_relation(&scan.relation).await?.schema)?;

@@ -49,8 +49,9 @@ def typed(server):
 def test_every_type_survives_value_for_value(typed, program, form):
     relation = {"table": "typed"} if form == "table" else {"query": "SELECT * FROM typed", "as": "typed"}
     program.ok("run", program.postgres(typed, relations=[relation]))
-    texts = {name: f'"{name}"::text' for name in ("json", "jsonb")}
-    columns = ", ".join(texts.get(name, f'"{name}"') for name in TYPES)
+    # The driver parses json, and reads a float4's shortest text as a float8.
+    casts = {"json": "text", "jsonb": "text", "float4": "float8"}
+    columns = ", ".join(f'"{name}"::{casts.get(name, name)}' for name in TYPES)
     same_rows(read(program.lake / "typed"), typed.rows(f"SELECT {columns} FROM typed"))
     schema = dataset.dataset(program.lake / "typed", format="parquet").schema
     assert {field.name: field.type for field in schema} == {name: kind for name, (_, kind) in TYPES.items()}
@@ -58,13 +59,13 @@ def test_every_type_survives_value_for_value(typed, program, form):
 
 def test_a_wide_numeric_filter_and_a_date_filter_reach_the_source(typed, program):
     sql = """SELECT "date", "numeric(15,2)" AS n, "timestamp" AS t FROM data WHERE "numeric(15,2)" >= 1234.5
-             OR "date" < DATE '1970-01-02' OR "timestamp" > TIMESTAMP '9999-01-01 00:00:00'"""
+             OR "date" < DATE '1970-01-02' OR "timestamp" > TIMESTAMP '2261-01-01 00:00:00'"""
     job = program.postgres(typed, tables=["typed"], transform=[{"sql": sql}])
     assert program.report("plan", job)["relations"][0]["scans"][0]["filter"]
     program.ok("run", job)
     theirs = typed.rows(
         """SELECT "date", "numeric(15,2)", "timestamp" FROM typed WHERE "numeric(15,2)" >= 1234.5
-           OR "date" < DATE '1970-01-02' OR "timestamp" > TIMESTAMP '9999-01-01 00:00:00'"""
+           OR "date" < DATE '1970-01-02' OR "timestamp" > TIMESTAMP '2261-01-01 00:00:00'"""
     )
     same_rows(read(program.lake / "typed"), theirs)
 
@@ -92,7 +93,7 @@ def test_names_of_any_kind_are_moved(server, program):
     with server.connect() as connection:
         connection.execute('''CREATE TABLE "Odd ""Name""" ("a ""b""" int4, "Ärger" text, "select" bool)''')
         connection.execute('''INSERT INTO "Odd ""Name""" VALUES (1, 'x', true)''')
-    sql = """SELECT * FROM data WHERE "Ärger" = 'x' AND "a ""b""" = 1"""
+    sql = 'SELECT * FROM data WHERE "Ärger" = \'x\' AND "a ""b""" = 1'
     job = program.postgres(
         server, relations=[{"table": '"Odd ""Name"""', "as": "odd name"}], transform=[{"sql": sql}]
     )

@@ -326,8 +326,11 @@ fn last_part(table: &str) -> String {
 /// Names become folders, which readers of lakes skip when they begin with `.` or `_`.
 fn check_name(at: &str, name: &str) -> Result<()> {
     let refused = |cause: &str| {
-        Err(Error::config(format!("`{at}`: the name `{name}` {cause}"))
-            .with_hint("give another one with `as: NAME`"))
+        let error = Error::config(format!("`{at}`: the name `{name}` {cause}"));
+        Err(match at {
+            "name" => error.with_hint("give the job another name"),
+            _ => error.with_hint("give it another one with `as: NAME`"),
+        })
     };
     match name {
         "" => refused("is empty"),

@@ -184,21 +184,25 @@ pub(super) fn to_wire(error: &Error) -> WireError {
 
 #[derive(Default)]
 struct Limiter {
+    /// Over all memories of the instance: a component may have several.
+    memory_bytes: usize,
     refused_bytes: Option<usize>,
 }
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(
         &mut self,
-        _: usize,
+        current: usize,
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let fits = desired <= MEMORY_LIMIT_BYTES;
-        if !fits {
-            self.refused_bytes = Some(desired);
+        let wanted = self.memory_bytes.saturating_sub(current).saturating_add(desired);
+        if wanted > MEMORY_LIMIT_BYTES {
+            self.refused_bytes = Some(wanted);
+            return Ok(false);
         }
-        Ok(fits)
+        self.memory_bytes = wanted;
+        Ok(true)
     }
 
     fn table_growing(

@@ -34,5 +34,8 @@ fn read(url: &str, table: &str) -> Result<String> {
             bytes += encoder.encode(&batch)?.iter().map(Vec::len).sum::<usize>();
         }
     }
-    Ok(format!(r#"{{"rows": {rows}, "bytes": {bytes}, "seconds": {}}}"#, started.elapsed().as_secs_f64()))
+    Ok(format!(
+        r#"{{"rows": {rows}, "bytes": {bytes}, "seconds": {}}}"#,
+        started.elapsed().as_secs_f64()
+    ))
 }

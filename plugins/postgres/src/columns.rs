@@ -43,7 +43,7 @@ enum Values {
     Time(Vec<i64>),
     Timestamp(Vec<i64>),
     Uuid(Vec<u8>),
-    Bytes { offsets: Vec<i32>, data: Vec<u8> },
+    Bytes(Bytes),
 }
 
 impl Values {
@@ -61,9 +61,7 @@ impl Values {
             Decode::Time => Self::Time(Vec::new()),
             Decode::Timestamp { .. } => Self::Timestamp(Vec::new()),
             Decode::Uuid => Self::Uuid(Vec::new()),
-            Decode::Text | Decode::Jsonb | Decode::Bytea => {
-                Self::Bytes { offsets: vec![0], data: Vec::new() }
-            }
+            Decode::Text | Decode::Jsonb | Decode::Bytea => Self::Bytes(Bytes::with_capacity(0, 0)),
         }
     }
 }
@@ -131,13 +129,14 @@ impl Builder {
                 }
                 Ok(())
             }
-            Values::Bytes { offsets, data } => {
-                offsets.reserve(fields.len());
+            Values::Bytes(values) => {
+                values.offsets.reserve(fields.len());
                 let is_jsonb = self.column.decode == Decode::Jsonb;
                 for field in fields {
-                    let value = slice(bytes, field)?.unwrap_or_default();
-                    data.extend_from_slice(if is_jsonb { jsonb(value, field)? } else { value });
-                    offsets.push(i32::try_from(data.len()).map_err(|_| Cause::TooLong)?);
+                    match is_jsonb {
+                        true => values.push(bytes, &jsonb(bytes, field)?)?,
+                        false => values.push(bytes, field)?,
+                    }
                 }
                 Ok(())
             }
@@ -155,10 +154,8 @@ impl Builder {
         }
         let fresh = match &self.values {
             // The next batch is likely as large as this one.
-            Values::Bytes { offsets, data } => {
-                let mut first = Vec::with_capacity(offsets.len());
-                first.push(0);
-                Values::Bytes { offsets: first, data: Vec::with_capacity(data.len()) }
+            Values::Bytes(values) => {
+                Values::Bytes(Bytes::with_capacity(values.offsets.len(), values.used))
             }
             _ => Values::new(self.column.decode),
         };
@@ -190,7 +187,8 @@ fn array(values: Values, nulls: Option<NullBuffer>, column: &Column) -> Result<A
             const UUID_BYTES: i32 = 16;
             Arc::new(FixedSizeBinaryArray::try_new(UUID_BYTES, values.into(), nulls)?)
         }
-        Values::Bytes { offsets, data } => {
+        Values::Bytes(Bytes { offsets, mut data, used }) => {
+            data.truncate(used);
             let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
             let data = Buffer::from_vec(data);
             match column.decode {
@@ -301,12 +299,55 @@ fn timestamp(micros: i64) -> Result<i64, Cause> {
     }
 }
 
-fn jsonb<'a>(value: &'a [u8], field: &Field) -> Result<&'a [u8], Cause> {
-    match value {
-        [1, text @ ..] => Ok(text),
-        [] if field.length < 0 => Ok(value),
-        [version, ..] => Err(Cause::Jsonb(*version)),
-        [] => Err(Cause::Length),
+/// The field without its version byte.
+fn jsonb(bytes: &[u8], field: &Field) -> Result<Field, Cause> {
+    match slice(bytes, field)? {
+        None => Ok(*field),
+        Some([1, ..]) => Ok(Field { at: field.at + 1, length: field.length - 1 }),
+        Some([version, ..]) => Err(Cause::Jsonb(*version)),
+        Some([]) => Err(Cause::Length),
+    }
+}
+
+/// Texts or bytes, one after the other.
+struct Bytes {
+    offsets: Vec<i32>,
+    /// Longer than what is used, so that short values can be copied in blocks.
+    data: Vec<u8>,
+    used: usize,
+}
+
+/// Short values are copied in blocks of this length: a copy of any other length is a call.
+const COPY_BYTES: usize = 16;
+
+impl Bytes {
+    fn with_capacity(values: usize, bytes: usize) -> Self {
+        let mut offsets = Vec::with_capacity(values.max(1));
+        offsets.push(0);
+        Self { offsets, data: vec![0; bytes], used: 0 }
+    }
+
+    /// Adds one value; nothing for null.
+    #[inline]
+    fn push(&mut self, bytes: &[u8], field: &Field) -> Result<(), Cause> {
+        let (at, length) = (field.at as usize, field.length.max(0) as usize);
+        let end = self.used + length;
+        if end + 2 * COPY_BYTES > self.data.len() {
+            self.data.resize((end + 2 * COPY_BYTES).next_power_of_two(), 0);
+        }
+        if length <= 2 * COPY_BYTES && at + 2 * COPY_BYTES <= bytes.len() {
+            let (to, from) = (&mut self.data[self.used..], &bytes[at..]);
+            to[..COPY_BYTES].copy_from_slice(&from[..COPY_BYTES]);
+            if length > COPY_BYTES {
+                to[COPY_BYTES..2 * COPY_BYTES].copy_from_slice(&from[COPY_BYTES..2 * COPY_BYTES]);
+            }
+        } else {
+            let value = slice(bytes, field)?.unwrap_or_default();
+            self.data[self.used..end].copy_from_slice(value);
+        }
+        self.used = end;
+        self.offsets.push(i32::try_from(end).map_err(|_| Cause::TooLong)?);
+        Ok(())
     }
 }
 

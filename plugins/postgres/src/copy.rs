@@ -1,8 +1,8 @@
 //! The COPY stream: messages, rows, fields.
 //!
-//! Two passes over each stretch of bytes that the host hands over, which stay where they are: the
-//! first notes where each field lies, the second (in `columns`) decodes column by column. A message
-//! that a stretch cuts off is completed in a buffer of its own.
+//! The bytes that the host hands over stay where they are. A block of rows is passed over twice: the
+//! first pass notes where each field lies, the second (in `columns`) decodes column by column. A
+//! message that a stretch cuts off is completed in a buffer of its own.
 
 use std::sync::Arc;
 
@@ -23,6 +23,12 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// A batch is complete at so many rows.
 const BATCH_ROWS: usize = 65_536;
+
+/// So many rows are noted, then decoded, at a time: their bytes are still in the cache.
+const BLOCK_ROWS: usize = 256;
+
+/// From one column's notes to the next one's; not a power of two, which caches dislike.
+const BLOCK_STRIDE: usize = BLOCK_ROWS + 8;
 
 /// A message's type and length.
 const HEADER_BYTES: usize = 5;
@@ -63,7 +69,7 @@ impl Reader for CopyReader {
 }
 
 /// Where a field lies in its stretch; the length is below zero for null.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Field {
     pub(crate) at: u32,
     pub(crate) length: i32,
@@ -72,8 +78,10 @@ pub(crate) struct Field {
 /// Takes the stream's bytes in stretches of any size.
 pub(crate) struct Parser {
     builders: Vec<Builder>,
-    /// The fields of the stretch at hand, column by column.
-    fields: Vec<Vec<Field>>,
+    /// The fields of the block at hand, column by column.
+    fields: Vec<Field>,
+    /// Rows of the block at hand.
+    noted: usize,
     /// The beginning of a message that the last stretch cut off.
     carry: Vec<u8>,
     header_seen: bool,
@@ -88,7 +96,8 @@ impl Parser {
     pub(crate) fn new(columns: &[Column]) -> Self {
         Self {
             builders: columns.iter().map(Builder::new).collect(),
-            fields: vec![Vec::new(); columns.len()],
+            fields: vec![Field::default(); columns.len() * BLOCK_STRIDE],
+            noted: 0,
             carry: Vec::new(),
             header_seen: false,
             rows: 0,
@@ -194,31 +203,33 @@ impl Parser {
             if count == -1 {
                 return Ok(());
             }
-            if usize::try_from(count) != Ok(self.fields.len()) {
-                return Err(fault::protocol(format!(
-                    "a row of {count} fields, not {}",
-                    self.fields.len()
-                )));
+            let columns = self.builders.len();
+            if usize::try_from(count) != Ok(columns) {
+                return Err(fault::protocol(format!("a row of {count} fields, not {columns}")));
             }
-            for fields in &mut self.fields {
+            for field in self.fields[self.noted..].iter_mut().step_by(BLOCK_STRIDE) {
                 let length = read_u32(bytes, at).ok_or_else(cut)? as i32;
                 at += 4;
-                fields.push(Field { at: at as u32, length });
+                *field = Field { at: at as u32, length };
                 at += length.max(0) as usize;
             }
             if at > end {
                 return Err(cut());
             }
             self.rows += 1;
+            self.noted += 1;
+            if self.noted == BLOCK_ROWS {
+                self.decode(bytes)?;
+            }
         }
         Ok(())
     }
 
-    /// Decodes the noted fields, one column after the other.
+    /// Decodes the noted block, one column after the other.
     fn decode(&mut self, bytes: &[u8]) -> Result<()> {
-        for (builder, fields) in self.builders.iter_mut().zip(&mut self.fields) {
-            builder.append(bytes, fields)?;
-            fields.clear();
+        let noted = std::mem::take(&mut self.noted);
+        for (builder, fields) in self.builders.iter_mut().zip(self.fields.chunks(BLOCK_STRIDE)) {
+            builder.append(bytes, &fields[..noted])?;
         }
         Ok(())
     }

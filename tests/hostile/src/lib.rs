@@ -65,7 +65,8 @@ impl Connector for Hostile {
     }
 
     fn plan(&mut self, _: &Scan, _: &ChunkWish) -> Result<Plan> {
-        let chunk = |descriptor: Vec<u8>| Chunk { label: "c".into(), descriptor, rows: None, bytes: None };
+        let chunk =
+            |descriptor: Vec<u8>| Chunk { label: "c".into(), descriptor, rows: None, bytes: None };
         let (count, size) = match self.0.abuse.as_str() {
             "many-chunks" => (usize::MAX, 1),
             "big-descriptor" => (1, 1 << 20),
@@ -99,7 +100,8 @@ impl Connector for Hostile {
             }
             "connections" => {
                 for port in 1..=1_000 {
-                    Connection::connect(&Endpoint { host: "127.0.0.1".into(), port }).map(|_| ())?;
+                    Connection::connect(&Endpoint { host: "127.0.0.1".into(), port })
+                        .map(|_| ())?;
                 }
                 Err(Error::internal("it scanned the ports"))
             }
@@ -116,7 +118,10 @@ impl Connector for Hostile {
                 Ok(Box::new(Rows(described(), None)))
             }
             "schema" => {
-                let batch = RecordBatch::try_from_iter([("other", Arc::new(Int64Array::from(vec![1])) as ArrayRef)])?;
+                let batch = RecordBatch::try_from_iter([(
+                    "other",
+                    Arc::new(Int64Array::from(vec![1])) as ArrayRef,
+                )])?;
                 Ok(Box::new(Rows(batch.schema(), Some(batch))))
             }
             "utf8" => Ok(Box::new(Rows(described(), Some(lying(vec![0, 2], b"\xff\xfe"))))),

@@ -11,7 +11,7 @@ ABUSES = {
     "panic": "the plugin's own words",
     "schema": "not those that it described",
     "utf8": "sent bad data",
-    "garbage": "sent bad data",
+    "rows": "sent bad data",
     "elsewhere": "does not name",
     "secret": "the job gives no `other`",
     "many-chunks": "more than 10000 chunks",
@@ -40,13 +40,13 @@ def test_an_abuse_is_an_error_of_its_run(program, plugins, abuse):
 
 def test_a_secret_in_an_error_or_a_log_is_blacked_out(program, plugins):
     job = program.job({"url": "hostile:", "abuse": "tell", "password": "t0p-s3cret"}, tables=["t"])
-    done = program.call("--log", "trace", "--plugins", plugins, "run", job)
+    done = program.call("--log", "longshore=trace", "--plugins", plugins, "run", job)
     assert "the password is ***" in done.stderr and "t0p-s3cret" not in done.stderr
 
 
 def test_a_flood_of_log_is_cut(program, plugins):
     job = program.job({"url": "hostile:", "abuse": "flood", "password": "x"}, tables=["t"])
-    done = program.call("--log", "trace", "--plugins", plugins, "run", job)
+    done = program.call("--log", "longshore=trace", "--plugins", plugins, "run", job)
     assert done.returncode == 0 and len(done.stderr) < 4 << 20
     assert "the rest is dropped" in done.stderr
 

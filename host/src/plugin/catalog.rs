@@ -165,52 +165,53 @@ impl Catalog {
 
     /// The connector for a URL scheme.
     pub async fn connector(&self, scheme: &str) -> Result<ConnectorPlugin> {
-        let mut known = Vec::new();
-        let mut broken = Vec::new();
-        for entry in self.entries().await? {
-            match entry.loaded {
-                Ok(plugin) => {
-                    let Described::Connector(described, component) = &plugin.described else {
-                        continue;
-                    };
-                    if described.schemes.iter().any(|own| own == scheme) {
-                        return Ok(ConnectorPlugin {
-                            described: described.clone(),
-                            component: component.clone(),
-                            digest: plugin.digest.clone(),
-                        });
-                    }
-                    known.extend(described.schemes.iter().cloned());
-                }
-                Err(error) => broken.push(error.to_string()),
-            }
-        }
-        Err(self.none_found(&format!("no connector for `{scheme}:`"), &known, &broken))
+        let choose = |plugin: &Plugin| {
+            let Described::Connector(described, component) = &plugin.described else { return None };
+            let chosen = ConnectorPlugin {
+                described: described.clone(),
+                component: component.clone(),
+                digest: plugin.digest.clone(),
+            };
+            Some((described.schemes.clone(), chosen))
+        };
+        self.choose(&format!("no connector for `{scheme}:`"), scheme, choose).await
     }
 
     /// The transform of a name.
     pub async fn transform(&self, name: &str) -> Result<TransformPlugin> {
-        let mut known = Vec::new();
-        let mut broken = Vec::new();
+        let choose = |plugin: &Plugin| {
+            let Described::Transform(described, component) = &plugin.described else { return None };
+            let chosen = TransformPlugin {
+                described: described.clone(),
+                component: component.clone(),
+                digest: plugin.digest.clone(),
+            };
+            Some((vec![described.name.clone()], chosen))
+        };
+        self.choose(&format!("no transform `{name}`"), name, choose).await
+    }
+
+    /// The first plugin that answers to a word; `answers` gives the words and what to return.
+    async fn choose<T>(
+        &self,
+        missing: &str,
+        wanted: &str,
+        answers: impl Fn(&Plugin) -> Option<(Vec<String>, T)>,
+    ) -> Result<T> {
+        let (mut known, mut broken) = (Vec::new(), Vec::new());
         for entry in self.entries().await? {
             match entry.loaded {
-                Ok(plugin) => {
-                    let Described::Transform(described, component) = &plugin.described else {
-                        continue;
-                    };
-                    if described.name == name {
-                        return Ok(TransformPlugin {
-                            described: described.clone(),
-                            component: component.clone(),
-                            digest: plugin.digest.clone(),
-                        });
+                Ok(plugin) => match answers(&plugin) {
+                    Some((words, chosen)) if words.iter().any(|word| word == wanted) => {
+                        return Ok(chosen);
                     }
-                    known.push(described.name.clone());
-                }
+                    Some((words, _)) => known.extend(words),
+                    None => {}
+                },
                 Err(error) => broken.push(error.to_string()),
             }
         }
-        Err(self.none_found(&format!("no transform `{name}`"), &known, &broken))
+        Err(self.none_found(missing, &known, &broken))
     }
 
     fn none_found(&self, what: &str, known: &[String], broken: &[String]) -> Error {

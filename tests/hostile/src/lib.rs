@@ -124,8 +124,8 @@ impl Connector for Hostile {
                 )])?;
                 Ok(Box::new(Rows(batch.schema(), Some(batch))))
             }
-            "utf8" => Ok(Box::new(Rows(described(), Some(lying(vec![0, 2], b"\xff\xfe"))))),
-            "garbage" => Ok(Box::new(Rows(described(), Some(lying(vec![0, 1 << 30], b"short"))))),
+            "utf8" => Ok(Box::new(Rows(described(), Some(lying(b"\xff\xfe", 1))))),
+            "rows" => Ok(Box::new(Rows(described(), Some(lying(b"ok", 1 << 20))))),
             other => Err(Error::config(format!("no abuse `{other}`"))),
         }
     }
@@ -136,17 +136,16 @@ fn described() -> SchemaRef {
 }
 
 fn deeper(level: u64) -> u64 {
-    let here = std::hint::black_box([level; 64]);
-    1 + deeper(level + 1) + here[(level % 64) as usize]
+    level ^ deeper(std::hint::black_box(level + 1)).rotate_left(3)
 }
 
-/// Text that is none, or that is not there.
-fn lying(offsets: Vec<i32>, bytes: &[u8]) -> RecordBatch {
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+/// One text, which may be none, in a batch that claims so many rows.
+fn lying(text: &[u8], rows: usize) -> RecordBatch {
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, text.len() as i32]));
     // SAFETY: none; lying is what this is for, and it is the host that must not believe it.
-    let text = unsafe { StringArray::new_unchecked(offsets, Buffer::from(bytes), None) };
+    let text = unsafe { StringArray::new_unchecked(offsets, Buffer::from(text), None) };
     // SAFETY: as above.
-    unsafe { RecordBatch::new_unchecked(described(), vec![Arc::new(text)], 1) }
+    unsafe { RecordBatch::new_unchecked(described(), vec![Arc::new(text)], rows) }
 }
 
 struct Rows(SchemaRef, Option<RecordBatch>);

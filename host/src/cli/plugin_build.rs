@@ -111,8 +111,6 @@ impl Toolchain {
             .args(["build", "--release", "--target", TARGET, "--package", &package.name])
             .arg("--target-dir")
             .arg(absolute(target_dir)?)
-            // Also where the workspace optimises some crates, or std, less.
-            .args(["--config", r#"profile.release.package."*".opt-level=3"#])
             .env("RUSTFLAGS", RUSTFLAGS)
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")

@@ -31,7 +31,8 @@ echo
 echo "== dropped into the inbox"
 mv "$folder/demo.yaml" "$folder/inbox/"
 
-until ls "$folder"/inbox/{done,failed}/*.report.json >/dev/null 2>&1; do
+reports() { find "$folder/inbox/done" "$folder/inbox/failed" -name '*.report.json' | grep -q .; }
+until reports; do
   kill -0 "$daemon" 2>/dev/null || exit 1
   sleep 0.1
 done

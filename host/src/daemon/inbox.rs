@@ -102,7 +102,8 @@ impl Inbox {
             Error::resource(format!("watching {}: {error}", folder.display()))
         };
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if let Ok(event) = event {
+            // Looking at the folder makes events too: they are not news.
+            if let Some(event) = event.ok().filter(|event| is_news(&event.kind)) {
                 // Whoever listened is gone when the daemon stops.
                 let _ = send.send(event);
             }
@@ -256,6 +257,13 @@ pub(super) fn put_back(inbox: &Path, taken: &Taken) -> Result<()> {
         .map_err(|error| Error::io(format!("putting {} back", taken.path.display()), error))
 }
 
+fn is_news(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => matches!(access, AccessKind::Close(AccessMode::Write)),
+        _ => true,
+    }
+}
+
 fn is_job(path: &Path, metadata: &Metadata) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
@@ -347,6 +355,20 @@ mod tests {
             fs::write(folder.path().join(name), "x").unwrap();
         }
         assert!(wait_ready(&mut inbox, Duration::from_millis(600)).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn looking_at_the_folder_is_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        fs::write(folder.path().join("slow.yaml"), "x").unwrap();
+        wait_ready(&mut inbox, Duration::from_millis(600)).await;
+        let started = Instant::now();
+        for _ in 0..3 {
+            inbox.ready().unwrap();
+            inbox.changed(Duration::from_millis(100)).await;
+        }
+        assert!(started.elapsed() >= Duration::from_millis(300), "woken by its own looking");
     }
 
     #[test]

@@ -11,8 +11,9 @@ VENV := target/venv
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
 
+# The whole workspace chooses the crates' features, as it does for the tests: both share one build.
 host: install-build
-	$(CARGO) build --release --locked --package longshore
+	$(CARGO) build --release --locked --workspace --bins
 
 plugins: host
 	$(BIN) plugin build --locked --out target/release/plugins $(PLUGINS)
@@ -43,7 +44,7 @@ deny:
 
 ## The program optimised as a whole, for packages
 dist: install-build
-	$(CARGO) build --profile dist --locked --package longshore
+	$(CARGO) build --profile dist --locked --workspace --bins
 
 clean:
 	$(CARGO) clean

@@ -181,8 +181,8 @@ def main():
     parser.add_argument("sections", nargs="*")
     arguments = parser.parse_args()
     wanted = lambda section: not arguments.sections or section in arguments.sections
-    build = ["cargo", "build", "--release", "--locked", "--examples", "-p", "longshore", "-p"]
-    subprocess.run([*build, "longshore-plugin-postgres"], cwd=ROOT, check=True)
+    build = ["cargo", "build", "--release", "--locked", "--workspace", "--examples"]
+    subprocess.run(build, cwd=ROOT, check=True)
     scratch = Path(tempfile.mkdtemp(prefix="longshore-bench."))
     scratch.chmod(0o755)
     (scratch / "cache").mkdir(mode=0o700)

@@ -155,7 +155,8 @@ class Program:
         assert done.returncode != 0, done.stdout
         lines = [line for line in done.stderr.splitlines() if line.startswith("longshore:")]
         assert len(lines) == 1, done.stderr
-        assert "panicked" not in done.stderr, done.stderr
+        # A plugin may panic; the host never.
+        assert "thread '" not in done.stderr, done.stderr
         return lines[0], done.returncode
 
     def start(self, *args, env=None):

@@ -135,6 +135,7 @@ fn described() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, true)]))
 }
 
+#[expect(unconditional_recursion, reason = "that is the abuse")]
 fn deeper(level: u64) -> u64 {
     level ^ deeper(std::hint::black_box(level + 1)).rotate_left(3)
 }

@@ -41,7 +41,7 @@ pub enum Rows {
     /// As a table: what follows can push projections and filters into it.
     Table(Arc<dyn TableProvider>),
     /// As a query not yet planned.
-    Query(SessionContext, DataFrame),
+    Query(SessionContext, Box<DataFrame>),
 }
 
 impl Rows {
@@ -58,7 +58,7 @@ impl Rows {
             .with_allow_dml(false)
             .with_allow_statements(false);
         let query = context.sql_with_options(sql, read_only).await?;
-        Ok(Self::Query(context, query))
+        Ok(Self::Query(context, Box::new(query)))
     }
 
     /// Keeps the first rows only, whichever those are.
@@ -67,11 +67,11 @@ impl Rows {
             Self::Query(context, query) => (context, query),
             Self::Table(table) => {
                 let context = session_context()?;
-                let query = context.read_table(table)?;
+                let query = Box::new(context.read_table(table)?);
                 (context, query)
             }
         };
-        Ok(Self::Query(context, query.limit(0, Some(rows))?))
+        Ok(Self::Query(context, Box::new(query.limit(0, Some(rows))?)))
     }
 
     /// Puts a transform in the sandbox on top.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
-use datafusion::execution::TaskContext;
 use futures::TryStreamExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::Semaphore;
@@ -16,7 +15,7 @@ use crate::config::Job;
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::Planner;
 use crate::scan::Slots;
-use crate::transform::session_context;
+use crate::transform::task_context;
 
 pub(super) fn preview(app: &App, path: &Path, rows: usize) -> Result<()> {
     let is_parquet = path.is_dir() || path.extension().is_some_and(|ending| ending == "parquet");
@@ -49,11 +48,9 @@ fn read_job(app: &App, path: &Path, rows: usize) -> Result<Vec<(String, Vec<Reco
         let mut previews = Vec::new();
         for relation in &plan.relations {
             let slots = Slots::new(Arc::new(Semaphore::new(1)), 1);
-            let config = session_context()?.copied_config().with_extension(Arc::new(slots));
-            let context =
-                TaskContext::from(&session_context()?.state()).with_session_config(config);
+            let context = task_context(|config| config.with_extension(Arc::new(slots)))?;
             let name = relation.relation.name.clone();
-            let stream = relation.physical.execute(0, Arc::new(context))?;
+            let stream = relation.physical.execute(0, context)?;
             // What computes does so on its own runtime.
             let reading = app.compute().spawn(stream.try_collect::<Vec<RecordBatch>>());
             let batches = reading.await.map_err(|error| Error::internal(error.to_string()))?;

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 
 use crate::error::Result;
 use crate::scan::Slots;
-use crate::transform::session_context;
+use crate::transform::task_context;
 use crate::write::{Attempt, Part};
 
 /// How often a chunk (or a relation that is made as a whole) is tried again.
@@ -80,10 +80,7 @@ async fn collect(
 }
 
 fn context(slots: Arc<Slots>, attempt: Attempt) -> Result<Arc<TaskContext>> {
-    let context = session_context()?.task_ctx();
-    let config =
-        context.session_config().clone().with_extension(slots).with_extension(Arc::new(attempt));
-    Ok(Arc::new(TaskContext::from(&session_context()?.state()).with_session_config(config)))
+    task_context(|config| config.with_extension(slots).with_extension(Arc::new(attempt)))
 }
 
 fn backoff(attempt: u32) -> Duration {

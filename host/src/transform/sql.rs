@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result as DfResult;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::{Expr, TableType};
@@ -26,7 +27,7 @@ pub const SQL_MEMORY_LIMIT_BYTES: usize = 1 << 30;
 const TABLE: &str = "data";
 
 /// A context whose plans keep a chunk a partition wherever the query allows it.
-pub fn session_context() -> Result<SessionContext> {
+fn session_context() -> Result<SessionContext> {
     static RUNTIME: LazyLock<DfResult<Arc<RuntimeEnv>>> = LazyLock::new(|| {
         let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
         RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()
@@ -34,6 +35,15 @@ pub fn session_context() -> Result<SessionContext> {
     let runtime = RUNTIME.as_ref().map_err(|error| Error::internal(error.to_string()))?;
     let config = SessionConfig::new().with_round_robin_repartition(false);
     Ok(SessionContext::new_with_config_rt(config, runtime.clone()))
+}
+
+/// A context to run a plan in; `configure` adds what its nodes look for.
+pub fn task_context(
+    configure: impl FnOnce(SessionConfig) -> SessionConfig,
+) -> Result<Arc<TaskContext>> {
+    let context = session_context()?;
+    let config = configure(context.copied_config());
+    Ok(Arc::new(TaskContext::from(&context.state()).with_session_config(config)))
 }
 
 /// A relation's rows after some of the steps.

@@ -2,6 +2,7 @@
 //! reads ahead on its own task while the plugin works.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -27,17 +28,17 @@ pub const WRITE_TIMEOUT_SECS: u64 = 120;
 
 /// The most that is read ahead into one piece. Two pieces are held at the most: one on its way in,
 /// one waiting for the plugin.
-pub const READ_AHEAD_PIECE_BYTES: usize = 512 << 10;
+pub const READ_AHEAD_PIECE_BYTES: usize = 1 << 20;
 
 /// From so many bytes on, a connection carries rows rather than questions and answers.
 const BULK_BYTES: usize = 256 << 10;
 
-/// A bulk read that brought less than this waits a moment for more: each wake-up of the reading
-/// task, and each call of the plugin, costs as much as copying so many bytes.
-const BULK_PIECE_BYTES: usize = 128 << 10;
+/// A bulk read that brought less than this waits a moment for more: wake-ups of both sides, and
+/// calls of the plugin, cost more than copying so many bytes.
+const BULK_PIECE_BYTES: usize = 256 << 10;
 
 /// That moment.
-const BULK_WAIT_MILLIS: u64 = 1;
+const BULK_WAIT_MILLIS: u64 = 2;
 
 /// The most that one call gives.
 pub const READ_LIMIT_BYTES: u32 = 4 << 20;
@@ -97,7 +98,8 @@ impl Connection {
         };
         // Small requests and large answers: never wait to fill a segment.
         stream.set_nodelay(true).map_err(|error| broken(&endpoint, error))?;
-        Ok(Self { io: io.clone(), endpoint, halves: Some(split(io, Box::new(stream))) })
+        let alarm = Alarm::new(&stream).map_err(|error| broken(&endpoint, error))?;
+        Ok(Self { io: io.clone(), endpoint, halves: Some(split(io, Box::new(stream), alarm)) })
     }
 
     /// Turns the stream into a TLS stream.
@@ -107,7 +109,7 @@ impl Connection {
             Error::config(format!("`{}` is not a server's name", options.server_name))
         })?;
         let Some((receiver, writer)) = self.halves.take() else { return Err(self.closed()) };
-        let (reader, unread) = receiver.stop().await;
+        let (Incoming { reader, alarm }, unread) = receiver.stop().await;
         if !unread.is_empty() {
             // Whoever is in the middle could have put it there, to be taken for the server's.
             return Err(Error::connection(format!(
@@ -125,7 +127,7 @@ impl Connection {
                 ))
             })?
             .map_err(|error| handshake_error(&self.endpoint, error))?;
-        self.halves = Some(split(&self.io, Box::new(stream)));
+        self.halves = Some(split(&self.io, Box::new(stream), alarm));
         Ok(())
     }
 
@@ -162,9 +164,41 @@ impl Connection {
     }
 }
 
-fn split(io: &Handle, socket: Socket) -> (Receiver, WriteHalf<Socket>) {
+fn split(io: &Handle, socket: Socket, alarm: Alarm) -> (Receiver, WriteHalf<Socket>) {
     let (reader, writer) = tokio::io::split(socket);
-    (Receiver::start(io, reader), writer)
+    (Receiver::start(io, Incoming { reader, alarm }), writer)
+}
+
+/// What a socket wakes its reader for. A server sends rows in small pieces, and waking up for each
+/// costs more, on both sides, than copying it.
+struct Alarm(OwnedFd);
+
+impl Alarm {
+    fn new(socket: &impl AsFd) -> io::Result<Self> {
+        socket.as_fd().try_clone_to_owned().map(Self)
+    }
+
+    /// Wakes the reader from so many bytes on; at once if they are there already. Best effort: a
+    /// socket that cannot do it wakes its reader for every byte.
+    fn set(&self, bytes: usize) {
+        let bytes = bytes as libc::c_int;
+        // SAFETY: the descriptor is open, and the option's value is an int of the length given.
+        unsafe {
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                (&raw const bytes).cast(),
+                size_of_val(&bytes) as libc::socklen_t,
+            );
+        }
+    }
+}
+
+/// A socket's receiving half.
+struct Incoming {
+    reader: ReadHalf<Socket>,
+    alarm: Alarm,
 }
 
 /// The receiving side: a task that reads ahead, and what it has read.
@@ -173,14 +207,14 @@ struct Receiver {
     /// The part of the last piece that did not fit into the caller's `max`.
     rest: Vec<u8>,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<(ReadHalf<Socket>, Vec<u8>)>,
+    task: JoinHandle<(Incoming, Vec<u8>)>,
 }
 
 impl Receiver {
-    fn start(io: &Handle, reader: ReadHalf<Socket>) -> Self {
+    fn start(io: &Handle, incoming: Incoming) -> Self {
         let (send, pieces) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
-        let task = io.spawn(read_ahead(reader, send, stopped));
+        let task = io.spawn(read_ahead(incoming, send, stopped));
         Self { pieces, rest: Vec::new(), stop, task }
     }
 
@@ -196,7 +230,7 @@ impl Receiver {
     }
 
     /// Ends the task; gives back its half and what was read but not asked for.
-    async fn stop(mut self) -> (ReadHalf<Socket>, Vec<u8>) {
+    async fn stop(mut self) -> (Incoming, Vec<u8>) {
         // The task may have ended already; then there is nobody to tell.
         let _ = self.stop.send(());
         let mut unread = self.rest;
@@ -204,9 +238,9 @@ impl Receiver {
             unread.extend(piece);
         }
         match self.task.await {
-            Ok((reader, pending)) => {
+            Ok((incoming, pending)) => {
                 unread.extend(pending);
-                (reader, unread)
+                (incoming, unread)
             }
             // The task holds no lock and cannot panic but by a bug in the runtime.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -217,10 +251,10 @@ impl Receiver {
 /// Reads until the end, an error, or the stop. Sends a piece as soon as somebody takes it, and
 /// goes on filling it while nobody does.
 async fn read_ahead(
-    mut reader: ReadHalf<Socket>,
+    mut incoming: Incoming,
     send: mpsc::Sender<io::Result<Vec<u8>>>,
     mut stopped: oneshot::Receiver<()>,
-) -> (ReadHalf<Socket>, Vec<u8>) {
+) -> (Incoming, Vec<u8>) {
     let mut piece = Vec::new();
     let mut total = 0;
     loop {
@@ -230,13 +264,15 @@ async fn read_ahead(
         tokio::select! {
             biased;
             // Also when the connection is dropped, and the sender with it.
-            _ = &mut stopped => return (reader, piece),
-            read = reader.read_buf(&mut piece), if piece.len() < piece.capacity() => match read {
+            _ = &mut stopped => return (incoming, piece),
+            read = incoming.reader.read_buf(&mut piece), if piece.len() < piece.capacity() => match read {
                 Ok(0) => break,
                 Ok(read) => {
                     total += read;
                     if total > BULK_BYTES && piece.len() < BULK_PIECE_BYTES {
+                        incoming.alarm.set(READ_AHEAD_PIECE_BYTES);
                         sleep(Duration::from_millis(BULK_WAIT_MILLIS)).await;
+                        incoming.alarm.set(1);
                     }
                 }
                 Err(error) => {
@@ -244,19 +280,19 @@ async fn read_ahead(
                         let _ = send.send(Ok(std::mem::take(&mut piece))).await;
                     }
                     let _ = send.send(Err(error)).await;
-                    return (reader, piece);
+                    return (incoming, piece);
                 }
             },
             permit = send.reserve(), if !piece.is_empty() => match permit {
                 Ok(permit) => permit.send(Ok(std::mem::take(&mut piece))),
-                Err(_) => return (reader, piece),
+                Err(_) => return (incoming, piece),
             },
         }
     }
     if !piece.is_empty() {
         let _ = send.send(Ok(std::mem::take(&mut piece))).await;
     }
-    (reader, piece)
+    (incoming, piece)
 }
 
 fn unreachable_error(endpoint: &Endpoint, error: io::Error) -> Error {

@@ -189,9 +189,9 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
     }
 }
 
-/// Logs go to stderr: warnings for a command, what happens for the daemon.
+/// Logs go to stderr: warnings and compiling for a command, what happens for the daemon.
 fn start_log(filter: Option<&str>, daemon: bool) {
-    let default = if daemon { "warn,longshore=info" } else { "warn" };
+    let default = if daemon { "warn,longshore=info" } else { "warn,longshore::sandbox=info" };
     let filter = EnvFilter::try_new(filter.unwrap_or(default)).unwrap_or_else(|error| {
         show::warning(&format!("--log: {error}: logging `{default}`"));
         EnvFilter::new(default)

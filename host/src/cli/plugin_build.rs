@@ -112,7 +112,10 @@ impl Toolchain {
             .arg("--target-dir")
             .arg(absolute(target_dir)?)
             .env("RUSTFLAGS", RUSTFLAGS)
+            // Small, and all of it is where rows pass: optimised as a whole.
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
+            .env("CARGO_PROFILE_RELEASE_LTO", "fat")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_STRIP", "true")
             .stdin(Stdio::null());

@@ -5,4 +5,4 @@ mod planner;
 mod pushdown;
 mod relation_table;
 
-pub use planner::{CHUNK_LIMIT, Planner, RelationPlan, RunPlan, consistency_name, is_chunkwise};
+pub use planner::{CHUNK_LIMIT, Planner, RelationPlan, RunPlan, consistency_name};

@@ -235,7 +235,7 @@ fn automatic_bytes(bytes: Option<u64>, parallel: usize) -> u64 {
 }
 
 /// Whether partition n of the plan needs chunk n of the source and nothing else.
-pub fn is_chunkwise(plan: &Arc<dyn ExecutionPlan>) -> bool {
+fn is_chunkwise(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let partitions = plan.properties().partitioning.partition_count();
     match plan.children().as_slice() {
         [] => true,

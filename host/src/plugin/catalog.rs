@@ -259,7 +259,7 @@ async fn load(sandbox: &Sandbox, path: &Path) -> Result<Plugin> {
             let bytes = read_component(&path)?;
             let stamp = Stamp::read(&bytes)?;
             let digest = hex(&Sha256::digest(&bytes));
-            let compiled = sandbox.compile(&digest, &bytes)?;
+            let compiled = sandbox.compile(&path.display().to_string(), &digest, &bytes)?;
             Ok::<_, Error>((stamp, digest, compiled))
         })
     };

@@ -53,11 +53,12 @@ impl Sandbox {
 
     /// A component ready to make instances: from the cache, or compiled. Takes a second or so for
     /// one that is new; call it where blocking is allowed.
-    pub fn compile(&self, digest: &str, bytes: &[u8]) -> Result<Compiled> {
+    pub fn compile(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled> {
         let Inner { engine, linker, cache, .. } = &*self.0;
         let component = match cache.load(engine, digest) {
             Some(component) => component,
             None => {
+                tracing::info!("compiling {name}, once for this machine");
                 let component = Component::from_binary(engine, bytes)
                     .map_err(|error| Error::config(format!("not a valid component: {error:#}")))?;
                 cache.store(digest, &component);

@@ -20,8 +20,9 @@ const EPOCH_DAYS: i32 = 10_957;
 /// The same in microseconds.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// Decimals of so many digits are added up in 64 bits.
+/// Decimals of at most so many digits, in so many groups, are added up in 64 bits.
 const NARROW_PRECISION: u8 = 18;
+const NARROW_GROUPS: usize = 4;
 
 /// Builds one column of a batch.
 pub(crate) struct Builder {
@@ -111,15 +112,12 @@ impl Builder {
                 let Decode::Numeric { precision, scale } = self.column.decode else {
                     return Err(Cause::Length);
                 };
-                values.reserve(fields.len());
-                for field in fields {
-                    values.push(match slice(bytes, field)? {
-                        Some(value) if precision <= NARROW_PRECISION => {
-                            narrow_numeric(value, scale)?.into()
-                        }
-                        Some(value) => wide_numeric(value, scale)?,
-                        None => 0,
-                    });
+                let old = values.len();
+                values.resize(old + fields.len(), 0);
+                for (unscaled, field) in values[old..].iter_mut().zip(fields) {
+                    if let Some(value) = slice(bytes, field)? {
+                        *unscaled = numeric(value, precision, scale)?;
+                    }
                 }
                 Ok(())
             }
@@ -129,17 +127,13 @@ impl Builder {
                 }
                 Ok(())
             }
-            Values::Bytes(values) => {
-                values.offsets.reserve(fields.len());
-                let is_jsonb = self.column.decode == Decode::Jsonb;
-                for field in fields {
-                    match is_jsonb {
-                        true => values.push(bytes, &jsonb(bytes, field)?)?,
-                        false => values.push(bytes, field)?,
-                    }
+            Values::Bytes(values) => match self.column.decode {
+                Decode::Jsonb => {
+                    let fields = fields.iter().map(|field| jsonb(bytes, field));
+                    values.append(bytes, &fields.collect::<Result<Vec<_>, _>>()?)
                 }
-                Ok(())
-            }
+                _ => values.append(bytes, fields),
+            },
         }
     }
 
@@ -269,18 +263,18 @@ fn fixed<const N: usize>(bytes: &[u8], field: &Field) -> Result<Option<[u8; N]>,
 }
 
 #[inline]
-fn collect<const N: usize, T: Default>(
+fn collect<const N: usize, T: Clone + Default>(
     values: &mut Vec<T>,
     bytes: &[u8],
     fields: &[Field],
     decode: impl Fn([u8; N]) -> Result<T, Cause>,
 ) -> Result<(), Cause> {
-    values.reserve(fields.len());
-    for field in fields {
-        values.push(match fixed(bytes, field)? {
-            Some(value) => decode(value)?,
-            None => T::default(),
-        });
+    let old = values.len();
+    values.resize(old + fields.len(), T::default());
+    for (value, field) in values[old..].iter_mut().zip(fields) {
+        if let Some(bytes) = fixed(bytes, field)? {
+            *value = decode(bytes)?;
+        }
     }
     Ok(())
 }
@@ -320,6 +314,9 @@ struct Bytes {
 /// Short values are copied in blocks of this length: a copy of any other length is a call.
 const COPY_BYTES: usize = 16;
 
+/// Longer values are worth the call.
+const SHORT_BYTES: usize = 8 * COPY_BYTES;
+
 impl Bytes {
     fn with_capacity(values: usize, bytes: usize) -> Self {
         let mut offsets = Vec::with_capacity(values.max(1));
@@ -327,31 +324,49 @@ impl Bytes {
         Self { offsets, data: vec![0; bytes], used: 0 }
     }
 
-    /// Adds one value; nothing for null.
-    #[inline]
-    fn push(&mut self, bytes: &[u8], field: &Field) -> Result<(), Cause> {
-        let (at, length) = (field.at as usize, field.length.max(0) as usize);
-        let end = self.used + length;
-        if end + 2 * COPY_BYTES > self.data.len() {
-            self.data.resize((end + 2 * COPY_BYTES).next_power_of_two(), 0);
+    /// Adds values; nothing for null.
+    fn append(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Cause> {
+        let length = |field: &Field| field.length.max(0) as usize;
+        let end = self.used + fields.iter().map(length).sum::<usize>();
+        i32::try_from(end).map_err(|_| Cause::TooLong)?;
+        // The last block may reach beyond the last value.
+        if end + COPY_BYTES > self.data.len() {
+            self.data.resize((end + COPY_BYTES).next_power_of_two(), 0);
         }
-        if length <= 2 * COPY_BYTES && at + 2 * COPY_BYTES <= bytes.len() {
-            let (to, from) = (&mut self.data[self.used..], &bytes[at..]);
-            to[..COPY_BYTES].copy_from_slice(&from[..COPY_BYTES]);
-            if length > COPY_BYTES {
-                to[COPY_BYTES..2 * COPY_BYTES].copy_from_slice(&from[COPY_BYTES..2 * COPY_BYTES]);
+        let old = self.offsets.len();
+        self.offsets.resize(old + fields.len(), 0);
+        for (offset, field) in self.offsets[old..].iter_mut().zip(fields) {
+            let (at, length) = (field.at as usize, length(field));
+            let blocks = length.next_multiple_of(COPY_BYTES);
+            if length <= SHORT_BYTES && at + blocks <= bytes.len() {
+                let from = bytes[at..at + blocks].chunks_exact(COPY_BYTES);
+                let to = self.data[self.used..self.used + blocks].chunks_exact_mut(COPY_BYTES);
+                to.zip(from).for_each(|(to, from)| to.copy_from_slice(from));
+            } else {
+                let value = slice(bytes, field)?.unwrap_or_default();
+                self.data[self.used..self.used + length].copy_from_slice(value);
             }
-        } else {
-            let value = slice(bytes, field)?.unwrap_or_default();
-            self.data[self.used..end].copy_from_slice(value);
+            self.used += length;
+            *offset = self.used as i32;
         }
-        self.used = end;
-        self.offsets.push(i32::try_from(end).map_err(|_| Cause::TooLong)?);
         Ok(())
     }
 }
 
-/// A numeric's groups of digits, from the largest, and what they mean.
+/// A numeric, times ten to its scale.
+#[inline]
+fn numeric(value: &[u8], precision: u8, scale: u8) -> Result<i128, Cause> {
+    let numeric = Numeric::parse(value)?;
+    // Most are narrow, and arithmetic in 64 bits is several times as fast.
+    let scaled = match numeric.groups.len() <= 2 * NARROW_GROUPS && precision <= NARROW_PRECISION {
+        true => numeric.narrow(scale)?.into(),
+        false => numeric.wide(scale)?,
+    };
+    let scaled = i128::try_from(scaled).map_err(|_| Cause::Digits)?;
+    Ok(if numeric.negative { -scaled } else { scaled })
+}
+
+/// A numeric's groups of four digits, from the largest, and what they mean.
 struct Numeric<'a> {
     groups: &'a [u8],
     /// The power of ten thousand of the first group.
@@ -379,56 +394,57 @@ impl<'a> Numeric<'a> {
         Ok(Self { groups, weight: i16::from_be_bytes([head[2], head[3]]).into(), negative })
     }
 
-    /// Each group with the number of the scaled value's digits that lie below its last one.
-    #[inline]
-    fn groups(&self, scale: u8) -> impl Iterator<Item = (u16, i32)> {
-        let below = (self.weight * 4) + i32::from(scale);
-        let groups =
-            self.groups.chunks_exact(2).map(|group| u16::from_be_bytes([group[0], group[1]]));
-        groups.enumerate().map(move |(index, group)| (group, below - 4 * index as i32))
+    fn groups(&self) -> impl Iterator<Item = u16> {
+        self.groups.chunks_exact(2).map(|group| u16::from_be_bytes([group[0], group[1]]))
     }
-}
 
-macro_rules! scaled_numeric {
-    ($(#[$doc:meta])* $name:ident, $unsigned:ty, $signed:ty) => {
-        $(#[$doc])*
-        #[inline]
-        fn $name(value: &[u8], scale: u8) -> Result<$signed, Cause> {
-            let numeric = Numeric::parse(value)?;
-            let mut sum: $unsigned = 0;
-            for (group, below) in numeric.groups(scale) {
-                let group = <$unsigned>::from(group);
-                let part = match below {
-                    0.. => {
-                        let power = <$unsigned>::checked_pow(10, below as u32);
-                        power.and_then(|power| group.checked_mul(power)).ok_or(Cause::Digits)?
-                    }
-                    -3..=-1 => {
-                        let power = <$unsigned>::pow(10, -below as u32);
-                        if group % power != 0 {
-                            return Err(Cause::Digits);
-                        }
-                        group / power
-                    }
-                    _ if group == 0 => 0,
-                    _ => return Err(Cause::Digits),
-                };
-                sum = sum.checked_add(part).ok_or(Cause::Digits)?;
+    /// How many digits of the scaled value lie below the last group; less than none where the
+    /// group has more digits than the scale.
+    #[inline]
+    fn below(&self, scale: u8) -> i32 {
+        (self.weight + 1 - (self.groups.len() / 2) as i32) * 4 + i32::from(scale)
+    }
+
+    /// The scaled value of at most [`NARROW_GROUPS`] groups and [`NARROW_PRECISION`] digits.
+    #[inline]
+    fn narrow(&self, scale: u8) -> Result<u64, Cause> {
+        let sum = self.groups().fold(0, |sum, group| sum * 10_000 + u64::from(group));
+        let shorten = |power| if sum % power == 0 { Ok(sum / power) } else { Err(Cause::Digits) };
+        match self.below(scale) {
+            0 => Ok(sum),
+            -1 => shorten(10),
+            -2 => shorten(100),
+            -3 => shorten(1_000),
+            below @ 1.. => {
+                let power = 10_u64.checked_pow(below as u32);
+                power.and_then(|power| sum.checked_mul(power)).ok_or(Cause::Digits)
             }
-            let sum = <$signed>::try_from(sum).map_err(|_| Cause::Digits)?;
-            Ok(if numeric.negative { -sum } else { sum })
+            _ if sum == 0 => Ok(0),
+            _ => Err(Cause::Digits),
         }
-    };
-}
+    }
 
-scaled_numeric! {
-    /// A numeric of at most 18 digits.
-    narrow_numeric, u64, i64
-}
-
-scaled_numeric! {
-    /// A numeric of at most 38 digits.
-    wide_numeric, u128, i128
+    /// The scaled value of at most 38 digits.
+    fn wide(&self, scale: u8) -> Result<u128, Cause> {
+        let mut sum: u128 = 0;
+        let last = self.groups.len() as i32 / 2 - 1;
+        for (index, group) in self.groups().enumerate() {
+            let group = u128::from(group);
+            let part = match self.below(scale) + 4 * (last - index as i32) {
+                below @ 0.. => {
+                    let power = 10_u128.checked_pow(below as u32);
+                    power.and_then(|power| group.checked_mul(power)).ok_or(Cause::Digits)?
+                }
+                below @ -3..=-1 if group % 10_u128.pow(-below as u32) == 0 => {
+                    group / 10_u128.pow(-below as u32)
+                }
+                _ if group == 0 => 0,
+                _ => return Err(Cause::Digits),
+            };
+            sum = sum.checked_add(part).ok_or(Cause::Digits)?;
+        }
+        Ok(sum)
+    }
 }
 
 #[cfg(test)]
@@ -475,21 +491,48 @@ mod tests {
 
     proptest! {
         #[test]
-        fn narrow_numerics_survive(unscaled in -999_999_999_999_999_999_i64..=999_999_999_999_999_999, scale in 0_u8..=18) {
-            prop_assert_eq!(narrow_numeric(&sent(unscaled.into(), scale), scale).ok(), Some(unscaled));
+        fn narrow_numerics_survive(unscaled in -999_999_999_999_999_999_i128..=999_999_999_999_999_999, scale in 0_u8..=18) {
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 18, scale).ok(), Some(unscaled));
+        }
+
+        #[test]
+        fn small_numerics_survive(unscaled in -99_999_i128..=99_999, scale in 0_u8..=18) {
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 18, scale).ok(), Some(unscaled));
         }
 
         #[test]
         fn wide_numerics_survive(unscaled: i128, scale in 0_u8..=38) {
             let unscaled = unscaled % 10_i128.pow(38);
-            prop_assert_eq!(wide_numeric(&sent(unscaled, scale), scale).ok(), Some(unscaled));
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 38, scale).ok(), Some(unscaled));
+        }
+
+        #[test]
+        fn digits_beyond_the_scale_are_refused(unscaled in 1_i128..=999_999, scale in 1_u8..=18) {
+            let value = sent(unscaled * 10 + 1, scale);
+            prop_assert!(matches!(numeric(&value, 18, scale - 1), Err(Cause::Digits)));
+            prop_assert!(matches!(numeric(&value, 38, scale - 1), Err(Cause::Digits)));
+        }
+
+        #[test]
+        fn texts_survive_whatever_their_lengths(texts in proptest::collection::vec(proptest::option::of("[a-z]{0,300}"), 0..300)) {
+            let (mut bytes, mut fields) = (Vec::new(), Vec::new());
+            for text in &texts {
+                let length = text.as_ref().map_or(-1, |text| text.len() as i32);
+                fields.push(Field { at: bytes.len() as u32, length });
+                bytes.extend(text.iter().flat_map(|text| text.bytes()));
+            }
+            let mut column = Bytes::with_capacity(0, 0);
+            fields.chunks(7).for_each(|fields| column.append(&bytes, fields).ok().unwrap());
+            prop_assert_eq!(&column.data[..column.used], &bytes[..]);
+            prop_assert_eq!(*column.offsets.last().unwrap() as usize, bytes.len());
+            prop_assert_eq!(column.offsets.len(), texts.len() + 1);
         }
     }
 
     #[test]
     fn what_arrow_has_not_is_told() {
-        assert!(matches!(narrow_numeric(&[0, 0, 0, 0, 0xc0, 0, 0, 0], 2), Err(Cause::NotANumber)));
-        assert!(matches!(narrow_numeric(&[0, 0, 0, 0, 0xd0, 0, 0, 0], 2), Err(Cause::Infinite)));
+        assert!(matches!(numeric(&[0, 0, 0, 0, 0xc0, 0, 0, 0], 9, 2), Err(Cause::NotANumber)));
+        assert!(matches!(numeric(&[0, 0, 0, 0, 0xd0, 0, 0, 0], 9, 2), Err(Cause::Infinite)));
         assert!(matches!(date(i32::MAX), Err(Cause::Infinite)));
         assert!(matches!(timestamp(i64::MAX - 1), Err(Cause::OutOfRange)));
         assert_eq!(date(0).ok(), Some(10_957));

@@ -33,12 +33,12 @@ pub const READ_AHEAD_PIECE_BYTES: usize = 1 << 20;
 /// From so many bytes on, a connection carries rows rather than questions and answers.
 const BULK_BYTES: usize = 256 << 10;
 
-/// A bulk read that brought less than this waits a moment for more: wake-ups of both sides, and
-/// calls of the plugin, cost more than copying so many bytes.
-const BULK_PIECE_BYTES: usize = 256 << 10;
+/// Rows are waited for until there are so many bytes of them: wake-ups of both sides, and calls of
+/// the plugin, cost more than copying.
+const BULK_PIECE_BYTES: usize = 512 << 10;
 
-/// That moment.
-const BULK_WAIT_MILLIS: u64 = 2;
+/// But no longer than this.
+const BULK_WAIT_MILLIS: u64 = 5;
 
 /// The most that one call gives.
 pub const READ_LIMIT_BYTES: u32 = 4 << 20;
@@ -257,40 +257,42 @@ async fn read_ahead(
 ) -> (Incoming, Vec<u8>) {
     let mut piece = Vec::new();
     let mut total = 0;
-    loop {
+    // Whether the wait for a large piece is over.
+    let mut waited = false;
+    let end = loop {
         if piece.capacity() == 0 {
             piece.reserve_exact(READ_AHEAD_PIECE_BYTES);
         }
+        let room = piece.capacity() - piece.len();
+        let waits = total > BULK_BYTES && !waited;
+        if waits {
+            incoming.alarm.set(room.min(BULK_PIECE_BYTES));
+        }
+        let sendable = !piece.is_empty() && (!waits || piece.len() >= BULK_PIECE_BYTES);
         tokio::select! {
             biased;
             // Also when the connection is dropped, and the sender with it.
             _ = &mut stopped => return (incoming, piece),
-            read = incoming.reader.read_buf(&mut piece), if piece.len() < piece.capacity() => match read {
-                Ok(0) => break,
-                Ok(read) => {
-                    total += read;
-                    if total > BULK_BYTES && piece.len() < BULK_PIECE_BYTES {
-                        incoming.alarm.set(READ_AHEAD_PIECE_BYTES);
-                        sleep(Duration::from_millis(BULK_WAIT_MILLIS)).await;
-                        incoming.alarm.set(1);
-                    }
-                }
-                Err(error) => {
-                    if !piece.is_empty() {
-                        let _ = send.send(Ok(std::mem::take(&mut piece))).await;
-                    }
-                    let _ = send.send(Err(error)).await;
-                    return (incoming, piece);
-                }
-            },
-            permit = send.reserve(), if !piece.is_empty() => match permit {
+            permit = send.reserve(), if sendable => match permit {
                 Ok(permit) => permit.send(Ok(std::mem::take(&mut piece))),
                 Err(_) => return (incoming, piece),
             },
+            read = incoming.reader.read_buf(&mut piece), if room > 0 => match read {
+                Ok(0) => break None,
+                Ok(read) => (total, waited) = (total + read, false),
+                Err(error) => break Some(error),
+            },
+            () = sleep(Duration::from_millis(BULK_WAIT_MILLIS)), if waits && room > 0 => {
+                waited = true;
+                incoming.alarm.set(1);
+            }
         }
-    }
+    };
     if !piece.is_empty() {
         let _ = send.send(Ok(std::mem::take(&mut piece))).await;
+    }
+    if let Some(error) = end {
+        let _ = send.send(Err(error)).await;
     }
     (incoming, piece)
 }

@@ -285,6 +285,10 @@ async fn read_ahead(
             () = sleep(Duration::from_millis(BULK_WAIT_MILLIS)), if waits && room > 0 => {
                 waited = true;
                 incoming.alarm.set(1);
+                if piece.is_empty() {
+                    // Silence: what comes next may be an answer again.
+                    total = 0;
+                }
             }
         }
     };

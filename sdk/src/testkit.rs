@@ -14,7 +14,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 
@@ -135,8 +136,13 @@ pub(crate) fn secret(field: &str) -> Result<String> {
         .ok_or_else(|| Error::config(format!("no secret `{field}` in the test's host")))
 }
 
+/// A read of at least so much is one of many: the next one first lets bytes gather, as the host's
+/// reading ahead does.
+const BULK_BYTES: usize = 8 << 10;
+const GATHER_MILLIS: u64 = 2;
+
 pub(crate) enum RawStream {
-    Real(TcpStream),
+    Real { stream: TcpStream, buffer: Vec<u8>, bulk: bool },
     Fake { server: Server, answer: Vec<u8> },
 }
 
@@ -153,7 +159,7 @@ impl RawStream {
                 return Err(Error::auth(format!("{}:{} is not granted", key.0, key.1)));
             }
             TcpStream::connect((endpoint.host.as_str(), endpoint.port))
-                .map(Self::Real)
+                .map(|stream| Self::Real { stream, buffer: Vec::new(), bulk: false })
                 .map_err(broken)
         })
     }
@@ -164,11 +170,14 @@ impl RawStream {
 
     pub(crate) fn receive(&mut self, max: u32) -> Result<Vec<u8>> {
         match self {
-            Self::Real(stream) => {
-                let mut bytes = vec![0; max as usize];
-                let read = stream.read(&mut bytes).map_err(broken)?;
-                bytes.truncate(read);
-                Ok(bytes)
+            Self::Real { stream, buffer, bulk } => {
+                if *bulk {
+                    thread::sleep(Duration::from_millis(GATHER_MILLIS));
+                }
+                buffer.resize(buffer.len().max(max as usize), 0);
+                let read = stream.read(&mut buffer[..max as usize]).map_err(broken)?;
+                *bulk = read >= BULK_BYTES;
+                Ok(buffer[..read].to_vec())
             }
             Self::Fake { answer, .. } => {
                 let rest = answer.split_off(answer.len().min(max as usize));
@@ -179,7 +188,7 @@ impl RawStream {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
-            Self::Real(stream) => stream.write_all(bytes).map_err(broken),
+            Self::Real { stream, .. } => stream.write_all(bytes).map_err(broken),
             Self::Fake { server, answer } => {
                 answer.extend(server(bytes));
                 Ok(())

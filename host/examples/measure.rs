@@ -89,7 +89,7 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let wish = ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000 };
     let mut session = connector.component.open("postgres", &config, grant).await?;
     let schema = decode_schema(session.describe_relation(&scan.relation).await?.schema)?;
-    let before = user_seconds();
+    let before = cpu_seconds();
     let started = Instant::now();
     let mut chunks = session.plan(&scan, &wish).await?;
     let all = chunks.next(10_000).await?;
@@ -103,19 +103,19 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
         }
         session = reader.close().await?;
     }
-    let (user, seconds) = (user_seconds() - before, started.elapsed().as_secs_f64());
-    println!("{}", serde_json::json!({ "rows": rows, "seconds": seconds, "user": user }));
+    let (cpu, seconds) = (cpu_seconds() - before, started.elapsed().as_secs_f64());
+    println!("{}", serde_json::json!({ "rows": rows, "seconds": seconds, "cpu": cpu }));
     Ok(())
 }
 
-/// User time of this process, all threads: how a socket is read is the kernel's time, and not what
-/// is compared.
-fn user_seconds() -> f64 {
+/// User and system time of this process, all threads.
+fn cpu_seconds() -> f64 {
     // SAFETY: getrusage fills the struct that it is handed; all zeros is a valid one.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_SELF, &mut usage);
         usage
     };
-    usage.ru_utime.tv_sec as f64 + usage.ru_utime.tv_usec as f64 / 1e6
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }

@@ -112,14 +112,7 @@ impl Builder {
                 let Decode::Numeric { precision, scale } = self.column.decode else {
                     return Err(Cause::Length);
                 };
-                let old = values.len();
-                values.resize(old + fields.len(), 0);
-                for (unscaled, field) in values[old..].iter_mut().zip(fields) {
-                    if let Some(value) = slice(bytes, field)? {
-                        *unscaled = numeric(value, precision, scale)?;
-                    }
-                }
-                Ok(())
+                numerics(values, bytes, fields, precision, scale)
             }
             Values::Uuid(values) => {
                 for field in fields {
@@ -262,7 +255,8 @@ fn fixed<const N: usize>(bytes: &[u8], field: &Field) -> Result<Option<[u8; N]>,
     if field.length < 0 { Ok(None) } else { Err(Cause::Length) }
 }
 
-#[inline]
+/// Not inlined: each loop alone gets the registers that all of them together would not.
+#[inline(never)]
 fn collect<const N: usize, T: Clone + Default>(
     values: &mut Vec<T>,
     bytes: &[u8],
@@ -324,7 +318,8 @@ impl Bytes {
         Self { offsets, data: vec![0; bytes], used: 0 }
     }
 
-    /// Adds values; nothing for null.
+    /// Adds values; nothing for null. Not inlined, as [`collect`].
+    #[inline(never)]
     fn append(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Cause> {
         let length = |field: &Field| field.length.max(0) as usize;
         let end = self.used + fields.iter().map(length).sum::<usize>();
@@ -351,6 +346,25 @@ impl Bytes {
         }
         Ok(())
     }
+}
+
+/// Not inlined, as [`collect`].
+#[inline(never)]
+fn numerics(
+    values: &mut Vec<i128>,
+    bytes: &[u8],
+    fields: &[Field],
+    precision: u8,
+    scale: u8,
+) -> Result<(), Cause> {
+    let old = values.len();
+    values.resize(old + fields.len(), 0);
+    for (unscaled, field) in values[old..].iter_mut().zip(fields) {
+        if let Some(value) = slice(bytes, field)? {
+            *unscaled = numeric(value, precision, scale)?;
+        }
+    }
+    Ok(())
 }
 
 /// A numeric, times ten to its scale.

@@ -185,6 +185,7 @@ impl Parser {
     }
 
     /// Notes where the fields of a message's rows lie.
+    #[inline(never)]
     fn note_rows(&mut self, bytes: &[u8], mut at: usize, end: usize) -> Result<()> {
         let cut = || fault::protocol("a row that ends before its fields do");
         if !self.header_seen {

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -145,7 +147,8 @@ impl Connection {
 
     /// Sends all bytes.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let Some((_, writer)) = &mut self.halves else { return Err(self.closed()) };
+        let Some((receiver, writer)) = &mut self.halves else { return Err(self.closed()) };
+        receiver.asked.store(true, Ordering::Relaxed);
         let sending = async {
             writer.write_all(bytes).await?;
             writer.flush().await
@@ -206,6 +209,8 @@ struct Receiver {
     pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
     /// The part of the last piece that did not fit into the caller's `max`.
     rest: Vec<u8>,
+    /// Something was sent: what comes next may be a short answer.
+    asked: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<(Incoming, Vec<u8>)>,
 }
@@ -214,8 +219,9 @@ impl Receiver {
     fn start(io: &Handle, incoming: Incoming) -> Self {
         let (send, pieces) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
-        let task = io.spawn(read_ahead(incoming, send, stopped));
-        Self { pieces, rest: Vec::new(), stop, task }
+        let asked = Arc::<AtomicBool>::default();
+        let task = io.spawn(read_ahead(incoming, send, asked.clone(), stopped));
+        Self { pieces, rest: Vec::new(), asked, stop, task }
     }
 
     async fn next(&mut self, max: usize) -> io::Result<Vec<u8>> {
@@ -253,15 +259,20 @@ impl Receiver {
 async fn read_ahead(
     mut incoming: Incoming,
     send: mpsc::Sender<io::Result<Vec<u8>>>,
+    asked: Arc<AtomicBool>,
     mut stopped: oneshot::Receiver<()>,
 ) -> (Incoming, Vec<u8>) {
     let mut piece = Vec::new();
+    // Since something was sent.
     let mut total = 0;
     // Whether the wait for a large piece is over.
     let mut waited = false;
     let end = loop {
         if piece.capacity() == 0 {
             piece.reserve_exact(READ_AHEAD_PIECE_BYTES);
+        }
+        if asked.swap(false, Ordering::Relaxed) {
+            total = 0;
         }
         let room = piece.capacity() - piece.len();
         let waits = total > BULK_BYTES && !waited;
@@ -285,10 +296,6 @@ async fn read_ahead(
             () = sleep(Duration::from_millis(BULK_WAIT_MILLIS)), if waits && room > 0 => {
                 waited = true;
                 incoming.alarm.set(1);
-                if piece.is_empty() {
-                    // Silence: what comes next may be an answer again.
-                    total = 0;
-                }
             }
         }
     };

@@ -85,6 +85,7 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
         projection: None,
         filter: None,
         limit: None,
+        snapshot: None,
     };
     let wish = ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000 };
     let mut session = connector.component.open("postgres", &config, grant).await?;

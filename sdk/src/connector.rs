@@ -5,7 +5,7 @@ use arrow_schema::SchemaRef;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Chunk, ChunkWish, Column, Consistency, Pushdown, Relation, Result, Scan};
+use crate::{Chunk, ChunkWish, Column, Consistency, Hold, Pushdown, Relation, Result, Scan};
 
 /// What a connector is.
 #[derive(Clone, Debug)]
@@ -77,6 +77,12 @@ pub trait Connector: Sized + 'static {
     /// Tables and views that can be read, as [`Relation::Table`] takes them.
     fn relations(&mut self) -> Result<Vec<String>>;
 
+    /// Holds one instant of these relations still for other sessions, for as long as this one
+    /// lives; nothing else is called on it.
+    fn hold(&mut self, _relations: &[Relation]) -> Result<Hold> {
+        Ok(Hold::Unavailable("the connector holds none".into()))
+    }
+
     /// Looks a relation up, without reading its rows.
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo>;
 
@@ -145,6 +151,10 @@ pub mod component {
 
         fn relations(&self) -> Result<Vec<String>, WireError> {
             Ok(self.0.borrow_mut().relations()?)
+        }
+
+        fn hold(&self, relations: Vec<api::Relation>) -> Result<api::Hold, WireError> {
+            Ok(self.0.borrow_mut().hold(&relations)?)
         }
 
         fn describe_relation(

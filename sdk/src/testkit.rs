@@ -73,7 +73,7 @@ impl FakeHost {
 
 /// A scan of everything in a relation.
 pub fn scan_all(relation: Relation) -> Scan {
-    Scan { relation, projection: None, filter: None, limit: None }
+    Scan { relation, projection: None, filter: None, limit: None, snapshot: None }
 }
 
 /// A wish for chunks of so many rows.

@@ -39,7 +39,7 @@ def test_a_dropped_job_becomes_parquet_with_the_rows_of_the_source(flights, prog
     assert not (program.lake / ".longshore/staging").exists()
     manifest = json.loads((program.lake / ".longshore/runs" / f"{report['run']}.json").read_text())
     assert sum(part["rows"] for part in manifest["relations"][-1]["parts"]) == 336_776
-    assert manifest["consistency"] == "per-chunk"
+    assert manifest["consistency"] == "snapshot"
     assert "secret" not in json.dumps(manifest).replace('"secret": "password"', "")
 
 

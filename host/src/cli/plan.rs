@@ -11,6 +11,7 @@ use crate::config::Job;
 use crate::error::Result;
 use crate::plan::{Planner, RelationPlan, RunPlan, consistency_name};
 use crate::run::{counted, grouped, human_bytes};
+use crate::sandbox::Hold;
 use crate::scan::Scanned;
 
 pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
@@ -36,7 +37,7 @@ fn as_text(job: &Job, plan: &RunPlan) -> String {
         connector.version,
         job.target.folder.display()
     );
-    let _ = writeln!(text, "consistency: {}", consistency_name(plan.consistency));
+    let _ = writeln!(text, "consistency: {}", plan.explained_consistency());
     let _ = writeln!(
         text,
         "parallel: {} at a time, of each relation {}",
@@ -119,6 +120,10 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
         "connector": { "name": connector.name, "version": connector.version },
         "target": job.target.folder,
         "consistency": consistency_name(plan.consistency),
+        "snapshot": match &plan.hold {
+            Hold::Held(snapshot) => json!({ "source": snapshot.label }),
+            Hold::Unavailable(reason) => json!({ "unavailable": reason }),
+        },
         "parallel": plan.parallel,
         "grants": grants(plan),
         "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),

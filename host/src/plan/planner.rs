@@ -10,7 +10,7 @@ use crate::config::job::JobRelation;
 use crate::config::{Job, Settings, Step};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, bind};
-use crate::sandbox::{ChunkWish, Column, Consistency};
+use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Relation, Snapshot};
 use crate::scan::{Scanned, Source};
 use crate::transform::{BoundTransform, Rows};
 
@@ -45,6 +45,20 @@ pub struct RunPlan {
     pub parallel_relations: usize,
     /// What the run will see of the source.
     pub consistency: Consistency,
+    /// The instant that it reads, or why none is held.
+    pub hold: Hold,
+}
+
+impl RunPlan {
+    /// The consistency, with what it rests on.
+    pub fn explained_consistency(&self) -> String {
+        let name = consistency_name(self.consistency);
+        match (&self.hold, self.consistency) {
+            (Hold::Held(Snapshot { token, label }), _) => format!("{name} ({label}, {token})"),
+            (Hold::Unavailable(_), Consistency::Snapshot) => name.into(),
+            (Hold::Unavailable(reason), _) => format!("{name} (no snapshot: {reason})"),
+        }
+    }
 }
 
 /// What a run would do with one relation.
@@ -122,14 +136,16 @@ impl Planner<'_> {
         let source = self.source(job).await?;
         let transforms = self.transforms(job).await?;
         let parallel = Parallelism::of(job, self.settings);
+        let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
+        let hold = source.hold(&wanted).await?;
         let mut relations = Vec::new();
         for relation in &job.relations {
             let planned =
-                self.plan_relation(job, relation, &source, &transforms, parallel.chunks).await;
-            relations.push(planned.context(relation.name.clone())?);
+                self.plan_relation(job, relation, &source, &hold, &transforms, parallel.chunks);
+            relations.push(planned.await.context(relation.name.clone())?);
         }
         let consistency = overall_consistency(&relations);
-        check_demand(job, consistency)?;
+        check_demand(job, consistency, &hold)?;
         Ok(RunPlan {
             source,
             transforms,
@@ -138,6 +154,7 @@ impl Planner<'_> {
             parallel_chunks: parallel.chunks,
             parallel_relations: parallel.relations,
             consistency,
+            hold,
         })
     }
 
@@ -146,6 +163,7 @@ impl Planner<'_> {
         job: &Job,
         relation: &JobRelation,
         source: &Arc<Source>,
+        hold: &Hold,
         transforms: &[Arc<BoundTransform>],
         parallel: usize,
     ) -> Result<RelationPlan> {
@@ -162,6 +180,10 @@ impl Planner<'_> {
             schema: described.schema.clone(),
             columns: described.columns.clone(),
             wish,
+            snapshot: match hold {
+                Hold::Held(snapshot) => Some(snapshot.token.clone()),
+                Hold::Unavailable(_) => None,
+            },
             scanned: Mutex::default(),
         });
         let mut rows = Rows::Table(table.clone());
@@ -262,10 +284,14 @@ fn overall_consistency(relations: &[RelationPlan]) -> Consistency {
     }
 }
 
-fn check_demand(job: &Job, consistency: Consistency) -> Result<()> {
+fn check_demand(job: &Job, consistency: Consistency, hold: &Hold) -> Result<()> {
+    let reason = match hold {
+        Hold::Held(_) => String::new(),
+        Hold::Unavailable(reason) => format!(" (no snapshot: {reason})"),
+    };
     match job.consistency {
         Some(demanded) if (consistency as u8) < (demanded as u8) => Err(Error::config(format!(
-            "`consistency`: the job demands {}, this source gives {}",
+            "`consistency`: the job demands {}, this source gives {}{reason}",
             consistency_name(demanded),
             consistency_name(consistency)
         ))

@@ -22,6 +22,8 @@ pub(super) struct RelationTable {
     pub(super) schema: SchemaRef,
     pub(super) columns: Vec<Column>,
     pub(super) wish: ChunkWish,
+    /// The token of the instant that the run reads.
+    pub(super) snapshot: Option<String>,
     pub(super) scanned: Mutex<Vec<Scanned>>,
 }
 
@@ -48,6 +50,7 @@ impl RelationTable {
                 None => None,
             },
             limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
+            snapshot: self.snapshot.clone(),
         };
         let scanned = self.source.plan(scan, self.wish).await?;
         let input = chunk_rows(&scanned.chunks)?;

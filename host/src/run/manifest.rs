@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::Job;
 use crate::config::Step;
 use crate::plan::{RelationPlan, RunPlan, consistency_name};
-use crate::sandbox::Relation;
+use crate::sandbox::{Hold, Relation, Snapshot};
 use crate::write::Part;
 
 /// The manifest's own version.
@@ -24,11 +24,19 @@ pub struct Manifest {
     finished: String,
     seconds: f64,
     consistency: &'static str,
+    /// The instant that was read, if the source held one.
+    snapshot: Option<SnapshotRecord>,
     parallel: usize,
     plugins: Vec<PluginRecord>,
     rows: u64,
     bytes: u64,
     relations: Vec<RelationRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct SnapshotRecord {
+    id: String,
+    source: String,
 }
 
 /// The job, without its secrets.
@@ -108,6 +116,12 @@ impl Manifest {
             finished: times.finished,
             seconds: times.seconds,
             consistency: consistency_name(plan.consistency),
+            snapshot: match &plan.hold {
+                Hold::Held(Snapshot { token, label }) => {
+                    Some(SnapshotRecord { id: token.clone(), source: label.clone() })
+                }
+                Hold::Unavailable(_) => None,
+            },
             parallel: plan.parallel,
             plugins: plugins(plan),
             rows: relations.iter().map(|relation| relation.rows).sum(),

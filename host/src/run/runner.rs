@@ -130,6 +130,7 @@ impl Runner<'_> {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
         }));
         let finished = self.execute(&plan, &loads, cancel).await?;
+        plan.source.release();
         Ok(commit(run, job, &plan, staging.as_ref(), &finished, started)?)
     }
 

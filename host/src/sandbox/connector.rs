@@ -6,7 +6,7 @@ use wasmtime::component::ResourceAny;
 use super::bindings::connector::Connector;
 use super::bindings::connector::ConnectorPre;
 use super::bindings::connector_api::{
-    Chunk, ChunkWish, Consistency, Description, RelationInfo, Scan,
+    Chunk, ChunkWish, Consistency, Description, Hold, RelationInfo, Scan,
 };
 use super::bindings::types::Relation;
 use super::engine::Compiled;
@@ -92,6 +92,12 @@ impl Session {
     pub async fn relations(&mut self) -> Result<Vec<String>> {
         let listed = call!(self, session.call_relations(self.session), "relations");
         finish(&self.store, "relations", listed)
+    }
+
+    /// Holds one instant of these relations still, for as long as the session lives.
+    pub async fn hold(&mut self, relations: &[Relation]) -> Result<Hold> {
+        let held = call!(self, session.call_hold(self.session, relations), "hold");
+        finish(&self.store, "hold", held)
     }
 
     /// Looks a relation up.

@@ -14,8 +14,8 @@ mod store;
 mod transform;
 
 pub use bindings::connector_api::{
-    Chunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription,
-    RelationInfo, Scan,
+    Chunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription, Hold,
+    RelationInfo, Scan, Snapshot,
 };
 pub use bindings::sink_api::Description as SinkDescription;
 pub use bindings::transform_api::Description as TransformDescription;

@@ -9,7 +9,9 @@ use super::decode::decode_schema;
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 use crate::plugin::ConnectorPlugin;
-use crate::sandbox::{Chunk, ChunkWish, Column, Consistency, OpenReader, Relation, Scan, Session};
+use crate::sandbox::{
+    Chunk, ChunkWish, Column, Consistency, Hold, OpenReader, Relation, Scan, Session,
+};
 
 /// The most bytes of one chunk's descriptor.
 pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
@@ -23,6 +25,8 @@ pub struct Source {
     config: String,
     grant: Grant,
     idle: Mutex<Vec<Session>>,
+    /// Holds the run's snapshot.
+    leader: Mutex<Option<Session>>,
 }
 
 impl fmt::Debug for Source {
@@ -60,7 +64,7 @@ pub struct Scanned {
 impl Source {
     /// A source with no session open yet.
     pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant) -> Self {
-        Self { plugin, config, grant, idle: Mutex::default() }
+        Self { plugin, config, grant, idle: Mutex::default(), leader: Mutex::default() }
     }
 
     /// The connector.
@@ -92,6 +96,23 @@ impl Source {
         let relations = session.relations().await?;
         self.keep(session);
         Ok(relations)
+    }
+
+    /// Holds one instant of these relations still, if the source can, until [`Self::release`] or
+    /// the source's end.
+    pub async fn hold(&self, relations: &[Relation]) -> Result<Hold> {
+        let mut session = self.session().await?;
+        let hold = session.hold(relations).await?;
+        if matches!(hold, Hold::Held(_)) {
+            *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        }
+        Ok(hold)
+    }
+
+    /// Lets go of what is held, and of idle sessions: everything is read.
+    pub fn release(&self) {
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Looks a relation up.

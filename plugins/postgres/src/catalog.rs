@@ -148,6 +148,16 @@ fn look_up_table(session: &mut Session, name: &str, unknown: UnknownTypes) -> Re
     })
 }
 
+/// The table by a name that LOCK TABLE takes; none for what it does not lock.
+pub(crate) fn lockable(session: &mut Session, name: &str) -> Result<Option<String>> {
+    let rows = session.query(&format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid = to_regclass({}) AND c.relkind IN ('r', 'p')",
+        quote_literal(name)
+    ))?;
+    Ok(rows.into_iter().flatten().flatten().next())
+}
+
 fn find_table(session: &mut Session, name: &str) -> Result<u32> {
     let oid = |rows: Vec<Vec<Option<String>>>| rows.first()?.first()?.as_ref()?.parse().ok();
     let as_written = session.query(&format!("SELECT to_regclass({})::oid", quote_literal(name)))?;
@@ -241,7 +251,7 @@ fn quote_ident(name: &str) -> String {
 }
 
 /// A text, whatever is in it.
-fn quote_literal(text: &str) -> String {
+pub(crate) fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     match quoted.contains('\\') {
         true => format!("E'{}'", quoted.replace('\\', "\\\\")),

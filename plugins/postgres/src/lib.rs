@@ -10,6 +10,7 @@
 //! | `catalog` | what the server says of relations and their columns |
 //! | `types` | a column's type: Arrow's, and how its bytes are decoded |
 //! | `chunks` | page ranges |
+//! | `snapshot` | one instant for all chunks of a run |
 //! | `copy` | the COPY stream: messages, rows, fields |
 //! | `columns` | fields become arrays |
 
@@ -20,13 +21,14 @@ mod columns;
 mod copy;
 mod fault;
 mod session;
+mod snapshot;
 pub mod types;
 
 use address::Address;
 use catalog::Table;
 use copy::CopyReader;
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Relation,
+    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Hold, Plan, Pushdown, Reader, Relation,
     RelationInfo, Result, ResultExt, Scan, Secret,
 };
 use schemars::JsonSchema;
@@ -77,6 +79,8 @@ pub struct Postgres {
     unknown_types: UnknownTypes,
     /// What was looked up last: a plan and its chunks ask for the same relation again and again.
     known: Option<(Relation, Table)>,
+    /// The snapshot that the session's transaction sees.
+    adopted: Option<String>,
 }
 
 impl Postgres {
@@ -89,6 +93,18 @@ impl Postgres {
         let table = catalog::look_up(&mut self.session, relation, self.unknown_types)?;
         self.known = Some((relation.clone(), table.clone()));
         Ok(table)
+    }
+}
+
+impl Postgres {
+    fn adopt(&mut self, snapshot: Option<&String>) -> Result<()> {
+        if let Some(token) = snapshot
+            && self.adopted.as_ref() != Some(token)
+        {
+            snapshot::adopt(&mut self.session, token)?;
+            self.adopted = Some(token.clone());
+        }
+        Ok(())
     }
 }
 
@@ -113,7 +129,7 @@ impl Connector for Postgres {
             endpoints: &[("url", PORT)],
             secrets: &["password", "root_cert"],
             pushdown: Pushdown { projection: true, filter: Some("postgresql".into()), limit: true },
-            consistency: Consistency::PerChunk,
+            consistency: Consistency::Snapshot,
         }
     }
 
@@ -121,7 +137,7 @@ impl Connector for Postgres {
         let address = Address::parse(&config.url).context("`url`")?;
         let unknown_types = config.unknown_types;
         let session = Session::open(address, config)?;
-        Ok(Self { session, unknown_types, known: None })
+        Ok(Self { session, unknown_types, known: None, adopted: None })
     }
 
     fn test(&mut self) -> Result<String> {
@@ -142,6 +158,10 @@ impl Connector for Postgres {
         catalog::list(&mut self.session)
     }
 
+    fn hold(&mut self, relations: &[Relation]) -> Result<Hold> {
+        snapshot::export(&mut self.session, relations)
+    }
+
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
         let table = self.table(relation)?;
         Ok(RelationInfo {
@@ -154,11 +174,16 @@ impl Connector for Postgres {
 
     fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
         let table = self.table(&scan.relation)?;
-        Ok(chunks::plan(&table, self.session.version(), wish))
+        let plan = chunks::plan(&table, self.session.version(), wish);
+        Ok(match scan.snapshot {
+            Some(_) => Plan { consistency: Consistency::Snapshot, ..plan },
+            None => plan,
+        })
     }
 
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
         let pages = chunks::Pages::parse(descriptor)?;
+        self.adopt(scan.snapshot.as_ref())?;
         let table = self.table(&scan.relation)?;
         let columns = table.project(scan.projection.as_deref())?;
         let sql = table.copy_sql(&columns, &pages, scan.filter.as_deref(), scan.limit);

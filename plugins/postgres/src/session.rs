@@ -24,6 +24,11 @@ const SETTINGS: &str = "SET default_transaction_read_only = on; SET timezone = '
     SET datestyle = 'ISO, YMD'; SET extra_float_digits = 3; SET bytea_output = 'hex'; \
     SET intervalstyle = 'iso_8601'";
 
+/// A session that waits for its next chunk in the run's snapshot is not idle. Old relatives of
+/// PostgreSQL do not have the setting.
+const NO_IDLE_TIMEOUT: &str = "SELECT set_config(name, '0', false) FROM pg_settings \
+    WHERE name = 'idle_in_transaction_session_timeout'";
+
 /// A session. Its wire is shared with the COPY that is read on it.
 pub(crate) struct Session {
     wire: Rc<RefCell<Wire>>,
@@ -47,6 +52,7 @@ impl Session {
         wire.login(&address, config.password.as_ref()).context(place)?;
         let mut session = Self { wire: Rc::new(RefCell::new(wire)), version: 0, encrypted };
         session.query(SETTINGS)?;
+        session.query(NO_IDLE_TIMEOUT)?;
         let rows = session.query("SHOW server_version_num")?;
         let version = rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
         session.version = version.ok_or_else(|| fault::protocol("no version number"))?;

@@ -103,8 +103,11 @@ impl Source {
     pub async fn hold(&self, relations: &[Relation]) -> Result<Hold> {
         let mut session = self.session().await?;
         let hold = session.hold(relations).await?;
-        if matches!(hold, Hold::Held(_)) {
-            *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        match hold {
+            Hold::Held(_) => {
+                *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+            }
+            Hold::Unavailable(_) => self.keep(session),
         }
         Ok(hold)
     }

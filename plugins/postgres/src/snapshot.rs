@@ -31,14 +31,16 @@ pub(crate) fn export(session: &mut Session, relations: &[Relation]) -> Result<Ho
     }
     // After the locks: what was rewritten before is seen as it is now.
     let exported = session.query("SELECT pg_export_snapshot()");
-    Ok(match exported.map(|rows| rows.into_iter().flatten().flatten().next()) {
+    let reason = match exported.map(|rows| rows.into_iter().flatten().flatten().next()) {
         Ok(Some(token)) => {
             let label = product.split(" on ").next().unwrap_or_default().to_owned();
-            Hold::Held(Snapshot { token, label })
+            return Ok(Hold::Held(Snapshot { token, label }));
         }
-        Ok(None) => Hold::Unavailable("the server exported none".into()),
-        Err(error) => Hold::Unavailable(error.message().to_owned()),
-    })
+        Ok(None) => "the server exported none".to_owned(),
+        Err(error) => error.message().to_owned(),
+    };
+    session.query("ROLLBACK")?;
+    Ok(Hold::Unavailable(reason))
 }
 
 /// Makes the session see what the leader saw, from now on.

@@ -36,14 +36,13 @@ class Writers:
     def write(self):
         with self.server.connect() as connection:
             while not self.stop.is_set():
-                first = self.moves * 997 % (ROWS - 2_000)
+                first = 1 + self.moves * 997 % (ROWS - 2_000)
+                connection.execute("BEGIN")
                 for table, amount in (("left_side", -1), ("right_side", 1)):
-                    if amount < 0:
-                        connection.execute("BEGIN")
-                    connection.execute(f"UPDATE {table} SET amount = amount + {amount} WHERE id BETWEEN {first} AND {first + 1_999}")
-                    if amount > 0:
-                        connection.execute(f"INSERT INTO {table} VALUES ({ROWS + 1 + self.moves}, 0, 'new')")
-                        connection.execute("COMMIT")
+                    rows = f"id BETWEEN {first} AND {first + 1_999}"
+                    connection.execute(f"UPDATE {table} SET amount = amount + {amount} WHERE {rows}")
+                    connection.execute(f"INSERT INTO {table} VALUES ({ROWS + 1 + self.moves}, 0, 'new')")
+                connection.execute("COMMIT")
                 self.moves += 1
 
     def __enter__(self):

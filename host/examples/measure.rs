@@ -87,7 +87,8 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
         limit: None,
         snapshot: None,
     };
-    let wish = ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000 };
+    let wish =
+        ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000, key: None };
     let mut session = connector.component.open("postgres", &config, grant).await?;
     let schema = decode_schema(session.describe_relation(&scan.relation).await?.schema)?;
     let before = cpu_seconds();

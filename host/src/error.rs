@@ -30,6 +30,8 @@ pub enum Class {
     Timeout,
     /// The platform: a server asks for less load.
     Throttled,
+    /// Nobody: what was planned is gone, such as a snapshot. The run is begun anew.
+    Stale,
     /// The platform: memory, disk or another limit is spent.
     Resource,
     /// The author of the plugin, or of Longshore.
@@ -48,7 +50,7 @@ impl Class {
         match self {
             Self::Internal => 1,
             Self::Config => 2,
-            Self::Connection | Self::Timeout | Self::Throttled => 3,
+            Self::Connection | Self::Timeout | Self::Throttled | Self::Stale => 3,
             Self::NotFound | Self::Data => 4,
             Self::Auth => 5,
             Self::Resource => 6,
@@ -59,7 +61,9 @@ impl Class {
     pub fn owner(self) -> &'static str {
         match self {
             Self::Config | Self::Auth | Self::NotFound | Self::Data => "the job's owner",
-            Self::Connection | Self::Timeout | Self::Throttled | Self::Resource => "the platform",
+            Self::Connection | Self::Timeout | Self::Throttled | Self::Stale | Self::Resource => {
+                "the platform"
+            }
             Self::Internal => "the plugin's author",
         }
     }

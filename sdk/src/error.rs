@@ -37,6 +37,8 @@ constructors! {
     timeout => Timeout;
     /// The server asks for less load.
     throttled => Throttled;
+    /// What was planned is gone: the run has to be planned and begun anew.
+    stale => Stale;
     /// A limit of the platform is spent.
     resource => Resource;
     /// A bug, or an answer that the plugin does not understand.

@@ -62,6 +62,12 @@ impl Connection {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.send(bytes)
     }
+
+    /// What the host sends to the same endpoint, on a connection of its own, when this one ends
+    /// before the farewell is taken back by an empty one.
+    pub fn farewell(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.leave(bytes)
+    }
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -109,6 +115,10 @@ mod component {
 
         pub(super) fn send(&mut self, bytes: &[u8]) -> Result<()> {
             self.write(bytes).map_err(Error::from)
+        }
+
+        pub(super) fn leave(&mut self, bytes: &[u8]) -> Result<()> {
+            self.farewell(bytes).map_err(Error::from)
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -41,6 +42,15 @@ const BULK_PIECE_BYTES: usize = 512 << 10;
 
 /// But no longer than this.
 const BULK_WAIT_MILLIS: u64 = 5;
+
+/// How long a connection is silent before the other side is asked whether it is still there, and
+/// how often it is asked before it is given up.
+const KEEPALIVE_IDLE_SECS: u64 = 60;
+const KEEPALIVE_INTERVAL_SECS: u64 = 15;
+const KEEPALIVE_RETRIES: u32 = 4;
+
+/// The most that is sent when a connection ends too early.
+const FAREWELL_LIMIT_BYTES: usize = 1_024;
 
 /// The most that one call gives.
 pub const READ_LIMIT_BYTES: u32 = 4 << 20;
@@ -77,6 +87,7 @@ pub struct Connection {
     endpoint: Endpoint,
     /// Absent only after a failed upgrade.
     halves: Option<(Receiver, WriteHalf<Socket>)>,
+    farewell: Vec<u8>,
 }
 
 impl Connection {
@@ -100,8 +111,10 @@ impl Connection {
         };
         // Small requests and large answers: never wait to fill a segment.
         stream.set_nodelay(true).map_err(|error| broken(&endpoint, error))?;
+        keep_alive(&stream).map_err(|error| broken(&endpoint, error))?;
         let alarm = Alarm::new(&stream).map_err(|error| broken(&endpoint, error))?;
-        Ok(Self { io: io.clone(), endpoint, halves: Some(split(io, Box::new(stream), alarm)) })
+        let halves = Some(split(io, Box::new(stream), alarm));
+        Ok(Self { io: io.clone(), endpoint, halves, farewell: Vec::new() })
     }
 
     /// Turns the stream into a TLS stream.
@@ -162,9 +175,44 @@ impl Connection {
         }
     }
 
+    /// What to send to the endpoint, on another connection, when this one ends.
+    pub fn farewell(&mut self, bytes: Vec<u8>) -> Result<()> {
+        if bytes.len() > FAREWELL_LIMIT_BYTES {
+            return Err(Error::internal(format!("a farewell over {FAREWELL_LIMIT_BYTES} bytes")));
+        }
+        self.farewell = bytes;
+        Ok(())
+    }
+
     fn closed(&self) -> Error {
         Error::connection(format!("{}: the connection is closed", self.endpoint))
     }
+}
+
+/// The grant was checked when the connection was made.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.farewell.is_empty() {
+            return;
+        }
+        let (endpoint, farewell) = (self.endpoint.clone(), std::mem::take(&mut self.farewell));
+        let sending = async move {
+            let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            stream.write_all(&farewell).await?;
+            stream.shutdown().await
+        };
+        // Best effort: a server that is not told finds out when it next sends something.
+        self.io.spawn(timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS), sending));
+    }
+}
+
+/// A peer that went without a word is noticed, and firewalls see that the connection is in use.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(KEEPALIVE_IDLE_SECS))
+        .with_interval(Duration::from_secs(KEEPALIVE_INTERVAL_SECS))
+        .with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 fn split(io: &Handle, socket: Socket, alarm: Alarm) -> (Receiver, WriteHalf<Socket>) {

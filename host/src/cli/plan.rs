@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{App, show};
 use crate::config::Job;
-use crate::error::Result;
-use crate::plan::{Planner, RelationPlan, RunPlan, consistency_name};
+use crate::error::{Error, Result};
+use crate::plan::{ColumnPlan, Planner, RelationPlan, RunPlan, consistency_name};
 use crate::run::{counted, grouped, human_bytes};
 use crate::sandbox::Hold;
 use crate::scan::Scanned;
@@ -18,7 +18,11 @@ pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
     let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
-    let plan = app.io.block_on(planner.plan(&job))?;
+    let plan = app.io.block_on(async {
+        let plan = planner.plan(&job).await?;
+        plan.source.release().await;
+        Ok::<_, Error>(plan)
+    })?;
     match app.json {
         true => show::json(&as_json(&job, &plan)),
         false => show::answer(&as_text(&job, &plan)),
@@ -72,9 +76,10 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
     };
     let _ = writeln!(text, "  tried again alone: {unit}");
     let _ = writeln!(text, "  columns:");
-    for (name, arrow, column) in &relation.columns {
-        let _ = write!(text, "    {name}: {} -> {arrow}", column.source_type);
-        let _ = match &column.lossy {
+    for column in &relation.columns {
+        let ColumnPlan { name, arrow, parquet, source } = column;
+        let _ = write!(text, "    {name}: {} -> {arrow} -> {parquet}", source.source_type);
+        let _ = match &source.lossy {
             Some(lossy) => writeln!(text, "  WARNING: {lossy}"),
             None => writeln!(text),
         };
@@ -131,7 +136,15 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
 }
 
 fn relation_json(relation: &RelationPlan) -> Value {
-    let column = |(name, arrow, column): &(String, String, crate::sandbox::Column)| json!({ "name": name, "source_type": column.source_type, "type": arrow, "lossy": column.lossy });
+    let column = |column: &ColumnPlan| {
+        json!({
+            "name": column.name,
+            "source_type": column.source.source_type,
+            "type": column.arrow,
+            "parquet": column.parquet,
+            "lossy": column.source.lossy,
+        })
+    };
     let scan = |scanned: &Scanned| {
         json!({
             "strategy": scanned.strategy,

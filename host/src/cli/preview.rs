@@ -60,6 +60,7 @@ fn read_job(app: &App, path: &Path, rows: usize) -> Result<Vec<(String, Vec<Reco
             }
             previews.push((name, batches));
         }
+        plan.source.release().await;
         Ok(previews)
     })
 }

@@ -56,6 +56,8 @@ pub struct JobRelation {
     pub name: String,
     /// What to read.
     pub relation: Relation,
+    /// A column to cut it by.
+    pub chunk_by: Option<String>,
 }
 
 /// What happens to rows on their way.
@@ -133,6 +135,7 @@ impl Job {
             query: None,
             query_file: None,
             name: None,
+            chunk_by: None,
         }));
         if raw.query.is_some() || raw.query_file.is_some() {
             relations.push(RawRelation {
@@ -140,7 +143,11 @@ impl Job {
                 query: raw.query,
                 query_file: raw.query_file,
                 name: Some(name.clone()),
+                chunk_by: raw.chunk_by,
             });
+        } else if raw.chunk_by.is_some() {
+            return Err(Error::config("`chunk_by` without `query`")
+                .with_hint("give `chunk_by` beside the table, under `relations`"));
         }
         let mut config = raw.source.config;
         let scheme = scheme(&raw.source.url)?;
@@ -195,17 +202,18 @@ fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<JobRelati
     for (index, relation) in raw.into_iter().enumerate() {
         let at = format!("relations[{index}]");
         let query = text_or_file(&at, "query", relation.query, relation.query_file, folder)?;
+        let chunk_by = relation.chunk_by;
         let relation = match (relation.table, query) {
             (Some(table), None) => {
                 let name = relation.name.unwrap_or_else(|| last_part(&table));
-                JobRelation { name, relation: Relation::Table(table) }
+                JobRelation { name, relation: Relation::Table(table), chunk_by }
             }
             (None, Some(query)) => {
                 let name = relation.name.ok_or_else(|| {
                     Error::config(format!("`{at}`: a query without a name"))
                         .with_hint("add `as: NAME`, which becomes its folder in the target")
                 })?;
-                JobRelation { name, relation: Relation::Query(query) }
+                JobRelation { name, relation: Relation::Query(query), chunk_by }
             }
             _ => {
                 return Err(Error::config(format!("`{at}` is not one thing to move"))

@@ -19,6 +19,8 @@ pub(super) struct RawJob {
     pub(super) query: Option<String>,
     /// A file with such a query, beside the job file.
     pub(super) query_file: Option<String>,
+    /// A column to cut the query's result by, into ranges of its values; else it is one chunk.
+    pub(super) chunk_by: Option<String>,
     /// Tables and queries to move.
     #[serde(default)]
     pub(super) relations: Vec<RawRelation>,
@@ -59,6 +61,8 @@ pub(super) struct RawRelation {
     /// Its name in the target; a table's own name if absent.
     #[serde(rename = "as")]
     pub(super) name: Option<String>,
+    /// A column to cut it by, into ranges of its values; the connector chooses if absent.
+    pub(super) chunk_by: Option<String>,
 }
 
 /// One step: `sql`, `sql_file`, or `plugin` with what that plugin wants to know.

@@ -13,6 +13,7 @@ use crate::plugin::{Catalog, bind};
 use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Relation, Snapshot};
 use crate::scan::{Scanned, Source};
 use crate::transform::{BoundTransform, Rows};
+use crate::write::parquet_type;
 
 /// The most chunks of one relation.
 pub const CHUNK_LIMIT: u32 = 10_000;
@@ -67,8 +68,8 @@ pub struct RelationPlan {
     pub relation: JobRelation,
     /// Makes the relation's rows; a partition for each chunk, if it is chunk-wise.
     pub physical: Arc<dyn ExecutionPlan>,
-    /// The relation's columns at the source, with their fields' names and Arrow types.
-    pub columns: Vec<(String, String, Column)>,
+    /// The relation's columns at the source.
+    pub columns: Vec<ColumnPlan>,
     /// Estimated rows at the source.
     pub rows: Option<u64>,
     /// Estimated bytes at the source.
@@ -77,6 +78,18 @@ pub struct RelationPlan {
     pub scans: Vec<Scanned>,
     /// Whether each chunk's rows can be made, and made again, alone.
     pub chunkwise: bool,
+}
+
+/// A column on its way from the source.
+pub struct ColumnPlan {
+    /// Its name.
+    pub name: String,
+    /// Its type in Arrow.
+    pub arrow: String,
+    /// Its type in a Parquet file, if nothing happens to it on the way.
+    pub parquet: String,
+    /// What the source says of it.
+    pub source: Column,
 }
 
 impl RelationPlan {
@@ -173,6 +186,7 @@ impl Planner<'_> {
             bytes: job.chunk.bytes.unwrap_or_else(|| automatic_bytes(described.bytes, parallel)),
             parallel: u32::try_from(parallel).unwrap_or(u32::MAX),
             max_chunks: CHUNK_LIMIT,
+            key: relation.chunk_by.clone(),
         };
         let table = Arc::new(RelationTable {
             source: source.clone(),
@@ -214,8 +228,11 @@ impl Planner<'_> {
             chunkwise,
             physical,
             columns: fields
-                .map(|(field, column)| {
-                    (field.name().clone(), field.data_type().to_string(), column)
+                .map(|(field, source)| ColumnPlan {
+                    name: field.name().clone(),
+                    arrow: field.data_type().to_string(),
+                    parquet: parquet_type(field),
+                    source,
                 })
                 .collect(),
             rows: described.rows,

@@ -52,7 +52,7 @@ impl RelationTable {
             limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
             snapshot: self.snapshot.clone(),
         };
-        let scanned = self.source.plan(scan, self.wish).await?;
+        let scanned = self.source.plan(scan, &self.wish).await?;
         let input = chunk_rows(&scanned.chunks)?;
         let scan = Arc::new(scanned.scan.clone());
         self.scanned.lock().unwrap_or_else(PoisonError::into_inner).push(scanned);

@@ -15,14 +15,17 @@ use super::commit::commit;
 use super::manifest::Finished;
 use super::progress::{Progress, RelationProgress};
 use super::report::{RunReport, Status};
-use super::task::{run_partition, run_whole};
+use super::task::{backoff, run_partition, run_whole};
 use crate::config::{Job, Settings};
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Class, Error, Result, ResultExt};
 use crate::plan::{Planner, RelationPlan, RunPlan};
 use crate::plugin::{Catalog, hex};
 use crate::scan::Slots;
 use crate::target::{LocalTarget, Staging};
 use crate::write::{Part, PartWriter};
+
+/// How often a run is begun anew because what it had planned was gone.
+pub const RESTART_LIMIT: u32 = 5;
 
 /// A new run's id: when it began, and something that tells it from all others.
 pub fn new_run_id() -> Result<String> {
@@ -74,17 +77,31 @@ impl<E: Into<Error>> From<E> for Stopped {
 }
 
 impl Runner<'_> {
-    /// Runs a job. `watch` is called once, with the progress, when the plan is made; `cancel`
-    /// stops the run when it resolves.
+    /// Runs a job. `watch` is called with the progress when a plan is made, again if the run is
+    /// begun anew; `cancel` stops the run when it resolves.
     pub async fn run(
         &self,
         run: &str,
         job: &Job,
-        watch: impl FnOnce(Arc<Progress>),
+        mut watch: impl FnMut(Arc<Progress>),
         cancel: impl Future<Output = ()>,
     ) -> (RunReport, Result<()>) {
         let started = Started::now();
-        let (status, error) = match self.try_run(run, job, watch, cancel, &started).await {
+        let mut cancel = pin!(cancel);
+        let mut restarts = 0;
+        let tried = loop {
+            let tried = self.try_run(run, job, &mut watch, cancel.as_mut(), &started).await;
+            match &tried {
+                Err(Stopped::Failed(error)) if begins_anew(error, restarts) => {
+                    let wait = backoff(restarts);
+                    tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
+                    tokio::time::sleep(wait).await;
+                    restarts += 1;
+                }
+                _ => break tried,
+            }
+        };
+        let (status, error) = match tried {
             Ok(report) => return (report, Ok(())),
             Err(Stopped::Failed(error)) => (Status::Failed, error),
             Err(Stopped::Cancelled) => {
@@ -111,11 +128,10 @@ impl Runner<'_> {
         &self,
         run: &str,
         job: &Job,
-        watch: impl FnOnce(Arc<Progress>),
-        cancel: impl Future<Output = ()>,
+        watch: &mut impl FnMut(Arc<Progress>),
+        mut cancel: Pin<&mut impl Future<Output = ()>>,
         started: &Started,
     ) -> Result<RunReport, Stopped> {
-        let mut cancel = pin!(cancel);
         let names: Vec<String> = job.relations.iter().map(|r| r.name.clone()).collect();
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let target = LocalTarget::new(&job.target.folder);
@@ -129,8 +145,9 @@ impl Runner<'_> {
         watch(Arc::new(Progress {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
         }));
-        let finished = self.execute(&plan, &loads, cancel).await?;
-        plan.source.release();
+        let finished = self.execute(&plan, &loads, cancel).await;
+        plan.source.release().await;
+        let finished = finished?;
         Ok(commit(run, job, &plan, staging.as_ref(), &finished, started)?)
     }
 
@@ -181,6 +198,13 @@ impl Runner<'_> {
         tasks.shutdown().await;
         Err(stopped)
     }
+}
+
+/// Whether a failed run is planned and run once more: when what it had planned is gone, and then
+/// also when the source is not back yet.
+fn begins_anew(error: &Error, restarts: u32) -> bool {
+    let stale = error.class() == Class::Stale || (restarts > 0 && error.class().is_transient());
+    stale && restarts < RESTART_LIMIT
 }
 
 /// Sorts the parts, and gives a relation without rows its empty one.

@@ -14,7 +14,7 @@ use crate::transform::task_context;
 use crate::write::{Attempt, Part};
 
 /// How often a chunk (or a relation that is made as a whole) is tried again.
-pub const RETRY_LIMIT: u32 = 3;
+pub const RETRY_LIMIT: u32 = 5;
 
 /// The wait before the first retry; it doubles with each, and up to half of it is added at random.
 pub const RETRY_BACKOFF_MILLIS: u64 = 500;
@@ -83,7 +83,8 @@ fn context(slots: Arc<Slots>, attempt: Attempt) -> Result<Arc<TaskContext>> {
     task_context(|config| config.with_extension(slots).with_extension(Arc::new(attempt)))
 }
 
-fn backoff(attempt: u32) -> Duration {
+/// The wait before the next attempt.
+pub(super) fn backoff(attempt: u32) -> Duration {
     let base = RETRY_BACKOFF_MILLIS << attempt;
     let mut random = [0; 8];
     // Without randomness, all wait alike: slower, not wrong.

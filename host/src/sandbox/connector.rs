@@ -112,7 +112,7 @@ impl Session {
 
     /// Cuts a scan into chunks.
     pub async fn plan(mut self, scan: &Scan, wish: &ChunkWish) -> Result<OpenChunks> {
-        let planned = call!(self, session.call_plan(self.session, scan, *wish), "plan");
+        let planned = call!(self, session.call_plan(self.session, scan, wish), "plan");
         let chunks = finish(&self.store, "plan", planned)?;
         let consistency = call!(self, chunks.call_consistency(chunks), "consistency")
             .map_err(|error| call_error(&self.store, "consistency", error))?;
@@ -126,6 +126,11 @@ impl Session {
         let opened = call!(self, session.call_read(self.session, scan, descriptor), "read");
         let reader = finish(&self.store, "read", opened)?;
         Ok(OpenReader { session: self, reader })
+    }
+
+    /// Ends the session in peace.
+    pub async fn end(mut self) -> Result<()> {
+        self.close(self.session, "drop session").await
     }
 
     async fn close(&mut self, resource: ResourceAny, call: &str) -> Result<()> {

@@ -102,6 +102,15 @@ impl connection::HostConnection for State {
         Ok(connection.write(&bytes).await.map_err(|error| to_wire(&error)))
     }
 
+    async fn farewell(
+        &mut self,
+        connection: Resource<Connection>,
+        bytes: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        let connection = self.objects.get_mut(&connection)?;
+        Ok(connection.farewell(bytes).map_err(|error| to_wire(&error)))
+    }
+
     async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
         self.objects.delete(connection)?;
         Ok(())

@@ -155,6 +155,7 @@ fn class(class: ErrorClass) -> Class {
         ErrorClass::Connection => Class::Connection,
         ErrorClass::Timeout => Class::Timeout,
         ErrorClass::Throttled => Class::Throttled,
+        ErrorClass::Stale => Class::Stale,
         ErrorClass::Resource => Class::Resource,
         ErrorClass::Internal => Class::Internal,
     }
@@ -170,6 +171,7 @@ pub(super) fn to_wire(error: &Error) -> WireError {
         Class::Connection => ErrorClass::Connection,
         Class::Timeout => ErrorClass::Timeout,
         Class::Throttled => ErrorClass::Throttled,
+        Class::Stale => ErrorClass::Stale,
         Class::Resource => ErrorClass::Resource,
         Class::Internal => ErrorClass::Internal,
     };

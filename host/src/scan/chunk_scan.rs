@@ -178,7 +178,7 @@ impl Reading {
     /// Reads one chunk; false when nobody wants more.
     async fn read(&self, descriptor: &[u8]) -> Result<bool> {
         let _place = self.slots.take().await?;
-        let mut reader = self.source.read(&self.scan, descriptor).await?;
+        let (mut reader, _lent) = self.source.read(&self.scan, descriptor).await?;
         let mut decoder = IpcDecoder::new(self.schema.clone());
         while let Some(pieces) = reader.next().await? {
             for batch in decoder.push(pieces)? {

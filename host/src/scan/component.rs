@@ -1,13 +1,17 @@
 //! The component lane: a source whose rows are read by a connector in the sandbox.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::decode::decode_schema;
 use crate::capability::Grant;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
 use crate::sandbox::{
     Chunk, ChunkWish, Column, Consistency, Hold, OpenReader, Relation, Scan, Session,
@@ -15,6 +19,9 @@ use crate::sandbox::{
 
 /// The most bytes of one chunk's descriptor.
 pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
+
+/// How long a session may take to say goodbye.
+const CLOSE_TIMEOUT_SECS: u64 = 5;
 
 /// How many chunks are asked for at a time.
 const CHUNKS_PER_CALL: u32 = 1_000;
@@ -25,6 +32,7 @@ pub struct Source {
     config: String,
     grant: Grant,
     idle: Mutex<Vec<Session>>,
+    busy: Arc<Busy>,
     /// Holds the run's snapshot.
     leader: Mutex<Option<Session>>,
 }
@@ -64,7 +72,8 @@ pub struct Scanned {
 impl Source {
     /// A source with no session open yet.
     pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant) -> Self {
-        Self { plugin, config, grant, idle: Mutex::default(), leader: Mutex::default() }
+        let (idle, busy, leader) = Default::default();
+        Self { plugin, config, grant, idle, busy, leader }
     }
 
     /// The connector.
@@ -112,10 +121,16 @@ impl Source {
         Ok(hold)
     }
 
-    /// Lets go of what is held, and of idle sessions: everything is read.
-    pub fn release(&self) {
-        self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Lets go of what is held, and of idle sessions: nothing more is read.
+    pub async fn release(&self) {
+        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for session in leader.into_iter().chain(idle) {
+            let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), session.end());
+            if let Ok(Err(error)) = closing.await {
+                tracing::debug!("closing a session: {error}");
+            }
+        }
     }
 
     /// Looks a relation up.
@@ -136,8 +151,8 @@ impl Source {
     }
 
     /// Cuts a scan into chunks.
-    pub async fn plan(&self, scan: Scan, wish: ChunkWish) -> Result<Scanned> {
-        let mut open = self.session().await?.plan(&scan, &wish).await?;
+    pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
+        let mut open = self.session().await?.plan(&scan, wish).await?;
         let mut chunks: Vec<Chunk> = Vec::new();
         loop {
             let next = open.next(CHUNKS_PER_CALL).await?;
@@ -159,9 +174,12 @@ impl Source {
         Ok(Scanned { scan, chunks, consistency, strategy })
     }
 
-    /// Opens one chunk in a session of its own.
-    pub(super) async fn read(&self, scan: &Scan, descriptor: &[u8]) -> Result<OpenReader> {
-        self.session().await?.read(scan, descriptor).await
+    /// Opens one chunk in a session of its own, which counts as busy as long as the second value
+    /// lives.
+    pub(super) async fn read(&self, scan: &Scan, descriptor: &[u8]) -> Result<(OpenReader, Lent)> {
+        let session = self.session().await?;
+        let lent = Lent::new(self.busy.clone());
+        Ok((session.read(scan, descriptor).await?, lent))
     }
 
     /// Takes back a session that is in order, for the next chunk.
@@ -169,18 +187,59 @@ impl Source {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
 
+    /// An idle session, or a new one; where the source gives no more of them, the next one that
+    /// becomes free.
     async fn session(&self) -> Result<Session> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(session) => Ok(session),
-            None => {
-                let name = &self.plugin.described.name;
-                self.plugin.component.open(name, &self.config, self.grant.clone()).await
+        loop {
+            // Before looking: what becomes free meanwhile is not missed.
+            let freed = self.busy.freed.notified();
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            if let Some(session) = idle {
+                return Ok(session);
+            }
+            let name = &self.plugin.described.name;
+            let opened = self.plugin.component.open(name, &self.config, self.grant.clone()).await;
+            match opened {
+                Err(error) if error.class() == Class::Throttled && self.busy.any() => {
+                    tracing::info!("{error}: waiting for one of the run's own sessions");
+                    freed.await;
+                }
+                opened => return opened,
             }
         }
     }
 
     fn fault(&self, what: String) -> Error {
         Error::internal(format!("{} {what}", self.plugin.described.name))
+    }
+}
+
+/// The sessions that chunks are read in.
+#[derive(Default)]
+struct Busy {
+    count: AtomicUsize,
+    freed: Notify,
+}
+
+impl Busy {
+    fn any(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// One busy session.
+pub(super) struct Lent(Arc<Busy>);
+
+impl Lent {
+    fn new(busy: Arc<Busy>) -> Self {
+        busy.count.fetch_add(1, Ordering::SeqCst);
+        Self(busy)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
+        self.0.freed.notify_waiters();
     }
 }

@@ -23,7 +23,8 @@ fn read(url: &str, table: &str) -> Result<String> {
     let config: Config = serde_json::from_value(config).expect("a config");
     let mut connector = Postgres::open(config)?;
     let scan = testkit::scan_all(Relation::Table(table.into()));
-    let wish = ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000 };
+    let wish =
+        ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000, key: None };
     let started = Instant::now();
     let (mut rows, mut bytes) = (0, 0);
     for chunk in connector.plan(&scan, &wish)?.chunks {

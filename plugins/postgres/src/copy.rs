@@ -1,7 +1,7 @@
 //! The COPY stream: messages, rows, fields.
 //!
 //! The bytes that the host hands over stay where they are. A block of rows is passed over twice: the
-//! first pass notes where each field lies, the second (in `columns`) decodes column by column. A
+//! first pass notes where each field lies, the second (in `decode`) decodes column by column. A
 //! message that a stretch cuts off is completed in a buffer of its own.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use longshore_sdk::array::RecordBatch;
 use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Reader, Result};
 
-use crate::columns::Builder;
+use crate::decode::ColumnBuilder;
 use crate::fault;
 use crate::session::CopyStream;
 use crate::types::Column;
@@ -42,12 +42,14 @@ pub(crate) struct CopyReader {
     stream: CopyStream,
     schema: SchemaRef,
     parser: Parser,
+    /// The transaction is over.
+    ended: bool,
 }
 
 impl CopyReader {
     pub(crate) fn new(stream: CopyStream, columns: Vec<Column>) -> Self {
         let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
-        Self { stream, schema, parser: Parser::new(&columns) }
+        Self { stream, schema, parser: Parser::new(&columns), ended: false }
     }
 }
 
@@ -62,7 +64,11 @@ impl Reader for CopyReader {
             self.parser.push(&bytes)?;
         }
         match self.parser.rows {
-            0 => Ok(None),
+            0 if self.ended => Ok(None),
+            0 => {
+                self.ended = true;
+                self.stream.end().map(|()| None)
+            }
             _ => self.parser.finish_batch(self.schema.clone()).map(Some),
         }
     }
@@ -75,9 +81,13 @@ pub(crate) struct Field {
     pub(crate) length: i32,
 }
 
+impl Field {
+    pub(crate) const NULL: Self = Self { at: 0, length: -1 };
+}
+
 /// Takes the stream's bytes in stretches of any size.
 pub(crate) struct Parser {
-    builders: Vec<Builder>,
+    builders: Vec<ColumnBuilder>,
     /// The fields of the block at hand, column by column.
     fields: Vec<Field>,
     /// Rows of the block at hand.
@@ -95,7 +105,7 @@ pub(crate) struct Parser {
 impl Parser {
     pub(crate) fn new(columns: &[Column]) -> Self {
         Self {
-            builders: columns.iter().map(Builder::new).collect(),
+            builders: columns.iter().map(ColumnBuilder::new).collect(),
             fields: vec![Field::default(); columns.len() * BLOCK_STRIDE],
             noted: 0,
             carry: Vec::new(),
@@ -114,7 +124,8 @@ impl Parser {
     pub(crate) fn finish_batch(&mut self, schema: SchemaRef) -> Result<RecordBatch> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        let arrays = self.builders.iter_mut().map(Builder::finish).collect::<Result<Vec<_>>>()?;
+        let arrays =
+            self.builders.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>>>()?;
         let options = longshore_sdk::array::RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
     }
@@ -208,7 +219,9 @@ impl Parser {
             if usize::try_from(count) != Ok(columns) {
                 return Err(fault::protocol(format!("a row of {count} fields, not {columns}")));
             }
-            for field in self.fields[self.noted..].iter_mut().step_by(BLOCK_STRIDE) {
+            // A relation may have no columns at all.
+            let noted = self.noted.min(self.fields.len());
+            for field in self.fields[noted..].iter_mut().step_by(BLOCK_STRIDE) {
                 let length = read_u32(bytes, at).ok_or_else(cut)? as i32;
                 at += 4;
                 *field = Field { at: at as u32, length };
@@ -260,27 +273,15 @@ fn server_error(message: &[u8]) -> Result<longshore_sdk::Error> {
 
 #[cfg(test)]
 mod tests {
-    use longshore_sdk::Comparable;
     use longshore_sdk::array::cast::AsArray;
     use longshore_sdk::array::types::Int32Type;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::Decode;
-
-    fn column(decode: Decode) -> Column {
-        Column {
-            name: "c".into(),
-            source_type: String::new(),
-            decode,
-            nullable: true,
-            cast_to_text: false,
-            comparable: Comparable::No,
-        }
-    }
+    use crate::types::Kind;
 
     fn columns() -> Vec<Column> {
-        vec![column(Decode::Int4), column(Decode::Text)]
+        vec![Column::of_kind("a", Kind::Int4), Column::of_kind("b", Kind::Text)]
     }
 
     fn message(tag: u8, body: &[u8]) -> Vec<u8> {

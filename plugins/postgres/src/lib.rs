@@ -1,40 +1,44 @@
 //! The `postgres` connector: tables and queries of PostgreSQL and its relatives.
 //!
 //! Rows come as `COPY (...) TO STDOUT (FORMAT binary)` and are decoded straight into Arrow,
-//! column by column. Tables are cut by physical page ranges (`ctid`), queries are one chunk.
+//! column by column. Tables are cut by physical page ranges (`ctid`) or by ranges of a key.
 //!
 //! | file | what |
 //! |---|---|
 //! | `address` | the URL |
-//! | `session` | start-up, TLS, login, simple queries |
-//! | `catalog` | what the server says of relations and their columns |
-//! | `types` | a column's type: Arrow's, and how its bytes are decoded |
-//! | `chunks` | page ranges |
+//! | `policy` | what the job decides about values that have no exact place in Arrow |
+//! | `session` | start-up, TLS, login, transactions, queries |
 //! | `snapshot` | one instant for all chunks of a run |
+//! | `relation` | what the server says of relations |
+//! | `types` | a column's type: Arrow's, and how its bytes are decoded |
+//! | `chunks` | page ranges, key ranges, segments |
 //! | `copy` | the COPY stream: messages, rows, fields |
-//! | `columns` | fields become arrays |
+//! | `decode` | fields become arrays |
 
 mod address;
-mod catalog;
 mod chunks;
-mod columns;
 mod copy;
+mod decode;
 mod fault;
+mod policy;
+mod quote;
+mod relation;
 mod session;
 mod snapshot;
 pub mod types;
 
 use address::Address;
-use catalog::Table;
+use chunks::Slice;
 use copy::CopyReader;
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Hold, Plan, Pushdown, Reader, Relation,
-    RelationInfo, Result, ResultExt, Scan, Secret,
+    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Hold, Plan, Pushdown, Reader,
+    Relation, RelationInfo, Result, ResultExt, Scan, Secret,
 };
+use policy::{Arrays, Numerics, Policy, SpecialValues, UnknownTypes};
+use relation::Table;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::Session;
-use types::UnknownTypes;
 
 /// PostgreSQL's port.
 const PORT: u16 = 5432;
@@ -52,9 +56,36 @@ pub struct Config {
     /// The authority's certificate, PEM, for `verify-ca` and `verify-full`; the system's
     /// authorities without it.
     root_cert: Option<Secret>,
-    /// What becomes of a column whose type has no Arrow type: it is refused, or moved as text.
+    /// What becomes of a `numeric` without a precision, or with more than 76 digits: `text`, or
+    /// `decimal(P,S)`.
+    #[serde(default)]
+    numeric: Numerics,
+    /// What becomes of values that Arrow has not, such as infinity: `refuse`, `nullify`, or `text`
+    /// for all of their columns.
+    #[serde(default)]
+    special_values: SpecialValues,
+    /// What becomes of arrays: `list` or `text`.
+    #[serde(default)]
+    arrays: Arrays,
+    /// What becomes of types that PostgreSQL has not by itself: `text` or `refuse`.
     #[serde(default)]
     unknown_types: UnknownTypes,
+    /// How long to wait for a table that somebody else has locked.
+    #[serde(default = "default_lock_timeout_secs")]
+    #[schemars(range(min = 1, max = 86_400))]
+    lock_timeout_secs: u32,
+    /// How long the server may take for one chunk.
+    #[serde(default = "default_statement_timeout_secs")]
+    #[schemars(range(min = 1, max = 604_800))]
+    statement_timeout_secs: u32,
+}
+
+fn default_lock_timeout_secs() -> u32 {
+    60
+}
+
+fn default_statement_timeout_secs() -> u32 {
+    6 * 3_600
 }
 
 /// Whether to speak TLS, and how far to verify the server; as libpq means it.
@@ -76,11 +107,9 @@ pub enum SslMode {
 /// The connector, with one open session.
 pub struct Postgres {
     session: Session,
-    unknown_types: UnknownTypes,
+    policy: Policy,
     /// What was looked up last: a plan and its chunks ask for the same relation again and again.
     known: Option<(Relation, Table)>,
-    /// The snapshot that the session's transaction sees.
-    adopted: Option<String>,
 }
 
 impl Postgres {
@@ -90,21 +119,9 @@ impl Postgres {
         {
             return Ok(table.clone());
         }
-        let table = catalog::look_up(&mut self.session, relation, self.unknown_types)?;
+        let table = relation::look_up(&mut self.session, relation, self.policy)?;
         self.known = Some((relation.clone(), table.clone()));
         Ok(table)
-    }
-}
-
-impl Postgres {
-    fn adopt(&mut self, snapshot: Option<&String>) -> Result<()> {
-        if let Some(token) = snapshot
-            && self.adopted.as_ref() != Some(token)
-        {
-            snapshot::adopt(&mut self.session, token)?;
-            self.adopted = Some(token.clone());
-        }
-        Ok(())
     }
 }
 
@@ -135,59 +152,71 @@ impl Connector for Postgres {
 
     fn open(config: Config) -> Result<Self> {
         let address = Address::parse(&config.url).context("`url`")?;
-        let unknown_types = config.unknown_types;
+        let policy = Policy {
+            numeric: config.numeric,
+            special_values: config.special_values,
+            arrays: config.arrays,
+            unknown_types: config.unknown_types,
+        };
         let session = Session::open(address, config)?;
-        Ok(Self { session, unknown_types, known: None, adopted: None })
+        Ok(Self { session, policy, known: None })
     }
 
     fn test(&mut self) -> Result<String> {
-        let rows = self.session.query("SELECT version(), current_user, current_database()")?;
-        match rows.first().map(Vec::as_slice) {
-            Some([Some(version), Some(user), Some(database)]) => {
-                let product = version.split(',').next().unwrap_or(version);
-                Ok(format!(
-                    "{product}: user {user}, database {database}, {}",
-                    self.session.protection()
-                ))
-            }
-            _ => Err(Error::internal("the server did not say what it is")),
-        }
+        let rows = self.session.query("SELECT current_user, current_database()")?;
+        let Some([Some(user), Some(database)]) = rows.first().map(Vec::as_slice) else {
+            return Err(Error::internal("the server did not say who we are"));
+        };
+        Ok(format!(
+            "{}: user {user}, database {database}, {}",
+            self.session.server().product,
+            self.session.protection()
+        ))
     }
 
     fn relations(&mut self) -> Result<Vec<String>> {
-        catalog::list(&mut self.session)
+        relation::list(&mut self.session)
     }
 
-    fn hold(&mut self, relations: &[Relation]) -> Result<Hold> {
-        snapshot::export(&mut self.session, relations)
+    fn hold(&mut self, _: &[Relation]) -> Result<Hold> {
+        snapshot::export(&mut self.session)
     }
 
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
+        self.session.begin(None)?;
         let table = self.table(relation)?;
+        self.session.commit()?;
         Ok(RelationInfo {
             schema: table.schema(),
             columns: table.columns.iter().map(types::Column::describe).collect(),
             rows: table.rows,
-            bytes: table.size.as_ref().map(catalog::Size::bytes),
+            bytes: table.bytes,
         })
     }
 
     fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+        self.session.begin(scan.snapshot.as_deref())?;
         let table = self.table(&scan.relation)?;
-        let plan = chunks::plan(&table, self.session.version(), wish);
-        Ok(match scan.snapshot {
-            Some(_) => Plan { consistency: Consistency::Snapshot, ..plan },
-            None => plan,
-        })
+        let plan = chunks::plan(&mut self.session, &table, scan, wish)?;
+        self.session.commit()?;
+        Ok(plan)
     }
 
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
-        let pages = chunks::Pages::parse(descriptor)?;
-        self.adopt(scan.snapshot.as_ref())?;
+        let slice = Slice::parse(descriptor)?;
+        self.session.begin(scan.snapshot.as_deref())?;
+        if let Some(file) = &slice.file {
+            relation::guard(&mut self.session, file)?;
+        }
         let table = self.table(&scan.relation)?;
         let columns = table.project(scan.projection.as_deref())?;
-        let sql = table.copy_sql(&columns, &pages, scan.filter.as_deref(), scan.limit);
-        let stream = self.session.start_copy(&sql)?;
+        let from = slice.file.as_ref().map_or(&table.from, |file| &file.from);
+        let conditions = slice.conditions();
+        let conditions: Vec<&str> =
+            conditions.iter().map(String::as_str).chain(scan.filter.as_deref()).collect();
+        let select = Table::select(&columns, from, &conditions, scan.limit);
+        let stream =
+            self.session.start_copy(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))?;
         Ok(Box::new(CopyReader::new(stream, columns)))
     }
 }

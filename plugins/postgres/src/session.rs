@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use longshore_sdk::host::{Connection, Endpoint, TlsOptions, TlsVerify};
-use longshore_sdk::{Error, Result, ResultExt, Secret};
+use longshore_sdk::{Error, ErrorClass, Result, ResultExt, Secret};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::backend::{DataRowBody, Message, RowDescriptionBody};
@@ -14,33 +14,55 @@ use postgres_protocol::message::frontend;
 
 use crate::address::Address;
 use crate::fault;
+use crate::quote::quote_literal;
 use crate::{Config, SslMode};
 
 /// The most that is asked of the host at a time while no rows are read.
 const CONTROL_READ_BYTES: u32 = 64 << 10;
 
-/// What every session sets: it only reads, and texts have one form.
-const SETTINGS: &str = "SET default_transaction_read_only = on; SET timezone = 'UTC'; \
-    SET datestyle = 'ISO, YMD'; SET extra_float_digits = 3; SET bytea_output = 'hex'; \
-    SET intervalstyle = 'iso_8601'";
+/// What a transaction begins with. Nothing is set for longer than a transaction: behind a pooler
+/// the next one may run in another session, or leave ours to somebody else.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// A session that waits for its next chunk in the run's snapshot is not idle. Old relatives of
-/// PostgreSQL do not have the setting.
-const NO_IDLE_TIMEOUT: &str = "SELECT set_config(name, '0', false) FROM pg_settings \
-    WHERE name = 'idle_in_transaction_session_timeout'";
+/// Settings of every transaction: texts have one form, and nothing waits or runs for ever.
+const SETTINGS: &[(&str, &str)] = &[
+    ("timezone", "UTC"),
+    ("datestyle", "ISO, YMD"),
+    ("intervalstyle", "iso_8601"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    // A session that waits for the run's next chunk is not idle.
+    ("idle_in_transaction_session_timeout", "0"),
+    ("transaction_timeout", "0"),
+];
 
 /// A session. Its wire is shared with the COPY that is read on it.
 pub(crate) struct Session {
     wire: Rc<RefCell<Wire>>,
-    version: u32,
+    server: Server,
     encrypted: bool,
+    settings: String,
+}
+
+/// What the server is.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    /// Such as `PostgreSQL 15.18 (Debian 15.18-0+deb12u1)`.
+    pub(crate) product: String,
+    /// Such as 150018.
+    pub(crate) version: u32,
+    pub(crate) is_greenplum: bool,
 }
 
 /// A column that a statement would give.
+#[derive(Clone, Debug)]
 pub(crate) struct StatementColumn {
     pub(crate) name: String,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
+    /// The table and the number of the column that it comes from; 0 if from none.
+    pub(crate) table_oid: u32,
+    pub(crate) attribute: i16,
 }
 
 impl Session {
@@ -48,20 +70,58 @@ impl Session {
         let mode = config.sslmode.or(address.sslmode).unwrap_or(SslMode::Prefer);
         let place = format!("{}:{}", address.host, address.port);
         let (connection, encrypted) = connect(&address, mode, config.root_cert.as_ref())?;
-        let mut wire = Wire { connection, received: BytesMut::new() };
+        let mut wire = Wire { connection, received: BytesMut::new(), cancel: Vec::new() };
         wire.login(&address, config.password.as_ref()).context(place)?;
-        let mut session = Self { wire: Rc::new(RefCell::new(wire)), version: 0, encrypted };
-        session.query(SETTINGS)?;
-        session.query(NO_IDLE_TIMEOUT)?;
-        let rows = session.query("SHOW server_version_num")?;
-        let version = rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok());
-        session.version = version.ok_or_else(|| fault::protocol("no version number"))?;
+        let settings = settings(&config);
+        let server = Server { product: String::new(), version: 0, is_greenplum: false };
+        let mut session = Self { wire: Rc::new(RefCell::new(wire)), server, encrypted, settings };
+        session.server = session.ask_server()?;
         Ok(session)
     }
 
-    /// The server's version, such as 150018.
-    pub(crate) fn version(&self) -> u32 {
-        self.version
+    fn ask_server(&mut self) -> Result<Server> {
+        let rows = self.query("SELECT version(), current_setting('server_version_num')")?;
+        let Some([Some(product), Some(version)]) = rows.first().map(Vec::as_slice) else {
+            return Err(fault::protocol("the server did not say what it is"));
+        };
+        Ok(Server {
+            version: version.parse().map_err(|_| fault::protocol("no version number"))?,
+            is_greenplum: product.contains("Greenplum"),
+            // `PostgreSQL 15.18 (Debian ..) on x86_64-pc-linux-gnu, compiled by ..`
+            product: product.split(" on ").next().unwrap_or_default().to_owned(),
+        })
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Begins a transaction that reads, in an exported snapshot if one is given.
+    pub(crate) fn begin(&mut self, snapshot: Option<&str>) -> Result<()> {
+        let settings = &self.settings;
+        let Some(token) = snapshot else {
+            return self.query(&format!("{BEGIN}; {settings}")).map(drop);
+        };
+        let adopt = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(token));
+        let begun = self.query(&format!("{BEGIN}; {adopt}; {settings}"));
+        begun.map(drop).map_err(|error| match error.class() {
+            // The server answers, and does not know the snapshot.
+            ErrorClass::Data | ErrorClass::NotFound => {
+                Error::stale(format!("the run's snapshot is gone: {}", error.message()))
+            }
+            _ => error.with_context("adopting the run's snapshot"),
+        })
+    }
+
+    /// Ends a transaction.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        self.query("COMMIT").map(drop)
+    }
+
+    /// The one number that a query gives; 0 for none.
+    pub(crate) fn number(&mut self, sql: &str) -> Result<u64> {
+        let rows = self.query(sql)?;
+        Ok(rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0))
     }
 
     pub(crate) fn protection(&self) -> &'static str {
@@ -73,18 +133,7 @@ impl Session {
 
     /// Runs a query; its rows as texts.
     pub(crate) fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let mut wire = self.wire.borrow_mut();
-        wire.send(|out| frontend::query(sql, out))?;
-        let (mut rows, mut failed) = (Vec::new(), None);
-        loop {
-            match wire.receive()? {
-                Message::DataRow(row) => rows.push(texts(&row)?),
-                Message::ErrorResponse(error) => failed = Some(fault::from_server(error.fields())),
-                Message::ReadyForQuery(_) => break,
-                _ => {}
-            }
-        }
-        failed.map_or(Ok(rows), Err)
+        self.wire.borrow_mut().query(sql)
     }
 
     /// The columns that a statement would give, without running it.
@@ -111,6 +160,7 @@ impl Session {
     /// Starts a COPY to us; its data is read from what this gives.
     pub(crate) fn start_copy(&mut self, sql: &str) -> Result<CopyStream> {
         let mut wire = self.wire.borrow_mut();
+        wire.cancel_if_stopped(true)?;
         wire.send(|out| frontend::query(sql, out))?;
         let mut failed = None;
         loop {
@@ -141,6 +191,30 @@ impl CopyStream {
             false => Ok(std::mem::take(&mut wire.received).to_vec()),
         }
     }
+
+    /// Ends the transaction of a COPY that was read to its end.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        let mut wire = self.wire.borrow_mut();
+        wire.cancel_if_stopped(false)?;
+        wire.query("COMMIT").map(drop)
+    }
+}
+
+/// One statement that sets what the server knows of [`SETTINGS`] and of the job's limits.
+fn settings(config: &Config) -> String {
+    let (lock, statement) =
+        (format!("{}s", config.lock_timeout_secs), format!("{}s", config.statement_timeout_secs));
+    let limits = [("lock_timeout", lock.as_str()), ("statement_timeout", statement.as_str())];
+    let values: Vec<String> = SETTINGS
+        .iter()
+        .chain(&limits)
+        .map(|(name, value)| format!("('{name}', '{value}')"))
+        .collect();
+    format!(
+        "SELECT set_config(s.name, w.value, true) FROM (VALUES {}) AS w(name, value) \
+         JOIN pg_catalog.pg_settings s ON s.name = w.name::text",
+        values.join(", ")
+    )
 }
 
 fn connect(
@@ -197,6 +271,20 @@ fn server_speaks_tls(connection: &mut Connection) -> Result<bool> {
 struct Wire {
     connection: Connection,
     received: BytesMut,
+    /// The request that stops what the session does.
+    cancel: Vec<u8>,
+}
+
+/// A session that ends in peace says so, and the server's log stays clean. One that is in the
+/// middle of something does not get here.
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Best effort: the connection may be gone.
+        let _ = self.send(|out| {
+            frontend::terminate(out);
+            Ok(())
+        });
+    }
 }
 
 impl Wire {
@@ -204,6 +292,25 @@ impl Wire {
         let mut out = BytesMut::new();
         write(&mut out).map_err(|error| Error::config(format!("cannot be sent: {error}")))?;
         self.connection.write(&out)
+    }
+
+    fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        self.send(|out| frontend::query(sql, out))?;
+        let (mut rows, mut failed) = (Vec::new(), None);
+        loop {
+            match self.receive()? {
+                Message::DataRow(row) => rows.push(texts(&row)?),
+                Message::ErrorResponse(error) => failed = Some(fault::from_server(error.fields())),
+                Message::ReadyForQuery(_) => break,
+                _ => {}
+            }
+        }
+        failed.map_or(Ok(rows), Err)
+    }
+
+    /// Whether the server is told to stop when we are stopped.
+    fn cancel_if_stopped(&mut self, wanted: bool) -> Result<()> {
+        self.connection.farewell(if wanted { &self.cancel } else { &[] })
     }
 
     fn read(&mut self, max: u32) -> Result<Vec<u8>> {
@@ -281,6 +388,11 @@ impl Wire {
                     return Err(Error::config("it wants to log in by Kerberos")
                         .with_hint("allow scram-sha-256, md5, password or trust in pg_hba.conf"));
                 }
+                Message::BackendKeyData(key) => {
+                    let mut request = BytesMut::new();
+                    frontend::cancel_request(key.process_id(), key.secret_key(), &mut request);
+                    self.cancel = request.to_vec();
+                }
                 Message::ErrorResponse(error) => return Err(fault::from_server(error.fields())),
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => {}
@@ -317,6 +429,8 @@ fn statement_columns(row: &RowDescriptionBody) -> Result<Vec<StatementColumn>> {
                 name: field.name().to_owned(),
                 type_oid: field.type_oid(),
                 type_modifier: field.type_modifier(),
+                table_oid: field.table_oid(),
+                attribute: field.column_id(),
             })
         })
         .collect()

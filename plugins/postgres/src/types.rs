@@ -1,27 +1,30 @@
 //! A column's type: what PostgreSQL calls it, what it is in Arrow, and how its bytes are decoded.
 
-use longshore_sdk::schema::{DataType, Field, TimeUnit};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use longshore_sdk::schema::{DataType, Field, Fields, TimeUnit};
 use longshore_sdk::{Comparable, Error, Result};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
-/// Arrow's widest decimal that everything reads.
-const DECIMAL_MAX_PRECISION: i32 = 38;
+use crate::fault;
+use crate::policy::{Arrays, DECIMAL_MAX_PRECISION, Numerics, Policy, SpecialValues, UnknownTypes};
+use crate::session::Session;
 
-/// What becomes of a column whose type has no Arrow type.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum UnknownTypes {
-    /// It is refused, by name.
-    #[default]
-    Refuse,
-    /// It is moved as the text that psql shows.
-    Text,
-}
+/// The widest `Decimal128`.
+const DECIMAL128_MAX_PRECISION: u8 = 38;
 
-/// How a column's bytes are decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decode {
+/// Digits of the largest `money`.
+const MONEY_PRECISION: u8 = 19;
+
+/// Types within types beyond this depth are moved as text.
+const DEPTH_LIMIT: usize = 8;
+
+/// The first oid that is not one of PostgreSQL's own.
+const FIRST_FOREIGN_OID: u32 = 16_384;
+
+/// How a value's bytes are decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     Bool,
     Int2,
     Int4,
@@ -29,8 +32,18 @@ pub(crate) enum Decode {
     Oid,
     Float4,
     Float8,
+    /// At most 38 digits.
     Numeric {
         precision: u8,
+        scale: u8,
+    },
+    /// At most 76 digits.
+    WideNumeric {
+        precision: u8,
+        scale: u8,
+    },
+    /// Whole numbers of the currency's smallest coin.
+    Money {
         scale: u8,
     },
     Text,
@@ -43,6 +56,13 @@ pub(crate) enum Decode {
         utc: bool,
     },
     Uuid,
+    /// An array of so many dimensions.
+    List {
+        element: Box<Kind>,
+        dimensions: usize,
+    },
+    /// A composite's fields.
+    Struct(Vec<(String, Kind)>),
 }
 
 /// A column of a relation.
@@ -50,11 +70,13 @@ pub(crate) enum Decode {
 pub struct Column {
     pub(crate) name: String,
     pub(crate) source_type: String,
-    pub(crate) decode: Decode,
+    pub(crate) kind: Kind,
     pub(crate) nullable: bool,
-    /// The server writes it as text.
-    pub(crate) cast_to_text: bool,
-    pub(crate) comparable: Comparable,
+    /// What the server makes of it first, such as `::text`.
+    pub(crate) cast: &'static str,
+    pub(crate) special_values: SpecialValues,
+    comparable: Comparable,
+    notes: Vec<String>,
 }
 
 /// What the server says of a column.
@@ -62,6 +84,8 @@ pub(crate) struct Described<'a> {
     pub(crate) name: &'a str,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
+    /// Declared dimensions of an array; 0 where none are.
+    pub(crate) dimensions: usize,
     pub(crate) source_type: &'a str,
     pub(crate) nullable: bool,
     /// Whether `=` on its texts compares bytes.
@@ -70,109 +94,104 @@ pub(crate) struct Described<'a> {
 
 impl Column {
     /// Finds a column's way to Arrow.
-    pub(crate) fn new(described: &Described<'_>, unknown: UnknownTypes) -> Result<Self> {
-        let known = decode(described.type_oid, described.type_modifier);
-        let (decode, cast_to_text) = match (known, unknown) {
-            (Some(decode), _) => (decode, false),
-            (None, UnknownTypes::Text) => (Decode::Text, true),
-            (None, UnknownTypes::Refuse) => return Err(refuse(described)),
-        };
+    pub(crate) fn new(described: &Described<'_>, types: &Types, policy: Policy) -> Result<Self> {
+        let resolver = Resolver { types, policy };
+        let mut way =
+            resolver.resolve(described.type_oid, described.type_modifier, described.dimensions, 0);
+        if way.foreign && policy.unknown_types == UnknownTypes::Refuse {
+            let Described { name, source_type, .. } = described;
+            return Err(Error::data(format!(
+                "column `{name}` is {source_type}, which is not a type of PostgreSQL's own"
+            ))
+            .with_hint(
+                "remove `unknown_types: refuse` from `source`, or cast the column in a query",
+            ));
+        }
+        let nullified = policy.special_values == SpecialValues::Nullify && way.kind.has_special();
+        if nullified {
+            way.notes.push("values that Arrow has not become null".into());
+        }
         Ok(Self {
             name: described.name.to_owned(),
             source_type: described.source_type.to_owned(),
-            comparable: if cast_to_text { Comparable::No } else { comparable(decode, described) },
-            decode,
-            nullable: described.nullable,
-            cast_to_text,
+            comparable: match way.cast.is_empty() && !nullified {
+                true => comparable(&way.kind, described),
+                false => Comparable::No,
+            },
+            nullable: described.nullable || nullified,
+            kind: way.kind,
+            cast: way.cast,
+            special_values: policy.special_values,
+            notes: way.notes,
         })
+    }
+
+    /// Another name than the server's.
+    pub(crate) fn rename(&mut self, name: String) {
+        self.notes.push(format!("the query gives two columns `{}`", self.name));
+        self.name = name;
     }
 
     /// Its field in the Arrow schema.
     pub(crate) fn field(&self) -> Field {
-        let field = Field::new(&self.name, self.decode.arrow(), self.nullable);
-        match self.decode {
-            // The canonical extension type: Parquet then says UUID.
-            Decode::Uuid => field.with_metadata(
-                [("ARROW:extension:name".to_string(), "arrow.uuid".to_string())].into(),
-            ),
-            _ => field,
-        }
+        self.kind.field(&self.name, self.nullable)
     }
 
     /// What the host is told of it.
     pub(crate) fn describe(&self) -> longshore_sdk::Column {
-        let lossy =
-            self.cast_to_text.then(|| "moved as text: its type has no Arrow type".to_string());
         longshore_sdk::Column {
             source_type: self.source_type.clone(),
             comparable: self.comparable,
-            lossy,
+            lossy: (!self.notes.is_empty()).then(|| self.notes.join("; ")),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_kind(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.into(),
+            source_type: "?".into(),
+            kind,
+            nullable: true,
+            cast: "",
+            special_values: SpecialValues::Refuse,
+            comparable: Comparable::No,
+            notes: Vec::new(),
         }
     }
 }
 
-fn refuse(described: &Described<'_>) -> Error {
-    let Described { name, source_type, .. } = described;
-    Error::data(format!("column `{name}` is {source_type}, which has no exact Arrow type here"))
-        .with_hint("add `unknown_types: text` to `source`, or cast the column in a query")
-}
-
-fn comparable(decode: Decode, described: &Described<'_>) -> Comparable {
-    // Blank-padded: PostgreSQL ignores trailing blanks, Arrow does not.
-    let padded = described.type_oid == 1042;
-    match decode {
-        Decode::Bool
-        | Decode::Int2
-        | Decode::Int4
-        | Decode::Int8
-        | Decode::Numeric { .. }
-        | Decode::Date
-        | Decode::Timestamp { utc: false } => Comparable::Order,
-        Decode::Text if described.deterministic && !padded && described.type_oid != 114 => {
+fn comparable(kind: &Kind, described: &Described<'_>) -> Comparable {
+    const TEXTS: [u32; 3] = [19, 25, 1043];
+    match kind {
+        Kind::Bool
+        | Kind::Int2
+        | Kind::Int4
+        | Kind::Int8
+        | Kind::Numeric { .. }
+        | Kind::Date
+        | Kind::Timestamp { utc: false } => Comparable::Order,
+        // Not blank-padded ones, where PostgreSQL ignores trailing blanks and Arrow does not.
+        Kind::Text if described.deterministic && TEXTS.contains(&described.type_oid) => {
             Comparable::Equality
         }
         _ => Comparable::No,
     }
 }
 
-/// By the type's oid, as `pg_type.dat` fixes them.
-fn decode(oid: u32, modifier: i32) -> Option<Decode> {
-    Some(match oid {
-        16 => Decode::Bool,
-        17 => Decode::Bytea,
-        20 => Decode::Int8,
-        21 => Decode::Int2,
-        23 => Decode::Int4,
-        // name, text, json, char(n), varchar
-        19 | 25 | 114 | 1042 | 1043 => Decode::Text,
-        26 => Decode::Oid,
-        700 => Decode::Float4,
-        701 => Decode::Float8,
-        1082 => Decode::Date,
-        1083 => Decode::Time,
-        1114 => Decode::Timestamp { utc: false },
-        1184 => Decode::Timestamp { utc: true },
-        1700 => numeric(modifier)?,
-        2950 => Decode::Uuid,
-        3802 => Decode::Jsonb,
-        _ => return None,
-    })
-}
-
-/// `numeric(p,s)` with a scale that a decimal can have; not `numeric` alone.
-fn numeric(modifier: i32) -> Option<Decode> {
-    if modifier < 4 {
-        return None;
+impl Kind {
+    fn field(&self, name: &str, nullable: bool) -> Field {
+        let field = Field::new(name, self.arrow(), nullable);
+        match self {
+            // The canonical extension type: Parquet then says UUID.
+            Self::Uuid => field.with_metadata(
+                [("ARROW:extension:name".to_string(), "arrow.uuid".to_string())].into(),
+            ),
+            _ => field,
+        }
     }
-    let precision = (modifier - 4) >> 16 & 0xffff;
-    // Eleven bits with a sign, since PostgreSQL 15.
-    let scale = ((modifier - 4) & 0x7ff ^ 1024) - 1024;
-    let fits = (1..=DECIMAL_MAX_PRECISION).contains(&precision) && (0..=precision).contains(&scale);
-    fits.then_some(Decode::Numeric { precision: precision as u8, scale: scale as u8 })
-}
 
-impl Decode {
-    pub(crate) fn arrow(self) -> DataType {
+    pub(crate) fn arrow(&self) -> DataType {
         match self {
             Self::Bool => DataType::Boolean,
             Self::Int2 => DataType::Int16,
@@ -181,7 +200,11 @@ impl Decode {
             Self::Oid => DataType::UInt32,
             Self::Float4 => DataType::Float32,
             Self::Float8 => DataType::Float64,
-            Self::Numeric { precision, scale } => DataType::Decimal128(precision, scale as i8),
+            Self::Numeric { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
+            Self::WideNumeric { precision, scale } => {
+                DataType::Decimal256(*precision, *scale as i8)
+            }
+            Self::Money { scale } => DataType::Decimal128(MONEY_PRECISION, *scale as i8),
             Self::Text | Self::Jsonb => DataType::Utf8,
             Self::Bytea => DataType::Binary,
             Self::Date => DataType::Date32,
@@ -191,38 +214,351 @@ impl Decode {
                 DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
             }
             Self::Uuid => DataType::FixedSizeBinary(16),
+            Self::List { element, dimensions } => {
+                let list = |inner: Field| DataType::List(Arc::new(inner));
+                let innermost = list(element.field(ELEMENT, true));
+                (1..*dimensions).fold(innermost, |inner, _| list(Field::new(ELEMENT, inner, false)))
+            }
+            Self::Struct(_) => DataType::Struct(self.fields()),
         }
     }
+
+    /// A composite's fields in Arrow.
+    pub(crate) fn fields(&self) -> Fields {
+        match self {
+            Self::Struct(fields) => {
+                fields.iter().map(|(name, kind)| kind.field(name, true)).collect()
+            }
+            _ => Fields::empty(),
+        }
+    }
+
+    /// Whether PostgreSQL has values of it that Arrow has not.
+    fn has_special(&self) -> bool {
+        match self {
+            Self::Numeric { .. }
+            | Self::WideNumeric { .. }
+            | Self::Date
+            | Self::Time
+            | Self::Timestamp { .. } => true,
+            Self::List { element, .. } => element.has_special(),
+            Self::Struct(fields) => fields.iter().any(|(_, kind)| kind.has_special()),
+            _ => false,
+        }
+    }
+}
+
+/// The name of a list's values in Parquet.
+pub(crate) const ELEMENT: &str = "element";
+
+/// A type's way to Arrow.
+struct Way {
+    kind: Kind,
+    cast: &'static str,
+    notes: Vec<String>,
+    /// Not one of PostgreSQL's own types.
+    foreign: bool,
+}
+
+impl Way {
+    fn exact(kind: Kind) -> Self {
+        Self { kind, cast: "", notes: Vec::new(), foreign: false }
+    }
+
+    fn text(why: impl Into<String>) -> Self {
+        Self { kind: Kind::Text, cast: "::text", notes: vec![why.into()], foreign: false }
+    }
+}
+
+/// What the server says of the types in use.
+#[derive(Default)]
+pub(crate) struct Types {
+    known: HashMap<u32, Type>,
+    /// Digits after the point of `money`.
+    money_scale: u8,
+}
+
+/// A row of `pg_type`.
+struct Type {
+    form: Form,
+    name: String,
+}
+
+enum Form {
+    Base,
+    Enum,
+    Array { element: u32 },
+    Domain { base: u32, modifier: i32, dimensions: usize },
+    Composite { attributes: Vec<(String, u32, i32)> },
+    Other,
+}
+
+const MONEY_OID: u32 = 790;
+
+impl Types {
+    /// Looks up types and what they are made of.
+    pub(crate) fn look_up(session: &mut Session, oids: &[u32]) -> Result<Self> {
+        let list: Vec<String> = oids.iter().map(u32::to_string).collect();
+        let used = format!(
+            "WITH RECURSIVE used(oid) AS (SELECT unnest('{{{}}}'::oid[]) UNION \
+             SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype WHEN 'c' THEN a.atttypid ELSE t.typelem END \
+             FROM used u JOIN pg_catalog.pg_type t ON t.oid = u.oid LEFT JOIN pg_catalog.pg_attribute a \
+               ON t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)",
+            list.join(",")
+        );
+        let rows = session.query(&format!(
+            "{used} SELECT t.oid, t.typtype, t.typcategory, t.typlen, t.typelem, t.typbasetype, t.typtypmod, t.typndims, t.typname \
+             FROM pg_catalog.pg_type t JOIN used USING (oid)"
+        ))?;
+        let mut known =
+            rows.iter().map(|row| parse_type(row)).collect::<Result<HashMap<_, _>>>()?;
+        if known.values().any(|t| matches!(t.form, Form::Composite { .. })) {
+            let rows = session.query(&format!(
+                "{used} SELECT t.oid, a.attname, a.atttypid, a.atttypmod FROM used JOIN pg_catalog.pg_type t USING (oid) \
+                 JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped \
+                 WHERE t.typtype = 'c' ORDER BY a.attnum"
+            ))?;
+            rows.iter().try_for_each(|row| add_attribute(&mut known, row))?;
+        }
+        let money_scale = match known.contains_key(&MONEY_OID) {
+            true => session.number("SELECT length(split_part(1::money::numeric::text, '.', 2))")?,
+            false => 0,
+        };
+        Ok(Self { known, money_scale: money_scale as u8 })
+    }
+}
+
+fn parse_type(row: &[Option<String>]) -> Result<(u32, Type)> {
+    let text = |at: usize| row.get(at)?.as_deref();
+    let number = |at: usize| text(at)?.parse::<i64>().ok();
+    let parsed = || {
+        let form = match (text(1)?, text(2)?) {
+            ("e", _) => Form::Enum,
+            ("d", _) => Form::Domain {
+                base: number(5)? as u32,
+                modifier: number(6)? as i32,
+                dimensions: number(7)? as usize,
+            },
+            ("c", _) => Form::Composite { attributes: Vec::new() },
+            // Types of a fixed length have a typelem too, and the vectors begin at 0.
+            ("b", "A") if number(3)? == -1 && ![22, 30].contains(&number(0)?) => {
+                Form::Array { element: number(4)? as u32 }
+            }
+            ("b", _) => Form::Base,
+            _ => Form::Other,
+        };
+        Some((number(0)? as u32, Type { form, name: text(8)?.to_owned() }))
+    };
+    parsed().ok_or_else(|| fault::protocol("a type that cannot be read"))
+}
+
+fn add_attribute(known: &mut HashMap<u32, Type>, row: &[Option<String>]) -> Result<()> {
+    let mut add = || {
+        let [Some(oid), Some(name), Some(attribute), Some(modifier)] = row else { return None };
+        if let Form::Composite { attributes } = &mut known.get_mut(&oid.parse().ok()?)?.form {
+            attributes.push((name.clone(), attribute.parse().ok()?, modifier.parse().ok()?));
+        }
+        Some(())
+    };
+    add().ok_or_else(|| fault::protocol("an attribute that cannot be read"))
+}
+
+struct Resolver<'a> {
+    types: &'a Types,
+    policy: Policy,
+}
+
+impl Resolver<'_> {
+    fn resolve(&self, oid: u32, modifier: i32, dimensions: usize, depth: usize) -> Way {
+        if depth > DEPTH_LIMIT {
+            return Way::text("moved as text: it is nested too deep");
+        }
+        if let Some(way) = self.own(oid, modifier) {
+            return way;
+        }
+        let Some(found) = self.types.known.get(&oid) else {
+            return Way::text("moved as text: its type is not in the catalog");
+        };
+        match &found.form {
+            Form::Enum => Way::exact(Kind::Text),
+            Form::Domain { base, modifier, dimensions } => {
+                self.resolve(*base, *modifier, *dimensions, depth + 1)
+            }
+            Form::Array { element } => {
+                self.array(self.resolve(*element, modifier, 0, depth + 1), dimensions.max(1))
+            }
+            Form::Composite { attributes } => self.composite(attributes, depth),
+            Form::Base | Form::Other => Way {
+                foreign: oid >= FIRST_FOREIGN_OID && matches!(found.form, Form::Base),
+                ..Way::text(format!("moved as text: Arrow has no {}", found.name))
+            },
+        }
+    }
+
+    /// PostgreSQL's own scalars that are decoded as they come, by their oids, as `pg_type.dat`
+    /// fixes them.
+    fn own(&self, oid: u32, modifier: i32) -> Option<Way> {
+        let kind = match oid {
+            16 => Kind::Bool,
+            17 => Kind::Bytea,
+            20 => Kind::Int8,
+            21 => Kind::Int2,
+            23 => Kind::Int4,
+            // name, text, json, char(n), varchar
+            19 | 25 | 114 | 1042 | 1043 => Kind::Text,
+            // oid, xid, cid
+            26 | 28 | 29 => Kind::Oid,
+            700 => Kind::Float4,
+            701 => Kind::Float8,
+            MONEY_OID => Kind::Money { scale: self.types.money_scale },
+            1082 => Kind::Date,
+            1083 => Kind::Time,
+            1114 => Kind::Timestamp { utc: false },
+            1184 => Kind::Timestamp { utc: true },
+            1700 => match self.numeric(modifier) {
+                Ok(kind) => kind,
+                Err(why) => return Some(Way::text(why)),
+            },
+            2950 => Kind::Uuid,
+            3802 => Kind::Jsonb,
+            _ => return None,
+        };
+        Some(match self.policy.special_values == SpecialValues::Text && kind.has_special() {
+            true => Way::text("moved as text: `special_values` says so"),
+            false => Way::exact(kind),
+        })
+    }
+
+    /// The decimal that holds a numeric of this modifier, or why none does.
+    fn numeric(&self, modifier: i32) -> Result<Kind, &'static str> {
+        let (precision, scale) = match (declared_digits(modifier), self.policy.numeric) {
+            (Some(digits), _) => digits,
+            (None, Numerics::Decimal { precision, scale }) => (precision, scale),
+            (None, Numerics::Text) if modifier < 4 => {
+                return Err(
+                    "moved as text: it has no precision; `numeric: decimal(P,S)` gives it one",
+                );
+            }
+            (None, Numerics::Text) => return Err("moved as text: it has more than 76 digits"),
+        };
+        Ok(match precision <= DECIMAL128_MAX_PRECISION {
+            true => Kind::Numeric { precision, scale },
+            false => Kind::WideNumeric { precision, scale },
+        })
+    }
+
+    fn array(&self, element: Way, dimensions: usize) -> Way {
+        let Way { kind, cast, notes, foreign } = element;
+        if self.policy.arrays == Arrays::Text || dimensions > DEPTH_LIMIT {
+            return Way::text("moved as text: an array");
+        }
+        Way {
+            kind: Kind::List { element: Box::new(kind), dimensions },
+            // What has to be text is made text by the server, element by element.
+            cast: if cast.is_empty() { "" } else { "::text[]" },
+            notes: notes.into_iter().map(|note| format!("its elements: {note}")).collect(),
+            foreign,
+        }
+    }
+
+    fn composite(&self, attributes: &[(String, u32, i32)], depth: usize) -> Way {
+        let mut fields = Vec::new();
+        let mut notes = Vec::new();
+        for (name, oid, modifier) in attributes {
+            let way = self.resolve(*oid, *modifier, 1, depth + 1);
+            if !way.cast.is_empty() {
+                return Way::text(format!("moved as text, for its field `{name}`"));
+            }
+            notes.extend(way.notes);
+            fields.push((name.clone(), way.kind));
+        }
+        match fields.is_empty() {
+            true => Way::text("moved as text: it has no fields"),
+            false => Way { notes, ..Way::exact(Kind::Struct(fields)) },
+        }
+    }
+}
+
+/// Digits of the decimal that holds every value of a `numeric(p,s)`, and those after the point;
+/// none for `numeric` alone or for more than a decimal can have.
+fn declared_digits(modifier: i32) -> Option<(u8, u8)> {
+    if modifier < 4 {
+        return None;
+    }
+    let precision = (modifier - 4) >> 16 & 0xffff;
+    // Eleven bits with a sign, since PostgreSQL 15.
+    let scale = ((modifier - 4) & 0x7ff ^ 1024) - 1024;
+    // A negative scale rounds before the point, and a scale may exceed the precision.
+    let (precision, scale) = (precision.max(scale) - scale.min(0), scale.max(0));
+    let fits = (1..=i32::from(DECIMAL_MAX_PRECISION)).contains(&precision);
+    fits.then_some((precision as u8, scale as u8))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_numeric_is_exact_or_refused() {
-        let modifier = |precision: i32, scale: i32| (precision << 16 | scale & 0x7ff) + 4;
-        assert_eq!(numeric(modifier(15, 2)), Some(Decode::Numeric { precision: 15, scale: 2 }));
-        assert_eq!(numeric(modifier(38, 38)), Some(Decode::Numeric { precision: 38, scale: 38 }));
-        assert_eq!(numeric(modifier(39, 2)), None, "too wide for a decimal128");
-        assert_eq!(numeric(modifier(5, -2)), None, "a negative scale");
-        assert_eq!(numeric(modifier(3, 7)), None, "more scale than precision");
-        assert_eq!(numeric(-1), None, "no precision at all");
+    fn modifier(precision: i32, scale: i32) -> i32 {
+        (precision << 16 | scale & 0x7ff) + 4
     }
 
     #[test]
-    fn an_unknown_type_is_refused_by_name_or_becomes_text() {
+    fn a_declared_numeric_has_a_decimal_that_holds_it_or_none() {
+        assert_eq!(declared_digits(modifier(15, 2)), Some((15, 2)));
+        assert_eq!(declared_digits(modifier(76, 76)), Some((76, 76)));
+        assert_eq!(declared_digits(modifier(77, 2)), None, "too wide");
+        assert_eq!(declared_digits(modifier(5, -2)), Some((7, 0)), "rounded to hundreds");
+        assert_eq!(declared_digits(modifier(3, 7)), Some((7, 7)), "0.0000xyz");
+        assert_eq!(declared_digits(-1), None, "no precision at all");
+    }
+
+    fn types(known: Vec<(u32, Form)>) -> Types {
+        let known = known.into_iter().map(|(oid, form)| (oid, Type { form, name: "it".into() }));
+        Types { known: known.collect(), money_scale: 2 }
+    }
+
+    fn resolve(oid: u32, types: &Types, policy: Policy) -> Way {
+        Resolver { types, policy }.resolve(oid, -1, 0, 0)
+    }
+
+    #[test]
+    fn arrays_and_composites_are_what_their_parts_are() {
+        let types = types(vec![
+            (1007, Form::Array { element: 23 }),
+            (1041, Form::Array { element: 869 }),
+            (869, Form::Base),
+            (20_000, Form::Composite { attributes: vec![("a".into(), 1007, -1)] }),
+            (20_001, Form::Composite { attributes: vec![("a".into(), 869, -1)] }),
+            (20_002, Form::Domain { base: 1700, modifier: modifier(9, 2), dimensions: 0 }),
+        ]);
+        let arrow = |oid| resolve(oid, &types, Policy::default()).kind.arrow().to_string();
+        let cast = |oid| resolve(oid, &types, Policy::default()).cast;
+        assert_eq!(arrow(1007), r#"List(Int32, field: 'element')"#);
+        assert_eq!(
+            (arrow(1041).as_str(), cast(1041)),
+            ("List(Utf8, field: 'element')", "::text[]")
+        );
+        assert!(arrow(20_000).starts_with("Struct"), "{}", arrow(20_000));
+        assert_eq!((arrow(20_001).as_str(), cast(20_001)), ("Utf8", "::text"));
+        assert_eq!(arrow(20_002), "Decimal128(9, 2)");
+    }
+
+    #[test]
+    fn a_foreign_type_is_text_or_refused_by_name() {
+        let types = types(vec![(30_000, Form::Base)]);
         let described = Described {
             name: "area",
-            type_oid: 604,
+            type_oid: 30_000,
             type_modifier: -1,
-            source_type: "polygon",
+            dimensions: 0,
+            source_type: "geometry",
             nullable: true,
             deterministic: true,
         };
-        let error = Column::new(&described, UnknownTypes::Refuse).unwrap_err();
-        assert!(error.message().starts_with("column `area` is polygon"), "{error}");
-        let column = Column::new(&described, UnknownTypes::Text).unwrap();
-        assert!(column.cast_to_text && column.describe().lossy.is_some());
+        let column = Column::new(&described, &types, Policy::default()).unwrap();
+        assert!(column.cast == "::text" && column.describe().lossy.is_some());
+        let strict = Policy { unknown_types: UnknownTypes::Refuse, ..Policy::default() };
+        let error = Column::new(&described, &types, strict).unwrap_err();
+        assert!(error.message().starts_with("column `area` is geometry"), "{error}");
     }
 }

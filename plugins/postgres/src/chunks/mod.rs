@@ -1,0 +1,171 @@
+//! Cutting a relation into chunks: by pages where its tables have them, else by ranges of a key.
+//! Only the catalog, the statistics and the optimiser are asked.
+
+mod estimate;
+mod keys;
+mod pages;
+mod slice;
+
+use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Plan, Result, Scan};
+
+use crate::relation::{Form, Leaf, Table};
+use crate::session::Session;
+use estimate::{Estimate, estimate};
+pub(crate) use slice::Slice;
+
+/// The first version that reads a range of `ctid` without reading the whole table.
+const CTID_RANGES_SINCE: u32 = 140_000;
+
+/// A chunk to be.
+struct Cut {
+    slice: Slice,
+    rows: Option<u64>,
+    bytes: Option<u64>,
+}
+
+/// Cuts a scan of a table.
+pub(crate) fn plan(
+    session: &mut Session,
+    table: &Table,
+    scan: &Scan,
+    wish: &ChunkWish,
+) -> Result<Plan> {
+    let (strategy, cuts) = cut(session, table, scan, wish)?;
+    let chunk = |cut: Cut| {
+        Ok(Chunk {
+            label: cut.slice.label(),
+            descriptor: cut.slice.descriptor()?,
+            rows: cut.rows,
+            bytes: cut.bytes,
+        })
+    };
+    let chunks = cuts.into_iter().map(chunk).collect::<Result<Vec<_>>>()?;
+    Ok(Plan {
+        consistency: match scan.snapshot {
+            Some(_) => Consistency::Snapshot,
+            None => Consistency::PerChunk,
+        },
+        strategy,
+        chunks: Box::new(chunks.into_iter().map(Ok)),
+    })
+}
+
+fn cut(
+    session: &mut Session,
+    table: &Table,
+    scan: &Scan,
+    wish: &ChunkWish,
+) -> Result<(String, Vec<Cut>)> {
+    if let Some(name) = &wish.key {
+        let key = keys::named(session, table, name)?;
+        return match key.ranges(session, table, wish)? {
+            Some(cuts) => Ok((format!("ranges of `{name}`, by the job's wish"), cuts)),
+            None => {
+                Err(Error::config(format!("`chunk_by`: the server has no statistics of `{name}`"))
+                    .with_hint("run ANALYZE on its table, or leave `chunk_by` away"))
+            }
+        };
+    }
+    let expected = match (&table.form, &scan.filter) {
+        (Form::Table { .. }, None) => None,
+        _ => Some(expect(session, table, scan)?),
+    };
+    let one = |why: &str| Ok((format!("one chunk: {why}"), vec![whole(table, expected.as_ref())]));
+    let Form::Table { leaves, .. } = &table.form else {
+        return match &table.form {
+            Form::Query { .. } => one("a query; `chunk_by` would name a column to cut it by"),
+            _ => one("it has no pages of its own; `chunk_by` would name a column to cut it by"),
+        };
+    };
+    if let Some(expected) = &expected
+        && !expected.reads_all
+        && expected.bytes <= wish.bytes
+    {
+        return one("an index finds its rows");
+    }
+    if session.server().version < CTID_RANGES_SINCE {
+        return cut_without_pages(session, table, wish);
+    }
+    let leaves = expected_leaves(leaves, expected.as_ref());
+    if leaves.is_empty() {
+        return Ok(("no chunk: the filter rules out every partition".into(), Vec::new()));
+    }
+    let step = pages::step(&leaves, wish);
+    let cuts: Vec<Cut> = leaves.iter().flat_map(|leaf| pages::ranges(leaf, step)).collect();
+    let of = match leaves.len() {
+        1 => String::new(),
+        many => format!(" of {many} tables"),
+    };
+    let pages: u64 = leaves.iter().filter_map(|leaf| leaf.pages).sum();
+    match cuts.as_slice() {
+        [only] if only.slice.pages.is_none() => Ok(("one chunk: it is small".into(), cuts)),
+        _ => Ok((format!("ctid ranges of {step} pages of {pages}{of}"), cuts)),
+    }
+}
+
+/// Greenplum, and PostgreSQL before 14.
+fn cut_without_pages(
+    session: &mut Session,
+    table: &Table,
+    wish: &ChunkWish,
+) -> Result<(String, Vec<Cut>)> {
+    let small = match wish.rows {
+        Some(wanted) => table.rows.is_some_and(|rows| rows <= wanted),
+        None => table.bytes.is_some_and(|bytes| bytes <= wish.bytes),
+    };
+    if small {
+        return Ok(("one chunk: it is small".into(), vec![whole(table, None)]));
+    }
+    if let Some(key) = keys::indexed(session, table)?
+        && let Some(cuts) = key.ranges(session, table, wish)?
+    {
+        return Ok((format!("ranges of `{}`, by its statistics", key.name()), cuts));
+    }
+    if session.server().is_greenplum {
+        return Ok(("one chunk for each segment".into(), segments(session, table)?));
+    }
+    let why = "one chunk: page ranges need PostgreSQL 14, and it has no index with statistics";
+    Ok((why.into(), vec![whole(table, None)]))
+}
+
+/// Every row of Greenplum lies on one segment, and each segment reads only its own.
+fn segments(session: &mut Session, table: &Table) -> Result<Vec<Cut>> {
+    let rows = session.query(
+        "SELECT DISTINCT content FROM gp_segment_configuration WHERE content >= 0 ORDER BY 1",
+    )?;
+    let numbers: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    let count = numbers.len().max(1) as u64;
+    let cut = |number: String| Cut {
+        slice: Slice { condition: Some(format!("gp_segment_id = {number}")), ..Slice::default() },
+        rows: table.rows.map(|rows| rows / count),
+        bytes: table.bytes.map(|bytes| bytes / count),
+    };
+    match numbers.is_empty() {
+        true => Ok(vec![whole(table, None)]),
+        false => Ok(numbers.into_iter().map(cut).collect()),
+    }
+}
+
+fn whole(table: &Table, expected: Option<&Estimate>) -> Cut {
+    Cut {
+        slice: Slice::default(),
+        rows: expected.map(|expected| expected.rows).or(table.rows),
+        bytes: expected.map(|expected| expected.bytes).or(table.bytes),
+    }
+}
+
+fn expect(session: &mut Session, table: &Table, scan: &Scan) -> Result<Estimate> {
+    let columns = table.project(scan.projection.as_deref())?;
+    let conditions: Vec<&str> = scan.filter.iter().map(String::as_str).collect();
+    estimate(session, &Table::select(&columns, &table.from, &conditions, scan.limit))
+}
+
+/// Partitions that the filter rules out are not read.
+fn expected_leaves(leaves: &[Leaf], expected: Option<&Estimate>) -> Vec<Leaf> {
+    let Some(expected) = expected else { return leaves.to_vec() };
+    let read = |leaf: &&Leaf| expected.tables.contains(&leaf.place);
+    match leaves.len() {
+        1 => leaves.to_vec(),
+        _ => leaves.iter().filter(read).cloned().collect(),
+    }
+}

@@ -1,0 +1,446 @@
+//! Fields become arrays: one builder to a column, one tight loop to a stretch.
+
+mod bytes;
+mod nested;
+mod numeric;
+
+use std::sync::Arc;
+
+use longshore_sdk::array::builder::{BooleanBufferBuilder, NullBufferBuilder};
+use longshore_sdk::array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
+    FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
+    StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
+};
+use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer, i256};
+use longshore_sdk::schema::ArrowError;
+use longshore_sdk::{Error, Result};
+
+use crate::copy::Field;
+use crate::policy::SpecialValues;
+use crate::types::{Column, Kind};
+use bytes::Bytes;
+use nested::{Lists, Structs};
+
+/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's zero.
+const EPOCH_DAYS: i32 = 10_957;
+
+/// The same in microseconds.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// What Arrow's times are less than; PostgreSQL also has 24:00:00.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+const UUID_BYTES: usize = 16;
+
+/// Builds one column of a batch.
+pub(crate) struct ColumnBuilder {
+    column: Column,
+    builder: Builder,
+}
+
+impl ColumnBuilder {
+    pub(crate) fn new(column: &Column) -> Self {
+        let nullify = column.special_values == SpecialValues::Nullify;
+        Self { column: column.clone(), builder: Builder::new(&column.kind, nullify) }
+    }
+
+    /// Adds the fields of one stretch.
+    pub(crate) fn append(&mut self, bytes: &[u8], fields: &[Field]) -> Result<()> {
+        self.builder.append(bytes, fields).map_err(|cause| cause.into_error(&self.column))
+    }
+
+    /// The column; the builder begins again.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
+        let array = self.builder.finish().map_err(|cause| cause.into_error(&self.column))?;
+        match array.null_count() > 0 && !self.column.nullable {
+            true => Err(Error::data(format!(
+                "column `{}` is NOT NULL and gave a null",
+                self.column.name
+            ))),
+            false => Ok(array),
+        }
+    }
+}
+
+/// Builds one array.
+struct Builder {
+    kind: Kind,
+    /// What Arrow has not becomes null.
+    nullify: bool,
+    values: Values,
+    nulls: NullBufferBuilder,
+}
+
+enum Values {
+    Bool(BooleanBufferBuilder),
+    Int2(Vec<i16>),
+    Int4(Vec<i32>),
+    Int8(Vec<i64>),
+    Oid(Vec<u32>),
+    Float4(Vec<f32>),
+    Float8(Vec<f64>),
+    Decimal(Vec<i128>),
+    WideDecimal(Vec<i256>),
+    Date(Vec<i32>),
+    Time(Vec<i64>),
+    Timestamp(Vec<i64>),
+    Uuid(Vec<u8>),
+    Bytes(Bytes),
+    Lists(Lists),
+    Structs(Structs),
+}
+
+impl Values {
+    fn new(kind: &Kind, nullify: bool) -> Self {
+        match kind {
+            Kind::Bool => Self::Bool(BooleanBufferBuilder::new(0)),
+            Kind::Int2 => Self::Int2(Vec::new()),
+            Kind::Int4 => Self::Int4(Vec::new()),
+            Kind::Int8 => Self::Int8(Vec::new()),
+            Kind::Oid => Self::Oid(Vec::new()),
+            Kind::Float4 => Self::Float4(Vec::new()),
+            Kind::Float8 => Self::Float8(Vec::new()),
+            Kind::Numeric { .. } | Kind::Money { .. } => Self::Decimal(Vec::new()),
+            Kind::WideNumeric { .. } => Self::WideDecimal(Vec::new()),
+            Kind::Date => Self::Date(Vec::new()),
+            Kind::Time => Self::Time(Vec::new()),
+            Kind::Timestamp { .. } => Self::Timestamp(Vec::new()),
+            Kind::Uuid => Self::Uuid(Vec::new()),
+            Kind::Text | Kind::Jsonb | Kind::Bytea => Self::Bytes(Bytes::with_capacity(0, 0)),
+            Kind::List { element, dimensions } => {
+                Self::Lists(Lists::new(Builder::new(element, nullify), *dimensions))
+            }
+            Kind::Struct(fields) => {
+                let parts = fields.iter().map(|(_, kind)| Builder::new(kind, nullify));
+                Self::Structs(Structs::new(parts.collect()))
+            }
+        }
+    }
+
+    /// Forgets all but the first rows.
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Self::Bool(values) => values.truncate(rows),
+            Self::Int2(values) => values.truncate(rows),
+            Self::Int4(values) | Self::Date(values) => values.truncate(rows),
+            Self::Int8(values) | Self::Time(values) | Self::Timestamp(values) => {
+                values.truncate(rows);
+            }
+            Self::Oid(values) => values.truncate(rows),
+            Self::Float4(values) => values.truncate(rows),
+            Self::Float8(values) => values.truncate(rows),
+            Self::Decimal(values) => values.truncate(rows),
+            Self::WideDecimal(values) => values.truncate(rows),
+            Self::Uuid(values) => values.truncate(rows * UUID_BYTES),
+            Self::Bytes(values) => values.truncate(rows),
+            Self::Lists(values) => values.truncate(rows),
+            Self::Structs(values) => values.truncate(rows),
+        }
+    }
+}
+
+impl Builder {
+    fn new(kind: &Kind, nullify: bool) -> Self {
+        Self {
+            values: Values::new(kind, nullify),
+            kind: kind.clone(),
+            nullify,
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Cause> {
+        match self.append_values(bytes, fields) {
+            Err(Cause::Special(_)) if self.nullify => return self.append_each(bytes, fields),
+            appended => appended?,
+        }
+        if fields.iter().all(|field| field.length >= 0) {
+            self.nulls.append_n_non_nulls(fields.len());
+        } else {
+            fields.iter().for_each(|field| self.nulls.append(field.length >= 0));
+        }
+        Ok(())
+    }
+
+    /// One by one, null for what Arrow has not.
+    fn append_each(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Cause> {
+        for field in fields {
+            self.values.truncate(self.nulls.len());
+            let is_special = match self.append_values(bytes, std::slice::from_ref(field)) {
+                Err(Cause::Special(_)) => true,
+                appended => appended.map(|()| false)?,
+            };
+            if is_special {
+                self.values.truncate(self.nulls.len());
+                self.append_values(bytes, &[Field::NULL])?;
+            }
+            self.nulls.append(field.length >= 0 && !is_special);
+        }
+        Ok(())
+    }
+
+    /// Forgets all but the first rows.
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.nulls.truncate(rows);
+    }
+
+    fn append_values(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Cause> {
+        match &mut self.values {
+            Values::Bool(values) => {
+                for field in fields {
+                    values.append(fixed(bytes, field)?.is_some_and(|[byte]: [u8; 1]| byte != 0));
+                }
+                Ok(())
+            }
+            Values::Int2(values) => collect(values, bytes, fields, |b| Ok(i16::from_be_bytes(b))),
+            Values::Int4(values) => collect(values, bytes, fields, |b| Ok(i32::from_be_bytes(b))),
+            Values::Int8(values) => collect(values, bytes, fields, |b| Ok(i64::from_be_bytes(b))),
+            Values::Oid(values) => collect(values, bytes, fields, |b| Ok(u32::from_be_bytes(b))),
+            Values::Float4(values) => collect(values, bytes, fields, |b| Ok(f32::from_be_bytes(b))),
+            Values::Float8(values) => collect(values, bytes, fields, |b| Ok(f64::from_be_bytes(b))),
+            Values::Date(values) => collect(values, bytes, fields, |b| date(i32::from_be_bytes(b))),
+            Values::Time(values) => collect(values, bytes, fields, |b| time(i64::from_be_bytes(b))),
+            Values::Timestamp(values) => {
+                collect(values, bytes, fields, |b| timestamp(i64::from_be_bytes(b)))
+            }
+            Values::Decimal(values) => match self.kind {
+                Kind::Numeric { precision, scale } => {
+                    numeric::numerics(values, bytes, fields, precision, scale)
+                }
+                _ => collect(values, bytes, fields, |b| Ok(i64::from_be_bytes(b).into())),
+            },
+            Values::WideDecimal(values) => match self.kind {
+                Kind::WideNumeric { precision, scale } => {
+                    numeric::wide_numerics(values, bytes, fields, precision, scale)
+                }
+                _ => Err(Cause::Length),
+            },
+            Values::Uuid(values) => {
+                for field in fields {
+                    values.extend(fixed::<UUID_BYTES>(bytes, field)?.unwrap_or_default());
+                }
+                Ok(())
+            }
+            Values::Bytes(values) => match self.kind {
+                Kind::Jsonb => {
+                    let fields = fields.iter().map(|field| jsonb(bytes, field));
+                    values.append(bytes, &fields.collect::<Result<Vec<_>, _>>()?)
+                }
+                _ => values.append(bytes, fields),
+            },
+            Values::Lists(values) => values.append(bytes, fields),
+            Values::Structs(values) => values.append(bytes, fields),
+        }
+    }
+
+    /// The array; the builder begins again.
+    fn finish(&mut self) -> Result<ArrayRef, Cause> {
+        let nulls = self.nulls.finish();
+        match &mut self.values {
+            // These keep their parts' builders.
+            Values::Lists(values) => values.finish(&self.kind.arrow(), nulls),
+            Values::Structs(values) => values.finish(&self.kind, nulls),
+            values => {
+                let fresh = match values {
+                    // The next batch is likely as large as this one.
+                    Values::Bytes(values) => Values::Bytes(values.another()),
+                    _ => Values::new(&self.kind, self.nullify),
+                };
+                array(std::mem::replace(values, fresh), nulls, &self.kind)
+            }
+        }
+    }
+}
+
+fn array(values: Values, nulls: Option<NullBuffer>, kind: &Kind) -> Result<ArrayRef, Cause> {
+    Ok(match values {
+        Values::Bool(mut values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+        Values::Int2(values) => Arc::new(Int16Array::new(values.into(), nulls)),
+        Values::Int4(values) => Arc::new(Int32Array::new(values.into(), nulls)),
+        Values::Int8(values) => Arc::new(Int64Array::new(values.into(), nulls)),
+        Values::Oid(values) => Arc::new(UInt32Array::new(values.into(), nulls)),
+        Values::Float4(values) => Arc::new(Float32Array::new(values.into(), nulls)),
+        Values::Float8(values) => Arc::new(Float64Array::new(values.into(), nulls)),
+        Values::Date(values) => Arc::new(Date32Array::new(values.into(), nulls)),
+        Values::Time(values) => Arc::new(Time64MicrosecondArray::new(values.into(), nulls)),
+        Values::Timestamp(values) => {
+            let array = TimestampMicrosecondArray::new(values.into(), nulls);
+            Arc::new(array.with_data_type(kind.arrow()))
+        }
+        Values::Decimal(values) => {
+            Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(kind.arrow()))
+        }
+        Values::WideDecimal(values) => {
+            Arc::new(Decimal256Array::new(values.into(), nulls).with_data_type(kind.arrow()))
+        }
+        Values::Uuid(values) => {
+            Arc::new(FixedSizeBinaryArray::try_new(UUID_BYTES as i32, values.into(), nulls)?)
+        }
+        Values::Bytes(Bytes { offsets, mut data, used }) => {
+            data.truncate(used);
+            let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+            let data = Buffer::from_vec(data);
+            match kind {
+                Kind::Bytea => Arc::new(BinaryArray::try_new(offsets, data, nulls)?),
+                _ => {
+                    let texts = StringArray::try_new(offsets, data, nulls);
+                    Arc::new(texts.map_err(|_| Cause::NotUtf8)?)
+                }
+            }
+        }
+        Values::Lists(_) | Values::Structs(_) => return Err(Cause::Length),
+    })
+}
+
+/// Why a field cannot be decoded.
+#[derive(Debug)]
+enum Cause {
+    Length,
+    TooLong,
+    /// A value that Arrow has not.
+    Special(&'static str),
+    /// A numeric with other digits than its decimal has.
+    Digits,
+    Dimensions(i32),
+    LowerBound(i32),
+    NotUtf8,
+    Jsonb(u8),
+    Arrow(ArrowError),
+}
+
+impl From<ArrowError> for Cause {
+    fn from(error: ArrowError) -> Self {
+        Self::Arrow(error)
+    }
+}
+
+impl Cause {
+    fn into_error(self, column: &Column) -> Error {
+        let name = &column.name;
+        let arrow = || column.kind.arrow();
+        let bug = |what: String| Error::internal(format!("column `{name}`: {what}"));
+        let data = |what: String| Error::data(format!("column `{name}` {what}"));
+        let arrays_as_text = "add `arrays: text` to `source`, or cast the column in a query";
+        match self {
+            Self::Length => bug("a field of the wrong length".into()),
+            Self::Jsonb(version) => bug(format!("jsonb of version {version}")),
+            Self::Arrow(error) => bug(error.to_string()),
+            Self::TooLong => data("has more than 2 GiB to one batch".into()),
+            Self::Special(what) => data(format!("holds {what}, which {} has not", arrow()))
+                .with_hint("add `special_values: nullify` (or `text`) to `source`, or leave such rows out in a query"),
+            Self::Digits => data(format!("holds a number that does not fit exactly into {}", arrow()))
+                .with_hint("give `numeric: decimal(P,S)` other digits, or `numeric: text`"),
+            Self::Dimensions(found) => {
+                data(format!("holds an array of {found} dimensions, which {} has not", arrow()))
+                    .with_hint(arrays_as_text)
+            }
+            Self::LowerBound(bound) => {
+                data(format!("holds an array that begins at {bound}, which a list cannot say"))
+                    .with_hint(arrays_as_text)
+            }
+            Self::NotUtf8 => data("holds text that is not UTF-8".into())
+                .with_hint("its database has no encoding (SQL_ASCII): cast the column to bytea in a query"),
+        }
+    }
+}
+
+/// A field's bytes; none for null.
+#[inline]
+fn slice<'a>(bytes: &'a [u8], field: &Field) -> Result<Option<&'a [u8]>, Cause> {
+    if field.length < 0 {
+        return Ok(None);
+    }
+    let at = field.at as usize;
+    bytes.get(at..at + field.length as usize).map(Some).ok_or(Cause::Length)
+}
+
+/// A field of a fixed length; none for null.
+#[inline]
+fn fixed<const N: usize>(bytes: &[u8], field: &Field) -> Result<Option<[u8; N]>, Cause> {
+    if field.length == N as i32 {
+        let at = field.at as usize;
+        let value = bytes.get(at..at + N).and_then(|value| value.try_into().ok());
+        return value.map(Some).ok_or(Cause::Length);
+    }
+    if field.length < 0 { Ok(None) } else { Err(Cause::Length) }
+}
+
+/// Not inlined: each loop alone gets the registers that all of them together would not.
+#[inline(never)]
+fn collect<const N: usize, T: Clone + Default>(
+    values: &mut Vec<T>,
+    bytes: &[u8],
+    fields: &[Field],
+    decode: impl Fn([u8; N]) -> Result<T, Cause>,
+) -> Result<(), Cause> {
+    let old = values.len();
+    values.resize(old + fields.len(), T::default());
+    for (value, field) in values[old..].iter_mut().zip(fields) {
+        if let Some(bytes) = fixed(bytes, field)? {
+            *value = decode(bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn date(days: i32) -> Result<i32, Cause> {
+    match days {
+        i32::MAX | i32::MIN => Err(Cause::Special("infinity")),
+        days => days.checked_add(EPOCH_DAYS).ok_or(Cause::Special("a date beyond its range")),
+    }
+}
+
+fn time(micros: i64) -> Result<i64, Cause> {
+    match micros {
+        DAY_MICROS => Err(Cause::Special("24:00:00")),
+        micros => Ok(micros),
+    }
+}
+
+fn timestamp(micros: i64) -> Result<i64, Cause> {
+    match micros {
+        i64::MAX | i64::MIN => Err(Cause::Special("infinity")),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or(Cause::Special("a time beyond its range")),
+    }
+}
+
+/// The field without its version byte.
+fn jsonb(bytes: &[u8], field: &Field) -> Result<Field, Cause> {
+    match slice(bytes, field)? {
+        None => Ok(*field),
+        Some([1, ..]) => Ok(Field { at: field.at + 1, length: field.length - 1 }),
+        Some([version, ..]) => Err(Cause::Jsonb(*version)),
+        Some([]) => Err(Cause::Length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrow_has_not_is_told() {
+        assert!(matches!(date(i32::MAX), Err(Cause::Special("infinity"))));
+        assert!(matches!(timestamp(i64::MAX - 1), Err(Cause::Special(_))));
+        assert!(matches!(time(DAY_MICROS), Err(Cause::Special("24:00:00"))));
+        assert_eq!(date(0).ok(), Some(10_957));
+    }
+
+    #[test]
+    fn special_values_become_null_where_the_job_says_so() {
+        let days = [0, i32::MAX, 1];
+        let bytes: Vec<u8> = days.iter().flat_map(|days: &i32| days.to_be_bytes()).collect();
+        let fields = [0, 4, 8].map(|at| Field { at, length: 4 });
+        let mut builder = Builder::new(&Kind::Date, true);
+        builder.append(&bytes, &fields[..1]).ok().unwrap();
+        builder.append(&bytes, &fields).ok().unwrap();
+        let array = builder.finish().ok().unwrap();
+        assert_eq!(
+            array.as_ref(),
+            &Date32Array::from(vec![Some(10_957), Some(10_957), None, Some(10_958)])
+        );
+        assert!(Builder::new(&Kind::Date, false).append(&bytes, &fields).is_err());
+    }
+}

@@ -1,0 +1,260 @@
+//! Numerics: groups of four digits become decimals, exactly.
+
+use longshore_sdk::buffer::i256;
+
+use super::{Cause, slice};
+use crate::copy::Field;
+
+/// Decimals of at most so many digits, in so many groups, are added up in 64 bits.
+const NARROW_PRECISION: u8 = 18;
+const NARROW_GROUPS: usize = 4;
+
+/// Adds fields to a decimal column. Not inlined, as [`collect`](super::collect).
+#[inline(never)]
+pub(super) fn numerics(
+    values: &mut Vec<i128>,
+    bytes: &[u8],
+    fields: &[Field],
+    precision: u8,
+    scale: u8,
+) -> Result<(), Cause> {
+    let old = values.len();
+    values.resize(old + fields.len(), 0);
+    for (unscaled, field) in values[old..].iter_mut().zip(fields) {
+        if let Some(value) = slice(bytes, field)? {
+            *unscaled = numeric(value, precision, scale)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same, for more digits than 128 bits have.
+pub(super) fn wide_numerics(
+    values: &mut Vec<i256>,
+    bytes: &[u8],
+    fields: &[Field],
+    precision: u8,
+    scale: u8,
+) -> Result<(), Cause> {
+    for field in fields {
+        values.push(match slice(bytes, field)? {
+            Some(value) => Numeric::parse(value)?.widest(precision, scale)?,
+            None => i256::ZERO,
+        });
+    }
+    Ok(())
+}
+
+/// A numeric, times ten to its scale.
+#[inline]
+fn numeric(value: &[u8], precision: u8, scale: u8) -> Result<i128, Cause> {
+    let numeric = Numeric::parse(value)?;
+    // Most are narrow, and arithmetic in 64 bits is several times as fast.
+    let scaled = match numeric.groups.len() <= 2 * NARROW_GROUPS && precision <= NARROW_PRECISION {
+        true => {
+            let scaled = numeric.narrow(scale)?;
+            if scaled >= 10_u64.pow(precision.into()) {
+                return Err(Cause::Digits);
+            }
+            scaled.into()
+        }
+        false => numeric.wide(precision, scale)?,
+    };
+    Ok(if numeric.negative { -scaled } else { scaled })
+}
+
+/// A numeric's groups of four digits, from the largest, and what they mean.
+struct Numeric<'a> {
+    groups: &'a [u8],
+    /// The power of ten thousand of the first group.
+    weight: i32,
+    negative: bool,
+}
+
+impl<'a> Numeric<'a> {
+    #[inline]
+    fn parse(value: &'a [u8]) -> Result<Self, Cause> {
+        const HEAD_BYTES: usize = 8;
+        let Some((head, groups)) = value.split_at_checked(HEAD_BYTES) else {
+            return Err(Cause::Length);
+        };
+        let count = usize::from(u16::from_be_bytes([head[0], head[1]]));
+        if groups.len() != count * 2 {
+            return Err(Cause::Length);
+        }
+        let negative = match u16::from_be_bytes([head[4], head[5]]) {
+            0x0000 => false,
+            0x4000 => true,
+            0xc000 => return Err(Cause::Special("NaN")),
+            _ => return Err(Cause::Special("infinity")),
+        };
+        Ok(Self { groups, weight: i16::from_be_bytes([head[2], head[3]]).into(), negative })
+    }
+
+    fn groups(&self) -> impl Iterator<Item = u16> {
+        self.groups.chunks_exact(2).map(|group| u16::from_be_bytes([group[0], group[1]]))
+    }
+
+    /// How many digits of the scaled value lie below the last group; less than none where the
+    /// group has more digits than the scale.
+    #[inline]
+    fn below(&self, scale: u8) -> i32 {
+        (self.weight + 1 - (self.groups.len() / 2) as i32) * 4 + i32::from(scale)
+    }
+
+    /// The scaled value of at most [`NARROW_GROUPS`] groups and [`NARROW_PRECISION`] digits.
+    #[inline]
+    fn narrow(&self, scale: u8) -> Result<u64, Cause> {
+        let sum = self.groups().fold(0, |sum, group| sum * 10_000 + u64::from(group));
+        let shorten = |power| if sum % power == 0 { Ok(sum / power) } else { Err(Cause::Digits) };
+        match self.below(scale) {
+            0 => Ok(sum),
+            -1 => shorten(10),
+            -2 => shorten(100),
+            -3 => shorten(1_000),
+            below @ 1.. => {
+                let power = 10_u64.checked_pow(below as u32);
+                power.and_then(|power| sum.checked_mul(power)).ok_or(Cause::Digits)
+            }
+            _ if sum == 0 => Ok(0),
+            _ => Err(Cause::Digits),
+        }
+    }
+
+    /// The scaled value of at most 38 digits.
+    fn wide(&self, precision: u8, scale: u8) -> Result<i128, Cause> {
+        let mut sum: u128 = 0;
+        let last = self.groups.len() as i32 / 2 - 1;
+        for (index, group) in self.groups().enumerate() {
+            let group = u128::from(group);
+            let part = match self.below(scale) + 4 * (last - index as i32) {
+                below @ 0.. => {
+                    let power = 10_u128.checked_pow(below as u32);
+                    power.and_then(|power| group.checked_mul(power)).ok_or(Cause::Digits)?
+                }
+                below @ -3..=-1 if group % 10_u128.pow(-below as u32) == 0 => {
+                    group / 10_u128.pow(-below as u32)
+                }
+                _ if group == 0 => 0,
+                _ => return Err(Cause::Digits),
+            };
+            sum = sum.checked_add(part).ok_or(Cause::Digits)?;
+        }
+        let fits = sum < 10_u128.pow(precision.into());
+        i128::try_from(sum).ok().filter(|_| fits).ok_or(Cause::Digits)
+    }
+
+    /// The scaled value of at most 76 digits, with its sign.
+    fn widest(&self, precision: u8, scale: u8) -> Result<i256, Cause> {
+        let ten_thousand = i256::from_i128(10_000);
+        let power = |exponent: i32| i256::from_i128(10).checked_pow(exponent as u32);
+        let add = |sum: i256, group: u16| {
+            sum.checked_mul(ten_thousand)?.checked_add(i256::from_i128(group.into()))
+        };
+        let whole = || {
+            let sum = self.groups().try_fold(i256::ZERO, add)?;
+            let scaled = match self.below(scale) {
+                _ if sum == i256::ZERO => sum,
+                below @ 0..=76 => sum.checked_mul(power(below)?)?,
+                below @ -76..0 if sum % power(-below)? == i256::ZERO => sum / power(-below)?,
+                _ => return None,
+            };
+            (scaled < power(precision.into())?).then_some(scaled)
+        };
+        let scaled = whole().ok_or(Cause::Digits)?;
+        Ok(if self.negative { -scaled } else { scaled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As PostgreSQL sends it: no zero groups at either end.
+    fn sent(unscaled: i128, scale: u8) -> Vec<u8> {
+        let mut digits = unscaled.unsigned_abs();
+        // Whole groups below the point.
+        let padding = (4 - u32::from(scale) % 4) % 4;
+        let mut groups = Vec::new();
+        // The lowest group holds `4 - padding` digits of the value.
+        let first = 10_u128.pow(4 - padding);
+        if padding > 0 {
+            groups.push((digits % first) as u16 * 10_u16.pow(padding));
+            digits /= first;
+        }
+        while digits > 0 {
+            groups.push((digits % 10_000) as u16);
+            digits /= 10_000;
+        }
+        let fractional = (i32::from(scale) + 3) / 4;
+        let mut weight = groups.len() as i32 - fractional - 1;
+        groups.reverse();
+        while groups.first() == Some(&0) {
+            groups.remove(0);
+            weight -= 1;
+        }
+        while groups.last() == Some(&0) {
+            groups.pop();
+        }
+        let sign: u16 = if unscaled < 0 { 0x4000 } else { 0 };
+        let mut bytes = Vec::new();
+        bytes.extend((groups.len() as u16).to_be_bytes());
+        bytes.extend((weight as i16).to_be_bytes());
+        bytes.extend(sign.to_be_bytes());
+        bytes.extend(u16::from(scale).to_be_bytes());
+        groups.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn narrow_numerics_survive(unscaled in -999_999_999_999_999_999_i128..=999_999_999_999_999_999, scale in 0_u8..=18) {
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 18, scale).ok(), Some(unscaled));
+        }
+
+        #[test]
+        fn small_numerics_survive(unscaled in -99_999_i128..=99_999, scale in 0_u8..=18) {
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 18, scale).ok(), Some(unscaled));
+        }
+
+        #[test]
+        fn wide_numerics_survive(unscaled: i128, scale in 0_u8..=38) {
+            let unscaled = unscaled % 10_i128.pow(38);
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 38, scale).ok(), Some(unscaled));
+        }
+
+        #[test]
+        fn digits_beyond_the_scale_are_refused(unscaled in 1_i128..=999_999, scale in 1_u8..=18) {
+            let value = sent(unscaled * 10 + 1, scale);
+            prop_assert!(matches!(numeric(&value, 18, scale - 1), Err(Cause::Digits)));
+            prop_assert!(matches!(numeric(&value, 38, scale - 1), Err(Cause::Digits)));
+        }
+
+        #[test]
+        fn the_widest_numerics_survive(unscaled: i128, scale in 0_u8..=38) {
+            let value = sent(unscaled, scale);
+            let widest = Numeric::parse(&value).ok().and_then(|numeric| numeric.widest(76, scale + 20).ok());
+            let wanted = i256::from_i128(unscaled) * i256::from_i128(10_i128.pow(20));
+            prop_assert_eq!(widest, Some(wanted));
+        }
+
+        #[test]
+        fn numbers_of_too_many_digits_are_refused(unscaled in 1_000_i128..=999_999) {
+            let value = sent(unscaled, 0);
+            prop_assert!(matches!(numeric(&value, 3, 0), Err(Cause::Digits)));
+            let widest = Numeric::parse(&value).ok().unwrap().widest(3, 0);
+            prop_assert!(matches!(widest, Err(Cause::Digits)));
+        }
+    }
+
+    #[test]
+    fn what_a_decimal_has_not_is_told() {
+        assert!(matches!(numeric(&[0, 0, 0, 0, 0xc0, 0, 0, 0], 9, 2), Err(Cause::Special("NaN"))));
+        assert!(matches!(
+            numeric(&[0, 0, 0, 0, 0xd0, 0, 0, 0], 9, 2),
+            Err(Cause::Special("infinity"))
+        ));
+    }
+}

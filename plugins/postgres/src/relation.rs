@@ -1,0 +1,427 @@
+//! What the server says of relations: their columns, and what holds their rows.
+
+use std::sync::Arc;
+
+use longshore_sdk::schema::{Schema, SchemaRef};
+use longshore_sdk::{Error, ErrorClass, Relation, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::fault;
+use crate::policy::Policy;
+use crate::quote::{quote_ident, quote_literal};
+use crate::session::{Session, StatementColumn};
+use crate::types::{Column, Described, Types};
+
+/// A relation, looked up.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    /// What stands after FROM.
+    pub(crate) from: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) rows: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) form: Form,
+}
+
+/// What a relation is.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    /// A table, with all that hold rows of it: itself, or its partitions and children.
+    Table { oid: u32, leaves: Vec<Leaf> },
+    /// A view or a foreign table.
+    View { oid: u32 },
+    /// A query, and where its columns come from.
+    Query { columns: Vec<StatementColumn> },
+}
+
+/// A table that holds rows itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaf {
+    pub(crate) file: File,
+    /// Its schema and name, unquoted.
+    pub(crate) place: (String, String),
+    /// Pages of its own; none for what has no pages to name.
+    pub(crate) pages: Option<u64>,
+    /// With what is stored out of line.
+    pub(crate) bytes: u64,
+    pub(crate) rows: Option<u64>,
+    /// The user may read it by its own name.
+    readable: bool,
+    row_security: bool,
+}
+
+/// A table, and the file that its rows were in when it was looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct File {
+    /// What stands after FROM.
+    pub(crate) from: String,
+    /// Its name as a text.
+    pub(crate) name: String,
+    pub(crate) oid: u32,
+    /// Changes when the table is rewritten or truncated.
+    pub(crate) node: u32,
+}
+
+impl Table {
+    pub(crate) fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns.iter().map(Column::field).collect::<Vec<_>>()))
+    }
+
+    /// The one file that holds its rows, if it is one.
+    pub(crate) fn file(&self) -> Option<&File> {
+        match &self.form {
+            Form::Table { leaves, .. } if leaves.len() == 1 => Some(&leaves[0].file),
+            _ => None,
+        }
+    }
+
+    /// The named columns, in that order.
+    pub(crate) fn project(&self, names: Option<&[String]>) -> Result<Vec<Column>> {
+        match names {
+            None => Ok(self.columns.clone()),
+            Some(names) => names.iter().map(|name| self.column(name).cloned()).collect(),
+        }
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Result<&Column> {
+        let found = self.columns.iter().find(|column| column.name == *name);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+            Error::not_found(format!("no column `{name}`"))
+                .with_hint(format!("its columns are {}", names.join(", ")))
+        })
+    }
+
+    /// The SELECT of some columns under some conditions.
+    pub(crate) fn select(
+        columns: &[Column],
+        from: &str,
+        conditions: &[&str],
+        limit: Option<u64>,
+    ) -> String {
+        let column = |column: &Column| format!("{}{}", quote_ident(&column.name), column.cast);
+        let list: Vec<String> = columns.iter().map(column).collect();
+        let conditions: Vec<String> = conditions.iter().map(|c| format!("({c})")).collect();
+        let condition = match conditions.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", conditions.join(" AND ")),
+        };
+        let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+        format!("SELECT {} FROM {from}{condition}{limit}", list.join(", "))
+    }
+}
+
+#[cfg(test)]
+impl Leaf {
+    pub(crate) fn of_pages(pages: u64) -> Self {
+        Self {
+            file: File { from: "t".into(), name: "t".into(), oid: 1, node: 1 },
+            place: Default::default(),
+            pages: Some(pages),
+            bytes: pages * 8192,
+            rows: None,
+            readable: true,
+            row_security: false,
+        }
+    }
+}
+
+/// Looks a table or query up.
+pub(crate) fn look_up(session: &mut Session, relation: &Relation, policy: Policy) -> Result<Table> {
+    match relation {
+        Relation::Table(name) => look_up_table(session, name, policy),
+        Relation::Query(query) => look_up_query(session, query, policy),
+    }
+}
+
+/// Makes sure that a table still is in the file that it was planned for, and that it stays there
+/// until the transaction ends: a snapshot does not see that a table was truncated or replaced.
+pub(crate) fn guard(session: &mut Session, file: &File) -> Result<()> {
+    let name = quote_literal(&file.name);
+    let found = session.query(&format!(
+        "SELECT 1 FROM {} LIMIT 0; SELECT {name}::regclass::oid, coalesce(pg_relation_filenode({name}::regclass), 0)",
+        file.from
+    ));
+    let same = match &found {
+        Ok(rows) => *rows == [vec![Some(file.oid.to_string()), Some(file.node.to_string())]],
+        Err(error) => match error.class() {
+            ErrorClass::NotFound => false,
+            _ => return found.map(drop),
+        },
+    };
+    match same {
+        true => Ok(()),
+        false => {
+            Err(Error::stale(format!("table {} was rewritten or replaced meanwhile", file.name))
+                .with_hint(
+                    "run the job when no VACUUM FULL, CLUSTER, TRUNCATE or ALTER TABLE runs",
+                ))
+        }
+    }
+}
+
+/// All that can be read, ours to name again. Partitions are read with their table.
+pub(crate) fn list(session: &mut Session) -> Result<Vec<String>> {
+    let whole = match session.server().version >= PARTITIONS_SINCE {
+        true => "NOT c.relispartition",
+        false => "true",
+    };
+    let rows = session.query(&format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {whole} \
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)' \
+           AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \
+         ORDER BY 1"
+    ))?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next()?).collect())
+}
+
+/// The first version with declared partitions.
+const PARTITIONS_SINCE: u32 = 100_000;
+
+/// The first version with other ways to store a table than PostgreSQL's own.
+const ACCESS_METHODS_SINCE: u32 = 120_000;
+
+/// The first version whose collations may be non-deterministic.
+const DETERMINISM_SINCE: u32 = 120_000;
+
+fn look_up_table(session: &mut Session, name: &str, policy: Policy) -> Result<Table> {
+    let oid = find_table(session, name)?;
+    let rows = session.query(&format!(
+        "SELECT format('%I.%I', n.nspname, c.relname), c.relkind \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {oid}"
+    ))?;
+    let Some([Some(from), Some(kind)]) = rows.first().map(Vec::as_slice) else {
+        return Err(Error::not_found(format!("table `{name}` is gone")));
+    };
+    let columns = table_columns(session, oid, policy)?;
+    if !matches!(kind.as_str(), "r" | "p" | "m") {
+        let form = Form::View { oid };
+        return Ok(Table { from: from.clone(), columns, rows: None, bytes: None, form });
+    }
+    let leaves = leaves(session, oid)?;
+    let rows: Option<Vec<u64>> = leaves.iter().map(|leaf| leaf.rows).collect();
+    Ok(Table {
+        from: from.clone(),
+        columns,
+        rows: rows.map(|rows| rows.iter().sum()),
+        bytes: Some(leaves.iter().map(|leaf| leaf.bytes).sum()),
+        form: Form::Table { oid, leaves: whole_if_guarded(oid, from, leaves) },
+    })
+}
+
+/// A table whose rows the user may see only through the table itself, not through its partitions,
+/// is read as one: with as many pages as the largest of them has.
+fn whole_if_guarded(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
+    let alone = leaves.len() == 1 && leaves[0].file.oid == oid;
+    let guarded = leaves.iter().any(|leaf| !leaf.readable || leaf.row_security);
+    if alone || !guarded {
+        return leaves;
+    }
+    let known: Option<Vec<u64>> = leaves.iter().map(|leaf| leaf.rows).collect();
+    let pages: Option<Vec<u64>> = leaves.iter().map(|leaf| leaf.pages).collect();
+    let own = leaves.iter().find(|leaf| leaf.file.oid == oid);
+    let node = own.map_or(0, |leaf| leaf.file.node);
+    vec![Leaf {
+        file: File { from: from.to_owned(), name: from.to_owned(), oid, node },
+        place: Default::default(),
+        pages: pages.and_then(|pages| pages.into_iter().max()),
+        bytes: leaves.iter().map(|leaf| leaf.bytes).sum(),
+        rows: known.map(|rows| rows.iter().sum()),
+        readable: true,
+        row_security: false,
+    }]
+}
+
+/// The table and what inherits from it, as far as they hold rows.
+fn leaves(session: &mut Session, table: u32) -> Result<Vec<Leaf>> {
+    // Pages of other storages than the heap are not to be named.
+    let heap = match session.server().version >= ACCESS_METHODS_SINCE {
+        true => "c.relam = 2",
+        false => "c.relkind <> 'f'",
+    };
+    let row_security = match session.server().version >= ROW_SECURITY_SINCE {
+        true => format!("(SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = {table})"),
+        false => "false".into(),
+    };
+    let rows = session.query(&format!(
+        "WITH RECURSIVE tree(oid) AS (SELECT {table}::oid UNION \
+           SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid) \
+         SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'r' AND c.relhassubclass, \
+           CASE WHEN {heap} THEN pg_relation_size(c.oid) / current_setting('block_size')::int END, \
+           coalesce(pg_table_size(c.oid), 0), CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, \
+           coalesce(pg_relation_filenode(c.oid), 0), has_table_privilege(c.oid, 'SELECT'), \
+           {row_security}, n.nspname, c.relname \
+         FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'm', 'f') ORDER BY c.oid"
+    ))?;
+    rows.iter().map(|row| parse_leaf(row)).collect()
+}
+
+/// The first version with row-level security.
+const ROW_SECURITY_SINCE: u32 = 90_500;
+
+fn parse_leaf(row: &[Option<String>]) -> Result<Leaf> {
+    let text = |at: usize| row.get(at)?.as_deref();
+    let number = |at: usize| text(at)?.parse::<u64>().ok();
+    let parsed = || {
+        let name = text(1)?.to_owned();
+        let from = if text(2)? == "t" { format!("ONLY {name}") } else { name.clone() };
+        Some(Leaf {
+            file: File { from, name, oid: number(0)? as u32, node: number(6)? as u32 },
+            place: (text(9)?.to_owned(), text(10)?.to_owned()),
+            pages: number(3),
+            bytes: number(4)?,
+            rows: number(5),
+            readable: text(7)? == "t",
+            row_security: text(8)? == "t",
+        })
+    };
+    parsed().ok_or_else(|| fault::protocol("a table that cannot be read"))
+}
+
+fn find_table(session: &mut Session, name: &str) -> Result<u32> {
+    let oid = session.number(&format!("SELECT to_regclass({})::oid", quote_literal(name)))?;
+    if oid > 0 {
+        return Ok(oid as u32);
+    }
+    let missing = Error::not_found(format!("no table `{name}`")).with_code("42P01");
+    // `Orders` without quotes means `orders`; help whoever forgot them.
+    let exact = session.query(&format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE lower(c.relname) = lower({0}) OR lower(n.nspname || '.' || c.relname) = lower({0}) LIMIT 1",
+        quote_literal(name)
+    ))?;
+    Err(match exact.into_iter().flatten().flatten().next() {
+        Some(other) => {
+            missing.with_hint(format!("there is `{other}`: write it so, quotes included"))
+        }
+        None => missing.with_hint(
+            "check the name and the schema; `longshore test-connection` lists what can be read",
+        ),
+    })
+}
+
+fn table_columns(session: &mut Session, table: u32, policy: Policy) -> Result<Vec<Column>> {
+    let deterministic = match session.server().version >= DETERMINISM_SINCE {
+        true => "coalesce(l.collisdeterministic, true)",
+        false => "true",
+    };
+    let rows = session.query(&format!(
+        "SELECT a.attname, a.atttypid, a.atttypmod, a.attndims, format_type(a.atttypid, a.atttypmod), \
+           NOT a.attnotnull, {deterministic} \
+         FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
+         WHERE a.attrelid = {table} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+    ))?;
+    let described: Option<Vec<Described<'_>>> = rows
+        .iter()
+        .map(|row| {
+            let text = |at: usize| row.get(at)?.as_deref();
+            Some(Described {
+                name: text(0)?,
+                type_oid: text(1)?.parse().ok()?,
+                type_modifier: text(2)?.parse().ok()?,
+                dimensions: text(3)?.parse().ok()?,
+                source_type: text(4)?,
+                nullable: text(5)? == "t",
+                deterministic: text(6)? == "t",
+            })
+        })
+        .collect();
+    let described = described.ok_or_else(|| fault::protocol("a column that cannot be read"))?;
+    columns(session, &described, policy)
+}
+
+fn columns(
+    session: &mut Session,
+    described: &[Described<'_>],
+    policy: Policy,
+) -> Result<Vec<Column>> {
+    let mut oids: Vec<u32> = described.iter().map(|column| column.type_oid).collect();
+    oids.sort_unstable();
+    oids.dedup();
+    let types = Types::look_up(session, &oids)?;
+    described.iter().map(|column| Column::new(column, &types, policy)).collect()
+}
+
+fn look_up_query(session: &mut Session, query: &str, policy: Policy) -> Result<Table> {
+    let query = query.trim().trim_end_matches(';');
+    let statement = session.describe(query)?;
+    if statement.is_empty() {
+        return Err(Error::data("the query gives no columns").with_hint("make it a SELECT"));
+    }
+    let types: Vec<String> = statement
+        .iter()
+        .map(|c| format!("format_type({}, {})", c.type_oid, c.type_modifier))
+        .collect();
+    let names = session.query(&format!("SELECT unnest(ARRAY[{}])", types.join(", ")))?;
+    let described: Vec<Described<'_>> = statement
+        .iter()
+        .zip(&names)
+        .map(|(column, type_name)| Described {
+            name: &column.name,
+            type_oid: column.type_oid,
+            type_modifier: column.type_modifier,
+            dimensions: 0,
+            source_type: type_name.first().and_then(Option::as_deref).unwrap_or("?"),
+            nullable: true,
+            // A query's columns do not say which collation they have.
+            deterministic: false,
+        })
+        .collect();
+    let mut columns = columns(session, &described, policy)?;
+    rename_twins(&mut columns);
+    let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
+    Ok(Table {
+        // The line's end ends a comment in the query too.
+        from: format!("({query}\n) AS q({})", names.join(", ")),
+        columns,
+        rows: None,
+        bytes: None,
+        form: Form::Query { columns: statement },
+    })
+}
+
+/// Columns of the same name get numbers: `a`, `a_2`.
+fn rename_twins(columns: &mut [Column]) {
+    for at in 1..columns.len() {
+        let (before, rest) = columns.split_at_mut(at);
+        let taken = |name: &str| before.iter().any(|column| column.name == name);
+        let name = &rest[0].name;
+        if taken(name) {
+            let free = (2..).map(|n| format!("{name}_{n}")).find(|name| !taken(name));
+            free.into_iter().for_each(|name| rest[0].rename(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Kind;
+
+    #[test]
+    fn a_select_asks_for_no_more_than_is_wanted() {
+        let mut text = Column::of_kind("B", Kind::Text);
+        text.cast = "::text";
+        let columns = [Column::of_kind("a", Kind::Int4), text];
+        assert_eq!(
+            Table::select(
+                &columns,
+                "ONLY public.t",
+                &["ctid >= '(8,0)'::tid", "\"a\" > 3"],
+                Some(5)
+            ),
+            "SELECT \"a\", \"B\"::text FROM ONLY public.t WHERE (ctid >= '(8,0)'::tid) AND (\"a\" > 3) LIMIT 5"
+        );
+    }
+
+    #[test]
+    fn columns_of_the_same_name_get_numbers() {
+        let mut columns = ["a", "b", "a", "a_2", "a"].map(|name| Column::of_kind(name, Kind::Int4));
+        rename_twins(&mut columns);
+        let names = columns.each_ref().map(|column| column.name.as_str());
+        assert_eq!(names, ["a", "b", "a_2", "a_2_2", "a_3"]);
+    }
+}

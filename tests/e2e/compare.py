@@ -23,7 +23,7 @@ def plain(value):
     if isinstance(value, uuid.UUID):
         return value.bytes
     if isinstance(value, (dict, list)):
-        return json.dumps(value, sort_keys=True)
+        return json.dumps(value, sort_keys=True, default=str)
     return value
 
 
@@ -33,5 +33,6 @@ def same_rows(published, source):
     source = sorted((tuple(plain(value) for value in row) for row in source), key=repr)
     assert len(published) == len(source)
     for ours, theirs in zip(published, source):
-        assert [pair for pair in zip(ours, theirs) if pair[0] != pair[1]] == []
+        unlike = [pair for pair in zip(ours, theirs) if pair[0] != pair[1]]
+        assert not unlike, repr(unlike)[:2000]
         assert len(ours) == len(theirs)

@@ -44,14 +44,23 @@ def free_port():
 class Server:
     """A PostgreSQL of the tests' own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, of=None):
         self.folder = folder
         self.port = free_port()
-        script = ROOT / "tests/servers/postgres.sh"
-        subprocess.run([script, "start", folder, str(self.port)], check=True)
+        self._control(*(["standby", of.folder, str(of.port)] if of else ["start"]), folder, str(self.port))
+
+    def _control(self, *args):
+        subprocess.run([ROOT / "tests/servers/postgres.sh", *args], check=True)
 
     def stop(self):
-        subprocess.run([ROOT / "tests/servers/postgres.sh", "stop", self.folder], check=True)
+        self._control("stop", self.folder)
+
+    def restart(self):
+        self._control("restart", self.folder)
+
+    def standby(self, folder):
+        """A server that follows this one."""
+        return Server(folder, of=self)
 
     def connect(self, **options):
         options = {"user": "postgres", "password": PASSWORD, "dbname": "postgres", **options}
@@ -62,7 +71,7 @@ class Server:
 
     def rows(self, sql):
         with self.connect() as connection:
-            connection.execute("SET timezone = 'UTC'")
+            connection.execute("SET timezone = 'UTC'; SET intervalstyle = 'iso_8601'")
             return connection.execute(sql).fetchall()
 
 

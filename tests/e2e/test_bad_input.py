@@ -200,28 +200,6 @@ def test_a_file_that_is_no_component_is_told_apart(program):
     program.ok("--plugins", plugins, "run", job)
 
 
-def test_a_demand_that_cannot_be_met_is_refused_with_the_reason(flights, program):
-    """Greenplum exports no snapshots; a server is taken for one by what its `version()` says."""
-    with flights.connect() as connection:
-        connection.execute("CREATE SCHEMA greenplum")
-        connection.execute(
-            "CREATE FUNCTION greenplum.version() RETURNS text LANGUAGE sql AS "
-            "$$ SELECT 'PostgreSQL 12.12 (Greenplum Database 7.1.0 build x) on x86_64' $$"
-        )
-        connection.execute("ALTER DATABASE postgres SET search_path = greenplum, pg_catalog, public")
-    try:
-        demand = {"tables": ["flights"], "chunk": {"rows": 50_000}, "consistency": "snapshot"}
-        line, code = program.refused("run", program.postgres(flights, **demand))
-        assert "demands snapshot" in line and "gives per-chunk" in line and code == 2
-        assert "Greenplum exports none" in line
-        best = program.report("run", program.postgres(flights, **{**demand, "consistency": "per-chunk"}))
-        assert best["consistency"] == "per-chunk" and best["rows"] == 336_776
-    finally:
-        with flights.connect() as connection:
-            connection.execute("ALTER DATABASE postgres RESET search_path")
-            connection.execute("DROP SCHEMA greenplum CASCADE")
-
-
 def test_a_bad_setting_is_named(program):
     (program.folder / "longshore.toml").write_text("plugin = '/x'\n")
     line, code = program.refused("plugin", "list")

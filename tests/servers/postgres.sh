@@ -2,6 +2,8 @@
 # A PostgreSQL of one's own: on loopback, in a folder of its own, as an ordinary user.
 #
 #   postgres.sh start DIR PORT    starts it; user `postgres`, password `secret`, database `postgres`
+#   postgres.sh restart DIR       stops it hard, and starts it again
+#   postgres.sh standby OF PORT-OF DIR PORT    starts one that follows another
 #   postgres.sh stop DIR          stops it and removes DIR
 set -euo pipefail
 
@@ -49,6 +51,23 @@ HBA
   as_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w start >/dev/null || { cat "$dir/server.log" >&2; exit 1; }
 }
 
+restart() {
+  as_user "$bin/pg_ctl" -D "$1/data" -m immediate -w stop >/dev/null
+  as_user "$bin/pg_ctl" -D "$1/data" -l "$1/server.log" -w start >/dev/null
+}
+
+standby() {
+  local of=$1 of_port=$2 dir=$3 port=$4
+  mkdir -p "$dir"
+  [ "$(id -u)" != 0 ] || chown postgres "$dir"
+  # The first server lets replication in by the rule for all users and databases only if it says so.
+  echo "host replication all all scram-sha-256" | as_user tee -a "$of/data/pg_hba.conf" >/dev/null
+  as_user "$bin/pg_ctl" -D "$of/data" reload >/dev/null
+  PGPASSWORD=secret as_user "$bin/pg_basebackup" -h 127.0.0.1 -p "$of_port" -U postgres -D "$dir/data" -R -c fast
+  echo "port = $port" | as_user tee -a "$dir/data/postgresql.conf" >/dev/null
+  as_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w start >/dev/null || { cat "$dir/server.log" >&2; exit 1; }
+}
+
 stop() {
   local dir=$1
   as_user "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 || true
@@ -57,6 +76,8 @@ stop() {
 
 case ${1:-} in
   start) start "$2" "$3" ;;
+  restart) restart "$2" ;;
+  standby) standby "$2" "$3" "$4" "$5" ;;
   stop) stop "$2" ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

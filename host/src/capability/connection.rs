@@ -222,21 +222,28 @@ fn split(io: &Handle, socket: Socket, alarm: Alarm) -> (Receiver, WriteHalf<Sock
 
 /// What a socket wakes its reader for. A server sends rows in small pieces, and waking up for each
 /// costs more, on both sides, than copying it.
-struct Alarm(OwnedFd);
+struct Alarm {
+    socket: OwnedFd,
+    set_to: usize,
+}
 
 impl Alarm {
     fn new(socket: &impl AsFd) -> io::Result<Self> {
-        socket.as_fd().try_clone_to_owned().map(Self)
+        Ok(Self { socket: socket.as_fd().try_clone_to_owned()?, set_to: 1 })
     }
 
     /// Wakes the reader from so many bytes on; at once if they are there already. Best effort: a
     /// socket that cannot do it wakes its reader for every byte.
-    fn set(&self, bytes: usize) {
+    fn set(&mut self, bytes: usize) {
+        if bytes == self.set_to {
+            return;
+        }
+        self.set_to = bytes;
         let bytes = bytes as libc::c_int;
         // SAFETY: the descriptor is open, and the option's value is an int of the length given.
         unsafe {
             libc::setsockopt(
-                self.0.as_raw_fd(),
+                self.socket.as_raw_fd(),
                 libc::SOL_SOCKET,
                 libc::SO_RCVLOWAT,
                 (&raw const bytes).cast(),
@@ -324,9 +331,7 @@ async fn read_ahead(
         }
         let room = piece.capacity() - piece.len();
         let waits = total > BULK_BYTES && !waited;
-        if waits {
-            incoming.alarm.set(room.min(BULK_PIECE_BYTES));
-        }
+        incoming.alarm.set(if waits { room.min(BULK_PIECE_BYTES) } else { 1 });
         let sendable = !piece.is_empty() && (!waits || piece.len() >= BULK_PIECE_BYTES);
         tokio::select! {
             biased;
@@ -343,7 +348,6 @@ async fn read_ahead(
             },
             () = sleep(Duration::from_millis(BULK_WAIT_MILLIS)), if waits && room > 0 => {
                 waited = true;
-                incoming.alarm.set(1);
             }
         }
     };
@@ -382,4 +386,69 @@ fn handshake_error(endpoint: &Endpoint, error: io::Error) -> Error {
         false => Error::connection(message),
     }
     .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// More than is waited for, so that the reader's alarm is set when the question comes.
+    const ROWS_BYTES: usize = BULK_BYTES + 3 * BULK_PIECE_BYTES;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_short_answer_after_many_rows_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut server, _) = listener.accept().await.unwrap();
+            let mut question = [0];
+            while server.read_exact(&mut question).await.is_ok() {
+                let length = if question == *b"r" { ROWS_BYTES } else { 1 };
+                server.write_all(&vec![0; length]).await.unwrap();
+            }
+        });
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port };
+        let grant = Grant { endpoints: vec![endpoint.clone()], ..Grant::default() };
+        let mut connection =
+            Connection::connect(&Handle::current(), &grant, endpoint).await.unwrap();
+        let talk = async {
+            for _ in 0..200 {
+                for (question, mut missing) in [(b"r", ROWS_BYTES), (b"q", 1)] {
+                    connection.write(question).await.unwrap();
+                    while missing > 0 {
+                        missing -= connection.read(READ_LIMIT_BYTES).await.unwrap().len();
+                    }
+                }
+            }
+        };
+        timeout(Duration::from_secs(60), talk).await.expect("an answer that nobody woke for");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_farewell_is_sent_when_the_connection_ends_unless_it_was_taken_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = Endpoint { host: "127.0.0.1".into(), port };
+        let grant = Grant { endpoints: vec![endpoint.clone()], ..Grant::default() };
+        for farewell in ["stop", ""] {
+            let mut connection =
+                Connection::connect(&Handle::current(), &grant, endpoint.clone()).await.unwrap();
+            let _ours = listener.accept().await.unwrap();
+            connection.farewell(b"stop".to_vec()).unwrap();
+            connection.farewell(farewell.into()).unwrap();
+            drop(connection);
+            let heard = async {
+                let (mut other, _) = listener.accept().await.unwrap();
+                let mut text = String::new();
+                other.read_to_string(&mut text).await.unwrap();
+                text
+            };
+            match timeout(Duration::from_millis(300), heard).await {
+                Ok(text) => assert_eq!(text, farewell),
+                Err(_) => assert!(farewell.is_empty()),
+            }
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl Document {
     /// Parses a text whose format is named by a file's ending.
     pub fn parse(text: &str, ending: &str) -> Result<Self> {
         let value = match ending.to_ascii_lowercase().as_str() {
-            "yaml" | "yml" => serde_saphyr::from_str(text).map_err(|error| error.to_string()),
+            "yaml" | "yml" => parse_yaml(text),
             "toml" => toml::from_str(text).map_err(|error| error.to_string()),
             "json" => serde_json::from_str(text).map_err(|error| error.to_string()),
             other => {
@@ -75,4 +75,9 @@ impl Document {
             })
         })
     }
+}
+/// YAML 1.2: a column that is called `n` or `yes` is no boolean.
+fn parse_yaml(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
 }

@@ -196,6 +196,9 @@ fn look_up_table(session: &mut Session, name: &str, policy: Policy) -> Result<Ta
         return Err(Error::not_found(format!("table `{name}` is gone")));
     };
     let columns = table_columns(session, oid, policy)?;
+    if columns.is_empty() {
+        return Err(Error::data("a table with no columns cannot be a file"));
+    }
     if !matches!(kind.as_str(), "r" | "p" | "m") {
         let form = Form::View { oid };
         return Ok(Table { from: from.clone(), columns, rows: None, bytes: None, form });

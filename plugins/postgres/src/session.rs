@@ -212,7 +212,7 @@ fn settings(config: &Config) -> String {
         .collect();
     format!(
         "SELECT set_config(s.name, w.value, true) FROM (VALUES {}) AS w(name, value) \
-         JOIN pg_catalog.pg_settings s ON s.name = w.name::text",
+         JOIN pg_catalog.pg_settings s ON lower(s.name) = w.name",
         values.join(", ")
     )
 }

@@ -171,7 +171,7 @@ impl Key {
                 / greatest(coalesce(array_length(bounds, 1), 1) - 1, 1) AS share FROM s), \
              v AS (SELECT unnest(bounds) AS value, (SELECT share FROM rest) AS share FROM s \
                 UNION ALL SELECT unnest(common), unnest(shares) FROM s) \
-             SELECT value::text, share FROM v WHERE value IS NOT NULL ORDER BY value {collate}",
+             SELECT value::text, share FROM v WHERE value IS NOT NULL ORDER BY v.value {collate}",
             quote_literal(schema),
             quote_literal(relation),
             quote_literal(column)

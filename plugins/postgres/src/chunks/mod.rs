@@ -77,19 +77,19 @@ fn cut(
             _ => one("it has no pages of its own; `chunk_by` would name a column to cut it by"),
         };
     };
+    if expected.as_ref().is_some_and(|expected| expected.tables.is_empty()) {
+        return Ok(("no chunk: the filter rules out every row".into(), Vec::new()));
+    }
     if let Some(expected) = &expected
         && !expected.reads_all
         && expected.bytes <= wish.bytes
     {
         return one("an index finds its rows");
     }
-    if session.server().version < CTID_RANGES_SINCE {
+    if session.server().is_greenplum || session.server().version < CTID_RANGES_SINCE {
         return cut_without_pages(session, table, wish);
     }
     let leaves = expected_leaves(leaves, expected.as_ref());
-    if leaves.is_empty() {
-        return Ok(("no chunk: the filter rules out every partition".into(), Vec::new()));
-    }
     let step = pages::step(&leaves, wish);
     let cuts: Vec<Cut> = leaves.iter().flat_map(|leaf| pages::ranges(leaf, step)).collect();
     let of = match leaves.len() {

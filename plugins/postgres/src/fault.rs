@@ -33,7 +33,9 @@ fn class(code: &str) -> ErrorClass {
         "42501" => ErrorClass::Auth,
         "42P01" | "42703" | "3D000" | "3F000" => ErrorClass::NotFound,
         "53300" => ErrorClass::Throttled,
-        "57014" | "55P03" | "25P03" => ErrorClass::Timeout,
+        // It took longer than the job allows, or somebody cancelled it: not to be tried again.
+        "57014" => ErrorClass::Data,
+        "55P03" | "25P03" => ErrorClass::Timeout,
         _ => match code.get(..2).unwrap_or_default() {
             "28" => ErrorClass::Auth,
             // A conflict with recovery on a standby, a deadlock: the same read can succeed later.
@@ -56,6 +58,8 @@ fn next_step(code: &str) -> Option<&'static str> {
         }
         "42703" => "check the column's name",
         "53300" => "lower `parallel`, or raise the server's max_connections",
+        "55P03" => "see who holds the lock in pg_locks, or raise `lock_timeout_secs` of `source`",
+        "57014" => "raise `statement_timeout_secs` of `source`, or ask for smaller chunks",
         "57P03" => "the server is starting or stopping: try again",
         _ => return None,
     })

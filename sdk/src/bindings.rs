@@ -9,11 +9,11 @@ macro_rules! kind {
                 path: "../wit",
                 world: $world,
                 with: {
-                    "longshore:plugin/types@0.1.0": crate::bindings::capabilities::longshore::plugin::types,
-                    "longshore:plugin/log@0.1.0": crate::bindings::capabilities::longshore::plugin::log,
-                    "longshore:plugin/clock@0.1.0": crate::bindings::capabilities::longshore::plugin::clock,
-                    "longshore:plugin/random@0.1.0": crate::bindings::capabilities::longshore::plugin::random,
-                    "longshore:plugin/secrets@0.1.0": crate::bindings::capabilities::longshore::plugin::secrets,
+                    "longshore:plugin/types@0.2.0": crate::bindings::capabilities::longshore::plugin::types,
+                    "longshore:plugin/log@0.2.0": crate::bindings::capabilities::longshore::plugin::log,
+                    "longshore:plugin/clock@0.2.0": crate::bindings::capabilities::longshore::plugin::clock,
+                    "longshore:plugin/random@0.2.0": crate::bindings::capabilities::longshore::plugin::random,
+                    "longshore:plugin/secrets@0.2.0": crate::bindings::capabilities::longshore::plugin::secrets,
                     $($network: crate::bindings::capabilities::longshore::plugin::connection,)?
                 },
                 pub_export_macro: true,
@@ -25,6 +25,6 @@ macro_rules! kind {
     };
 }
 
-kind!(connector, "connector", "export_connector_world", "longshore:plugin/connection@0.1.0");
+kind!(connector, "connector", "export_connector_world", "longshore:plugin/connection@0.2.0");
 kind!(transform, "transform", "export_transform_world");
-kind!(sink, "sink", "export_sink_world", "longshore:plugin/connection@0.1.0");
+kind!(sink, "sink", "export_sink_world", "longshore:plugin/connection@0.2.0");

@@ -205,12 +205,10 @@ impl Connector for Postgres {
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
         let slice = Slice::parse(descriptor)?;
         self.session.begin(scan.snapshot.as_deref())?;
-        if let Some(file) = &slice.file {
-            relation::guard(&mut self.session, file)?;
-        }
+        relation::guard(&mut self.session, &slice.files)?;
         let table = self.table(&scan.relation)?;
         let columns = table.project(scan.projection.as_deref())?;
-        let from = slice.file.as_ref().map_or(&table.from, |file| &file.from);
+        let from = slice.from.as_ref().unwrap_or(&table.from);
         let conditions = slice.conditions();
         let conditions: Vec<&str> =
             conditions.iter().map(String::as_str).chain(scan.filter.as_deref()).collect();

@@ -1,5 +1,6 @@
 //! What the server says of relations: their columns, and what holds their rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use longshore_sdk::schema::{Schema, SchemaRef};
@@ -11,6 +12,9 @@ use crate::policy::Policy;
 use crate::quote::{quote_ident, quote_literal};
 use crate::session::{Session, StatementColumn};
 use crate::types::{Column, Described, Types};
+
+/// So many tables of one chunk are watched for being rewritten.
+const FILE_LIMIT: usize = 200;
 
 /// A relation, looked up.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub(crate) enum Form {
 #[derive(Clone, Debug)]
 pub(crate) struct Leaf {
     pub(crate) file: File,
+    /// What stands after FROM.
+    pub(crate) from: String,
     /// Its schema and name, unquoted.
     pub(crate) place: (String, String),
     /// Pages of its own; none for what has no pages to name.
@@ -53,9 +59,7 @@ pub(crate) struct Leaf {
 /// A table, and the file that its rows were in when it was looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct File {
-    /// What stands after FROM.
-    pub(crate) from: String,
-    /// Its name as a text.
+    /// Its name, quoted where it must be.
     pub(crate) name: String,
     pub(crate) oid: u32,
     /// Changes when the table is rewritten or truncated.
@@ -67,11 +71,13 @@ impl Table {
         Arc::new(Schema::new(self.columns.iter().map(Column::field).collect::<Vec<_>>()))
     }
 
-    /// The one file that holds its rows, if it is one.
-    pub(crate) fn file(&self) -> Option<&File> {
+    /// The files of a table's leaves.
+    pub(crate) fn files(&self) -> Vec<File> {
         match &self.form {
-            Form::Table { leaves, .. } if leaves.len() == 1 => Some(&leaves[0].file),
-            _ => None,
+            Form::Table { leaves, .. } => {
+                leaves.iter().take(FILE_LIMIT).map(|leaf| leaf.file.clone()).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -115,7 +121,8 @@ impl Table {
 impl Leaf {
     pub(crate) fn of_pages(pages: u64) -> Self {
         Self {
-            file: File { from: "t".into(), name: "t".into(), oid: 1, node: 1 },
+            file: File { name: "t".into(), oid: 1, node: 1 },
+            from: "t".into(),
             place: Default::default(),
             pages: Some(pages),
             bytes: pages * 8192,
@@ -134,29 +141,64 @@ pub(crate) fn look_up(session: &mut Session, relation: &Relation, policy: Policy
     }
 }
 
-/// Makes sure that a table still is in the file that it was planned for, and that it stays there
-/// until the transaction ends: a snapshot does not see that a table was truncated or replaced.
-pub(crate) fn guard(session: &mut Session, file: &File) -> Result<()> {
-    let name = quote_literal(&file.name);
-    let found = session.query(&format!(
-        "SELECT 1 FROM {} LIMIT 0; SELECT {name}::regclass::oid, coalesce(pg_relation_filenode({name}::regclass), 0)",
-        file.from
-    ));
-    let same = match &found {
-        Ok(rows) => *rows == [vec![Some(file.oid.to_string()), Some(file.node.to_string())]],
-        Err(error) => match error.class() {
-            ErrorClass::NotFound => false,
-            _ => return found.map(drop),
-        },
+/// The files of the tables of a statement, by their schemas and names, as far as the user may read
+/// them.
+pub(crate) fn files(
+    session: &mut Session,
+    places: &BTreeSet<(String, String)>,
+) -> Result<Vec<File>> {
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = |(schema, name): &(String, String)| {
+        format!("({}, {})", quote_literal(schema), quote_literal(name))
     };
-    match same {
-        true => Ok(()),
-        false => {
-            Err(Error::stale(format!("table {} was rewritten or replaced meanwhile", file.name))
-                .with_hint(
-                    "run the job when no VACUUM FULL, CLUSTER, TRUNCATE or ALTER TABLE runs",
-                ))
-        }
+    let rows = session.query(&format!(
+        "SELECT format('%I.%I', n.nspname, c.relname), c.oid, coalesce(pg_relation_filenode(c.oid), 0) \
+         FROM (VALUES {}) AS v(schema, name) JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema \
+         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name \
+         WHERE has_any_column_privilege(c.oid, 'SELECT') ORDER BY c.oid LIMIT {FILE_LIMIT}",
+        places.iter().map(place).collect::<Vec<_>>().join(", ")
+    ))?;
+    let file = |row: &Vec<Option<String>>| {
+        let [Some(name), Some(oid), Some(node)] = row.as_slice() else { return None };
+        Some(File { name: name.clone(), oid: oid.parse().ok()?, node: node.parse().ok()? })
+    };
+    let files: Option<Vec<File>> = rows.iter().map(file).collect();
+    files.ok_or_else(|| fault::protocol("a table that cannot be read"))
+}
+
+/// Makes sure that tables still are in the files that they were planned for, also when seen from
+/// the run's snapshot, and that they stay there until the transaction ends: a snapshot does not
+/// protect from a table that is truncated, rewritten or replaced.
+pub(crate) fn guard(session: &mut Session, files: &[File]) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let locks: String =
+        files.iter().map(|file| format!("SELECT 1 FROM ONLY {} LIMIT 0; ", file.name)).collect();
+    let names: Vec<String> =
+        files.iter().map(|file| format!("({}::regclass)", quote_literal(&file.name))).collect();
+    // Functions see the catalog as it is now, a query sees it as the snapshot does.
+    let found = session.query(&format!(
+        "{locks}SELECT v.r::oid, coalesce(pg_relation_filenode(v.r), 0), \
+           CASE c.relfilenode WHEN 0 THEN coalesce(pg_relation_filenode(c.oid), 0) ELSE c.relfilenode END \
+         FROM (VALUES {}) AS v(r) LEFT JOIN pg_catalog.pg_class c ON c.oid = v.r",
+        names.join(", ")
+    ));
+    let found = match found {
+        Ok(rows) => rows,
+        Err(error) if error.class() == ErrorClass::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let unchanged = |file: &File| {
+        let (oid, node) = (Some(file.oid.to_string()), Some(file.node.to_string()));
+        found.contains(&vec![oid, node.clone(), node])
+    };
+    match files.iter().find(|file| !unchanged(file)) {
+        None => Ok(()),
+        Some(file) => Err(Error::stale(format!("table {} was rewritten or replaced", file.name))
+            .with_hint("run the job when no VACUUM FULL, CLUSTER, TRUNCATE or ALTER TABLE runs")),
     }
 }
 
@@ -227,7 +269,8 @@ fn whole_if_guarded(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
     let own = leaves.iter().find(|leaf| leaf.file.oid == oid);
     let node = own.map_or(0, |leaf| leaf.file.node);
     vec![Leaf {
-        file: File { from: from.to_owned(), name: from.to_owned(), oid, node },
+        file: File { name: from.to_owned(), oid, node },
+        from: from.to_owned(),
         place: Default::default(),
         pages: pages.and_then(|pages| pages.into_iter().max()),
         bytes: leaves.iter().map(|leaf| leaf.bytes).sum(),
@@ -272,7 +315,8 @@ fn parse_leaf(row: &[Option<String>]) -> Result<Leaf> {
         let name = text(1)?.to_owned();
         let from = if text(2)? == "t" { format!("ONLY {name}") } else { name.clone() };
         Some(Leaf {
-            file: File { from, name, oid: number(0)? as u32, node: number(6)? as u32 },
+            file: File { name, oid: number(0)? as u32, node: number(6)? as u32 },
+            from,
             place: (text(9)?.to_owned(), text(10)?.to_owned()),
             pages: number(3),
             bytes: number(4)?,

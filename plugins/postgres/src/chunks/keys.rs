@@ -101,15 +101,15 @@ impl Key {
         &self.name
     }
 
-    /// Cuts by the key into about so many ranges. None where the server has no statistics.
+    /// Cuts the whole by the key. None where the server has no statistics.
     pub(super) fn ranges(
         &self,
         session: &mut Session,
-        table: &Table,
+        whole: &Cut,
         wish: &ChunkWish,
     ) -> Result<Option<Vec<Cut>>> {
         let Some((type_name, values)) = self.values(session)? else { return Ok(None) };
-        let wanted = match (wish.rows, table.rows, table.bytes) {
+        let wanted = match (wish.rows, whole.rows, whole.bytes) {
             (Some(wanted), Some(rows), _) => rows.div_ceil(wanted),
             (None, _, Some(bytes)) => bytes.div_ceil(wish.bytes),
             // Of unknown size: as if it were large.
@@ -121,9 +121,9 @@ impl Key {
             bounds.iter().map(|value| format!("{}::{type_name}", quote_literal(value))).collect();
         let share = |whole: Option<u64>| whole.map(|whole| whole / (literals.len() as u64 + 1));
         let cut = |condition: String| Cut {
-            slice: Slice { file: table.file().cloned(), pages: None, condition: Some(condition) },
-            rows: share(table.rows),
-            bytes: share(table.bytes),
+            slice: Slice { condition: Some(condition), ..whole.slice.clone() },
+            rows: share(whole.rows),
+            bytes: share(whole.bytes),
         };
         Ok(Some(self.conditions(&literals).into_iter().map(cut).collect()))
     }
@@ -145,7 +145,7 @@ impl Key {
 
     /// The column's type, and values of it in the column's own order, each with the share of the
     /// rows that lie from it to the next.
-    fn values(&self, session: &mut Session) -> Result<Option<(String, Vec<(String, f64)>)>> {
+    fn values(&self, session: &mut Session) -> Result<Option<(String, Vec<Weighted>)>> {
         let (table, attribute) = (self.table, self.attribute);
         let rows = session.query(&format!(
             "SELECT format_type(a.atttypid, -1), \
@@ -180,16 +180,19 @@ impl Key {
             let mut row = row.into_iter();
             Some((row.next()??, row.next()??.parse().ok()?))
         };
-        let values: Vec<(String, f64)> = rows.into_iter().filter_map(value).collect();
+        let values: Vec<Weighted> = rows.into_iter().filter_map(value).collect();
         Ok((!values.is_empty()).then(|| (type_name.clone(), values)))
     }
 }
+
+/// A value of the key, and the share of the rows that lie from it to the next one.
+type Weighted = (String, f64);
 
 /// As the host counts where it knows the size.
 const CHUNKS_PER_SLOT: u64 = 4;
 
 /// The values to cut at, for about so many ranges of equal weight.
-fn bounds(values: &[(String, f64)], wanted: usize) -> Vec<&str> {
+fn bounds(values: &[Weighted], wanted: usize) -> Vec<&str> {
     let target = values.iter().map(|(_, share)| share).sum::<f64>() / wanted as f64;
     let mut bounds: Vec<&str> = Vec::new();
     let mut share_since = 0.0;
@@ -218,7 +221,7 @@ mod tests {
             shares in proptest::collection::vec(0.0_f64..1.0, 1..200),
             wanted in 1_usize..50,
         ) {
-            let values: Vec<(String, f64)> =
+            let values: Vec<Weighted> =
                 shares.iter().enumerate().map(|(n, share)| (format!("{n:04}"), *share)).collect();
             let bounds = bounds(&values, wanted);
             prop_assert!(bounds.len() < wanted.max(1) || bounds.is_empty());
@@ -228,10 +231,9 @@ mod tests {
 
     #[test]
     fn a_value_that_half_the_rows_have_gets_a_range_of_its_own() {
-        let values: Vec<(String, f64)> =
-            [("a", 0.1), ("b", 0.1), ("c", 0.6), ("d", 0.1), ("e", 0.1)]
-                .map(|(value, share)| (value.to_string(), share))
-                .into();
+        let values: Vec<Weighted> = [("a", 0.1), ("b", 0.1), ("c", 0.6), ("d", 0.1), ("e", 0.1)]
+            .map(|(value, share)| (value.to_string(), share))
+            .into();
         assert_eq!(bounds(&values, 4), ["c", "d"]);
     }
 

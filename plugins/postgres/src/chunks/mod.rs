@@ -8,7 +8,7 @@ mod slice;
 
 use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Plan, Result, Scan};
 
-use crate::relation::{Form, Leaf, Table};
+use crate::relation::{self, File, Form, Leaf, Table};
 use crate::session::Session;
 use estimate::{Estimate, estimate};
 pub(crate) use slice::Slice;
@@ -56,38 +56,32 @@ fn cut(
     scan: &Scan,
     wish: &ChunkWish,
 ) -> Result<(String, Vec<Cut>)> {
-    if let Some(name) = &wish.key {
-        let key = keys::named(session, table, name)?;
-        return match key.ranges(session, table, wish)? {
-            Some(cuts) => Ok((format!("ranges of `{name}`, by the job's wish"), cuts)),
-            None => {
-                Err(Error::config(format!("`chunk_by`: the server has no statistics of `{name}`"))
-                    .with_hint("run ANALYZE on its table, or leave `chunk_by` away"))
-            }
-        };
-    }
-    let expected = match (&table.form, &scan.filter) {
-        (Form::Table { .. }, None) => None,
+    let asks = scan.filter.is_some() || wish.key.is_some();
+    let expected = match &table.form {
+        Form::Table { .. } if !asks => None,
         _ => Some(expect(session, table, scan)?),
     };
-    let one = |why: &str| Ok((format!("one chunk: {why}"), vec![whole(table, expected.as_ref())]));
+    let files = match &expected {
+        Some(expected) => relation::files(session, &expected.tables)?,
+        None => table.files(),
+    };
+    if let Some(name) = &wish.key {
+        let whole = whole(table, expected.as_ref(), files);
+        return cut_by(session, table, name, &whole, wish);
+    }
+    if let Some(expected) = &expected
+        && let Some(why) = why_one(table, expected, wish)
+    {
+        return Ok((format!("one chunk: {why}"), vec![whole(table, Some(expected), files)]));
+    }
     let Form::Table { leaves, .. } = &table.form else {
-        return match &table.form {
-            Form::Query { .. } => one("a query; `chunk_by` would name a column to cut it by"),
-            _ => one("it has no pages of its own; `chunk_by` would name a column to cut it by"),
-        };
+        return Err(Error::internal("unreachable: all else is one chunk"));
     };
     if expected.as_ref().is_some_and(|expected| expected.tables.is_empty()) {
         return Ok(("no chunk: the filter rules out every row".into(), Vec::new()));
     }
-    if let Some(expected) = &expected
-        && !expected.reads_all
-        && expected.bytes <= wish.bytes
-    {
-        return one("an index finds its rows");
-    }
     if session.server().is_greenplum || session.server().version < CTID_RANGES_SINCE {
-        return cut_without_pages(session, table, wish);
+        return cut_without_pages(session, table, files, wish);
     }
     let leaves = expected_leaves(leaves, expected.as_ref());
     let step = pages::step(&leaves, wish);
@@ -103,52 +97,85 @@ fn cut(
     }
 }
 
+/// Why a scan is best made in one go, if it is.
+fn why_one(table: &Table, expected: &Estimate, wish: &ChunkWish) -> Option<&'static str> {
+    match &table.form {
+        Form::Query { .. } => Some("a query; `chunk_by` would name a column to cut it by"),
+        Form::View { .. } => {
+            Some("it has no pages of its own; `chunk_by` would name a column to cut it by")
+        }
+        Form::Table { .. } if expected.tables.is_empty() || expected.reads_all => None,
+        Form::Table { .. } => (expected.bytes <= wish.bytes).then_some("an index finds its rows"),
+    }
+}
+
+/// By the column that the job names.
+fn cut_by(
+    session: &mut Session,
+    table: &Table,
+    name: &str,
+    whole: &Cut,
+    wish: &ChunkWish,
+) -> Result<(String, Vec<Cut>)> {
+    let key = keys::named(session, table, name)?;
+    match key.ranges(session, whole, wish)? {
+        Some(cuts) => Ok((format!("ranges of `{name}`, by the job's wish"), cuts)),
+        None => Err(Error::config(format!("`chunk_by`: the server has no statistics of `{name}`"))
+            .with_hint("run ANALYZE on its table, or leave `chunk_by` away")),
+    }
+}
+
 /// Greenplum, and PostgreSQL before 14.
 fn cut_without_pages(
     session: &mut Session,
     table: &Table,
+    files: Vec<File>,
     wish: &ChunkWish,
 ) -> Result<(String, Vec<Cut>)> {
+    let whole = whole(table, None, files);
     let small = match wish.rows {
-        Some(wanted) => table.rows.is_some_and(|rows| rows <= wanted),
-        None => table.bytes.is_some_and(|bytes| bytes <= wish.bytes),
+        Some(wanted) => whole.rows.is_some_and(|rows| rows <= wanted),
+        None => whole.bytes.is_some_and(|bytes| bytes <= wish.bytes),
     };
     if small {
-        return Ok(("one chunk: it is small".into(), vec![whole(table, None)]));
+        return Ok(("one chunk: it is small".into(), vec![whole]));
     }
     if let Some(key) = keys::indexed(session, table)?
-        && let Some(cuts) = key.ranges(session, table, wish)?
+        && let Some(cuts) = key.ranges(session, &whole, wish)?
     {
         return Ok((format!("ranges of `{}`, by its statistics", key.name()), cuts));
     }
     if session.server().is_greenplum {
-        return Ok(("one chunk for each segment".into(), segments(session, table)?));
+        return Ok(("one chunk for each segment".into(), segments(session, whole)?));
     }
     let why = "one chunk: page ranges need PostgreSQL 14, and it has no index with statistics";
-    Ok((why.into(), vec![whole(table, None)]))
+    Ok((why.into(), vec![whole]))
 }
 
 /// Every row of Greenplum lies on one segment, and each segment reads only its own.
-fn segments(session: &mut Session, table: &Table) -> Result<Vec<Cut>> {
+fn segments(session: &mut Session, whole: Cut) -> Result<Vec<Cut>> {
     let rows = session.query(
         "SELECT DISTINCT content FROM gp_segment_configuration WHERE content >= 0 ORDER BY 1",
     )?;
     let numbers: Vec<String> = rows.into_iter().flatten().flatten().collect();
-    let count = numbers.len().max(1) as u64;
-    let cut = |number: String| Cut {
-        slice: Slice { condition: Some(format!("gp_segment_id = {number}")), ..Slice::default() },
-        rows: table.rows.map(|rows| rows / count),
-        bytes: table.bytes.map(|bytes| bytes / count),
-    };
-    match numbers.is_empty() {
-        true => Ok(vec![whole(table, None)]),
-        false => Ok(numbers.into_iter().map(cut).collect()),
+    if numbers.is_empty() {
+        return Ok(vec![whole]);
     }
+    let share = |of: Option<u64>| of.map(|of| of / numbers.len() as u64);
+    let cut = |number: &String| Cut {
+        slice: Slice {
+            condition: Some(format!("gp_segment_id = {number}")),
+            ..whole.slice.clone()
+        },
+        rows: share(whole.rows),
+        bytes: share(whole.bytes),
+    };
+    Ok(numbers.iter().map(cut).collect())
 }
 
-fn whole(table: &Table, expected: Option<&Estimate>) -> Cut {
+fn whole(table: &Table, expected: Option<&Estimate>, files: Vec<File>) -> Cut {
     Cut {
-        slice: Slice::default(),
+        slice: Slice { files, ..Slice::default() },
         rows: expected.map(|expected| expected.rows).or(table.rows),
         bytes: expected.map(|expected| expected.bytes).or(table.bytes),
     }

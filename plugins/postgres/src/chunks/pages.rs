@@ -28,7 +28,7 @@ pub(super) fn step(leaves: &[Leaf], wish: &ChunkWish) -> u64 {
 pub(super) fn ranges(leaf: &Leaf, step: u64) -> Vec<Cut> {
     let pages = leaf.pages.filter(|pages| *pages > step);
     let Some(pages) = pages else {
-        let slice = Slice { file: Some(leaf.file.clone()), ..Slice::default() };
+        let slice = slice(leaf, None);
         return vec![Cut { slice, rows: leaf.rows, bytes: Some(leaf.bytes) }];
     };
     let range = |from: u64| {
@@ -36,16 +36,17 @@ pub(super) fn ranges(leaf: &Leaf, step: u64) -> Vec<Cut> {
         let count = to.unwrap_or(pages) - from;
         let share = |whole: u64| (u128::from(whole) * u128::from(count) / u128::from(pages)) as u64;
         Cut {
-            slice: Slice {
-                file: Some(leaf.file.clone()),
-                pages: Some((from, to)),
-                condition: None,
-            },
+            slice: slice(leaf, Some((from, to))),
             rows: Some(leaf.rows.map_or(count * GUESSED_PAGE_ROWS, share)),
             bytes: Some(share(leaf.bytes)),
         }
     };
     (0..pages).step_by(step as usize).map(range).collect()
+}
+
+fn slice(leaf: &Leaf, pages: Option<(u64, Option<u64>)>) -> Slice {
+    let (from, files) = (Some(leaf.from.clone()), vec![leaf.file.clone()]);
+    Slice { from, files, pages, condition: None }
 }
 
 #[cfg(test)]

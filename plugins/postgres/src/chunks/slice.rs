@@ -9,9 +9,11 @@ use crate::relation::File;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Slice {
-    /// The table that it lies in; without it, the relation itself.
+    /// What stands after FROM; without it, the relation itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) file: Option<File>,
+    pub(crate) from: Option<String>,
+    /// The tables that it reads, where they are known.
+    pub(crate) files: Vec<File>,
     /// From the first page to before the second; without a second, to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pages: Option<(u64, Option<u64>)>,
@@ -40,13 +42,13 @@ impl Slice {
     }
 
     pub(crate) fn label(&self) -> String {
-        let file = self.file.as_ref().map(|file| file.name.clone());
+        let from = self.from.as_ref().map(|from| from.trim_start_matches("ONLY ").to_owned());
         let pages = self.pages.map(|(from, to)| match to {
             Some(to) => format!("pages {from} to {}", to - 1),
             None => format!("pages {from} to the end"),
         });
         let parts: Vec<String> =
-            [file, pages, self.condition.clone()].into_iter().flatten().collect();
+            [from, pages, self.condition.clone()].into_iter().flatten().collect();
         match parts.is_empty() {
             true => "everything".into(),
             false => parts.join(": "),

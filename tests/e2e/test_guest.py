@@ -72,7 +72,7 @@ def test_a_corrupted_stream_is_an_error_or_what_was_sent_and_never_a_crash(cargo
 
 
 def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(cargo, program):
-    slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo WHERE id % 4 = 0"
+    slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo WHERE id % 20 = 0"
     keys = {"tables": [], "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}], "consistency": "snapshot"}
     running = program.start("--log", "info", "run", job(program, cargo, **keys))
     for victim in ("query LIKE 'COPY%'", "query LIKE '%pg_export_snapshot%'"):
@@ -82,7 +82,7 @@ def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(ca
     assert running.wait(timeout=120) == 0, (program.folder / "daemon.log").read_text()
     log = (program.folder / "daemon.log").read_text()
     assert "trying again" in log
-    same_rows([row[:2] for row in read(program.lake / "cargo")], cargo.rows("SELECT id, note FROM cargo WHERE id % 4 = 0"))
+    same_rows([row[:2] for row in read(program.lake / "cargo")], cargo.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"))
 
 
 def test_a_run_that_is_stopped_cancels_what_the_server_does_for_it(cargo, program):
@@ -165,14 +165,14 @@ def test_a_server_that_restarts_in_mid_run_is_waited_for(own_server, program):
     with own_server.connect() as connection:
         connection.execute("CREATE TABLE cargo (id int, note text)")
         connection.execute(f"INSERT INTO cargo SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) g; ANALYZE")
-    slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo WHERE id % 4 = 0"
+    slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo WHERE id % 20 = 0"
     keys = {"tables": [], "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}], "consistency": "snapshot"}
     running = program.start("--log", "info", "run", job(program, own_server, **keys))
     eventually(lambda: [row for row in sessions(own_server) if "COPY" in row[2]])
     own_server.restart()
     assert running.wait(timeout=120) == 0, (program.folder / "daemon.log").read_text()
     assert "beginning anew" in (program.folder / "daemon.log").read_text()
-    same_rows([row[:2] for row in read(program.lake / "cargo")], own_server.rows("SELECT id, note FROM cargo WHERE id % 4 = 0"))
+    same_rows([row[:2] for row in read(program.lake / "cargo")], own_server.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"))
 
 
 def test_a_standby_gives_one_snapshot_too(own_server, scratch, program):

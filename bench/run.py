@@ -3,7 +3,8 @@
 Prints a table for docs/benchmarks.md. Each command is run in turn with the others, so that all see
 the same machine; medians are shown, and ratios to Longshore's.
 
-    run.py [--runs N] [--scale SF] [SECTION ...]    sections: postgres, tax, tpch, startup
+    run.py [--runs N] [--scale SF] [--size S] [SECTION ...]
+                                        sections: postgres, shapes, tax, tpch, startup
 """
 
 import argparse
@@ -101,19 +102,61 @@ def job(scratch, source, table_):
     return path
 
 
-def postgres(server, scratch, runs, rows):
+# Tables that stress one thing each; {0} is their size, 1 for the full one. `key` is for the peers
+# that need one.
+SHAPES = {
+    "narrow": ("two integers, {rows} rows", "SELECT g AS key, g % 1000 AS value FROM generate_series(1, ({0} * 50000000)::int) g"),
+    "wide": (
+        "200 columns, {rows} rows",
+        "SELECT g AS key, " + ", ".join(f"g % {n + 2} AS c{n}" for n in range(199))
+        + " FROM generate_series(1, ({0} * 500000)::int) g",
+    ),
+    "long": (
+        "texts of 1 KB, {rows} rows",
+        "SELECT g AS key, (SELECT string_agg(md5((g * 32 + n)::text), '') FROM generate_series(1, 32) n) AS doc "
+        "FROM generate_series(1, ({0} * 1000000)::int) g",
+    ),
+    "numerics": (
+        "ten numerics, {rows} rows",
+        "SELECT g AS key, " + ", ".join(f"(g * {n + 1}.37)::numeric(15,2) AS c{n}" for n in range(10))
+        + " FROM generate_series(1, ({0} * 5000000)::int) g",
+    ),
+    "nulls": (
+        "ten columns of which nine values in ten are null, {rows} rows",
+        "SELECT g AS key, " + ", ".join(f"CASE WHEN g % 10 = {n} THEN g END AS c{n}" for n in range(5))
+        + ", " + ", ".join(f"CASE WHEN g % 10 = {n} THEN md5(g::text) END AS c{n}" for n in range(5, 10))
+        + " FROM generate_series(1, ({0} * 5000000)::int) g",
+    ),
+}
+
+
+def shapes(server, scratch, runs, size):
+    for name, (title, query) in SHAPES.items():
+        with server.connect() as connection:
+            connection.execute(f"CREATE TABLE {name} AS {query.format(size)}")
+            connection.execute(f"VACUUM (FREEZE, ANALYZE) {name}")
+            rows = connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+        title = f"PostgreSQL, {title.format(rows=f'{rows:,}')}"
+        postgres(server, scratch, runs, name, "key", title, raw=False)
+        with server.connect() as connection:
+            connection.execute(f"DROP TABLE {name}")
+
+
+def postgres(server, scratch, runs, name, key, title, raw=True):
     env = {"PGPASSWORD": PASSWORD, "LONGSHORE_CACHE": str(scratch / "cache")}
     source = {"url": server.url(parameters="?sslmode=disable"), "password": {"env": "PGPASSWORD"}}
-    path = job(scratch, source, "lineitem")
-    peer = lambda name: lambda: measure([PYTHON, PEERS, name, server.port, scratch / "out.parquet"], env)
+    path = job(scratch, source, name)
+    command = lambda peer: [PYTHON, PEERS, peer, server.port, name, key, scratch / "out.parquet"]
+    peer = lambda peer: lambda: measure(command(peer), env)
     contenders = {
         "Longshore": lambda: measure([LONGSHORE, "run", path], env, scratch / "lake"),
         "DuckDB + postgres": peer("duckdb"),
         "ConnectorX + pyarrow": peer("connectorx"),
         "ADBC + pyarrow": peer("adbc"),
-        "limit: two raw binary COPYs to /dev/null": peer("raw"),
     }
-    table(f"PostgreSQL `lineitem` ({rows:,} rows) to snappy Parquet", in_turn(contenders, runs))
+    if raw:
+        contenders["limit: two raw binary COPYs to /dev/null"] = peer("raw")
+    table(f"{title} to snappy Parquet", in_turn(contenders, runs))
 
 
 def tax(server, scratch, runs):
@@ -181,7 +224,8 @@ def machine():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1)
+    parser.add_argument("--scale", type=float, default=1, help="of lineitem")
+    parser.add_argument("--size", type=float, default=1, help="of the shapes")
     parser.add_argument("sections", nargs="*")
     arguments = parser.parse_args()
     wanted = lambda section: not arguments.sections or section in arguments.sections
@@ -197,9 +241,13 @@ def main():
             server = Server(scratch / "postgres")
             rows = load_lineitem(server, scratch, arguments.scale)
             if wanted("postgres"):
-                postgres(server, scratch, arguments.runs, rows)
+                title = f"PostgreSQL `lineitem` ({rows:,} rows)"
+                postgres(server, scratch, arguments.runs, "lineitem", "l_orderkey", title)
             if wanted("tax"):
                 tax(server, scratch, arguments.runs)
+        if wanted("shapes"):
+            server = server or Server(scratch / "postgres")
+            shapes(server, scratch, arguments.runs, arguments.size)
         if wanted("tpch"):
             tpch(scratch, arguments.runs, arguments.scale)
         if wanted("startup"):

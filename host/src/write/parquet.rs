@@ -20,7 +20,7 @@ use crate::target::PartFile;
 pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
 
 /// The most bytes of a row group, encoded: they are in memory until it is complete.
-pub const ROW_GROUP_LIMIT_BYTES: usize = 16 << 20;
+pub const ROW_GROUP_LIMIT_BYTES: usize = 8 << 20;
 
 /// Writes one file.
 pub struct ParquetEncoder {

@@ -42,6 +42,8 @@ pub(crate) enum Kind {
         precision: u8,
         scale: u8,
     },
+    /// Of any digits, written out.
+    NumericText,
     /// Whole numbers of the currency's smallest coin.
     Money {
         scale: u8,
@@ -205,7 +207,7 @@ impl Kind {
                 DataType::Decimal256(*precision, *scale as i8)
             }
             Self::Money { scale } => DataType::Decimal128(MONEY_PRECISION, *scale as i8),
-            Self::Text | Self::Jsonb => DataType::Utf8,
+            Self::Text | Self::Jsonb | Self::NumericText => DataType::Utf8,
             Self::Bytea => DataType::Binary,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
@@ -417,7 +419,10 @@ impl Resolver<'_> {
             1184 => Kind::Timestamp { utc: true },
             1700 => match self.numeric(modifier) {
                 Ok(kind) => kind,
-                Err(why) => return Some(Way::text(why)),
+                Err(why) => {
+                    let notes = vec![why.to_owned()];
+                    return Some(Way { notes, ..Way::exact(Kind::NumericText) });
+                }
             },
             2950 => Kind::Uuid,
             3802 => Kind::Jsonb,

@@ -107,7 +107,9 @@ impl Values {
             Kind::Time => Self::Time(Vec::new()),
             Kind::Timestamp { .. } => Self::Timestamp(Vec::new()),
             Kind::Uuid => Self::Uuid(Vec::new()),
-            Kind::Text | Kind::Jsonb | Kind::Bytea => Self::Bytes(Bytes::with_capacity(0, 0)),
+            Kind::Text | Kind::Jsonb | Kind::Bytea | Kind::NumericText => {
+                Self::Bytes(Bytes::with_capacity(0, 0))
+            }
             Kind::List { element, dimensions } => {
                 Self::Lists(Lists::new(Builder::new(element, nullify), *dimensions))
             }
@@ -227,6 +229,10 @@ impl Builder {
                 Kind::Jsonb => {
                     let fields = fields.iter().map(|field| jsonb(bytes, field));
                     values.append(bytes, &fields.collect::<Result<Vec<_>, _>>()?)
+                }
+                Kind::NumericText => {
+                    let (texts, fields) = numeric::texts(bytes, fields)?;
+                    values.append(&texts, &fields)
                 }
                 _ => values.append(bytes, fields),
             },

@@ -45,6 +45,69 @@ pub(super) fn wide_numerics(
     Ok(())
 }
 
+/// Numerics of any digits as the server would write them: their texts, and where they lie.
+pub(super) fn texts(bytes: &[u8], fields: &[Field]) -> Result<(Vec<u8>, Vec<Field>), Cause> {
+    let (mut texts, mut places) = (Vec::new(), Vec::with_capacity(fields.len()));
+    for field in fields {
+        let at = texts.len();
+        let length = match slice(bytes, field)? {
+            None => -1,
+            Some(value) => {
+                write_text(value, &mut texts)?;
+                (texts.len() - at) as i32
+            }
+        };
+        places.push(Field { at: at as u32, length });
+    }
+    Ok((texts, places))
+}
+
+fn write_text(value: &[u8], text: &mut Vec<u8>) -> Result<(), Cause> {
+    let numeric = match Numeric::parse(value) {
+        Err(Cause::Special("NaN")) => {
+            text.extend(b"NaN");
+            return Ok(());
+        }
+        Err(Cause::Special(_)) => {
+            let negative = value[4..6] == [0xf0, 0];
+            text.extend(if negative { &b"-Infinity"[..] } else { b"Infinity" });
+            return Ok(());
+        }
+        parsed => parsed?,
+    };
+    let group = |weight: i32| -> u16 {
+        let at = usize::try_from(numeric.weight - weight).unwrap_or(usize::MAX).saturating_mul(2);
+        let group = numeric.groups.get(at..at.saturating_add(2));
+        group.map_or(0, |group| u16::from_be_bytes([group[0], group[1]]))
+    };
+    if numeric.negative {
+        text.push(b'-');
+    }
+    let whole = text.len();
+    (0..=numeric.weight).rev().for_each(|weight| push_group(group(weight), text));
+    let zeros = text[whole..].iter().take_while(|digit| **digit == b'0').count();
+    text.drain(whole..whole + zeros);
+    if text.len() == whole {
+        text.push(b'0');
+    }
+    let scale = usize::from(u16::from_be_bytes([value[6], value[7]]) & 0x3fff);
+    if scale > 0 {
+        text.push(b'.');
+        let end = text.len() + scale;
+        for weight in 1..=scale.div_ceil(4) as i32 {
+            push_group(group(-weight), text);
+        }
+        text.truncate(end);
+    }
+    Ok(())
+}
+
+/// Four digits.
+fn push_group(group: u16, text: &mut Vec<u8>) {
+    let digit = |power: u16| b'0' + (group / power % 10) as u8;
+    text.extend([digit(1_000), digit(100), digit(10), digit(1)]);
+}
+
 /// A numeric, times ten to its scale.
 #[inline]
 fn numeric(value: &[u8], precision: u8, scale: u8) -> Result<i128, Cause> {
@@ -247,6 +310,27 @@ mod tests {
             let widest = Numeric::parse(&value).ok().unwrap().widest(3, 0);
             prop_assert!(matches!(widest, Err(Cause::Digits)));
         }
+    }
+
+    #[test]
+    fn texts_are_as_the_server_writes_them() {
+        let text = |value: &[u8]| {
+            let mut text = Vec::new();
+            write_text(value, &mut text).ok().unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        for (unscaled, scale, written) in [
+            (0, 0, "0"),
+            (0, 3, "0.000"),
+            (-5, 2, "-0.05"),
+            (12_345, 0, "12345"),
+            (1_000_000, 2, "10000.00"),
+            (-123_456_789, 5, "-1234.56789"),
+        ] {
+            assert_eq!(text(&sent(unscaled, scale)), written);
+        }
+        assert_eq!(text(&[0, 0, 0, 0, 0xc0, 0, 0, 0]), "NaN");
+        assert_eq!(text(&[0, 0, 0, 0, 0xf0, 0, 0, 0]), "-Infinity");
     }
 
     #[test]

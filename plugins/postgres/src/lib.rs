@@ -213,6 +213,7 @@ impl Connector for Postgres {
         let conditions: Vec<&str> =
             conditions.iter().map(String::as_str).chain(scan.filter.as_deref()).collect();
         let select = Table::select(&columns, from, &conditions, scan.limit);
+        self.session.keep_memory(columns.len())?;
         let stream =
             self.session.start_copy(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))?;
         Ok(Box::new(CopyReader::new(stream, columns)))

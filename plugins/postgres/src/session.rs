@@ -36,12 +36,20 @@ const SETTINGS: &[(&str, &str)] = &[
     ("transaction_timeout", "0"),
 ];
 
+/// A row of so many columns takes about as much of the server's memory as glibc keeps by itself.
+const WIDE_COLUMNS: usize = 100;
+
+/// What is freed once, so that glibc keeps twice as much from then on.
+const KEPT_BYTES: usize = 4 << 20;
+
 /// A session. Its wire is shared with the COPY that is read on it.
 pub(crate) struct Session {
     wire: Rc<RefCell<Wire>>,
     server: Server,
     encrypted: bool,
     settings: String,
+    /// The server's process keeps its memory from row to row.
+    keeps_memory: bool,
 }
 
 /// What the server is.
@@ -74,7 +82,8 @@ impl Session {
         wire.login(&address, config.password.as_ref()).context(place)?;
         let settings = settings(&config);
         let server = Server { product: String::new(), version: 0, is_greenplum: false };
-        let mut session = Self { wire: Rc::new(RefCell::new(wire)), server, encrypted, settings };
+        let wire = Rc::new(RefCell::new(wire));
+        let mut session = Self { wire, server, encrypted, settings, keeps_memory: false };
         session.server = session.ask_server()?;
         Ok(session)
     }
@@ -111,6 +120,17 @@ impl Session {
             }
             _ => error.with_context("adopting the run's snapshot"),
         })
+    }
+
+    /// Sending a row, the server takes a kilobyte for each column and gives it back. Above its
+    /// C library's threshold it goes back to the kernel, row by row, which takes more time than the
+    /// row itself; glibc raises the threshold for good once something larger was freed.
+    pub(crate) fn keep_memory(&mut self, columns: usize) -> Result<()> {
+        if columns >= WIDE_COLUMNS && !self.keeps_memory {
+            self.query(&format!("SELECT length(repeat(' ', {KEPT_BYTES}))"))?;
+            self.keeps_memory = true;
+        }
+        Ok(())
     }
 
     /// Ends a transaction.

@@ -278,6 +278,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::SpecialValues;
     use crate::types::Kind;
 
     fn columns() -> Vec<Column> {
@@ -346,6 +347,78 @@ mod tests {
             let mut parser = Parser::new(&columns());
             // That it comes back is the promise.
             let _ = parser.push(&bytes);
+        }
+    }
+
+    /// Every kind of column.
+    fn all_kinds() -> Vec<Kind> {
+        let scalars = vec![
+            Kind::Bool,
+            Kind::Int2,
+            Kind::Int4,
+            Kind::Int8,
+            Kind::Oid,
+            Kind::Float4,
+            Kind::Float8,
+            Kind::Numeric { precision: 9, scale: 2 },
+            Kind::Numeric { precision: 38, scale: 9 },
+            Kind::WideNumeric { precision: 60, scale: 9 },
+            Kind::NumericText,
+            Kind::Money { scale: 2 },
+            Kind::Text,
+            Kind::Jsonb,
+            Kind::Bytea,
+            Kind::Date,
+            Kind::Time,
+            Kind::Timestamp { utc: true },
+            Kind::Uuid,
+        ];
+        let list = |kind: &Kind| Kind::List { element: Box::new(kind.clone()), dimensions: 2 };
+        let pair =
+            |kind: &Kind| Kind::Struct(vec![("a".into(), kind.clone()), ("b".into(), Kind::Text)]);
+        let nested: Vec<Kind> = scalars.iter().flat_map(|kind| [list(kind), pair(kind)]).collect();
+        [scalars, nested].concat()
+    }
+
+    /// A row whose field claims to be of a kind; the lengths around it are right.
+    fn row_of(field: &[u8]) -> Vec<u8> {
+        let mut data = [SIGNATURE, &[0; 8]].concat();
+        data.extend(1_i16.to_be_bytes());
+        data.extend((field.len() as i32).to_be_bytes());
+        data.extend(field);
+        [message(b'd', &data), message(b'c', b""), message(b'Z', b"I")].concat()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn any_bytes_are_rows_or_an_error_whatever_the_columns_type(
+            kind in proptest::sample::select(all_kinds()),
+            field in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255), any::<u8>()], 0..64),
+            size in 1_usize..80,
+        ) {
+            for special_values in [SpecialValues::Refuse, SpecialValues::Nullify] {
+                let mut column = Column::of_kind("c", kind.clone());
+                column.special_values = special_values;
+                let schema = Arc::new(Schema::new(vec![column.field()]));
+                let mut parser = Parser::new(&[column]);
+                let pushed = row_of(&field).chunks(size).try_for_each(|bytes| parser.push(bytes));
+                // That it comes back, with a sound batch or none, is the promise.
+                if pushed.is_ok() && let Ok(batch) = parser.finish_batch(schema) {
+                    batch.column(0).to_data().validate_full().unwrap();
+                    prop_assert_eq!(batch.num_rows(), 1);
+                }
+            }
+        }
+
+        #[test]
+        fn any_stream_of_messages_is_rows_or_an_error(
+            bytes in proptest::collection::vec(prop_oneof![Just(0_u8), Just(b'd'), Just(b'E'), Just(4), any::<u8>()], 0..200),
+            size in 1_usize..80,
+        ) {
+            let mut parser = Parser::new(&columns());
+            let _ = bytes.chunks(size).try_for_each(|bytes| parser.push(bytes));
         }
     }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -49,8 +49,11 @@ const KEEPALIVE_IDLE_SECS: u64 = 60;
 const KEEPALIVE_INTERVAL_SECS: u64 = 15;
 const KEEPALIVE_RETRIES: u32 = 4;
 
-/// The most that is sent when a connection ends too early.
+/// The most that is sent when a connection ends too early, how long it may take, and how often is
+/// looked whether all is sent.
 const FAREWELL_LIMIT_BYTES: usize = 1_024;
+const FAREWELL_TIMEOUT_SECS: u64 = 3;
+const FAREWELL_POLL_MILLIS: u64 = 5;
 
 /// The most that one call gives.
 pub const READ_LIMIT_BYTES: u32 = 4 << 20;
@@ -202,7 +205,36 @@ impl Drop for Connection {
             stream.shutdown().await
         };
         // Best effort: a server that is not told finds out when it next sends something.
-        self.io.spawn(timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS), sending));
+        let pending = Pending::new();
+        self.io.spawn(async move {
+            let _ = timeout(Duration::from_secs(FAREWELL_TIMEOUT_SECS), sending).await;
+            drop(pending);
+        });
+    }
+}
+
+/// Farewells on their way.
+static PENDING: AtomicUsize = AtomicUsize::new(0);
+
+struct Pending;
+
+impl Pending {
+    fn new() -> Self {
+        PENDING.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        PENDING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Resolves when all farewells are sent, so that the process does not end before.
+pub async fn farewells_sent() {
+    while PENDING.load(Ordering::SeqCst) > 0 {
+        sleep(Duration::from_millis(FAREWELL_POLL_MILLIS)).await;
     }
 }
 

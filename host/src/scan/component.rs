@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::decode::decode_schema;
 use crate::capability::Grant;
+use crate::capability::connection::farewells_sent;
 use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
 use crate::sandbox::{
@@ -131,6 +132,7 @@ impl Source {
                 tracing::debug!("closing a session: {error}");
             }
         }
+        farewells_sent().await;
     }
 
     /// Looks a relation up.

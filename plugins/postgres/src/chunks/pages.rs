@@ -15,7 +15,7 @@ pub(super) fn step(leaves: &[Leaf], wish: &ChunkWish) -> u64 {
     let pages = sum(&|leaf| leaf.pages.unwrap_or(0)).max(1);
     let rows = sum(&|leaf| leaf.rows.unwrap_or(0));
     let wanted = match wish.rows {
-        Some(wanted) if rows > 0 => wanted * pages / rows,
+        Some(wanted) if rows > 0 => wanted.saturating_mul(pages) / rows,
         Some(wanted) => wanted / GUESSED_PAGE_ROWS,
         None => wish.bytes / (sum(&|leaf| leaf.bytes) / pages).max(1),
     };

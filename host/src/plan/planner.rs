@@ -148,6 +148,19 @@ impl Planner<'_> {
     pub async fn plan(&self, job: &Job) -> Result<RunPlan> {
         let source = self.source(job).await?;
         let transforms = self.transforms(job).await?;
+        let planned = self.plan_from(job, source.clone(), transforms).await;
+        if planned.is_err() {
+            source.release().await;
+        }
+        planned
+    }
+
+    async fn plan_from(
+        &self,
+        job: &Job,
+        source: Arc<Source>,
+        transforms: Vec<Arc<BoundTransform>>,
+    ) -> Result<RunPlan> {
         let parallel = Parallelism::of(job, self.settings);
         let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
         let hold = source.hold(&wanted).await?;

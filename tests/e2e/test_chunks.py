@@ -56,6 +56,14 @@ def test_partitions_are_cut_each_for_itself(server, program):
         same_rows(read(program.lake / "sales"), server.rows("SELECT * FROM c.sales"))
 
 
+def test_many_small_partitions_are_one_chunk(server, program):
+    with schema(server, FILLED):
+        job = program.postgres(server, tables=["c.sales"], chunk={"rows": ROWS})
+        assert scan(program, job)["strategy"] == "one chunk: it is small"
+        program.ok("run", job)
+        same_rows(read(program.lake / "sales"), server.rows("SELECT * FROM c.sales"))
+
+
 def test_partitions_that_a_filter_rules_out_are_not_read(server, program):
     with schema(server, FILLED):
         sql = "SELECT id, day FROM data WHERE day >= DATE '2023-03-01' AND day < DATE '2023-04-01'"

@@ -202,3 +202,29 @@ def test_a_standby_gives_one_snapshot_too(own_server, scratch, program):
         assert sum(number < 0 for number, _ in rows) in (0, ROWS // 100)
     finally:
         standby.stop()
+
+
+def test_a_standby_that_cancels_its_readers_is_asked_anew(own_server, scratch, program):
+    """Vacuuming on the primary removes rows that the run's snapshot on the standby still sees."""
+    with own_server.connect() as connection:
+        connection.execute("CREATE TABLE cargo (id int, note text)")
+        connection.execute("INSERT INTO cargo SELECT g, 'x' FROM generate_series(1, 5000) g; ANALYZE")
+    standby = own_server.standby(scratch / "standby")
+    try:
+        with standby.connect() as connection:
+            connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
+            connection.execute("SELECT pg_reload_conf()")
+        slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo"
+        keys = {"tables": [], "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}], "consistency": "snapshot"}
+        running = program.start("--log", "info", "run", job(program, standby, **keys))
+        eventually(lambda: [row for row in sessions(standby) if "COPY" in row[2]])
+        with own_server.connect() as connection:
+            connection.execute("UPDATE cargo SET note = 'y'")
+            connection.execute("VACUUM cargo")
+        log = program.folder / "daemon.log"
+        assert running.wait(timeout=120) == 0, log.read_text()
+        assert "beginning anew" in log.read_text()
+        rows = read(program.lake / "cargo")
+        assert sorted(row[0] for row in rows) == list(range(1, 5_001)) and len({row[1] for row in rows}) == 1
+    finally:
+        standby.stop()

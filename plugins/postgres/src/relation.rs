@@ -252,16 +252,19 @@ fn look_up_table(session: &mut Session, name: &str, policy: Policy) -> Result<Ta
         columns,
         rows: rows.map(|rows| rows.iter().sum()),
         bytes: Some(leaves.iter().map(|leaf| leaf.bytes).sum()),
-        form: Form::Table { oid, leaves: whole_if_guarded(oid, from, leaves) },
+        form: Form::Table { oid, leaves: whole_or_parts(oid, from, leaves) },
     })
 }
 
+/// More partitions than this are not read one by one.
+const LEAF_LIMIT: usize = 5_000;
+
 /// A table whose rows the user may see only through the table itself, not through its partitions,
-/// is read as one: with as many pages as the largest of them has.
-fn whole_if_guarded(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
+/// or that has very many of them, is read as one: with as many pages as the largest of them has.
+fn whole_or_parts(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
     let alone = leaves.len() == 1 && leaves[0].file.oid == oid;
     let guarded = leaves.iter().any(|leaf| !leaf.readable || leaf.row_security);
-    if alone || !guarded {
+    if alone || (!guarded && leaves.len() <= LEAF_LIMIT) {
         return leaves;
     }
     let known: Option<Vec<u64>> = leaves.iter().map(|leaf| leaf.rows).collect();

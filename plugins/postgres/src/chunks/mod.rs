@@ -84,6 +84,9 @@ fn cut(
         return cut_without_pages(session, table, files, wish);
     }
     let leaves = expected_leaves(leaves, expected.as_ref());
+    if leaves.len() > 1 && is_small(sum(&leaves), wish) {
+        return Ok(("one chunk: it is small".into(), vec![whole(table, expected.as_ref(), files)]));
+    }
     let step = pages::step(&leaves, wish);
     let cuts: Vec<Cut> = leaves.iter().flat_map(|leaf| pages::ranges(leaf, step)).collect();
     let of = match leaves.len() {
@@ -94,6 +97,19 @@ fn cut(
     match cuts.as_slice() {
         [only] if only.slice.pages.is_none() => Ok(("one chunk: it is small".into(), cuts)),
         _ => Ok((format!("ctid ranges of {step} pages of {pages}{of}"), cuts)),
+    }
+}
+
+/// Rows and bytes of all leaves.
+fn sum(leaves: &[Leaf]) -> (Option<u64>, Option<u64>) {
+    (leaves.iter().map(|leaf| leaf.rows).sum(), Some(leaves.iter().map(|leaf| leaf.bytes).sum()))
+}
+
+/// Whether so many rows and bytes are no more than one chunk.
+fn is_small((rows, bytes): (Option<u64>, Option<u64>), wish: &ChunkWish) -> bool {
+    match wish.rows {
+        Some(wanted) => rows.is_some_and(|rows| rows <= wanted),
+        None => bytes.is_some_and(|bytes| bytes <= wish.bytes),
     }
 }
 
@@ -133,11 +149,7 @@ fn cut_without_pages(
     wish: &ChunkWish,
 ) -> Result<(String, Vec<Cut>)> {
     let whole = whole(table, None, files);
-    let small = match wish.rows {
-        Some(wanted) => whole.rows.is_some_and(|rows| rows <= wanted),
-        None => whole.bytes.is_some_and(|bytes| bytes <= wish.bytes),
-    };
-    if small {
+    if is_small((whole.rows, whole.bytes), wish) {
         return Ok(("one chunk: it is small".into(), vec![whole]));
     }
     if let Some(key) = keys::indexed(session, table)?

@@ -83,6 +83,23 @@ def test_a_filter_that_rules_out_every_partition_reads_nothing(server, program):
         assert read(program.lake / "sales") == []
 
 
+def test_a_table_without_partitions_has_no_rows_and_a_schema(server, program):
+    with schema(server, "CREATE TABLE bare (id int, day date) PARTITION BY RANGE (day)"):
+        program.ok("run", program.postgres(server, tables=["c.bare"]))
+        assert read(program.lake / "bare") == []
+
+
+def test_a_view_over_tables_that_the_user_may_not_read_is_read(server, program):
+    secret = """CREATE SCHEMA IF NOT EXISTS hidden; DROP TABLE IF EXISTS hidden.base; CREATE TABLE hidden.base (id int);
+        INSERT INTO hidden.base SELECT generate_series(1, 10); CREATE VIEW shown AS SELECT id FROM hidden.base;
+        DROP ROLE IF EXISTS viewer; CREATE ROLE viewer LOGIN PASSWORD 'secret';
+        GRANT USAGE ON SCHEMA c TO viewer; GRANT SELECT ON shown TO viewer"""
+    with schema(server, secret):
+        job = program.postgres(server, source={"url": server.url(user="viewer")}, tables=["c.shown"])
+        program.ok("run", job)
+        same_rows(read(program.lake / "shown"), server.rows("SELECT * FROM hidden.base"))
+
+
 INHERITED = f"""
     CREATE TABLE base (id int PRIMARY KEY, note text);
     CREATE TABLE child (extra int) INHERITS (base);

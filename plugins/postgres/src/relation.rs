@@ -157,7 +157,7 @@ pub(crate) fn files(
         "SELECT format('%I.%I', n.nspname, c.relname), c.oid, coalesce(pg_relation_filenode(c.oid), 0) \
          FROM (VALUES {}) AS v(schema, name) JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema \
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name \
-         WHERE has_any_column_privilege(c.oid, 'SELECT') ORDER BY c.oid LIMIT {FILE_LIMIT}",
+         WHERE has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') ORDER BY c.oid LIMIT {FILE_LIMIT}",
         places.iter().map(place).collect::<Vec<_>>().join(", ")
     ))?;
     let file = |row: &Vec<Option<String>>| {
@@ -300,7 +300,8 @@ fn leaves(session: &mut Session, table: u32) -> Result<Vec<Leaf>> {
          SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'r' AND c.relhassubclass, \
            CASE WHEN {heap} THEN pg_relation_size(c.oid) / current_setting('block_size')::int END, \
            coalesce(pg_table_size(c.oid), 0), CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, \
-           coalesce(pg_relation_filenode(c.oid), 0), has_table_privilege(c.oid, 'SELECT'), \
+           coalesce(pg_relation_filenode(c.oid), 0), \
+           has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), \
            {row_security}, n.nspname, c.relname \
          FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'm', 'f') ORDER BY c.oid"

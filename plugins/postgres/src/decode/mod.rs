@@ -92,21 +92,22 @@ enum Values {
 }
 
 impl Values {
-    fn new(kind: &Kind, nullify: bool) -> Self {
+    /// An empty one with room for so many rows.
+    fn new(kind: &Kind, nullify: bool, rows: usize) -> Self {
         match kind {
-            Kind::Bool => Self::Bool(BooleanBufferBuilder::new(0)),
-            Kind::Int2 => Self::Int2(Vec::new()),
-            Kind::Int4 => Self::Int4(Vec::new()),
-            Kind::Int8 => Self::Int8(Vec::new()),
-            Kind::Oid => Self::Oid(Vec::new()),
-            Kind::Float4 => Self::Float4(Vec::new()),
-            Kind::Float8 => Self::Float8(Vec::new()),
-            Kind::Numeric { .. } | Kind::Money { .. } => Self::Decimal(Vec::new()),
-            Kind::WideNumeric { .. } => Self::WideDecimal(Vec::new()),
-            Kind::Date => Self::Date(Vec::new()),
-            Kind::Time => Self::Time(Vec::new()),
-            Kind::Timestamp { .. } => Self::Timestamp(Vec::new()),
-            Kind::Uuid => Self::Uuid(Vec::new()),
+            Kind::Bool => Self::Bool(BooleanBufferBuilder::new(rows)),
+            Kind::Int2 => Self::Int2(Vec::with_capacity(rows)),
+            Kind::Int4 => Self::Int4(Vec::with_capacity(rows)),
+            Kind::Int8 => Self::Int8(Vec::with_capacity(rows)),
+            Kind::Oid => Self::Oid(Vec::with_capacity(rows)),
+            Kind::Float4 => Self::Float4(Vec::with_capacity(rows)),
+            Kind::Float8 => Self::Float8(Vec::with_capacity(rows)),
+            Kind::Numeric { .. } | Kind::Money { .. } => Self::Decimal(Vec::with_capacity(rows)),
+            Kind::WideNumeric { .. } => Self::WideDecimal(Vec::with_capacity(rows)),
+            Kind::Date => Self::Date(Vec::with_capacity(rows)),
+            Kind::Time => Self::Time(Vec::with_capacity(rows)),
+            Kind::Timestamp { .. } => Self::Timestamp(Vec::with_capacity(rows)),
+            Kind::Uuid => Self::Uuid(Vec::with_capacity(rows * UUID_BYTES)),
             Kind::Text | Kind::Jsonb | Kind::Bytea | Kind::NumericText => {
                 Self::Bytes(Bytes::with_capacity(0, 0))
             }
@@ -145,7 +146,7 @@ impl Values {
 impl Builder {
     fn new(kind: &Kind, nullify: bool) -> Self {
         Self {
-            values: Values::new(kind, nullify),
+            values: Values::new(kind, nullify, 0),
             kind: kind.clone(),
             nullify,
             nulls: NullBufferBuilder::new(0),
@@ -243,6 +244,8 @@ impl Builder {
 
     /// The array; the builder begins again.
     fn finish(&mut self) -> Result<ArrayRef, Cause> {
+        // The next batch is likely as large as this one.
+        let rows = self.nulls.len();
         let nulls = self.nulls.finish();
         match &mut self.values {
             // These keep their parts' builders.
@@ -250,9 +253,8 @@ impl Builder {
             Values::Structs(values) => values.finish(&self.kind, nulls),
             values => {
                 let fresh = match values {
-                    // The next batch is likely as large as this one.
                     Values::Bytes(values) => Values::Bytes(values.another()),
-                    _ => Values::new(&self.kind, self.nullify),
+                    _ => Values::new(&self.kind, self.nullify, rows),
                 };
                 array(std::mem::replace(values, fresh), nulls, &self.kind)
             }
@@ -300,25 +302,48 @@ fn array(values: Values, nulls: Option<NullBuffer>, kind: &Kind) -> Result<Array
     })
 }
 
-/// Why a field cannot be decoded.
-#[derive(Debug)]
+/// A value that Arrow has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Special {
+    Infinity,
+    NotANumber,
+    Midnight,
+    DateBeyond,
+    TimeBeyond,
+}
+
+impl Special {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Infinity => "infinity",
+            Self::NotANumber => "NaN",
+            Self::Midnight => "24:00:00",
+            Self::DateBeyond => "a date beyond its range",
+            Self::TimeBeyond => "a time beyond its range",
+        }
+    }
+}
+
+/// Why a field cannot be decoded. Small, and without anything to drop: every value's way leads by
+/// it.
+#[derive(Clone, Copy, Debug)]
 enum Cause {
     Length,
     TooLong,
-    /// A value that Arrow has not.
-    Special(&'static str),
+    Special(Special),
     /// A numeric with other digits than its decimal has.
     Digits,
     Dimensions(i32),
     LowerBound(i32),
     NotUtf8,
     Jsonb(u8),
-    Arrow(ArrowError),
+    /// Arrow refuses the array: lengths that do not agree.
+    Array,
 }
 
 impl From<ArrowError> for Cause {
-    fn from(error: ArrowError) -> Self {
-        Self::Arrow(error)
+    fn from(_: ArrowError) -> Self {
+        Self::Array
     }
 }
 
@@ -332,9 +357,9 @@ impl Cause {
         match self {
             Self::Length => bug("a field of the wrong length".into()),
             Self::Jsonb(version) => bug(format!("jsonb of version {version}")),
-            Self::Arrow(error) => bug(error.to_string()),
+            Self::Array => bug("parts of unlike lengths".into()),
             Self::TooLong => data("has more than 2 GiB to one batch".into()),
-            Self::Special(what) => data(format!("holds {what}, which {} has not", arrow()))
+            Self::Special(what) => data(format!("holds {}, which {} has not", what.name(), arrow()))
                 .with_hint("add `special_values: nullify` (or `text`) to `source`, or leave such rows out in a query"),
             Self::Digits => data(format!("holds a number that does not fit exactly into {}", arrow()))
                 .with_hint("give `numeric: decimal(P,S)` other digits, or `numeric: text`"),
@@ -393,22 +418,22 @@ fn collect<const N: usize, T: Clone + Default>(
 
 fn date(days: i32) -> Result<i32, Cause> {
     match days {
-        i32::MAX | i32::MIN => Err(Cause::Special("infinity")),
-        days => days.checked_add(EPOCH_DAYS).ok_or(Cause::Special("a date beyond its range")),
+        i32::MAX | i32::MIN => Err(Cause::Special(Special::Infinity)),
+        days => days.checked_add(EPOCH_DAYS).ok_or(Cause::Special(Special::DateBeyond)),
     }
 }
 
 fn time(micros: i64) -> Result<i64, Cause> {
     match micros {
-        DAY_MICROS => Err(Cause::Special("24:00:00")),
+        DAY_MICROS => Err(Cause::Special(Special::Midnight)),
         micros => Ok(micros),
     }
 }
 
 fn timestamp(micros: i64) -> Result<i64, Cause> {
     match micros {
-        i64::MAX | i64::MIN => Err(Cause::Special("infinity")),
-        micros => micros.checked_add(EPOCH_MICROS).ok_or(Cause::Special("a time beyond its range")),
+        i64::MAX | i64::MIN => Err(Cause::Special(Special::Infinity)),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or(Cause::Special(Special::TimeBeyond)),
     }
 }
 
@@ -428,9 +453,9 @@ mod tests {
 
     #[test]
     fn what_arrow_has_not_is_told() {
-        assert!(matches!(date(i32::MAX), Err(Cause::Special("infinity"))));
+        assert!(matches!(date(i32::MAX), Err(Cause::Special(Special::Infinity))));
         assert!(matches!(timestamp(i64::MAX - 1), Err(Cause::Special(_))));
-        assert!(matches!(time(DAY_MICROS), Err(Cause::Special("24:00:00"))));
+        assert!(matches!(time(DAY_MICROS), Err(Cause::Special(Special::Midnight))));
         assert_eq!(date(0).ok(), Some(10_957));
     }
 

@@ -2,7 +2,7 @@
 
 use longshore_sdk::buffer::i256;
 
-use super::{Cause, slice};
+use super::{Cause, Special, slice};
 use crate::copy::Field;
 
 /// Decimals of at most so many digits, in so many groups, are added up in 64 bits.
@@ -64,7 +64,7 @@ pub(super) fn texts(bytes: &[u8], fields: &[Field]) -> Result<(Vec<u8>, Vec<Fiel
 
 fn write_text(value: &[u8], text: &mut Vec<u8>) -> Result<(), Cause> {
     let numeric = match Numeric::parse(value) {
-        Err(Cause::Special("NaN")) => {
+        Err(Cause::Special(Special::NotANumber)) => {
             text.extend(b"NaN");
             return Ok(());
         }
@@ -148,8 +148,8 @@ impl<'a> Numeric<'a> {
         let negative = match u16::from_be_bytes([head[4], head[5]]) {
             0x0000 => false,
             0x4000 => true,
-            0xc000 => return Err(Cause::Special("NaN")),
-            _ => return Err(Cause::Special("infinity")),
+            0xc000 => return Err(Cause::Special(Special::NotANumber)),
+            _ => return Err(Cause::Special(Special::Infinity)),
         };
         Ok(Self { groups, weight: i16::from_be_bytes([head[2], head[3]]).into(), negative })
     }
@@ -335,10 +335,13 @@ mod tests {
 
     #[test]
     fn what_a_decimal_has_not_is_told() {
-        assert!(matches!(numeric(&[0, 0, 0, 0, 0xc0, 0, 0, 0], 9, 2), Err(Cause::Special("NaN"))));
+        assert!(matches!(
+            numeric(&[0, 0, 0, 0, 0xc0, 0, 0, 0], 9, 2),
+            Err(Cause::Special(Special::NotANumber))
+        ));
         assert!(matches!(
             numeric(&[0, 0, 0, 0, 0xd0, 0, 0, 0], 9, 2),
-            Err(Cause::Special("infinity"))
+            Err(Cause::Special(Special::Infinity))
         ));
     }
 }

@@ -7,13 +7,13 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use datafusion::error::DataFusionError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A result of the host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Who must act. Decides about retries and the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// The job's owner: the job, the settings or a plugin's config is wrong.
@@ -54,6 +54,22 @@ impl Class {
             Self::NotFound | Self::Data => 4,
             Self::Auth => 5,
             Self::Resource => 6,
+        }
+    }
+
+    /// Its name, as reports and the ledger write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Auth => "auth",
+            Self::NotFound => "not-found",
+            Self::Data => "data",
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Throttled => "throttled",
+            Self::Stale => "stale",
+            Self::Resource => "resource",
+            Self::Internal => "internal",
         }
     }
 
@@ -185,7 +201,7 @@ impl Error {
     pub fn report(&self) -> ErrorReport {
         ErrorReport {
             class: self.class(),
-            who_must_act: self.class().owner(),
+            who_must_act: self.class().owner().to_owned(),
             message: self.to_string(),
             code: self.0.code.clone(),
             next_step: self.0.hint.clone(),
@@ -195,12 +211,12 @@ impl Error {
 }
 
 /// An error as reports and `--json` show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ErrorReport {
     /// Who must act, as a class.
     pub class: Class,
     /// Who must act, in words.
-    pub who_must_act: &'static str,
+    pub who_must_act: String,
     /// What happened.
     pub message: String,
     /// The source's own code.

@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod error;
+pub mod ledger;
+pub mod memory;
 pub mod plan;
 pub mod plugin;
 pub mod run;

@@ -1,18 +1,21 @@
 //! The command line: one file for each command.
 
+mod hold;
 mod plan;
 mod plugin;
 mod plugin_build;
 mod preview;
 mod run;
+mod runs;
 mod schema;
 mod serve;
 mod show;
 mod test_connection;
 mod validate;
+mod verify;
 
 use std::io::{IsTerminal, stderr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,7 +25,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Settings;
 use crate::config::settings::SettingsArgs;
 use crate::error::{Error, Result};
+use crate::memory::memory;
 use crate::plugin::Catalog;
+use crate::run::Keeper;
 use crate::sandbox::Sandbox;
 
 /// Threads that serve connections, timers and the inbox; what computes has its own.
@@ -74,8 +79,22 @@ enum Command {
         /// The job file
         job: PathBuf,
     },
+    /// List the runs that the ledger knows, newest first
+    #[command(args_conflicts_with_subcommands = true)]
+    Runs {
+        #[command(subcommand)]
+        command: Option<runs::RunsCommand>,
+        /// How many to list
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Re-read what a run published, and say whether it is still what was written
+    Verify(verify::VerifyArgs),
     /// Take jobs from a folder, for as long as it runs
     Serve(serve::ServeArgs),
+    /// Keep a job's snapshot open at its source: the daemon starts this
+    #[command(hide = true)]
+    Hold(hold::HoldArgs),
     /// Look at plugins, or build one
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -107,6 +126,7 @@ struct App {
 impl App {
     fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
         let settings = Settings::resolve(settings)?;
+        memory().set_budget(settings.memory_bytes);
         let fault = |error| Error::io("starting threads", error);
         let io = Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
@@ -130,6 +150,25 @@ impl App {
 
     fn catalog(&self) -> Result<Catalog> {
         Ok(Catalog::new(self.sandbox()?, &self.settings.plugins))
+    }
+
+    /// What finds the holders of the state folder, and starts them with these settings.
+    fn keeper(&self, starts: bool) -> Result<Keeper> {
+        let program = std::env::current_exe()
+            .map_err(|error| Error::io("finding the program itself", error))?;
+        let path = |path: &Path| path.display().to_string();
+        let settings = &self.settings;
+        let mut command = vec![path(&program), "--plugins".into(), path(&settings.plugins)];
+        command.extend(["--cache".into(), path(&settings.cache)]);
+        command.extend(["--state".into(), path(&settings.state)]);
+        command.extend(["--hold-secs".into(), settings.hold_secs.to_string()]);
+        if let Some(secrets) = &settings.secrets {
+            command.extend(["--secrets".into(), path(secrets)]);
+        }
+        Ok(Keeper {
+            folder: settings.state.join("holders"),
+            command: Some(command).filter(|_| starts && settings.hold_secs > 0),
+        })
     }
 
     fn compute(&self) -> &Handle {
@@ -175,14 +214,17 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Build(args)) => return Ok(plugin_build::build(args)?),
         _ => {}
     }
-    let app = App::new(cli.settings, cli.json)?;
+    let app = App::new(cli.settings.clone(), cli.json)?;
     match cli.command {
         Command::Run { job } => run::run(&app, &job),
         Command::Plan { job } => Ok(plan::plan(&app, &job)?),
         Command::Validate { job } => Ok(validate::validate(&app, &job)?),
         Command::Preview { path, rows } => Ok(preview::preview(&app, &path, rows)?),
         Command::TestConnection { job } => Ok(test_connection::test(&app, &job)?),
-        Command::Serve(args) => Ok(serve::serve(&app, args)?),
+        Command::Runs { command, limit } => runs::runs(&app, command, limit),
+        Command::Verify(args) => verify::verify(&app, &args),
+        Command::Hold(args) => Ok(hold::hold(&app, &args)?),
+        Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Plugin(PluginCommand::List) => Ok(plugin::list(&app)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
         Command::Plugin(PluginCommand::Build(_)) | Command::Schema => Ok(()),

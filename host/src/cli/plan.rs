@@ -17,7 +17,7 @@ use crate::scan::Scanned;
 pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
-    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
+    let planner = Planner::new(&catalog, &app.settings);
     let plan = app.io.block_on(async {
         let plan = planner.plan(&job).await?;
         plan.source.release().await;
@@ -36,10 +36,7 @@ fn as_text(job: &Job, plan: &RunPlan) -> String {
     let _ = writeln!(
         text,
         "job {}: {} {} -> {}",
-        job.name,
-        connector.name,
-        connector.version,
-        job.target.folder.display()
+        job.name, connector.name, connector.version, job.target.url
     );
     let _ = writeln!(text, "consistency: {}", plan.explained_consistency());
     let _ = writeln!(
@@ -123,7 +120,7 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
     json!({
         "job": job.name,
         "connector": { "name": connector.name, "version": connector.version },
-        "target": job.target.folder,
+        "target": job.target.url,
         "consistency": consistency_name(plan.consistency),
         "snapshot": match &plan.hold {
             Hold::Held(snapshot) => json!({ "source": snapshot.label }),

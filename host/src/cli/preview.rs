@@ -14,7 +14,7 @@ use super::{App, show};
 use crate::config::Job;
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::Planner;
-use crate::scan::Slots;
+use crate::scan::{Lane, Slots};
 use crate::transform::task_context;
 
 pub(super) fn preview(app: &App, path: &Path, rows: usize) -> Result<()> {
@@ -42,13 +42,14 @@ pub(super) fn preview(app: &App, path: &Path, rows: usize) -> Result<()> {
 fn read_job(app: &App, path: &Path, rows: usize) -> Result<Vec<(String, Vec<RecordBatch>)>> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
-    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: Some(rows) };
+    let planner = Planner { limit: Some(rows), ..Planner::new(&catalog, &app.settings) };
     app.io.block_on(async {
         let plan = planner.plan(&job).await?;
         let mut previews = Vec::new();
         for relation in &plan.relations {
             let slots = Slots::new(Arc::new(Semaphore::new(1)), 1);
-            let context = task_context(|config| config.with_extension(Arc::new(slots)))?;
+            let lane = Arc::new(Lane::new(Arc::new(slots)));
+            let context = task_context(|config| config.with_extension(lane))?;
             let name = relation.relation.name.clone();
             let stream = relation.physical.execute(0, context)?;
             // What computes does so on its own runtime.

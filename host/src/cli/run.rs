@@ -2,26 +2,61 @@
 
 use std::path::Path;
 
+use tokio::sync::watch;
+
 use super::{App, Failed, show};
 use crate::config::Job;
-use crate::run::{Runner, new_run_id};
+use crate::error::Error;
+use crate::ledger::{Ledger, Owner};
+use crate::run::{Runner, Wish, new_run_id};
 
 pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
     let job = Job::read(path)?;
+    execute(app, &ledger(app)?, &new_run_id()?, &job)
+}
+
+/// Runs a job in the foreground, or goes on with a run of it.
+pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Result<(), Failed> {
     let catalog = app.catalog()?;
-    let run = new_run_id()?;
-    let runner = Runner { catalog: &catalog, settings: &app.settings, compute: app.compute() };
+    // A run that the daemon began, and that is gone on with here, may have a holder.
+    let keeper = app.keeper(false)?;
+    let runner = Runner {
+        catalog: &catalog,
+        settings: &app.settings,
+        compute: app.compute(),
+        ledger,
+        owner: Owner::Command,
+        keeper: Some(&keeper),
+    };
     let mut showing = None;
     let (report, result) = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
-        runner.run(&run, &job, watch, stopped()).await
+        let (wish, wanted) = watch::channel(Wish::Go);
+        tokio::spawn(async move {
+            stopped().await;
+            // Nobody wants to know: the run is over.
+            let _ = wish.send(Wish::Cancel);
+            std::future::pending::<()>().await;
+        });
+        runner.run(run, job, watch, wanted).await
     });
     drop(showing);
+    if let Err(error) = ledger.prune(app.settings.history_runs) {
+        show::warning(&error.to_string());
+    }
     match app.json {
         true => show::json(&report),
         false => show::answer(&report.to_text()),
     }
     result.map_err(|error| Failed { error, reported: true })
+}
+
+/// The ledger of the state folder. A command whose user has none that can be written still runs.
+fn ledger(app: &App) -> Result<Ledger, Error> {
+    Ledger::open(&app.settings.state).or_else(|error| {
+        show::warning(&format!("{error}: this run is not written down"));
+        Ledger::in_memory()
+    })
 }
 
 /// Resolves when somebody wants the program to stop.

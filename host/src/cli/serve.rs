@@ -1,13 +1,19 @@
 //! `longshore serve --inbox DIR --state DIR`
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
 
-use super::{App, run::stopped, show};
-use crate::daemon::{Daemon, Watch};
-use crate::error::Result;
+use super::{App, show};
+use crate::config::Settings;
+use crate::config::settings::SettingsArgs;
+use crate::daemon::{DRAIN_SECS, Daemon, Manager, Signal, Watch, lock};
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
 
 /// Job files at the same time, unless told.
 const JOBS: usize = 2;
@@ -17,19 +23,50 @@ pub(super) struct ServeArgs {
     /// The folder that job files are dropped into; `running`, `done` and `failed` are made in it
     #[arg(long, env = "LONGSHORE_INBOX", value_name = "DIR")]
     inbox: PathBuf,
-    /// The daemon's own folder: one daemon a folder
-    #[arg(long, env = "LONGSHORE_STATE", value_name = "DIR")]
-    state: PathBuf,
     /// How many jobs to run at the same time
     #[arg(long, env = "LONGSHORE_JOBS", default_value_t = JOBS, value_name = "N")]
     jobs: usize,
+    /// How long to let chunks finish when told to stop; what does not is read again after the start
+    #[arg(long, env = "LONGSHORE_DRAIN_SECS", default_value_t = DRAIN_SECS, value_name = "SECS")]
+    drain_secs: u64,
 }
 
-pub(super) fn serve(app: &App, args: ServeArgs) -> Result<()> {
+pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Result<()> {
+    let state = &app.settings.state;
+    // Held as long as the daemon lives: one daemon a folder.
+    let _lock = lock(state)?;
     let watch: Watch = Arc::new(|progress| Box::new(show::progress(progress)));
-    let compute = app.compute().clone();
-    let jobs = args.jobs.max(1);
-    let daemon =
-        Daemon::new(app.catalog()?, app.settings.clone(), compute, &args.state, jobs, watch)?;
-    app.io.block_on(daemon.serve(&args.inbox, stopped()))
+    let daemon = Daemon {
+        catalog: app.catalog()?,
+        settings: Mutex::new(app.settings.clone()),
+        compute: app.compute().clone(),
+        ledger: Ledger::open(state)?,
+        keeper: Some(app.keeper(true)?),
+        watch,
+        jobs: args.jobs.max(1),
+        drain: Duration::from_secs(args.drain_secs),
+        manager: Manager::of_process(),
+    };
+    app.io.block_on(async {
+        let signals = signals()?;
+        daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())).await
+    })
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reloads.
+fn signals() -> Result<Receiver<Signal>> {
+    let (send, receive) = channel(8);
+    let kinds = [
+        (SignalKind::terminate(), Signal::Stop),
+        (SignalKind::interrupt(), Signal::Stop),
+        (SignalKind::hangup(), Signal::Reload),
+    ];
+    for (kind, meaning) in kinds {
+        let mut arriving = signal(kind).map_err(|error| Error::io("waiting for signals", error))?;
+        let send = send.clone();
+        tokio::spawn(async move {
+            while arriving.recv().await.is_some() && send.send(meaning).await.is_ok() {}
+        });
+    }
+    Ok(receive)
 }

@@ -16,7 +16,7 @@ const LISTED: usize = 50;
 pub(super) fn test(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
-    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
+    let planner = Planner::new(&catalog, &app.settings);
     let (answer, relations) = app.io.block_on(async {
         let source = planner.source(&job).await?;
         let answer = source.test().await?;

@@ -13,7 +13,7 @@ use crate::run::counted;
 pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
-    let planner = Planner { catalog: &catalog, settings: &app.settings, limit: None };
+    let planner = Planner::new(&catalog, &app.settings);
     let source = app.io.block_on(async {
         planner.transforms(&job).await?;
         planner.source(&job).await
@@ -33,7 +33,7 @@ pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
             counted(relations, "relation"),
             connector.name,
             connector.version,
-            job.target.folder.display()
+            job.target.url
         )),
     }
     Ok(())

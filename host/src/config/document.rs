@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::keys::refuse_unknown;
 use crate::error::{Error, Result, ResultExt};
+use crate::plugin::hex;
 
 /// The largest file that is read: a job is written by people.
 pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
@@ -16,6 +18,8 @@ pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Document {
     value: Value,
+    /// SHA-256 of its text, in hex.
+    pub digest: String,
 }
 
 impl Document {
@@ -56,7 +60,7 @@ impl Document {
             let hint = format!("mend the {ending} there");
             Error::config(format!("not valid {ending}: {first}")).with_hint(hint)
         })?;
-        Ok(Self { value })
+        Ok(Self { value, digest: hex(&Sha256::digest(text)) })
     }
 
     /// The values as a type, whose JSON Schema tells the known keys.
@@ -76,6 +80,7 @@ impl Document {
         })
     }
 }
+
 /// YAML 1.2: a column that is called `n` or `yes` is no boolean.
 fn parse_yaml(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { strict_booleans: true };

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::document::Document;
-use super::raw::{RawConsistency, RawFormat, RawJob, RawMode, RawRelation, RawStep, RawTarget};
+use super::raw::{RawConsistency, RawJob, RawRelation, RawStep};
+use super::target::{Target, check_target};
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{Consistency, Relation};
 
@@ -24,6 +23,14 @@ pub const PARALLEL_LIMIT: u64 = 1_024;
 pub struct Job {
     /// Its name.
     pub name: String,
+    /// Where its file lies.
+    pub file: PathBuf,
+    /// What the file was called when it was dropped, and where: files that it names lie there.
+    pub dropped_name: String,
+    /// See `dropped_name`.
+    pub folder: PathBuf,
+    /// SHA-256 of the file, in hex.
+    pub digest: String,
     /// Where rows come from.
     pub source: Source,
     /// What to move; names are unique.
@@ -74,26 +81,6 @@ pub enum Step {
     },
 }
 
-/// Where rows go.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The folder that holds a folder for each relation.
-    pub folder: PathBuf,
-    /// What happens when a relation is already there.
-    pub mode: Mode,
-    /// How Parquet's pages are compressed.
-    pub compression: Compression,
-}
-
-/// What happens when the target is already there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It is kept, and the new one becomes `orders_v2`.
-    Version,
-    /// The run is refused.
-    Error,
-}
-
 /// How large a chunk is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChunkSize {
@@ -120,9 +107,18 @@ impl Job {
 
     /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
     pub fn read_in(path: &Path, name: &str, folder: &Path) -> Result<Self> {
-        let raw: RawJob = Document::read(path)?.into_typed().context(name)?;
+        let document = Document::read(path)?;
+        let digest = document.digest.clone();
+        let raw: RawJob = document.into_typed().context(name)?;
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
-        Self::check(raw, stem, folder).context(name)
+        let job = Self::check(raw, stem, folder).context(name)?;
+        Ok(Self {
+            file: path.to_owned(),
+            dropped_name: name.to_owned(),
+            folder: folder.to_owned(),
+            digest,
+            ..job
+        })
     }
 
     /// Checks a job; files that it names lie in `folder`.
@@ -176,6 +172,10 @@ impl Job {
             }),
             source: Source { scheme, config },
             name,
+            file: PathBuf::new(),
+            dropped_name: String::new(),
+            folder: folder.to_owned(),
+            digest: String::new(),
         })
     }
 }
@@ -246,54 +246,6 @@ fn check_steps(raw: Vec<RawStep>, folder: &Path) -> Result<Vec<Step>> {
         }
     };
     raw.into_iter().enumerate().map(check).collect()
-}
-
-fn check_target(raw: RawTarget) -> Result<Target> {
-    let RawFormat::Parquet = raw.format;
-    let hint = "write it as in file:///lake/shop";
-    let url = Url::parse(&raw.url)
-        .map_err(|error| Error::config(format!("`target.url`: {error}")).with_hint(hint))?;
-    if url.scheme() != "file" {
-        let message = format!("`target.url`: no target for `{}:`", url.scheme());
-        return Err(Error::config(message).with_hint("this version writes to file:// folders"));
-    }
-    let folder = url.to_file_path().map_err(|()| {
-        Error::config("`target.url` is not a folder of this machine").with_hint(hint)
-    })?;
-    Ok(Target {
-        folder,
-        mode: match raw.mode {
-            RawMode::Version => Mode::Version,
-            RawMode::Error => Mode::Error,
-        },
-        compression: compression(raw.compression.as_deref().unwrap_or("snappy"))?,
-    })
-}
-
-fn compression(text: &str) -> Result<Compression> {
-    let (codec, level) = match text.split_once(':') {
-        Some((codec, level)) => (codec, Some(level)),
-        None => (text, None),
-    };
-    let refused = || {
-        Error::config(format!("`target.compression`: `{text}` is not a compression"))
-            .with_hint("write snappy, zstd, zstd:1 to zstd:22, gzip, gzip:0 to gzip:9, or none")
-    };
-    match (codec, level) {
-        ("snappy", None) => Ok(Compression::SNAPPY),
-        ("none", None) => Ok(Compression::UNCOMPRESSED),
-        ("zstd", None) => Ok(Compression::ZSTD(ZstdLevel::default())),
-        ("gzip", None) => Ok(Compression::GZIP(GzipLevel::default())),
-        ("zstd", Some(level)) => {
-            let level = level.parse().ok().and_then(|level| ZstdLevel::try_new(level).ok());
-            level.map(Compression::ZSTD).ok_or_else(refused)
-        }
-        ("gzip", Some(level)) => {
-            let level = level.parse().ok().and_then(|level| GzipLevel::try_new(level).ok());
-            level.map(Compression::GZIP).ok_or_else(refused)
-        }
-        _ => Err(refused()),
-    }
 }
 
 /// A text given as it is, or in a file beside the job file.
@@ -404,7 +356,9 @@ mod tests {
             format!("{REST}tables: []\n"),
             format!("{REST}tables: [a]\nparallel: {{chunks: 0}}\n"),
             format!("{REST}tables: [a]\ntransform: [{{sql: SELECT 1, colums: [a]}}]\n"),
-            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 's3://x/y'}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'ftp://x/y'}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 's3://x/y', hdfs: {}}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', format: csv, csv: {delimiter: ab}}\n".to_owned(),
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', compression: zstd:99}\n".to_owned(),
             "source: {url: db.internal}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
             "tables: [a\n".to_owned(),

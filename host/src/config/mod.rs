@@ -6,6 +6,7 @@ mod keys;
 mod raw;
 pub mod secret;
 pub mod settings;
+pub mod target;
 
 pub use document::Document;
 pub use job::{Job, Step};

@@ -1,5 +1,7 @@
 //! A job file as it is written. Only shapes here; what they mean is checked in `job`.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -83,16 +85,46 @@ pub(super) struct RawStep {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTarget {
-    /// A folder, such as `file:///lake/shop`. Each relation gets a folder of its own in it.
+    /// A folder: `file:///lake/shop`, `s3://bucket/lake/shop`, `azure://container/lake/shop`,
+    /// `hdfs://namenode:8020/lake/shop` or `sftp://loader@host/lake/shop`. Each relation gets a
+    /// folder of its own in it.
     pub(super) url: String,
     /// The files' format.
     #[serde(default)]
     pub(super) format: RawFormat,
-    /// `snappy` (default), `zstd`, `zstd:LEVEL` (1 to 22), `gzip`, `gzip:LEVEL` (0 to 9) or `none`.
+    /// For Parquet `snappy` (default), `zstd`, `zstd:LEVEL` (1 to 22), `gzip`, `gzip:LEVEL` (0 to
+    /// 9) or `none`; for CSV and JSON `none` (default), gzip or zstd; Arrow is not compressed.
     pub(super) compression: Option<String>,
+    /// How CSV is written.
+    pub(super) csv: Option<RawCsv>,
     /// What happens when the target is already there.
     #[serde(default)]
     pub(super) mode: RawMode,
+    /// What an `s3://` store wants to know.
+    pub(super) s3: Option<RawS3>,
+    /// What an `azure://` store wants to know.
+    pub(super) azure: Option<RawAzure>,
+    /// What an `hdfs://` store wants to know.
+    pub(super) hdfs: Option<RawHdfs>,
+    /// What an `sftp://` store wants to know.
+    pub(super) sftp: Option<RawSftp>,
+}
+
+impl RawTarget {
+    /// A target of which only the URL is known.
+    pub(super) fn of_url(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            format: RawFormat::default(),
+            compression: None,
+            csv: None,
+            mode: RawMode::default(),
+            s3: None,
+            azure: None,
+            hdfs: None,
+            sftp: None,
+        }
+    }
 }
 
 /// The files' format.
@@ -102,6 +134,26 @@ pub(super) enum RawFormat {
     /// Apache Parquet.
     #[default]
     Parquet,
+    /// Separated values, one line a row.
+    Csv,
+    /// JSON lines: one object a row.
+    Json,
+    /// Arrow IPC files.
+    Arrow,
+}
+
+/// How CSV is written.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCsv {
+    /// Between values; `,` if absent.
+    pub(super) delimiter: Option<String>,
+    /// Around values that need it; `"` if absent.
+    pub(super) quote: Option<String>,
+    /// Whether the first line names the columns; it does if absent.
+    pub(super) header: Option<bool>,
+    /// What stands for NULL; nothing at all if absent.
+    pub(super) null: Option<String>,
 }
 
 /// What happens when the target is already there.
@@ -111,8 +163,84 @@ pub(super) enum RawMode {
     /// It is kept, and the new one becomes `orders_v2`.
     #[default]
     Version,
+    /// The new parts are added to it.
+    Append,
+    /// The new one takes its place.
+    Replace,
     /// The run is refused.
     Error,
+}
+
+/// What an S3 store wants to know. Without keys here, those of the environment, of `~/.aws`, or of
+/// the machine's role are used.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawS3 {
+    /// The server of a compatible store, such as `http://127.0.0.1:9000`.
+    pub endpoint: Option<String>,
+    /// The region; from the environment or the profile if absent, else `us-east-1`.
+    pub region: Option<String>,
+    /// The profile of `~/.aws/credentials` and `~/.aws/config`.
+    pub profile: Option<String>,
+    /// The key's id, as a secret.
+    pub access_key_id: Option<Value>,
+    /// The key, as a secret.
+    pub secret_access_key: Option<Value>,
+    /// The session's token, as a secret.
+    pub session_token: Option<Value>,
+    /// Whether the bucket is a part of the server's name; it is not if absent.
+    pub virtual_hosted: Option<bool>,
+}
+
+/// What an Azure store wants to know. Without keys here, those of the environment, of the Azure CLI,
+/// or of the machine's identity are used.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAzure {
+    /// The storage account.
+    pub account: Option<String>,
+    /// The server of a compatible store, such as `http://127.0.0.1:10000/devstoreaccount1`.
+    pub endpoint: Option<String>,
+    /// The account's key, as a secret.
+    pub access_key: Option<Value>,
+    /// A shared access signature, as a secret.
+    pub sas: Option<Value>,
+}
+
+/// What an HDFS store wants to know. The rest is in Hadoop's own files, in `HADOOP_CONF_DIR`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawHdfs {
+    /// The folder of `core-site.xml` and `hdfs-site.xml`; `HADOOP_CONF_DIR` if absent.
+    pub conf_dir: Option<PathBuf>,
+    /// Who writes, where there is no Kerberos; `HADOOP_USER_NAME` or the process's user if absent.
+    pub user: Option<String>,
+    /// The Kerberos principal, with `keytab`; the credential cache's if absent.
+    pub principal: Option<String>,
+    /// The principal's keytab.
+    pub keytab: Option<PathBuf>,
+    /// How many copies of a block; the cluster's default if absent.
+    #[schemars(range(min = 1, max = 512))]
+    pub replication: Option<u32>,
+    /// Bytes of a block; the cluster's default if absent.
+    pub block_size: Option<u64>,
+    /// More of Hadoop's own settings.
+    #[serde(default)]
+    pub settings: std::collections::BTreeMap<String, String>,
+}
+
+/// What an SFTP server wants to know. Without any, the agent's keys and those of `~/.ssh` are tried.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSftp {
+    /// The password, as a secret.
+    pub(super) password: Option<Value>,
+    /// A file with a private key.
+    pub(super) key_file: Option<PathBuf>,
+    /// The key's passphrase, as a secret.
+    pub(super) key_passphrase: Option<Value>,
+    /// The file of known hosts; `~/.ssh/known_hosts` if absent. An unknown server is refused.
+    pub(super) known_hosts: Option<PathBuf>,
 }
 
 /// How large a chunk is.

@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use super::document::Document;
 use crate::error::{Error, Result, ResultExt};
+use crate::ledger::DEFAULT_HISTORY_RUNS;
+use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
+use crate::run::{HOLD_SECS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};
 
 /// Where `longshore.toml` is looked for, if it is not named.
 const DEFAULT_FILES: [&str; 2] = ["longshore.toml", "/etc/longshore/longshore.toml"];
@@ -31,6 +34,25 @@ pub struct SettingsArgs {
     /// How many chunks to read at the same time, unless the job says [default: the cores]
     #[arg(long, global = true, env = "LONGSHORE_PARALLEL", value_name = "N")]
     parallel: Option<usize>,
+    /// The folder of the ledger [default: $STATE_DIRECTORY, else ~/.local/state/longshore]
+    #[arg(long, global = true, env = "LONGSHORE_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// What the process may hold in memory, such as 512MiB [default: a quarter of the machine's]
+    #[arg(long, global = true, env = "LONGSHORE_MEMORY", value_name = "SIZE")]
+    memory: Option<String>,
+    /// How often a chunk is tried again [default: 5]
+    #[arg(long, global = true, env = "LONGSHORE_RETRIES", value_name = "N")]
+    retries: Option<u32>,
+    /// The wait before the first retry; it doubles with each [default: 500]
+    #[arg(long, global = true, env = "LONGSHORE_RETRY_BACKOFF_MILLIS", value_name = "MILLIS")]
+    retry_backoff_millis: Option<u64>,
+    /// How long a snapshot is held at the source while the daemon is away; 0: not at all
+    /// [default: 3600]
+    #[arg(long, global = true, env = "LONGSHORE_HOLD_SECS", value_name = "SECS")]
+    hold_secs: Option<u64>,
+    /// How many runs the ledger remembers [default: 10000]
+    #[arg(long, global = true, env = "LONGSHORE_HISTORY_RUNS", value_name = "N")]
+    history_runs: Option<u64>,
 }
 
 /// `longshore.toml`.
@@ -41,6 +63,12 @@ struct RawSettings {
     cache: Option<PathBuf>,
     secrets: Option<PathBuf>,
     parallel: Option<usize>,
+    state: Option<PathBuf>,
+    memory: Option<String>,
+    retries: Option<u32>,
+    retry_backoff_millis: Option<u64>,
+    hold_secs: Option<u64>,
+    history_runs: Option<u64>,
 }
 
 /// Checked settings.
@@ -54,6 +82,16 @@ pub struct Settings {
     pub secrets: Option<PathBuf>,
     /// Chunks at the same time, unless the job says.
     pub parallel: usize,
+    /// The folder of the ledger.
+    pub state: PathBuf,
+    /// What the process may hold in memory.
+    pub memory_bytes: u64,
+    /// How failed work is tried again.
+    pub retry: RetryPolicy,
+    /// How long a snapshot is held while the daemon is away.
+    pub hold_secs: u64,
+    /// How many runs the ledger remembers.
+    pub history_runs: u64,
 }
 
 impl Settings {
@@ -87,6 +125,23 @@ impl Settings {
                 .or(raw.secrets)
                 .or_else(|| env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)),
             parallel,
+            state: match args.state.or(raw.state) {
+                Some(folder) => folder,
+                None => default_state(),
+            },
+            memory_bytes: match args.memory.or(raw.memory) {
+                Some(text) => memory_bytes(&text)?,
+                None => automatic_budget(),
+            },
+            retry: RetryPolicy {
+                limit: args.retries.or(raw.retries).unwrap_or(RETRY_LIMIT),
+                backoff_millis: args
+                    .retry_backoff_millis
+                    .or(raw.retry_backoff_millis)
+                    .unwrap_or(RETRY_BACKOFF_MILLIS),
+            },
+            hold_secs: args.hold_secs.or(raw.hold_secs).unwrap_or(HOLD_SECS),
+            history_runs: args.history_runs.or(raw.history_runs).unwrap_or(DEFAULT_HISTORY_RUNS),
         })
     }
 }
@@ -100,6 +155,33 @@ fn beside_the_program(name: &str) -> Result<PathBuf> {
     let program =
         env::current_exe().map_err(|error| Error::io("finding the program itself", error))?;
     Ok(program.parent().unwrap_or(Path::new(".")).join(name))
+}
+
+/// `512MiB` in bytes.
+fn memory_bytes(text: &str) -> Result<u64> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1u64 << 40)];
+    let bytes = units.iter().find_map(|(unit, bytes)| {
+        let number: u64 = text.trim().strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*bytes)
+    });
+    match bytes {
+        Some(bytes) if bytes >= MIN_BUDGET_BYTES => Ok(bytes),
+        Some(_) => Err(Error::config(format!("`memory` is {text}"))
+            .with_hint(format!("give {}MiB or more", MIN_BUDGET_BYTES >> 20))),
+        None => Err(Error::config(format!("`memory`: `{text}` is not a size"))
+            .with_hint("write it as in 512MiB or 2GiB")),
+    }
+}
+
+/// Where systemd says, else where the user's programs keep such things.
+fn default_state() -> PathBuf {
+    if let Some(folder) = env::var_os("STATE_DIRECTORY") {
+        return PathBuf::from(folder);
+    }
+    let base = env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".local/state")));
+    base.unwrap_or_else(env::temp_dir).join("longshore")
 }
 
 fn default_cache() -> PathBuf {

@@ -248,15 +248,6 @@ pub(super) fn put_away(
     Ok(report_path)
 }
 
-/// Puts a job file back to where it was dropped.
-pub(super) fn put_back(inbox: &Path, taken: &Taken) -> Result<()> {
-    let plain = inbox.join(&taken.name);
-    // Another one of the same name may have come since.
-    let path = if plain.exists() { inbox.join(with_run(&taken.name, &taken.run)) } else { plain };
-    fs::rename(&taken.path, &path)
-        .map_err(|error| Error::io(format!("putting {} back", taken.path.display()), error))
-}
-
 fn is_news(kind: &EventKind) -> bool {
     match kind {
         EventKind::Access(access) => matches!(access, AccessKind::Close(AccessMode::Write)),

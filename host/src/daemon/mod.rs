@@ -2,7 +2,9 @@
 
 mod inbox;
 mod lease;
+mod manager;
 mod serve;
 
 pub use inbox::Inbox;
-pub use serve::{Daemon, Watch};
+pub use manager::Manager;
+pub use serve::{DRAIN_SECS, Daemon, Signal, Watch, lock};

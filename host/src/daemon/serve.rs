@@ -1,115 +1,217 @@
-//! The daemon's loop: take, run, put away; on a signal, stop and put back.
+//! The daemon's loop: take, run, put away. On a signal it drains: what can end in time ends, and the
+//! rest goes on when the daemon is back.
 
 use std::any::Any;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::inbox::{Inbox, Outcome, Taken, put_away, put_back};
+use super::inbox::{Inbox, Outcome, Taken, put_away};
+use super::manager::Manager;
 use crate::config::{Job, Settings};
 use crate::error::{Error, Result};
+use crate::ledger::{Ledger, Owner};
 use crate::plugin::Catalog;
-use crate::run::{Progress, Runner, Status, grouped, new_run_id};
-use crate::target::LocalTarget;
+use crate::run::{Keeper, Progress, Runner, Status, Wish, grouped, new_run_id};
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
 
+/// How long a daemon that is told to stop lets chunks finish, unless told. Below systemd's own
+/// time-out, so that nothing is ever killed.
+pub const DRAIN_SECS: u64 = 60;
+
+/// How long until a commit that a store cut off is tried again.
+const ROLL_FORWARD_SECS: u64 = 60;
+
 /// Shows a run's progress until what it gives is dropped.
 pub type Watch = Arc<dyn Fn(Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
 
-/// A daemon that holds its state folder.
+/// What a daemon works with.
 pub struct Daemon {
-    catalog: Catalog,
-    settings: Settings,
-    compute: Handle,
-    watch: Watch,
-    jobs: usize,
-    _lock: File,
+    /// The plugins.
+    pub catalog: Catalog,
+    /// The operator's settings; read again on request.
+    pub settings: Mutex<Settings>,
+    /// The runtime that computes.
+    pub compute: Handle,
+    /// Where everything is written down first.
+    pub ledger: Ledger,
+    /// Keeps snapshots while the daemon is away.
+    pub keeper: Option<Keeper>,
+    /// Shows progress.
+    pub watch: Watch,
+    /// Jobs at the same time.
+    pub jobs: usize,
+    /// How long a stop lets chunks finish.
+    pub drain: Duration,
+    /// Whoever started the daemon.
+    pub manager: Manager,
+}
+
+/// What the daemon is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Finish what can be finished, and end.
+    Stop,
+    /// Read the settings again.
+    Reload,
+}
+
+/// A run that is over, or not.
+struct Ended {
+    taken: Taken,
+    status: Status,
 }
 
 impl Daemon {
-    /// A daemon; refuses when another one has the state folder. Runs `jobs` jobs at a time.
-    pub fn new(
-        catalog: Catalog,
-        settings: Settings,
-        compute: Handle,
-        state: &Path,
-        jobs: usize,
-        watch: Watch,
-    ) -> Result<Self> {
-        let lock = lock(state)?;
-        Ok(Self { catalog, settings, compute, watch, jobs, _lock: lock })
-    }
-
-    /// Takes jobs until `stop` resolves. What is running then is stopped and put back.
-    pub async fn serve(self, inbox: &Path, stop: impl Future<Output = ()>) -> Result<()> {
+    /// Takes jobs until told to stop. `reload` reads the settings again.
+    pub async fn serve(
+        self,
+        inbox: &Path,
+        mut signals: tokio::sync::mpsc::Receiver<Signal>,
+        reload: impl Fn() -> Result<Settings>,
+    ) -> Result<()> {
         let mut inbox = Inbox::open(inbox)?;
-        recover(&inbox)?;
-        tracing::info!("taking jobs from {}", inbox.folder().display());
         let daemon = Arc::new(self);
-        let (stopping, stopped) = watch::channel(false);
-        let mut runs = JoinSet::new();
-        let mut stop = std::pin::pin!(stop);
+        let mut waiting = daemon.recover(&inbox)?;
+        tracing::info!("taking jobs from {}", inbox.folder().display());
+        daemon.manager.ready();
+        let (wish, wanted) = watch::channel(Wish::Go);
+        let mut runs: JoinSet<Ended> = JoinSet::new();
         loop {
-            while runs.try_join_next().is_some() {}
-            if runs.len() < daemon.jobs {
-                for path in inbox.ready()?.into_iter().take(daemon.jobs - runs.len()) {
-                    if let Some(taken) = inbox.take(&path, &new_run_id()?)? {
-                        let (daemon, stopped) = (daemon.clone(), stopped.clone());
-                        let folder = inbox.folder().to_owned();
-                        runs.spawn(async move { daemon.run(&folder, taken, stopped).await });
-                    }
+            let room = daemon.jobs - runs.len();
+            let now = Instant::now();
+            let mut next: Vec<Taken> = Vec::new();
+            waiting.retain(|(at, taken): &(Instant, Taken)| {
+                let due = *at <= now && next.len() < room;
+                if due {
+                    next.push(taken.clone());
+                }
+                !due
+            });
+            if next.len() < room {
+                for path in inbox.ready()?.into_iter().take(room - next.len()) {
+                    next.extend(inbox.take(&path, &new_run_id()?)?);
                 }
             }
+            for taken in next {
+                let (daemon, wanted) = (daemon.clone(), wanted.clone());
+                let folder = inbox.folder().to_owned();
+                runs.spawn(async move { daemon.run(&folder, taken, wanted).await });
+            }
+            daemon.beat(runs.len()).await;
             tokio::select! {
-                () = &mut stop => break,
-                Some(_) = runs.join_next(), if !runs.is_empty() => {}
+                signal = signals.recv() => match signal {
+                    Some(Signal::Reload) => daemon.reload(&reload),
+                    Some(Signal::Stop) | None => break,
+                },
+                Some(ended) = runs.join_next(), if !runs.is_empty() => {
+                    if let Ok(Ended { taken, status: Status::Interrupted }) = ended {
+                        waiting.push((Instant::now() + Duration::from_secs(ROLL_FORWARD_SECS), taken));
+                    }
+                }
                 () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
             }
         }
-        tracing::info!("stopping");
-        // Fails only if nothing runs.
-        let _ = stopping.send(true);
-        while runs.join_next().await.is_some() {}
+        daemon.drain(wish, runs, signals).await;
         Ok(())
     }
 
-    async fn run(&self, inbox: &Path, taken: Taken, mut stopped: watch::Receiver<bool>) {
+    /// Lets what is being read finish, for as long as it may take. Told again, it waits no more.
+    async fn drain(
+        &self,
+        wish: watch::Sender<Wish>,
+        mut runs: JoinSet<Ended>,
+        mut signals: tokio::sync::mpsc::Receiver<Signal>,
+    ) {
+        tracing::info!("stopping: {} under way", crate::run::counted(runs.len() as u64, "run"));
+        self.manager.stopping(self.drain);
+        wish.send_replace(Wish::Drain(Instant::now() + self.drain));
+        loop {
+            tokio::select! {
+                ended = runs.join_next() => if ended.is_none() { break },
+                Some(Signal::Stop) = signals.recv() => {
+                    wish.send_replace(Wish::Drain(Instant::now()));
+                }
+            }
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Says that the daemon lives: only when what does its work answers.
+    async fn beat(&self, runs: usize) {
+        if !self.manager.is_due() {
+            return;
+        }
+        let computes = self.compute.spawn(async {}).await;
+        match (computes, self.ledger.unfinished(Owner::Daemon)) {
+            (Ok(()), Ok(unfinished)) => self.manager.beat(&match runs {
+                0 => "waiting for jobs".to_owned(),
+                _ => format!("running {runs}: {}", unfinished.join(", ")),
+            }),
+            (Err(error), _) => tracing::error!("the threads that compute do not answer: {error}"),
+            (_, Err(error)) => tracing::error!("the ledger does not answer: {error}"),
+        }
+    }
+
+    fn reload(&self, reload: &impl Fn() -> Result<Settings>) {
+        self.manager.reloading();
+        match reload() {
+            Ok(settings) => {
+                crate::memory::memory().set_budget(settings.memory_bytes);
+                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+                tracing::info!("the settings were read again; they hold for the next runs");
+            }
+            Err(error) => {
+                tracing::error!("{error}{}: the settings stay as they were", next_step(&error));
+            }
+        }
+        self.manager.ready();
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn run(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<Wish>) -> Ended {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
         let job = match Job::read_in(&taken.path, &taken.name, inbox) {
             Ok(job) => job,
             Err(error) => {
                 tracing::error!("{error}{}", next_step(&error));
-                let report =
-                    json!({ "run": taken.run, "status": Status::Failed, "error": error.report() });
-                return tell(put_away(inbox, &taken, Outcome::Failed, &report).map(drop));
+                tell(self.refuse(inbox, &taken, &error));
+                return Ended { taken, status: Status::Failed };
             }
         };
-        let runner =
-            Runner { catalog: &self.catalog, settings: &self.settings, compute: &self.compute };
-        let mut showing = None;
-        let cancel = async {
-            // An error means that the daemon is gone, and the run with it.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
+        let settings = self.settings();
+        let runner = Runner {
+            catalog: &self.catalog,
+            settings: &settings,
+            compute: &self.compute,
+            ledger: &self.ledger,
+            owner: Owner::Daemon,
+            keeper: self.keeper.as_ref(),
         };
+        let mut showing = None;
         let watch = |progress| showing = Some((self.watch)(progress));
-        let (report, result) = runner.run(&taken.run, &job, watch, cancel).await;
+        let (report, result) = runner.run(&taken.run, &job, watch, wanted).await;
         drop(showing);
-        match (report.status, result) {
-            (Status::Cancelled, _) => {
-                tracing::info!("{}: stopped and put back", taken.name);
-                tell(put_back(inbox, &taken));
+        let status = report.status;
+        let outcome = match (status, result) {
+            (Status::Interrupted, Err(error)) => {
+                tracing::warn!("{}: {error}{}", taken.name, next_step(&error));
+                return Ended { taken, status };
             }
             (_, Err(error)) => {
                 tracing::error!("{}: {error}{}", taken.name, next_step(&error));
-                tell(put_away(inbox, &taken, Outcome::Failed, &report).map(drop));
+                Outcome::Failed
             }
             (_, Ok(())) => {
                 for relation in &report.relations {
@@ -117,12 +219,58 @@ impl Daemon {
                         "{}: published {} rows -> {}",
                         taken.name,
                         grouped(relation.rows),
-                        relation.folder.display()
+                        relation.folder
                     );
                 }
-                tell(put_away(inbox, &taken, Outcome::Done, &report).map(drop));
+                Outcome::Done
+            }
+        };
+        tell(
+            put_away(inbox, &taken, outcome, &report)
+                .and_then(|path| self.ledger.moved(&taken.run, &path)),
+        );
+        tell(self.ledger.prune(settings.history_runs).map(drop));
+        Ended { taken, status }
+    }
+
+    fn refuse(&self, inbox: &Path, taken: &Taken, error: &Error) -> Result<()> {
+        let report = json!({ "run": taken.run, "status": Status::Failed, "error": error.report() });
+        put_away(inbox, taken, Outcome::Failed, &report).map(drop)
+    }
+
+    /// Finds what a daemon that ended had taken: what was over is put away, the rest goes on.
+    fn recover(&self, inbox: &Inbox) -> Result<Vec<(Instant, Taken)>> {
+        let mut waiting = Vec::new();
+        let mut known = Vec::new();
+        for taken in inbox.left_running()? {
+            known.push(taken.run.clone());
+            let record = self.ledger.details(&taken.run)?;
+            let over = record.filter(|details| details.run.state.is_over());
+            match over.and_then(|details| details.run.report) {
+                Some(report) => {
+                    let done = report["status"] == json!(Status::Succeeded);
+                    let outcome = if done { Outcome::Done } else { Outcome::Failed };
+                    tracing::info!("{}: run {} was over", taken.name, taken.run);
+                    let path = inbox.put_away(&taken, outcome, &report)?;
+                    self.ledger.moved(&taken.run, &path)?;
+                }
+                None => {
+                    tracing::info!("{}: run {} goes on", taken.name, taken.run);
+                    waiting.push((Instant::now(), taken));
+                }
             }
         }
+        for run in self.ledger.unfinished(Owner::Daemon)? {
+            if !known.contains(&run) {
+                tracing::error!("run {run}: its job file is gone; it cannot go on");
+                let error = Error::config("the job file was removed while the run was under way")
+                    .with_hint("what it had staged is under .longshore/staging of its target");
+                let report =
+                    json!({ "run": run, "status": Status::Failed, "error": error.report() });
+                self.ledger.finish(&run, crate::ledger::RunState::Failed, &report)?;
+            }
+        }
+        Ok(waiting)
     }
 }
 
@@ -136,39 +284,8 @@ fn tell(result: Result<()>) {
     }
 }
 
-/// Finds what a daemon that died had taken: what it published is done, the rest is put back.
-fn recover(inbox: &Inbox) -> Result<()> {
-    for taken in inbox.left_running()? {
-        let target = match Job::read_in(&taken.path, &taken.name, inbox.folder()) {
-            Ok(job) => LocalTarget::new(&job.target.folder),
-            Err(error) => {
-                let report =
-                    json!({ "run": taken.run, "status": Status::Failed, "error": error.report() });
-                inbox.put_away(&taken, Outcome::Failed, &report)?;
-                continue;
-            }
-        };
-        let manifest = target.manifest_path(&taken.run);
-        if manifest.exists() {
-            tracing::info!(
-                "{}: run {} was published before the daemon ended",
-                taken.name,
-                taken.run
-            );
-            let report =
-                json!({ "run": taken.run, "status": Status::Succeeded, "manifest": manifest });
-            inbox.put_away(&taken, Outcome::Done, &report)?;
-        } else {
-            tracing::info!("{}: run {} did not end: it is put back", taken.name, taken.run);
-            target.discard_leftovers(&taken.run);
-            put_back(inbox.folder(), &taken)?;
-        }
-    }
-    Ok(())
-}
-
 /// Holds the state folder for as long as the file is open.
-fn lock(state: &Path) -> Result<File> {
+pub fn lock(state: &Path) -> Result<File> {
     let path: PathBuf = state.join("lock");
     let file = fs::create_dir_all(state)
         .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path))

@@ -5,4 +5,7 @@ mod planner;
 mod pushdown;
 mod relation_table;
 
-pub use planner::{CHUNK_LIMIT, ColumnPlan, Planner, RelationPlan, RunPlan, consistency_name};
+pub use planner::{
+    CHUNK_LIMIT, ColumnPlan, Given, Planner, RelationPlan, RunPlan, consistency_name,
+    consistency_of,
+};

@@ -21,8 +21,9 @@ pub const CHUNK_LIMIT: u32 = 10_000;
 /// Automatic chunks are not smaller than this at the source.
 const MIN_CHUNK_BYTES: u64 = 16 << 20;
 
-/// Automatic chunks are not larger than this at the source.
-const MAX_CHUNK_BYTES: u64 = 512 << 20;
+/// Automatic chunks are not larger than this at the source: as Parquet it becomes a part of 128 to
+/// 512 MiB, which readers like.
+const MAX_CHUNK_BYTES: u64 = 1 << 30;
 
 /// Automatic chunks where the relation's size is not known.
 const DEFAULT_CHUNK_BYTES: u64 = 64 << 20;
@@ -107,9 +108,24 @@ pub struct Planner<'a> {
     pub settings: &'a Settings,
     /// Plans for no more rows of each relation than this: for a look at them.
     pub limit: Option<usize>,
+    /// What stands already.
+    pub given: Given,
 }
 
-impl Planner<'_> {
+/// What a plan need not ask the source for.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// What the source holds for the run, if somebody else asked it.
+    pub hold: Option<Hold>,
+    /// How each relation was cut when the run began; it goes on with the same chunks.
+    pub scans: Option<Vec<Vec<Scanned>>>,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner for whole runs.
+    pub fn new(catalog: &'a Catalog, settings: &'a Settings) -> Self {
+        Self { catalog, settings, limit: None, given: Given::default() }
+    }
     /// Chooses the job's connector and works out what it is granted. Asks nothing of the source.
     pub async fn source(&self, job: &Job) -> Result<Arc<Source>> {
         let plugin = self.catalog.connector(&job.source.scheme).await.context("source")?;
@@ -163,12 +179,24 @@ impl Planner<'_> {
     ) -> Result<RunPlan> {
         let parallel = Parallelism::of(job, self.settings);
         let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
-        let hold = source.hold(&wanted).await?;
+        let hold = match &self.given.hold {
+            Some(hold) => hold.clone(),
+            None => source.hold(&wanted).await?,
+        };
         let mut relations = Vec::new();
-        for relation in &job.relations {
-            let planned =
-                self.plan_relation(job, relation, &source, &hold, &transforms, parallel.chunks);
-            relations.push(planned.await.context(relation.name.clone())?);
+        for (position, relation) in job.relations.iter().enumerate() {
+            let recorded = self.given.scans.as_ref().and_then(|scans| scans.get(position)).cloned();
+            let asking = Asking {
+                job,
+                relation,
+                source: &source,
+                hold: &hold,
+                transforms: &transforms,
+                parallel: parallel.chunks,
+                recorded,
+            };
+            let planned = self.plan_relation(asking).await;
+            relations.push(planned.context(relation.name.clone())?);
         }
         let consistency = overall_consistency(&relations);
         check_demand(job, consistency, &hold)?;
@@ -184,15 +212,8 @@ impl Planner<'_> {
         })
     }
 
-    async fn plan_relation(
-        &self,
-        job: &Job,
-        relation: &JobRelation,
-        source: &Arc<Source>,
-        hold: &Hold,
-        transforms: &[Arc<BoundTransform>],
-        parallel: usize,
-    ) -> Result<RelationPlan> {
+    async fn plan_relation(&self, asking: Asking<'_>) -> Result<RelationPlan> {
+        let Asking { job, relation, source, hold, transforms, parallel, recorded } = asking;
         let described = source.describe(&relation.relation).await?;
         let wish = ChunkWish {
             rows: job.chunk.rows,
@@ -211,6 +232,7 @@ impl Planner<'_> {
                 Hold::Held(snapshot) => Some(snapshot.token.clone()),
                 Hold::Unavailable(_) => None,
             },
+            recorded: recorded.map(|scans| Mutex::new(scans.into())),
             scanned: Mutex::default(),
         });
         let mut rows = Rows::Table(table.clone());
@@ -253,6 +275,17 @@ impl Planner<'_> {
             scans,
         })
     }
+}
+
+/// What a relation's plan is made from.
+struct Asking<'a> {
+    job: &'a Job,
+    relation: &'a JobRelation,
+    source: &'a Arc<Source>,
+    hold: &'a Hold,
+    transforms: &'a [Arc<BoundTransform>],
+    parallel: usize,
+    recorded: Option<Vec<Scanned>>,
 }
 
 struct Parallelism {
@@ -336,5 +369,14 @@ pub fn consistency_name(consistency: Consistency) -> &'static str {
         Consistency::Unknown => "unknown",
         Consistency::PerChunk => "per-chunk",
         Consistency::Snapshot => "snapshot",
+    }
+}
+
+/// The consistency that a word means.
+pub fn consistency_of(name: &str) -> Consistency {
+    match name {
+        "snapshot" => Consistency::Snapshot,
+        "per-chunk" => Consistency::PerChunk,
+        _ => Consistency::Unknown,
     }
 }

@@ -1,5 +1,6 @@
 //! A relation of the source as a DataFusion table: what a query needs of it is asked of the source.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -10,7 +11,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::pushdown::{is_pushable, to_sql};
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::sandbox::{ChunkWish, Column, Relation, Scan};
 use crate::scan::{ChunkScan, Scanned, Source, chunk_rows};
 
@@ -24,6 +25,8 @@ pub(super) struct RelationTable {
     pub(super) wish: ChunkWish,
     /// The token of the instant that the run reads.
     pub(super) snapshot: Option<String>,
+    /// How it was scanned when the run began, if it goes on.
+    pub(super) recorded: Option<Mutex<VecDeque<Scanned>>>,
     pub(super) scanned: Mutex<Vec<Scanned>>,
 }
 
@@ -52,12 +55,28 @@ impl RelationTable {
             limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
             snapshot: self.snapshot.clone(),
         };
-        let scanned = self.source.plan(scan, &self.wish).await?;
+        let scanned = match &self.recorded {
+            Some(recorded) => next_recorded(recorded, &scan)?,
+            None => self.source.plan(scan, &self.wish).await?,
+        };
         let input = chunk_rows(&scanned.chunks)?;
         let scan = Arc::new(scanned.scan.clone());
         self.scanned.lock().unwrap_or_else(PoisonError::into_inner).push(scanned);
         Ok(Arc::new(ChunkScan::new(input, self.source.clone(), scan, schema)))
     }
+}
+
+/// The scan that was made in this place before; it must be the same one.
+fn next_recorded(recorded: &Mutex<VecDeque<Scanned>>, wanted: &Scan) -> Result<Scanned> {
+    let next = recorded.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let same = |scanned: &Scanned| {
+        let Scan { projection, filter, limit, snapshot, .. } = &scanned.scan;
+        (projection, filter, limit, snapshot)
+            == (&wanted.projection, &wanted.filter, &wanted.limit, &wanted.snapshot)
+    };
+    next.filter(same).ok_or_else(|| {
+        Error::new(Class::Stale, "the run would be planned otherwise than when it began")
+    })
 }
 
 #[async_trait]

@@ -1,60 +1,186 @@
 //! The commit: every relation becomes visible, and then the manifest; or nothing does.
+//!
+//! What is published is in the ledger before it begins. From then on it is rolled forward, by this
+//! process or by the next one; only when the store refuses for good is it all taken back.
 
-use super::manifest::{Finished, Manifest, Times};
+use serde::{Deserialize, Serialize};
+
+use super::manifest::Manifest;
 use super::report::{RelationReport, RunReport, Status};
-use super::runner::Started;
-use crate::config::Job;
-use crate::error::{Error, Result};
-use crate::plan::{RunPlan, consistency_name};
-use crate::target::{Published, Staging};
+use super::task::RetryPolicy;
+use crate::error::{Class, Error, Result, ResultExt};
+use crate::ledger::Ledger;
+use crate::target::{Spot, Target};
+use crate::write::Part;
 
-/// Publishes a run whose tasks are all done.
-pub(super) fn commit(
-    run: &str,
-    job: &Job,
-    plan: &RunPlan,
-    staging: &dyn Staging,
-    finished: &[Finished],
-    started: &Started,
-) -> Result<RunReport> {
-    let names: Vec<String> = plan.relations.iter().map(|r| r.relation.name.clone()).collect();
-    let manifest = |published: &[Published]| {
-        let published_as: Vec<String> = published.iter().map(|p| p.name.clone()).collect();
-        let times = Times {
-            started: started.at(),
-            finished: super::runner::Started::now().at(),
-            seconds: started.seconds(),
-        };
-        let manifest = Manifest::new(run, job, plan, finished, &published_as, times);
-        serde_json::to_vec_pretty(&manifest).map_err(|error| Error::internal(error.to_string()))
+/// What a commit does: enough to do it in another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Commit {
+    pub(super) manifest: Manifest,
+    pub(super) relations: Vec<Publication>,
+}
+
+/// One relation of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Publication {
+    spot: Spot,
+    parts: Vec<Part>,
+    /// What the store needs to publish each part.
+    tokens: Vec<String>,
+}
+
+impl Publication {
+    pub(super) fn new(spot: Spot, parts: &[Part]) -> Self {
+        let tokens = parts.iter().map(|part| part.token.clone()).collect();
+        Self { spot, parts: parts.to_vec(), tokens }
+    }
+
+    /// The parts with their tokens, which a part's own record does not keep.
+    fn parts(&self) -> Vec<Part> {
+        let parts = self.parts.iter().zip(&self.tokens);
+        parts.map(|(part, token)| Part { token: token.clone(), ..part.clone() }).collect()
+    }
+}
+
+/// Why a commit did not succeed.
+#[derive(Debug)]
+pub(super) enum Uncommitted {
+    /// Nothing is visible.
+    TakenBack(Error),
+    /// Some of it may be visible: it must be rolled forward later.
+    HalfWay(Error),
+}
+
+impl From<Error> for Uncommitted {
+    fn from(error: Error) -> Self {
+        Self::TakenBack(error)
+    }
+}
+
+/// Publishes a run, from the beginning or from where it was interrupted.
+pub(super) async fn commit(
+    ledger: &Ledger,
+    target: &dyn Target,
+    retry: RetryPolicy,
+    mut commit: Commit,
+) -> Result<RunReport, Uncommitted> {
+    let run = commit.manifest.run.clone();
+    ledger.committing(&run, &commit)?;
+    let published = publish(ledger, target, retry, &mut commit).await;
+    let manifest = match published {
+        Ok(manifest) => manifest,
+        Err(error) if take_back(target, &commit).await => return Err(error.into()),
+        Err(error) => return Err(Uncommitted::HalfWay(error)),
     };
-    let (published, manifest) = staging.publish(&names, job.target.mode, &manifest)?;
-    let relations: Vec<RelationReport> = published
-        .into_iter()
-        .zip(finished)
-        .zip(&plan.relations)
-        .map(|((published, finished), plan)| RelationReport {
-            relation: published.relation,
-            published_as: published.name,
-            folder: published.folder,
-            rows: finished.parts.iter().map(|part| part.rows).sum(),
-            bytes: finished.parts.iter().map(|part| part.bytes).sum(),
-            parts: finished.parts.len(),
-            chunks: plan.chunks(),
-            retries: finished.retries,
+    let spots: Vec<Spot> = commit.relations.iter().map(|relation| relation.spot.clone()).collect();
+    // What is published is published: a leftover is only a leftover.
+    if let Err(error) = target.release(&run, &spots).await {
+        tracing::warn!("{error}: its staging stays");
+    }
+    Ok(report(target, commit.manifest, manifest))
+}
+
+async fn publish(
+    ledger: &Ledger,
+    target: &dyn Target,
+    retry: RetryPolicy,
+    commit: &mut Commit,
+) -> Result<String> {
+    let run = commit.manifest.run.clone();
+    for position in 0..commit.relations.len() {
+        loop {
+            let Publication { spot, .. } = commit.relations[position].clone();
+            let parts = commit.relations[position].parts();
+            let published = persist(retry, || target.publish(&spot, &parts))
+                .await
+                .context(spot.relation.clone())?;
+            if published {
+                break;
+            }
+            tracing::warn!("{}: somebody else made it meanwhile", target.url(&spot.name));
+            let other = target.reserve(&run, &spot.relation, spot.mode).await?;
+            commit.manifest.relations[position].published_as = other.name.clone();
+            commit.relations[position].spot = other;
+            ledger.committing(&run, &commit)?;
+        }
+    }
+    let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
+    let path = persist(retry, || target.put_manifest(&run, &manifest)).await?;
+    Ok(target.url(&path))
+}
+
+/// Does something until it succeeds, fails for good, or the retries are spent.
+async fn persist<T, F: Future<Output = Result<T>>>(
+    retry: RetryPolicy,
+    work: impl Fn() -> F,
+) -> Result<T> {
+    let mut retries = 0;
+    loop {
+        match work().await {
+            Err(error) if error.class().is_transient() && retries < retry.limit => {
+                let wait = retry.wait(retries);
+                tracing::warn!("publishing: {error}: trying again in {} ms", wait.as_millis());
+                tokio::time::sleep(wait).await;
+                retries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Nothing of a failed commit may stay visible; whether nothing does.
+async fn take_back(target: &dyn Target, commit: &Commit) -> bool {
+    let mut all = true;
+    for relation in commit.relations.iter().rev() {
+        if let Err(error) = target.retract(&relation.spot, &relation.parts()).await {
+            tracing::error!("taking back {}: {error}", target.url(&relation.spot.name));
+            all = false;
+        }
+    }
+    all
+}
+
+/// Goes on with a commit that was interrupted.
+pub(super) async fn roll_forward(
+    ledger: &Ledger,
+    target: &dyn Target,
+    retry: RetryPolicy,
+    run: &str,
+) -> Result<RunReport, Uncommitted> {
+    let recorded: Option<Commit> = ledger.manifest(run)?;
+    let recorded = recorded.ok_or_else(|| {
+        Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
+    })?;
+    commit(ledger, target, retry, recorded).await
+}
+
+fn report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
+    let relations: Vec<RelationReport> = manifest
+        .relations
+        .iter()
+        .map(|relation| RelationReport {
+            relation: relation.name.clone(),
+            published_as: relation.published_as.clone(),
+            folder: target.url(&relation.published_as),
+            rows: relation.rows,
+            bytes: relation.bytes,
+            parts: relation.parts.len(),
+            chunks: relation.chunks,
+            retries: relation.retries,
         })
         .collect();
-    Ok(RunReport {
-        run: run.to_owned(),
-        job: job.name.clone(),
+    RunReport {
+        run: manifest.run,
+        job: manifest.job.name,
         status: Status::Succeeded,
-        started: started.at(),
-        seconds: started.seconds(),
-        rows: relations.iter().map(|relation| relation.rows).sum(),
-        bytes: relations.iter().map(|relation| relation.bytes).sum(),
-        consistency: Some(consistency_name(plan.consistency)),
+        started: manifest.started,
+        seconds: manifest.seconds,
+        rows: manifest.rows,
+        bytes: manifest.bytes,
+        consistency: Some(manifest.consistency),
         relations,
-        manifest: Some(manifest),
+        interruptions: manifest.interruptions,
+        manifest: Some(at),
         error: None,
-    })
+    }
 }

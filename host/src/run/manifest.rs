@@ -1,79 +1,129 @@
 //! The manifest: the record of what a run published.
 
 use arrow::datatypes::SchemaRef;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Job;
 use crate::config::Step;
 use crate::plan::{RelationPlan, RunPlan, consistency_name};
 use crate::sandbox::{Hold, Relation, Snapshot};
+use crate::target::Spot;
 use crate::write::Part;
 
 /// The manifest's own version.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a run published.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
-    format: u32,
-    longshore: &'static str,
-    run: String,
-    job: JobRecord,
-    started: String,
-    finished: String,
-    seconds: f64,
-    consistency: &'static str,
+    /// The manifest's version.
+    pub format: u32,
+    /// The program's version.
+    pub longshore: String,
+    /// The run's id.
+    pub run: String,
+    /// The job.
+    pub job: JobRecord,
+    /// When the run began, in RFC 3339.
+    pub started: String,
+    /// When its last part was written.
+    pub finished: String,
+    /// How long that took.
+    pub seconds: f64,
+    /// What the run saw of the source.
+    pub consistency: String,
     /// The instant that was read, if the source held one.
-    snapshot: Option<SnapshotRecord>,
-    parallel: usize,
-    plugins: Vec<PluginRecord>,
-    rows: u64,
-    bytes: u64,
-    relations: Vec<RelationRecord>,
+    pub snapshot: Option<SnapshotRecord>,
+    /// Chunks at the same time.
+    pub parallel: usize,
+    /// Threads that computed.
+    pub threads: usize,
+    /// The plugins.
+    pub plugins: Vec<PluginRecord>,
+    /// Rows published.
+    pub rows: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// Rows in a second.
+    pub rows_per_second: u64,
+    /// How often the run was begun anew, or taken up after an interruption, and why.
+    pub interruptions: Vec<String>,
+    /// The relations.
+    pub relations: Vec<RelationRecord>,
 }
 
-#[derive(Debug, Serialize)]
-struct SnapshotRecord {
-    id: String,
-    source: String,
+/// The instant that was read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// Its id at the source.
+    pub id: String,
+    /// The source and its version.
+    pub source: String,
 }
 
 /// The job, without its secrets.
-#[derive(Debug, Serialize)]
-struct JobRecord {
-    name: String,
-    source: Value,
-    transform: Vec<Value>,
-    target: String,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// Where rows came from, as the connector saw it.
+    pub source: Value,
+    /// What happened to them.
+    pub transform: Vec<Value>,
+    /// Where they went.
+    pub target: String,
+    /// The files' format.
+    pub format: String,
 }
 
-#[derive(Debug, Serialize)]
-struct PluginRecord {
-    name: String,
-    version: String,
-    digest: String,
+/// A plugin that took part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the component.
+    pub digest: String,
 }
 
-#[derive(Debug, Serialize)]
-struct RelationRecord {
-    name: String,
-    published_as: String,
-    source: Value,
-    strategy: Vec<String>,
-    chunks: usize,
-    retries: u32,
-    rows: u64,
-    bytes: u64,
-    schema: Vec<FieldRecord>,
-    parts: Vec<Part>,
+/// A relation that was published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RelationRecord {
+    /// Its name in the job.
+    pub name: String,
+    /// Its name in the target.
+    pub published_as: String,
+    /// What was read.
+    pub source: Value,
+    /// How it was cut.
+    pub strategy: Vec<String>,
+    /// Into how many chunks.
+    pub chunks: usize,
+    /// How often a task of it was tried again.
+    pub retries: u32,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its columns.
+    pub schema: Vec<FieldRecord>,
+    /// Its files.
+    pub parts: Vec<Part>,
 }
 
-#[derive(Debug, Serialize)]
-struct FieldRecord {
-    name: String,
-    r#type: String,
-    nullable: bool,
+/// A column.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FieldRecord {
+    /// Its name.
+    pub name: String,
+    /// Its type in Arrow.
+    pub r#type: String,
+    /// Whether it can be NULL.
+    pub nullable: bool,
 }
 
 /// A relation's parts, when all of its tasks are done.
@@ -84,38 +134,41 @@ pub(super) struct Finished {
     pub(super) schema: SchemaRef,
 }
 
-/// When a run began and how long it took.
-pub(super) struct Times {
+/// What a manifest says of a run besides its plan and its parts.
+pub(super) struct Telling<'a> {
+    pub(super) run: &'a str,
     pub(super) started: String,
     pub(super) finished: String,
     pub(super) seconds: f64,
+    pub(super) threads: usize,
+    pub(super) interruptions: Vec<String>,
 }
 
 impl Manifest {
     pub(super) fn new(
-        run: &str,
+        telling: Telling<'_>,
         job: &Job,
         plan: &RunPlan,
         finished: &[Finished],
-        published_as: &[String],
-        times: Times,
+        spots: &[Spot],
     ) -> Self {
         let relations: Vec<RelationRecord> = plan
             .relations
             .iter()
             .zip(finished)
-            .zip(published_as)
-            .map(|((plan, finished), published_as)| record(plan, finished, published_as))
+            .zip(spots)
+            .map(|((plan, finished), spot)| record(plan, finished, &spot.name))
             .collect();
+        let rows = relations.iter().map(|relation| relation.rows).sum();
         Self {
             format: FORMAT,
-            longshore: env!("CARGO_PKG_VERSION"),
-            run: run.to_owned(),
+            longshore: env!("CARGO_PKG_VERSION").to_owned(),
+            run: telling.run.to_owned(),
             job: job_record(job, plan),
-            started: times.started,
-            finished: times.finished,
-            seconds: times.seconds,
-            consistency: consistency_name(plan.consistency),
+            started: telling.started,
+            finished: telling.finished,
+            seconds: telling.seconds,
+            consistency: consistency_name(plan.consistency).to_owned(),
             snapshot: match &plan.hold {
                 Hold::Held(Snapshot { token, label }) => {
                     Some(SnapshotRecord { id: token.clone(), source: label.clone() })
@@ -123,9 +176,12 @@ impl Manifest {
                 Hold::Unavailable(_) => None,
             },
             parallel: plan.parallel,
+            threads: telling.threads,
             plugins: plugins(plan),
-            rows: relations.iter().map(|relation| relation.rows).sum(),
+            rows,
             bytes: relations.iter().map(|relation| relation.bytes).sum(),
+            rows_per_second: (rows as f64 / telling.seconds.max(1e-9)) as u64,
+            interruptions: telling.interruptions,
             relations,
         }
     }
@@ -169,9 +225,11 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
     });
     JobRecord {
         name: job.name.clone(),
+        digest: job.digest.clone(),
         source: json_or_null(plan.source.config()),
         transform: steps.collect(),
-        target: job.target.folder.display().to_string(),
+        target: job.target.url.clone(),
+        format: job.target.format.name().to_owned(),
     }
 }
 

@@ -1,14 +1,21 @@
 //! Running a plan: tasks in parallel, retries, progress, and the commit of all or nothing.
 
 mod commit;
+mod holder;
+mod holding;
+mod load;
 mod manifest;
 mod progress;
+mod record;
 mod report;
 mod runner;
+mod socket;
 mod task;
 
+pub use holder::{HOLD_SECS, hold};
+pub use holding::{HOLDER_START_SECS, Keeper};
 pub use manifest::Manifest;
 pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status, counted, grouped, human_bytes};
-pub use runner::{Runner, new_run_id};
-pub use task::{RETRY_BACKOFF_MILLIS, RETRY_LIMIT};
+pub use runner::{RESTART_LIMIT, Runner, Wish, new_run_id};
+pub use task::{RETRY_BACKOFF_LIMIT_MILLIS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};

@@ -1,14 +1,13 @@
 //! What a run did: for people, for `--json`, and for the report beside a job file.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorReport;
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Everything is published.
@@ -17,10 +16,12 @@ pub enum Status {
     Failed,
     /// Nothing is published: somebody stopped it.
     Cancelled,
+    /// The daemon stopped in the middle of it, and goes on when it is back.
+    Interrupted,
 }
 
 /// A run, when it is over.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunReport {
     /// The run's id.
     pub run: String,
@@ -37,24 +38,26 @@ pub struct RunReport {
     /// Bytes published.
     pub bytes: u64,
     /// What the run saw of the source.
-    pub consistency: Option<&'static str>,
+    pub consistency: Option<String>,
     /// The relations that were published.
     pub relations: Vec<RelationReport>,
+    /// How often the run was begun anew, or taken up after an interruption, and why.
+    pub interruptions: Vec<String>,
     /// The run's manifest.
-    pub manifest: Option<PathBuf>,
+    pub manifest: Option<String>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }
 
 /// One relation that was published.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RelationReport {
     /// Its name in the job.
     pub relation: String,
     /// Its name in the target.
     pub published_as: String,
     /// Where it lies.
-    pub folder: PathBuf,
+    pub folder: String,
     /// Rows published.
     pub rows: u64,
     /// Bytes published.
@@ -71,6 +74,9 @@ impl RunReport {
     /// The report in a few lines.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
+        for interruption in &self.interruptions {
+            let _ = writeln!(text, "{interruption}");
+        }
         for relation in &self.relations {
             let _ = writeln!(
                 text,
@@ -80,7 +86,7 @@ impl RunReport {
                 human_bytes(relation.bytes),
                 counted(relation.parts as u64, "part"),
                 counted(relation.chunks as u64, "chunk"),
-                relation.folder.display()
+                relation.folder
             );
         }
         if self.status == Status::Succeeded {
@@ -90,7 +96,7 @@ impl RunReport {
                 grouped(self.rows),
                 self.seconds,
                 grouped((self.rows as f64 / self.seconds.max(1e-9)) as u64),
-                self.consistency.unwrap_or("unknown"),
+                self.consistency.as_deref().unwrap_or("unknown"),
             );
         }
         text

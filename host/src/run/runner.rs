@@ -1,31 +1,40 @@
-//! The runner: plans a job, runs its tasks, commits. Whatever happens, staging is gone afterwards.
+//! The runner: plans a job, runs its tasks, commits. A run that was interrupted is taken up again
+//! where the ledger says it was.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use datafusion::physical_plan::ExecutionPlan;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 
-use super::commit::commit;
-use super::manifest::Finished;
-use super::progress::{Progress, RelationProgress};
+use super::commit::{Commit, Publication, Uncommitted, commit, roll_forward};
+use super::holding::{Holding, Keeper};
+use super::load::{Done, Load, Loading};
+use super::manifest::{Finished, Manifest, Telling};
+use super::progress::Progress;
+use super::record::{built_by, given, to_record};
 use super::report::{RunReport, Status};
-use super::task::{backoff, run_partition, run_whole};
+use crate::config::settings::cores;
 use crate::config::{Job, Settings};
 use crate::error::{Class, Error, Result, ResultExt};
-use crate::plan::{Planner, RelationPlan, RunPlan};
+use crate::ledger::{Ledger, NewRun, Owner, RunState, Task};
+use crate::plan::{Given, Planner, RunPlan};
 use crate::plugin::{Catalog, hex};
-use crate::scan::Slots;
-use crate::target::{LocalTarget, Staging};
-use crate::write::{Part, PartWriter};
+use crate::sandbox::Consistency;
+use crate::target::{self, Spot, Target};
 
 /// How often a run is begun anew because what it had planned was gone.
 pub const RESTART_LIMIT: u32 = 5;
+
+/// How often a run looks whether somebody asked to cancel it.
+const CANCEL_LOOK_MILLIS: u64 = 500;
+
+/// How often a run that drains looks whether it is done.
+const DRAIN_LOOK_MILLIS: u64 = 50;
 
 /// A new run's id: when it began, and something that tells it from all others.
 pub fn new_run_id() -> Result<String> {
@@ -34,24 +43,16 @@ pub fn new_run_id() -> Result<String> {
     Ok(format!("{}-{}", Utc::now().format("%Y%m%dT%H%M%SZ"), hex(&random)))
 }
 
-/// A moment, by both clocks.
-pub(super) struct Started {
-    at: DateTime<Utc>,
-    instant: Instant,
-}
-
-impl Started {
-    pub(super) fn now() -> Self {
-        Self { at: Utc::now(), instant: Instant::now() }
-    }
-
-    pub(super) fn at(&self) -> String {
-        self.at.to_rfc3339_opts(SecondsFormat::Millis, true)
-    }
-
-    pub(super) fn seconds(&self) -> f64 {
-        self.instant.elapsed().as_secs_f64()
-    }
+/// What the one who runs a run wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Go on.
+    Go,
+    /// Finish the chunks that are being read, begin no more, and stay resumable. What is not
+    /// finished at the moment given is left for the next time.
+    Drain(Instant),
+    /// Stop, and leave nothing.
+    Cancel,
 }
 
 /// Runs jobs.
@@ -62,12 +63,20 @@ pub struct Runner<'a> {
     pub settings: &'a Settings,
     /// The runtime that computes: decodes, transforms, encodes.
     pub compute: &'a Handle,
+    /// Where everything is written down first.
+    pub ledger: &'a Ledger,
+    /// Who runs it.
+    pub owner: Owner,
+    /// Keeps snapshots beyond the life of this process, if anybody does.
+    pub keeper: Option<&'a Keeper>,
 }
 
 /// Why a run did not succeed.
 enum Stopped {
     Failed(Error),
     Cancelled,
+    /// It goes on when somebody takes it up.
+    Interrupted(Error),
 }
 
 impl<E: Into<Error>> From<E> for Stopped {
@@ -76,104 +85,322 @@ impl<E: Into<Error>> From<E> for Stopped {
     }
 }
 
+impl From<Uncommitted> for Stopped {
+    fn from(uncommitted: Uncommitted) -> Self {
+        match uncommitted {
+            Uncommitted::TakenBack(error) => Self::Failed(error),
+            Uncommitted::HalfWay(error) => Self::Interrupted(error),
+        }
+    }
+}
+
+/// One run under way.
+struct Run<'a> {
+    runner: &'a Runner<'a>,
+    id: &'a str,
+    job: &'a Job,
+    target: Arc<dyn Target>,
+    /// When it began, perhaps in another process.
+    created: DateTime<Utc>,
+    wish: watch::Receiver<Wish>,
+}
+
 impl Runner<'_> {
-    /// Runs a job. `watch` is called with the progress when a plan is made, again if the run is
-    /// begun anew; `cancel` stops the run when it resolves.
+    /// Runs a job, or goes on with a run that was interrupted. `watch` is called with the progress
+    /// when a plan is made, again if the run is begun anew.
     pub async fn run(
         &self,
-        run: &str,
+        id: &str,
         job: &Job,
         mut watch: impl FnMut(Arc<Progress>),
-        cancel: impl Future<Output = ()>,
+        wish: watch::Receiver<Wish>,
     ) -> (RunReport, Result<()>) {
-        let started = Started::now();
-        let mut cancel = pin!(cancel);
-        let mut restarts = 0;
-        let tried = loop {
-            let tried = self.try_run(run, job, &mut watch, cancel.as_mut(), &started).await;
-            match &tried {
-                Err(Stopped::Failed(error)) if begins_anew(error, restarts) => {
-                    let wait = backoff(restarts);
-                    tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
-                    tokio::time::sleep(wait).await;
-                    restarts += 1;
-                }
-                _ => break tried,
+        let created = Utc::now();
+        let (tried, created) = match self.open(id, job, wish).await {
+            Err(error) => (Err(error.into()), created),
+            Ok(run) => {
+                let created = run.created;
+                (run.run(&mut watch).await, created)
             }
         };
         let (status, error) = match tried {
             Ok(report) => return (report, Ok(())),
             Err(Stopped::Failed(error)) => (Status::Failed, error),
+            Err(Stopped::Interrupted(error)) => (Status::Interrupted, error),
             Err(Stopped::Cancelled) => {
                 (Status::Cancelled, Error::resource("the run was cancelled"))
             }
         };
         let report = RunReport {
-            run: run.to_owned(),
+            run: id.to_owned(),
             job: job.name.clone(),
             status,
-            started: started.at(),
-            seconds: started.seconds(),
+            started: moment(created),
+            seconds: seconds_since(created),
             rows: 0,
             bytes: 0,
             consistency: None,
             relations: Vec::new(),
+            interruptions: self.interruptions(id),
             manifest: None,
             error: Some(error.report()),
         };
+        let state = match status {
+            Status::Interrupted => return (report, Err(error)),
+            Status::Cancelled => RunState::Cancelled,
+            _ => RunState::Failed,
+        };
+        if let Err(error) = self.ledger.finish(id, state, &report) {
+            tracing::error!("{error}");
+        }
         (report, Err(error))
     }
 
-    async fn try_run(
-        &self,
-        run: &str,
-        job: &Job,
-        watch: &mut impl FnMut(Arc<Progress>),
-        mut cancel: Pin<&mut impl Future<Output = ()>>,
-        started: &Started,
-    ) -> Result<RunReport, Stopped> {
-        let names: Vec<String> = job.relations.iter().map(|r| r.name.clone()).collect();
-        // Before anything is asked of the source: a target that cannot be written ends the run.
-        let target = LocalTarget::new(&job.target.folder);
-        let staging: Arc<dyn Staging> = Arc::new(target.begin(run, &names, job.target.mode)?);
-        let planner = Planner { catalog: self.catalog, settings: self.settings, limit: None };
-        let plan = tokio::select! {
-            plan = planner.plan(job) => plan?,
-            () = &mut cancel => return Err(Stopped::Cancelled),
+    async fn open<'a>(
+        &'a self,
+        id: &'a str,
+        job: &'a Job,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<Run<'a>> {
+        let new =
+            NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
+        self.ledger.begin(&new)?;
+        let recorded = self.ledger.recorded(id)?;
+        let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
+        let target = target::open(&job.target.place, self.settings.secrets.as_deref()).await?;
+        let created = created.map_or_else(Utc::now, |created| created.to_utc());
+        Ok(Run { runner: self, id, job, target, created, wish })
+    }
+
+    fn interruptions(&self, id: &str) -> Vec<String> {
+        let details = self.ledger.details(id).ok().flatten();
+        details.map(|run| run.events.into_iter().map(|e| e.text).collect()).unwrap_or_default()
+    }
+}
+
+impl Run<'_> {
+    fn ledger(&self) -> &Ledger {
+        self.runner.ledger
+    }
+
+    async fn run(mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
+        let retry = self.runner.settings.retry;
+        let recorded = self.ledger().recorded(self.id)?;
+        let tried = match recorded.map(|run| run.state) {
+            Some(RunState::Committing) => {
+                tracing::info!("run {}: going on with its commit", self.id);
+                self.ledger().event(self.id, "taken up again in the middle of its commit")?;
+                roll_forward(self.ledger(), self.target.as_ref(), retry, self.id)
+                    .await
+                    .map_err(Stopped::from)
+            }
+            _ => self.try_until_done(watch).await,
         };
-        let loads = Load::all(&plan, &staging, job);
+        match tried {
+            Ok(report) => {
+                self.ledger().finish(self.id, RunState::Succeeded, &report)?;
+                Ok(report)
+            }
+            Err(Stopped::Interrupted(error)) => Err(Stopped::Interrupted(error)),
+            Err(stopped) => {
+                self.discard().await;
+                Err(stopped)
+            }
+        }
+    }
+
+    /// Whatever happened, nothing of the run stays in the target.
+    async fn discard(&self) {
+        if let Err(error) = self.target.discard(self.id).await {
+            tracing::error!("{error}: remove what run {} left there", self.id);
+        }
+    }
+
+    async fn try_until_done(
+        &mut self,
+        watch: &mut impl FnMut(Arc<Progress>),
+    ) -> Result<RunReport, Stopped> {
+        let mut restarts = 0;
+        loop {
+            let holding = Holding::new(self.runner.keeper, self.id);
+            let tried = self.try_once(&holding, watch).await;
+            match tried {
+                Err(Stopped::Interrupted(error)) => return Err(Stopped::Interrupted(error)),
+                Err(Stopped::Failed(error)) if begins_anew(&error, restarts) => {
+                    holding.end().await;
+                    let wait = self.runner.settings.retry.wait(restarts);
+                    tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
+                    self.ledger().begin_anew(self.id, &error.to_string())?;
+                    self.target.discard(self.id).await?;
+                    tokio::time::sleep(wait).await;
+                    restarts += 1;
+                }
+                tried => {
+                    holding.end().await;
+                    return tried;
+                }
+            }
+        }
+    }
+
+    async fn try_once(
+        &mut self,
+        holding: &Holding<'_>,
+        watch: &mut impl FnMut(Arc<Progress>),
+    ) -> Result<RunReport, Stopped> {
+        // Before anything is asked of the source: a target that cannot be written ends the run.
+        let spots = self.reserve().await?;
+        let plan = {
+            let mut wish = self.wish.clone();
+            tokio::select! {
+                plan = self.plan(holding, &spots) => plan?,
+                stopped = stop_before_reading(&mut wish) => return Err(stopped),
+            }
+        };
+        let loads = self.loads(&plan, &spots).await?;
         watch(Arc::new(Progress {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
         }));
-        let finished = self.execute(&plan, &loads, cancel).await;
+        let finished = self.execute(&plan, &loads).await;
         plan.source.release().await;
         let finished = finished?;
-        Ok(commit(run, job, &plan, staging.as_ref(), &finished, started)?)
+        let telling = Telling {
+            run: self.id,
+            started: moment(self.created),
+            finished: moment(Utc::now()),
+            seconds: seconds_since(self.created),
+            threads: cores(),
+            interruptions: self.runner.interruptions(self.id),
+        };
+        let manifest = Manifest::new(telling, self.job, &plan, &finished, &spots);
+        let relations = spots
+            .into_iter()
+            .zip(&finished)
+            .map(|(spot, finished)| Publication::new(spot, &finished.parts))
+            .collect();
+        let retry = self.runner.settings.retry;
+        let record = Commit { manifest, relations };
+        Ok(commit(self.ledger(), self.target.as_ref(), retry, record).await?)
+    }
+
+    /// The places of the relations: those that the run has, or new ones.
+    async fn reserve(&self) -> Result<Vec<Spot>> {
+        let held = self.ledger().spots(self.id)?;
+        let again =
+            held.len() == self.job.relations.len() && self.ledger().planned(self.id)?.is_some();
+        if again {
+            return Ok(held);
+        }
+        // What a run that died here had reserved and not written down is given back.
+        self.target.discard(self.id).await?;
+        let mut spots = Vec::new();
+        for relation in &self.job.relations {
+            let mode = self.job.target.mode;
+            spots.push(self.target.reserve(self.id, &relation.name, mode).await?);
+        }
+        self.ledger().reserve(self.id, &spots)?;
+        Ok(spots)
+    }
+
+    /// A new plan, or the one that the run began with, if what it rests on still stands.
+    async fn plan(&self, holding: &Holding<'_>, spots: &[Spot]) -> Result<RunPlan> {
+        let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
+        if let Some(record) = self.ledger().planned(self.id)? {
+            holding.take_up(&record.hold, self.is_all_read(&record)?).await?;
+            planner.given = given(&record, self.job)?;
+            let plan = planner.plan(self.job).await?;
+            if built_by(&plan) != record.built_by {
+                plan.source.release().await;
+                return Err(Error::new(Class::Stale, "Longshore or a plugin is another one now"));
+            }
+            return Ok(plan);
+        }
+        // Only what lies beyond this machine needs somebody to stay with it.
+        let source = planner.source(self.job).await?;
+        let described = &source.plugin().described;
+        let holds =
+            described.consistency == Consistency::Snapshot && !described.endpoints.is_empty();
+        let hold = if holds { holding.begin(self.job).await } else { None };
+        planner.given = Given { hold, scans: None };
+        let plan = planner.plan(self.job).await?;
+        let record = to_record(&plan, spots, holding.is_kept().await)?;
+        self.ledger().plan(self.id, &record)?;
+        Ok(plan)
+    }
+
+    /// Whether nothing is left to be read of the source.
+    fn is_all_read(&self, record: &crate::ledger::PlanRecord) -> Result<bool> {
+        let tasks = self.ledger().tasks(self.id)?;
+        let mut relations = record.relations.iter().enumerate();
+        Ok(relations.all(|(relation, record)| {
+            let chunks = record.scans.iter().map(|scan| scan.chunks.len()).sum::<usize>().max(1);
+            let done = |chunk| {
+                let task = tasks.get(&Task { relation, chunk });
+                task.is_some_and(|task| task.parts.is_some())
+            };
+            (0..chunks).all(done)
+        }))
+    }
+
+    /// The relations' tasks; those that were done and whose parts are as they were need not be done
+    /// again.
+    async fn loads(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<Load>> {
+        let mut tasks = self.ledger().tasks(self.id)?;
+        let (mut kept, begun) = (0, tasks.len());
+        for (task, progress) in &mut tasks {
+            let Some(parts) = &progress.parts else { continue };
+            let mut intact = true;
+            for part in parts {
+                intact &= self.target.is_intact(&spots[task.relation], part).await?;
+            }
+            match intact {
+                true => kept += 1,
+                false => {
+                    progress.parts = None;
+                    self.ledger().redo(self.id, *task)?;
+                }
+            }
+        }
+        if begun > 0 {
+            let text = format!("taken up again: {kept} of {begun} begun chunks are kept");
+            tracing::info!("run {}: {text}", self.id);
+            self.ledger().event(self.id, &text)?;
+        }
+        let loading = Loading {
+            run: self.id,
+            job: self.job,
+            plan,
+            target: &self.target,
+            spots,
+            ledger: self.ledger(),
+            retry: self.runner.settings.retry,
+            tasks,
+        };
+        Ok(loading.loads())
     }
 
     /// Runs the tasks of all relations: so many relations at a time, and of each all chunks, which
     /// wait for a place to be read in.
-    async fn execute(
-        &self,
-        plan: &RunPlan,
-        loads: &[Load],
-        mut cancel: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Vec<Finished>, Stopped> {
-        let mut tasks = JoinSet::new();
-        let mut waiting = loads.iter().enumerate();
-        let mut finished: Vec<Finished> = loads.iter().map(Load::unfinished).collect();
-        let mut left: Vec<usize> = loads.iter().map(Load::tasks).collect();
-        waiting
-            .by_ref()
-            .take(plan.parallel_relations)
-            .for_each(|(index, load)| load.spawn(index, &mut tasks, self.compute));
+    async fn execute(&self, plan: &RunPlan, loads: &[Load]) -> Result<Vec<Finished>, Stopped> {
+        let mut tasks: JoinSet<Done> = JoinSet::new();
+        let mut waiting = loads.iter().filter(|load| load.left() > 0);
+        let mut finished: Vec<Finished> = loads.iter().map(Load::begun).collect();
+        let mut left: Vec<usize> = loads.iter().map(Load::left).collect();
+        let begin = |load: &Load, tasks: &mut JoinSet<Done>| load.spawn(tasks, self.runner.compute);
+        waiting.by_ref().take(plan.parallel_relations).for_each(|load| begin(load, &mut tasks));
+        let mut stopping = pin!(self.stopping(loads));
         let stopped = loop {
             let joined = tokio::select! {
                 joined = tasks.join_next() => joined,
-                () = &mut cancel => break Stopped::Cancelled,
+                stopped = &mut stopping => break stopped,
             };
             let (index, done) = match joined {
-                None => return complete(loads, finished),
+                None => {
+                    for (load, finished) in loads.iter().zip(&mut finished) {
+                        load.complete(finished).await?;
+                    }
+                    return Ok(finished);
+                }
                 Some(Ok(done)) => done,
                 Some(Err(error)) => {
                     break Error::internal(format!("a task failed: {error}")).into();
@@ -184,20 +411,70 @@ impl Runner<'_> {
                     finished[index].parts.extend(parts);
                     finished[index].retries += retries;
                 }
+                // Nobody is let in any more: what fails now is done the next time.
+                Err(error) if loads[index].progress.slots.is_closed() => tracing::debug!("{error}"),
                 Err(error) => break error.into(),
             }
             left[index] -= 1;
             if left[index] == 0 {
-                waiting
-                    .next()
-                    .into_iter()
-                    .for_each(|(i, load)| load.spawn(i, &mut tasks, self.compute));
+                waiting.next().into_iter().for_each(|load| begin(load, &mut tasks));
             }
         };
         // Nothing of the run may still be writing when its staging goes.
         tasks.shutdown().await;
         Err(stopped)
     }
+
+    /// Resolves when the run is to end before its time: at once, or when it is drained.
+    async fn stopping(&self, loads: &[Load]) -> Stopped {
+        let mut wish = self.wish.clone();
+        let mut looks = tokio::time::interval(Duration::from_millis(CANCEL_LOOK_MILLIS));
+        let until = loop {
+            let wanted = *wish.borrow_and_update();
+            match wanted {
+                Wish::Go => {}
+                Wish::Cancel => return Stopped::Cancelled,
+                Wish::Drain(until) => break until,
+            }
+            tokio::select! {
+                // Nobody is left to wish anything: the run goes on.
+                changed = wish.changed() => if changed.is_err() { std::future::pending().await },
+                _ = looks.tick() => match self.ledger().is_cancelled(self.id) {
+                    Ok(true) => return Stopped::Cancelled,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!("{error}"),
+                },
+            }
+        };
+        loads.iter().for_each(|load| load.progress.slots.close());
+        let drained = async {
+            while loads.iter().any(|load| load.progress.slots.working() > 0) {
+                tokio::time::sleep(Duration::from_millis(DRAIN_LOOK_MILLIS)).await;
+            }
+        };
+        tokio::select! {
+            () = drained => {}
+            () = sleep_until(until.into()) => tracing::warn!("run {}: some chunks did not end in time", self.id),
+        }
+        interrupted()
+    }
+}
+
+/// Resolves when a run that has read nothing yet is to end.
+async fn stop_before_reading(wish: &mut watch::Receiver<Wish>) -> Stopped {
+    let wanted = wish.wait_for(|wish| *wish != Wish::Go).await.map(|wish| *wish);
+    match wanted {
+        Ok(Wish::Cancel) => Stopped::Cancelled,
+        Ok(_) => interrupted(),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn interrupted() -> Stopped {
+    Stopped::Interrupted(
+        Error::resource("the run was interrupted")
+            .with_hint("it goes on when it is taken up again"),
+    )
 }
 
 /// Whether a failed run is planned and run once more: when what it had planned is gone, and then
@@ -207,80 +484,10 @@ fn begins_anew(error: &Error, restarts: u32) -> bool {
     stale && restarts < RESTART_LIMIT
 }
 
-/// Sorts the parts, and gives a relation without rows its empty one.
-fn complete(loads: &[Load], mut finished: Vec<Finished>) -> Result<Vec<Finished>, Stopped> {
-    for (load, finished) in loads.iter().zip(&mut finished) {
-        if finished.parts.is_empty() {
-            finished.parts.push(load.writer.write_empty()?);
-        }
-        finished.parts.sort_by_key(|part| part.chunk);
-    }
-    Ok(finished)
+fn moment(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// A relation on its way to the target.
-struct Load {
-    writer: PartWriter,
-    chunkwise: bool,
-    progress: Arc<RelationProgress>,
-}
-
-/// What a task gives: its relation, and its parts and retries.
-type Done = (usize, Result<(Vec<Part>, u32)>);
-
-impl Load {
-    fn all(plan: &RunPlan, staging: &Arc<dyn Staging>, job: &Job) -> Vec<Self> {
-        let places = Arc::new(Semaphore::new(plan.parallel));
-        let load = |relation: &RelationPlan| {
-            let name = relation.relation.name.clone();
-            let input = relation.physical.clone();
-            let writer =
-                PartWriter::new(input, staging.clone(), name.clone(), job.target.compression);
-            let progress = RelationProgress {
-                name,
-                chunks: relation.chunks() as u64,
-                estimated_rows: relation.rows,
-                done: AtomicU64::new(0),
-                slots: Arc::new(Slots::new(places.clone(), plan.parallel_chunks)),
-            };
-            Self { writer, chunkwise: relation.chunkwise, progress: Arc::new(progress) }
-        };
-        plan.relations.iter().map(load).collect()
-    }
-
-    fn partitions(&self) -> usize {
-        self.writer.properties().partitioning.partition_count()
-    }
-
-    fn tasks(&self) -> usize {
-        if self.chunkwise { self.partitions() } else { 1 }
-    }
-
-    fn unfinished(&self) -> Finished {
-        let schema = self.writer.children()[0].schema();
-        Finished { parts: Vec::new(), retries: 0, schema }
-    }
-
-    fn spawn(&self, index: usize, tasks: &mut JoinSet<Done>, compute: &Handle) {
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(self.writer.clone());
-        if !self.chunkwise {
-            let progress = self.progress.clone();
-            let task = async move {
-                let done = run_whole(plan, progress.slots.clone()).await;
-                progress.done.store(progress.chunks, Ordering::Relaxed);
-                (index, done)
-            };
-            tasks.spawn_on(task, compute);
-            return;
-        }
-        for partition in 0..self.partitions() {
-            let (plan, progress) = (plan.clone(), self.progress.clone());
-            let task = async move {
-                let done = run_partition(plan, partition, progress.slots.clone()).await;
-                progress.done.fetch_add(1, Ordering::Relaxed);
-                (index, done)
-            };
-            tasks.spawn_on(task, compute);
-        }
-    }
+fn seconds_since(at: DateTime<Utc>) -> f64 {
+    (Utc::now() - at).as_seconds_f64().max(0.0)
 }

@@ -11,6 +11,7 @@ use super::engine::{EPOCH_TICK_MILLIS, Sandbox};
 use crate::capability::Grant;
 use crate::capability::log::Log;
 use crate::error::{Class, Error, Result};
+use crate::memory::{Account, memory};
 
 /// Linear memory of one instance.
 pub const MEMORY_LIMIT_BYTES: usize = 1 << 30;
@@ -76,7 +77,7 @@ pub(super) fn new_store(
         objects,
         started: Instant::now(),
         io: sandbox.io().clone(),
-        limiter: Limiter::default(),
+        limiter: Limiter { account: memory().account(), memory_bytes: 0, refused_bytes: None },
         ticks_left: ticks_per_call,
         ticks_per_call,
     };
@@ -184,8 +185,9 @@ pub(super) fn to_wire(error: &Error) -> WireError {
     }
 }
 
-#[derive(Default)]
 struct Limiter {
+    /// Draws on the process's budget.
+    account: Account,
     /// Over all memories of the instance: a component may have several.
     memory_bytes: usize,
     refused_bytes: Option<usize>,
@@ -204,6 +206,7 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         self.memory_bytes = wanted;
+        self.account.set(wanted);
         Ok(true)
     }
 

@@ -23,8 +23,9 @@ use tokio::sync::mpsc::Sender;
 
 use super::component::Source;
 use super::decode::IpcDecoder;
-use super::slots::Slots;
+use super::slots::Lane;
 use crate::error::{Error, Result};
+use crate::memory::memory;
 use crate::sandbox::{Chunk, Scan};
 
 /// Batches that wait between reading and what comes after it.
@@ -132,10 +133,10 @@ impl ExecutionPlan for ChunkScan {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
-        let slots = context
+        let lane = context
             .session_config()
-            .get_extension::<Slots>()
-            .ok_or_else(|| DataFusionError::Internal("ChunkScan runs without slots".into()))?;
+            .get_extension::<Lane>()
+            .ok_or_else(|| DataFusionError::Internal("ChunkScan runs without a lane".into()))?;
         let descriptors = self.input.execute(partition, context)?;
         // A task of its own: the next batch is read while the one before is worked on.
         let mut stream = RecordBatchReceiverStream::builder(self.schema(), BATCHES_AHEAD);
@@ -143,7 +144,7 @@ impl ExecutionPlan for ChunkScan {
             source: self.source.clone(),
             scan: self.scan.clone(),
             schema: self.schema(),
-            slots,
+            lane,
             batches: stream.tx(),
         };
         stream.spawn(async move { Ok(reading.read_all(descriptors).await?) });
@@ -155,7 +156,7 @@ struct Reading {
     source: Arc<Source>,
     scan: Arc<Scan>,
     schema: SchemaRef,
-    slots: Arc<Slots>,
+    lane: Arc<Lane>,
     batches: Sender<DfResult<RecordBatch>>,
 }
 
@@ -177,12 +178,16 @@ impl Reading {
 
     /// Reads one chunk; false when nobody wants more.
     async fn read(&self, descriptor: &[u8]) -> Result<bool> {
-        let _place = self.slots.take().await?;
+        let _slot = self.lane.take().await?;
         let (mut reader, _lent) = self.source.read(&self.scan, descriptor).await?;
         let mut decoder = IpcDecoder::new(self.schema.clone());
+        let mut held = memory().account();
         while let Some(pieces) = reader.next().await? {
             for batch in decoder.push(pieces)? {
-                self.slots.count(batch.num_rows(), batch.get_array_memory_size());
+                let bytes = batch.get_array_memory_size();
+                self.lane.slots.count(batch.num_rows(), bytes);
+                // This one, those that wait behind it, and the one that is worked on.
+                held.set(bytes * (BATCHES_AHEAD + 2));
                 if self.batches.send(Ok(batch)).await.is_err() {
                     return Ok(false);
                 }

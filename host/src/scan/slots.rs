@@ -1,21 +1,32 @@
-//! How many chunks are read at the same time: one limit for the run, one for each relation.
+//! How many chunks are read at the same time: one limit for the run, one for each relation, and the
+//! process's memory. A run that is to end lets no more in.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Result};
+use crate::memory::{Admission, memory};
 
 /// The places of one relation in a run, and a count of what came through them.
 #[derive(Debug)]
 pub struct Slots {
     run: Arc<Semaphore>,
     relation: Arc<Semaphore>,
+    working: AtomicUsize,
     /// Rows read so far, retries included.
     pub rows: AtomicU64,
     /// Bytes of batches read so far, retries included.
     pub bytes: AtomicU64,
+}
+
+/// A place to read a chunk in.
+#[derive(Debug)]
+pub struct Slot {
+    _relation: OwnedSemaphorePermit,
+    _run: OwnedSemaphorePermit,
+    _memory: Admission,
 }
 
 impl Slots {
@@ -24,21 +35,82 @@ impl Slots {
         Self {
             run,
             relation: Arc::new(Semaphore::new(chunks)),
+            working: AtomicUsize::new(0),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
     }
 
-    /// Waits for a place; it is free again when what is returned is dropped.
-    pub(super) async fn take(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let closed = |_| Error::internal("the run is over");
+    /// Waits for a place; it is free again when it is dropped.
+    pub async fn take(&self) -> Result<Slot> {
+        let closed = |_| Error::internal("the run takes no more chunks");
         let relation = self.relation.clone().acquire_owned().await.map_err(closed)?;
         let run = self.run.clone().acquire_owned().await.map_err(closed)?;
-        Ok((relation, run))
+        Ok(Slot { _relation: relation, _run: run, _memory: memory().admit().await })
+    }
+
+    /// Lets nobody in any more.
+    pub fn close(&self) {
+        self.run.close();
+        self.relation.close();
+    }
+
+    /// Whether places are given no more.
+    pub fn is_closed(&self) -> bool {
+        self.run.is_closed()
+    }
+
+    /// Attempts under way that have had a place.
+    pub fn working(&self) -> usize {
+        self.working.load(Ordering::SeqCst)
+    }
+
+    /// Counts an attempt as under way until what is returned is dropped.
+    pub fn work(self: &Arc<Self>) -> Work {
+        self.working.fetch_add(1, Ordering::SeqCst);
+        Work(self.clone())
     }
 
     pub(super) fn count(&self, rows: usize, bytes: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+pub struct Work(Arc<Slots>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What an attempt hands to the scans of its plan: the relation's places, and perhaps one that it
+/// has already.
+#[derive(Debug)]
+pub struct Lane {
+    pub(super) slots: Arc<Slots>,
+    held: Mutex<Option<Slot>>,
+}
+
+impl Lane {
+    /// For a plan that reads one chunk, in this place.
+    pub fn with(slots: Arc<Slots>, slot: Slot) -> Self {
+        Self { slots, held: Mutex::new(Some(slot)) }
+    }
+
+    /// For a plan that takes a place for each chunk that it reads.
+    pub fn new(slots: Arc<Slots>) -> Self {
+        Self { slots, held: Mutex::default() }
+    }
+
+    pub(super) async fn take(&self) -> Result<Slot> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match held {
+            Some(slot) => Ok(slot),
+            None => self.slots.take().await,
+        }
     }
 }

@@ -1,221 +1,225 @@
-//! Folders of this machine. Parts are staged under `.longshore/staging/RUN` of the target, so that
-//! publishing is a rename within one file system.
+//! Folders of this machine.
 
+use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{PartFile, Published, Staging};
-use crate::config::job::Mode;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+
+use super::PartFile;
+use super::files::{ByteStream, Entry, Files, Folders};
 use crate::error::{Error, Result};
 
-/// The target's hidden folder.
-const HIDDEN: &str = ".longshore";
+/// What is read at a time.
+const READ_BYTES: usize = 1 << 20;
 
-/// How many versions of a relation are looked through for a free name.
-const VERSION_LIMIT: u32 = 100_000;
-
-/// A target folder.
+/// A folder of this machine, which need not exist yet.
 #[derive(Clone, Debug)]
-pub struct LocalTarget {
-    folder: PathBuf,
+pub(super) struct LocalFolder {
+    root: PathBuf,
 }
 
-impl LocalTarget {
-    /// A folder, which need not exist yet.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+impl LocalFolder {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
-    /// Where a run's manifest is kept.
-    pub fn manifest_path(&self, run: &str) -> PathBuf {
-        self.folder.join(HIDDEN).join("runs").join(format!("{run}.json"))
-    }
-
-    /// Begins a run: makes its staging folder, which shows that the target can be written.
-    pub fn begin(&self, run: &str, relations: &[String], mode: Mode) -> Result<LocalStaging> {
-        if mode == Mode::Error {
-            relations.iter().try_for_each(|relation| self.refuse_existing(relation))?;
-        }
-        let staging = self.staging_path(run);
-        let created = missing_folders(&staging);
-        let guard = LocalStaging { target: self.clone(), run: run.to_owned(), staging, created };
-        for relation in relations {
-            let folder = guard.staging.join(relation);
-            fs::create_dir_all(&folder)
-                .map_err(|error| Error::io(format!("target {}", folder.display()), error))?;
-        }
-        Ok(guard)
-    }
-
-    /// Removes what a run that died left in staging.
-    pub fn discard_leftovers(&self, run: &str) {
-        drop(LocalStaging {
-            target: self.clone(),
-            run: run.to_owned(),
-            staging: self.staging_path(run),
-            created: vec![self.folder.join(HIDDEN).join("staging"), self.folder.join(HIDDEN)],
-        });
-    }
-
-    fn staging_path(&self, run: &str) -> PathBuf {
-        self.folder.join(HIDDEN).join("staging").join(run)
-    }
-
-    fn refuse_existing(&self, relation: &str) -> Result<()> {
-        let folder = self.folder.join(relation);
-        match folder.exists() {
-            true => Err(Error::config(format!(
-                "{} is already there, and the mode is `error`",
-                folder.display()
-            ))
-            .with_hint("remove it, or use `mode: version`")),
-            false => Ok(()),
+    fn at(&self, path: &str) -> PathBuf {
+        match path {
+            "" => self.root.clone(),
+            path => self.root.join(path),
         }
     }
-}
 
-/// The folders of a path that do not exist, innermost first.
-fn missing_folders(path: &Path) -> Vec<PathBuf> {
-    path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
-}
-
-/// One run's staging folder. Dropped, it goes, with the folders above it that it brought and that
-/// are empty.
-#[derive(Debug)]
-pub struct LocalStaging {
-    target: LocalTarget,
-    run: String,
-    staging: PathBuf,
-    created: Vec<PathBuf>,
-}
-
-impl Staging for LocalStaging {
-    fn create_part(&self, relation: &str, file: &str) -> Result<Box<dyn PartFile>> {
-        let path = self.staging.join(relation).join(file);
-        let file = File::create(&path)
-            .map_err(|error| Error::io(format!("creating {}", path.display()), error))?;
-        Ok(Box::new(LocalPart { file, path }))
-    }
-
-    fn remove_part(&self, relation: &str, file: &str) {
-        // It may not have been created.
-        let _ = fs::remove_file(self.staging.join(relation).join(file));
-    }
-
-    fn publish(
-        &self,
-        relations: &[String],
-        mode: Mode,
-        manifest: &dyn Fn(&[Published]) -> Result<Vec<u8>>,
-    ) -> Result<(Vec<Published>, PathBuf)> {
-        let mut published = Vec::new();
-        let done = self.publish_all(relations, mode, manifest, &mut published);
-        if done.is_err() {
-            for one in published.iter().rev() {
-                let back = self.staging.join(&one.relation);
-                if let Err(error) = fs::rename(&one.folder, &back) {
-                    tracing::error!(
-                        "cannot take back {}: {error}: remove it",
-                        one.folder.display()
-                    );
-                }
-            }
-        }
-        Ok((published, done?))
-    }
-}
-
-impl LocalStaging {
-    fn publish_all(
-        &self,
-        relations: &[String],
-        mode: Mode,
-        manifest: &dyn Fn(&[Published]) -> Result<Vec<u8>>,
-        published: &mut Vec<Published>,
-    ) -> Result<PathBuf> {
-        for relation in relations {
-            let staged = self.staging.join(relation);
-            sync_folder(&staged)?;
-            published.push(self.publish_one(relation, &staged, mode)?);
-        }
-        sync_folder(&self.target.folder)?;
-        let path = self.target.manifest_path(&self.run);
-        write_manifest(&path, &manifest(published)?)?;
-        Ok(path)
-    }
-
-    fn publish_one(&self, relation: &str, staged: &Path, mode: Mode) -> Result<Published> {
-        for version in 1..=VERSION_LIMIT {
-            let name = match version {
-                1 => relation.to_owned(),
-                _ => format!("{relation}_v{version}"),
-            };
-            let folder = self.target.folder.join(&name);
-            if mode == Mode::Error {
-                self.target.refuse_existing(relation)?;
-            }
-            if folder.symlink_metadata().is_ok() {
-                continue;
-            }
-            match fs::rename(staged, &folder) {
-                Ok(()) => return Ok(Published { relation: relation.to_owned(), name, folder }),
-                // Another run took the name in the meantime.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
-                    ) => {}
-                Err(error) => {
-                    return Err(Error::io(format!("publishing {}", folder.display()), error));
-                }
-            }
-        }
-        Err(Error::config(format!("there are more than {VERSION_LIMIT} versions of {relation}"))
-            .with_hint("remove old ones"))
-    }
-}
-
-impl Drop for LocalStaging {
-    fn drop(&mut self) {
-        match fs::remove_dir_all(&self.staging) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                tracing::error!("cannot remove {}: {error}: remove it", self.staging.display());
-            }
-            _ => {}
-        }
-        for folder in &self.created {
-            // Stops at the first that is not empty: it holds something that is not ours to remove.
-            if *folder != self.staging && fs::remove_dir(folder).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-fn write_manifest(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
+    /// Writes a file beside where it is to be, durably.
+    fn write_aside(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+        let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder)?;
-        let partial = path.with_extension("partial");
-        let mut file = File::create(&partial)?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let aside = folder.join(format!(".{:016x}.partial", u64::from_le_bytes(random)));
+        let mut file = File::create(&aside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&partial, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| Error::io(format!("writing the manifest {}", path.display()), error))
+        Ok(aside)
+    }
 }
 
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| Error::io(format!("publishing {}", folder.display()), error))
+#[async_trait]
+impl Files for LocalFolder {
+    fn url(&self, path: &str) -> String {
+        self.at(path).display().to_string()
+    }
+
+    async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.at(path);
+        self.write_aside(&path, bytes)
+            .and_then(|aside| fs::rename(&aside, &path))
+            .and_then(|()| sync(path.parent().unwrap_or(&self.root)))
+            .map_err(|error| Error::io(format!("writing {}", path.display()), error))
+    }
+
+    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool> {
+        let path = self.at(path);
+        let link = || {
+            let aside = self.write_aside(&path, bytes)?;
+            let linked = fs::hard_link(&aside, &path);
+            fs::remove_file(&aside)?;
+            linked
+        };
+        match link() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(Error::io(format!("writing {}", path.display()), error)),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<ByteStream> {
+        let path = self.at(path);
+        let fault = |path: &Path, error| Error::io(format!("reading {}", path.display()), error);
+        let file = File::open(&path).map_err(|error| fault(&path, error))?;
+        let pieces =
+            futures::stream::try_unfold((file, path), move |(mut file, path)| async move {
+                let mut piece = vec![0; READ_BYTES];
+                let read = file.read(&mut piece).map_err(|error| fault(&path, error))?;
+                piece.truncate(read);
+                Ok((read > 0).then(|| (Bytes::from(piece), (file, path))))
+            });
+        Ok(pieces.boxed())
+    }
+
+    async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {
+        let path = self.at(folder);
+        let listed = fs::read_dir(&path).and_then(|entries| {
+            entries
+                .map(|entry| {
+                    let entry = entry?;
+                    let metadata = entry.metadata()?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    Ok(Entry { name, bytes: metadata.is_file().then_some(metadata.len()) })
+                })
+                .collect::<io::Result<Vec<Entry>>>()
+        });
+        match listed {
+            Ok(entries) => Ok(Some(entries)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            // A file has the name: it is not free, and holds nothing.
+            Err(error) if error.kind() == ErrorKind::NotADirectory && path.exists() => {
+                Ok(Some(Vec::new()))
+            }
+            Err(error) => Err(Error::io(format!("listing {}", path.display()), error)),
+        }
+    }
+
+    async fn remove(&self, path: &str) -> Result<()> {
+        let path = self.at(path);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if !is_absent(&error) => {
+                Err(Error::io(format!("removing {}", path.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_if_empty(&self, folder: &str) -> Result<()> {
+        let path = self.at(folder);
+        match fs::remove_dir(&path) {
+            Err(error) if !is_absent(&error) && error.kind() != ErrorKind::DirectoryNotEmpty => {
+                Err(Error::io(format!("removing {}", path.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Folders for LocalFolder {
+    async fn create(&self, path: &str) -> Result<Box<dyn PartFile>> {
+        let path = self.at(path);
+        let create = || {
+            fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+            File::create(&path)
+        };
+        let file =
+            create().map_err(|error| Error::io(format!("creating {}", path.display()), error))?;
+        Ok(Box::new(LocalPart { file, path, finished: false }))
+    }
+
+    async fn make_folder(&self, path: &str) -> Result<()> {
+        let path = self.at(path);
+        fs::create_dir_all(&path)
+            .map_err(|error| Error::io(format!("target {}", path.display()), error))
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<bool> {
+        let (from, to) = (self.at(from), self.at(to));
+        match rename_with(&from, &to, libc::RENAME_NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            // A file system that cannot look and rename at once.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                if to.symlink_metadata().is_ok() {
+                    return Ok(false);
+                }
+                fs::rename(&from, &to).map(|()| true).map_err(|error| publishing(&to, error))
+            }
+            Err(error) => Err(publishing(&to, error)),
+        }
+    }
+
+    async fn exchange(&self, a: &str, b: &str) -> Result<bool> {
+        let (a, b) = (self.at(a), self.at(b));
+        match rename_with(&a, &b, libc::RENAME_EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            Err(error) => Err(publishing(&b, error)),
+        }
+    }
+
+    async fn sync_folder(&self, path: &str) -> Result<()> {
+        let path = self.at(path);
+        sync(&path).map_err(|error| publishing(&path, error))
+    }
+}
+
+fn publishing(path: &Path, error: io::Error) -> Error {
+    Error::io(format!("publishing {}", path.display()), error)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn rename_with(from: &Path, to: &Path, flags: libc::c_uint) -> io::Result<()> {
+    let from = CString::new(from.as_os_str().as_bytes())?;
+    let to = CString::new(to.as_os_str().as_bytes())?;
+    // SAFETY: both are strings with an end, and live for the whole call.
+    let renamed = unsafe {
+        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags)
+    };
+    match renamed {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 struct LocalPart {
     file: File,
     path: PathBuf,
+    finished: bool,
 }
 
 impl Write for LocalPart {
@@ -228,73 +232,22 @@ impl Write for LocalPart {
     }
 }
 
+#[async_trait]
 impl PartFile for LocalPart {
-    fn finish(self: Box<Self>) -> Result<()> {
+    async fn finish(mut self: Box<Self>) -> Result<String> {
         self.file
             .sync_data()
-            .map_err(|error| Error::io(format!("writing {}", self.path.display()), error))
+            .map_err(|error| Error::io(format!("writing {}", self.path.display()), error))?;
+        self.finished = true;
+        Ok(String::new())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn staged(target: &LocalTarget, run: &str, relations: &[&str]) -> LocalStaging {
-        let names: Vec<String> = relations.iter().map(|r| r.to_string()).collect();
-        let staging = target.begin(run, &names, Mode::Version).unwrap();
-        for relation in relations {
-            let mut part = staging.create_part(relation, "part-0").unwrap();
-            part.write_all(run.as_bytes()).unwrap();
-            part.finish().unwrap();
+impl Drop for LocalPart {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Its staging goes too, sooner or later.
+            let _ = fs::remove_file(&self.path);
         }
-        staging
-    }
-
-    fn publish(staging: &LocalStaging, relations: &[&str]) -> Result<Vec<Published>> {
-        let names: Vec<String> = relations.iter().map(|r| r.to_string()).collect();
-        Ok(staging.publish(&names, Mode::Version, &|_| Ok(b"{}".to_vec()))?.0)
-    }
-
-    #[test]
-    fn what_is_there_is_kept_and_the_new_one_gets_a_version() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = LocalTarget::new(&folder.path().join("lake/shop"));
-        for (run, name) in [("r1", "orders"), ("r2", "orders_v2"), ("r3", "orders_v3")] {
-            let published = publish(&staged(&target, run, &["orders"]), &["orders"]).unwrap();
-            assert_eq!(published[0].name, name);
-            assert_eq!(fs::read_to_string(published[0].folder.join("part-0")).unwrap(), run);
-        }
-        assert!(!folder.path().join("lake/shop/.longshore/staging").exists());
-        assert!(target.manifest_path("r2").exists());
-    }
-
-    #[test]
-    fn what_is_not_published_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = LocalTarget::new(&folder.path().join("lake/shop"));
-        drop(staged(&target, "r1", &["orders"]));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn all_relations_are_published_or_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = LocalTarget::new(folder.path());
-        let staging = staged(&target, "r1", &["a", "b"]);
-        let names = ["a".to_string(), "b".to_string()];
-        let failed =
-            staging.publish(&names, Mode::Version, &|_| Err(Error::internal("no manifest")));
-        assert!(failed.is_err());
-        drop(staging);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn under_mode_error_an_existing_relation_is_refused_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("orders")).unwrap();
-        let target = LocalTarget::new(folder.path());
-        assert!(target.begin("r1", &["orders".into()], Mode::Error).is_err());
     }
 }

@@ -1,6 +1,6 @@
-//! Parquet: batches in, one file's bytes out, counted and hashed on the way.
+//! Parquet: batches in, one file's bytes out.
 
-use std::io::{self, Write};
+use std::io;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -9,12 +9,11 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use sha2::{Digest, Sha256};
 
 use super::dictionary;
+use super::encoder::{Encoded, Encoder, io_fault};
+use super::measured::Measured;
 use crate::error::{Error, Result};
-use crate::plugin::hex;
-use crate::target::PartFile;
 
 /// The most rows of a row group.
 pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
@@ -23,18 +22,17 @@ pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
 pub const ROW_GROUP_LIMIT_BYTES: usize = 8 << 20;
 
 /// Writes one file.
-pub struct ParquetEncoder {
+pub(super) struct ParquetEncoder {
     writer: ArrowWriter<Measured>,
-    rows: u64,
 }
 
 impl ParquetEncoder {
     /// Begins a file; `sample` tells which columns gain from a dictionary.
-    pub fn new(
+    pub(super) fn new(
         schema: SchemaRef,
         compression: Compression,
         sample: Option<&RecordBatch>,
-        file: Box<dyn PartFile>,
+        file: Measured,
     ) -> Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("longshore ", env!("CARGO_PKG_VERSION")).into())
@@ -45,35 +43,38 @@ impl ParquetEncoder {
             let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
             properties = properties.set_column_dictionary_enabled(path, false);
         }
-        let file = Measured { file, bytes: 0, hash: Sha256::new() };
         let writer =
             ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(encoding)?;
-        Ok(Self { writer, rows: 0 })
+        Ok(Self { writer })
     }
+}
 
-    /// Adds a batch.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+impl Encoder for ParquetEncoder {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer.write(batch).map_err(encoding)?;
-        self.rows += batch.num_rows() as u64;
-        if self.writer.in_progress_size() > ROW_GROUP_LIMIT_BYTES {
-            self.writer.flush().map_err(encoding)?;
+        match self.writer.in_progress_size() > ROW_GROUP_LIMIT_BYTES {
+            true => self.relieve(),
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    /// Ends the file and makes it durable: its rows, bytes and SHA-256.
-    pub fn finish(self) -> Result<(u64, u64, String)> {
-        let file = self.writer.into_inner().map_err(encoding)?;
-        let sha256 = hex(&file.hash.finalize());
-        file.file.finish()?;
-        Ok((self.rows, file.bytes, sha256))
+    fn memory_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        self.writer.flush().map_err(encoding)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Encoded> {
+        Ok(Encoded::new(self.writer.into_inner().map_err(encoding)?))
     }
 }
 
 fn encoding(error: ParquetError) -> Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-            Ok(error) => Error::io("writing a part", *error),
+            Ok(error) => io_fault(*error),
             Err(other) => Error::internal(format!("writing a part: {other}")),
         },
         ParquetError::NYI(what) | ParquetError::ArrowError(what) => {
@@ -81,25 +82,5 @@ fn encoding(error: ParquetError) -> Error {
                 .with_hint("cast the column to another type in an `sql` step")
         }
         other => Error::internal(format!("writing a part: {other}")),
-    }
-}
-
-/// Counts and hashes what passes.
-struct Measured {
-    file: Box<dyn PartFile>,
-    bytes: u64,
-    hash: Sha256,
-}
-
-impl Write for Measured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub struct Attempt(pub u32);
 
 /// A part that is written, checked and durable, but not published.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The chunk (partition) that it was written from.
     pub chunk: u64,
@@ -25,6 +25,9 @@ pub struct Part {
     pub bytes: u64,
     /// Its SHA-256, in hex.
     pub sha256: String,
+    /// What the store needs to publish it; of no use to readers.
+    #[serde(skip)]
+    pub token: String,
 }
 
 impl Part {
@@ -37,6 +40,7 @@ impl Part {
                 Field::new("rows", DataType::UInt64, false),
                 Field::new("bytes", DataType::UInt64, false),
                 Field::new("sha256", DataType::Utf8, false),
+                Field::new("token", DataType::Utf8, false),
             ]))
         });
         SCHEMA.clone()
@@ -50,6 +54,7 @@ impl Part {
             Arc::new(UInt64Array::from(vec![self.rows])),
             Arc::new(UInt64Array::from(vec![self.bytes])),
             Arc::new(StringArray::from(vec![self.sha256.as_str()])),
+            Arc::new(StringArray::from(vec![self.token.as_str()])),
         ];
         RecordBatch::try_new(Self::schema(), columns)
             .map_err(|error| Error::internal(error.to_string()))
@@ -68,6 +73,7 @@ impl Part {
             rows: number(2).value(row),
             bytes: number(3).value(row),
             sha256: text(4).value(row).to_owned(),
+            token: text(5).value(row).to_owned(),
         };
         Ok((0..rows.num_rows()).map(part).collect())
     }
@@ -79,8 +85,14 @@ mod tests {
 
     #[test]
     fn a_part_survives_as_a_row() {
-        let part =
-            Part { chunk: 7, file: "part-7".into(), rows: 3, bytes: 99, sha256: "ab".into() };
+        let part = Part {
+            chunk: 7,
+            file: "part-7".into(),
+            rows: 3,
+            bytes: 99,
+            sha256: "ab".into(),
+            token: "t".into(),
+        };
         assert_eq!(Part::from_rows(&part.to_row().unwrap()).unwrap(), [part]);
     }
 }

@@ -1,0 +1,146 @@
+//! `longshore verify MANIFEST`: whether what was published is still what was written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{App, Failed, show};
+use crate::config::Job;
+use crate::config::target::{Place, parse_place};
+use crate::error::{Class, Error, Result, ResultExt};
+use crate::run::{Manifest, counted, grouped};
+use crate::target::{self, Target, checksum};
+
+#[derive(Args)]
+pub(super) struct VerifyArgs {
+    /// A run's manifest: a file, or its URL in the target
+    manifest: String,
+    /// The job file, where the target needs what it says: an endpoint, keys
+    #[arg(long, value_name = "JOB")]
+    job: Option<PathBuf>,
+}
+
+/// What is wrong with a part.
+struct Fault {
+    path: String,
+    what: String,
+}
+
+pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
+    app.io.block_on(async {
+        let (manifest, target) = open(app, args).await?;
+        let mut faults = Vec::new();
+        for relation in &manifest.relations {
+            for part in &relation.parts {
+                let path = format!("{}/{}", relation.published_as, part.file);
+                if let Some(what) = fault(target.as_ref(), &path, part).await? {
+                    faults.push(Fault { path: target.url(&path), what });
+                }
+            }
+        }
+        answer(app, &manifest, faults)
+    })
+}
+
+async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Target>)> {
+    let secrets = app.settings.secrets.as_deref();
+    let from_job = args.job.as_deref().map(Job::read).transpose()?.map(|job| job.target.place);
+    let (bytes, place) = match args.manifest.split_once("/.longshore/runs/") {
+        Some((root, file)) if root.contains("://") => {
+            let place = match from_job {
+                Some(place) => place,
+                None => parse_place(root)?,
+            };
+            let target = target::open(&place, secrets).await?;
+            let bytes = read_all(target.as_ref(), &format!(".longshore/runs/{file}")).await?;
+            (bytes, Some(place))
+        }
+        _ => {
+            let path = Path::new(&args.manifest);
+            let bytes = fs::read(path)
+                .map_err(|error| Error::io(format!("manifest {}", path.display()), error))?;
+            (bytes, from_job.or_else(|| beside(path)))
+        }
+    };
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::config(format!("{}: not a manifest: {error}", args.manifest))
+            .with_hint("name a file of the target's .longshore/runs")
+    })?;
+    let place = match place {
+        Some(place) => place,
+        None => parse_place(&manifest.job.target)?,
+    };
+    let target = target::open(&place, secrets).await?;
+    Ok((manifest, target))
+}
+
+/// The target that a manifest lies in, if it lies in one.
+fn beside(manifest: &Path) -> Option<Place> {
+    let runs = manifest.parent()?;
+    let root = runs.parent()?.parent()?;
+    let inside = runs.ends_with(".longshore/runs");
+    // An empty path is the folder that we are in.
+    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+    inside.then(|| Place::Local(root.to_owned()))
+}
+
+async fn read_all(target: &dyn Target, path: &str) -> Result<Vec<u8>> {
+    use futures::TryStreamExt;
+    let pieces: Vec<bytes::Bytes> =
+        target.read(path).await?.try_collect().await.context(target.url(path))?;
+    Ok(pieces.concat())
+}
+
+async fn fault(
+    target: &dyn Target,
+    path: &str,
+    part: &crate::write::Part,
+) -> Result<Option<String>> {
+    match checksum(target.read(path).await).await {
+        Ok((bytes, _)) if bytes != part.bytes => {
+            Ok(Some(format!("{bytes} bytes, {} were written", part.bytes)))
+        }
+        Ok((_, sha256)) if sha256 != part.sha256 => Ok(Some("its bytes are others".into())),
+        Ok(_) => Ok(None),
+        Err(error) if error.class() == Class::NotFound => Ok(Some("is gone".into())),
+        Err(error) => Err(error),
+    }
+}
+
+fn answer(app: &App, manifest: &Manifest, faults: Vec<Fault>) -> Result<(), Failed> {
+    let parts: usize = manifest.relations.iter().map(|relation| relation.parts.len()).sum();
+    if app.json {
+        show::json(&json!({
+            "run": manifest.run,
+            "intact": faults.is_empty(),
+            "parts": parts,
+            "rows": manifest.rows,
+            "faults": faults.iter().map(|fault| json!({ "path": fault.path, "fault": fault.what }))
+                .collect::<Vec<_>>(),
+        }));
+    }
+    if faults.is_empty() {
+        if !app.json {
+            show::answer(&format!(
+                "run {}: intact: {}, {} rows, every checksum as written",
+                manifest.run,
+                counted(parts as u64, "part"),
+                grouped(manifest.rows)
+            ));
+        }
+        return Ok(());
+    }
+    for fault in &faults {
+        show::warning(&format!("{}: {}", fault.path, fault.what));
+    }
+    let error = Error::data(format!(
+        "run {}: {} of {} are not what was written",
+        manifest.run,
+        faults.len(),
+        counted(parts as u64, "part")
+    ))
+    .with_hint("publish the relation again, or restore the parts from a copy");
+    Err(Failed { error, reported: true })
+}

@@ -1,0 +1,148 @@
+//! The holder: a small process that keeps a run's snapshot open at the source while the daemon is
+//! away, so that a run which is taken up again still reads the same instant.
+//!
+//! It listens at a socket in the state folder, which only its user can reach. Whoever connects is
+//! told what is held, in one line of JSON; `release` ends it. Alone for too long, it ends by itself.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::socket::SocketPath;
+use crate::config::{Job, Settings};
+use crate::error::{Error, ErrorReport, Result};
+use crate::plan::Planner;
+use crate::plugin::Catalog;
+use crate::sandbox::{Hold, Relation, Snapshot};
+
+/// How long a holder waits for a daemon to come back, unless the operator says.
+pub const HOLD_SECS: u64 = 3_600;
+
+/// What ends a holder.
+pub(super) const RELEASE: &str = "release";
+
+/// What a holder says to whoever connects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Held {
+    /// An instant.
+    Snapshot { token: String, label: String },
+    /// Nothing, and why.
+    Unavailable(String),
+}
+
+impl Held {
+    fn new(hold: &Hold) -> Self {
+        match hold {
+            Hold::Held(Snapshot { token, label }) => {
+                Self::Snapshot { token: token.clone(), label: label.clone() }
+            }
+            Hold::Unavailable(reason) => Self::Unavailable(reason.clone()),
+        }
+    }
+
+    pub(super) fn into_hold(self) -> Hold {
+        match self {
+            Self::Snapshot { token, label } => Hold::Held(Snapshot { token, label }),
+            Self::Unavailable(reason) => Hold::Unavailable(reason),
+        }
+    }
+}
+
+/// One line of a holder.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Said {
+    /// What it holds.
+    Held(Held),
+    /// It could not ask the source.
+    Failed(ErrorReport),
+}
+
+/// Holds a job's source until it is released, or alone for too long.
+pub async fn hold(
+    catalog: &Catalog,
+    settings: &Settings,
+    job: &Job,
+    socket: &Path,
+    alone: Duration,
+) -> Result<()> {
+    let fault = |error| Error::io(format!("socket {}", socket.display()), error);
+    let path = SocketPath::of(socket).map_err(fault)?;
+    // A holder that was killed leaves its socket.
+    let _ = fs::remove_file(socket);
+    let listener = UnixListener::bind(path.short()).map_err(fault)?;
+    let source = Planner::new(catalog, settings).source(job).await;
+    let asked = async {
+        let source = source?;
+        let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
+        let hold = source.hold(&wanted).await?;
+        Ok::<_, Error>((source, hold))
+    };
+    let (source, said) = match asked.await {
+        Ok((source, hold)) => (Some(source), Said::Held(Held::new(&hold))),
+        Err(error) => (None, Said::Failed(error.report())),
+    };
+    let serving = Serving {
+        line: format!("{}\n", serde_json::to_string(&said)?),
+        guests: AtomicUsize::new(0),
+        changed: Notify::new(),
+        released: Notify::new(),
+    };
+    Arc::new(serving).serve(listener, alone).await;
+    let _ = fs::remove_file(socket);
+    if let Some(source) = source {
+        source.release().await;
+    }
+    Ok(())
+}
+
+struct Serving {
+    line: String,
+    guests: AtomicUsize,
+    changed: Notify,
+    released: Notify,
+}
+
+impl Serving {
+    async fn serve(self: Arc<Self>, listener: UnixListener, alone: Duration) {
+        let mut since = Instant::now();
+        loop {
+            let is_alone = self.guests.load(Ordering::SeqCst) == 0;
+            tokio::select! {
+                accepted = listener.accept() => if let Ok((guest, _)) = accepted {
+                    self.guests.fetch_add(1, Ordering::SeqCst);
+                    let serving = self.clone();
+                    tokio::spawn(async move { serving.attend(guest).await });
+                },
+                () = self.changed.notified() => since = Instant::now(),
+                () = self.released.notified() => return,
+                () = sleep_until(since + alone), if is_alone => {
+                    tracing::warn!("nobody came back for {} s: letting go", alone.as_secs());
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn attend(&self, guest: UnixStream) {
+        let (reading, mut writing) = guest.into_split();
+        let told = writing.write_all(self.line.as_bytes()).await.is_ok();
+        let mut lines = BufReader::new(reading).lines();
+        while told && let Ok(Some(line)) = lines.next_line().await {
+            if line == RELEASE {
+                self.released.notify_one();
+            }
+        }
+        self.guests.fetch_sub(1, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+}

@@ -1,0 +1,117 @@
+//! A plan as the ledger keeps it, and back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Job;
+use crate::error::{Error, Result};
+use crate::ledger::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
+use crate::plan::{Given, RunPlan, consistency_name, consistency_of};
+use crate::sandbox::{Chunk, Hold, Scan, Snapshot};
+use crate::scan::Scanned;
+use crate::target::Spot;
+
+/// What a source holds, and who keeps it held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum HoldRecord {
+    /// An instant; it ends with the process that planned, unless a holder keeps it.
+    Held { token: String, label: String, holder: bool },
+    /// Nothing, and why: chunks can be read again at any time.
+    Unavailable(String),
+}
+
+impl HoldRecord {
+    pub(super) fn new(hold: &Hold, holder: bool) -> Self {
+        match hold {
+            Hold::Held(Snapshot { token, label }) => {
+                Self::Held { token: token.clone(), label: label.clone(), holder }
+            }
+            Hold::Unavailable(reason) => Self::Unavailable(reason.clone()),
+        }
+    }
+
+    fn hold(&self) -> Hold {
+        match self {
+            Self::Held { token, label, .. } => {
+                Hold::Held(Snapshot { token: token.clone(), label: label.clone() })
+            }
+            Self::Unavailable(reason) => Hold::Unavailable(reason.clone()),
+        }
+    }
+}
+
+/// A plan is only good for the program and the plugins that made it.
+pub(super) fn built_by(plan: &RunPlan) -> String {
+    let transforms = plan.transforms.iter().map(|bound| bound.plugin.digest.as_str());
+    let digests: Vec<&str> =
+        std::iter::once(plan.source.plugin().digest.as_str()).chain(transforms).collect();
+    format!("{} {}", env!("CARGO_PKG_VERSION"), digests.join(" "))
+}
+
+pub(super) fn to_record(plan: &RunPlan, spots: &[Spot], holder: bool) -> Result<PlanRecord> {
+    let relation = |(plan, spot): (&crate::plan::RelationPlan, &Spot)| RelationRecord {
+        spot: spot.clone(),
+        scans: plan.scans.iter().map(scan_record).collect(),
+    };
+    Ok(PlanRecord {
+        built_by: built_by(plan),
+        hold: serde_json::to_string(&HoldRecord::new(&plan.hold, holder))?,
+        consistency: consistency_name(plan.consistency).to_owned(),
+        relations: plan.relations.iter().zip(spots).map(relation).collect(),
+    })
+}
+
+fn scan_record(scanned: &Scanned) -> ScanRecord {
+    let Scan { projection, filter, limit, .. } = scanned.scan.clone();
+    let chunk = |chunk: &Chunk| ChunkRecord {
+        label: chunk.label.clone(),
+        descriptor: chunk.descriptor.clone(),
+        rows: chunk.rows,
+        bytes: chunk.bytes,
+    };
+    ScanRecord {
+        projection,
+        filter,
+        limit,
+        consistency: consistency_name(scanned.consistency).to_owned(),
+        strategy: scanned.strategy.clone(),
+        chunks: scanned.chunks.iter().map(chunk).collect(),
+    }
+}
+
+/// What stands already when a run goes on.
+pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
+    let held: HoldRecord = serde_json::from_str(&record.hold)?;
+    let hold = held.hold();
+    let snapshot = match &hold {
+        Hold::Held(snapshot) => Some(snapshot.token.clone()),
+        Hold::Unavailable(_) => None,
+    };
+    if record.relations.len() != job.relations.len() {
+        return Err(Error::internal("the ledger has other relations than the job"));
+    }
+    let scanned = |scan: &ScanRecord, relation: &crate::sandbox::Relation| {
+        let chunk = |chunk: &ChunkRecord| Chunk {
+            label: chunk.label.clone(),
+            descriptor: chunk.descriptor.clone(),
+            rows: chunk.rows,
+            bytes: chunk.bytes,
+        };
+        Scanned {
+            scan: Scan {
+                relation: relation.clone(),
+                projection: scan.projection.clone(),
+                filter: scan.filter.clone(),
+                limit: scan.limit,
+                snapshot: snapshot.clone(),
+            },
+            chunks: scan.chunks.iter().map(chunk).collect(),
+            consistency: consistency_of(&scan.consistency),
+            strategy: scan.strategy.clone(),
+        }
+    };
+    let relations = record.relations.iter().zip(&job.relations).map(|(record, relation)| {
+        record.scans.iter().map(|scan| scanned(scan, &relation.relation)).collect()
+    });
+    Ok(Given { scans: Some(relations.collect()), hold: Some(hold) })
+}

@@ -1,0 +1,322 @@
+//! Publishing in object stores, which cannot rename: each part is an upload to its last place that
+//! nobody sees until it is completed, and the commit completes them all.
+//!
+//! What is open is written down in `.longshore/staging/RUN`, so that the uploads of a run that died
+//! can be given up from anywhere.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::files::{ByteStream, Entry, Files};
+use super::object_files::{ObjectFiles, absent_is_fine, object_error};
+use super::upload::{PIECE_BYTES, Upload, Uploader};
+use super::{PartFile, Spot, Target, manifest_path, names, staging};
+use crate::config::target::Mode;
+use crate::error::{Class, Error, Result, ResultExt};
+use crate::write::Part;
+
+/// A piece of a multipart upload; stores want at least 5 MiB and at most 10,000 pieces.
+const UPLOAD_PIECE_BYTES: usize = 8 << 20;
+
+/// Pieces of one part that are sent at the same time.
+const UPLOAD_PIECES_AT_ONCE: usize = 2;
+
+/// Requests of a commit at the same time: the sooner it is over, the better.
+const COMMIT_REQUESTS_AT_ONCE: usize = 32;
+
+/// A target over an object store.
+pub(super) struct ByCompletion {
+    files: ObjectFiles,
+    uploads: Arc<dyn MultipartStore>,
+    io: Handle,
+}
+
+impl fmt::Debug for ByCompletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ByCompletion({:?})", self.files)
+    }
+}
+
+/// What completes an upload.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    key: String,
+    upload: String,
+    pieces: Vec<String>,
+}
+
+impl ByCompletion {
+    /// A target in a store; `base` and `prefix` are free of slashes at their ends.
+    pub(super) fn new<S: ObjectStore + MultipartStore>(
+        store: S,
+        base: String,
+        prefix: String,
+    ) -> Self {
+        let store = Arc::new(store);
+        let files = ObjectFiles::new(store.clone(), base, prefix);
+        Self { files, uploads: store, io: Handle::current() }
+    }
+
+    /// Completes one upload; one that was completed before an interruption is fine.
+    async fn complete(&self, spot: &Spot, part: &Part) -> Result<()> {
+        let path = format!("{}/{}", spot.name, part.file);
+        let held = held(&part.token)?;
+        let (key, pieces) = (Key::from(held.key.as_str()), part_ids(held.pieces));
+        let completing = self.uploads.complete_multipart(&key, &held.upload, pieces);
+        let Err(error) = self.files.asked(&path, completing).await else { return Ok(()) };
+        match self.files.asked(&path, self.files.store.head(&key)).await {
+            Ok(there) if there.size == part.bytes => Ok(()),
+            _ if error.class() == Class::NotFound => Err(Error::new(
+                Class::Stale,
+                format!("{}: the store gave its upload up", self.files.url(&path)),
+            )),
+            _ => Err(error),
+        }
+    }
+
+    async fn complete_all(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+        let completing: Vec<_> = parts.iter().map(|part| self.complete(spot, part)).collect();
+        futures::stream::iter(completing)
+            .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Removes what is in a folder and not among these names.
+    async fn remove_others(&self, folder: &str, keep: &[Part]) -> Result<()> {
+        let keep: BTreeSet<&str> = keep.iter().map(|part| part.file.as_str()).collect();
+        for entry in self.files.list(folder).await?.unwrap_or_default() {
+            if !keep.contains(entry.name.as_str()) {
+                self.files.remove(&format!("{folder}/{}", entry.name)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn journal(run: &str, spot_name: &str, file: &str) -> String {
+        format!("{}/{spot_name}/{file}", staging(run))
+    }
+
+    /// Gives up every upload that a run has written down, and removes what it completed.
+    async fn give_up(&self, run: &str) -> Result<()> {
+        let folder = self.files.key(&staging(run));
+        let written: Vec<_> = self
+            .files
+            .asked(&staging(run), self.files.store.list(Some(&folder)).try_collect())
+            .await?;
+        for entry in written {
+            let bytes = self
+                .files
+                .asked("", async { self.files.store.get(&entry.location).await?.bytes().await });
+            let open: Held = serde_json::from_slice(&bytes.await?)
+                .map_err(|error| Error::internal(format!("{}: {error}", entry.location)))?;
+            let key = Key::from(open.key.as_str());
+            absent_is_fine(
+                self.files.asked("", self.uploads.abort_multipart(&key, &open.upload)).await,
+            )?;
+            absent_is_fine(self.files.asked("", self.files.store.delete(&key)).await)?;
+            absent_is_fine(self.files.asked("", self.files.store.delete(&entry.location)).await)?;
+        }
+        Ok(())
+    }
+}
+
+fn held(token: &str) -> Result<Held> {
+    serde_json::from_str(token)
+        .map_err(|error| Error::internal(format!("an upload's description: {error}")))
+}
+
+fn part_ids(pieces: Vec<String>) -> Vec<PartId> {
+    pieces.into_iter().map(|content_id| PartId { content_id }).collect()
+}
+
+#[async_trait]
+impl Target for ByCompletion {
+    fn url(&self, path: &str) -> String {
+        self.files.url(path)
+    }
+
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+        names::reserve(&self.files, run, relation, mode).await
+    }
+
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
+        let path = format!("{}/{file}", spot.name);
+        let key = self.files.key(&path);
+        let upload = self.files.asked(&path, self.uploads.create_multipart(&key)).await?;
+        let open = Held { key: key.to_string(), upload: upload.clone(), pieces: Vec::new() };
+        let written = serde_json::to_vec(&open).map_err(|e| Error::internal(e.to_string()))?;
+        self.files.put(&Self::journal(&spot.run, &spot.name, file), &written).await?;
+        let what = format!("writing {}", self.files.url(&path));
+        let uploader = ObjectUpload {
+            uploads: self.uploads.clone(),
+            url: self.files.url(&path),
+            key,
+            upload,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            sending: JoinSet::new(),
+            sent: Vec::new(),
+        };
+        Ok(Box::new(Upload::start(
+            &self.io,
+            what,
+            uploader,
+            UPLOAD_PIECE_BYTES * UPLOAD_PIECES_AT_ONCE,
+        )))
+    }
+
+    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()> {
+        if let Some(token) = token {
+            let held = held(token)?;
+            let key = Key::from(held.key.as_str());
+            let path = format!("{}/{file}", spot.name);
+            let aborting = self.uploads.abort_multipart(&key, &held.upload);
+            absent_is_fine(self.files.asked(&path, aborting).await)?;
+        }
+        self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await
+    }
+
+    async fn is_intact(&self, _: &Spot, part: &Part) -> Result<bool> {
+        // The store keeps each piece by its checksum; the completion tells if one is gone.
+        Ok(held(&part.token).is_ok())
+    }
+
+    async fn publish(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        match spot.mode {
+            Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
+            Mode::Append => {
+                names::lock(&self.files, &spot.run, &spot.name).await?;
+                self.complete_all(spot, parts).await?;
+            }
+            Mode::Replace => {
+                names::lock(&self.files, &spot.run, &spot.name).await?;
+                self.complete_all(spot, parts).await?;
+                self.remove_others(&spot.name, parts).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn retract(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+        for part in parts {
+            self.files.remove(&format!("{}/{}", spot.name, part.file)).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
+        let path = manifest_path(run);
+        self.files.put(&path, manifest).await?;
+        Ok(path)
+    }
+
+    async fn discard(&self, run: &str) -> Result<()> {
+        self.give_up(run).await.context(format!("giving up run {run}"))?;
+        names::release_all(&self.files, run).await
+    }
+
+    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
+        self.files.remove(&staging(run)).await?;
+        for spot in spots {
+            names::release(&self.files, run, &spot.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, path: &str) -> Result<ByteStream> {
+        self.files.read(path).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        Ok(self.files.list(folder).await?.unwrap_or_default())
+    }
+}
+
+struct ObjectUpload {
+    uploads: Arc<dyn MultipartStore>,
+    url: String,
+    key: Key,
+    upload: String,
+    pending: Vec<Bytes>,
+    pending_bytes: usize,
+    sending: JoinSet<(usize, object_store::Result<PartId>)>,
+    /// The ids of pieces sent, in their order; empty while one is on its way.
+    sent: Vec<String>,
+}
+
+impl ObjectUpload {
+    /// Sends what is pending, when there is room for one more piece on its way.
+    async fn send(&mut self) -> Result<()> {
+        while self.sending.len() >= UPLOAD_PIECES_AT_ONCE {
+            self.confirmed().await?;
+        }
+        let index = self.sent.len();
+        self.sent.push(String::new());
+        self.pending_bytes = 0;
+        let payload: PutPayload = std::mem::take(&mut self.pending).into_iter().collect();
+        let (uploads, key, upload) = (self.uploads.clone(), self.key.clone(), self.upload.clone());
+        self.sending
+            .spawn(async move { (index, uploads.put_part(&key, &upload, index, payload).await) });
+        Ok(())
+    }
+
+    /// Waits for one piece that is on its way.
+    async fn confirmed(&mut self) -> Result<()> {
+        match self.sending.join_next().await {
+            Some(Ok((index, Ok(id)))) => {
+                self.sent[index] = id.content_id;
+                Ok(())
+            }
+            Some(Ok((_, Err(error)))) => Err(object_error(&self.url, error)),
+            Some(Err(error)) => Err(Error::internal(format!("{}: {error}", self.url))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Uploader for ObjectUpload {
+    async fn put(&mut self, piece: Bytes) -> Result<()> {
+        self.pending_bytes += piece.len();
+        self.pending.push(piece);
+        match self.pending_bytes + PIECE_BYTES > UPLOAD_PIECE_BYTES {
+            true => self.send().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn finish(&mut self) -> Result<String> {
+        if self.pending_bytes > 0 || self.sent.is_empty() {
+            self.send().await?;
+        }
+        while !self.sending.is_empty() {
+            self.confirmed().await?;
+        }
+        let held = Held {
+            key: self.key.to_string(),
+            upload: self.upload.clone(),
+            pieces: std::mem::take(&mut self.sent),
+        };
+        serde_json::to_string(&held).map_err(|error| Error::internal(error.to_string()))
+    }
+
+    async fn abort(&mut self) {
+        self.sending.abort_all();
+        while self.sending.join_next().await.is_some() {}
+        if let Err(error) = self.uploads.abort_multipart(&self.key, &self.upload).await {
+            tracing::debug!("giving up {}: {}", self.url, object_error(&self.url, error));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Publishing in stores with folders: parts lie in `.longshore/staging/RUN/RELATION`, and a rename
+//! shows them.
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use sha2::{Digest, Sha256};
+
+use super::files::Folders;
+use super::{ByteStream, Entry, HIDDEN, PartFile, Spot, Target, manifest_path, names, staging};
+use crate::config::target::Mode;
+use crate::error::{Class, Error, Result};
+use crate::plugin::hex;
+use crate::write::Part;
+
+/// A target over a store with folders.
+#[derive(Debug)]
+pub(super) struct ByRename<F> {
+    folders: F,
+}
+
+impl<F: Folders> ByRename<F> {
+    pub(super) fn new(folders: F) -> Self {
+        Self { folders }
+    }
+
+    fn staged(spot: &Spot) -> String {
+        format!("{}/{}", staging(&spot.run), spot.relation)
+    }
+
+    /// A whole new folder under a free name.
+    async fn publish_new(&self, spot: &Spot) -> Result<bool> {
+        let staged = Self::staged(spot);
+        if !self.folders.exists(&staged).await? {
+            // It was renamed before an interruption.
+            return Ok(true);
+        }
+        self.folders.sync_folder(&staged).await?;
+        self.folders.rename(&staged, &spot.name).await
+    }
+
+    /// A whole new folder in the place of the one that is there. The old one is kept out of sight
+    /// until the next one comes: whoever reads it can go on.
+    async fn publish_instead(&self, spot: &Spot) -> Result<bool> {
+        let staged = Self::staged(spot);
+        let replaced = format!("{HIDDEN}/replaced/{}", spot.name);
+        let old = format!("{replaced}/{}", spot.run);
+        if self.folders.exists(&staged).await? {
+            self.folders.sync_folder(&staged).await?;
+            self.folders.remove(&replaced).await?;
+            self.folders.make_folder(&replaced).await?;
+            self.swap(&staged, &spot.name, &old).await?;
+        }
+        Ok(true)
+    }
+
+    async fn swap(&self, staged: &str, name: &str, old: &str) -> Result<()> {
+        let there = self.folders.exists(name).await?;
+        if there && self.folders.exchange(staged, name).await? {
+            self.folders.rename(staged, old).await?;
+            return Ok(());
+        }
+        if there {
+            self.folders.rename(name, old).await?;
+        }
+        match self.folders.rename(staged, name).await? {
+            true => Ok(()),
+            false => Err(Error::resource(format!(
+                "{}: somebody else made it in this moment",
+                self.folders.url(name)
+            ))),
+        }
+    }
+
+    /// More files in a folder that may be there.
+    async fn publish_beside(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        self.folders.make_folder(&spot.name).await?;
+        let there = self.folders.list(&Self::staged(spot)).await?.unwrap_or_default();
+        for part in parts.iter().filter(|part| there.iter().any(|e| e.name == part.file)) {
+            let from = format!("{}/{}", Self::staged(spot), part.file);
+            if !self.folders.rename(&from, &format!("{}/{}", spot.name, part.file)).await? {
+                return Err(Error::internal(format!(
+                    "{}/{} is already there",
+                    self.folders.url(&spot.name),
+                    part.file
+                )));
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl<F: Folders> Target for ByRename<F> {
+    fn url(&self, path: &str) -> String {
+        self.folders.url(path)
+    }
+
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+        let spot = names::reserve(&self.folders, run, relation, mode).await?;
+        self.folders.make_folder(&Self::staged(&spot)).await?;
+        Ok(spot)
+    }
+
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
+        self.folders.create(&format!("{}/{file}", Self::staged(spot))).await
+    }
+
+    async fn remove_part(&self, spot: &Spot, file: &str, _: Option<&str>) -> Result<()> {
+        self.folders.remove(&format!("{}/{file}", Self::staged(spot))).await
+    }
+
+    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool> {
+        let path = format!("{}/{}", Self::staged(spot), part.file);
+        match checksum(self.folders.read(&path).await).await {
+            Ok((bytes, sha256)) => Ok(bytes == part.bytes && sha256 == part.sha256),
+            Err(error) if error.class() == Class::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn publish(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        if matches!(spot.mode, Mode::Append | Mode::Replace) {
+            names::lock(&self.folders, &spot.run, &spot.name).await?;
+        }
+        let published = match spot.mode {
+            Mode::Version | Mode::Error => self.publish_new(spot).await?,
+            Mode::Replace => self.publish_instead(spot).await?,
+            Mode::Append => self.publish_beside(spot, parts).await?,
+        };
+        self.folders.sync_folder(&spot.name).await?;
+        self.folders.sync_folder("").await?;
+        Ok(published)
+    }
+
+    async fn retract(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+        if spot.mode == Mode::Append {
+            for part in parts {
+                self.folders.remove(&format!("{}/{}", spot.name, part.file)).await?;
+            }
+            return Ok(());
+        }
+        let staged = Self::staged(spot);
+        if self.folders.exists(&staged).await? {
+            return Ok(());
+        }
+        self.folders.rename(&spot.name, &staged).await?;
+        let old = format!("{HIDDEN}/replaced/{}/{}", spot.name, spot.run);
+        if spot.mode == Mode::Replace && self.folders.exists(&old).await? {
+            self.folders.rename(&old, &spot.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
+        let path = manifest_path(run);
+        self.folders.put(&path, manifest).await?;
+        Ok(path)
+    }
+
+    async fn discard(&self, run: &str) -> Result<()> {
+        self.folders.remove(&staging(run)).await?;
+        names::release_all(&self.folders, run).await?;
+        for folder in ["staging", "names", "replaced"] {
+            self.folders.remove_if_empty(&format!("{HIDDEN}/{folder}")).await?;
+        }
+        self.folders.remove_if_empty(HIDDEN).await
+    }
+
+    async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
+        self.discard(run).await
+    }
+
+    async fn read(&self, path: &str) -> Result<ByteStream> {
+        self.folders.read(path).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        Ok(self.folders.list(folder).await?.unwrap_or_default())
+    }
+}
+
+/// A file's size and SHA-256.
+pub async fn checksum(stream: Result<ByteStream>) -> Result<(u64, String)> {
+    let (bytes, hash) = stream?
+        .try_fold((0, Sha256::new()), |(bytes, mut hash), piece| async move {
+            hash.update(&piece);
+            Ok((bytes + piece.len() as u64, hash))
+        })
+        .await?;
+    Ok((bytes, hex(&hash.finalize())))
+}

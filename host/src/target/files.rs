@@ -1,0 +1,99 @@
+//! What every store can do with whole files, and what those with folders can do besides.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+
+use super::PartFile;
+use crate::error::{Error, Result};
+
+/// How long a store may take for one request that carries no rows.
+pub const STORE_TIMEOUT_SECS: u64 = 60;
+
+/// A file's bytes, piece by piece.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// What is in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the folder.
+    pub name: String,
+    /// A file's size; a folder has none.
+    pub bytes: Option<u64>,
+}
+
+/// Whole files. Paths are relative to the target, with `/` between their parts.
+#[async_trait]
+pub(super) trait Files: Debug + Send + Sync {
+    /// A path as people read it.
+    fn url(&self, path: &str) -> String;
+
+    /// Writes a small file, all or nothing, over what is there.
+    async fn put(&self, path: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Writes a small file unless one is there already: then false.
+    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool>;
+
+    /// A file's bytes.
+    async fn read(&self, path: &str) -> Result<ByteStream>;
+
+    /// What is directly in a folder; `None` if it is not there.
+    async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>>;
+
+    /// Whether a file or a folder is there.
+    async fn exists(&self, folder: &str) -> Result<bool> {
+        Ok(self.list(folder).await?.is_some())
+    }
+
+    /// Removes a file, or a folder with all that is in it; fine if it is not there.
+    async fn remove(&self, path: &str) -> Result<()>;
+
+    /// Removes a folder if nothing is in it.
+    async fn remove_if_empty(&self, folder: &str) -> Result<()>;
+}
+
+/// Folders that can be renamed as a whole.
+#[async_trait]
+pub(super) trait Folders: Files {
+    /// Begins a file; makes the folders that it lies in.
+    async fn create(&self, path: &str) -> Result<Box<dyn PartFile>>;
+
+    /// Makes a folder and those that it lies in.
+    async fn make_folder(&self, path: &str) -> Result<()>;
+
+    /// Renames a file or a folder, at once. False: something has the new name already.
+    async fn rename(&self, from: &str, to: &str) -> Result<bool>;
+
+    /// Exchanges two folders, at once. False: this store cannot.
+    async fn exchange(&self, _: &str, _: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Makes what was renamed in a folder durable.
+    async fn sync_folder(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A small file as a whole.
+pub(super) async fn read_small(files: &dyn Files, path: &str) -> Result<Vec<u8>> {
+    let pieces: Vec<Bytes> = files.read(path).await?.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+/// Gives up waiting after so many seconds: no wait is without a limit.
+pub(super) async fn within<T, E: Into<Error>>(
+    secs: u64,
+    what: impl FnOnce() -> String,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T> {
+    match tokio::time::timeout(Duration::from_secs(secs), work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(Error::timeout(format!("{}: no answer within {secs} s", what()))
+            .with_hint("check the store and the network to it")),
+    }
+}

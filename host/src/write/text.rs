@@ -1,0 +1,112 @@
+//! Text: CSV and JSON lines. Nested values stand in CSV as JSON.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
+use arrow::csv;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::json;
+use arrow::json::writer::{EncoderOptions, LineDelimited, make_encoder};
+
+use super::encoder::{Encoded, Encoder, arrow_fault, io_fault};
+use super::measured::Measured;
+use super::squeeze::Squeezed;
+use crate::config::target::{CsvStyle, Squeeze};
+use crate::error::Result;
+
+/// Writes one file of text.
+pub(super) enum TextEncoder {
+    Csv(csv::Writer<Squeezed>, SchemaRef),
+    Json(json::Writer<Squeezed, LineDelimited>),
+}
+
+impl TextEncoder {
+    pub(super) fn csv(
+        schema: SchemaRef,
+        style: &CsvStyle,
+        squeeze: Squeeze,
+        file: Measured,
+    ) -> Result<Self> {
+        let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
+        let mut writer = csv::WriterBuilder::new()
+            .with_delimiter(style.delimiter)
+            .with_quote(style.quote)
+            .with_header(style.header)
+            .with_null(style.null.clone())
+            .build(file);
+        let flat = flat_schema(&schema);
+        // The names of the columns also where there are no rows.
+        writer.write(&RecordBatch::new_empty(flat.clone())).map_err(arrow_fault)?;
+        Ok(Self::Csv(writer, flat))
+    }
+
+    pub(super) fn json(_: SchemaRef, squeeze: Squeeze, file: Measured) -> Result<Self> {
+        let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
+        let builder = json::WriterBuilder::new().with_explicit_nulls(true);
+        Ok(Self::Json(builder.build(file)))
+    }
+}
+
+impl Encoder for TextEncoder {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Self::Csv(writer, flat) => writer.write(&flatten(batch, flat)?).map_err(arrow_fault),
+            Self::Json(writer) => writer.write(batch).map_err(arrow_fault),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        // What a compressor holds does not grow.
+        0
+    }
+
+    fn finish(self: Box<Self>) -> Result<Encoded> {
+        let file = match *self {
+            Self::Csv(writer, _) => writer.into_inner(),
+            Self::Json(mut writer) => {
+                writer.finish().map_err(arrow_fault)?;
+                writer.into_inner()
+            }
+        };
+        Ok(Encoded::new(file.finish().map_err(io_fault)?))
+    }
+}
+
+fn flat_schema(schema: &SchemaRef) -> SchemaRef {
+    let flat = |field: &Arc<Field>| match field.data_type().is_nested() {
+        true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+        false => field.clone(),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(flat).collect::<Vec<_>>()))
+}
+
+fn flatten(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let columns: Result<Vec<ArrayRef>> = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| match field.data_type().is_nested() {
+            true => as_json(field, column),
+            false => Ok(column.clone()),
+        })
+        .collect();
+    RecordBatch::try_new(flat.clone(), columns?).map_err(arrow_fault)
+}
+
+fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef> {
+    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let mut encoder = make_encoder(field, column, &options).map_err(arrow_fault)?;
+    let mut texts = StringBuilder::new();
+    let mut text = Vec::new();
+    for row in 0..column.len() {
+        if column.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        text.clear();
+        encoder.encode(row, &mut text);
+        texts.append_value(String::from_utf8_lossy(&text));
+    }
+    Ok(Arc::new(texts.finish()))
+}

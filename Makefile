@@ -6,7 +6,9 @@ PLUGINS := plugins/tpch plugins/postgres plugins/mask
 HOSTILE := tests/hostile
 VENV := target/venv
 
-.PHONY: build demo test lint bench deny dist clean install-build install-test host plugins
+CARGO_DEB := target/tools/bin/cargo-deb
+
+.PHONY: build demo test lint bench crash deb deny dist clean install-build install-test host plugins
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
@@ -38,6 +40,20 @@ bench: build install-test
 	$(VENV)/bin/pip install --quiet --requirement bench/requirements.txt
 	$(VENV)/bin/python bench/run.py
 
+## A thousand rounds of kill -9 (the tests run 25)
+ROUNDS ?= 1000
+crash: build install-test
+	$(VENV)/bin/python tests/e2e/crash.py --rounds $(ROUNDS)
+
+## A Debian package of what `make build` made: target/debian/longshore.deb
+deb: build $(CARGO_DEB)
+	$(BIN) docs target/docs
+	gzip --force --best --no-name target/docs/man/*.1
+	$(CARGO_DEB) --package longshore --no-build --no-strip --quiet --output target/debian/longshore.deb
+
+$(CARGO_DEB):
+	$(CARGO) install --quiet --locked --root target/tools cargo-deb --version 3.8.0
+
 ## Licences and sources of all crates (needs cargo-deny)
 deny:
 	$(CARGO) deny check licenses bans sources
@@ -53,4 +69,4 @@ install-build:
 	@tools/install.sh build
 
 install-test:
-	@tools/install.sh test $(VENV)
+	@tools/install.sh test $(VENV) target/stores

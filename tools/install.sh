@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing else: `install.sh build`, `install.sh test VENV`.
+# Installs what is missing, and nothing else: `install.sh build`, `install.sh test VENV STORES`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,9 @@ case ${1:-} in
     has_wasm_target || apt_install rustc-web cargo-web rust-web-src lld-19
     ;;
   test)
-    apt_install postgresql openssl
+    apt_install postgresql openssl openssh-server
+    command -v java >/dev/null || apt_install default-jre-headless
+    command -v npm >/dev/null || apt_install nodejs npm
     venv=$2
     if [ ! -x "$venv/bin/pip" ]; then
       python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; }
@@ -41,6 +43,8 @@ case ${1:-} in
       "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
       sha256sum tests/requirements.txt >"$stamp"
     fi
+    tests/servers/stores.sh hadoop "$3/hadoop"
+    tests/servers/stores.sh azurite "$3/azurite"
     ;;
   *)
     sed -n '2s/^# //p' "$0" >&2

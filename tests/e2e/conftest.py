@@ -130,6 +130,7 @@ class Program:
         self.env = {
             **os.environ,
             "LONGSHORE_CACHE": str(cache),
+            "LONGSHORE_STATE": str(folder / "state"),
             "LONGSHORE_PLUGINS": str(PLUGINS),
             "PGPASSWORD": PASSWORD,
         }

@@ -24,7 +24,7 @@ CASES = [
     ("source: {url: 'tpch:'}\ntables: [order]\ntarget: {url: LAKE}\n", 4, ["no table `order`", "orders"]),
     ("source: {url: 'oracle://h'}\ntables: [x]\ntarget: {url: LAKE}\n", 2, ["no connector for `oracle:`", "postgres"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, compression: lzma}\n", 2, ["`lzma`", "zstd"]),
-    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: append}\n", 2, ["target.mode", "append"]),
+    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: merge}\n", 2, ["target.mode", "merge"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n", 2, ["no target for `ftp:`"]),
     ("source: {url: 'tpch:'}\ntables: orders\ntarget: {url: LAKE}\n", 2, ["tables", "sequence"]),
     ("source: {url: 'tpch:'}\n  tables: [orders]\n", 2, ["not valid yaml", "line"]),

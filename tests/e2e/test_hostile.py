@@ -54,7 +54,7 @@ def test_a_flood_of_log_is_cut(program, plugins):
 def test_endless_computing_does_not_stop_others(program, plugins):
     spinning = program.job({"url": "hostile:", "abuse": "loop", "password": "x"}, "spin.yaml", tables=["t"])
     inbox = program.folder / "inbox"
-    daemon = program.start("--plugins", plugins, "serve", "--inbox", inbox, "--state", program.folder / "state")
+    daemon = program.start("--plugins", plugins, "serve", "--inbox", inbox, "--drain-secs", "2")
     try:
         from test_flights import wait_for
 
@@ -67,4 +67,4 @@ def test_endless_computing_does_not_stop_others(program, plugins):
     finally:
         daemon.terminate()
         assert daemon.wait(30) == 0
-    assert (inbox / "spin.yaml").exists()
+    assert [path.name.split(".")[0] for path in (inbox / "running").iterdir()] == ["spin"]

@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod docs;
 mod hold;
 mod plan;
 mod plugin;
@@ -21,6 +22,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Settings;
 use crate::config::settings::SettingsArgs;
@@ -95,6 +98,9 @@ enum Command {
     /// Keep a job's snapshot open at its source: the daemon starts this
     #[command(hide = true)]
     Hold(hold::HoldArgs),
+    /// Write man pages and completions, for packages
+    #[command(hide = true)]
+    Docs(docs::DocsArgs),
     /// Look at plugins, or build one
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -211,6 +217,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
             show::json(&schema::job());
             return Ok(());
         }
+        Command::Docs(args) => return Ok(docs::docs(&args)?),
         Command::Plugin(PluginCommand::Build(args)) => return Ok(plugin_build::build(args)?),
         _ => {}
     }
@@ -227,7 +234,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Plugin(PluginCommand::List) => Ok(plugin::list(&app)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
-        Command::Plugin(PluginCommand::Build(_)) | Command::Schema => Ok(()),
+        Command::Plugin(PluginCommand::Build(_)) | Command::Docs(_) | Command::Schema => Ok(()),
     }
 }
 
@@ -238,10 +245,23 @@ fn start_log(filter: Option<&str>, daemon: bool) {
         show::warning(&format!("--log: {error}: logging `{default}`"));
         EnvFilter::new(default)
     });
+    if is_journal()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        return tracing_subscriber::registry().with(filter).with(journal).init();
+    }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(stderr().is_terminal())
         .with_target(false)
         .with_writer(show::LogWriter::new)
         .init();
+}
+
+/// Whether stderr is the journal: then it gets each message with its fields.
+fn is_journal() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let stderr = std::fs::metadata("/proc/self/fd/2");
+    stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
 }

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// The largest secret that is read: a chain of certificates.
 pub const SECRET_LIMIT_BYTES: u64 = 1 << 20;
 
+/// The id under which the unit file loads the folder of secrets.
+const CREDENTIAL_PREFIX: &str = "secret_";
+
 /// Resolves what a job wrote in a secret's place; `field` is for errors.
 pub fn resolve(field: &str, written: &Value, secrets: Option<&Path>) -> Result<SecretValue> {
     if let Value::String(value) = written {
@@ -44,7 +47,9 @@ fn named(field: &str, name: &str, secrets: Option<&Path>) -> Result<SecretValue>
         return Err(Error::config(format!("`{field}`: `{name}` is not a secret's name"))
             .with_hint("name a file in the folder of secrets, without a path"));
     }
-    let path = folder.join(name);
+    // Systemd's LoadCredential= of a folder puts its own id before each name.
+    let credential = folder.join(format!("{CREDENTIAL_PREFIX}{name}"));
+    let path = if credential.exists() { credential } else { folder.join(name) };
     match path.exists() {
         true => read(field, &path),
         false => {

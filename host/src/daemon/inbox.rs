@@ -224,7 +224,7 @@ impl Inbox {
     }
 }
 
-/// Puts a job file away, with its report beside it.
+/// Puts a job file away, with its report beside it; gives where it lies then.
 pub(super) fn put_away(
     inbox: &Path,
     taken: &Taken,
@@ -245,7 +245,7 @@ pub(super) fn put_away(
         .and_then(|()| fs::rename(&partial, &report_path))
         .and_then(|()| fs::rename(&taken.path, &job))
         .map_err(|error| Error::io(format!("putting {} away", taken.path.display()), error))?;
-    Ok(report_path)
+    Ok(job)
 }
 
 fn is_news(kind: &EventKind) -> bool {

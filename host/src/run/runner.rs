@@ -190,6 +190,7 @@ impl Run<'_> {
             Some(RunState::Committing) => {
                 tracing::info!("run {}: going on with its commit", self.id);
                 self.ledger().event(self.id, "taken up again in the middle of its commit")?;
+                Holding::new(self.runner.keeper, self.id).end().await;
                 roll_forward(self.ledger(), self.target.as_ref(), retry, self.id)
                     .await
                     .map_err(Stopped::from)
@@ -395,6 +396,8 @@ impl Run<'_> {
                 stopped = &mut stopping => break stopped,
             };
             let (index, done) = match joined {
+                // Whatever ended, only what is whole is published.
+                None if left.iter().any(|left| *left > 0) => break stopping.await,
                 None => {
                     for (load, finished) in loads.iter().zip(&mut finished) {
                         load.complete(finished).await?;
@@ -412,7 +415,10 @@ impl Run<'_> {
                     finished[index].retries += retries;
                 }
                 // Nobody is let in any more: what fails now is done the next time.
-                Err(error) if loads[index].progress.slots.is_closed() => tracing::debug!("{error}"),
+                Err(error) if loads[index].progress.slots.is_closed() => {
+                    tracing::debug!("{error}");
+                    continue;
+                }
                 Err(error) => break error.into(),
             }
             left[index] -= 1;

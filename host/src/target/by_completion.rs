@@ -72,7 +72,7 @@ impl ByCompletion {
     async fn complete(&self, spot: &Spot, part: &Part) -> Result<()> {
         let path = format!("{}/{}", spot.name, part.file);
         let held = held(&part.token)?;
-        let (key, pieces) = (Key::from(held.key.as_str()), part_ids(held.pieces));
+        let (key, pieces) = (stored(&held.key)?, part_ids(held.pieces));
         let completing = self.uploads.complete_multipart(&key, &held.upload, pieces);
         let Err(error) = self.files.asked(&path, completing).await else { return Ok(()) };
         match self.files.asked(&path, self.files.store.head(&key)).await {
@@ -121,7 +121,7 @@ impl ByCompletion {
                 .asked("", async { self.files.store.get(&entry.location).await?.bytes().await });
             let open: Held = serde_json::from_slice(&bytes.await?)
                 .map_err(|error| Error::internal(format!("{}: {error}", entry.location)))?;
-            let key = Key::from(open.key.as_str());
+            let key = stored(&open.key)?;
             absent_is_fine(
                 self.files.asked("", self.uploads.abort_multipart(&key, &open.upload)).await,
             )?;
@@ -135,6 +135,11 @@ impl ByCompletion {
 fn held(token: &str) -> Result<Held> {
     serde_json::from_str(token)
         .map_err(|error| Error::internal(format!("an upload's description: {error}")))
+}
+
+/// A key as it was written down: encoded already.
+fn stored(key: &str) -> Result<Key> {
+    Key::parse(key).map_err(|error| Error::internal(format!("an upload's key: {error}")))
 }
 
 fn part_ids(pieces: Vec<String>) -> Vec<PartId> {
@@ -180,7 +185,7 @@ impl Target for ByCompletion {
     async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()> {
         if let Some(token) = token {
             let held = held(token)?;
-            let key = Key::from(held.key.as_str());
+            let key = stored(&held.key)?;
             let path = format!("{}/{file}", spot.name);
             let aborting = self.uploads.abort_multipart(&key, &held.upload);
             absent_is_fine(self.files.asked(&path, aborting).await)?;

@@ -27,25 +27,34 @@ impl<F: Folders> ByRename<F> {
         format!("{}/{}", staging(&spot.run), spot.relation)
     }
 
+    /// Removes from a staged folder what an attempt that was cut off left in it.
+    async fn keep_only(&self, staged: &str, parts: &[Part]) -> Result<()> {
+        let there = self.folders.list(staged).await?.unwrap_or_default();
+        for entry in there.iter().filter(|e| !parts.iter().any(|part| part.file == e.name)) {
+            self.folders.remove(&format!("{staged}/{}", entry.name)).await?;
+        }
+        self.folders.sync_folder(staged).await
+    }
+
     /// A whole new folder under a free name.
-    async fn publish_new(&self, spot: &Spot) -> Result<bool> {
+    async fn publish_new(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
         let staged = Self::staged(spot);
         if !self.folders.exists(&staged).await? {
             // It was renamed before an interruption.
             return Ok(true);
         }
-        self.folders.sync_folder(&staged).await?;
+        self.keep_only(&staged, parts).await?;
         self.folders.rename(&staged, &spot.name).await
     }
 
     /// A whole new folder in the place of the one that is there. The old one is kept out of sight
     /// until the next one comes: whoever reads it can go on.
-    async fn publish_instead(&self, spot: &Spot) -> Result<bool> {
+    async fn publish_instead(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
         let staged = Self::staged(spot);
         let replaced = format!("{HIDDEN}/replaced/{}", spot.name);
         let old = format!("{replaced}/{}", spot.run);
         if self.folders.exists(&staged).await? {
-            self.folders.sync_folder(&staged).await?;
+            self.keep_only(&staged, parts).await?;
             self.folders.remove(&replaced).await?;
             self.folders.make_folder(&replaced).await?;
             self.swap(&staged, &spot.name, &old).await?;
@@ -123,8 +132,8 @@ impl<F: Folders> Target for ByRename<F> {
             names::lock(&self.folders, &spot.run, &spot.name).await?;
         }
         let published = match spot.mode {
-            Mode::Version | Mode::Error => self.publish_new(spot).await?,
-            Mode::Replace => self.publish_instead(spot).await?,
+            Mode::Version | Mode::Error => self.publish_new(spot, parts).await?,
+            Mode::Replace => self.publish_instead(spot, parts).await?,
             Mode::Append => self.publish_beside(spot, parts).await?,
         };
         self.folders.sync_folder(&spot.name).await?;

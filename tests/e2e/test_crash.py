@@ -1,0 +1,22 @@
+"""What a crash costs: nothing but time. The long form is `make crash`."""
+
+import shutil
+
+import crash
+
+ROUNDS = 25
+
+
+def test_a_daemon_that_is_killed_at_random_loses_doubles_and_half_publishes_nothing(scratch, server, cache):
+    crash.prepare(server)
+    env = crash.environment(cache)
+    kills, kept = 0, 0
+    with crash.Transfers(server):
+        for number in range(ROUNDS):
+            folder = scratch / f"crash{number}"
+            killed, report = crash.one_round(server, folder, env, seed=number)
+            kills += killed
+            kept += any("are kept" in text for text in report["interruptions"])
+            shutil.rmtree(folder)
+    assert kills > ROUNDS, "the daemon was hardly ever killed"
+    assert kept > 0, "no run was ever taken up with its chunks"

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Fetches what the tests' own stores are made of, into a folder.
+#
+#   stores.sh hadoop DIR     the jars of HDFS 2.7 (they come inside PyPI's pyspark 3.0.0)
+#   stores.sh azurite DIR    Azure's blob store, from npm
+set -euo pipefail
+
+hadoop() {
+  local dir=$1 work
+  work=$(mktemp -d)
+  python3 -m venv "$work/venv"
+  "$work/venv/bin/pip" -q --disable-pip-version-check install wheel setuptools
+  "$work/venv/bin/pip" -q --disable-pip-version-check download --no-deps --no-build-isolation \
+    --no-binary pyspark -d "$work" pyspark==3.0.0
+  mkdir -p "$dir.partial"
+  local jars=(hadoop-hdfs-2 hadoop-common-2 hadoop-auth-2 hadoop-annotations-2 jackson-mapper-asl
+    jackson-core-asl xercesImpl guava netty-all protobuf-java log4j-1 slf4j-api slf4j-log4j12 jetty-6
+    jetty-util jetty-sslengine htrace-core-3 commons-collections commons-cli commons-logging
+    commons-lang-2 commons-configuration commons-codec commons-io javax.servlet-api httpcore httpclient
+    jaxb-runtime jakarta.xml.bind-api jakarta.activation-api istack-commons-runtime jakarta.ws.rs-api)
+  # shellcheck disable=SC2046
+  tar xzf "$work/pyspark-3.0.0.tar.gz" -C "$dir.partial" --strip-components=3 --wildcards \
+    $(printf 'pyspark-3.0.0/deps/jars/%s*.jar ' "${jars[@]}")
+  rm -rf "$work"
+  mv "$dir.partial" "$dir"
+}
+
+azurite() {
+  mkdir -p "$1.partial"
+  npm install --silent --no-audit --no-fund --no-save --prefix "$1.partial" azurite@3
+  mv "$1.partial" "$1"
+}
+
+case ${1:-} in
+  hadoop | azurite) [ -d "$2" ] || "$1" "$2" ;;
+  *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac

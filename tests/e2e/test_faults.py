@@ -1,0 +1,309 @@
+"""Stores that fail in the middle of a run: it ends in success or in a clear error, and never hangs."""
+
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pyarrow.parquet as pq
+import pytest
+
+import lakes
+from test_flights import wait_for
+from test_targets import job, rows, visible
+
+#: Enough rows to be caught in the middle.
+BUSY = {"url": "tpch:", "scale": 1}
+BUSY_ROWS = 1_500_000
+
+
+class FaultyHttp:
+    """Passes requests on to a server of this machine, but for those that `fault` chooses."""
+
+    def __init__(self, port, fault):
+        proxy = self
+        self.requests = 0
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                proxy.requests += 1
+                chosen = fault(proxy.requests, self.command, self.path)
+                if isinstance(chosen, tuple):
+                    return self.say(*chosen)
+                if chosen == "cut":
+                    return self.connection.close()
+                upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                upstream.request(self.command, self.path, body, dict(self.headers))
+                answer = upstream.getresponse()
+                data = answer.read()
+                if chosen == "lose":
+                    return self.connection.close()
+                self.say(answer.status, data, answer.getheaders())
+
+            def say(self, status, data, headers=()):
+                self.send_response(status)
+                for name, value in headers:
+                    if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                        self.send_header(name, value)
+                length = next((v for n, v in headers if n.lower() == "content-length"), len(data))
+                self.send_header("Content-Length", length if self.command == "HEAD" else len(data))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def s3(scratch):
+    lake = lakes.S3()
+    lake.start(scratch / "faulty-s3")
+    yield lake
+    lake.stop()
+
+
+def through(proxy, lake):
+    """The lake, by way of a proxy."""
+    other = lakes.S3()
+    other.port = proxy.port
+    other.target = lambda path, **options: lakes.S3.target(other, path, **options)
+    return other
+
+
+def test_s3_that_answers_500_and_503_and_cuts_connections_costs_only_time(program, s3):
+    dice = random.Random(4)
+    faults = [None] * 12 + [(500, b""), (503, b"<Error><Code>SlowDown</Code></Error>"), "cut", "lose"]
+    with FaultyHttp(s3.port, lambda *_: dice.choice(faults)) as proxy:
+        file = job(program, through(proxy, s3), "faulty", tables=["orders", "nation"], chunk={"rows": 2_000})
+        report = program.report("run", file)
+        assert proxy.requests > 60
+    files = s3.files("faulty")
+    assert rows(files, "orders") == 15_000 and rows(files, "nation") == 25
+    assert set(files) - set(visible(files)) == {f".longshore/runs/{report['run']}.json"}
+    assert s3.open_uploads() == []
+
+
+def test_expired_credentials_end_a_run_at_once_and_clearly(program, s3):
+    expired = (400, b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>")
+    with FaultyHttp(s3.port, lambda number, *_: expired if number > 12 else None) as proxy:
+        file = job(program, through(proxy, s3), "expired", tables=["orders"], chunk={"rows": 2_000})
+        line, code = program.refused("run", file)
+    assert code == 5 and "ExpiredToken" in line and "credentials" in line
+
+
+def test_s3_that_is_gone_ends_a_run_in_time(program, s3):
+    gone = {"AWS_MAX_ATTEMPTS": "1", "LONGSHORE_RETRIES": "0"}
+    with FaultyHttp(s3.port, lambda number, *_: "cut" if number > 12 else None) as proxy:
+        file = job(program, through(proxy, s3), "gone", tables=["orders"], chunk={"rows": 2_000})
+        started = time.monotonic()
+        line, code = program.refused("run", file, env=gone)
+    assert code == 3 and time.monotonic() - started < 120, line
+    assert visible(s3.files("gone")) == {}
+
+
+@pytest.fixture(scope="module")
+def hdfs(scratch):
+    lake = lakes.Hdfs(nodes=3, replication=3)
+    lake.start(scratch / "faulty-hdfs")
+    yield lake
+    lake.stop()
+
+
+QUICK_HDFS = {"settings": {"dfs.client.socket-timeout": "3000", "ipc.client.connect.max.retries": "1"}}
+PATIENT = {"LONGSHORE_RETRY_BACKOFF_MILLIS": "1000"}
+
+
+def begun(program, lake, folder, env=PATIENT, **options):
+    """A run that has begun to write."""
+    target = {"hdfs": QUICK_HDFS, **options} if isinstance(lake, lakes.Hdfs) else options
+    file = job(program, lake, folder, source=BUSY, tables=["orders"], chunk={"rows": 50_000}, target=target)
+    run = program.start("--json", "run", file, env=env)
+    wait_for(lambda: any("staging" in path for path in lake.files(folder)), 60)
+    return run
+
+
+def ended_well(lake, folder, run, program):
+    assert run.wait(200) == 0, (program.folder / "daemon.log").read_text()[-3000:]
+    files = lake.files(folder)
+    assert rows(files, "orders") == BUSY_ROWS
+    assert [path for path in files if "staging" in path or "names" in path] == []
+
+
+def test_a_data_node_that_dies_costs_only_time(program, hdfs):
+    run = begun(program, hdfs, "dead-node")
+    hdfs.signal("datanode0", signal.SIGKILL)
+    ended_well(hdfs, "dead-node", run, program)
+    hdfs.start_datanode(0)
+    hdfs.wait_usable()
+
+
+def test_a_data_node_that_does_not_answer_costs_only_time(program, hdfs):
+    run = begun(program, hdfs, "mute-node")
+    hdfs.signal("datanode1", signal.SIGSTOP)
+    try:
+        ended_well(hdfs, "mute-node", run, program)
+    finally:
+        hdfs.signal("datanode1", signal.SIGCONT)
+        hdfs.wait_usable()
+
+
+def test_a_name_node_that_comes_back_costs_only_time(program, hdfs):
+    run = begun(program, hdfs, "dead-name")
+    hdfs.signal("namenode", signal.SIGKILL)
+    time.sleep(1)
+    hdfs.start_namenode()
+    ended_well(hdfs, "dead-name", run, program)
+    hdfs.wait_usable()
+
+
+def test_safe_mode_is_waited_for(program, hdfs):
+    run = begun(program, hdfs, "safe")
+    hdfs.safe_mode("enter")
+    time.sleep(1)
+    hdfs.safe_mode("leave")
+    ended_well(hdfs, "safe", run, program)
+
+
+def test_a_quota_that_is_spent_ends_a_run_clearly(program, hdfs):
+    hdfs.shell("-mkdir", "-p", "/quota")
+    hdfs.java("org.apache.hadoop.hdfs.tools.DFSAdmin", "-setQuota", "12", "/quota")
+    file = job(program, hdfs, "quota/shop", tables=["orders"], chunk={"rows": 500}, target={"hdfs": QUICK_HDFS})
+    line, code = program.refused("run", file, env={"LONGSHORE_RETRIES": "1"})
+    assert code == 6 and "quota" in line and "\tat " not in line, line
+    assert visible(hdfs.files("quota/shop")) == {}
+
+
+def test_a_permission_that_is_taken_away_ends_a_run_clearly(program, hdfs):
+    hdfs.shell("-mkdir", "-p", "/mine")
+    hdfs.shell("-chown", "alice", "/mine")
+    env = {"HADOOP_USER_NAME": "alice"}
+    run = begun(program, hdfs, "mine", env)
+    hdfs.shell("-chmod", "-R", "000", "/mine")
+    assert run.wait(60) == 5
+    told = (program.folder / "daemon.log").read_text()
+    assert "Permission denied" in told and "grant the permission in HDFS" in told and "\tat " not in told
+
+
+@pytest.fixture(scope="module")
+def sftp(scratch):
+    lake = lakes.Sftp()
+    lake.start(scratch / "faulty-sftp")
+    yield lake
+    lake.stop()
+
+
+def test_an_sftp_server_that_restarts_costs_only_time(program, sftp):
+    run = begun(program, sftp, "restart")
+    subprocess.run(["pkill", "-P", str(sftp.server.pid)])
+    sftp.stop()
+    time.sleep(1)
+    sftp.serve()
+    ended_well(sftp, "restart", run, program)
+
+
+def test_an_sftp_server_with_another_key_is_refused(program, sftp):
+    target = sftp.target("other")
+    other = program.folder / "known_hosts"
+    other.write_text((sftp.folder / "known_hosts").read_text().replace("AAAAC3", "AAAAC3")[:-30] + "A" * 29 + "\n")
+    other.write_text("")
+    target["sftp"]["known_hosts"] = str(other)
+    line, code = program.refused("run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target))
+    assert code == 5 and "not in" in line and "ssh-keyscan" in line
+
+
+def test_an_sftp_key_that_is_not_let_in_is_refused(program, sftp):
+    key = program.folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "words", "-f", key], check=True)
+    target = sftp.target("refused")
+    target["sftp"] |= {"key_file": str(key), "key_passphrase": "words"}
+    file = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target)
+    line, code = program.refused("run", file)
+    assert code == 5 and "refused to let us in" in line
+    target["sftp"]["key_passphrase"] = "wrong"
+    file = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target)
+    line, code = program.refused("run", file)
+    assert code == 2 and "key_file" in line and "words" not in line
+
+
+def test_an_sftp_agent_lets_us_in(program, sftp):
+    started = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
+    agent = dict(part.split("=") for part in started.replace("\n", "").split(";") if "=" in part)
+    try:
+        subprocess.run(["ssh-add", "-q", sftp.folder / "user"], check=True, env={**os.environ, **agent})
+        target = sftp.target("agent")
+        del target["sftp"]["key_file"]
+        file = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target)
+        program.ok("run", file, env=agent)
+    finally:
+        os.kill(int(agent["SSH_AGENT_PID"]), signal.SIGTERM)
+    assert rows(sftp.files("agent"), "nation") == 25
+
+
+@pytest.fixture
+def small_disk(program):
+    """A disk of a few MiB."""
+    if os.getuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = program.folder / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_ends_a_run_clearly_wherever_it_is(program, small_disk):
+    quick = {"LONGSHORE_RETRIES": "1", "LONGSHORE_RETRY_BACKOFF_MILLIS": "10"}
+    file = program.job(BUSY, tables=["orders"], target={"url": f"file://{small_disk}/lake"})
+    line, code = program.refused("run", file, env=quick)
+    assert code == 6 and "No space left" in line and "make room" in line
+    assert not list(small_disk.rglob("*.parquet"))
+    # The ledger's own disk.
+    (small_disk / "filler").write_bytes(b"x" * ((8 << 20) - (200 << 10)))
+    file = program.job({"url": "tpch:", "scale": 0.1}, tables=["orders"], chunk={"rows": 50})
+    line, code = program.refused("--state", small_disk / "state", "run", file, env=quick)
+    assert code == 6 and "the ledger" in line and "make room where the state folder is" in line, line
+    assert program.published() == []
+
+
+def test_a_thousand_jobs_at_once_are_each_run_once(program):
+    inbox = program.folder / "inbox"
+    daemon = program.start("serve", "--inbox", inbox)
+    try:
+        wait_for(lambda: (inbox / "failed").exists())
+        text = program.job({"url": "tpch:", "scale": 0.001}, tables=["region"]).read_text()
+        for number in range(1_000):
+            (program.folder / "next").write_text(text.replace("lake", f"lake/{number}"))
+            (program.folder / "next").rename(inbox / f"job{number}.yaml")
+        wait_for(lambda: len(list((inbox / "done").glob("*.report.json"))) >= 1_000, 200)
+    finally:
+        daemon.terminate()
+        assert daemon.wait(60) == 0
+    assert len(list((inbox / "done").glob("*.yaml"))) == 1_000
+    assert not list((inbox / "failed").iterdir()) and not list((inbox / "running").iterdir())
+    for number in range(1_000):
+        assert [path.name for path in sorted((program.lake / str(number)).iterdir())] == [".longshore", "region"]
+    assert len(json.loads(program.ok("--json", "runs", "--limit", "2000"))) == 1_000

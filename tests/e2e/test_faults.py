@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -40,14 +41,18 @@ class FaultyHttp:
                 if isinstance(chosen, tuple):
                     return self.say(*chosen)
                 if chosen == "cut":
-                    return self.connection.close()
+                    return self.cut()
                 upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 answer = upstream.getresponse()
                 data = answer.read()
                 if chosen == "lose":
-                    return self.connection.close()
+                    return self.cut()
                 self.say(answer.status, data, answer.getheaders())
+
+            def cut(self):
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
 
             def say(self, status, data, headers=()):
                 self.send_response(status)

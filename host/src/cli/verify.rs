@@ -10,7 +10,8 @@ use super::{App, Failed, show};
 use crate::config::Job;
 use crate::config::target::{Place, parse_place};
 use crate::error::{Class, Error, Result, ResultExt};
-use crate::run::{Manifest, counted, grouped};
+use crate::plan::Planner;
+use crate::run::{Fingerprint, Manifest, counted, grouped};
 use crate::target::{self, Target, checksum};
 
 #[derive(Args)]
@@ -20,6 +21,9 @@ pub(super) struct VerifyArgs {
     /// The job file, where the target needs what it says: an endpoint, keys
     #[arg(long, value_name = "JOB")]
     job: Option<PathBuf>,
+    /// Also read the source again, and compare its rows with those that were published
+    #[arg(long, requires = "job")]
+    source: bool,
 }
 
 /// What is wrong with a part.
@@ -40,8 +44,51 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
                 }
             }
         }
+        if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
+            faults = compare(app, &manifest, target.as_ref(), &Job::read(job)?).await?;
+        }
         answer(app, &manifest, faults)
     })
+}
+
+/// Reads the source as the job says, and compares it with what was published.
+async fn compare(
+    app: &App,
+    manifest: &Manifest,
+    target: &dyn Target,
+    job: &Job,
+) -> Result<Vec<Fault>> {
+    let catalog = app.catalog()?;
+    let plan = Planner::new(&catalog, &app.settings).plan(job).await?;
+    let mut faults = Vec::new();
+    for relation in &plan.relations {
+        let name = &relation.relation.name;
+        let Some(published) = manifest.relations.iter().find(|r| r.name == *name) else {
+            faults.push(Fault { path: name.clone(), what: "is not in the manifest".into() });
+            continue;
+        };
+        let paths: Vec<String> = published
+            .parts
+            .iter()
+            .map(|p| format!("{}/{}", published.published_as, p.file))
+            .collect();
+        // What computes does so on its own runtime.
+        let reading = Fingerprint::of_plan(relation.physical.clone(), plan.parallel);
+        let read = app.compute().spawn(reading).await;
+        let source =
+            read.map_err(|error| Error::internal(error.to_string()))?.context(name.clone())?;
+        let files = Fingerprint::of_files(target, &manifest.job.format, &paths).await?;
+        let what = match files {
+            _ if source.rows != published.rows => {
+                format!("the source has {} rows, {} were published", source.rows, published.rows)
+            }
+            Some(files) if files != source => "the source has other values in as many rows".into(),
+            _ => continue,
+        };
+        faults.push(Fault { path: name.clone(), what });
+    }
+    plan.source.release().await;
+    Ok(faults)
 }
 
 async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Target>)> {

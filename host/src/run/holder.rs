@@ -5,6 +5,7 @@
 //! told what is held, in one line of JSON; `release` ends it. Alone for too long, it ends by itself.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 
 use super::socket::SocketPath;
 use crate::config::{Job, Settings};
@@ -25,6 +26,9 @@ use crate::sandbox::{Hold, Relation, Snapshot};
 
 /// How long a holder waits for a daemon to come back, unless the operator says.
 pub const HOLD_SECS: u64 = 3_600;
+
+/// How often a holder that is alone looks whether it can still be found.
+const LOOK_SECS: u64 = 2;
 
 /// What ends a holder.
 pub(super) const RELEASE: &str = "release";
@@ -91,18 +95,25 @@ pub async fn hold(
         Ok((source, hold)) => (Some(source), Said::Held(Held::new(&hold))),
         Err(error) => (None, Said::Failed(error.report())),
     };
+    let own = inode(socket);
     let serving = Serving {
         line: format!("{}\n", serde_json::to_string(&said)?),
         guests: AtomicUsize::new(0),
         changed: Notify::new(),
         released: Notify::new(),
     };
-    Arc::new(serving).serve(listener, alone).await;
-    let _ = fs::remove_file(socket);
+    Arc::new(serving).serve(listener, alone, || inode(socket) != own).await;
+    if inode(socket) == own {
+        let _ = fs::remove_file(socket);
+    }
     if let Some(source) = source {
         source.release().await;
     }
     Ok(())
+}
+
+fn inode(socket: &Path) -> Option<u64> {
+    fs::symlink_metadata(socket).ok().map(|metadata| metadata.ino())
 }
 
 struct Serving {
@@ -113,8 +124,14 @@ struct Serving {
 }
 
 impl Serving {
-    async fn serve(self: Arc<Self>, listener: UnixListener, alone: Duration) {
+    async fn serve(
+        self: Arc<Self>,
+        listener: UnixListener,
+        alone: Duration,
+        is_replaced: impl Fn() -> bool,
+    ) {
         let mut since = Instant::now();
+        let mut looks = interval(Duration::from_secs(LOOK_SECS));
         loop {
             let is_alone = self.guests.load(Ordering::SeqCst) == 0;
             tokio::select! {
@@ -125,6 +142,8 @@ impl Serving {
                 },
                 () = self.changed.notified() => since = Instant::now(),
                 () = self.released.notified() => return,
+                // Another holder has its place: nobody will ever find this one.
+                _ = looks.tick(), if is_alone => if is_replaced() { return },
                 () = sleep_until(since + alone), if is_alone => {
                     tracing::warn!("nobody came back for {} s: letting go", alone.as_secs());
                     return;

@@ -145,6 +145,8 @@ impl<'a> Holding<'a> {
     pub(super) async fn begin(&self, job: &Job) -> Option<Hold> {
         let keeper = self.keeper?;
         let command = keeper.command.as_ref()?;
+        // One that a daemon started and died before it could say so.
+        self.find_and_release().await;
         let asked = async {
             let mut guest = keeper.start(command, self.run, job).await?;
             let held = guest.held().await?;

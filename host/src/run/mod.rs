@@ -1,6 +1,7 @@
 //! Running a plan: tasks in parallel, retries, progress, and the commit of all or nothing.
 
 mod commit;
+mod fingerprint;
 mod holder;
 mod holding;
 mod load;
@@ -12,6 +13,7 @@ mod runner;
 mod socket;
 mod task;
 
+pub use fingerprint::Fingerprint;
 pub use holder::{HOLD_SECS, hold};
 pub use holding::{HOLDER_START_SECS, Keeper};
 pub use manifest::Manifest;

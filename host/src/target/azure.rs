@@ -6,7 +6,8 @@ use std::path::Path;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
 use super::by_completion::ByCompletion;
-use super::object_files::{client_options, retry_config};
+use super::object_files::{REQUEST_TIMEOUT_SECS, client_options, retry_config};
+use super::upload::WRITE_TIMEOUT_SECS;
 use crate::config::secret;
 use crate::config::target::AzurePlace;
 use crate::error::{Error, Result};
@@ -33,15 +34,21 @@ pub(super) fn open(place: &AzurePlace, secrets: Option<&Path>) -> Result<ByCompl
         let sas = secret::resolve("target.azure.sas", written, secrets)?;
         builder = builder.with_config(AzureConfigKey::SasKey, sas.reveal());
     }
-    let store = builder
-        .with_client_options(client_options(plain_http))
-        .with_retry(retry_config())
-        .build()
-        .map_err(|error| {
+    let client = |secs| {
+        let options = client_options(plain_http, secs);
+        let built = builder.clone().with_client_options(options).with_retry(retry_config()).build();
+        built.map_err(|error| {
             Error::config(format!("`target.azure`: {error}"))
                 .with_hint("name the account with `azure.account` or AZURE_STORAGE_ACCOUNT_NAME")
-        })?;
-    Ok(ByCompletion::new(store, format!("azure://{}", place.container), place.prefix.clone()))
+        })
+    };
+    let (store, uploads) = (client(REQUEST_TIMEOUT_SECS)?, client(WRITE_TIMEOUT_SECS)?);
+    Ok(ByCompletion::new(
+        store,
+        uploads,
+        format!("azure://{}", place.container),
+        place.prefix.clone(),
+    ))
 }
 
 /// `AccountName=..;AccountKey=..;BlobEndpoint=..`

@@ -57,15 +57,16 @@ struct Held {
 }
 
 impl ByCompletion {
-    /// A target in a store; `base` and `prefix` are free of slashes at their ends.
-    pub(super) fn new<S: ObjectStore + MultipartStore>(
-        store: S,
+    /// A target in a store, by two clients of it: `uploads` waits longer, for rows. `base` and
+    /// `prefix` are free of slashes at their ends.
+    pub(super) fn new(
+        store: impl ObjectStore,
+        uploads: impl MultipartStore,
         base: String,
         prefix: String,
     ) -> Self {
-        let store = Arc::new(store);
-        let files = ObjectFiles::new(store.clone(), base, prefix);
-        Self { files, uploads: store, io: Handle::current() }
+        let files = ObjectFiles::new(Arc::new(store), base, prefix);
+        Self { files, uploads: Arc::new(uploads), io: Handle::current() }
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.

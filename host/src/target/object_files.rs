@@ -10,8 +10,16 @@ use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
 
 use super::files::{ByteStream, Entry, Files, STORE_TIMEOUT_SECS, within};
-use super::upload::WRITE_TIMEOUT_SECS;
 use crate::error::{Class, Error, Result};
+
+/// How long a store may take for one try of a request that carries no rows.
+pub(super) const REQUEST_TIMEOUT_SECS: u64 = 20;
+
+/// A request is tried again so often at once.
+const STORE_RETRIES: usize = 3;
+
+/// And for so long.
+const STORE_RETRY_SECS: u64 = 30;
 
 /// A prefix of a bucket or container.
 pub(super) struct ObjectFiles {
@@ -175,18 +183,16 @@ fn without_queries(text: &str) -> String {
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// How long one request for a piece may take.
-pub(super) fn client_options(plain_http: bool) -> ClientOptions {
-    ClientOptions::new()
-        .with_timeout(Duration::from_secs(WRITE_TIMEOUT_SECS))
-        .with_allow_http(plain_http)
+/// How long one request may take.
+pub(super) fn client_options(plain_http: bool, secs: u64) -> ClientOptions {
+    ClientOptions::new().with_timeout(Duration::from_secs(secs)).with_allow_http(plain_http)
 }
 
 /// The store's own retries; ours come on top.
 pub(super) fn retry_config() -> RetryConfig {
     RetryConfig {
-        max_retries: 5,
-        retry_timeout: Duration::from_secs(STORE_TIMEOUT_SECS),
+        max_retries: STORE_RETRIES,
+        retry_timeout: Duration::from_secs(STORE_RETRY_SECS),
         ..Default::default()
     }
 }

@@ -9,7 +9,8 @@ use object_store::aws::AmazonS3Builder;
 use serde_json::Value;
 
 use super::by_completion::ByCompletion;
-use super::object_files::{client_options, retry_config};
+use super::object_files::{REQUEST_TIMEOUT_SECS, client_options, retry_config};
+use super::upload::WRITE_TIMEOUT_SECS;
 use crate::config::secret;
 use crate::config::target::S3Place;
 use crate::error::{Error, Result};
@@ -58,14 +59,15 @@ pub(super) fn open(place: &S3Place, secrets: Option<&Path>) -> Result<ByCompleti
         builder = builder.with_access_key_id(id).with_secret_access_key(key);
         builder = builder.with_token(token.unwrap_or_default());
     }
-    let store = builder
-        .with_client_options(client_options(plain_http))
-        .with_retry(retry_config())
-        .build()
-        .map_err(|error| {
+    let client = |secs| {
+        let options = client_options(plain_http, secs);
+        let built = builder.clone().with_client_options(options).with_retry(retry_config()).build();
+        built.map_err(|error| {
             Error::config(format!("`target.s3`: {error}")).with_hint("check `target.url` and `s3`")
-        })?;
-    Ok(ByCompletion::new(store, format!("s3://{}", place.bucket), place.prefix.clone()))
+        })
+    };
+    let (store, uploads) = (client(REQUEST_TIMEOUT_SECS)?, client(WRITE_TIMEOUT_SECS)?);
+    Ok(ByCompletion::new(store, uploads, format!("s3://{}", place.bucket), place.prefix.clone()))
 }
 
 /// The settings of a profile, from AWS's own two files. One that the job names must be there.

@@ -49,7 +49,7 @@ crash: build install-test
 deb: build $(CARGO_DEB)
 	$(BIN) docs target/docs
 	gzip --force --best --no-name target/docs/man/*.1
-	$(CARGO_DEB) --package longshore --no-build --no-strip --quiet --output target/debian/longshore.deb
+	$(CARGO_DEB) --package longshore --no-build --quiet --output target/debian/longshore.deb
 
 $(CARGO_DEB):
 	$(CARGO) install --quiet --locked --root target/tools cargo-deb --version 3.8.0

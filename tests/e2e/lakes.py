@@ -285,6 +285,7 @@ class Hdfs(Lake):
                 "dfs.heartbeat.interval": 1,
                 "dfs.namenode.heartbeat.recheck-interval": 1000,
                 "dfs.namenode.stale.datanode.interval": 3000,
+                "dfs.namenode.avoid.write.stale.datanode": "true",
                 "dfs.namenode.edits.noeditlogchannelflush": "true",
                 "dfs.permissions.superusergroup": "nobody-is-in-it",
             },

@@ -4,7 +4,7 @@ Prints a table for docs/benchmarks.md. Each command is run in turn with the othe
 the same machine; medians are shown, and ratios to Longshore's.
 
     run.py [--runs N] [--scale SF] [--size S] [SECTION ...]
-                                        sections: postgres, shapes, tax, tpch, startup
+                                        sections: postgres, shapes, tax, tpch, stores, ledger, startup
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
+import stores  # noqa: E402
 from conftest import LONGSHORE, PASSWORD, PLUGINS, Server  # noqa: E402
 
 PYTHON = sys.executable
@@ -250,6 +251,10 @@ def main():
             shapes(server, scratch, arguments.runs, arguments.size)
         if wanted("tpch"):
             tpch(scratch, arguments.runs, arguments.scale)
+        if wanted("stores"):
+            stores.stores(measure, in_turn, scratch, arguments.runs, arguments.scale)
+        if wanted("ledger"):
+            stores.ledger(measure, in_turn, scratch, arguments.runs)
         if wanted("startup"):
             startup()
     finally:

@@ -3,16 +3,19 @@
 //! when there is none left. One chunk is always let in: with little memory a run is slower, and
 //! does not fail.
 
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 /// What the process needs before it holds any rows: its code, the compiled components, threads.
 pub const BASELINE_BYTES: u64 = 48 << 20;
 
-/// What a chunk is expected to hold, before any was seen.
+/// What a chunk is expected to hold, before it has begun: its component, its batches, its encoder.
 pub const CHUNK_ESTIMATE_BYTES: u64 = 16 << 20;
+
+/// What each column of it is expected to add.
+pub const COLUMN_ESTIMATE_BYTES: u64 = 48 << 10;
 
 /// The smallest budget.
 pub const MIN_BUDGET_BYTES: u64 = 64 << 20;
@@ -26,7 +29,10 @@ pub struct Memory {
     limit: AtomicU64,
     used: AtomicU64,
     peak: AtomicU64,
-    chunks: AtomicUsize,
+    chunks: AtomicU64,
+    /// What the chunks that are let in are expected to hold.
+    expected: AtomicU64,
+    looking: Mutex<()>,
     freed: Notify,
 }
 
@@ -54,7 +60,9 @@ impl Memory {
             limit: AtomicU64::new(0),
             used: AtomicU64::new(0),
             peak: AtomicU64::new(0),
-            chunks: AtomicUsize::new(0),
+            chunks: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
+            looking: Mutex::default(),
             freed: Notify::new(),
         };
         memory.set_budget(budget);
@@ -93,27 +101,32 @@ impl Memory {
         Account { memory: self, bytes: 0 }
     }
 
-    /// Waits until there is room for one more chunk.
-    pub async fn admit(&'static self) -> Admission {
+    /// Waits until there is room for one more chunk, of so many columns.
+    pub async fn admit(&'static self, columns: usize) -> Admission {
+        let expected = CHUNK_ESTIMATE_BYTES + COLUMN_ESTIMATE_BYTES * columns as u64;
         loop {
             // Before looking: what becomes free meanwhile is not missed.
             let freed = self.freed.notified();
-            if self.try_admit() {
-                return Admission(self);
+            if let Some(admission) = self.try_admit(expected) {
+                return admission;
             }
             freed.await;
         }
     }
 
-    fn try_admit(&self) -> bool {
-        let has_room = |chunks: usize| {
-            let used = self.used();
-            let each = (used / chunks.max(1) as u64).max(CHUNK_ESTIMATE_BYTES);
-            // A chunk that has begun may not hold yet what it will.
-            let expected = used.max(CHUNK_ESTIMATE_BYTES * chunks as u64) + each;
-            (chunks == 0 || expected <= self.limit()).then_some(chunks + 1)
-        };
-        self.chunks.fetch_update(Ordering::SeqCst, Ordering::SeqCst, has_room).is_ok()
+    fn try_admit(&'static self, expected: u64) -> Option<Admission> {
+        // One at a time: a chunk that is being let in is seen by the next.
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let chunks = self.chunks.load(Ordering::Relaxed);
+        // A chunk that has begun may not hold yet what it will.
+        let held = self.used().max(self.expected.load(Ordering::Relaxed));
+        let mean = self.used() / chunks.max(1);
+        if chunks > 0 && held + expected.max(mean) > self.limit() {
+            return None;
+        }
+        self.chunks.fetch_add(1, Ordering::Relaxed);
+        self.expected.fetch_add(expected, Ordering::Relaxed);
+        Some(Admission { memory: self, expected })
     }
 }
 
@@ -149,12 +162,16 @@ impl Drop for Account {
 
 /// A chunk's admission.
 #[derive(Debug)]
-pub struct Admission(&'static Memory);
+pub struct Admission {
+    memory: &'static Memory,
+    expected: u64,
+}
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.chunks.fetch_sub(1, Ordering::SeqCst);
-        self.0.freed.notify_waiters();
+        self.memory.chunks.fetch_sub(1, Ordering::Relaxed);
+        self.memory.expected.fetch_sub(self.expected, Ordering::Relaxed);
+        self.memory.freed.notify_waiters();
     }
 }
 
@@ -171,22 +188,29 @@ mod tests {
         let memory = leaked(0);
         let mut held = memory.account();
         held.set(1 << 40);
-        let first = memory.admit().await;
-        assert!(!memory.try_admit());
+        let first = memory.admit(0).await;
+        assert!(memory.try_admit(0).is_none());
         drop(first);
-        drop(memory.admit().await);
+        drop(memory.admit(0).await);
+    }
+
+    #[tokio::test]
+    async fn wide_chunks_are_let_in_one_after_the_other() {
+        let memory = leaked(BASELINE_BYTES + (80 << 20));
+        let _one = memory.admit(1_600).await;
+        assert!(memory.try_admit(CHUNK_ESTIMATE_BYTES).is_none());
     }
 
     #[tokio::test]
     async fn chunks_are_let_in_by_what_those_before_them_hold() {
         let memory = leaked(BASELINE_BYTES + (100 << 20));
-        let _one = memory.admit().await;
+        let _one = memory.admit(0).await;
         let mut held = memory.account();
         held.set(40 << 20);
-        let two = memory.admit().await;
+        let two = memory.admit(0).await;
         held.set(80 << 20);
-        assert!(!memory.try_admit(), "two hold 80 MiB, a third would not fit");
-        let waiting = tokio::spawn(memory.admit());
+        assert!(memory.try_admit(0).is_none(), "two hold 80 MiB, a third would not fit");
+        let waiting = tokio::spawn(memory.admit(0));
         tokio::task::yield_now().await;
         drop(two);
         held.set(10 << 20);

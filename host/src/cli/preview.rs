@@ -47,7 +47,7 @@ fn read_job(app: &App, path: &Path, rows: usize) -> Result<Vec<(String, Vec<Reco
         let plan = planner.plan(&job).await?;
         let mut previews = Vec::new();
         for relation in &plan.relations {
-            let slots = Slots::new(Arc::new(Semaphore::new(1)), 1);
+            let slots = Slots::new(Arc::new(Semaphore::new(1)), 1, relation.columns.len());
             let lane = Arc::new(Lane::new(Arc::new(slots)));
             let context = task_context(|config| config.with_extension(lane))?;
             let name = relation.relation.name.clone();

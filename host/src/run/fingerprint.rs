@@ -42,7 +42,11 @@ impl Fingerprint {
 
     /// Of what a relation's plan makes; reads so many chunks at a time.
     pub async fn of_plan(plan: Arc<dyn ExecutionPlan>, parallel: usize) -> Result<Self> {
-        let slots = Arc::new(Slots::new(Arc::new(Semaphore::new(parallel)), parallel));
+        let slots = Arc::new(Slots::new(
+            Arc::new(Semaphore::new(parallel)),
+            parallel,
+            plan.schema().fields().len(),
+        ));
         let partitions = plan.properties().partitioning.partition_count();
         let read = |partition: usize| {
             let (plan, slots) = (plan.clone(), slots.clone());

@@ -70,7 +70,11 @@ impl Loading<'_> {
             chunks: relation.chunks() as u64,
             estimated_rows: relation.rows,
             done: AtomicU64::new(kept.len() as u64),
-            slots: Arc::new(Slots::new(places.clone(), self.plan.parallel_chunks)),
+            slots: Arc::new(Slots::new(
+                places.clone(),
+                self.plan.parallel_chunks,
+                relation.columns.len(),
+            )),
         };
         let kept_rows = kept.values().flatten().map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);

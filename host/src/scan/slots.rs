@@ -14,6 +14,7 @@ use crate::memory::{Admission, memory};
 pub struct Slots {
     run: Arc<Semaphore>,
     relation: Arc<Semaphore>,
+    columns: usize,
     working: AtomicUsize,
     /// Rows read so far, retries included.
     pub rows: AtomicU64,
@@ -30,10 +31,11 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// Places for one relation within a run's.
-    pub fn new(run: Arc<Semaphore>, chunks: usize) -> Self {
+    /// Places for one relation of so many columns within a run's.
+    pub fn new(run: Arc<Semaphore>, chunks: usize, columns: usize) -> Self {
         Self {
             run,
+            columns,
             relation: Arc::new(Semaphore::new(chunks)),
             working: AtomicUsize::new(0),
             rows: AtomicU64::new(0),
@@ -46,7 +48,7 @@ impl Slots {
         let closed = |_| Error::internal("the run takes no more chunks");
         let relation = self.relation.clone().acquire_owned().await.map_err(closed)?;
         let run = self.run.clone().acquire_owned().await.map_err(closed)?;
-        Ok(Slot { _relation: relation, _run: run, _memory: memory().admit().await })
+        Ok(Slot { _relation: relation, _run: run, _memory: memory().admit(self.columns).await })
     }
 
     /// Lets nobody in any more.

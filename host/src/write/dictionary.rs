@@ -15,13 +15,23 @@ const SAMPLE_ROWS: usize = 8_192;
 /// Fewer rows tell nothing.
 const MIN_SAMPLE_ROWS: usize = 1_024;
 
+/// Of a wide table a batch has few rows, and each dictionary costs memory before it holds anything.
+const WIDE_COLUMNS: usize = 256;
+
+/// The same for a wide table.
+const MIN_WIDE_SAMPLE_ROWS: usize = 64;
+
 /// A dictionary is kept when at least this share of the sample's second half was seen in its first.
 const REPEATED_SHARE: f64 = 0.25;
 
 /// The columns, by index, that are better off without a dictionary.
 pub(super) fn useless(batch: &RecordBatch) -> Vec<usize> {
     let rows = batch.num_rows().min(SAMPLE_ROWS);
-    if rows < MIN_SAMPLE_ROWS {
+    let enough = match batch.num_columns() > WIDE_COLUMNS {
+        true => MIN_WIDE_SAMPLE_ROWS,
+        false => MIN_SAMPLE_ROWS,
+    };
+    if rows < enough {
         return Vec::new();
     }
     let sampled = batch.columns().iter().map(|column| column.slice(0, rows)).enumerate();

@@ -31,7 +31,8 @@ case ${1:-} in
     has_wasm_target || apt_install rustc-web cargo-web rust-web-src lld-19
     ;;
   test)
-    apt_install postgresql openssl openssh-server systemd-container dbus
+    apt_install postgresql openssl openssh-server systemd-container dbus \
+      krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2
     command -v java >/dev/null || apt_install default-jre-headless
     command -v npm >/dev/null || apt_install nodejs npm
     venv=$2

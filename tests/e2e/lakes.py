@@ -44,7 +44,7 @@ class Lake:
 
     def start(self, folder):
         self.folder = folder
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
 
     def stop(self):
         pass
@@ -355,14 +355,17 @@ class Hdfs(Lake):
         return {"url": f"hdfs://127.0.0.1:{self.port}/{path}", **options}
 
     def files(self, path):
-        from hdfs_native import Client
-
-        client = Client(f"hdfs://127.0.0.1:{self.port}")
+        client = self.client()
         try:
             listed = [status.path for status in client.list_status(f"/{path}", True) if not status.isdir]
         except FileNotFoundError:
             return {}
         return {name.removeprefix(f"/{path}/"): client.read(name).read() for name in listed}
+
+    def client(self):
+        from hdfs_native import Client
+
+        return Client(f"hdfs://127.0.0.1:{self.port}")
 
     def files_by_hadoop(self, path):
         """The same by Hadoop's own shell, which takes a JVM's start."""
@@ -373,7 +376,171 @@ class Hdfs(Lake):
         return {str(file.relative_to(local)): file.read_bytes() for file in found}
 
     def put(self, path, data):
-        from hdfs_native import Client, WriteOptions
+        from hdfs_native import WriteOptions
 
-        with Client(f"hdfs://127.0.0.1:{self.port}").create(f"/{path}", WriteOptions(overwrite=True)) as file:
+        with self.client().create(f"/{path}", WriteOptions(overwrite=True)) as file:
             file.write(data)
+
+
+class HdfsPair(Hdfs):
+    """Two NameNodes, one of them active, over shared edits."""
+
+    def _write_conf(self, conf):
+        super()._write_conf(conf)
+        self.ports = {"nn1": self.port, "nn2": free_port()}
+        self.https = {"nn1": self.http, "nn2": free_port()}
+        (self.folder / "shared").mkdir()
+        self.write_xml(conf / "core-site.xml", {"fs.defaultFS": "hdfs://ns", "hadoop.tmp.dir": self.folder / "tmp"})
+        self.client_settings = {
+            "dfs.nameservices": "ns",
+            "dfs.ha.namenodes.ns": "nn1,nn2",
+            **{f"dfs.namenode.rpc-address.ns.{name}": f"127.0.0.1:{port}" for name, port in self.ports.items()},
+            "dfs.client.failover.proxy.provider.ns":
+                "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider",
+        }  # fmt: skip
+        self.write_xml(
+            conf / "hdfs-site.xml",
+            {
+                **self.client_settings,
+                **{f"dfs.namenode.http-address.ns.{name}": f"127.0.0.1:{port}" for name, port in self.https.items()},
+                "dfs.namenode.shared.edits.dir": f"file://{self.folder}/shared",
+                "dfs.namenode.name.dir": f"file://{self.folder}/nn1",
+                "dfs.ha.fencing.methods": "shell(/bin/true)",
+                "dfs.ha.tail-edits.period": 1,
+                "dfs.replication": 1,
+                "dfs.webhdfs.enabled": "false",
+                "dfs.namenode.safemode.extension": 0,
+                "dfs.heartbeat.interval": 1,
+                "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+                "dfs.namenode.edits.noeditlogchannelflush": "true",
+            },
+        )
+
+    def java(self, *args, check=True):
+        # Formatting and the like are done as the first of the two.
+        if "namenode.NameNode" in args[0]:
+            args = (args[0], "-D", "dfs.ha.namenode.id=nn1", *args[1:])
+        return super().java(*args, check=check)
+
+    def start_namenode(self):
+        shutil.copytree(self.folder / "nn1", self.folder / "nn2")
+        for name in ["nn1", "nn2"]:
+            self.start_one(name)
+        self.activate("nn1")
+
+    def start_one(self, name):
+        given = ["-D", f"dfs.ha.namenode.id={name}", "-D", f"dfs.namenode.name.dir=file://{self.folder}/{name}"]
+        self._serve(name, "org.apache.hadoop.hdfs.server.namenode.NameNode", *given)
+        wait_port(self.ports[name])
+
+    def activate(self, name):
+        self.java("org.apache.hadoop.hdfs.tools.DFSHAAdmin", "-transitionToActive", name)
+
+    def fail_over(self, one, other):
+        self.java("org.apache.hadoop.hdfs.tools.DFSHAAdmin", "-transitionToStandby", one)
+        self.activate(other)
+
+    def target(self, path, **options):
+        hdfs = {"conf_dir": str(self.folder / "conf"), **options.pop("hdfs", {})}
+        return {"url": f"hdfs://ns/{path}", "hdfs": hdfs, **options}
+
+    def client(self):
+        from hdfs_native import Client
+
+        return Client("hdfs://ns", self.client_settings)
+
+
+class HdfsKerberos(Hdfs):
+    """A NameNode and a DataNode that let nobody in without a ticket."""
+
+    REALM = "EXAMPLE.TEST"
+
+    def start(self, folder):
+        folder.mkdir()
+        self.kdc_port = free_port()
+        (folder / "krb5.conf").write_text(
+            f"[libdefaults]\n default_realm = {self.REALM}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n"
+            " rdns = false\n dns_canonicalize_hostname = false\n udp_preference_limit = 1\n"
+            " permitted_enctypes = aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96\n"
+            f"[realms]\n {self.REALM} = {{\n  kdc = 127.0.0.1:{self.kdc_port}\n }}\n[domain_realm]\n localhost = {self.REALM}\n"
+        )
+        (folder / "kdc.conf").write_text(
+            f"[kdcdefaults]\n kdc_listen = 127.0.0.1:{self.kdc_port}\n kdc_tcp_listen = 127.0.0.1:{self.kdc_port}\n"
+            f"[realms]\n {self.REALM} = {{\n  database_name = {folder}/principal\n  key_stash_file = {folder}/stash\n"
+            "  supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal\n }\n"
+            f"[logging]\n kdc = FILE:{folder}/kdc.log\n"
+        )
+        self.krb = {"KRB5_CONFIG": str(folder / "krb5.conf"), "KRB5_KDC_PROFILE": str(folder / "kdc.conf")}
+        run = lambda *command: subprocess.run(  # noqa: E731
+            command, env={**os.environ, **self.krb}, check=True, capture_output=True
+        )
+        run("kdb5_util", "create", "-s", "-r", self.REALM, "-P", "secret")
+        for name in ["nn/localhost", "dn/localhost", "HTTP/localhost", "loader"]:
+            run("kadmin.local", "-q", f"addprinc -randkey {name}")
+            run("kadmin.local", "-q", f"ktadd -k {folder}/{name.replace('/', '_')}.kt {name}")
+        self.kdc = subprocess.Popen(
+            ["krb5kdc", "-n"], env={**os.environ, **self.krb}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_port(self.kdc_port)
+        self.env = {"KRB5_CONFIG": str(folder / "krb5.conf")}
+        super().start(folder)
+
+    def _write_conf(self, conf):
+        super()._write_conf(conf)
+        folder = self.folder
+        kerberos = {"hadoop.security.authentication": "kerberos", "hadoop.security.authorization": "true"}
+        rules = f"RULE:[2:$1@$0](nn@{self.REALM})s/.*/root/\nRULE:[2:$1@$0](dn@{self.REALM})s/.*/root/\nDEFAULT"
+        self.write_xml(
+            conf / "core-site.xml",
+            {
+                "fs.defaultFS": f"hdfs://localhost:{self.port}",
+                "hadoop.tmp.dir": folder / "tmp",
+                "hadoop.rpc.protection": "privacy",
+                "hadoop.security.auth_to_local": rules,
+                **kerberos,
+            },
+        )
+        keytab = lambda name: f"{folder}/{name}_localhost.kt"  # noqa: E731
+        self.write_xml(
+            conf / "hdfs-site.xml",
+            {
+                "dfs.replication": 1,
+                "dfs.namenode.name.dir": f"file://{folder}/name",
+                "dfs.namenode.rpc-address": f"localhost:{self.port}",
+                "dfs.namenode.http-address": f"localhost:{self.http}",
+                "dfs.webhdfs.enabled": "false",
+                "dfs.namenode.safemode.extension": 0,
+                "dfs.heartbeat.interval": 1,
+                "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+                "dfs.block.access.token.enable": "true",
+                "dfs.namenode.kerberos.principal": f"nn/localhost@{self.REALM}",
+                "dfs.namenode.keytab.file": keytab("nn"),
+                "dfs.datanode.kerberos.principal": f"dn/localhost@{self.REALM}",
+                "dfs.datanode.keytab.file": keytab("dn"),
+                "dfs.web.authentication.kerberos.principal": f"HTTP/localhost@{self.REALM}",
+                "dfs.web.authentication.kerberos.keytab": keytab("HTTP"),
+                "dfs.namenode.kerberos.internal.spnego.principal": f"HTTP/localhost@{self.REALM}",
+                "ignore.secure.ports.for.testing": "true",
+                "dfs.data.transfer.protection": "privacy",
+                "dfs.encrypt.data.transfer.cipher.suites": "AES/CTR/NoPadding",
+                "dfs.namenode.edits.noeditlogchannelflush": "true",
+            },
+        )
+
+    def _command(self, *args):
+        command = super()._command(*args)
+        return [command[0], f"-Djava.security.krb5.conf={self.folder}/krb5.conf", *command[1:]]
+
+    def wait_usable(self, nodes=None):
+        # The pages of the NameNode want a ticket too.
+        wait_port(self.port)
+        time.sleep(4)
+
+    def target(self, path, **options):
+        hdfs = {"conf_dir": str(self.folder / "conf"), **options.pop("hdfs", {})}
+        return {"url": f"hdfs://localhost:{self.port}/{path}", "hdfs": hdfs, **options}
+
+    def stop(self):
+        super().stop()
+        self.kdc.kill()
+        self.kdc.wait()

@@ -213,6 +213,45 @@ def test_a_permission_that_is_taken_away_ends_a_run_clearly(program, hdfs):
     assert "Permission denied" in told and "grant the permission in HDFS" in told and "\tat " not in told
 
 
+def test_a_failover_between_name_nodes_costs_only_time(program, scratch):
+    pair = lakes.HdfsPair()
+    pair.start(scratch / "hdfs-pair")
+    try:
+        run = begun(program, pair, "pair")
+        pair.fail_over("nn1", "nn2")
+        ended_well(pair, "pair", run, program)
+        # And where the first one is dead.
+        pair.signal("nn1", signal.SIGKILL)
+        file = job(program, pair, "pair2", tables=["nation"])
+        program.ok("run", file)
+        assert rows(pair.files("pair2"), "nation") == 25
+    finally:
+        pair.stop()
+
+
+def test_kerberos_lets_in_who_has_a_ticket_or_a_keytab_and_nobody_else(program, scratch):
+    lake = lakes.HdfsKerberos()
+    lake.start(scratch / "kerberos")
+    try:
+        nn = ["kinit", "-k", "-t", lake.folder / "nn_localhost.kt", "nn/localhost"]
+        env = {**lake.env, "KRB5CCNAME": f"FILE:{program.folder}/tickets"}
+        subprocess.run(nn, env={**os.environ, **env}, check=True)
+        file = job(program, lake, "by-ticket", tables=["nation"])
+        program.ok("run", file, env=env)
+        assert "intact" in program.ok(
+            "verify", json.loads(program.ok("--json", "runs"))[0]["report"]["manifest"], "--job", file, env=env
+        )
+        keytab = {"principal": "nn/localhost@EXAMPLE.TEST", "keytab": str(lake.folder / "nn_localhost.kt")}
+        file = job(program, lake, "by-keytab", tables=["nation"], target={"hdfs": keytab})
+        nobody = {**lake.env, "KRB5CCNAME": f"FILE:{program.folder}/none"}
+        program.ok("run", file, env=nobody)
+        file = job(program, lake, "by-nobody", tables=["nation"])
+        line, code = program.refused("run", file, env=nobody)
+        assert code == 5 and "klist" in line, line
+    finally:
+        lake.stop()
+
+
 @pytest.fixture(scope="module")
 def sftp(scratch):
     lake = lakes.Sftp()

@@ -171,3 +171,21 @@ def test_without_its_snapshot_a_run_reads_all_again_and_says_so(program, server)
 
     table = pq.read_table(program.lake / "lost")
     assert table.num_rows == 200_000 and set(table["state"].to_pylist()) == {"after"}
+
+
+def test_verify_reads_the_source_again_if_told(program, server):
+    with server.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS compared")
+        connection.execute("CREATE TABLE compared AS SELECT n, n::text AS t FROM generate_series(1, 5000) n")
+        connection.execute("ANALYZE compared")
+    job = program.postgres(server, "c.yaml", tables=["compared"], transform=[{"sql": "SELECT n, upper(t) AS t FROM data"}])
+    manifest = program.report("run", job)["manifest"]
+    assert "intact" in program.ok("verify", manifest, "--source", "--job", job)
+    with server.connect() as connection:
+        connection.execute("UPDATE compared SET t = 'other' WHERE n = 77")
+    done = program.call("verify", manifest, "--source", "--job", job)
+    assert done.returncode == 4 and "other values in as many rows" in done.stderr
+    with server.connect() as connection:
+        connection.execute("DELETE FROM compared WHERE n < 11")
+    done = program.call("verify", manifest, "--source", "--job", job)
+    assert done.returncode == 4 and "the source has 4990 rows, 5000 were published" in done.stderr

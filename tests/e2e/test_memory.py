@@ -1,0 +1,51 @@
+"""The budget holds for tables of every shape."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+#: The program, its compiled plugins, and what the allocator keeps come on top of what is counted.
+BUDGET_MIB, LIMIT_MIB = 128, 192
+
+SHAPES = {
+    "wide": "SELECT " + ", ".join(f"n + {i} AS c{i}" for i in range(1_600)) + " FROM generate_series(1, 4000) n",
+    "long": "SELECT n, (SELECT string_agg(md5((n * 1000 + k)::text), '') FROM generate_series(1, 32000) k) AS t "
+    "FROM generate_series(1, 200) n",
+    "many": "SELECT n AS a, n * 7 AS b FROM generate_series(1, 3000000) n",
+}
+
+
+def peak_mib(process):
+    """The most that a process ever held."""
+    peak = 0
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            break
+        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.005)
+    return peak / 1024
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_run_under_a_small_budget_succeeds_and_stays_near_it(program, server, shape):
+    with server.connect() as connection:
+        connection.execute(f"DROP TABLE IF EXISTS shape_{shape}")
+        connection.execute(f"CREATE TABLE shape_{shape} AS {SHAPES[shape]}")
+        connection.execute(f"ANALYZE shape_{shape}")
+    job = program.postgres(server, tables=[f"shape_{shape}"], chunk={"bytes": 8_000_000}, parallel={"chunks": 8})
+    # Compiled before: what the compiler holds is not the run's.
+    program.ok("test-connection", job)
+    run = program.start("--memory", f"{BUDGET_MIB}MiB", "run", job)
+    peak = peak_mib(run)
+    assert run.wait() == 0
+    assert 0 < peak < LIMIT_MIB, f"{peak:.0f} MiB"
+
+
+def test_a_budget_that_is_too_small_or_no_size_is_refused(program):
+    job = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
+    for text, said in [("1MiB", "give 64MiB or more"), ("much", "is not a size")]:
+        line, code = program.refused("--memory", text, "run", job)
+        assert code == 2 and said in line

@@ -9,7 +9,7 @@ use arrow::error::ArrowError;
 use super::arrow_ipc::ArrowEncoder;
 use super::measured::Measured;
 use super::parquet::ParquetEncoder;
-use super::text::TextEncoder;
+use super::text::{CsvEncoder, JsonEncoder};
 use crate::config::target::Format;
 use crate::error::{Error, Result};
 use crate::target::PartFile;
@@ -60,8 +60,8 @@ pub fn open_encoder(
         Format::Parquet(compression) => {
             Box::new(ParquetEncoder::new(schema, *compression, sample, file)?)
         }
-        Format::Csv(style, squeeze) => Box::new(TextEncoder::csv(schema, style, *squeeze, file)?),
-        Format::Json(squeeze) => Box::new(TextEncoder::json(schema, *squeeze, file)?),
+        Format::Csv(style, squeeze) => Box::new(CsvEncoder::new(schema, style, *squeeze, file)?),
+        Format::Json(squeeze) => Box::new(JsonEncoder::new(*squeeze, file)?),
         Format::Arrow => Box::new(ArrowEncoder::new(schema, file)?),
     })
 }

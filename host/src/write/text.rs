@@ -14,14 +14,15 @@ use super::squeeze::Squeezed;
 use crate::config::target::{CsvStyle, Squeeze};
 use crate::error::Result;
 
-/// Writes one file of text.
-pub(super) enum TextEncoder {
-    Csv(csv::Writer<Squeezed>, SchemaRef),
-    Json(json::Writer<Squeezed, LineDelimited>),
+/// Writes one file of separated values.
+pub(super) struct CsvEncoder {
+    writer: csv::Writer<Squeezed>,
+    /// The schema, nested columns as text.
+    flat: SchemaRef,
 }
 
-impl TextEncoder {
-    pub(super) fn csv(
+impl CsvEncoder {
+    pub(super) fn new(
         schema: SchemaRef,
         style: &CsvStyle,
         squeeze: Squeeze,
@@ -37,22 +38,13 @@ impl TextEncoder {
         let flat = flat_schema(&schema);
         // The names of the columns also where there are no rows.
         writer.write(&RecordBatch::new_empty(flat.clone())).map_err(arrow_fault)?;
-        Ok(Self::Csv(writer, flat))
-    }
-
-    pub(super) fn json(_: SchemaRef, squeeze: Squeeze, file: Measured) -> Result<Self> {
-        let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
-        let builder = json::WriterBuilder::new().with_explicit_nulls(true);
-        Ok(Self::Json(builder.build(file)))
+        Ok(Self { writer, flat })
     }
 }
 
-impl Encoder for TextEncoder {
+impl Encoder for CsvEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        match self {
-            Self::Csv(writer, flat) => writer.write(&flatten(batch, flat)?).map_err(arrow_fault),
-            Self::Json(writer) => writer.write(batch).map_err(arrow_fault),
-        }
+        self.writer.write(&flatten(batch, &self.flat)?).map_err(arrow_fault)
     }
 
     fn memory_bytes(&self) -> usize {
@@ -61,14 +53,34 @@ impl Encoder for TextEncoder {
     }
 
     fn finish(self: Box<Self>) -> Result<Encoded> {
-        let file = match *self {
-            Self::Csv(writer, _) => writer.into_inner(),
-            Self::Json(mut writer) => {
-                writer.finish().map_err(arrow_fault)?;
-                writer.into_inner()
-            }
-        };
-        Ok(Encoded::new(file.finish().map_err(io_fault)?))
+        Ok(Encoded::new(self.writer.into_inner().finish().map_err(io_fault)?))
+    }
+}
+
+/// Writes one file of JSON lines.
+pub(super) struct JsonEncoder {
+    writer: json::Writer<Squeezed, LineDelimited>,
+}
+
+impl JsonEncoder {
+    pub(super) fn new(squeeze: Squeeze, file: Measured) -> Result<Self> {
+        let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
+        Ok(Self { writer: json::WriterBuilder::new().with_explicit_nulls(true).build(file) })
+    }
+}
+
+impl Encoder for JsonEncoder {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).map_err(arrow_fault)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Encoded> {
+        self.writer.finish().map_err(arrow_fault)?;
+        Ok(Encoded::new(self.writer.into_inner().finish().map_err(io_fault)?))
     }
 }
 

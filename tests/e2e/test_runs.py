@@ -72,6 +72,22 @@ def test_a_run_in_the_foreground_that_was_killed_goes_on_by_retry(program):
     assert code == 2 and "has succeeded" in line
 
 
+def test_a_run_that_was_cut_off_can_be_given_up(program):
+    job = program.job(LONG, tables=["orders"], chunk={"rows": 50_000})
+    run = program.start("run", job)
+    wait_for(lambda: list(program.lake.rglob("part-*")))
+    id = json.loads(program.ok("--json", "runs"))[0]["run"]
+    # It is under way: nobody else takes it up.
+    line, code = program.refused("runs", "retry", id)
+    assert code == 2 and "under way" in line
+    run.kill()
+    run.wait()
+    assert program.published() != []
+    assert "what it left is removed" in program.ok("runs", "cancel", id)
+    assert program.published() == []
+    assert json.loads(program.ok("--json", "runs"))[0]["state"] == "cancelled"
+
+
 def test_a_part_that_was_touched_is_made_again(program):
     daemon = Daemon(program, "--drain-secs", "0")
     job = program.job({"url": "tpch:", "scale": 3}, "long.yaml", tables=["orders"], chunk={"rows": 50_000})

@@ -8,7 +8,8 @@ use super::{App, Failed, show};
 use crate::config::Job;
 use crate::error::Error;
 use crate::ledger::{Ledger, Owner};
-use crate::run::{Runner, Wish, new_run_id};
+use crate::plugin::Catalog;
+use crate::run::{Keeper, Runner, Wish, new_run_id};
 
 pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
     let job = Job::read(path)?;
@@ -20,14 +21,7 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     let catalog = app.catalog()?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
     let keeper = app.keeper(false)?;
-    let runner = Runner {
-        catalog: &catalog,
-        settings: &app.settings,
-        compute: app.compute(),
-        ledger,
-        owner: Owner::Command,
-        keeper: Some(&keeper),
-    };
+    let runner = runner(app, &catalog, ledger, &keeper);
     let mut showing = None;
     let (report, result) = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
@@ -49,6 +43,23 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
         false => show::answer(&report.to_text()),
     }
     result.map_err(|error| Failed { error, reported: true })
+}
+
+/// What runs jobs in the foreground.
+pub(super) fn runner<'a>(
+    app: &'a App,
+    catalog: &'a Catalog,
+    ledger: &'a Ledger,
+    keeper: &'a Keeper,
+) -> Runner<'a> {
+    Runner {
+        catalog,
+        settings: &app.settings,
+        compute: app.compute(),
+        ledger,
+        owner: Owner::Command,
+        keeper: Some(keeper),
+    }
 }
 
 /// The ledger of the state folder. A command whose user has none that can be written still runs.

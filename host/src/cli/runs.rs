@@ -149,6 +149,14 @@ fn as_text(details: &RunDetails) -> String {
 
 fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
     let run = find(ledger, id)?;
+    let recorded = ledger.recorded(&run)?.ok_or_else(|| unknown(id))?;
+    // Only a run that nobody works on is given up here; others are asked.
+    if recorded.state == RunState::Running
+        && ledger.live(&run)?.is_some()
+        && lock(&app.settings.state).is_ok()
+    {
+        return give_up(app, ledger, &run, &recorded);
+    }
     if !ledger.ask_to_cancel(&run)? {
         let state = ledger.recorded(&run)?.map_or("unknown", |run| run.state.name());
         return Err(Error::config(format!("run {run} is {state}: there is nothing to cancel"))
@@ -159,6 +167,20 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
         false => show::answer(&format!(
             "run {run}: asked to stop; `longshore runs show {run}` tells when it has"
         )),
+    }
+    Ok(())
+}
+
+/// Removes what a run that was cut off left, so that it will not go on.
+fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result<()> {
+    let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref())?;
+    let catalog = app.catalog()?;
+    let keeper = app.keeper(false)?;
+    let runner = run::runner(app, &catalog, ledger, &keeper);
+    let report = app.io.block_on(runner.give_up(run, &job))?;
+    match app.json {
+        true => show::json(&report),
+        false => show::answer(&format!("run {run}: was cut off; what it left is removed")),
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 //! Other processes may read and write it too: `longshore runs` beside a daemon.
 
 mod history;
+mod live;
 mod plan;
 mod runs;
 mod tasks;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use rusqlite::{Connection, Transaction};
 use crate::error::{Error, Result, ResultExt};
 
 pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
+pub use live::Live;
 pub use plan::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
 pub use runs::{NewRun, Owner, Recorded, RunState};
 pub use tasks::{Progress as TaskProgress, Task};
@@ -38,6 +40,7 @@ pub const DEFAULT_HISTORY_RUNS: u64 = 10_000;
 #[derive(Clone)]
 pub struct Ledger {
     connection: Arc<Mutex<Connection>>,
+    state: PathBuf,
 }
 
 impl Ledger {
@@ -53,21 +56,22 @@ impl Ledger {
             connection.execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
             )?;
-            Self::prepare(connection)
+            Self::prepare(connection, state)
         };
         open().context(format!("ledger {}", path.display()))
     }
 
-    /// A ledger that is forgotten: for a command whose state folder cannot be written.
+    /// A ledger that is forgotten: for a command whose state folder cannot be written. What locks
+    /// need lies among the temporary files.
     pub fn in_memory() -> Result<Self> {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch("PRAGMA foreign_keys = ON;")?;
-        Self::prepare(connection)
+        Self::prepare(connection, &std::env::temp_dir().join("longshore"))
     }
 
-    fn prepare(connection: Connection) -> Result<Self> {
+    fn prepare(connection: Connection, state: &Path) -> Result<Self> {
         connection.busy_timeout(Duration::from_secs(BUSY_SECS))?;
-        let ledger = Self { connection: Arc::new(Mutex::new(connection)) };
+        let ledger = Self { connection: Arc::new(Mutex::new(connection)), state: state.to_owned() };
         ledger.migrate()?;
         Ok(ledger)
     }

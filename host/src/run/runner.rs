@@ -21,7 +21,7 @@ use super::report::{RunReport, Status};
 use crate::config::settings::cores;
 use crate::config::{Job, Settings};
 use crate::error::{Class, Error, Result, ResultExt};
-use crate::ledger::{Ledger, NewRun, Owner, RunState, Task};
+use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
 use crate::plugin::{Catalog, hex};
 use crate::sandbox::Consistency;
@@ -103,6 +103,7 @@ struct Run<'a> {
     /// When it began, perhaps in another process.
     created: DateTime<Utc>,
     wish: watch::Receiver<Wish>,
+    _live: Live,
 }
 
 impl Runner<'_> {
@@ -117,7 +118,7 @@ impl Runner<'_> {
     ) -> (RunReport, Result<()>) {
         let created = Utc::now();
         let (tried, created) = match self.open(id, job, wish).await {
-            Err(error) => (Err(error.into()), created),
+            Err(error) => (Err(error), created),
             Ok(run) => {
                 let created = run.created;
                 (run.run(&mut watch).await, created)
@@ -131,7 +132,61 @@ impl Runner<'_> {
                 (Status::Cancelled, Error::resource("the run was cancelled"))
             }
         };
-        let report = RunReport {
+        let report = self.unpublished(id, job, status, created, &error);
+        let state = match status {
+            Status::Interrupted => return (report, Err(error)),
+            Status::Cancelled => RunState::Cancelled,
+            _ => RunState::Failed,
+        };
+        if let Err(error) = self.ledger.finish(id, state, &report) {
+            tracing::error!("{error}");
+        }
+        (report, Err(error))
+    }
+
+    /// Gives up a run that no process works on any more: what it left in its target, and its holder.
+    pub async fn give_up(&self, id: &str, job: &Job) -> Result<RunReport> {
+        let (_, wish) = watch::channel(Wish::Cancel);
+        let run = match self.open(id, job, wish).await {
+            Ok(run) => run,
+            Err(Stopped::Failed(error) | Stopped::Interrupted(error)) => return Err(error),
+            Err(Stopped::Cancelled) => return Err(Error::internal("cancelled before it began")),
+        };
+        Holding::new(self.keeper, id).end().await;
+        run.target.discard(id).await?;
+        let error = Error::resource("the run was cancelled");
+        let report = self.unpublished(id, job, Status::Cancelled, run.created, &error);
+        self.ledger.finish(id, RunState::Cancelled, &report)?;
+        Ok(report)
+    }
+
+    async fn open<'a>(
+        &'a self,
+        id: &'a str,
+        job: &'a Job,
+        wish: watch::Receiver<Wish>,
+    ) -> Result<Run<'a>, Stopped> {
+        let new =
+            NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
+        let live = self.ledger.live(id)?.ok_or_else(|| under_way(id))?;
+        self.ledger.begin(&new)?;
+        let recorded = self.ledger.recorded(id)?;
+        let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
+        let target = target::open(&job.target.place, self.settings.secrets.as_deref()).await?;
+        let created = created.map_or_else(Utc::now, |created| created.to_utc());
+        Ok(Run { runner: self, id, job, target, created, wish, _live: live })
+    }
+
+    /// The report of a run that published nothing.
+    fn unpublished(
+        &self,
+        id: &str,
+        job: &Job,
+        status: Status,
+        created: DateTime<Utc>,
+        error: &Error,
+    ) -> RunReport {
+        RunReport {
             run: id.to_owned(),
             job: job.name.clone(),
             status,
@@ -144,32 +199,7 @@ impl Runner<'_> {
             interruptions: self.interruptions(id),
             manifest: None,
             error: Some(error.report()),
-        };
-        let state = match status {
-            Status::Interrupted => return (report, Err(error)),
-            Status::Cancelled => RunState::Cancelled,
-            _ => RunState::Failed,
-        };
-        if let Err(error) = self.ledger.finish(id, state, &report) {
-            tracing::error!("{error}");
         }
-        (report, Err(error))
-    }
-
-    async fn open<'a>(
-        &'a self,
-        id: &'a str,
-        job: &'a Job,
-        wish: watch::Receiver<Wish>,
-    ) -> Result<Run<'a>> {
-        let new =
-            NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
-        self.ledger.begin(&new)?;
-        let recorded = self.ledger.recorded(id)?;
-        let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
-        let target = target::open(&job.target.place, self.settings.secrets.as_deref()).await?;
-        let created = created.map_or_else(Utc::now, |created| created.to_utc());
-        Ok(Run { runner: self, id, job, target, created, wish })
     }
 
     fn interruptions(&self, id: &str) -> Vec<String> {
@@ -474,6 +504,14 @@ async fn stop_before_reading(wish: &mut watch::Receiver<Wish>) -> Stopped {
         Ok(_) => interrupted(),
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Two processes never work on one run.
+fn under_way(id: &str) -> Stopped {
+    Stopped::Interrupted(
+        Error::config(format!("run {id} is under way in another process"))
+            .with_hint(format!("`longshore runs show {id}` tells how far it is")),
+    )
 }
 
 fn interrupted() -> Stopped {

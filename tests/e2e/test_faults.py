@@ -1,5 +1,6 @@
 """Stores that fail in the middle of a run: it ends in success or in a clear error, and never hangs."""
 
+import contextlib
 import http.client
 import io
 import json
@@ -151,6 +152,16 @@ def begun(program, lake, folder, env=PATIENT, **options):
     return run
 
 
+@contextlib.contextmanager
+def frozen(run):
+    """The run stands still meanwhile: what takes a JVM's time to arrange still meets it in the middle."""
+    run.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        run.send_signal(signal.SIGCONT)
+
+
 def ended_well(lake, folder, run, program):
     assert run.wait(200) == 0, (program.folder / "daemon.log").read_text()[-3000:]
     files = lake.files(folder)
@@ -187,7 +198,8 @@ def test_a_name_node_that_comes_back_costs_only_time(program, hdfs):
 
 def test_safe_mode_is_waited_for(program, hdfs):
     run = begun(program, hdfs, "safe")
-    hdfs.safe_mode("enter")
+    with frozen(run):
+        hdfs.safe_mode("enter")
     time.sleep(1)
     hdfs.safe_mode("leave")
     ended_well(hdfs, "safe", run, program)
@@ -207,7 +219,8 @@ def test_a_permission_that_is_taken_away_ends_a_run_clearly(program, hdfs):
     hdfs.shell("-chown", "alice", "/mine")
     env = {"HADOOP_USER_NAME": "alice"}
     run = begun(program, hdfs, "mine", env)
-    hdfs.shell("-chmod", "-R", "000", "/mine")
+    with frozen(run):
+        hdfs.shell("-chmod", "-R", "000", "/mine")
     assert run.wait(60) == 5
     told = (program.folder / "daemon.log").read_text()
     assert "Permission denied" in told and "grant the permission in HDFS" in told and "\tat " not in told
@@ -218,7 +231,8 @@ def test_a_failover_between_name_nodes_costs_only_time(program, scratch):
     pair.start(scratch / "hdfs-pair")
     try:
         run = begun(program, pair, "pair")
-        pair.fail_over("nn1", "nn2")
+        with frozen(run):
+            pair.fail_over("nn1", "nn2")
         ended_well(pair, "pair", run, program)
         # And where the first one is dead.
         pair.signal("nn1", signal.SIGKILL)

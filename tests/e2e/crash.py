@@ -26,12 +26,12 @@ import conftest
 ACCOUNTS = 100_000
 
 
-class Transfers:
-    """Moves money between accounts of both tables, all the time."""
+class Background:
+    """What goes on in a thread of its own until the `with` block ends."""
 
-    def __init__(self, server):
-        self.server, self.over = server, threading.Event()
-        self.thread = threading.Thread(target=self._move)
+    def __init__(self):
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.work)
 
     def __enter__(self):
         self.thread.start()
@@ -41,7 +41,15 @@ class Transfers:
         self.over.set()
         self.thread.join()
 
-    def _move(self):
+
+class Transfers(Background):
+    """Moves money between accounts of both tables, all the time."""
+
+    def __init__(self, server):
+        super().__init__()
+        self.server = server
+
+    def work(self):
         dice = random.Random(7)
         with self.server.connect() as connection:
             while not self.over.is_set():
@@ -63,22 +71,14 @@ def prepare(server):
             connection.execute(f"ANALYZE {table}")
 
 
-class Watcher:
+class Watcher(Background):
     """Lists the target all the while: what it ever saw of each relation."""
 
     def __init__(self, lake):
-        self.lake, self.seen, self.over = lake, {}, threading.Event()
-        self.thread = threading.Thread(target=self._watch)
+        super().__init__()
+        self.lake, self.seen = lake, {}
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-    def _watch(self):
+    def work(self):
         while not self.over.is_set():
             for name in os.listdir(self.lake) if self.lake.exists() else []:
                 if not name.startswith("."):

@@ -12,7 +12,7 @@ use crate::config::target::{Place, parse_place};
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::plan::Planner;
 use crate::run::{Fingerprint, Manifest, counted, grouped};
-use crate::target::{self, Target, checksum};
+use crate::target::{self, Target, checksum, read_small};
 
 #[derive(Args)]
 pub(super) struct VerifyArgs {
@@ -101,7 +101,7 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
                 None => parse_place(root)?,
             };
             let target = target::open(&place, secrets).await?;
-            let bytes = read_all(target.as_ref(), &format!(".longshore/runs/{file}")).await?;
+            let bytes = read_small(target.read(&format!(".longshore/runs/{file}")).await).await?;
             (bytes, Some(place))
         }
         _ => {
@@ -131,13 +131,6 @@ fn beside(manifest: &Path) -> Option<Place> {
     // An empty path is the folder that we are in.
     let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     inside.then(|| Place::Local(root.to_owned()))
-}
-
-async fn read_all(target: &dyn Target, path: &str) -> Result<Vec<u8>> {
-    use futures::TryStreamExt;
-    let pieces: Vec<bytes::Bytes> =
-        target.read(path).await?.try_collect().await.context(target.url(path))?;
-    Ok(pieces.concat())
 }
 
 async fn fault(

@@ -38,6 +38,16 @@ pub fn resolve(field: &str, written: &Value, secrets: Option<&Path>) -> Result<S
     }
 }
 
+/// The value of a secret that the job need not give, for the host's own use.
+pub fn resolve_given(
+    field: &str,
+    written: &Option<Value>,
+    secrets: Option<&Path>,
+) -> Result<Option<String>> {
+    let value = written.as_ref().map(|written| resolve(field, written, secrets)).transpose()?;
+    Ok(value.map(|value| value.reveal().to_owned()))
+}
+
 fn named(field: &str, name: &str, secrets: Option<&Path>) -> Result<SecretValue> {
     let Some(folder) = secrets else {
         return Err(Error::config(format!("`{field}`: no folder of secrets to find `{name}` in"))

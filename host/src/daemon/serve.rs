@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use super::inbox::{Inbox, Outcome, Taken, put_away};
 use super::manager::Manager;
 use crate::config::{Job, Settings};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, Owner};
+use crate::ledger::{Ledger, Owner, RunState};
 use crate::plugin::Catalog;
 use crate::run::{Keeper, Progress, Runner, Status, Wish, grouped, new_run_id};
 
@@ -234,8 +234,7 @@ impl Daemon {
     }
 
     fn refuse(&self, inbox: &Path, taken: &Taken, error: &Error) -> Result<()> {
-        let report = json!({ "run": taken.run, "status": Status::Failed, "error": error.report() });
-        put_away(inbox, taken, Outcome::Failed, &report).map(drop)
+        put_away(inbox, taken, Outcome::Failed, &refusal(&taken.run, error)).map(drop)
     }
 
     /// Finds what a daemon that ended had taken: what was over is put away, the rest goes on.
@@ -265,13 +264,16 @@ impl Daemon {
                 tracing::error!("run {run}: its job file is gone; it cannot go on");
                 let error = Error::config("the job file was removed while the run was under way")
                     .with_hint("what it had staged is under .longshore/staging of its target");
-                let report =
-                    json!({ "run": run, "status": Status::Failed, "error": error.report() });
-                self.ledger.finish(&run, crate::ledger::RunState::Failed, &report)?;
+                self.ledger.finish(&run, RunState::Failed, &refusal(&run, &error))?;
             }
         }
         Ok(waiting)
     }
+}
+
+/// The report of a run that never was.
+fn refusal(run: &str, error: &Error) -> Value {
+    json!({ "run": run, "status": Status::Failed, "error": error.report() })
 }
 
 fn next_step(error: &Error) -> String {

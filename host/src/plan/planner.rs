@@ -162,7 +162,11 @@ impl<'a> Planner<'a> {
 
     /// Plans a whole run.
     pub async fn plan(&self, job: &Job) -> Result<RunPlan> {
-        let source = self.source(job).await?;
+        self.plan_on(job, self.source(job).await?).await
+    }
+
+    /// Plans a whole run on its source.
+    pub async fn plan_on(&self, job: &Job, source: Arc<Source>) -> Result<RunPlan> {
         let transforms = self.transforms(job).await?;
         let planned = self.plan_from(job, source.clone(), transforms).await;
         if planned.is_err() {

@@ -353,7 +353,7 @@ impl Run<'_> {
             described.consistency == Consistency::Snapshot && !described.endpoints.is_empty();
         let hold = if holds { holding.begin(self.job).await } else { None };
         planner.given = Given { hold, scans: None };
-        let plan = planner.plan(self.job).await?;
+        let plan = planner.plan_on(self.job, source).await?;
         let record = to_record(&plan, spots, holding.is_kept().await)?;
         self.ledger().plan(self.id, &record)?;
         Ok(plan)

@@ -26,13 +26,12 @@ pub(super) fn open(place: &AzurePlace, secrets: Option<&Path>) -> Result<ByCompl
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
-    if let Some(written) = &given.access_key {
-        let key = secret::resolve("target.azure.access_key", written, secrets)?;
-        builder = builder.with_access_key(key.reveal());
+    let key = secret::resolve_given("target.azure.access_key", &given.access_key, secrets)?;
+    if let Some(key) = key {
+        builder = builder.with_access_key(key);
     }
-    if let Some(written) = &given.sas {
-        let sas = secret::resolve("target.azure.sas", written, secrets)?;
-        builder = builder.with_config(AzureConfigKey::SasKey, sas.reveal());
+    if let Some(sas) = secret::resolve_given("target.azure.sas", &given.sas, secrets)? {
+        builder = builder.with_config(AzureConfigKey::SasKey, sas);
     }
     let client = |secs| {
         let options = client_options(plain_http, secs);

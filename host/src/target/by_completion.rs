@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::files::{ByteStream, Entry, Files};
-use super::object_files::{ObjectFiles, absent_is_fine, object_error};
+use super::files::{ByteStream, Entry, Files, absent_is_fine};
+use super::object_files::{ObjectFiles, object_error};
 use super::upload::{PIECE_BYTES, Upload, Uploader};
 use super::{PartFile, Spot, Target, manifest_path, names, staging};
 use crate::config::target::Mode;

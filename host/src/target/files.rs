@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 
 use super::PartFile;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 
 /// How long a store may take for one request that carries no rows.
 pub const STORE_TIMEOUT_SECS: u64 = 60;
@@ -80,9 +80,17 @@ pub(super) trait Folders: Files {
 }
 
 /// A small file as a whole.
-pub(super) async fn read_small(files: &dyn Files, path: &str) -> Result<Vec<u8>> {
-    let pieces: Vec<Bytes> = files.read(path).await?.try_collect().await?;
+pub async fn read_small(stream: Result<ByteStream>) -> Result<Vec<u8>> {
+    let pieces: Vec<Bytes> = stream?.try_collect().await?;
     Ok(pieces.concat())
+}
+
+/// What is gone need not be removed.
+pub(super) fn absent_is_fine(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.class() != Class::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Gives up waiting after so many seconds: no wait is without a limit.

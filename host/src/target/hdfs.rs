@@ -13,7 +13,7 @@ use hdfs_native::file::FileWriter;
 use tokio::runtime::Handle;
 
 use super::PartFile;
-use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, within};
+use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, within};
 use super::upload::{Upload, Uploader};
 use crate::config::target::HdfsPlace;
 use crate::error::{Class, Error, Result};
@@ -171,10 +171,7 @@ impl Files for HdfsFolder {
 
     async fn remove(&self, path: &str) -> Result<()> {
         let full = self.at(path);
-        match self.asked(path, self.client.delete(&full, true)).await {
-            Err(error) if error.class() != Class::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        absent_is_fine(self.asked(path, self.client.delete(&full, true)).await.map(drop))
     }
 
     async fn remove_if_empty(&self, folder: &str) -> Result<()> {

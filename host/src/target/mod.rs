@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::write::Part;
 
 pub use by_rename::checksum;
-pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS};
+pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
 pub use names::{LOCK_WAIT_SECS, VERSION_LIMIT};
 pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
 

@@ -115,14 +115,14 @@ pub(super) async fn release_all(files: &dyn Files, run: &str) -> Result<()> {
 
 /// The run that holds a name; empty if none does.
 async fn holder(files: &dyn Files, name: &str) -> Result<String> {
-    match read_small(files, &path(name)).await {
+    match read_small(files.read(&path(name)).await).await {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.class() == Class::NotFound => Ok(String::new()),
         Err(error) => Err(error),
     }
 }
 
-pub(super) fn taken(files: &dyn Files, name: &str) -> Error {
+fn taken(files: &dyn Files, name: &str) -> Error {
     Error::config(format!("{} is already there, and the mode is `error`", files.url(name)))
         .with_hint("remove it, or use `mode: version`")
 }

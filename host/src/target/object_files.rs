@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
 
-use super::files::{ByteStream, Entry, Files, STORE_TIMEOUT_SECS, within};
+use super::files::{ByteStream, Entry, Files, STORE_TIMEOUT_SECS, absent_is_fine, within};
 use crate::error::{Class, Error, Result};
 
 /// How long a store may take for one try of a request that carries no rows.
@@ -55,14 +55,6 @@ impl ObjectFiles {
         let work = async { work.await.map_err(|error| object_error(&self.url(path), error)) };
         // Its own retries are within.
         within(STORE_TIMEOUT_SECS * 2, || self.url(path), work).await
-    }
-}
-
-/// What is gone need not be removed.
-pub(super) fn absent_is_fine(done: Result<()>) -> Result<()> {
-    match done {
-        Err(error) if error.class() != Class::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

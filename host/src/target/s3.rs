@@ -41,9 +41,7 @@ pub(super) fn open(place: &S3Place, secrets: Option<&Path>) -> Result<ByCompleti
     }
     builder = builder.with_virtual_hosted_style_request(given.virtual_hosted.unwrap_or(false));
     let resolved = |field: &str, written: &Option<Value>| {
-        let field = format!("target.s3.{field}");
-        let value = written.as_ref().map(|written| secret::resolve(&field, written, secrets));
-        Ok::<_, Error>(value.transpose()?.map(|value| value.reveal().to_owned()))
+        secret::resolve_given(&format!("target.s3.{field}"), written, secrets)
     };
     let keys = [
         (resolved("access_key_id", &given.access_key_id)?, "aws_access_key_id"),

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::PartFile;
-use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, within};
+use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, within};
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use crate::config::secret;
 use crate::config::target::SftpPlace;
@@ -64,13 +64,13 @@ struct Connection {
 
 impl SftpFolder {
     pub(super) async fn open(place: &SftpPlace, secrets: Option<&Path>) -> Result<Self> {
-        let resolved = |field: &str, written: &Option<serde_json::Value>| {
-            let value = written.as_ref().map(|written| secret::resolve(field, written, secrets));
-            Ok::<_, Error>(value.transpose()?.map(|value| value.reveal().to_owned()))
-        };
         Ok(Self {
-            password: resolved("target.sftp.password", &place.password)?,
-            passphrase: resolved("target.sftp.key_passphrase", &place.key_passphrase)?,
+            password: secret::resolve_given("target.sftp.password", &place.password, secrets)?,
+            passphrase: secret::resolve_given(
+                "target.sftp.key_passphrase",
+                &place.key_passphrase,
+                secrets,
+            )?,
             place: place.clone(),
             io: Handle::current(),
             shared: Mutex::default(),
@@ -369,13 +369,6 @@ impl Files for SftpFolder {
             }
             _ => Ok(()),
         }
-    }
-}
-
-fn absent_is_fine(removed: Result<()>) -> Result<()> {
-    match removed {
-        Err(error) if error.class() != Class::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -29,7 +29,11 @@ class Daemon:
             reports = sorted((self.inbox / outcome).glob("*.report.json"))
             return reports if len(reports) >= count else None
 
-        return [json.loads(report.read_text()) for report in wait_for(found)]
+        try:
+            return [json.loads(report.read_text()) for report in wait_for(found)]
+        except AssertionError:
+            there = sorted(str(path.relative_to(self.inbox)) for path in self.inbox.rglob("*.*"))
+            raise AssertionError("\n".join([*there, (self.program.folder / "daemon.log").read_text()])) from None
 
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:

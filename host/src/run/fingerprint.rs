@@ -32,7 +32,7 @@ impl Fingerprint {
             create_hashes(batch.columns(), &RandomState::default(), &mut hashes)?;
         }
         self.rows += batch.num_rows() as u64;
-        self.sum = hashes.into_iter().fold(self.sum, u64::wrapping_add);
+        self.sum = hashes.into_iter().map(scatter).fold(self.sum, u64::wrapping_add);
         Ok(())
     }
 
@@ -103,6 +103,14 @@ impl Fingerprint {
         }
         Ok(Some(all))
     }
+}
+
+/// A row's hash adds its columns' hashes up, so that sums of rows would not tell which values stand
+/// in one row: this breaks the sum's way (the last step of SplitMix64).
+fn scatter(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]

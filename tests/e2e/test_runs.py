@@ -205,3 +205,22 @@ def test_verify_reads_the_source_again_if_told(program, server):
         connection.execute("DELETE FROM compared WHERE n < 11")
     done = program.call("verify", manifest, "--source", "--job", job)
     assert done.returncode == 4 and "the source has 4990 rows, 5000 were published" in done.stderr
+
+
+def test_a_daemon_waits_for_a_source_that_is_not_back_yet(program, scratch):
+    from conftest import Server
+
+    own = Server(scratch / "absent")
+    daemon = Daemon(program)
+    try:
+        with own.connect() as connection:
+            connection.execute("CREATE TABLE t AS SELECT n FROM generate_series(1, 10) n")
+        own._control("pause", own.folder)
+        program.postgres(own, "t.yaml", tables=["t"]).rename(daemon.inbox / "t.yaml")
+        log = program.folder / "daemon.log"
+        wait_for(lambda: "trying again in" in log.read_text())
+        own._control("resume", own.folder)
+        assert daemon.reports("done")[0]["rows"] == 10
+    finally:
+        daemon.stop()
+        own.stop()

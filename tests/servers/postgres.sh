@@ -3,6 +3,8 @@
 #
 #   postgres.sh start DIR PORT    starts it; user `postgres`, password `secret`, database `postgres`
 #   postgres.sh restart DIR       stops it hard, and starts it again
+#   postgres.sh pause DIR         only stops it
+#   postgres.sh resume DIR        only starts it
 #   postgres.sh standby OF PORT-OF DIR PORT    starts one that follows another
 #   postgres.sh stop DIR          stops it and removes DIR
 set -euo pipefail
@@ -51,9 +53,17 @@ HBA
   as_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w start >/dev/null || { cat "$dir/server.log" >&2; exit 1; }
 }
 
-restart() {
+pause() {
   as_user "$bin/pg_ctl" -D "$1/data" -m immediate -w stop >/dev/null
+}
+
+resume() {
   as_user "$bin/pg_ctl" -D "$1/data" -l "$1/server.log" -w start >/dev/null
+}
+
+restart() {
+  pause "$1"
+  resume "$1"
 }
 
 standby() {
@@ -76,8 +86,8 @@ stop() {
 
 case ${1:-} in
   start) start "$2" "$3" ;;
-  restart) restart "$2" ;;
+  restart | pause | resume) "$1" "$2" ;;
   standby) standby "$2" "$3" "$4" "$5" ;;
   stop) stop "$2" ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -77,6 +77,8 @@ enum Stopped {
     Cancelled,
     /// It goes on when somebody takes it up.
     Interrupted(Error),
+    /// It could not begin to read.
+    Unprepared(Error),
 }
 
 impl<E: Into<Error>> From<E> for Stopped {
@@ -126,7 +128,7 @@ impl Runner<'_> {
         };
         let (status, error) = match tried {
             Ok(report) => return (report, Ok(())),
-            Err(Stopped::Failed(error)) => (Status::Failed, error),
+            Err(Stopped::Failed(error) | Stopped::Unprepared(error)) => (Status::Failed, error),
             Err(Stopped::Interrupted(error)) => (Status::Interrupted, error),
             Err(Stopped::Cancelled) => {
                 (Status::Cancelled, Error::resource("the run was cancelled"))
@@ -149,7 +151,9 @@ impl Runner<'_> {
         let (_, wish) = watch::channel(Wish::Cancel);
         let run = match self.open(id, job, wish).await {
             Ok(run) => run,
-            Err(Stopped::Failed(error) | Stopped::Interrupted(error)) => return Err(error),
+            Err(
+                Stopped::Failed(error) | Stopped::Interrupted(error) | Stopped::Unprepared(error),
+            ) => return Err(error),
             Err(Stopped::Cancelled) => return Err(Error::internal("cancelled before it began")),
         };
         Holding::new(self.keeper, id).end().await;
@@ -251,15 +255,35 @@ impl Run<'_> {
         &mut self,
         watch: &mut impl FnMut(Arc<Progress>),
     ) -> Result<RunReport, Stopped> {
-        let mut restarts = 0;
+        let (mut restarts, mut retries) = (0, 0);
+        let retry = self.runner.settings.retry;
         loop {
             let holding = Holding::new(self.runner.keeper, self.id);
             let tried = self.try_once(&holding, watch).await;
             match tried {
                 Err(Stopped::Interrupted(error)) => return Err(Stopped::Interrupted(error)),
-                Err(Stopped::Failed(error)) if begins_anew(&error, restarts) => {
+                // Nobody waits for the daemon's runs; who runs a command wants to know at once.
+                Err(Stopped::Unprepared(error))
+                    if error.class().is_transient()
+                        && retries < retry.limit
+                        && self.runner.owner == Owner::Daemon =>
+                {
+                    let wait = retry.wait(retries);
+                    let text = format!("{error}: trying again in {} ms", wait.as_millis());
+                    tracing::warn!("run {}: {text}", self.id);
+                    self.ledger().event(self.id, &text)?;
+                    let mut wish = self.wish.clone();
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        stopped = stop_before_reading(&mut wish) => return Err(stopped),
+                    }
+                    retries += 1;
+                }
+                Err(Stopped::Failed(error) | Stopped::Unprepared(error))
+                    if begins_anew(&error, restarts) =>
+                {
                     holding.end().await;
-                    let wait = self.runner.settings.retry.wait(restarts);
+                    let wait = retry.wait(restarts);
                     tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
                     self.ledger().begin_anew(self.id, &error.to_string())?;
                     self.target.discard(self.id).await?;
@@ -279,16 +303,11 @@ impl Run<'_> {
         holding: &Holding<'_>,
         watch: &mut impl FnMut(Arc<Progress>),
     ) -> Result<RunReport, Stopped> {
-        // Before anything is asked of the source: a target that cannot be written ends the run.
-        let spots = self.reserve().await?;
-        let plan = {
-            let mut wish = self.wish.clone();
-            tokio::select! {
-                plan = self.plan(holding, &spots) => plan?,
-                stopped = stop_before_reading(&mut wish) => return Err(stopped),
-            }
+        let mut wish = self.wish.clone();
+        let (spots, plan, loads) = tokio::select! {
+            prepared = self.prepare(holding) => prepared.map_err(Stopped::Unprepared)?,
+            stopped = stop_before_reading(&mut wish) => return Err(stopped),
         };
-        let loads = self.loads(&plan, &spots).await?;
         watch(Arc::new(Progress {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
         }));
@@ -312,6 +331,20 @@ impl Run<'_> {
         let retry = self.runner.settings.retry;
         let record = Commit { manifest, relations };
         Ok(commit(self.ledger(), self.target.as_ref(), retry, record).await?)
+    }
+
+    /// All that comes before reading: places in the target, a plan, tasks.
+    async fn prepare(&self, holding: &Holding<'_>) -> Result<(Vec<Spot>, RunPlan, Vec<Load>)> {
+        // Before anything is asked of the source: a target that cannot be written ends the run.
+        let spots = self.reserve().await?;
+        let plan = self.plan(holding, &spots).await?;
+        match self.loads(&plan, &spots).await {
+            Ok(loads) => Ok((spots, plan, loads)),
+            Err(error) => {
+                plan.source.release().await;
+                Err(error)
+            }
+        }
     }
 
     /// The places of the relations: those that the run has, or new ones.

@@ -54,6 +54,19 @@ def test_connections_that_break_in_mid_chunk_are_made_again(cargo, program):
     whole(program, cargo)
 
 
+def test_a_chunk_whose_retries_are_spent_is_begun_once_more_after_its_relation(cargo, program):
+    no_retries = {"LONGSHORE_RETRIES": "0", "LONGSHORE_RETRY_BACKOFF_MILLIS": "10"}
+    faults = [None, None, cut(100_000), None, cut(200_000)]
+    with Proxy(cargo.port, faults) as proxy:
+        report = program.report("run", job(program, cargo, proxy.port), env=no_retries)
+    assert any("begun once more" in text for text in report["interruptions"]), report
+    assert report["relations"][0]["retries"] > 0
+    whole(program, cargo)
+    with Proxy(cargo.port, faults) as proxy:
+        never = {**no_retries, "LONGSHORE_RELATION_RETRIES": "0"}
+        assert program.refused("run", job(program, cargo, proxy.port), env=never)[1] == 3
+
+
 def test_a_slow_network_is_waited_for(cargo, program):
     with Proxy(cargo.port, [None, None] + [slow(0.01)] * 8) as proxy:
         program.ok("run", job(program, cargo, proxy.port))

@@ -224,3 +224,10 @@ def test_a_daemon_waits_for_a_source_that_is_not_back_yet(program, scratch):
     finally:
         daemon.stop()
         own.stop()
+
+
+def test_many_processes_that_open_a_new_ledger_at_once_all_get_it(program):
+    for number in range(40):
+        state = program.folder / f"state{number}"
+        opening = [program.start("--state", state, "runs") for _ in range(6)]
+        assert [process.wait(60) for process in opening] == [0] * 6, (program.folder / "daemon.log").read_text()

@@ -11,7 +11,7 @@ use super::document::Document;
 use crate::error::{Error, Result, ResultExt};
 use crate::ledger::DEFAULT_HISTORY_RUNS;
 use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
-use crate::run::{HOLD_SECS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};
+use crate::run::{HOLD_SECS, RELATION_RETRY_LIMIT, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};
 
 /// Where `longshore.toml` is looked for, if it is not named.
 const DEFAULT_FILES: [&str; 2] = ["longshore.toml", "/etc/longshore/longshore.toml"];
@@ -43,6 +43,9 @@ pub struct SettingsArgs {
     /// How often a chunk is tried again [default: 5]
     #[arg(long, global = true, env = "LONGSHORE_RETRIES", value_name = "N")]
     retries: Option<u32>,
+    /// How often a relation's chunks that failed so often are begun once more [default: 1]
+    #[arg(long, global = true, env = "LONGSHORE_RELATION_RETRIES", value_name = "N")]
+    relation_retries: Option<u32>,
     /// The wait before the first retry; it doubles with each [default: 500]
     #[arg(long, global = true, env = "LONGSHORE_RETRY_BACKOFF_MILLIS", value_name = "MILLIS")]
     retry_backoff_millis: Option<u64>,
@@ -66,6 +69,7 @@ struct RawSettings {
     state: Option<PathBuf>,
     memory: Option<String>,
     retries: Option<u32>,
+    relation_retries: Option<u32>,
     retry_backoff_millis: Option<u64>,
     hold_secs: Option<u64>,
     history_runs: Option<u64>,
@@ -135,6 +139,10 @@ impl Settings {
             },
             retry: RetryPolicy {
                 limit: args.retries.or(raw.retries).unwrap_or(RETRY_LIMIT),
+                relation_limit: args
+                    .relation_retries
+                    .or(raw.relation_retries)
+                    .unwrap_or(RELATION_RETRY_LIMIT),
                 backoff_millis: args
                     .retry_backoff_millis
                     .or(raw.retry_backoff_millis)

@@ -11,10 +11,10 @@ mod tasks;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, Result, ResultExt};
 
@@ -32,6 +32,9 @@ const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 
 /// How long a statement waits for another process that writes.
 const BUSY_SECS: u64 = 30;
+
+/// How often it is looked whether a ledger that others open can be opened.
+const BUSY_LOOK_MILLIS: u64 = 10;
 
 /// How many runs are kept, unless the operator says.
 pub const DEFAULT_HISTORY_RUNS: u64 = 10_000;
@@ -51,11 +54,10 @@ impl Ledger {
         let path = state.join(FILE);
         let open = || -> Result<Self> {
             let connection = Connection::open(&path)?;
+            write_ahead(&connection)?;
             // NORMAL: a power cut can lose the last steps of a run, which are then done again, and
             // never harms the file. What must not be lost asks for more.
-            connection.execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
-            )?;
+            connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
             Self::prepare(connection, state)
         };
         open().context(format!("ledger {}", path.display()))
@@ -100,21 +102,44 @@ impl Ledger {
 
     /// All of it or nothing.
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let mut connection = self.connection();
-        let change =
-            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let done = work(&change)?;
-        change.commit()?;
-        Ok(done)
+        change(&mut self.connection(), work)
     }
 
     /// The same, and on the disk before anything else is done.
     fn change_for_good<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.connection().pragma_update(None, "synchronous", "FULL")?;
-        let done = self.change(work);
-        self.connection().pragma_update(None, "synchronous", "NORMAL")?;
+        let mut connection = self.connection();
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let done = change(&mut connection, work);
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         done
     }
+}
+
+fn change<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T>,
+) -> Result<T> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&change)?;
+    change.commit()?;
+    Ok(done)
+}
+
+/// Makes a new ledger one with a write-ahead log. SQLite does not wait for others that do the same.
+fn write_ahead(connection: &Connection) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(BUSY_SECS);
+    loop {
+        match connection.execute_batch("PRAGMA journal_mode = WAL;") {
+            Err(error) if is_busy(&error) && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(BUSY_LOOK_MILLIS));
+            }
+            done => return Ok(done?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// Now, as the ledger keeps moments.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
 use super::report::{RelationReport, RunReport, Status};
-use super::task::RetryPolicy;
+use super::retry::RetryPolicy;
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::ledger::Ledger;
 use crate::target::{Spot, Target};
@@ -116,15 +116,14 @@ async fn persist<T, F: Future<Output = Result<T>>>(
 ) -> Result<T> {
     let mut retries = 0;
     loop {
-        match work().await {
-            Err(error) if error.class().is_transient() && retries < retry.limit => {
-                let wait = retry.wait(retries);
-                tracing::warn!("publishing: {error}: trying again in {} ms", wait.as_millis());
-                tokio::time::sleep(wait).await;
-                retries += 1;
-            }
-            done => return done,
-        }
+        let error = match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let Some(wait) = retry.wait_after(&error, retries) else { return Err(error) };
+        tracing::warn!("publishing: {error}: trying again in {} ms", wait.as_millis());
+        tokio::time::sleep(wait).await;
+        retries += 1;
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::physical_plan::ExecutionPlan;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::manifest::Finished;
 use super::progress::RelationProgress;
-use super::task::{Journal, RetryPolicy, run_partition, run_whole};
+use super::retry::RetryPolicy;
+use super::task::{Journal, run_partition, run_whole};
 use crate::config::Job;
 use crate::error::Result;
 use crate::ledger::{Ledger, Task, TaskProgress};
@@ -20,12 +19,16 @@ use crate::scan::Slots;
 use crate::target::{Spot, Target};
 use crate::write::{Destination, Part, PartWriter};
 
-/// What a task gives: its relation, and its parts and retries.
-pub(super) type Done = (usize, Result<(Vec<Part>, u32)>);
+/// What came of a task.
+pub(super) struct Done {
+    pub(super) relation: usize,
+    pub(super) chunk: usize,
+    /// Its parts, and how often it was tried again.
+    pub(super) result: Result<(Vec<Part>, u32)>,
+}
 
 /// A relation's tasks.
 pub(super) struct Load {
-    index: usize,
     writer: PartWriter,
     chunkwise: bool,
     journal: Journal,
@@ -79,7 +82,6 @@ impl Loading<'_> {
         let kept_rows = kept.values().flatten().map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
         Load {
-            index,
             writer: PartWriter::new(relation.physical.clone(), Arc::new(destination)),
             chunkwise: relation.chunkwise,
             journal: Journal {
@@ -95,16 +97,17 @@ impl Loading<'_> {
 }
 
 impl Load {
-    fn partitions(&self) -> usize {
+    /// How many tasks it has in all.
+    pub(super) fn tasks(&self) -> usize {
         match self.chunkwise {
             true => self.writer.properties().partitioning.partition_count(),
             false => 1,
         }
     }
 
-    /// Tasks that are left to do.
-    pub(super) fn left(&self) -> usize {
-        self.partitions() - self.kept.len()
+    /// The chunks that are left to do; where chunks cannot be made alone, the first is all of it.
+    pub(super) fn left(&self) -> Vec<usize> {
+        (0..self.tasks()).filter(|chunk| !self.kept.contains_key(chunk)).collect()
     }
 
     /// The parts that are there already.
@@ -122,26 +125,27 @@ impl Load {
         Ok(())
     }
 
-    pub(super) fn spawn(&self, tasks: &mut JoinSet<Done>, compute: &Handle) {
+    /// One of its tasks.
+    pub(super) fn task(
+        &self,
+        relation: usize,
+        chunk: usize,
+    ) -> impl Future<Output = Done> + Send + 'static {
         let plan: Arc<dyn ExecutionPlan> = Arc::new(self.writer.clone());
-        for chunk in (0..self.partitions()).filter(|chunk| !self.kept.contains_key(chunk)) {
-            let task = Task { relation: self.index, chunk };
-            let journal = Journal { task, ..self.journal.clone() };
-            let (plan, progress) = (plan.clone(), self.progress.clone());
-            let (index, chunkwise) = (self.index, self.chunkwise);
-            let work = async move {
-                let slots = progress.slots.clone();
-                let done = match chunkwise {
-                    true => run_partition(plan, chunk, slots, journal).await,
-                    false => run_whole(plan, slots, journal).await,
-                };
-                match chunkwise {
-                    true => progress.done.fetch_add(1, Ordering::Relaxed),
-                    false => progress.done.swap(progress.chunks, Ordering::Relaxed),
-                };
-                (index, done)
+        let journal = Journal { task: Task { relation, chunk }, ..self.journal.clone() };
+        let (progress, chunkwise) = (self.progress.clone(), self.chunkwise);
+        async move {
+            let slots = progress.slots.clone();
+            let result = match chunkwise {
+                true => run_partition(plan, chunk, slots, journal).await,
+                false => run_whole(plan, slots, journal).await,
             };
-            tasks.spawn_on(work, compute);
+            match (&result, chunkwise) {
+                (Err(_), _) => 0,
+                (Ok(_), true) => progress.done.fetch_add(1, Ordering::Relaxed),
+                (Ok(_), false) => progress.done.swap(progress.chunks, Ordering::Relaxed),
+            };
+            Done { relation, chunk, result }
         }
     }
 }

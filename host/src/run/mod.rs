@@ -1,6 +1,7 @@
 //! Running a plan: tasks in parallel, retries, progress, and the commit of all or nothing.
 
 mod commit;
+mod execution;
 mod fingerprint;
 mod holder;
 mod holding;
@@ -9,6 +10,7 @@ mod manifest;
 mod progress;
 mod record;
 mod report;
+mod retry;
 mod runner;
 mod socket;
 mod task;
@@ -19,5 +21,8 @@ pub use holding::{HOLDER_START_SECS, Keeper};
 pub use manifest::Manifest;
 pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status, counted, grouped, human_bytes};
+pub use retry::{
+    RELATION_RETRY_LIMIT, RETRY_BACKOFF_LIMIT_MILLIS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT,
+    RetryPolicy,
+};
 pub use runner::{RESTART_LIMIT, Runner, Wish, new_run_id};
-pub use task::{RETRY_BACKOFF_LIMIT_MILLIS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};

@@ -1,26 +1,25 @@
 //! The runner: plans a job, runs its tasks, commits. A run that was interrupted is taken up again
 //! where the ledger says it was.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use super::commit::{Commit, Publication, Uncommitted, commit, roll_forward};
+use super::execution::Execution;
 use super::holding::{Holding, Keeper};
-use super::load::{Done, Load, Loading};
-use super::manifest::{Finished, Manifest, Telling};
+use super::load::{Load, Loading};
+use super::manifest::{Manifest, Telling};
 use super::progress::Progress;
 use super::record::{built_by, given, to_record};
 use super::report::{RunReport, Status};
 use crate::config::settings::cores;
 use crate::config::{Job, Settings};
-use crate::error::{Class, Error, Result, ResultExt};
+use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
 use crate::plugin::{Catalog, hex};
@@ -72,7 +71,7 @@ pub struct Runner<'a> {
 }
 
 /// Why a run did not succeed.
-enum Stopped {
+pub(super) enum Stopped {
     Failed(Error),
     Cancelled,
     /// It goes on when somebody takes it up.
@@ -264,11 +263,9 @@ impl Run<'_> {
                 Err(Stopped::Interrupted(error)) => return Err(Stopped::Interrupted(error)),
                 // Nobody waits for the daemon's runs; who runs a command wants to know at once.
                 Err(Stopped::Unprepared(error))
-                    if error.class().is_transient()
-                        && retries < retry.limit
-                        && self.runner.owner == Owner::Daemon =>
+                    if self.runner.owner == Owner::Daemon
+                        && let Some(wait) = retry.wait_after(&error, retries) =>
                 {
-                    let wait = retry.wait(retries);
                     let text = format!("{error}: trying again in {} ms", wait.as_millis());
                     tracing::warn!("run {}: {text}", self.id);
                     self.ledger().event(self.id, &text)?;
@@ -311,7 +308,9 @@ impl Run<'_> {
         watch(Arc::new(Progress {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
         }));
-        let finished = self.execute(&plan, &loads).await;
+        let (ledger, retry) = (self.ledger(), self.runner.settings.retry);
+        let execution = Execution::new(self.id, &loads, ledger, retry, self.runner.compute);
+        let finished = execution.run(plan.parallel_relations, self.stopping(&loads)).await;
         plan.source.release().await;
         let finished = finished?;
         let telling = Telling {
@@ -328,9 +327,8 @@ impl Run<'_> {
             .zip(&finished)
             .map(|(spot, finished)| Publication::new(spot, &finished.parts))
             .collect();
-        let retry = self.runner.settings.retry;
         let record = Commit { manifest, relations };
-        Ok(commit(self.ledger(), self.target.as_ref(), retry, record).await?)
+        Ok(commit(ledger, self.target.as_ref(), retry, record).await?)
     }
 
     /// All that comes before reading: places in the target, a plan, tasks.
@@ -441,57 +439,6 @@ impl Run<'_> {
             tasks,
         };
         Ok(loading.loads())
-    }
-
-    /// Runs the tasks of all relations: so many relations at a time, and of each all chunks, which
-    /// wait for a place to be read in.
-    async fn execute(&self, plan: &RunPlan, loads: &[Load]) -> Result<Vec<Finished>, Stopped> {
-        let mut tasks: JoinSet<Done> = JoinSet::new();
-        let mut waiting = loads.iter().filter(|load| load.left() > 0);
-        let mut finished: Vec<Finished> = loads.iter().map(Load::begun).collect();
-        let mut left: Vec<usize> = loads.iter().map(Load::left).collect();
-        let begin = |load: &Load, tasks: &mut JoinSet<Done>| load.spawn(tasks, self.runner.compute);
-        waiting.by_ref().take(plan.parallel_relations).for_each(|load| begin(load, &mut tasks));
-        let mut stopping = pin!(self.stopping(loads));
-        let stopped = loop {
-            let joined = tokio::select! {
-                joined = tasks.join_next() => joined,
-                stopped = &mut stopping => break stopped,
-            };
-            let (index, done) = match joined {
-                // Whatever ended, only what is whole is published.
-                None if left.iter().any(|left| *left > 0) => break stopping.await,
-                None => {
-                    for (load, finished) in loads.iter().zip(&mut finished) {
-                        load.complete(finished).await?;
-                    }
-                    return Ok(finished);
-                }
-                Some(Ok(done)) => done,
-                Some(Err(error)) => {
-                    break Error::internal(format!("a task failed: {error}")).into();
-                }
-            };
-            match done.context(loads[index].progress.name.clone()) {
-                Ok((parts, retries)) => {
-                    finished[index].parts.extend(parts);
-                    finished[index].retries += retries;
-                }
-                // Nobody is let in any more: what fails now is done the next time.
-                Err(error) if loads[index].progress.slots.is_closed() => {
-                    tracing::debug!("{error}");
-                    continue;
-                }
-                Err(error) => break error.into(),
-            }
-            left[index] -= 1;
-            if left[index] == 0 {
-                waiting.next().into_iter().for_each(|load| begin(load, &mut tasks));
-            }
-        };
-        // Nothing of the run may still be writing when its staging goes.
-        tasks.shutdown().await;
-        Err(stopped)
     }
 
     /// Resolves when the run is to end before its time: at once, or when it is drained.

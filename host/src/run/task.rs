@@ -2,56 +2,19 @@
 //! attempt is in the ledger before it begins.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use futures::TryStreamExt;
+use tokio::time::sleep;
 
+use super::retry::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Ledger, Task};
 use crate::scan::{Lane, Slots};
 use crate::transform::task_context;
 use crate::write::{Attempt, Part};
-
-/// How often a chunk (or a relation that is made as a whole) is tried again, unless the operator
-/// says.
-pub const RETRY_LIMIT: u32 = 5;
-
-/// The wait before the first retry, unless the operator says; it doubles with each, and up to half
-/// of it is added at random.
-pub const RETRY_BACKOFF_MILLIS: u64 = 500;
-
-/// The longest wait before a retry.
-pub const RETRY_BACKOFF_LIMIT_MILLIS: u64 = 60_000;
-
-/// How often, and after what waits, something is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Retries of one task.
-    pub limit: u32,
-    /// The wait before the first.
-    pub backoff_millis: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self { limit: RETRY_LIMIT, backoff_millis: RETRY_BACKOFF_MILLIS }
-    }
-}
-
-impl RetryPolicy {
-    /// The wait before the next attempt, after so many.
-    pub(super) fn wait(&self, retries: u32) -> Duration {
-        let doubled = self.backoff_millis.saturating_mul(1 << retries.min(20));
-        let base = doubled.clamp(1, RETRY_BACKOFF_LIMIT_MILLIS);
-        let mut random = [0; 8];
-        // Without randomness, all wait alike: slower, not wrong.
-        let _ = getrandom::fill(&mut random);
-        Duration::from_millis(base + u64::from_le_bytes(random) % (base / 2 + 1))
-    }
-}
 
 /// What an attempt is written down in, and under what.
 #[derive(Clone)]
@@ -134,19 +97,17 @@ async fn retrying<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
 ) -> Result<(Vec<Part>, u32)> {
     let mut retries = 0;
     loop {
-        match run(Next(journal), slots).await {
+        let error = match run(Next(journal), slots).await {
             Ok(parts) => return Ok((parts, retries)),
-            Err(error)
-                if error.class().is_transient()
-                    && retries < journal.retry.limit
-                    && !slots.is_closed() =>
-            {
-                let wait = journal.retry.wait(retries);
+            Err(error) => error,
+        };
+        match journal.retry.wait_after(&error, retries).filter(|_| !slots.is_closed()) {
+            Some(wait) => {
                 tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
-                tokio::time::sleep(wait).await;
+                sleep(wait).await;
                 retries += 1;
             }
-            Err(error) => return Err(error),
+            None => return Err(error),
         }
     }
 }
@@ -165,18 +126,4 @@ fn context(lane: Lane, attempt: u32) -> Result<Arc<TaskContext>> {
     task_context(|config| {
         config.with_extension(Arc::new(lane)).with_extension(Arc::new(Attempt(attempt)))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_and_end_at_their_limit() {
-        let policy = RetryPolicy { limit: 9, backoff_millis: 500 };
-        for (retries, base) in [(0, 500), (1, 1_000), (3, 4_000), (19, 60_000), (99, 60_000)] {
-            let wait = policy.wait(retries).as_millis();
-            assert!((base..=base + base / 2).contains(&wait), "{retries}: {wait}");
-        }
-    }
 }

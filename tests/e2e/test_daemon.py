@@ -129,7 +129,7 @@ def test_a_killed_daemon_comes_back_and_finishes(daemon, program):
     assert report["rows"] == 750_000
     keys = [row[0] for row in read(program.lake / "orders")]
     assert len(keys) == len(set(keys)) == 750_000
-    assert not (program.lake / ".longshore/staging").exists()
+    assert not list((program.lake / ".longshore/staging").iterdir())
 
 
 def test_an_interrupted_run_leaves_nothing(program):

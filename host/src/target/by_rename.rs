@@ -167,12 +167,9 @@ impl<F: Folders> Target for ByRename<F> {
     }
 
     async fn discard(&self, run: &str) -> Result<()> {
+        // The folders that runs share stay: another run may be about to write into them.
         self.folders.remove(&staging(run)).await?;
-        names::release_all(&self.folders, run).await?;
-        for folder in ["staging", "names", "replaced"] {
-            self.folders.remove_if_empty(&format!("{HIDDEN}/{folder}")).await?;
-        }
-        self.folders.remove_if_empty(HIDDEN).await
+        names::release_all(&self.folders, run).await
     }
 
     async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {

@@ -51,9 +51,6 @@ pub(super) trait Files: Debug + Send + Sync {
 
     /// Removes a file, or a folder with all that is in it; fine if it is not there.
     async fn remove(&self, path: &str) -> Result<()>;
-
-    /// Removes a folder if nothing is in it.
-    async fn remove_if_empty(&self, folder: &str) -> Result<()>;
 }
 
 /// Folders that can be renamed as a whole.

@@ -173,21 +173,6 @@ impl Files for HdfsFolder {
         let full = self.at(path);
         absent_is_fine(self.asked(path, self.client.delete(&full, true)).await.map(drop))
     }
-
-    async fn remove_if_empty(&self, folder: &str) -> Result<()> {
-        match self.list(folder).await? {
-            // Not recursively: what came since the look stays, and is no error.
-            Some(entries) if entries.is_empty() => {
-                let full = self.at(folder);
-                let removed = self.asked(folder, self.client.delete(&full, false)).await;
-                if let Err(error) = removed {
-                    tracing::debug!("{error}");
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 #[async_trait]

@@ -129,16 +129,6 @@ impl Files for LocalFolder {
             _ => Ok(()),
         }
     }
-
-    async fn remove_if_empty(&self, folder: &str) -> Result<()> {
-        let path = self.at(folder);
-        match fs::remove_dir(&path) {
-            Err(error) if !is_absent(&error) && error.kind() != ErrorKind::DirectoryNotEmpty => {
-                Err(Error::io(format!("removing {}", path.display()), error))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 #[async_trait]

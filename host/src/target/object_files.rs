@@ -119,11 +119,6 @@ impl Files for ObjectFiles {
         }
         Ok(())
     }
-
-    async fn remove_if_empty(&self, _: &str) -> Result<()> {
-        // There are no empty folders here.
-        Ok(())
-    }
 }
 
 /// Who must act, from what the store says.

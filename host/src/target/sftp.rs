@@ -354,22 +354,6 @@ impl Files for SftpFolder {
             self.asked(path, |c, full| async move { c.sftp.remove_dir(full).await }).await,
         )
     }
-
-    async fn remove_if_empty(&self, folder: &str) -> Result<()> {
-        match self.list(folder).await? {
-            Some(entries) if entries.is_empty() => {
-                let removed = self
-                    .asked(folder, |c, full| async move { c.sftp.remove_dir(full).await })
-                    .await;
-                // Something came since the look.
-                if let Err(error) = removed {
-                    tracing::debug!("{error}");
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 #[async_trait]

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use longshore::capability::{Endpoint, Grant, SecretValue};
-use longshore::plugin::{Catalog, Described, Plugin};
+use longshore::config::Wanted;
+use longshore::plugin::{Described, Plugin, Plugins};
 use longshore::sandbox::{ChunkWish, Relation, Sandbox, Scan};
 use longshore::scan::{IpcDecoder, decode_schema};
 
@@ -68,8 +69,8 @@ async fn startup(plugins: &Path) -> anyhow::Result<()> {
 
 async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
-    let catalog = Catalog::new(Sandbox::new(&cache)?, plugins);
-    let connector = catalog.connector("postgres").await?;
+    let catalog = Plugins::new(Sandbox::new(&cache)?, plugins).load().await?;
+    let connector = catalog.connector("postgres", &Wanted::default())?;
     fs::remove_dir_all(&cache)?;
     let parsed = url::Url::parse(url)?;
     let host = parsed.host_str().unwrap_or_default().to_owned();

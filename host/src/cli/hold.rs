@@ -20,6 +20,9 @@ pub(super) struct HoldArgs {
     /// Where it lay then
     #[arg(long)]
     folder: PathBuf,
+    /// The SHA-256 of the connector that the run uses
+    #[arg(long)]
+    connector: String,
     /// The socket to listen at
     #[arg(long)]
     socket: PathBuf,
@@ -29,5 +32,6 @@ pub(super) fn hold(app: &App, args: &HoldArgs) -> Result<()> {
     let job = Job::read_in(&args.job, &args.name, &args.folder)?;
     let catalog = app.catalog()?;
     let alone = Duration::from_secs(app.settings.hold_secs);
-    app.io.block_on(hold_source(&catalog, &app.settings, &job, &args.socket, alone))
+    let holding = hold_source(&catalog, &app.settings, &job, &args.connector, &args.socket, alone);
+    app.io.block_on(holding)
 }

@@ -18,6 +18,7 @@ mod verify;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -29,7 +30,7 @@ use crate::config::Settings;
 use crate::config::settings::SettingsArgs;
 use crate::error::{Error, Result};
 use crate::memory::memory;
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, Plugins};
 use crate::run::Keeper;
 use crate::sandbox::Sandbox;
 
@@ -154,8 +155,13 @@ impl App {
         Sandbox::new(&self.settings.cache)
     }
 
-    fn catalog(&self) -> Result<Catalog> {
-        Ok(Catalog::new(self.sandbox()?, &self.settings.plugins))
+    fn plugins(&self) -> Result<Plugins> {
+        Ok(Plugins::new(self.sandbox()?, &self.settings.plugins))
+    }
+
+    /// The plugins as they are now.
+    fn catalog(&self) -> Result<Arc<Catalog>> {
+        self.io.block_on(self.plugins()?.load())
     }
 
     /// What finds the holders of the state folder, and starts them with these settings.

@@ -8,28 +8,30 @@ use serde_json::{Value, json};
 
 use super::{App, show};
 use crate::error::{Error, Result};
-use crate::plugin::{Described, Entry, Plugin};
+use crate::plugin::{Described, Plugin, Slot};
 
 pub(super) fn list(app: &App) -> Result<()> {
     let catalog = app.catalog()?;
-    let entries = app.io.block_on(catalog.entries())?;
+    let slots = catalog.slots();
     if app.json {
-        show::json(&entries.iter().map(entry_json).collect::<Vec<_>>());
+        show::json(&slots.iter().map(slot_json).collect::<Vec<_>>());
         return Ok(());
     }
-    if entries.is_empty() {
+    if slots.is_empty() {
         show::answer(&format!("no plugins in {}", app.settings.plugins.display()));
     }
-    for entry in &entries {
-        match &entry.loaded {
-            Ok(plugin) => show::answer(&format!(
+    for slot in slots {
+        if let Some(plugin) = &slot.serving {
+            show::answer(&format!(
                 "{:<12} {:<10} {:<10} {}",
                 plugin.name(),
-                plugin.version(),
+                plugin.version.to_string(),
                 kind(plugin),
                 plugin.summary()
-            )),
-            Err(error) => show::answer(&format!("not usable: {error}")),
+            ));
+        }
+        if let Some(fault) = &slot.fault {
+            show::answer(&format!("not usable: {fault}"));
         }
     }
     Ok(())
@@ -50,10 +52,8 @@ fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
         let sandbox = app.sandbox()?;
         return app.io.block_on(Plugin::load(&sandbox, path)).map(Arc::new);
     }
-    let catalog = app.catalog()?;
-    let entries = app.io.block_on(catalog.entries())?;
-    let mut plugins = entries.into_iter().filter_map(|entry| entry.loaded.ok());
-    plugins.find(|plugin| plugin.name() == wanted).ok_or_else(|| {
+    let found = app.catalog()?.find(&wanted.parse()?);
+    found.ok_or_else(|| {
         let message = format!("no plugin `{wanted}` in {}", app.settings.plugins.display());
         Error::config(message)
             .with_hint("`longshore plugin list` shows them; or name a component's file")
@@ -68,10 +68,11 @@ fn kind(plugin: &Plugin) -> &'static str {
     }
 }
 
-fn entry_json(entry: &Entry) -> Value {
-    match &entry.loaded {
-        Ok(plugin) => plugin_json(plugin),
-        Err(error) => json!({ "path": entry.path, "error": error.report() }),
+fn slot_json(slot: &Slot) -> Value {
+    match (&slot.serving, &slot.fault) {
+        (_, Some(fault)) => json!({ "path": slot.path, "error": fault.report() }),
+        (Some(plugin), None) => plugin_json(plugin),
+        (None, None) => json!({ "path": slot.path }),
     }
 }
 
@@ -79,7 +80,7 @@ fn plugin_json(plugin: &Plugin) -> Value {
     let (schemes, endpoints, secrets, schema) = asks(plugin);
     json!({
         "name": plugin.name(),
-        "version": plugin.version(),
+        "version": plugin.version.to_string(),
         "kind": kind(plugin),
         "summary": plugin.summary(),
         "path": plugin.path,
@@ -100,7 +101,7 @@ fn plugin_text(plugin: &Plugin) -> String {
         text,
         "{} {} ({}): {}",
         plugin.name(),
-        plugin.version(),
+        plugin.version,
         kind(plugin),
         plugin.summary()
     );

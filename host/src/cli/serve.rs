@@ -37,7 +37,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let _lock = lock(state)?;
     let watch: Watch = Arc::new(|progress| Box::new(show::progress(progress)));
     let daemon = Daemon {
-        catalog: app.catalog()?,
+        plugins: Arc::new(app.plugins()?),
         settings: Mutex::new(app.settings.clone()),
         compute: app.compute().clone(),
         ledger: Ledger::open(state)?,

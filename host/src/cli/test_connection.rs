@@ -18,7 +18,7 @@ pub(super) fn test(app: &App, path: &Path) -> Result<()> {
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
     let (answer, relations) = app.io.block_on(async {
-        let source = planner.source(&job).await?;
+        let source = planner.source(&job)?;
         let answer = source.test().await?;
         Ok::<_, crate::error::Error>((answer, source.relations().await?))
     })?;

@@ -14,10 +14,8 @@ pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
-    let source = app.io.block_on(async {
-        planner.transforms(&job).await?;
-        planner.source(&job).await
-    })?;
+    planner.transforms(&job)?;
+    let source = planner.source(&job)?;
     let connector = &source.plugin().described;
     let relations = job.relations.len() as u64;
     match app.json {

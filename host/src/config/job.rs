@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::document::Document;
 use super::raw::{RawConsistency, RawJob, RawRelation, RawStep};
 use super::target::{Target, check_target};
+use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{Consistency, Relation};
 
@@ -52,6 +53,8 @@ pub struct Job {
 pub struct Source {
     /// The URL's scheme: it chooses the connector.
     pub scheme: String,
+    /// Which connector.
+    pub plugin: Wanted,
     /// All keys of `source`, `url` included. Still holds secrets as written: show it to nobody.
     pub config: Map<String, Value>,
 }
@@ -74,8 +77,8 @@ pub enum Step {
     Sql(String),
     /// A transform, by its name, and what it wants to know.
     Plugin {
-        /// Its name.
-        name: String,
+        /// Which one.
+        wanted: Wanted,
         /// Its config, secrets as written.
         config: Map<String, Value>,
     },
@@ -147,6 +150,8 @@ impl Job {
         }
         let mut config = raw.source.config;
         let scheme = scheme(&raw.source.url)?;
+        let plugin = raw.source.plugin.map(|text| wanted("source.plugin", &text));
+        let plugin = plugin.transpose()?.unwrap_or_default();
         config.insert("url".into(), Value::String(raw.source.url));
         Ok(Self {
             relations: check_relations(relations, folder)?,
@@ -170,7 +175,7 @@ impl Job {
                 RawConsistency::Snapshot => Consistency::Snapshot,
                 RawConsistency::PerChunk => Consistency::PerChunk,
             }),
-            source: Source { scheme, config },
+            source: Source { scheme, plugin, config },
             name,
             file: PathBuf::new(),
             dropped_name: String::new(),
@@ -178,6 +183,10 @@ impl Job {
             digest: String::new(),
         })
     }
+}
+
+fn wanted(at: &str, text: &str) -> Result<Wanted> {
+    text.parse::<Wanted>().context(format!("`{at}`"))
 }
 
 fn scheme(url: &str) -> Result<String> {
@@ -240,7 +249,10 @@ fn check_steps(raw: Vec<RawStep>, folder: &Path) -> Result<Vec<Step>> {
                 Some(key) => Err(Error::config(format!("unknown key `{at}.{key}`"))
                     .with_hint("a step with `sql` takes no other keys")),
             },
-            (None, Some(name)) => Ok(Step::Plugin { name, config: step.config }),
+            (None, Some(text)) => {
+                let wanted = wanted(&format!("{at}.plugin"), &text)?;
+                Ok(Step::Plugin { wanted, config: step.config })
+            }
             _ => Err(Error::config(format!("`{at}` is not one step"))
                 .with_hint("give it one of `sql`, `sql_file`, `plugin`")),
         }

@@ -7,11 +7,13 @@ mod raw;
 pub mod secret;
 pub mod settings;
 pub mod target;
+mod wanted;
 
 pub use document::Document;
 pub use job::{Job, Step};
 pub use keys::refuse_unknown;
 pub use settings::Settings;
+pub use wanted::{Pin, Wanted};
 
 /// The JSON Schema of a job file.
 pub fn job_schema() -> serde_json::Value {

@@ -45,6 +45,9 @@ pub(super) struct RawJob {
 pub(super) struct RawSource {
     /// Such as `postgres://reader@db.internal:5432/shop` or `tpch:`.
     pub(super) url: String,
+    /// Which connector, where the highest version that answers to the scheme is not the one:
+    /// `postgres@1.2`, `postgres@1.2.3` or `postgres@sha256:DIGEST`.
+    pub(super) plugin: Option<String>,
     /// What the connector wants to know.
     #[serde(flatten)]
     pub(super) config: Map<String, Value>,
@@ -74,7 +77,8 @@ pub(super) struct RawStep {
     pub(super) sql: Option<String>,
     /// A file with such a query, beside the job file.
     pub(super) sql_file: Option<String>,
-    /// A transform, by its name.
+    /// A transform, by its name, such as `mask`; or one version of it: `mask@1.2`,
+    /// `mask@sha256:DIGEST`.
     pub(super) plugin: Option<String>,
     /// What the transform wants to know.
     #[serde(flatten)]

@@ -17,7 +17,7 @@ use super::manager::Manager;
 use crate::config::{Job, Settings};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Owner, RunState};
-use crate::plugin::Catalog;
+use crate::plugin::Plugins;
 use crate::run::{Keeper, Progress, Runner, Status, Wish, grouped, new_run_id};
 
 /// How often the inbox is looked through, also without news.
@@ -36,7 +36,7 @@ pub type Watch = Arc<dyn Fn(Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>
 /// What a daemon works with.
 pub struct Daemon {
     /// The plugins.
-    pub catalog: Catalog,
+    pub plugins: Arc<Plugins>,
     /// The operator's settings; read again on request.
     pub settings: Mutex<Settings>,
     /// The runtime that computes.
@@ -79,6 +79,7 @@ impl Daemon {
         reload: impl Fn() -> Result<Settings>,
     ) -> Result<()> {
         let mut inbox = Inbox::open(inbox)?;
+        let _watching = self.plugins.watch().await?;
         let daemon = Arc::new(self);
         let mut waiting = daemon.recover(&inbox)?;
         tracing::info!("taking jobs from {}", inbox.folder().display());
@@ -190,9 +191,9 @@ impl Daemon {
                 return Ended { taken, status: Status::Failed };
             }
         };
-        let settings = self.settings();
+        let (settings, catalog) = (self.settings(), self.plugins.serving());
         let runner = Runner {
-            catalog: &self.catalog,
+            catalog: &catalog,
             settings: &settings,
             compute: &self.compute,
             ledger: &self.ledger,

@@ -7,7 +7,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 
 use super::relation_table::RelationTable;
 use crate::config::job::JobRelation;
-use crate::config::{Job, Settings, Step};
+use crate::config::{Job, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, bind};
 use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Relation, Snapshot};
@@ -52,6 +52,12 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
+    /// The digests of its plugins: of the connector, then of the transforms.
+    pub fn digests(&self) -> Vec<&str> {
+        let transforms = self.transforms.iter().map(|bound| bound.plugin.digest.as_str());
+        std::iter::once(self.source.plugin().digest.as_str()).chain(transforms).collect()
+    }
+
     /// The consistency, with what it rests on.
     pub fn explained_consistency(&self) -> String {
         let name = consistency_name(self.consistency);
@@ -117,6 +123,8 @@ pub struct Planner<'a> {
 pub struct Given {
     /// What the source holds for the run, if somebody else asked it.
     pub hold: Option<Hold>,
+    /// The digests of the plugins that the run began with: of the connector, then of the transforms.
+    pub plugins: Vec<String>,
     /// How each relation was cut when the run began; it goes on with the same chunks.
     pub scans: Option<Vec<Vec<Scanned>>>,
 }
@@ -126,9 +134,14 @@ impl<'a> Planner<'a> {
     pub fn new(catalog: &'a Catalog, settings: &'a Settings) -> Self {
         Self { catalog, settings, limit: None, given: Given::default() }
     }
+
     /// Chooses the job's connector and works out what it is granted. Asks nothing of the source.
-    pub async fn source(&self, job: &Job) -> Result<Arc<Source>> {
-        let plugin = self.catalog.connector(&job.source.scheme).await.context("source")?;
+    pub fn source(&self, job: &Job) -> Result<Arc<Source>> {
+        let scheme = &job.source.scheme;
+        let plugin = self.first_choice(0, |wanted| self.catalog.connector(scheme, wanted));
+        let plugin = plugin
+            .map_or_else(|| self.catalog.connector(scheme, &job.source.plugin), Ok)
+            .context("source")?;
         let described = &plugin.described;
         let endpoints: Vec<(String, u16)> =
             described.endpoints.iter().map(|e| (e.field.clone(), e.default_port)).collect();
@@ -143,13 +156,22 @@ impl<'a> Planner<'a> {
         Ok(Arc::new(Source::new(plugin, config, grant)))
     }
 
+    /// The plugin that the run began with, if it is still there.
+    fn first_choice<T>(&self, position: usize, find: impl Fn(&Wanted) -> Result<T>) -> Option<T> {
+        let digest = self.given.plugins.get(position)?;
+        find(&Wanted::digest(digest)).ok()
+    }
+
     /// Chooses the job's transforms and works out what they are granted.
-    pub async fn transforms(&self, job: &Job) -> Result<Vec<Arc<BoundTransform>>> {
+    pub fn transforms(&self, job: &Job) -> Result<Vec<Arc<BoundTransform>>> {
         let mut bound = Vec::new();
         for (index, step) in job.steps.iter().enumerate() {
-            let Step::Plugin { name, config } = step else { continue };
+            let Step::Plugin { wanted, config } = step else { continue };
             let at = format!("transform[{index}]");
-            let plugin = self.catalog.transform(name).await.context(at.clone())?;
+            let plugin =
+                self.first_choice(1 + bound.len(), |wanted| self.catalog.transform(wanted));
+            let plugin =
+                plugin.map_or_else(|| self.catalog.transform(wanted), Ok).context(at.clone())?;
             let described = &plugin.described;
             let secrets = self.settings.secrets.as_deref();
             let (config, grant) =
@@ -162,12 +184,12 @@ impl<'a> Planner<'a> {
 
     /// Plans a whole run.
     pub async fn plan(&self, job: &Job) -> Result<RunPlan> {
-        self.plan_on(job, self.source(job).await?).await
+        self.plan_on(job, self.source(job)?).await
     }
 
     /// Plans a whole run on its source.
     pub async fn plan_on(&self, job: &Job, source: Arc<Source>) -> Result<RunPlan> {
-        let transforms = self.transforms(job).await?;
+        let transforms = self.transforms(job)?;
         let planned = self.plan_from(job, source.clone(), transforms).await;
         if planned.is_err() {
             source.release().await;
@@ -245,10 +267,10 @@ impl<'a> Planner<'a> {
             let at = format!("transform[{index}]");
             rows = match step {
                 Step::Sql(sql) => rows.sql(sql).await.context(at)?,
-                Step::Plugin { name, .. } => {
+                Step::Plugin { wanted, .. } => {
                     let bound = transforms.next();
                     let bound = bound.ok_or_else(|| {
-                        Error::internal(format!("transform `{name}` is not bound"))
+                        Error::internal(format!("transform `{wanted}` is not bound"))
                     })?;
                     rows.transform(bound.clone()).await.context(at)?
                 }

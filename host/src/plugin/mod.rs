@@ -1,10 +1,17 @@
 //! Plugins: what lies in the plugin folder, what it says that it is, and what a job grants it.
 
 mod catalog;
+mod component;
 mod contract;
+mod folder;
 mod grants;
 
-pub(crate) use catalog::hex;
-pub use catalog::{Catalog, ConnectorPlugin, Described, Entry, Kind, Plugin, TransformPlugin};
+pub use catalog::{Catalog, Slot};
+pub(crate) use component::hex;
+pub use component::{
+    COMPILE_LIMIT_SECS, COMPONENT_LIMIT_BYTES, ConnectorPlugin, Described, Kind, Plugin,
+    TransformPlugin,
+};
 pub use contract::{CONTRACT_VERSION, Stamp};
+pub use folder::{Plugins, Watching};
 pub use grants::bind;

@@ -76,6 +76,7 @@ pub async fn hold(
     catalog: &Catalog,
     settings: &Settings,
     job: &Job,
+    connector: &str,
     socket: &Path,
     alone: Duration,
 ) -> Result<()> {
@@ -84,9 +85,13 @@ pub async fn hold(
     // A holder that was killed leaves its socket.
     let _ = fs::remove_file(socket);
     let listener = UnixListener::bind(path.short()).map_err(fault)?;
-    let source = Planner::new(catalog, settings).source(job).await;
     let asked = async {
-        let source = source?;
+        let mut planner = Planner::new(catalog, settings);
+        planner.given.plugins = vec![connector.to_owned()];
+        let source = planner.source(job)?;
+        if source.plugin().digest != connector {
+            return Err(Error::config("the connector is another one now"));
+        }
         let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
         let hold = source.hold(&wanted).await?;
         Ok::<_, Error>((source, hold))

@@ -44,7 +44,13 @@ impl Keeper {
     }
 
     /// Starts a holder for a job and waits for what it says.
-    async fn start(&self, command: &[String], run: &str, job: &Job) -> Result<Guest> {
+    async fn start(
+        &self,
+        command: &[String],
+        run: &str,
+        job: &Job,
+        connector: &str,
+    ) -> Result<Guest> {
         let fault = |error| Error::io("starting a holder", error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(fault)?;
         let socket = self.socket(run);
@@ -57,6 +63,8 @@ impl Keeper {
             .arg(&job.dropped_name)
             .arg("--folder")
             .arg(&job.folder)
+            .arg("--connector")
+            .arg(connector)
             .arg("--socket")
             .arg(&socket)
             .stdin(Stdio::null())
@@ -141,14 +149,15 @@ impl<'a> Holding<'a> {
         self.guest.lock().await.is_some()
     }
 
-    /// Has a holder ask the source; nothing if there is none: then the planner asks.
-    pub(super) async fn begin(&self, job: &Job) -> Option<Hold> {
+    /// Has a holder with the same connector ask the source; nothing if there is none: then the
+    /// planner asks.
+    pub(super) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
         let keeper = self.keeper?;
         let command = keeper.command.as_ref()?;
         // One that a daemon started and died before it could say so.
         self.find_and_release().await;
         let asked = async {
-            let mut guest = keeper.start(command, self.run, job).await?;
+            let mut guest = keeper.start(command, self.run, job, connector).await?;
             let held = guest.held().await?;
             Ok::<_, Error>((guest, held))
         };

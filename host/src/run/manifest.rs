@@ -218,9 +218,9 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
     let mut bound = plan.transforms.iter();
     let steps = job.steps.iter().map(|step| match step {
         Step::Sql(sql) => serde_json::json!({ "sql": sql }),
-        Step::Plugin { name, .. } => {
+        Step::Plugin { wanted, .. } => {
             let config = bound.next().map(|bound| json_or_null(&bound.config));
-            serde_json::json!({ "plugin": name, "config": config })
+            serde_json::json!({ "plugin": wanted.to_string(), "config": config })
         }
     });
     JobRecord {

@@ -42,10 +42,12 @@ impl HoldRecord {
 
 /// A plan is only good for the program and the plugins that made it.
 pub(super) fn built_by(plan: &RunPlan) -> String {
-    let transforms = plan.transforms.iter().map(|bound| bound.plugin.digest.as_str());
-    let digests: Vec<&str> =
-        std::iter::once(plan.source.plugin().digest.as_str()).chain(transforms).collect();
-    format!("{} {}", env!("CARGO_PKG_VERSION"), digests.join(" "))
+    format!("{} {}", env!("CARGO_PKG_VERSION"), plan.digests().join(" "))
+}
+
+/// The digests in it.
+fn digests(built_by: &str) -> Vec<String> {
+    built_by.split(' ').skip(1).map(str::to_owned).collect()
 }
 
 pub(super) fn to_record(plan: &RunPlan, spots: &[Spot], holder: bool) -> Result<PlanRecord> {
@@ -113,5 +115,6 @@ pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
     let relations = record.relations.iter().zip(&job.relations).map(|(record, relation)| {
         record.scans.iter().map(|scan| scanned(scan, &relation.relation)).collect()
     });
-    Ok(Given { scans: Some(relations.collect()), hold: Some(hold) })
+    let plugins = digests(&record.built_by);
+    Ok(Given { scans: Some(relations.collect()), hold: Some(hold), plugins })
 }

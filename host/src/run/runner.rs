@@ -22,7 +22,7 @@ use crate::config::{Job, Settings};
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
-use crate::plugin::{Catalog, hex};
+use crate::plugin::{Catalog, ConnectorPlugin, hex};
 use crate::sandbox::Consistency;
 use crate::target::{self, Spot, Target};
 
@@ -56,7 +56,7 @@ pub enum Wish {
 
 /// Runs jobs.
 pub struct Runner<'a> {
-    /// The plugins.
+    /// The plugins, as they were when the run began here.
     pub catalog: &'a Catalog,
     /// The operator's settings.
     pub settings: &'a Settings,
@@ -378,13 +378,17 @@ impl Run<'_> {
             return Ok(plan);
         }
         // Only what lies beyond this machine needs somebody to stay with it.
-        let source = planner.source(self.job).await?;
-        let described = &source.plugin().described;
+        let source = planner.source(self.job)?;
+        let ConnectorPlugin { described, digest, .. } = source.plugin();
         let holds =
             described.consistency == Consistency::Snapshot && !described.endpoints.is_empty();
-        let hold = if holds { holding.begin(self.job).await } else { None };
-        planner.given = Given { hold, scans: None };
+        let hold = if holds { holding.begin(self.job, digest).await } else { None };
+        planner.given = Given { hold, ..Given::default() };
         let plan = planner.plan_on(self.job, source).await?;
+        for warning in self.runner.catalog.warnings(&plan.digests()) {
+            tracing::warn!("run {}: {warning}", self.id);
+            self.ledger().event(self.id, &warning)?;
+        }
         let record = to_record(&plan, spots, holding.is_kept().await)?;
         self.ledger().plan(self.id, &record)?;
         Ok(plan)

@@ -1,0 +1,222 @@
+//! A plugin: a component that was read, checked, compiled, and asked what it is.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use semver::Version;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+
+use super::contract::Stamp;
+use crate::error::{Error, Result, ResultExt};
+use crate::sandbox::{
+    Compiled, ConnectorComponent, ConnectorDescription, Sandbox, SinkDescription,
+    TransformComponent, TransformDescription, describe_sink,
+};
+
+/// The largest component that is loaded.
+pub const COMPONENT_LIMIT_BYTES: u64 = 64 << 20;
+
+/// How long a component may take to compile.
+pub const COMPILE_LIMIT_SECS: u64 = 60;
+
+/// The kinds of plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Reads rows.
+    Connector,
+    /// Changes rows.
+    Transform,
+    /// Writes rows.
+    Sink,
+}
+
+impl Kind {
+    /// The kind whose interface this is.
+    pub(super) fn of_interface(interface: &str) -> Option<Self> {
+        match interface {
+            "connector-api" => Some(Self::Connector),
+            "transform-api" => Some(Self::Transform),
+            "sink-api" => Some(Self::Sink),
+            _ => None,
+        }
+    }
+}
+
+/// A plugin, loaded.
+#[derive(Clone)]
+pub struct Plugin {
+    /// Where it was loaded from.
+    pub path: PathBuf,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// What its outside says.
+    pub stamp: Stamp,
+    /// Its own version.
+    pub version: Version,
+    /// When its file last changed: seconds and nanoseconds.
+    pub(super) came: (i64, i64),
+    /// What it says that it is.
+    pub described: Described,
+}
+
+/// What a plugin says that it is, with the means to run it.
+#[derive(Clone)]
+pub enum Described {
+    /// A connector.
+    Connector(ConnectorDescription, ConnectorComponent),
+    /// A transform.
+    Transform(TransformDescription, TransformComponent),
+    /// A sink.
+    Sink(SinkDescription),
+}
+
+impl Described {
+    fn name(&self) -> &str {
+        match self {
+            Self::Connector(described, _) => &described.name,
+            Self::Transform(described, _) => &described.name,
+            Self::Sink(described) => &described.name,
+        }
+    }
+
+    fn version(&self) -> &str {
+        match self {
+            Self::Connector(described, _) => &described.version,
+            Self::Transform(described, _) => &described.version,
+            Self::Sink(described) => &described.version,
+        }
+    }
+}
+
+impl Plugin {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.described.name()
+    }
+
+    /// Its name, its version, and which one it is.
+    pub fn title(&self) -> String {
+        let digest: String = self.digest.chars().take(12).collect();
+        format!("{} {} (sha256:{digest})", self.name(), self.version)
+    }
+
+    /// What it does, in a line.
+    pub fn summary(&self) -> &str {
+        match &self.described {
+            Described::Connector(described, _) => &described.summary,
+            Described::Transform(described, _) => &described.summary,
+            Described::Sink(described) => &described.summary,
+        }
+    }
+}
+
+/// A connector, chosen for a run.
+#[derive(Clone)]
+pub struct ConnectorPlugin {
+    /// What it says that it is.
+    pub described: ConnectorDescription,
+    /// Makes its instances.
+    pub component: ConnectorComponent,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+}
+
+/// A transform, chosen for a run.
+#[derive(Clone)]
+pub struct TransformPlugin {
+    /// What it says that it is.
+    pub described: TransformDescription,
+    /// Makes its instances.
+    pub component: TransformComponent,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+}
+
+impl Plugin {
+    /// Loads one component, wherever it lies.
+    pub async fn load(sandbox: &Sandbox, path: &Path) -> Result<Self> {
+        load(sandbox, path).await.context(path.display().to_string())
+    }
+}
+
+async fn load(sandbox: &Sandbox, path: &Path) -> Result<Plugin> {
+    let reading = {
+        let (sandbox, path) = (sandbox.clone(), path.to_owned());
+        tokio::task::spawn_blocking(move || Read::new(&sandbox, &path))
+    };
+    let Read { came, stamp, digest, compiled } =
+        timeout(Duration::from_secs(COMPILE_LIMIT_SECS), reading)
+            .await
+            .map_err(|_| {
+                Error::config(format!("it did not compile within {COMPILE_LIMIT_SECS} s"))
+                    .with_hint("make its functions smaller")
+            })?
+            .map_err(|error| Error::internal(format!("compiling: {error}")))??;
+    let file = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
+    let described = match stamp.kind {
+        Kind::Connector => {
+            let component = ConnectorComponent::new(compiled)?;
+            Described::Connector(component.describe(file).await?, component)
+        }
+        Kind::Transform => {
+            let component = TransformComponent::new(compiled)?;
+            Described::Transform(component.describe(file).await?, component)
+        }
+        Kind::Sink => Described::Sink(describe_sink(compiled, file).await?),
+    };
+    check_name(described.name())?;
+    let version = Version::parse(described.version()).map_err(|error| {
+        Error::config(format!("its version `{}`: {error}", described.version()))
+            .with_hint("give it one such as 1.2.0")
+    })?;
+    Ok(Plugin { path: path.to_owned(), digest, stamp, version, came, described })
+}
+
+/// A component that was read, once, and compiled.
+struct Read {
+    came: (i64, i64),
+    stamp: Stamp,
+    digest: String,
+    compiled: Compiled,
+}
+
+impl Read {
+    fn new(sandbox: &Sandbox, path: &Path) -> Result<Self> {
+        let (bytes, came) = read_component(path)?;
+        let stamp = Stamp::read(&bytes)?;
+        let digest = hex(&Sha256::digest(&bytes));
+        let compiled = sandbox.compile(&path.display().to_string(), &digest, &bytes)?;
+        Ok(Self { came, stamp, digest, compiled })
+    }
+}
+
+/// A component's bytes, and when its file last changed.
+fn read_component(path: &Path) -> Result<(Vec<u8>, (i64, i64))> {
+    let fault = |error| Error::io("reading it", error);
+    let metadata = fs::metadata(path).map_err(fault)?;
+    let length = metadata.len();
+    if length > COMPONENT_LIMIT_BYTES {
+        return Err(Error::config(format!("{length} bytes, the limit is {COMPONENT_LIMIT_BYTES}")));
+    }
+    Ok((fs::read(path).map_err(fault)?, (metadata.ctime(), metadata.ctime_nsec())))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let fits = !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match fits {
+        true => Ok(()),
+        false => Err(Error::config("its name is not of lower case letters, digits and `-`")),
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

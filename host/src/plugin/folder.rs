@@ -1,0 +1,269 @@
+//! The plugin folder, live. What is new or changed is read, hashed, checked, compiled and asked what
+//! it is, away from everything that runs; then it serves, from one moment to the next. What cannot
+//! be used is told, and the last good one goes on serving.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::join_all;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::catalog::{Catalog, Slot};
+use super::component::Plugin;
+use crate::error::{Error, Result};
+use crate::sandbox::Sandbox;
+
+/// How long a file that cannot be used must have been left alone before that is told: until then,
+/// somebody may still be copying it.
+const SETTLE_MILLIS: u64 = 1_000;
+
+/// How often the folder is looked at, without news of it: links, network file systems.
+const LOOK_MILLIS: u64 = 2_000;
+
+/// The same, while a file is being copied.
+const LOOK_AGAIN_MILLIS: u64 = 100;
+
+/// The plugin folder.
+pub struct Plugins {
+    sandbox: Sandbox,
+    folder: PathBuf,
+    serving: RwLock<Arc<Catalog>>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// A file that was looked at.
+struct Seen {
+    slot: Slot,
+    state: FileState,
+    /// What the file holds now could not be used, and may still change.
+    unsettled: bool,
+}
+
+/// What tells whether a file has changed; links are followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// When anything of it changed: the kernel sets it, and a copy cannot.
+    changed: (i64, i64),
+}
+
+impl FileState {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    fn age(&self) -> Duration {
+        let (secs, nanos) = self.changed;
+        let changed = Duration::new(secs.try_into().unwrap_or(0), nanos.try_into().unwrap_or(0));
+        SystemTime::now().duration_since(UNIX_EPOCH + changed).unwrap_or_default()
+    }
+}
+
+impl Plugins {
+    /// The folder; nothing of it serves before it is looked at.
+    pub fn new(sandbox: Sandbox, folder: &Path) -> Self {
+        Self {
+            sandbox,
+            folder: folder.to_owned(),
+            serving: RwLock::default(),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// What serves now.
+    pub fn serving(&self) -> Arc<Catalog> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the folder, once and for good: for a command.
+    pub async fn load(&self) -> Result<Arc<Catalog>> {
+        self.look(Duration::ZERO).await?;
+        Ok(self.serving())
+    }
+
+    /// Looks at the folder. What cannot be used is given this time to become complete. Gives
+    /// whether something is still given it.
+    async fn look(&self, patience: Duration) -> Result<bool> {
+        let mut seen = self.seen.lock().await;
+        let looking = self.files()?.into_iter().map(async |path| {
+            let state = FileState::of(&path).ok()?;
+            let known = seen.iter().find(|known| known.slot.path == path);
+            match known.filter(|known| known.state == state && !known.unsettled) {
+                Some(_) => Some(Looked::Same(path)),
+                None => {
+                    let last = known.and_then(|known| known.slot.serving.clone());
+                    Some(Looked::Read(self.read(path, state, last, patience).await))
+                }
+            }
+        });
+        let looked: Vec<Looked> = join_all(looking).await.into_iter().flatten().collect();
+        let changed = looked.len() != seen.len() || looked.iter().any(Looked::is_news);
+        let mut now = Vec::new();
+        for looked in looked {
+            match looked {
+                Looked::Read(file) => now.push(file),
+                Looked::Same(path) => {
+                    let known = seen.iter().position(|known| known.slot.path == path);
+                    now.extend(known.map(|known| seen.swap_remove(known)));
+                }
+            }
+        }
+        *seen = now;
+        if changed {
+            let slots = seen.iter().map(|seen| seen.slot.clone()).filter(Slot::is_known).collect();
+            let catalog = Arc::new(Catalog::new(&self.folder, slots));
+            *self.serving.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        }
+        Ok(seen.iter().any(|seen| seen.unsettled))
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let listed =
+            fs::read_dir(&self.folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let listed = listed.map_err(|error| {
+            Error::config(format!("plugin folder {}: {error}", self.folder.display()))
+                .with_hint("name the folder of plugins with --plugins DIR or LONGSHORE_PLUGINS")
+        })?;
+        let paths = listed.into_iter().map(|file| file.path());
+        let mut paths: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).collect();
+        paths.sort();
+        Ok(paths)
+    }
+
+    async fn read(
+        &self,
+        path: PathBuf,
+        state: FileState,
+        last: Option<Arc<Plugin>>,
+        patience: Duration,
+    ) -> Seen {
+        let (serving, fault) = match Plugin::load(&self.sandbox, &path).await {
+            Ok(plugin) => (Some(Arc::new(plugin)), None),
+            Err(error) => (last, Some(Arc::new(error))),
+        };
+        let unsettled = fault.is_some() && state.age() < patience;
+        let fault = fault.filter(|_| !unsettled);
+        Seen { slot: Slot { path, serving, fault }, state, unsettled }
+    }
+
+    /// Keeps looking, for as long as the answer is kept: for a daemon.
+    pub async fn watch(self: &Arc<Self>) -> Result<Watching> {
+        let plugins = self.clone();
+        let (send, mut events) = unbounded_channel();
+        let watcher = watch(&plugins.folder, send.clone());
+        plugins.look(Duration::ZERO).await?;
+        plugins.tell(&Catalog::default());
+        let task = tokio::spawn(async move {
+            // Should nobody tell: the folder is looked at from time to time all the same.
+            let _send = send;
+            let mut wait = LOOK_MILLIS;
+            loop {
+                let _ = timeout(Duration::from_millis(wait), events.recv()).await;
+                while events.try_recv().is_ok() {}
+                let before = plugins.serving();
+                wait = match plugins.look(Duration::from_millis(SETTLE_MILLIS)).await {
+                    Ok(true) => LOOK_AGAIN_MILLIS,
+                    Ok(false) => LOOK_MILLIS,
+                    Err(error) => {
+                        tracing::warn!("{error}: what served goes on serving");
+                        LOOK_MILLIS
+                    }
+                };
+                plugins.tell(&before);
+            }
+        });
+        Ok(Watching { task, _watcher: watcher })
+    }
+
+    /// Tells the log what has changed.
+    fn tell(&self, before: &Catalog) {
+        let now = self.serving();
+        let digest = |slot: &Slot| slot.serving.as_ref().map(|plugin| plugin.digest.clone());
+        for slot in now.slots() {
+            let old = before.slots().iter().find(|old| old.path == slot.path);
+            if let Some(plugin) = &slot.serving
+                && old.and_then(digest).as_deref() != Some(plugin.digest.as_str())
+            {
+                tracing::info!("{} serves, from {}", plugin.title(), slot.path.display());
+            }
+            let fault = slot.fault.as_ref().map(ToString::to_string);
+            let old_fault = old.and_then(|old| old.fault.as_ref()).map(ToString::to_string);
+            if let Some(fault) = fault.filter(|fault| old_fault.as_ref() != Some(fault)) {
+                let last = slot.serving.as_ref().map(|last| format!(": {} stays", last.title()));
+                tracing::warn!("{fault}{}", last.unwrap_or_default());
+            }
+        }
+        for old in before.slots() {
+            if let Some(plugin) = &old.serving
+                && !now.slots().iter().any(|slot| slot.path == old.path)
+            {
+                tracing::info!("{} is gone with {}", plugin.title(), old.path.display());
+            }
+        }
+    }
+}
+
+enum Looked {
+    Same(PathBuf),
+    Read(Seen),
+}
+
+impl Looked {
+    fn is_news(&self) -> bool {
+        matches!(self, Self::Read(_))
+    }
+}
+
+impl Slot {
+    /// A file that is still being copied for the first time is not there yet.
+    fn is_known(&self) -> bool {
+        self.serving.is_some() || self.fault.is_some()
+    }
+}
+
+/// Somebody looks at the folder.
+pub struct Watching {
+    task: JoinHandle<()>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells of news in a folder, where the kernel can.
+fn watch(folder: &Path, send: UnboundedSender<()>) -> Option<RecommendedWatcher> {
+    let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Looking at the folder makes events too: they are not news.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // Whoever listened is gone when the daemon stops.
+            let _ = send.send(());
+        }
+    });
+    let watching = watching.and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    if let Err(error) = &watching {
+        tracing::warn!("watching {}: {error}: looking every {LOOK_MILLIS} ms", folder.display());
+    }
+    watching.ok()
+}

@@ -176,7 +176,8 @@ def small_disk(program):
 
 
 def test_a_full_disk_ends_the_run_and_leaves_nothing(flights, program, small_disk):
-    line, code = program.refused("run", program.postgres(flights, tables=["flights"]))
+    quick = {"LONGSHORE_RETRY_BACKOFF_MILLIS": "10"}
+    line, code = program.refused("run", program.postgres(flights, tables=["flights"]), env=quick)
     assert "No space left on device" in line and "make room" in line and code == 6
     assert program.published() == []
 

@@ -42,7 +42,7 @@ impl Catalog {
             Described::Connector(described, _) => described.schemes.clone(),
             _ => Vec::new(),
         };
-        let plugin = self.choose("connector", &format!("{scheme}:"), scheme, wanted, answers)?;
+        let plugin = self.choose(&format!("connector for `{scheme}:`"), scheme, wanted, answers)?;
         match &plugin.described {
             Described::Connector(described, component) => Ok(ConnectorPlugin {
                 described: described.clone(),
@@ -60,7 +60,7 @@ impl Catalog {
             _ => Vec::new(),
         };
         let name = wanted.name.clone().unwrap_or_default();
-        let plugin = self.choose("transform", &name, &name, wanted, answers)?;
+        let plugin = self.choose(&format!("transform `{name}`"), &name, wanted, answers)?;
         match &plugin.described {
             Described::Transform(described, component) => Ok(TransformPlugin {
                 described: described.clone(),
@@ -96,8 +96,7 @@ impl Catalog {
     /// The best of the plugins that answer to a word and are wanted.
     fn choose(
         &self,
-        kind: &str,
-        shown: &str,
+        what: &str,
         word: &str,
         wanted: &Wanted,
         answers: impl Fn(&Plugin) -> Vec<String>,
@@ -109,14 +108,13 @@ impl Catalog {
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
         if !there.is_empty() {
-            let message =
-                format!("no {kind} `{wanted}` for `{shown}` in {}", self.folder.display());
+            let message = format!("no {what} is `{wanted}` in {}", self.folder.display());
             return Err(Error::config(message).with_hint(format!("there is {}", there.join(", "))));
         }
         let faults = self.slots.iter().filter(|slot| slot.serving.is_none());
         let faults: Vec<String> =
             faults.filter_map(|slot| slot.fault.as_ref()).map(ToString::to_string).collect();
-        let message = format!("no {kind} for `{shown}` in {}", self.folder.display());
+        let message = format!("no {what} in {}", self.folder.display());
         let message = match faults.as_slice() {
             [] => message,
             faults => format!("{message} (not usable there: {})", faults.join("; ")),

@@ -11,7 +11,7 @@ use std::time::Instant;
 use longshore::capability::{Endpoint, Grant, SecretValue};
 use longshore::config::Wanted;
 use longshore::plugin::{Described, Plugin, Plugins};
-use longshore::sandbox::{ChunkWish, Relation, Sandbox, Scan};
+use longshore::sandbox::{ChunkWish, Limits, Relation, Sandbox, Scan};
 use longshore::scan::{IpcDecoder, decode_schema};
 
 /// Instantiations that are averaged.
@@ -38,12 +38,12 @@ async fn startup(plugins: &Path) -> anyhow::Result<()> {
         }
         let mut load_ms = Vec::new();
         for _ in ["cold", "cached"] {
-            let sandbox = Sandbox::new(&cache)?;
+            let sandbox = Sandbox::new(&cache, Limits::default())?;
             let started = Instant::now();
             Plugin::load(&sandbox, &path).await?;
             load_ms.push(started.elapsed().as_secs_f64() * 1e3);
         }
-        let plugin = Plugin::load(&Sandbox::new(&cache)?, &path).await?;
+        let plugin = Plugin::load(&Sandbox::new(&cache, Limits::default())?, &path).await?;
         let started = Instant::now();
         for _ in 0..INSTANCES {
             // An instance and a call of `describe` in it.
@@ -69,7 +69,7 @@ async fn startup(plugins: &Path) -> anyhow::Result<()> {
 
 async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
-    let catalog = Plugins::new(Sandbox::new(&cache)?, plugins).load().await?;
+    let catalog = Plugins::new(Sandbox::new(&cache, Limits::default())?, plugins).load().await?;
     let connector = catalog.connector("postgres", &Wanted::default())?;
     fs::remove_dir_all(&cache)?;
     let parsed = url::Url::parse(url)?;

@@ -1,23 +1,104 @@
-"""A plugin that means harm: each abuse ends in an error of its run, within limits."""
+"""A plugin that means harm: each abuse ends in an error of its run, within limits that have a name."""
+
+import json
+import time
 
 import pytest
 
 from conftest import HOSTILE, PLUGINS
+from test_daemon import Daemon
+from test_flights import wait_for
 
+LIMITS = """
+[limits]
+memory_mib = 256
+call_secs = 1
+describe_secs = 1
+host_calls = 1000000
+empty_calls = 100
+chunk_rows = 100000
+"""
+
+BAD_DATA = "the plugin sent bad data"
+TOO_LONG = "computed for 1 s without an answer"
+
+#: What a run says of each abuse.
 ABUSES = {
-    "loop": "computed for 120 s without an answer",
-    "memory": "of memory, the limit is 1024 MiB",
-    "recursion": "overflowed its stack",
+    "loop-open": TOO_LONG,
+    "loop-hold": None,
+    "loop-describe-relation": TOO_LONG,
+    "loop-plan": TOO_LONG,
+    "loop-chunks": TOO_LONG,
+    "loop-read": TOO_LONG,
+    "loop-next": TOO_LONG,
+    "loop-drop-reader": TOO_LONG,
+    "trap-open": "`open` trapped",
+    "trap-read": "`read` trapped",
     "panic": "the plugin's own words",
-    "schema": "not those that it described",
-    "utf8": "sent bad data",
-    "rows": "sent bad data",
+    "panic-drop-reader": "in a reader's drop",
+    "recursion": "overflowed its stack",
+    "memory": "of memory, the limit is 256 MiB",
+    "memory-slowly": "of memory, the limit is 256 MiB",
+    "host-calls": "more than 1000000 calls of the host",
+    "random-huge": "",
+    "error-escapes": " [2J gone longshore: all is well",
+    "error-huge": "x" * 4_000,
+    "log-huge": None,
+    "log-escapes": None,
+    "log-flood": None,
     "elsewhere": "does not name",
+    "scan-ports": "does not name",
+    "connection-flood": "",
     "secret": "the job gives no `other`",
-    "many-chunks": "more than 10000 chunks",
-    "big-descriptor": "a descriptor over 65536 bytes",
-    "connections": "does not name",
+    "relation-columns": "described 0 columns and a schema of 1",
+    "relation-garbage": BAD_DATA,
+    "relation-wide": "columns",
+    "relation-deep": "nest",
+    "chunks-endless": "more than 10000 chunks",
+    "chunks-more-than-asked": "more than 10000 chunks",
+    "descriptor-huge": "a descriptor over 65536 bytes",
+    "pieces-huge": "",
+    "pieces-many": "",
+    "empty-calls": "no row in 100 calls",
+    "stream-schema": "not those that it described",
+    "stream-type": "not those that it described",
+    "stream-utf8": BAD_DATA,
+    "stream-rows": BAD_DATA,
+    "stream-offsets": BAD_DATA,
+    "stream-offsets-back": BAD_DATA,
+    "stream-offsets-negative": BAD_DATA,
+    "stream-validity": BAD_DATA,
+    "stream-dictionary": "not those that it described",
+    "stream-decimal": "not those that it described",
+    "stream-schema-twice": BAD_DATA,
+    "stream-garbage": BAD_DATA,
+    "stream-cut": BAD_DATA,
+    "stream-length": BAD_DATA,
+    "stream-length-negative": BAD_DATA,
+    "stream-endless": "more than 100000 rows in one chunk",
+    "stream-no-rows": "no row in 100 calls",
 }
+
+#: What `plugin list` says of a component that misbehaves when it is asked what it is.
+DESCRIPTIONS = {
+    "loop": TOO_LONG,
+    "memory": "of memory, the limit is 256 MiB",
+    "trap": "trapped",
+    "connect": "",
+    "name": "its name is not of lower case letters",
+    "version": "its version `newest`",
+    "summary-huge": "its summary is not one line",
+    "scheme": "its scheme is not of lower case letters",
+    "schema": "its config schema",
+}
+
+
+def marked(version="1.0.1000", describe="honest"):
+    """The hostile component with another version, or another way to describe itself."""
+    component = (HOSTILE / "hostile.wasm").read_bytes()
+    old = b"version=1.0.1000 describe=honest......"
+    assert component.count(old) == 1
+    return component.replace(old, f"version={version} describe={describe:.<12}".encode())
 
 
 @pytest.fixture
@@ -26,45 +107,122 @@ def plugins(program):
     folder.mkdir()
     for source in [HOSTILE / "hostile.wasm", PLUGINS / "tpch.wasm"]:
         (folder / source.name).symlink_to(source)
+    settings = program.folder / "longshore.toml"
+    settings.write_text(LIMITS)
+    program.env |= {"LONGSHORE_CONFIG": str(settings), "LONGSHORE_PLUGINS": str(folder)}
     return folder
 
 
-@pytest.mark.parametrize("abuse", [abuse for abuse in ABUSES if abuse != "loop"])
-def test_an_abuse_is_an_error_of_its_run(program, plugins, abuse):
-    job = program.job({"url": "hostile:", "abuse": abuse, "password": "t0p-s3cret"}, tables=["t"])
-    line, code = program.refused("--plugins", plugins, "run", job)
-    assert ABUSES[abuse] in line and code in (1, 2, 5), line
-    assert "t0p-s3cret" not in line
+def hostile(program, abuse, name="job.yaml", **source):
+    source = {"url": "hostile:", "abuse": abuse, "password": "t0p-s3cret", **source}
+    return program.job(source, name, tables=["t"], parallel={"chunks": 2})
+
+
+@pytest.mark.parametrize("abuse", ABUSES)
+def test_an_abuse_is_an_error_of_its_run(program, plugins, server, abuse):
+    job = hostile(program, abuse, server=f"127.0.0.1:{server.port}" if abuse == "connection-flood" else "nowhere:1")
+    done = program.call("--log", "longshore=trace", "run", job)
+    assert "thread '" not in done.stderr and "t0p-s3cret" not in done.stderr + done.stdout
+    assert "\x1b[2J" not in done.stderr and "\x07" not in done.stderr
+    if ABUSES[abuse] is None:
+        assert done.returncode == 0, done.stderr[-2_000:]
+        assert len(done.stderr) < 4 << 20
+        return
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("longshore:")]
+    assert ABUSES[abuse] in line and done.returncode in (1, 2, 5), line[:2_000]
+    assert len(line) < 8_000
     assert program.published() == []
 
 
+@pytest.mark.parametrize("abuse", ["stream-flipped", "stream-empty"])
+def test_whatever_a_plugin_sends_the_host_goes_on(program, plugins, abuse):
+    for _ in range(10):
+        done = program.call("run", hostile(program, abuse))
+        assert done.returncode in (0, 1) and "thread '" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("abuse", ["loop-drop-session", "panic-drop-session"])
+def test_a_session_that_does_not_end_costs_nothing_that_was_read(program, plugins, abuse):
+    assert program.report("run", hostile(program, abuse))["rows"] == 8_000
+
+
+@pytest.mark.parametrize("abuse", ["loop-test", "loop-relations"])
+def test_a_connection_test_ends_in_time(program, plugins, abuse):
+    line, code = program.refused("test-connection", hostile(program, abuse))
+    assert TOO_LONG in line and code == 1
+
+
+def test_what_a_plugin_says_steers_no_terminal(program, plugins):
+    shown = program.ok("test-connection", hostile(program, "none")) + program.ok("plan", hostile(program, "none"))
+    assert "[31m" in shown and "\x1b" not in shown
+
+
+@pytest.mark.parametrize("describe", DESCRIPTIONS)
+def test_a_component_that_misbehaves_when_asked_what_it_is_is_not_used(program, plugins, describe):
+    (plugins / "hostile.wasm").unlink()
+    (plugins / "hostile.wasm").write_bytes(marked(describe=describe))
+    shown = program.ok("plugin", "list")
+    assert "tpch" in shown and "not usable: " in shown and DESCRIPTIONS[describe] in shown, shown[:2_000]
+    assert len(shown) < 8_000
+    program.ok("run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"]))
+
+
 def test_a_secret_in_an_error_or_a_log_is_blacked_out(program, plugins):
-    job = program.job({"url": "hostile:", "abuse": "tell", "password": "t0p-s3cret"}, tables=["t"])
-    done = program.call("--log", "longshore=trace", "--plugins", plugins, "run", job)
+    done = program.call("--log", "longshore=trace", "run", hostile(program, "tell"))
     assert "the password is ***" in done.stderr and "t0p-s3cret" not in done.stderr
 
 
 def test_a_flood_of_log_is_cut(program, plugins):
-    job = program.job({"url": "hostile:", "abuse": "flood", "password": "x"}, tables=["t"])
-    done = program.call("--log", "longshore=trace", "--plugins", plugins, "run", job)
-    assert done.returncode == 0 and len(done.stderr) < 4 << 20
+    done = program.call("--log", "longshore=trace", "run", hostile(program, "log-flood"))
+    assert done.returncode == 0 and len(done.stderr) < 16 << 20
     assert "the rest is dropped" in done.stderr
 
 
-def test_endless_computing_does_not_stop_others(program, plugins):
-    spinning = program.job({"url": "hostile:", "abuse": "loop", "password": "x"}, "spin.yaml", tables=["t"])
-    inbox = program.folder / "inbox"
-    daemon = program.start("--plugins", plugins, "serve", "--inbox", inbox, "--drain-secs", "2")
+def test_all_abuses_at_once_leave_the_daemon_serving_and_its_memory_comes_back(program, plugins):
+    daemon = Daemon(program, "--jobs", "4", "--drain-secs", "2")
     try:
-        from test_flights import wait_for
-
-        wait_for(lambda: (inbox / "failed").exists())
-        spinning.rename(inbox / "spin.yaml")
-        wait_for(lambda: list((inbox / "running").iterdir()))
-        good = program.job({"url": "tpch:", "scale": 0.01}, "good.yaml", tables=["orders"])
-        good.rename(inbox / "good.yaml")
-        wait_for(lambda: list((inbox / "done").glob("*.report.json")), 30)
+        quick = {"url": "tpch:", "scale": 0.01}
+        program.job(quick, "before.yaml", tables=["orders"]).rename(daemon.inbox / "before.yaml")
+        daemon.reports("done")
+        before = memory(daemon)
+        harm = [abuse for abuse, said in ABUSES.items() if said is not None]
+        for number, abuse in enumerate(harm):
+            hostile(program, abuse, f"harm{number}.yaml", server="nowhere:1").rename(daemon.inbox / f"harm{number}.yaml")
+            if number % 10 == 5:
+                name = f"good{number}.yaml"
+                program.job(quick, name, tables=["orders"], target={"url": f"file://{program.lake}/{number}"}).rename(daemon.inbox / name)
+        reports = daemon.reports("failed", len(harm))
+        assert {report["error"]["class"] for report in reports} <= {"internal", "auth", "config", "data", "resource"}
+        assert len(daemon.reports("done", 1 + len(harm) // 10)) == 1 + len(harm) // 10
+        wait_for(lambda: memory(daemon) < before + (64 << 20), 30)
     finally:
-        daemon.terminate()
-        assert daemon.wait(30) == 0
-    assert [path.name.split(".")[0] for path in (inbox / "running").iterdir()] == ["spin"]
+        assert daemon.stop() == 0
+
+
+def memory(daemon):
+    """What a process holds, in bytes."""
+    status = open(f"/proc/{daemon.process.pid}/status").read()
+    return int(status.split("VmRSS:")[1].split()[0]) << 10
+
+
+def test_endless_computing_does_not_stop_others(program, plugins):
+    (program.folder / "longshore.toml").write_text("")
+    daemon = Daemon(program, "--drain-secs", "2")
+    try:
+        hostile(program, "loop-read", "spin.yaml").rename(daemon.inbox / "spin.yaml")
+        wait_for(lambda: list((daemon.inbox / "running").iterdir()))
+        good = program.job({"url": "tpch:", "scale": 0.01}, "good.yaml", tables=["orders"])
+        started = time.monotonic()
+        good.rename(daemon.inbox / "good.yaml")
+        daemon.reports("done")
+        assert time.monotonic() - started < 30
+    finally:
+        assert daemon.stop() == 0
+    assert [path.name.split(".")[0] for path in (daemon.inbox / "running").iterdir()] == ["spin"]
+
+
+def test_limits_that_are_not_known_are_refused(program, plugins):
+    (program.folder / "longshore.toml").write_text("[limits]\ncall_sec = 1\n")
+    line, code = program.refused("plugin", "list")
+    assert "call_sec" in line and "call_secs" in line and code == 2, line
+    assert json.loads(program.call("--json", "plugin", "list").stdout)["error"]["class"] == "config"

@@ -54,6 +54,9 @@ pub struct Grant {
     pub secrets: BTreeMap<String, SecretValue>,
 }
 
+/// The most that is shown of one text of a plugin.
+pub const TEXT_LIMIT_BYTES: usize = 4_096;
+
 /// Secrets shorter than this are not searched for in texts: they would black out common words.
 const REDACT_MIN_BYTES: usize = 4;
 
@@ -80,8 +83,14 @@ impl Grant {
         }
     }
 
-    /// A text that left the plugin, without the secrets that it was given.
-    pub fn redact(&self, text: &str) -> String {
+    /// A text that left the plugin, as people may see it: without the secrets that it was given,
+    /// without what would steer a terminal or begin a line of its own, and not too long.
+    pub fn clean(&self, text: &str) -> String {
+        let text = self.redact(cut(text, TEXT_LIMIT_BYTES));
+        text.replace(char::is_control, " ")
+    }
+
+    fn redact(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for secret in self.secrets.values() {
             if secret.reveal().len() >= REDACT_MIN_BYTES {
@@ -90,6 +99,15 @@ impl Grant {
         }
         clean
     }
+}
+
+/// The beginning of a text.
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -113,8 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_steers_no_terminal_and_begins_no_line() {
+        assert_eq!(
+            grant().clean("\u{1b}[2J\u{7}gone\nlongshore: well"),
+            " [2J gone longshore: well"
+        );
+        assert_eq!(grant().clean(&"é".repeat(1 << 20)).len(), TEXT_LIMIT_BYTES);
+    }
+
+    #[test]
     fn a_secret_shows_in_no_text() {
-        assert_eq!(grant().redact("login as u:hunter2 failed"), "login as u:*** failed");
+        assert_eq!(grant().clean("login as u:hunter2 failed"), "login as u:*** failed");
         assert!(!format!("{:?}", grant()).contains("hunter2"));
     }
 }

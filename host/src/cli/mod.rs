@@ -152,7 +152,7 @@ impl App {
 
     fn sandbox(&self) -> Result<Sandbox> {
         let _on_io = self.io.enter();
-        Sandbox::new(&self.settings.cache)
+        Sandbox::new(&self.settings.cache, self.settings.limits)
     }
 
     fn plugins(&self) -> Result<Plugins> {

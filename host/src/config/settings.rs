@@ -12,6 +12,7 @@ use crate::error::{Error, Result, ResultExt};
 use crate::ledger::DEFAULT_HISTORY_RUNS;
 use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
 use crate::run::{HOLD_SECS, RELATION_RETRY_LIMIT, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};
+use crate::sandbox::Limits;
 
 /// Where `longshore.toml` is looked for, if it is not named.
 const DEFAULT_FILES: [&str; 2] = ["longshore.toml", "/etc/longshore/longshore.toml"];
@@ -73,6 +74,7 @@ struct RawSettings {
     retry_backoff_millis: Option<u64>,
     hold_secs: Option<u64>,
     history_runs: Option<u64>,
+    limits: Limits,
 }
 
 /// Checked settings.
@@ -96,6 +98,8 @@ pub struct Settings {
     pub hold_secs: u64,
     /// How many runs the ledger remembers.
     pub history_runs: u64,
+    /// What one instance of a plugin may use.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -150,6 +154,7 @@ impl Settings {
             },
             hold_secs: args.hold_secs.or(raw.hold_secs).unwrap_or(HOLD_SECS),
             history_runs: args.history_runs.or(raw.history_runs).unwrap_or(DEFAULT_HISTORY_RUNS),
+            limits: raw.limits,
         })
     }
 }

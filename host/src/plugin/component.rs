@@ -84,6 +84,53 @@ impl Described {
         }
     }
 
+    /// What a plugin says of itself is shown and looked up: it must be what it should be.
+    fn check(&self) -> Result<()> {
+        check_word("name", self.name())?;
+        if self.schemes().len() > SCHEME_LIMIT {
+            return Err(Error::config(format!("it answers to more than {SCHEME_LIMIT} schemes")));
+        }
+        self.schemes().iter().try_for_each(|scheme| check_word("scheme", scheme))?;
+        let (summary, schema) = (self.summary(), self.config_schema());
+        if summary.len() > SUMMARY_LIMIT_BYTES || summary.contains(char::is_control) {
+            return Err(Error::config(format!(
+                "its summary is not one line of {SUMMARY_LIMIT_BYTES} bytes at most"
+            )));
+        }
+        if schema.len() > SCHEMA_LIMIT_BYTES {
+            return Err(Error::config(format!(
+                "its config schema is over {SCHEMA_LIMIT_BYTES} bytes"
+            )));
+        }
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(schema)
+            .map(drop)
+            .map_err(|error| Error::config(format!("its config schema: {error}")))
+    }
+
+    fn schemes(&self) -> &[String] {
+        match self {
+            Self::Connector(described, _) => &described.schemes,
+            Self::Transform(..) => &[],
+            Self::Sink(described) => &described.schemes,
+        }
+    }
+
+    fn summary(&self) -> &str {
+        match self {
+            Self::Connector(described, _) => &described.summary,
+            Self::Transform(described, _) => &described.summary,
+            Self::Sink(described) => &described.summary,
+        }
+    }
+
+    fn config_schema(&self) -> &str {
+        match self {
+            Self::Connector(described, _) => &described.config_schema,
+            Self::Transform(described, _) => &described.config_schema,
+            Self::Sink(described) => &described.config_schema,
+        }
+    }
+
     fn version(&self) -> &str {
         match self {
             Self::Connector(described, _) => &described.version,
@@ -107,11 +154,7 @@ impl Plugin {
 
     /// What it does, in a line.
     pub fn summary(&self) -> &str {
-        match &self.described {
-            Described::Connector(described, _) => &described.summary,
-            Described::Transform(described, _) => &described.summary,
-            Described::Sink(described) => &described.summary,
-        }
+        self.described.summary()
     }
 }
 
@@ -169,7 +212,7 @@ async fn load(sandbox: &Sandbox, path: &Path) -> Result<Plugin> {
         }
         Kind::Sink => Described::Sink(describe_sink(compiled, file).await?),
     };
-    check_name(described.name())?;
+    described.check()?;
     let version = Version::parse(described.version()).map_err(|error| {
         Error::config(format!("its version `{}`: {error}", described.version()))
             .with_hint("give it one such as 1.2.0")
@@ -206,13 +249,27 @@ fn read_component(path: &Path) -> Result<(Vec<u8>, (i64, i64))> {
     Ok((fs::read(path).map_err(fault)?, (metadata.ctime(), metadata.ctime_nsec())))
 }
 
-fn check_name(name: &str) -> Result<()> {
-    let fits = !name.is_empty()
-        && name.len() <= 64
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+/// The longest word that a plugin says of itself: its name, a scheme.
+const WORD_LIMIT_BYTES: usize = 64;
+
+/// The most schemes of one plugin.
+const SCHEME_LIMIT: usize = 32;
+
+/// The longest summary.
+const SUMMARY_LIMIT_BYTES: usize = 1_024;
+
+/// The largest schema of a config.
+const SCHEMA_LIMIT_BYTES: usize = 1 << 20;
+
+fn check_word(what: &str, word: &str) -> Result<()> {
+    let fits = !word.is_empty()
+        && word.len() <= WORD_LIMIT_BYTES
+        && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c));
     match fits {
         true => Ok(()),
-        false => Err(Error::config("its name is not of lower case letters, digits and `-`")),
+        false => {
+            Err(Error::config(format!("its {what} is not of lower case letters, digits and `-`")))
+        }
     }
 }
 

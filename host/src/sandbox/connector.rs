@@ -6,14 +6,12 @@ use wasmtime::component::ResourceAny;
 use super::bindings::connector::Connector;
 use super::bindings::connector::ConnectorPre;
 use super::bindings::connector_api::{
-    Chunk, ChunkWish, Consistency, Description, Hold, RelationInfo, Scan,
+    Chunk, ChunkWish, Consistency, Description, Hold, RelationInfo, Scan, Snapshot,
 };
 use super::bindings::types::Relation;
 use super::engine::Compiled;
-use super::store::{
-    CALL_COMPUTE_LIMIT_SECS, DESCRIBE_COMPUTE_LIMIT_SECS, State, begin_call, call_error, finish,
-    new_store,
-};
+use super::limits::Limits;
+use super::store::{State, begin_call, call_error, finish, new_store};
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 
@@ -35,7 +33,7 @@ impl ConnectorComponent {
     /// What the connector says that it is.
     pub async fn describe(&self, plugin: &str) -> Result<Description> {
         let (mut store, connector) =
-            self.instantiate(plugin, Grant::default(), DESCRIBE_COMPUTE_LIMIT_SECS).await?;
+            self.instantiate(plugin, Grant::default(), self.limits().describe_secs).await?;
         let api = connector.longshore_plugin_connector_api();
         let described = api.call_describe(&mut store).await;
         described.map_err(|error| call_error(&store, "describe", error))
@@ -44,11 +42,16 @@ impl ConnectorComponent {
     /// Opens a session with the source.
     pub async fn open(&self, plugin: &str, config: &str, grant: Grant) -> Result<Session> {
         let (mut store, connector) =
-            self.instantiate(plugin, grant, CALL_COMPUTE_LIMIT_SECS).await?;
+            self.instantiate(plugin, grant, self.limits().call_secs).await?;
         let api = connector.longshore_plugin_connector_api();
         let opened = api.session().call_open(&mut store, config).await;
         let session = finish(&store, "open", opened)?;
         Ok(Session { store, connector, session })
+    }
+
+    /// What one instance may use.
+    pub fn limits(&self) -> &Limits {
+        self.compiled.sandbox.limits()
     }
 
     async fn instantiate(
@@ -85,19 +88,25 @@ impl Session {
     pub async fn test(&mut self) -> Result<String> {
         let tested = call!(self, session.call_test(self.session), "test");
         let line = finish(&self.store, "test", tested)?;
-        Ok(self.store.data().grant.redact(&line))
+        Ok(self.clean(&line))
     }
 
     /// Tables and views that can be read.
     pub async fn relations(&mut self) -> Result<Vec<String>> {
         let listed = call!(self, session.call_relations(self.session), "relations");
-        finish(&self.store, "relations", listed)
+        let relations = finish(&self.store, "relations", listed)?;
+        Ok(relations.iter().map(|relation| self.clean(relation)).collect())
     }
 
     /// Holds one instant of these relations still, for as long as the session lives.
     pub async fn hold(&mut self, relations: &[Relation]) -> Result<Hold> {
         let held = call!(self, session.call_hold(self.session, relations), "hold");
-        finish(&self.store, "hold", held)
+        Ok(match finish(&self.store, "hold", held)? {
+            Hold::Held(Snapshot { token, label }) => {
+                Hold::Held(Snapshot { token, label: self.clean(&label) })
+            }
+            Hold::Unavailable(reason) => Hold::Unavailable(self.clean(&reason)),
+        })
     }
 
     /// Looks a relation up.
@@ -107,7 +116,12 @@ impl Session {
             session.call_describe_relation(self.session, relation),
             "describe-relation"
         );
-        finish(&self.store, "describe-relation", described)
+        let mut info = finish(&self.store, "describe-relation", described)?;
+        for column in &mut info.columns {
+            column.source_type = self.clean(&column.source_type);
+            column.lossy = column.lossy.as_deref().map(|lossy| self.clean(lossy));
+        }
+        Ok(info)
     }
 
     /// Cuts a scan into chunks.
@@ -118,6 +132,7 @@ impl Session {
             .map_err(|error| call_error(&self.store, "consistency", error))?;
         let strategy = call!(self, chunks.call_strategy(chunks), "strategy")
             .map_err(|error| call_error(&self.store, "strategy", error))?;
+        let strategy = self.clean(&strategy);
         Ok(OpenChunks { session: self, chunks, consistency, strategy })
     }
 
@@ -126,6 +141,10 @@ impl Session {
         let opened = call!(self, session.call_read(self.session, scan, descriptor), "read");
         let reader = finish(&self.store, "read", opened)?;
         Ok(OpenReader { session: self, reader })
+    }
+
+    fn clean(&self, text: &str) -> String {
+        self.store.data().grant.clean(text)
     }
 
     /// Ends the session in peace.
@@ -155,7 +174,11 @@ impl OpenChunks {
     pub async fn next(&mut self, max: u32) -> Result<Vec<Chunk>> {
         let session = &mut self.session;
         let next = call!(session, chunks.call_next(self.chunks, max), "chunks.next");
-        finish(&session.store, "chunks.next", next)
+        let mut next = finish(&session.store, "chunks.next", next)?;
+        for chunk in &mut next {
+            chunk.label = session.clean(&chunk.label);
+        }
+        Ok(next)
     }
 
     /// Closes the plan; the session can be used again.

@@ -11,6 +11,7 @@ use wasmtime::{Config, Engine, OptLevel};
 
 use super::cache::CompileCache;
 use super::imports;
+use super::limits::Limits;
 use super::store::State;
 use crate::error::{Error, Result};
 
@@ -28,13 +29,14 @@ struct Inner {
     engine: Engine,
     linker: Linker<State>,
     cache: CompileCache,
+    limits: Limits,
     io: Handle,
 }
 
 impl Sandbox {
     /// A sandbox that keeps compiled components in this folder. Connections of its plugins are
     /// served by the runtime that this is called on: keep computation off it.
-    pub fn new(cache: &Path) -> Result<Self> {
+    pub fn new(cache: &Path, limits: Limits) -> Result<Self> {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
@@ -48,7 +50,7 @@ impl Sandbox {
         imports::add_to_linker(&mut linker).map_err(fault)?;
         let cache = CompileCache::open(cache, &engine)?;
         start_clock(&engine)?;
-        Ok(Self(Arc::new(Inner { engine, linker, cache, io: Handle::current() })))
+        Ok(Self(Arc::new(Inner { engine, linker, cache, limits, io: Handle::current() })))
     }
 
     /// A component ready to make instances: from the cache, or compiled. Takes a second or so for
@@ -73,6 +75,11 @@ impl Sandbox {
 
     pub(super) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// What one instance may use.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     pub(super) fn io(&self) -> &Handle {

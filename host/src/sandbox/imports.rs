@@ -16,6 +16,7 @@ impl types::Host for State {}
 
 impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.count()?;
         let level = match level {
             log::Level::Trace => Level::Trace,
             log::Level::Debug => Level::Debug,
@@ -23,7 +24,7 @@ impl log::Host for State {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        let message = self.grant.redact(&message);
+        let message = self.grant.clean(&message);
         self.log.write(&self.plugin, level, &message);
         Ok(())
     }
@@ -31,22 +32,26 @@ impl log::Host for State {
 
 impl clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
+        self.count()?;
         Ok(capability::now_ns())
     }
 
     fn monotonic(&mut self) -> wasmtime::Result<u64> {
+        self.count()?;
         Ok(capability::monotonic_ns(self.started))
     }
 }
 
 impl random::Host for State {
     fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
+        self.count()?;
         capability::random_bytes(len).map_err(wasmtime::Error::new)
     }
 }
 
 impl secrets::Host for State {
     fn get(&mut self, field: String) -> wasmtime::Result<Result<String, types::Error>> {
+        self.count()?;
         let secret = self.grant.secret(&field);
         Ok(secret.map(|value| value.reveal().to_owned()).map_err(|error| to_wire(&error)))
     }
@@ -59,6 +64,7 @@ impl connection::HostConnection for State {
         &mut self,
         endpoint: connection::Endpoint,
     ) -> wasmtime::Result<Result<Resource<Connection>, types::Error>> {
+        self.count()?;
         let endpoint = Endpoint { host: endpoint.host, port: endpoint.port };
         match Connection::connect(&self.io, &self.grant, endpoint).await {
             Ok(connection) => Ok(Ok(self.objects.push(connection)?)),
@@ -71,6 +77,7 @@ impl connection::HostConnection for State {
         connection: Resource<Connection>,
         options: connection::TlsOptions,
     ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.count()?;
         let options = TlsOptions {
             server_name: options.server_name,
             verify: match options.verify {
@@ -89,6 +96,7 @@ impl connection::HostConnection for State {
         connection: Resource<Connection>,
         max: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        self.count()?;
         let connection = self.objects.get_mut(&connection)?;
         Ok(connection.read(max).await.map_err(|error| to_wire(&error)))
     }
@@ -98,6 +106,7 @@ impl connection::HostConnection for State {
         connection: Resource<Connection>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.count()?;
         let connection = self.objects.get_mut(&connection)?;
         Ok(connection.write(&bytes).await.map_err(|error| to_wire(&error)))
     }
@@ -107,6 +116,7 @@ impl connection::HostConnection for State {
         connection: Resource<Connection>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.count()?;
         let connection = self.objects.get_mut(&connection)?;
         Ok(connection.farewell(bytes).map_err(|error| to_wire(&error)))
     }

@@ -9,6 +9,7 @@ mod cache;
 mod connector;
 mod engine;
 mod imports;
+mod limits;
 mod sink;
 mod store;
 mod transform;
@@ -22,9 +23,7 @@ pub use bindings::transform_api::Description as TransformDescription;
 pub use bindings::types::Relation;
 pub use connector::{ConnectorComponent, OpenChunks, OpenReader, Session};
 pub use engine::{Compiled, Sandbox};
+pub use limits::Limits;
 pub use sink::describe_sink;
-pub use store::{
-    CALL_COMPUTE_LIMIT_SECS, DESCRIBE_COMPUTE_LIMIT_SECS, HOST_CALL_LIMIT_BYTES, INSTANCE_LIMIT,
-    MEMORY_LIMIT_BYTES, TABLE_LIMIT_ELEMENTS,
-};
+pub use store::{INSTANCE_LIMIT, TABLE_LIMIT_ELEMENTS};
 pub use transform::{TransformComponent, Transformer};

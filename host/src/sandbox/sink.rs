@@ -3,7 +3,7 @@
 use super::bindings::sink::SinkPre;
 use super::bindings::sink_api::Description;
 use super::engine::Compiled;
-use super::store::{DESCRIBE_COMPUTE_LIMIT_SECS, call_error, new_store};
+use super::store::{call_error, new_store};
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 
@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 pub async fn describe_sink(compiled: Compiled, plugin: &str) -> Result<Description> {
     let pre = SinkPre::new(compiled.instance.clone())
         .map_err(|error| Error::config(format!("not a sink: {error:#}")))?;
-    let mut store =
-        new_store(&compiled.sandbox, plugin, Grant::default(), DESCRIBE_COMPUTE_LIMIT_SECS);
+    let sandbox = &compiled.sandbox;
+    let mut store = new_store(sandbox, plugin, Grant::default(), sandbox.limits().describe_secs);
     let instance = pre.instantiate_async(&mut store).await;
     let sink = instance.map_err(|error| call_error(&store, "instantiate", error))?;
     let described = sink.longshore_plugin_sink_api().call_describe(&mut store).await;

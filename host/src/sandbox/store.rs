@@ -8,31 +8,17 @@ use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use super::bindings::types::{Error as WireError, ErrorClass};
 use super::engine::{EPOCH_TICK_MILLIS, Sandbox};
+use super::limits::Limits;
 use crate::capability::Grant;
 use crate::capability::log::Log;
 use crate::error::{Class, Error, Result};
 use crate::memory::{Account, memory};
-
-/// Linear memory of one instance.
-pub const MEMORY_LIMIT_BYTES: usize = 1 << 30;
 
 /// Elements of one table.
 pub const TABLE_LIMIT_ELEMENTS: usize = 100_000;
 
 /// Core instances, tables and memories that one component may be made of.
 pub const INSTANCE_LIMIT: usize = 64;
-
-/// What one call may hand to the host.
-pub const HOST_CALL_LIMIT_BYTES: usize = 128 << 20;
-
-/// Compute time of one call; waiting for a connection does not count.
-pub const CALL_COMPUTE_LIMIT_SECS: u64 = 120;
-
-/// Compute time of `describe`.
-pub const DESCRIBE_COMPUTE_LIMIT_SECS: u64 = 5;
-
-/// Connections and other host objects that one instance may hold.
-const HOST_OBJECT_LIMIT: usize = 64;
 
 /// What the host keeps for one instance.
 pub(super) struct State {
@@ -46,12 +32,30 @@ pub(super) struct State {
     /// Epoch ticks that the call under way may still compute.
     ticks_left: u64,
     ticks_per_call: u64,
+    host_calls_left: u64,
+    limits: Limits,
 }
 
+/// A plugin that asks too much of the host.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} calls of the host, in one call")]
+struct TooManyHostCalls(u64);
+
 impl State {
+    /// Counts one call of the host.
+    pub(super) fn count(&mut self) -> wasmtime::Result<()> {
+        match self.host_calls_left.checked_sub(1) {
+            Some(left) => self.host_calls_left = left,
+            None => {
+                return Err(wasmtime::Error::new(TooManyHostCalls(self.limits.host_calls)));
+            }
+        }
+        Ok(())
+    }
+
     /// An error of the plugin, as the host's.
     pub(super) fn plugin_error(&self, error: WireError) -> Error {
-        let clean = |text: &str| self.grant.redact(text);
+        let clean = |text: &str| self.grant.clean(text);
         let mut own = Error::new(class(error.class), clean(&error.message)).with_code(error.code);
         if let Some(hint) = &error.hint {
             own = own.with_hint(clean(hint));
@@ -68,22 +72,30 @@ pub(super) fn new_store(
     call_secs: u64,
 ) -> Store<State> {
     let mut objects = ResourceTable::new();
-    objects.set_max_capacity(HOST_OBJECT_LIMIT);
+    let limits = *sandbox.limits();
+    objects.set_max_capacity(limits.connections);
     let ticks_per_call = call_secs * 1_000 / EPOCH_TICK_MILLIS;
     let state = State {
         plugin: plugin.to_owned(),
         grant,
-        log: Log::default(),
+        log: Log::new(limits.log_bytes()),
         objects,
         started: Instant::now(),
         io: sandbox.io().clone(),
-        limiter: Limiter { account: memory().account(), memory_bytes: 0, refused_bytes: None },
+        limiter: Limiter {
+            account: memory().account(),
+            limit_bytes: limits.memory_bytes(),
+            memory_bytes: 0,
+            refused_bytes: None,
+        },
         ticks_left: ticks_per_call,
         ticks_per_call,
+        host_calls_left: limits.host_calls,
+        limits,
     };
     let mut store = Store::new(sandbox.engine(), state);
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(HOST_CALL_LIMIT_BYTES);
+    store.set_hostcall_fuel(limits.call_bytes());
     store.set_epoch_deadline(1);
     // Called at most once a tick, and only while the plugin computes.
     store.epoch_deadline_callback(|mut context| {
@@ -101,6 +113,7 @@ pub(super) fn new_store(
 pub(super) fn begin_call(store: &mut Store<State>) {
     let state = store.data_mut();
     state.ticks_left = state.ticks_per_call;
+    state.host_calls_left = state.limits.host_calls;
     store.set_epoch_deadline(1);
 }
 
@@ -125,7 +138,7 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
         return Error::internal(format!(
             "{plugin}: `{call}` asked for {} MiB of memory, the limit is {} MiB",
             bytes >> 20,
-            MEMORY_LIMIT_BYTES >> 20
+            state.limits.memory_mib
         ));
     }
     let message = match error.downcast_ref::<Trap>() {
@@ -143,7 +156,7 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
         Some(last) => format!("{message}; it said: {last}"),
         None => message,
     };
-    Error::internal(state.grant.redact(&message))
+    Error::internal(state.grant.clean(&message))
         .with_hint("this is a fault of the plugin: report it to its author")
 }
 
@@ -188,6 +201,7 @@ pub(super) fn to_wire(error: &Error) -> WireError {
 struct Limiter {
     /// Draws on the process's budget.
     account: Account,
+    limit_bytes: usize,
     /// Over all memories of the instance: a component may have several.
     memory_bytes: usize,
     refused_bytes: Option<usize>,
@@ -201,7 +215,7 @@ impl ResourceLimiter for Limiter {
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let wanted = self.memory_bytes.saturating_sub(current).saturating_add(desired);
-        if wanted > MEMORY_LIMIT_BYTES {
+        if wanted > self.limit_bytes {
             self.refused_bytes = Some(wanted);
             return Ok(false);
         }

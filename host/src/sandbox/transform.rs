@@ -6,10 +6,8 @@ use wasmtime::component::ResourceAny;
 use super::bindings::transform::{Transform, TransformPre};
 use super::bindings::transform_api::Description;
 use super::engine::Compiled;
-use super::store::{
-    CALL_COMPUTE_LIMIT_SECS, DESCRIBE_COMPUTE_LIMIT_SECS, State, begin_call, call_error, finish,
-    new_store,
-};
+use super::limits::Limits;
+use super::store::{State, begin_call, call_error, finish, new_store};
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 
@@ -31,7 +29,7 @@ impl TransformComponent {
     /// What the transform says that it is.
     pub async fn describe(&self, plugin: &str) -> Result<Description> {
         let (mut store, transform) =
-            self.instantiate(plugin, Grant::default(), DESCRIBE_COMPUTE_LIMIT_SECS).await?;
+            self.instantiate(plugin, Grant::default(), self.limits().describe_secs).await?;
         let api = transform.longshore_plugin_transform_api();
         let described = api.call_describe(&mut store).await;
         described.map_err(|error| call_error(&store, "describe", error))
@@ -46,11 +44,16 @@ impl TransformComponent {
         input_schema: &[u8],
     ) -> Result<Transformer> {
         let (mut store, transform) =
-            self.instantiate(plugin, grant, CALL_COMPUTE_LIMIT_SECS).await?;
+            self.instantiate(plugin, grant, self.limits().call_secs).await?;
         let api = transform.longshore_plugin_transform_api();
         let opened = api.transformer().call_open(&mut store, config, input_schema).await;
         let transformer = finish(&store, "open", opened)?;
         Ok(Transformer { store, transform, transformer })
+    }
+
+    /// What one instance may use.
+    pub fn limits(&self) -> &Limits {
+        self.compiled.sandbox.limits()
     }
 
     async fn instantiate(

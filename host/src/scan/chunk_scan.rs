@@ -26,7 +26,7 @@ use super::decode::IpcDecoder;
 use super::slots::Lane;
 use crate::error::{Error, Result};
 use crate::memory::memory;
-use crate::sandbox::{Chunk, Scan};
+use crate::sandbox::{Chunk, Limits, Scan};
 
 /// Batches that wait between reading and what comes after it.
 const BATCHES_AHEAD: usize = 2;
@@ -182,8 +182,11 @@ impl Reading {
         let (mut reader, _lent) = self.source.read(&self.scan, descriptor).await?;
         let mut decoder = IpcDecoder::new(self.schema.clone());
         let mut held = memory().account();
+        let mut pace = Pace::new(self.source.limits());
         while let Some(pieces) = reader.next().await? {
+            pace.call()?;
             for batch in decoder.push(pieces)? {
+                pace.rows(batch.num_rows())?;
                 let bytes = batch.get_array_memory_size();
                 self.lane.slots.count(batch.num_rows(), bytes);
                 // This one, those that wait behind it, and the one that is worked on.
@@ -197,4 +200,41 @@ impl Reading {
         self.source.keep(reader.close().await?);
         Ok(true)
     }
+}
+
+/// How a chunk comes along: a reader must give rows, and not without end.
+struct Pace<'a> {
+    limits: &'a Limits,
+    rows: u64,
+    empty_calls: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self { limits, rows: 0, empty_calls: 0 }
+    }
+
+    fn call(&mut self) -> Result<()> {
+        self.empty_calls += 1;
+        match self.empty_calls > self.limits.empty_calls {
+            true => Err(endless(format!("no row in {} calls", self.limits.empty_calls))),
+            false => Ok(()),
+        }
+    }
+
+    fn rows(&mut self, rows: usize) -> Result<()> {
+        if rows > 0 {
+            self.empty_calls = 0;
+        }
+        self.rows += rows as u64;
+        match self.rows > self.limits.chunk_rows {
+            true => Err(endless(format!("more than {} rows in one chunk", self.limits.chunk_rows))),
+            false => Ok(()),
+        }
+    }
+}
+
+fn endless(what: String) -> Error {
+    Error::internal(format!("the plugin gave {what}"))
+        .with_hint("report it to its author; `[limits]` in longshore.toml sets the limit")
 }

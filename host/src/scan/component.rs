@@ -15,7 +15,7 @@ use crate::capability::connection::farewells_sent;
 use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
 use crate::sandbox::{
-    Chunk, ChunkWish, Column, Consistency, Hold, OpenReader, Relation, Scan, Session,
+    Chunk, ChunkWish, Column, Consistency, Hold, Limits, OpenReader, Relation, Scan, Session,
 };
 
 /// The most bytes of one chunk's descriptor.
@@ -85,6 +85,11 @@ impl Source {
     /// Its config, as it gets it: secrets are only named in it.
     pub fn config(&self) -> &str {
         &self.config
+    }
+
+    /// What one instance of it may use.
+    pub fn limits(&self) -> &Limits {
+        self.plugin.component.limits()
     }
 
     /// What it was granted.

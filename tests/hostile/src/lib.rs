@@ -1,164 +1,288 @@
-//! A connector that means harm, for the tests: `abuse` in its config says how.
+//! A connector that means harm, for the tests: `abuse` in its config says how. It is written against
+//! the contract itself, without the SDK's help, so that nothing keeps it from lying.
 
-use std::sync::Arc;
+#![cfg(target_arch = "wasm32")]
 
-use longshore_sdk::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use longshore_sdk::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+mod mark;
+mod streams;
+
+use std::cell::{Cell, RefCell};
+use std::hint::black_box;
+
+use longshore_sdk::bindings;
+use longshore_sdk::bindings::capabilities::longshore::plugin::types::{Error, ErrorClass};
+use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
 use longshore_sdk::host::{self, Connection, Endpoint, Level};
-use longshore_sdk::schema::{DataType, Field, Schema, SchemaRef};
-use longshore_sdk::{
-    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Plan,
-    Pushdown, Reader, Relation, RelationInfo, Result, Scan, Secret,
-};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
-/// What a job's `source:` holds.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// `hostile:`
-    #[serde(rename = "url")]
-    _url: String,
-    /// What to do.
+/// Chunks of an honest plan, and how many rows each of them has.
+const CHUNKS: u8 = 8;
+
+struct Hostile;
+
+struct Session {
     abuse: String,
-    /// Something to give away.
-    password: Secret,
+    /// Of the server that the job names.
+    port: u16,
 }
 
-/// The connector.
-pub struct Hostile(Config);
+struct Chunks {
+    abuse: String,
+    given: Cell<u8>,
+}
 
-impl Connector for Hostile {
-    type Config = Config;
+struct Reader {
+    abuse: String,
+    stream: RefCell<Box<dyn Iterator<Item = Vec<Vec<u8>>>>>,
+}
 
-    fn describe() -> ConnectorInfo {
-        ConnectorInfo {
-            name: "hostile",
-            version: env!("CARGO_PKG_VERSION"),
-            summary: "Means harm",
-            schemes: &["hostile"],
-            endpoints: &[],
-            secrets: &["password"],
-            pushdown: Pushdown { projection: false, filter: None, limit: false },
-            consistency: Consistency::Unknown,
+impl api::Guest for Hostile {
+    type Session = Session;
+    type Chunks = Chunks;
+    type Reader = Reader;
+
+    fn describe() -> api::Description {
+        let mode = mark::describe();
+        match mode {
+            "loop" => endless(),
+            "memory" => hoard(),
+            "trap" => core::arch::wasm32::unreachable(),
+            "connect" => {
+                connect("127.0.0.1", 1).expect("not granted");
+            }
+            _ => {}
         }
-    }
-
-    fn open(config: Config) -> Result<Self> {
-        Ok(Self(config))
-    }
-
-    fn test(&mut self) -> Result<String> {
-        self.0.password.reveal()
-    }
-
-    fn relations(&mut self) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-
-    fn describe_relation(&mut self, _: &Relation) -> Result<RelationInfo> {
-        let column = || Column { source_type: "x".into(), comparable: Comparable::No, lossy: None };
-        let schema = described();
-        let columns = schema.fields().iter().map(|_| column()).collect();
-        Ok(RelationInfo { schema, columns, rows: None, bytes: None })
-    }
-
-    fn plan(&mut self, _: &Scan, _: &ChunkWish) -> Result<Plan> {
-        let chunk =
-            |descriptor: Vec<u8>| Chunk { label: "c".into(), descriptor, rows: None, bytes: None };
-        let (count, size) = match self.0.abuse.as_str() {
-            "many-chunks" => (usize::MAX, 1),
-            "big-descriptor" => (1, 1 << 20),
-            _ => (1, 1),
+        let or = |wanted: &str, harm: &str, honest: &str| match mode == wanted {
+            true => harm.to_owned(),
+            false => honest.to_owned(),
         };
-        Ok(Plan {
-            consistency: Consistency::Unknown,
-            strategy: "harm".into(),
-            chunks: Box::new((0..count).map(move |_| Ok(chunk(vec![0; size])))),
-        })
-    }
-
-    fn read(&mut self, _: &Scan, _: &[u8]) -> Result<Box<dyn Reader>> {
-        match self.0.abuse.as_str() {
-            "loop" => loop {
-                std::hint::black_box(());
-            },
-            "memory" => {
-                let mut hoard = Vec::new();
-                loop {
-                    hoard.push(vec![1_u8; 16 << 20]);
-                    std::hint::black_box(&hoard);
-                }
-            }
-            "recursion" => Err(Error::internal(deeper(1).to_string())),
-            "panic" => panic!("the plugin's own words"),
-            "elsewhere" => {
-                let endpoint = Endpoint { host: "169.254.169.254".into(), port: 80 };
-                Connection::connect(&endpoint).map(|_| ())?;
-                Err(Error::internal("it connected"))
-            }
-            "connections" => {
-                for port in 1..=1_000 {
-                    Connection::connect(&Endpoint { host: "127.0.0.1".into(), port })
-                        .map(|_| ())?;
-                }
-                Err(Error::internal("it scanned the ports"))
-            }
-            "secret" => Err(Error::internal(host::secret("other")?)),
-            "tell" => {
-                let message = format!("the password is {}", self.0.password.reveal()?);
-                host::log(Level::Error, &message);
-                Err(Error::data(message))
-            }
-            "flood" => {
-                for _ in 0..100_000 {
-                    host::log(Level::Trace, &"x".repeat(100));
-                }
-                Ok(Box::new(Rows(described(), None)))
-            }
-            "schema" => {
-                let batch = RecordBatch::try_from_iter([(
-                    "other",
-                    Arc::new(Int64Array::from(vec![1])) as ArrayRef,
-                )])?;
-                Ok(Box::new(Rows(batch.schema(), Some(batch))))
-            }
-            "utf8" => Ok(Box::new(Rows(described(), Some(lying(b"\xff\xfe", 1))))),
-            "rows" => Ok(Box::new(Rows(described(), Some(lying(b"ok", 1 << 20))))),
-            other => Err(Error::config(format!("no abuse `{other}`"))),
+        api::Description {
+            name: or("name", "../../etc/Passwd", "hostile"),
+            version: or("version", "newest", mark::version()),
+            summary: or("summary-huge", &"x".repeat(16 << 20), "Means harm"),
+            schemes: vec![or("scheme", &"x".repeat(1 << 20), "hostile")],
+            config_schema: or("schema", "{", SCHEMA),
+            endpoints: vec![api::EndpointField { field: "server".into(), default_port: 1 }],
+            secrets: vec!["password".into()],
+            pushdown: api::Pushdown { projection: false, filter: None, limit: false },
+            consistency: api::Consistency::Unknown,
         }
     }
 }
 
-fn described() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, true)]))
+const SCHEMA: &str = r#"{"type":"object","additionalProperties":false,"properties":{
+    "url":{"type":"string"},"abuse":{"type":"string"},"server":{"type":"string"},"password":{}}}"#;
+
+impl api::GuestSession for Session {
+    fn open(config: String) -> Result<api::Session, Error> {
+        let abuse = text(&config, "abuse").to_owned();
+        let port = text(&config, "server").rsplit(':').next().unwrap_or_default();
+        let port = port.parse().unwrap_or(1);
+        match abuse.as_str() {
+            "loop-open" => endless(),
+            "trap-open" => core::arch::wasm32::unreachable(),
+            "error-escapes" => {
+                return Err(error(ErrorClass::Data, "\u{1b}[2J\u{7}gone\nlongshore: all is well"));
+            }
+            "error-huge" => return Err(error(ErrorClass::Data, &"x".repeat(16 << 20))),
+            _ => {}
+        }
+        Ok(api::Session::new(Session { abuse, port }))
+    }
+
+    fn test(&self) -> Result<String, Error> {
+        match self.abuse.as_str() {
+            "loop-test" => endless(),
+            _ => Ok("\u{1b}[31manswers".into()),
+        }
+    }
+
+    fn relations(&self) -> Result<Vec<String>, Error> {
+        match self.abuse.as_str() {
+            "loop-relations" => endless(),
+            _ => Ok(vec!["\u{1b}[31mt".into()]),
+        }
+    }
+
+    fn hold(&self, _: Vec<api::Relation>) -> Result<api::Hold, Error> {
+        match self.abuse.as_str() {
+            "loop-hold" => endless(),
+            _ => Ok(api::Hold::Unavailable("it is hostile".into())),
+        }
+    }
+
+    fn describe_relation(&self, _: api::Relation) -> Result<api::RelationInfo, Error> {
+        let mut columns = vec![column()];
+        let mut schema = streams::schema();
+        match self.abuse.as_str() {
+            "loop-describe-relation" => endless(),
+            "relation-columns" => columns.clear(),
+            "relation-garbage" => schema = vec![0xff; 1_000],
+            "relation-wide" => schema = streams::wide_schema(20_000),
+            "relation-deep" => schema = streams::deep_schema(100),
+            _ => {}
+        }
+        Ok(api::RelationInfo { schema, columns, rows: Some(u64::MAX), bytes: Some(u64::MAX) })
+    }
+
+    fn plan(&self, _: api::Scan, _: api::ChunkWish) -> Result<api::Chunks, Error> {
+        match self.abuse.as_str() {
+            "loop-plan" => endless(),
+            abuse => Ok(api::Chunks::new(Chunks { abuse: abuse.to_owned(), given: Cell::new(0) })),
+        }
+    }
+
+    fn read(&self, _: api::Scan, _: Vec<u8>) -> Result<api::Reader, Error> {
+        let abuse = self.abuse.as_str();
+        match abuse {
+            "loop-read" => endless(),
+            "memory" => hoard(),
+            "memory-slowly" => trickle(),
+            "recursion" => return Err(error(ErrorClass::Internal, &deeper(1).to_string())),
+            "trap-read" => core::arch::wasm32::unreachable(),
+            "elsewhere" => connect("169.254.169.254", 80)?,
+            "scan-ports" => (1..=1_000).try_for_each(|port| connect("127.0.0.1", port))?,
+            "connection-flood" => (0..1_000).try_for_each(|_| connect("127.0.0.1", self.port))?,
+            "secret" => return Err(error(ErrorClass::Internal, &host::secret("other")?)),
+            "tell" => {
+                let message = format!("the password is {}", host::secret("password")?);
+                host::log(Level::Error, &message);
+                return Err(error(ErrorClass::Data, &message));
+            }
+            "log-flood" => {
+                (0..100_000).for_each(|_| host::log(Level::Trace, &"x".repeat(100)));
+            }
+            "log-huge" => host::log(Level::Error, &"x".repeat(64 << 20)),
+            "log-escapes" => host::log(Level::Error, "\u{1b}[2J\u{7}gone\nlongshore: all is well"),
+            "host-calls" => loop {
+                black_box(host::now_ns());
+            },
+            "random-huge" => {
+                black_box(host::random_bytes(u32::MAX));
+            }
+            "flaky" if host::random_bytes(1)[0] < 64 => {
+                return Err(error(ErrorClass::Connection, "broke, as it does now and then"));
+            }
+            _ => {}
+        }
+        let stream = RefCell::new(streams::of(abuse));
+        Ok(api::Reader::new(Reader { abuse: abuse.to_owned(), stream }))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        match self.abuse.as_str() {
+            "loop-drop-session" => endless(),
+            "panic-drop-session" => panic!("in a session's drop"),
+            _ => {}
+        }
+    }
+}
+
+impl api::GuestChunks for Chunks {
+    fn consistency(&self) -> api::Consistency {
+        api::Consistency::Unknown
+    }
+
+    fn strategy(&self) -> String {
+        "\u{1b}[31mharm".into()
+    }
+
+    fn next(&self, max: u32) -> Result<Vec<api::Chunk>, Error> {
+        let chunk = |descriptor: Vec<u8>| api::Chunk {
+            label: "\u{1b}[31mc".into(),
+            descriptor,
+            rows: Some(u64::MAX),
+            bytes: Some(u64::MAX),
+        };
+        match self.abuse.as_str() {
+            "loop-chunks" => endless(),
+            "chunks-endless" => return Ok((0..max).map(|_| chunk(vec![0])).collect()),
+            "chunks-more-than-asked" => {
+                return Ok((0..1_000_000).map(|_| chunk(vec![0])).collect());
+            }
+            "descriptor-huge" if self.given.get() == 0 => {
+                self.given.set(CHUNKS);
+                return Ok(vec![chunk(vec![0; 1 << 20])]);
+            }
+            _ => {}
+        }
+        let first = self.given.replace(CHUNKS);
+        Ok((first..CHUNKS).map(|number| chunk(vec![number])).collect())
+    }
+}
+
+impl api::GuestReader for Reader {
+    fn next(&self) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        match self.abuse.as_str() {
+            "loop-next" => endless(),
+            "panic" => panic!("the plugin's own words"),
+            "pieces-huge" => return Ok(Some(vec![vec![0; 200 << 20]])),
+            "pieces-many" => return Ok(Some(vec![Vec::new(); 10_000_000])),
+            "empty-calls" => return Ok(Some(Vec::new())),
+            _ => {}
+        }
+        Ok(self.stream.borrow_mut().next())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        match self.abuse.as_str() {
+            "loop-drop-reader" => endless(),
+            "panic-drop-reader" => panic!("in a reader's drop"),
+            _ => {}
+        }
+    }
+}
+
+/// A field of a config that is known to be small and flat.
+fn text<'a>(config: &'a str, field: &str) -> &'a str {
+    let value = config.split(&format!(r#""{field}":""#)).nth(1);
+    value.and_then(|rest| rest.split('"').next()).unwrap_or_default()
+}
+
+fn column() -> api::Column {
+    api::Column { source_type: "\u{1b}[31mx".into(), comparable: api::Comparable::No, lossy: None }
+}
+
+fn error(class: ErrorClass, message: &str) -> Error {
+    Error { class, message: message.into(), code: None, hint: None, context: Vec::new() }
+}
+
+fn connect(host: &str, port: u16) -> Result<(), Error> {
+    let connection = Connection::connect(&Endpoint { host: host.into(), port })?;
+    // Never closed.
+    std::mem::forget(connection);
+    Ok(())
+}
+
+fn endless<T>() -> T {
+    loop {
+        black_box(());
+    }
+}
+
+fn hoard<T>() -> T {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(vec![1_u8; 16 << 20]);
+        black_box(&hoard);
+    }
+}
+
+fn trickle<T>() -> T {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(Box::new([1_u8; 100]));
+        black_box(&hoard);
+    }
 }
 
 #[expect(unconditional_recursion, reason = "that is the abuse")]
 fn deeper(level: u64) -> u64 {
-    level ^ deeper(std::hint::black_box(level + 1)).rotate_left(3)
+    level ^ deeper(black_box(level + 1)).rotate_left(3)
 }
 
-/// One text, which may be none, in a batch that claims so many rows.
-fn lying(text: &[u8], rows: usize) -> RecordBatch {
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, text.len() as i32]));
-    // SAFETY: none; lying is what this is for, and it is the host that must not believe it.
-    let text = unsafe { StringArray::new_unchecked(offsets, Buffer::from(text), None) };
-    // SAFETY: as above.
-    unsafe { RecordBatch::new_unchecked(described(), vec![Arc::new(text)], rows) }
-}
-
-struct Rows(SchemaRef, Option<RecordBatch>);
-
-impl Reader for Rows {
-    fn schema(&self) -> SchemaRef {
-        self.0.clone()
-    }
-
-    fn next(&mut self) -> Result<Option<RecordBatch>> {
-        Ok(self.1.take())
-    }
-}
-
-longshore_sdk::export_connector!(Hostile);
+bindings::connector::export_connector_world!(Hostile with_types_in bindings::connector);
+longshore_sdk::__export_entropy!();

@@ -1,0 +1,180 @@
+//! Arrow IPC streams: honest ones, and all kinds of others.
+
+use std::sync::Arc;
+
+use longshore_sdk::array::{
+    ArrayRef, Decimal128Array, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
+};
+use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use longshore_sdk::ipc::{Encoder, encode_schema};
+use longshore_sdk::schema::{DataType, Field, Schema, SchemaRef};
+
+use crate::mark;
+
+/// Rows of an honest batch.
+const ROWS: usize = 100;
+
+/// Batches of an honest chunk.
+const BATCHES: usize = 10;
+
+type Pieces = Vec<Vec<u8>>;
+type Stream = Box<dyn Iterator<Item = Pieces>>;
+
+/// The stream of an abuse; every other word gets an honest one.
+pub(super) fn of(abuse: &str) -> Stream {
+    match abuse {
+        "stream-schema" => one(batch("other", Arc::new(Int64Array::from(vec![1])))),
+        "stream-type" => one(batch("text", Arc::new(Int64Array::from(vec![1])))),
+        "stream-utf8" => one(lying(b"\xff\xfe", vec![0, 2], 1)),
+        "stream-rows" => one(lying(b"ok", vec![0, 2], 1 << 20)),
+        "stream-offsets" => one(lying(b"ok", vec![0, 1 << 30], 1)),
+        "stream-offsets-back" => one(lying(b"okok", vec![0, 4, 2, 4], 3)),
+        "stream-offsets-negative" => one(lying(b"ok", vec![-2, 2], 1)),
+        "stream-validity" => one(short_validity()),
+        "stream-dictionary" => one(dictionary()),
+        "stream-decimal" => one(decimal()),
+        "stream-schema-twice" => Box::new(stream(&honest()).into_iter().cycle().map(|p| p)),
+        "stream-garbage" => Box::new(std::iter::repeat_n(vec![b"garbage!".repeat(100)], 5)),
+        "stream-empty" => Box::new(std::iter::empty()),
+        "stream-cut" => cut(),
+        "stream-length" => Box::new(std::iter::once(vec![claims(i32::MAX)])),
+        "stream-length-negative" => Box::new(std::iter::once(vec![claims(-1)])),
+        "stream-flipped" => flipped(),
+        "stream-endless" => Box::new(rows().cycle_after_schema()),
+        "stream-no-rows" => no_rows(),
+        _ => Box::new(rows()),
+    }
+}
+
+/// The schema that `describe-relation` gives.
+pub(super) fn schema() -> Vec<u8> {
+    encode_schema(&described()).expect("an honest schema")
+}
+
+pub(super) fn wide_schema(columns: usize) -> Vec<u8> {
+    let fields = (0..columns).map(|n| Field::new(format!("c{n}"), DataType::Utf8, true));
+    encode_schema(&Schema::new(fields.collect::<Vec<_>>())).expect("a wide schema")
+}
+
+pub(super) fn deep_schema(levels: usize) -> Vec<u8> {
+    let deep = (0..levels)
+        .fold(DataType::Utf8, |inner, _| DataType::List(Arc::new(Field::new("item", inner, true))));
+    encode_schema(&Schema::new(vec![Field::new("text", deep, true)])).expect("a deep schema")
+}
+
+fn described() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, true)]))
+}
+
+fn honest() -> RecordBatch {
+    batch("text", Arc::new(StringArray::from(vec![mark::version(); ROWS])))
+}
+
+fn batch(name: &str, column: ArrayRef) -> RecordBatch {
+    RecordBatch::try_from_iter([(name, column)]).expect("a batch")
+}
+
+/// An honest stream.
+fn rows() -> Rows {
+    Rows { encoder: Some(Encoder::new(&described()).expect("an encoder")), left: BATCHES }
+}
+
+struct Rows {
+    encoder: Option<Encoder>,
+    left: usize,
+}
+
+impl Rows {
+    /// The same, but it never ends.
+    fn cycle_after_schema(mut self) -> impl Iterator<Item = Pieces> {
+        std::iter::from_fn(move || {
+            self.left = BATCHES;
+            self.next()
+        })
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Pieces;
+
+    fn next(&mut self) -> Option<Pieces> {
+        if self.left == 0 {
+            return self.encoder.take()?.finish().ok();
+        }
+        self.left -= 1;
+        self.encoder.as_mut()?.encode(&honest()).ok()
+    }
+}
+
+/// A whole stream of one batch.
+fn stream(batch: &RecordBatch) -> Vec<Pieces> {
+    let mut encoder = Encoder::new(&batch.schema()).expect("an encoder");
+    let pieces = encoder.encode(batch).expect("encodes");
+    vec![pieces, encoder.finish().expect("ends")]
+}
+
+fn one(batch: RecordBatch) -> Stream {
+    Box::new(stream(&batch).into_iter())
+}
+
+/// Texts with such offsets, in a batch that claims so many rows.
+fn lying(text: &[u8], offsets: Vec<i32>, rows: usize) -> RecordBatch {
+    // SAFETY: none; lying is what this is for, and it is the host that must not believe it.
+    let offsets = unsafe { OffsetBuffer::new_unchecked(ScalarBuffer::from(offsets)) };
+    // SAFETY: as above.
+    let text = unsafe { StringArray::new_unchecked(offsets, Buffer::from(text), None) };
+    // SAFETY: as above.
+    unsafe { RecordBatch::new_unchecked(described(), vec![Arc::new(text)], rows) }
+}
+
+/// Says that more values are missing than there are.
+fn short_validity() -> RecordBatch {
+    let validity = NullBuffer::new_null(1);
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![0, 1]));
+    // SAFETY: none; see `lying`.
+    let text = unsafe { StringArray::new_unchecked(offsets, Buffer::from(b"x"), Some(validity)) };
+    // SAFETY: as above.
+    unsafe { RecordBatch::new_unchecked(described(), vec![Arc::new(text)], 100_000) }
+}
+
+/// Keys beyond the dictionary, for a column that is none.
+fn dictionary() -> RecordBatch {
+    let values: ArrayRef = Arc::new(StringArray::from(vec!["only"]));
+    // SAFETY: none; see `lying`.
+    let column =
+        unsafe { DictionaryArray::new_unchecked(Int32Array::from(vec![0, 7, -1]), values) };
+    batch("text", Arc::new(column))
+}
+
+fn decimal() -> RecordBatch {
+    batch("text", Arc::new(Decimal128Array::from(vec![i128::MAX])))
+}
+
+/// A message that claims such a length.
+fn claims(length: i32) -> Vec<u8> {
+    [&[0xff; 4][..], &length.to_le_bytes(), &[0; 64]].concat()
+}
+
+/// Ends in the middle of a message.
+fn cut() -> Stream {
+    let whole: Vec<u8> = stream(&honest()).concat().concat();
+    Box::new(std::iter::once(vec![whole[..whole.len() / 2].to_vec()]))
+}
+
+/// An honest stream with bits turned over, another one for each chunk.
+fn flipped() -> Stream {
+    let mut whole: Vec<u8> = stream(&honest()).concat().concat();
+    let dice = longshore_sdk::host::random_bytes(64);
+    for pair in dice.chunks(4) {
+        let place = u32::from_le_bytes([pair[0], pair[1], pair[2], 0]) as usize % whole.len();
+        whole[place] ^= pair[3] | 1;
+    }
+    Box::new(std::iter::once(vec![whole]))
+}
+
+/// Batches without rows, without end.
+fn no_rows() -> Stream {
+    let mut encoder = Encoder::new(&described()).expect("an encoder");
+    let empty = honest().slice(0, 0);
+    Box::new(std::iter::from_fn(move || encoder.encode(&empty).ok()))
+}

@@ -25,7 +25,7 @@ TOO_LONG = "computed for 1 s without an answer"
 #: What a run says of each abuse.
 ABUSES = {
     "loop-open": TOO_LONG,
-    "loop-hold": None,
+    "loop-hold": TOO_LONG,
     "loop-describe-relation": TOO_LONG,
     "loop-plan": TOO_LONG,
     "loop-chunks": TOO_LONG,
@@ -40,7 +40,7 @@ ABUSES = {
     "memory": "of memory, the limit is 256 MiB",
     "memory-slowly": "of memory, the limit is 256 MiB",
     "host-calls": "more than 1000000 calls of the host",
-    "random-huge": "",
+    "random-huge": None,
     "error-escapes": " [2J gone longshore: all is well",
     "error-huge": "x" * 4_000,
     "log-huge": None,
@@ -53,7 +53,7 @@ ABUSES = {
     "relation-columns": "described 0 columns and a schema of 1",
     "relation-garbage": BAD_DATA,
     "relation-wide": "columns",
-    "relation-deep": "nest",
+    "relation-deep": BAD_DATA,
     "chunks-endless": "more than 10000 chunks",
     "chunks-more-than-asked": "more than 10000 chunks",
     "descriptor-huge": "a descriptor over 65536 bytes",
@@ -68,7 +68,7 @@ ABUSES = {
     "stream-offsets-back": BAD_DATA,
     "stream-offsets-negative": BAD_DATA,
     "stream-validity": BAD_DATA,
-    "stream-dictionary": "not those that it described",
+    "stream-dictionary": BAD_DATA,
     "stream-decimal": "not those that it described",
     "stream-schema-twice": BAD_DATA,
     "stream-garbage": BAD_DATA,
@@ -87,7 +87,7 @@ DESCRIPTIONS = {
     "connect": "",
     "name": "its name is not of lower case letters",
     "version": "its version `newest`",
-    "summary-huge": "its summary is not one line",
+    "summary": "its summary is not one line",
     "scheme": "its scheme is not of lower case letters",
     "schema": "its config schema",
 }
@@ -96,9 +96,9 @@ DESCRIPTIONS = {
 def marked(version="1.0.1000", describe="honest"):
     """The hostile component with another version, or another way to describe itself."""
     component = (HOSTILE / "hostile.wasm").read_bytes()
-    old = b"version=1.0.1000 describe=honest......"
+    old = b"version=1.0.1000 describe=honest...."
     assert component.count(old) == 1
-    return component.replace(old, f"version={version} describe={describe:.<12}".encode())
+    return component.replace(old, f"version={version} describe={describe:.<10}".encode())
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_an_abuse_is_an_error_of_its_run(program, plugins, server, abuse):
         assert len(done.stderr) < 4 << 20
         return
     [line] = [line for line in done.stderr.splitlines() if line.startswith("longshore:")]
-    assert ABUSES[abuse] in line and done.returncode in (1, 2, 5), line[:2_000]
+    assert ABUSES[abuse] in line and done.returncode in (1, 2, 4, 5), line[:2_000]
     assert len(line) < 8_000
     assert program.published() == []
 
@@ -164,7 +164,7 @@ def test_a_component_that_misbehaves_when_asked_what_it_is_is_not_used(program, 
     shown = program.ok("plugin", "list")
     assert "tpch" in shown and "not usable: " in shown and DESCRIPTIONS[describe] in shown, shown[:2_000]
     assert len(shown) < 8_000
-    program.ok("run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"]))
+    program.ok("validate", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"]))
 
 
 def test_a_secret_in_an_error_or_a_log_is_blacked_out(program, plugins):
@@ -181,19 +181,19 @@ def test_a_flood_of_log_is_cut(program, plugins):
 def test_all_abuses_at_once_leave_the_daemon_serving_and_its_memory_comes_back(program, plugins):
     daemon = Daemon(program, "--jobs", "4", "--drain-secs", "2")
     try:
-        quick = {"url": "tpch:", "scale": 0.01}
-        program.job(quick, "before.yaml", tables=["orders"]).rename(daemon.inbox / "before.yaml")
+        hostile(program, "none", "before.yaml").rename(daemon.inbox / "before.yaml")
         daemon.reports("done")
         before = memory(daemon)
+        good = 0
         harm = [abuse for abuse, said in ABUSES.items() if said is not None]
         for number, abuse in enumerate(harm):
             hostile(program, abuse, f"harm{number}.yaml", server="nowhere:1").rename(daemon.inbox / f"harm{number}.yaml")
             if number % 10 == 5:
-                name = f"good{number}.yaml"
-                program.job(quick, name, tables=["orders"], target={"url": f"file://{program.lake}/{number}"}).rename(daemon.inbox / name)
+                good += 1
+                hostile(program, "none", f"good{number}.yaml").rename(daemon.inbox / f"good{number}.yaml")
         reports = daemon.reports("failed", len(harm))
         assert {report["error"]["class"] for report in reports} <= {"internal", "auth", "config", "data", "resource"}
-        assert len(daemon.reports("done", 1 + len(harm) // 10)) == 1 + len(harm) // 10
+        assert len(daemon.reports("done", 1 + good)) == 1 + good
         wait_for(lambda: memory(daemon) < before + (64 << 20), 30)
     finally:
         assert daemon.stop() == 0

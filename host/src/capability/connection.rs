@@ -2,6 +2,7 @@
 //! reads ahead on its own task while the plugin works.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,13 +11,14 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::address::reachable;
 use super::{Endpoint, Grant, tls};
 use crate::error::{Error, Result};
 
@@ -88,6 +90,8 @@ type Socket = Box<dyn Transport>;
 pub struct Connection {
     io: Handle,
     endpoint: Endpoint,
+    /// The address that was checked and dialled.
+    peer: SocketAddr,
     /// Absent only after a failed upgrade.
     halves: Option<(Receiver, WriteHalf<Socket>)>,
     farewell: Vec<u8>,
@@ -98,13 +102,15 @@ impl Connection {
     /// plugins that compute on another one do not hold it up.
     pub async fn connect(io: &Handle, grant: &Grant, endpoint: Endpoint) -> Result<Self> {
         grant.check(&endpoint)?;
-        let address = (endpoint.host.clone(), endpoint.port);
-        let connecting = async {
-            let task = io.spawn(TcpStream::connect(address));
-            task.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        let dialling = {
+            let endpoint = endpoint.clone();
+            async move {
+                let task = io.spawn(dial(endpoint));
+                task.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
+            }
         };
-        let stream = match timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS), connecting).await {
-            Ok(connected) => connected.map_err(|error| unreachable_error(&endpoint, error))?,
+        let stream = match timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS), dialling).await {
+            Ok(connected) => connected?,
             Err(_) => {
                 return Err(Error::timeout(format!(
                     "{endpoint} did not answer in {CONNECT_TIMEOUT_SECS} s"
@@ -116,8 +122,9 @@ impl Connection {
         stream.set_nodelay(true).map_err(|error| broken(&endpoint, error))?;
         keep_alive(&stream).map_err(|error| broken(&endpoint, error))?;
         let alarm = Alarm::new(&stream).map_err(|error| broken(&endpoint, error))?;
+        let peer = stream.peer_addr().map_err(|error| broken(&endpoint, error))?;
         let halves = Some(split(io, Box::new(stream), alarm));
-        Ok(Self { io: io.clone(), endpoint, halves, farewell: Vec::new() })
+        Ok(Self { io: io.clone(), endpoint, peer, halves, farewell: Vec::new() })
     }
 
     /// Turns the stream into a TLS stream.
@@ -198,9 +205,9 @@ impl Drop for Connection {
         if self.farewell.is_empty() {
             return;
         }
-        let (endpoint, farewell) = (self.endpoint.clone(), std::mem::take(&mut self.farewell));
+        let (peer, farewell) = (self.peer, std::mem::take(&mut self.farewell));
         let sending = async move {
-            let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            let mut stream = TcpStream::connect(peer).await?;
             stream.write_all(&farewell).await?;
             stream.shutdown().await
         };
@@ -236,6 +243,15 @@ pub async fn farewells_sent() {
     while PENDING.load(Ordering::SeqCst) > 0 {
         sleep(Duration::from_millis(FAREWELL_POLL_MILLIS)).await;
     }
+}
+
+/// Connects to an address that the endpoint may stand for: looked up once, so that the one that was
+/// checked is the one that is dialled.
+async fn dial(endpoint: Endpoint) -> Result<TcpStream> {
+    let fault = |error| unreachable_error(&endpoint, error);
+    let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await.map_err(fault)?;
+    let addresses = reachable(&endpoint, found.collect())?;
+    TcpStream::connect(addresses.as_slice()).await.map_err(fault)
 }
 
 /// A peer that went without a word is noticed, and firewalls see that the connection is in use.

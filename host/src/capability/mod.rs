@@ -1,6 +1,7 @@
 //! The host's side of what a plugin can import: one file per WIT interface. Nothing here knows of
 //! WebAssembly; the sandbox binds it.
 
+mod address;
 pub mod connection;
 pub mod grant;
 pub mod log;

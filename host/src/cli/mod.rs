@@ -193,6 +193,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
     start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
+    crate::scan::quiet_caught_panics();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { error, reported }) => {

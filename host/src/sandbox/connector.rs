@@ -67,6 +67,14 @@ impl ConnectorComponent {
     }
 }
 
+/// The most rows or bytes that are believed, before they are there: sums of estimates must not
+/// overflow.
+const ESTIMATE_LIMIT: u64 = 1 << 48;
+
+fn estimate(of: u64) -> u64 {
+    of.min(ESTIMATE_LIMIT)
+}
+
 /// An open session: an instance of its own. Drop it after an error.
 pub struct Session {
     store: Store<State>,
@@ -121,6 +129,8 @@ impl Session {
             column.source_type = self.clean(&column.source_type);
             column.lossy = column.lossy.as_deref().map(|lossy| self.clean(lossy));
         }
+        info.rows = info.rows.map(estimate);
+        info.bytes = info.bytes.map(estimate);
         Ok(info)
     }
 
@@ -177,6 +187,8 @@ impl OpenChunks {
         let mut next = finish(&session.store, "chunks.next", next)?;
         for chunk in &mut next {
             chunk.label = session.clean(&chunk.label);
+            chunk.rows = chunk.rows.map(estimate);
+            chunk.bytes = chunk.bytes.map(estimate);
         }
         Ok(next)
     }

@@ -1,7 +1,8 @@
 //! What a plugin sends is hostile until validated: Arrow IPC with every check on, within limits,
 //! its panics caught.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
@@ -50,8 +51,8 @@ impl IpcDecoder {
                     )));
                 }
                 let decoder = &mut self.decoder;
-                let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(&mut buffer)))
-                    .map_err(|_| hostile("malformed Arrow data (the decoder panicked)".into()))?
+                let decoded = caught(|| decoder.decode(&mut buffer))
+                    .ok_or_else(|| hostile("malformed Arrow data (the decoder panicked)".into()))?
                     .map_err(|error| hostile(error.to_string()))?;
                 if let Some(batch) = decoded {
                     self.pending_bytes = buffer.len();
@@ -96,6 +97,28 @@ impl IpcDecoder {
     }
 }
 
+thread_local! {
+    /// Whether this thread decodes: then a panic is a plugin's fault, and not told as ours.
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Arrow's reader has panicked on hostile bytes: nothing, then.
+fn caught<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    DECODING.set(true);
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(false);
+    decoded.ok()
+}
+
+/// Has panics that are caught here not be told: the error that comes of them is.
+pub fn quiet_caught_panics() {
+    let tell = take_hook();
+    set_hook(Box::new(move |panic| match DECODING.get() {
+        true => tracing::debug!("decoding: {panic}"),
+        false => tell(panic),
+    }));
+}
+
 fn brief(schema: &Schema) -> String {
     const SHOWN: usize = 8;
     let columns: Vec<String> = schema
@@ -115,7 +138,7 @@ fn hostile(cause: String) -> Error {
 /// Reads an IPC schema message, within the limits.
 pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
     let mut decoder = StreamDecoder::new();
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
+    let decoded = caught(|| {
         for piece in [bytes, END_OF_STREAM.to_vec()] {
             let mut buffer = Buffer::from_vec(piece);
             while !buffer.is_empty() {
@@ -123,9 +146,9 @@ pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
             }
         }
         Ok(decoder.schema())
-    }));
+    });
     let schema = decoded
-        .map_err(|_| hostile("a malformed schema (the decoder panicked)".into()))?
+        .ok_or_else(|| hostile("a malformed schema (the decoder panicked)".into()))?
         .map_err(|error: arrow::error::ArrowError| hostile(format!("a malformed schema: {error}")))?
         .ok_or_else(|| hostile("no schema".into()))?;
     if schema.fields().len() > BATCH_COLUMN_LIMIT {

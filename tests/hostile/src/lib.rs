@@ -58,7 +58,7 @@ impl api::Guest for Hostile {
         api::Description {
             name: or("name", "../../etc/Passwd", "hostile"),
             version: or("version", "newest", mark::version()),
-            summary: or("summary-huge", &"x".repeat(16 << 20), "Means harm"),
+            summary: or("summary", &"x".repeat(16 << 20), "Means harm"),
             schemes: vec![or("scheme", &"x".repeat(1 << 20), "hostile")],
             config_schema: or("schema", "{", SCHEMA),
             endpoints: vec![api::EndpointField { field: "server".into(), default_port: 1 }],
@@ -77,6 +77,7 @@ impl api::GuestSession for Session {
         let abuse = text(&config, "abuse").to_owned();
         let port = text(&config, "server").rsplit(':').next().unwrap_or_default();
         let port = port.parse().unwrap_or(1);
+        std::panic::set_hook(Box::new(|info| host::log(Level::Error, &info.to_string())));
         match abuse.as_str() {
             "loop-open" => endless(),
             "trap-open" => core::arch::wasm32::unreachable(),

@@ -27,9 +27,9 @@ pub(super) fn of(abuse: &str) -> Stream {
         "stream-type" => one(batch("text", Arc::new(Int64Array::from(vec![1])))),
         "stream-utf8" => one(lying(b"\xff\xfe", vec![0, 2], 1)),
         "stream-rows" => one(lying(b"ok", vec![0, 2], 1 << 20)),
-        "stream-offsets" => one(lying(b"ok", vec![0, 1 << 30], 1)),
-        "stream-offsets-back" => one(lying(b"okok", vec![0, 4, 2, 4], 3)),
-        "stream-offsets-negative" => one(lying(b"ok", vec![-2, 2], 1)),
+        "stream-offsets" => with_offsets([0, 1 << 30]),
+        "stream-offsets-back" => with_offsets([0x1000, 0x2002]),
+        "stream-offsets-negative" => with_offsets([-0x1000, 0x2002]),
         "stream-validity" => one(short_validity()),
         "stream-dictionary" => one(dictionary()),
         "stream-decimal" => one(decimal()),
@@ -125,6 +125,17 @@ fn lying(text: &[u8], offsets: Vec<i32>, rows: usize) -> RecordBatch {
     let text = unsafe { StringArray::new_unchecked(offsets, Buffer::from(text), None) };
     // SAFETY: as above.
     unsafe { RecordBatch::new_unchecked(described(), vec![Arc::new(text)], rows) }
+}
+
+/// An honest stream whose first and last offset were written over.
+fn with_offsets(lies: [i32; 2]) -> Stream {
+    let bytes = |offsets: [i32; 2]| offsets.map(i32::to_le_bytes).concat();
+    let honest = batch("text", Arc::new(StringArray::from(vec!["x".repeat(0x2002)])));
+    let mut whole: Vec<u8> = stream(&honest).concat().concat();
+    let place = whole.windows(8).position(|eight| eight == bytes([0, 0x2002]));
+    let place = place.expect("the offsets are in the stream");
+    whole[place..place + 8].copy_from_slice(&bytes(lies));
+    Box::new(std::iter::once(vec![whole]))
 }
 
 /// Says that more values are missing than there are.

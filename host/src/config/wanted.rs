@@ -29,9 +29,9 @@ pub enum Pin {
 }
 
 impl Wanted {
-    /// Exactly this component.
-    pub fn digest(digest: &str) -> Self {
-        Self { name: None, pin: Some(Pin::Digest(digest.to_owned())) }
+    /// Of what is wanted, exactly this component.
+    pub fn pinned(&self, digest: &str) -> Self {
+        Self { name: self.name.clone(), pin: Some(Pin::Digest(digest.to_owned())) }
     }
 
     /// Whether a plugin is one that is wanted.

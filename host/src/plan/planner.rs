@@ -137,11 +137,8 @@ impl<'a> Planner<'a> {
 
     /// Chooses the job's connector and works out what it is granted. Asks nothing of the source.
     pub fn source(&self, job: &Job) -> Result<Arc<Source>> {
-        let scheme = &job.source.scheme;
-        let plugin = self.first_choice(0, |wanted| self.catalog.connector(scheme, wanted));
-        let plugin = plugin
-            .map_or_else(|| self.catalog.connector(scheme, &job.source.plugin), Ok)
-            .context("source")?;
+        let find = |wanted: &Wanted| self.catalog.connector(&job.source.scheme, wanted);
+        let plugin = self.choose(0, &job.source.plugin, find).context("source")?;
         let described = &plugin.described;
         let endpoints: Vec<(String, u16)> =
             described.endpoints.iter().map(|e| (e.field.clone(), e.default_port)).collect();
@@ -156,10 +153,16 @@ impl<'a> Planner<'a> {
         Ok(Arc::new(Source::new(plugin, config, grant)))
     }
 
-    /// The plugin that the run began with, if it is still there.
-    fn first_choice<T>(&self, position: usize, find: impl Fn(&Wanted) -> Result<T>) -> Option<T> {
-        let digest = self.given.plugins.get(position)?;
-        find(&Wanted::digest(digest)).ok()
+    /// The plugin that the run began with, if it is still there, or the one that the job wants.
+    fn choose<T>(
+        &self,
+        position: usize,
+        wanted: &Wanted,
+        find: impl Fn(&Wanted) -> Result<T>,
+    ) -> Result<T> {
+        let begun = self.given.plugins.get(position);
+        let begun = begun.and_then(|digest| find(&wanted.pinned(digest)).ok());
+        begun.map_or_else(|| find(wanted), Ok)
     }
 
     /// Chooses the job's transforms and works out what they are granted.
@@ -168,10 +171,8 @@ impl<'a> Planner<'a> {
         for (index, step) in job.steps.iter().enumerate() {
             let Step::Plugin { wanted, config } = step else { continue };
             let at = format!("transform[{index}]");
-            let plugin =
-                self.first_choice(1 + bound.len(), |wanted| self.catalog.transform(wanted));
-            let plugin =
-                plugin.map_or_else(|| self.catalog.transform(wanted), Ok).context(at.clone())?;
+            let find = |wanted: &Wanted| self.catalog.transform(wanted);
+            let plugin = self.choose(1 + bound.len(), wanted, find).context(at.clone())?;
             let described = &plugin.described;
             let secrets = self.settings.secrets.as_deref();
             let (config, grant) =

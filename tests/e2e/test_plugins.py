@@ -179,3 +179,36 @@ def test_versions_that_change_twenty_times_a_second_lose_no_row_and_mix_in_no_ru
         assert plugin["version"] == rows[0]
         seen[rows[0]] = seen.get(rows[0], 0) + 1
     assert len(seen) > 1, "no version but one was ever used"
+
+
+POLICIES = {
+    "forbidden": ("[[rule]]\nplugin = 'postgres'\nforbid = true\n", "postgres 0.2.0 may not be used"),
+    "unlisted": ("unlisted = 'forbid'\n[[rule]]\nplugin = 'tpch'\n", "postgres 0.2.0 may not be used"),
+    "endpoint": ("[[rule]]\nplugin = 'postgres'\nonly = ['*.internal:5432']\n", "may not be reached"),
+    "secret": ("[[rule]]\nplugin = '*'\nsecrets = ['secret']\n", "`password` may not come from there"),
+}
+
+
+@pytest.mark.parametrize("rules, reason", POLICIES.values(), ids=POLICIES)
+def test_a_policy_goes_before_the_job(program, flights, rules, reason):
+    policy = program.folder / "policy.toml"
+    policy.write_text(rules)
+    file = program.postgres(flights, tables=["airlines"])
+    line, code = program.refused("--policy", policy, "run", file)
+    assert reason in line and "policy.toml" in line and code == 5, line
+    assert program.published() == []
+
+
+def test_what_a_policy_allows_is_granted_and_shown(program, flights):
+    policy = program.folder / "policy.toml"
+    policy.write_text(
+        "[[rule]]\nplugin = 'postgres@0.2'\nonly = ['127.0.0.1:*']\nalso = ['kdc.internal:88']\nsecrets = ['env:PGPASSWORD']\n"
+    )
+    settings = program.folder / "longshore.toml"
+    settings.write_text(f"policy = '{policy}'\n")
+    file = program.postgres(flights, tables=["airlines"])
+    assert "kdc.internal:88" in program.ok("--config", settings, "plan", file)
+    program.ok("--config", settings, "run", file)
+    policy.write_text("[[rule]]\nplugin = 'postgres'\nonly = ['nonsense']\n")
+    line, code = program.refused("--config", settings, "run", file)
+    assert "`rule[0]`" in line and "`nonsense`" in line and code == 2, line

@@ -177,6 +177,9 @@ impl App {
         if let Some(secrets) = &settings.secrets {
             command.extend(["--secrets".into(), path(secrets)]);
         }
+        for (flag, file) in [("--config", &settings.file), ("--policy", &settings.policy_file)] {
+            command.extend(file.iter().flat_map(|file| [flag.to_owned(), path(file)]));
+        }
         Ok(Keeper {
             folder: settings.state.join("holders"),
             command: Some(command).filter(|_| starts && settings.hold_secs > 0),

@@ -3,6 +3,7 @@
 mod document;
 pub mod job;
 mod keys;
+pub mod policy;
 mod raw;
 pub mod secret;
 pub mod settings;
@@ -12,6 +13,7 @@ mod wanted;
 pub use document::Document;
 pub use job::{Job, Step};
 pub use keys::refuse_unknown;
+pub use policy::{Policy, Powers};
 pub use settings::Settings;
 pub use wanted::{Pin, Wanted};
 

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::document::Document;
+use super::policy::Policy;
 use crate::error::{Error, Result, ResultExt};
 use crate::ledger::DEFAULT_HISTORY_RUNS;
 use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
@@ -32,6 +33,9 @@ pub struct SettingsArgs {
     /// The folder of secrets, one file each [default: $CREDENTIALS_DIRECTORY]
     #[arg(long, global = true, env = "LONGSHORE_SECRETS", value_name = "DIR")]
     secrets: Option<PathBuf>,
+    /// The operator's policy: what plugins may be granted [default: whatever their jobs name]
+    #[arg(long, global = true, env = "LONGSHORE_POLICY", value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// How many chunks to read at the same time, unless the job says [default: the cores]
     #[arg(long, global = true, env = "LONGSHORE_PARALLEL", value_name = "N")]
     parallel: Option<usize>,
@@ -66,6 +70,7 @@ struct RawSettings {
     plugins: Option<PathBuf>,
     cache: Option<PathBuf>,
     secrets: Option<PathBuf>,
+    policy: Option<PathBuf>,
     parallel: Option<usize>,
     state: Option<PathBuf>,
     memory: Option<String>,
@@ -80,12 +85,18 @@ struct RawSettings {
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The settings file.
+    pub file: Option<PathBuf>,
     /// The folder of plugins.
     pub plugins: PathBuf,
     /// The folder of compiled plugins.
     pub cache: PathBuf,
     /// The folder of secrets.
     pub secrets: Option<PathBuf>,
+    /// What plugins may be granted, and the file that says so.
+    pub policy: Policy,
+    /// Its file.
+    pub policy_file: Option<PathBuf>,
     /// Chunks at the same time, unless the job says.
     pub parallel: usize,
     /// The folder of the ledger.
@@ -119,7 +130,12 @@ impl Settings {
         if parallel == 0 {
             return Err(Error::config("`parallel` is 0").with_hint("give 1 or more"));
         }
+        let policy_file = args.policy.or(raw.policy);
+        let policy = policy_file.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
         Ok(Self {
+            file,
+            policy,
+            policy_file,
             plugins: match args.plugins.or(raw.plugins) {
                 Some(folder) => folder,
                 None => beside_the_program("plugins")?,

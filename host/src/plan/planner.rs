@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
+use semver::Version;
 
 use super::relation_table::RelationTable;
 use crate::config::job::JobRelation;
-use crate::config::{Job, Settings, Step, Wanted};
+use crate::config::{Job, Powers, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, bind};
 use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Relation, Snapshot};
@@ -148,9 +149,14 @@ impl<'a> Planner<'a> {
             &described.secrets,
             &endpoints,
             self.settings.secrets.as_deref(),
+            &self.powers(&described.name, &plugin.version, &plugin.digest).context("source")?,
         )
         .context("source")?;
         Ok(Arc::new(Source::new(plugin, config, grant)))
+    }
+
+    fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
+        self.settings.policy.powers(name, version, digest)
     }
 
     /// The plugin that the run began with, if it is still there, or the one that the job wants.
@@ -174,10 +180,16 @@ impl<'a> Planner<'a> {
             let find = |wanted: &Wanted| self.catalog.transform(wanted);
             let plugin = self.choose(1 + bound.len(), wanted, find).context(at.clone())?;
             let described = &plugin.described;
-            let secrets = self.settings.secrets.as_deref();
-            let (config, grant) =
-                bind(config, &described.config_schema, &described.secrets, &[], secrets)
-                    .context(at)?;
+            let powers = self.powers(&described.name, &plugin.version, &plugin.digest);
+            let (config, grant) = bind(
+                config,
+                &described.config_schema,
+                &described.secrets,
+                &[],
+                self.settings.secrets.as_deref(),
+                &powers.context(at.clone())?,
+            )
+            .context(at)?;
             bound.push(Arc::new(BoundTransform { plugin, config, grant }));
         }
         Ok(bound)

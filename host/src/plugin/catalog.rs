@@ -47,6 +47,7 @@ impl Catalog {
             Described::Connector(described, component) => Ok(ConnectorPlugin {
                 described: described.clone(),
                 component: component.clone(),
+                version: plugin.version.clone(),
                 digest: plugin.digest.clone(),
             }),
             _ => Err(Error::internal("a connector was chosen that is none")),
@@ -65,6 +66,7 @@ impl Catalog {
             Described::Transform(described, component) => Ok(TransformPlugin {
                 described: described.clone(),
                 component: component.clone(),
+                version: plugin.version.clone(),
                 digest: plugin.digest.clone(),
             }),
             _ => Err(Error::internal("a transform was chosen that is none")),

@@ -165,6 +165,8 @@ pub struct ConnectorPlugin {
     pub described: ConnectorDescription,
     /// Makes its instances.
     pub component: ConnectorComponent,
+    /// Its own version.
+    pub version: Version,
     /// SHA-256 of the component, in hex.
     pub digest: String,
 }
@@ -176,6 +178,8 @@ pub struct TransformPlugin {
     pub described: TransformDescription,
     /// Makes its instances.
     pub component: TransformComponent,
+    /// Its own version.
+    pub version: Version,
     /// SHA-256 of the component, in hex.
     pub digest: String,
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::capability::{Endpoint, Grant};
-use crate::config::{refuse_unknown, secret};
+use crate::config::{Powers, refuse_unknown, secret};
 use crate::error::{Error, Result, ResultExt};
 
 /// The config field for a password that stands in a URL.
@@ -21,6 +21,7 @@ pub fn bind(
     secret_fields: &[String],
     endpoint_fields: &[(String, u16)],
     secrets: Option<&Path>,
+    powers: &Powers<'_>,
 ) -> Result<(String, Grant)> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| {
         Error::internal(format!("the plugin's config schema is not JSON: {error}"))
@@ -35,13 +36,19 @@ pub fn bind(
         let Some(written) = config.get_mut(field).filter(|written| !written.is_null()) else {
             continue;
         };
+        powers.secret(field, written)?;
         grant.secrets.insert(field.clone(), secret::resolve(field, written, secrets)?);
         *written = json!({ "secret": field });
     }
     for (field, default_port) in endpoint_fields {
         if let Some(value) = config.get(field).and_then(Value::as_str) {
-            grant.endpoints.push(endpoint(value, *default_port).context(format!("`{field}`"))?);
+            let endpoint = endpoint(value, *default_port).context(format!("`{field}`"))?;
+            powers.endpoint(&endpoint).context(format!("`{field}`"))?;
+            grant.endpoints.push(endpoint);
         }
+    }
+    if !endpoint_fields.is_empty() {
+        grant.endpoints.extend(powers.also().cloned());
     }
     Ok((Value::Object(config).to_string(), grant))
 }
@@ -87,13 +94,18 @@ fn endpoint(value: &str, default_port: u16) -> Result<Endpoint> {
 
 #[cfg(test)]
 mod tests {
+    use semver::Version;
+
     use super::*;
+    use crate::config::Policy;
 
     fn bound(config: Value) -> Result<(String, Grant)> {
         let schema =
             r#"{"properties":{"url":{},"password":{},"sslmode":{}},"additionalProperties":false}"#;
         let config = config.as_object().unwrap().clone();
-        bind(&config, schema, &["password".into()], &[("url".into(), 5432)], None)
+        let policy = Policy::default();
+        let powers = policy.powers("postgres", &Version::new(1, 0, 0), "").unwrap();
+        bind(&config, schema, &["password".into()], &[("url".into(), 5432)], None, &powers)
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn compare(
     target: &dyn Target,
     job: &Job,
 ) -> Result<Vec<Fault>> {
-    let catalog = app.catalog()?;
+    let catalog = app.plugins()?.load().await?;
     let plan = Planner::new(&catalog, &app.settings).plan(job).await?;
     let mut faults = Vec::new();
     for relation in &plan.relations {

@@ -173,17 +173,19 @@ impl Plugins {
             // Should nobody tell: the folder is looked at from time to time all the same.
             let _send = send;
             let mut wait = LOOK_MILLIS;
+            let mut is_readable = true;
             loop {
                 let _ = timeout(Duration::from_millis(wait), events.recv()).await;
                 while events.try_recv().is_ok() {}
                 let before = plugins.serving();
-                wait = match plugins.look(Duration::from_millis(SETTLE_MILLIS)).await {
+                let looked = plugins.look(Duration::from_millis(SETTLE_MILLIS)).await;
+                if let Some(error) = looked.as_ref().err().filter(|_| is_readable) {
+                    tracing::warn!("{error}: what served goes on serving");
+                }
+                is_readable = looked.is_ok();
+                wait = match looked {
                     Ok(true) => LOOK_AGAIN_MILLIS,
-                    Ok(false) => LOOK_MILLIS,
-                    Err(error) => {
-                        tracing::warn!("{error}: what served goes on serving");
-                        LOOK_MILLIS
-                    }
+                    _ => LOOK_MILLIS,
                 };
                 plugins.tell(&before);
             }

@@ -54,6 +54,15 @@ pub fn automatic_budget() -> u64 {
     (all / 4).clamp(MIN_BUDGET_BYTES, MAX_AUTOMATIC_BUDGET_BYTES)
 }
 
+/// Gives back to the system what was freed: the allocator keeps it, in pieces, for each thread.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 impl Memory {
     fn new(budget: u64) -> Self {
         let memory = Self {

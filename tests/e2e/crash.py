@@ -99,12 +99,13 @@ def one_round(server, folder, env, seed, longest=0.6):
         "consistency": "snapshot",
     }
     (folder / "crash.yaml").write_text(yaml.safe_dump(job))
-    log = (folder / "daemon.log").open("a")
+    log = (folder / "daemon.log").open("ab")
     command = [str(conftest.LONGSHORE), "serve", "--inbox", str(inbox), "--state", str(folder / "state")]
     kills = 0
     with Watcher(lake) as watcher:
         until = time.monotonic() + 120
         while True:
+            said_before = log.seek(0, os.SEEK_END)
             daemon = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)
             # Most kills early, where little is done; a few late, in the commit.
             patience = dice.uniform(0.05, longest) if kills < 6 else 60
@@ -117,6 +118,9 @@ def one_round(server, folder, env, seed, longest=0.6):
             while time.monotonic() < killed and not over():
                 time.sleep(0.005)
             if over():
+                # One that is told before it listens has nothing to end in order.
+                while b"taking jobs" not in (folder / "daemon.log").read_bytes()[said_before:]:
+                    time.sleep(0.005)
                 daemon.send_signal(signal.SIGTERM)
                 assert daemon.wait(30) == 0
                 break

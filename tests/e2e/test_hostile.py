@@ -1,5 +1,6 @@
 """A plugin that means harm: each abuse ends in an error of its run, within limits that have a name."""
 
+import contextlib
 import json
 import time
 
@@ -21,6 +22,9 @@ chunk_rows = 100000
 
 BAD_DATA = "the plugin sent bad data"
 TOO_LONG = "computed for 1 s without an answer"
+
+#: Above what a daemon held that had run one job: what its threads and the compiler keep.
+COMES_BACK_WITHIN_BYTES = 128 << 20
 
 #: What a run says of each abuse.
 ABUSES = {
@@ -194,7 +198,9 @@ def test_all_abuses_at_once_leave_the_daemon_serving_and_its_memory_comes_back(p
         reports = daemon.reports("failed", len(harm))
         assert {report["error"]["class"] for report in reports} <= {"internal", "auth", "config", "data", "resource"}
         assert len(daemon.reports("done", 1 + good)) == 1 + good
-        wait_for(lambda: memory(daemon) < before + (64 << 20), 30)
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: memory(daemon) < before + COMES_BACK_WITHIN_BYTES, 60)
+        assert memory(daemon) < before + COMES_BACK_WITHIN_BYTES
     finally:
         assert daemon.stop() == 0
 

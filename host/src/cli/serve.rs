@@ -33,6 +33,8 @@ pub(super) struct ServeArgs {
 
 pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Result<()> {
     let state = &app.settings.state;
+    // First of all: a daemon that is told to stop while it starts ends as one that runs.
+    let signals = app.io.block_on(async { signals() })?;
     // Held as long as the daemon lives: one daemon a folder.
     let _lock = lock(state)?;
     let watch: Watch = Arc::new(|progress| Box::new(show::progress(progress)));
@@ -47,10 +49,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         drain: Duration::from_secs(args.drain_secs),
         manager: Manager::of_process(),
     };
-    app.io.block_on(async {
-        let signals = signals()?;
-        daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())).await
-    })
+    app.io.block_on(daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())))
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reloads.

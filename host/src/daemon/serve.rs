@@ -17,6 +17,7 @@ use super::manager::Manager;
 use crate::config::{Job, Settings};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Owner, RunState};
+use crate::memory::give_back;
 use crate::plugin::Plugins;
 use crate::run::{Keeper, Progress, Runner, Status, Wish, grouped, new_run_id};
 
@@ -114,6 +115,7 @@ impl Daemon {
                     Some(Signal::Stop) | None => break,
                 },
                 Some(ended) = runs.join_next(), if !runs.is_empty() => {
+                    give_back();
                     if let Ok(Ended { taken, status: Status::Interrupted }) = ended {
                         waiting.push((Instant::now() + Duration::from_secs(ROLL_FORWARD_SECS), taken));
                     }

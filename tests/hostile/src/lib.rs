@@ -200,7 +200,7 @@ impl api::GuestChunks for Chunks {
             "loop-chunks" => endless(),
             "chunks-endless" => return Ok((0..max).map(|_| chunk(vec![0])).collect()),
             "chunks-more-than-asked" => {
-                return Ok((0..1_000_000).map(|_| chunk(vec![0])).collect());
+                return Ok((0..100_000).map(|_| chunk(vec![0])).collect());
             }
             "descriptor-huge" if self.given.get() == 0 => {
                 self.given.set(CHUNKS);
@@ -275,7 +275,7 @@ fn hoard<T>() -> T {
 fn trickle<T>() -> T {
     let mut hoard = Vec::new();
     loop {
-        hoard.push(Box::new([1_u8; 100]));
+        hoard.push(vec![1_u8; 10_000]);
         black_box(&hoard);
     }
 }

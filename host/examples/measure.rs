@@ -50,7 +50,7 @@ async fn startup(plugins: &Path) -> anyhow::Result<()> {
             match &plugin.described {
                 Described::Connector(_, component) => drop(component.describe("measured").await?),
                 Described::Transform(_, component) => drop(component.describe("measured").await?),
-                Described::Sink(_) => {}
+                Described::Sink(..) => {}
             }
         }
         let instance_us = started.elapsed().as_secs_f64() * 1e6 / f64::from(INSTANCES);

@@ -3,18 +3,18 @@ pub mod capabilities {
 }
 
 macro_rules! kind {
-    ($module:ident, $world:literal, $export:literal $(, $network:literal)?) => {
+    ($module:ident, $world:literal, $export:literal $(, $interface:literal = $bound:ident)*) => {
         pub mod $module {
             wit_bindgen::generate!({
                 path: "../wit",
                 world: $world,
                 with: {
-                    "longshore:plugin/types@0.2.0": crate::bindings::capabilities::longshore::plugin::types,
-                    "longshore:plugin/log@0.2.0": crate::bindings::capabilities::longshore::plugin::log,
-                    "longshore:plugin/clock@0.2.0": crate::bindings::capabilities::longshore::plugin::clock,
-                    "longshore:plugin/random@0.2.0": crate::bindings::capabilities::longshore::plugin::random,
-                    "longshore:plugin/secrets@0.2.0": crate::bindings::capabilities::longshore::plugin::secrets,
-                    $($network: crate::bindings::capabilities::longshore::plugin::connection,)?
+                    "longshore:plugin/types@0.3.0": crate::bindings::capabilities::longshore::plugin::types,
+                    "longshore:plugin/log@0.3.0": crate::bindings::capabilities::longshore::plugin::log,
+                    "longshore:plugin/clock@0.3.0": crate::bindings::capabilities::longshore::plugin::clock,
+                    "longshore:plugin/random@0.3.0": crate::bindings::capabilities::longshore::plugin::random,
+                    "longshore:plugin/secrets@0.3.0": crate::bindings::capabilities::longshore::plugin::secrets,
+                    $($interface: crate::bindings::capabilities::longshore::plugin::$bound,)*
                 },
                 pub_export_macro: true,
                 export_macro_name: $export,
@@ -25,6 +25,18 @@ macro_rules! kind {
     };
 }
 
-kind!(connector, "connector", "export_connector_world", "longshore:plugin/connection@0.2.0");
+kind!(
+    connector,
+    "connector",
+    "export_connector_world",
+    "longshore:plugin/connection@0.3.0" = connection,
+    "longshore:plugin/http@0.3.0" = http
+);
 kind!(transform, "transform", "export_transform_world");
-kind!(sink, "sink", "export_sink_world", "longshore:plugin/connection@0.2.0");
+kind!(
+    sink,
+    "sink",
+    "export_sink_world",
+    "longshore:plugin/connection@0.3.0" = connection,
+    "longshore:plugin/http@0.3.0" = http
+);

@@ -102,7 +102,9 @@ pub mod component {
     use std::marker::PhantomData;
 
     use super::{Connector, Plan, Reader};
-    use crate::bindings::capabilities::longshore::plugin::types::Error as WireError;
+    use crate::bindings::capabilities::longshore::plugin::types::{
+        EndpointField, Error as WireError,
+    };
     use crate::bindings::connector::exports::longshore::plugin::connector_api as api;
     use crate::{Result, config, ipc};
 
@@ -124,7 +126,7 @@ pub mod component {
                 endpoints: info
                     .endpoints
                     .iter()
-                    .map(|(field, port)| api::EndpointField {
+                    .map(|(field, port)| EndpointField {
                         field: field.to_string(),
                         default_port: *port,
                     })

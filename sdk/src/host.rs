@@ -1,4 +1,4 @@
-//! What the host offers to a plugin: the log, clocks, randomness, secrets, connections.
+//! What the host offers to a plugin: the log, clocks, randomness, secrets, connections, HTTP.
 //!
 //! In a component these call the host; natively they call the thread's
 //! [`testkit::FakeHost`](crate::testkit::FakeHost).
@@ -7,6 +7,7 @@ use crate::Result;
 pub use crate::bindings::capabilities::longshore::plugin::connection::{
     Endpoint, TlsOptions, TlsVerify,
 };
+pub use crate::bindings::capabilities::longshore::plugin::http::Request;
 pub use crate::bindings::capabilities::longshore::plugin::log::Level;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -70,11 +71,48 @@ impl Connection {
     }
 }
 
+/// A server's answer to a request; redirects come as they are.
+pub struct Response(backend::RawResponse);
+
+impl Response {
+    /// Sends a request, and waits for the answer to begin.
+    pub fn to(request: &Request) -> Result<Self> {
+        backend::RawResponse::of(request).map(Self)
+    }
+
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.0.code()
+    }
+
+    /// The first header of this name, which is in lower case.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.0.fields().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Between 1 and `max` bytes of the body, waiting if nothing has arrived; empty at its end.
+    pub fn read(&mut self, max: u32) -> Result<Vec<u8>> {
+        self.0.receive(max)
+    }
+
+    /// The body, if it is not over so many bytes; else its beginning.
+    pub fn body(mut self, limit: u32) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while body.len() < limit as usize {
+            match self.read(limit - body.len() as u32)? {
+                piece if piece.is_empty() => break,
+                piece => body.extend(piece),
+            }
+        }
+        Ok(body)
+    }
+}
+
 #[cfg(target_arch = "wasm32")]
 mod component {
-    use super::{Endpoint, Level, TlsOptions};
+    use super::{Endpoint, Level, Request, TlsOptions};
     use crate::bindings::capabilities::longshore::plugin::{
-        clock, connection, log as host_log, random, secrets,
+        clock, connection, http, log as host_log, random, secrets,
     };
     use crate::{Error, Result};
 
@@ -119,6 +157,25 @@ mod component {
 
         pub(super) fn leave(&mut self, bytes: &[u8]) -> Result<()> {
             self.farewell(bytes).map_err(Error::from)
+        }
+    }
+    pub(super) type RawResponse = http::Response;
+
+    impl http::Response {
+        pub(super) fn of(request: &Request) -> Result<Self> {
+            Self::send(request).map_err(Error::from)
+        }
+
+        pub(super) fn code(&self) -> u16 {
+            self.status()
+        }
+
+        pub(super) fn fields(&self) -> Vec<(String, String)> {
+            self.headers()
+        }
+
+        pub(super) fn receive(&mut self, max: u32) -> Result<Vec<u8>> {
+            self.read(max).map_err(Error::from)
         }
     }
 }

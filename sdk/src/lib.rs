@@ -40,7 +40,7 @@ pub use bindings::connector::exports::longshore::plugin::connector_api::{
     Chunk, ChunkWish, Column, Comparable, Consistency, Hold, Pushdown,
     RelationInfo as WireRelationInfo, Scan, Snapshot,
 };
-pub use bindings::sink::exports::longshore::plugin::sink_api::Load;
+pub use bindings::sink::exports::longshore::plugin::sink_api::{Load, Mode, Written};
 pub use config::{Secret, schema_of};
 pub use connector::{Connector, ConnectorInfo, Plan, Reader, RelationInfo};
 pub use error::{Error, ErrorClass, Result, ResultExt};

@@ -5,7 +5,7 @@ use arrow_schema::SchemaRef;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Load, Result};
+use crate::{Load, Result, Written};
 
 /// What a sink is.
 #[derive(Clone, Debug)]
@@ -24,16 +24,18 @@ pub struct SinkInfo {
     pub secrets: &'static [&'static str],
 }
 
-/// One chunk being written.
+/// One chunk being written. Dropped before it is finished, it must leave nothing behind.
 pub trait SinkWriter {
     /// Takes one batch.
     fn write(&mut self, batch: RecordBatch) -> Result<()>;
 
-    /// Ends the chunk; the receipt is kept and handed to [`Sink::commit`].
+    /// Ends the chunk: its rows last from here on, out of sight. The receipt, at most 4,096 bytes, is
+    /// kept and handed to [`Sink::commit`].
     fn finish(&mut self) -> Result<Vec<u8>>;
 }
 
-/// A target that is not files. A value of the type is an open session.
+/// A target that is not files. A value of the type is an open session; a run has several, and one
+/// whose call failed is dropped.
 pub trait Sink: Sized + 'static {
     /// What a job's `target:` holds, `url` included. Its JSON Schema becomes part of `describe`.
     type Config: DeserializeOwned + JsonSchema;
@@ -44,18 +46,26 @@ pub trait Sink: Sized + 'static {
     /// Opens a session.
     fn open(config: Self::Config) -> Result<Self>;
 
-    /// Prepares a load: checks that it can be taken, makes room out of sight.
+    /// Checks that the target can be written; one line on what answered.
+    fn test(&mut self) -> Result<String>;
+
+    /// Prepares a load: checks that it can be taken, makes room out of sight. Called again when a
+    /// run is taken up after an interruption: what was written must stay.
     fn begin(&mut self, load: &Load, schema: SchemaRef) -> Result<()>;
 
     /// Starts one chunk; a higher attempt replaces what an earlier one wrote.
     fn write(&mut self, load: &Load, chunk: u64, attempt: u32) -> Result<Box<dyn SinkWriter>>;
 
-    /// Makes the rows behind the receipts visible, all or nothing; again with the same receipts,
-    /// it changes nothing.
-    fn commit(&mut self, load: &Load, receipts: &[Vec<u8>]) -> Result<()>;
+    /// Whether the rows behind a receipt are still there; asked after an interruption.
+    fn holds(&mut self, load: &Load, receipt: &[u8]) -> Result<bool>;
 
-    /// Removes what the load left behind.
-    fn abort(&mut self, load: &Load) -> Result<()>;
+    /// Makes the rows behind the receipts visible, those of all loads or none, and gives the names
+    /// under which they are. Again with the same, it changes nothing more and gives the same.
+    fn commit(&mut self, run: &str, loads: &[Written]) -> Result<Vec<String>>;
+
+    /// Removes what the run has here and has not made visible, and what it kept to know its own
+    /// commit.
+    fn discard(&mut self, run: &str) -> Result<()>;
 }
 
 #[doc(hidden)]
@@ -66,9 +76,11 @@ pub mod component {
     use std::marker::PhantomData;
 
     use super::{Sink, SinkWriter};
-    use crate::bindings::capabilities::longshore::plugin::types::Error as WireError;
+    use crate::bindings::capabilities::longshore::plugin::types::{
+        EndpointField, Error as WireError,
+    };
     use crate::bindings::sink::exports::longshore::plugin::sink_api as api;
-    use crate::{Load, Result, config, ipc};
+    use crate::{Load, Result, Written, config, ipc};
 
     pub struct Component<T>(PhantomData<T>);
 
@@ -87,7 +99,7 @@ pub mod component {
                 endpoints: info
                     .endpoints
                     .iter()
-                    .map(|(field, port)| api::EndpointField {
+                    .map(|(field, port)| EndpointField {
                         field: field.to_string(),
                         default_port: *port,
                     })
@@ -106,8 +118,12 @@ pub mod component {
             Ok(api::Target::new(Target(RefCell::new(target))))
         }
 
-        fn begin(&self, load: Load) -> Result<(), WireError> {
-            let schema = ipc::decode_schema(load.schema.clone())?;
+        fn test(&self) -> Result<String, WireError> {
+            Ok(self.0.borrow_mut().test()?)
+        }
+
+        fn begin(&self, load: Load, schema: Vec<u8>) -> Result<(), WireError> {
+            let schema = ipc::decode_schema(schema)?;
             Ok(self.0.borrow_mut().begin(&load, schema)?)
         }
 
@@ -116,12 +132,16 @@ pub mod component {
             Ok(api::Writer::new(Writer(RefCell::new((writer, ipc::Decoder::new())))))
         }
 
-        fn commit(&self, load: Load, receipts: Vec<Vec<u8>>) -> Result<(), WireError> {
-            Ok(self.0.borrow_mut().commit(&load, &receipts)?)
+        fn holds(&self, load: Load, receipt: Vec<u8>) -> Result<bool, WireError> {
+            Ok(self.0.borrow_mut().holds(&load, &receipt)?)
         }
 
-        fn abort(&self, load: Load) -> Result<(), WireError> {
-            Ok(self.0.borrow_mut().abort(&load)?)
+        fn commit(&self, run: String, loads: Vec<Written>) -> Result<Vec<String>, WireError> {
+            Ok(self.0.borrow_mut().commit(&run, &loads)?)
+        }
+
+        fn discard(&self, run: String) -> Result<(), WireError> {
+            Ok(self.0.borrow_mut().discard(&run)?)
         }
     }
 

@@ -19,18 +19,33 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 
-use crate::host::{Endpoint, Level, TlsOptions};
+use crate::host::{Endpoint, Level, Request, TlsOptions};
 use crate::{Chunk, ChunkWish, Connector, Error, Relation, Result, Scan};
 
 /// A server's side of a connection: is handed what the plugin writes (nothing at first), gives
 /// what it answers.
 pub type Server = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 
+/// A server of HTTP: gives a status, headers (names in lower case) and a body.
+pub type HttpServer = Box<dyn FnMut(&Request) -> Result<Answer>>;
+
+/// An answer of a server of HTTP.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// All of it.
+    pub body: Vec<u8>,
+}
+
 /// A stand-in for the host, for the thread that [`FakeHost::run`] runs on.
 #[derive(Default)]
 pub struct FakeHost {
     secrets: HashMap<String, String>,
     servers: HashMap<(String, u16), Box<dyn Fn() -> Server>>,
+    http: Option<HttpServer>,
     network: bool,
     log: Vec<(Level, String)>,
 }
@@ -54,6 +69,12 @@ impl FakeHost {
     /// Answers at an endpoint; `server` is called for each connection.
     pub fn serve(mut self, host: &str, port: u16, server: impl Fn() -> Server + 'static) -> Self {
         self.servers.insert((host.into(), port), Box::new(server));
+        self
+    }
+
+    /// Answers all HTTP requests.
+    pub fn answer(mut self, server: impl FnMut(&Request) -> Result<Answer> + 'static) -> Self {
+        self.http = Some(Box::new(server));
         self
     }
 
@@ -199,6 +220,35 @@ impl RawStream {
     /// Nobody stops a test's plugin half-way.
     pub(crate) fn leave(&mut self, _: &[u8]) -> Result<()> {
         Ok(())
+    }
+}
+
+pub(crate) struct RawResponse(Answer);
+
+impl RawResponse {
+    pub(crate) fn of(request: &Request) -> Result<Self> {
+        // The server may use the host too.
+        let server = HOST.with_borrow_mut(|host| host.http.take());
+        let Some(mut server) = server else {
+            return Err(Error::auth(format!("{} is not granted", request.url)));
+        };
+        let answer = server(request);
+        HOST.with_borrow_mut(|host| host.http = Some(server));
+        answer.map(Self)
+    }
+
+    pub(crate) fn code(&self) -> u16 {
+        self.0.status
+    }
+
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
+        self.0.headers.clone()
+    }
+
+    pub(crate) fn receive(&mut self, max: u32) -> Result<Vec<u8>> {
+        let body = &mut self.0.body;
+        let rest = body.split_off(body.len().min(max as usize));
+        Ok(std::mem::replace(body, rest))
     }
 }
 

@@ -20,9 +20,10 @@ class Daemon:
         self.start()
 
     def start(self):
-        state = self.program.folder / "state"
+        state, log = self.program.folder / "state", self.program.folder / "daemon.log"
+        before = log.stat().st_size if log.exists() else 0
         self.process = self.program.start("serve", "--inbox", self.inbox, "--state", state, *self.args)
-        wait_for(lambda: (self.inbox / "failed").exists())
+        wait_for(lambda: b"taking jobs" in log.read_bytes()[before:] or self.process.poll() is not None)
 
     def reports(self, outcome, count=1):
         def found():

@@ -4,6 +4,7 @@
 mod address;
 pub mod connection;
 pub mod grant;
+pub mod http;
 pub mod log;
 mod tls;
 

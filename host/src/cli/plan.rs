@@ -33,11 +33,18 @@ pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
 fn as_text(job: &Job, plan: &RunPlan) -> String {
     let mut text = String::new();
     let connector = &plan.source.plugin().described;
-    let _ = writeln!(
+    let _ = write!(
         text,
         "job {}: {} {} -> {}",
         job.name, connector.name, connector.version, job.target.url
     );
+    let _ = match &plan.sink {
+        Some(bound) => {
+            let described = &bound.plugin.described;
+            writeln!(text, " ({} {})", described.name, described.version)
+        }
+        None => writeln!(text),
+    };
     let _ = writeln!(text, "consistency: {}", plan.explained_consistency());
     let _ = writeln!(
         text,
@@ -97,17 +104,14 @@ fn pushed(scanned: &Scanned) -> Vec<String> {
 }
 
 fn grants(plan: &RunPlan) -> Vec<String> {
-    let grant = plan.source.grant();
-    let name = &plan.source.plugin().described.name;
-    let mut grants: Vec<String> = grant
-        .endpoints
-        .iter()
-        .map(|endpoint| format!("{name} may connect to {endpoint}"))
-        .collect();
-    grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
-    for bound in &plan.transforms {
-        let name = &bound.plugin.described.name;
-        grants.extend(bound.grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
+    let source = (&plan.source.plugin().described.name, plan.source.grant());
+    let transforms = plan.transforms.iter().map(|b| (&b.plugin.described.name, &b.grant));
+    let sink = plan.sink.iter().map(|b| (&b.plugin.described.name, &b.grant));
+    let mut grants = Vec::new();
+    for (name, grant) in std::iter::once(source).chain(transforms).chain(sink) {
+        let endpoints = grant.endpoints.iter();
+        grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
+        grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
     }
     if grants.is_empty() {
         grants.push("none".into());
@@ -121,6 +125,10 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
         "job": job.name,
         "connector": { "name": connector.name, "version": connector.version },
         "target": job.target.url,
+        "sink": plan.sink.as_ref().map(|bound| {
+            let described = &bound.plugin.described;
+            json!({ "name": described.name, "version": described.version })
+        }),
         "consistency": consistency_name(plan.consistency),
         "snapshot": match &plan.hold {
             Hold::Held(snapshot) => json!({ "source": snapshot.label }),

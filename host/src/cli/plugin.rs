@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{App, show};
 use crate::error::{Error, Result};
 use crate::plugin::{Described, Plugin, Slot};
+use crate::sandbox::EndpointField;
 
 pub(super) fn list(app: &App) -> Result<()> {
     let catalog = app.catalog()?;
@@ -64,7 +65,7 @@ fn kind(plugin: &Plugin) -> &'static str {
     match plugin.described {
         Described::Connector(..) => "connector",
         Described::Transform(..) => "transform",
-        Described::Sink(_) => "sink",
+        Described::Sink(..) => "sink",
     }
 }
 
@@ -123,19 +124,17 @@ fn plugin_text(plugin: &Plugin) -> String {
 
 /// Schemes, endpoint fields, secret fields, config schema.
 fn asks(plugin: &Plugin) -> (&[String], Vec<String>, &[String], &str) {
-    match &plugin.described {
+    let (schemes, endpoints, secrets, schema) = match &plugin.described {
         Described::Connector(d, _) => {
-            let endpoints =
-                d.endpoints.iter().map(|e| format!("{} (port {})", e.field, e.default_port));
-            (&d.schemes, endpoints.collect(), &d.secrets, &d.config_schema)
+            (d.schemes.as_slice(), d.endpoints.as_slice(), &d.secrets, &d.config_schema)
         }
-        Described::Transform(d, _) => (&[], Vec::new(), &d.secrets, &d.config_schema),
-        Described::Sink(d) => {
-            let endpoints =
-                d.endpoints.iter().map(|e| format!("{} (port {})", e.field, e.default_port));
-            (&d.schemes, endpoints.collect(), &d.secrets, &d.config_schema)
+        Described::Transform(d, _) => (&[][..], &[][..], &d.secrets, &d.config_schema),
+        Described::Sink(d, _) => {
+            (d.schemes.as_slice(), d.endpoints.as_slice(), &d.secrets, &d.config_schema)
         }
-    }
+    };
+    let endpoint = |e: &EndpointField| format!("{} (port {})", e.field, e.default_port);
+    (schemes, endpoints.iter().map(endpoint).collect(), secrets, schema)
 }
 
 fn listed(names: &[String]) -> String {

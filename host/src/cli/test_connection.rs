@@ -9,6 +9,7 @@ use crate::config::Job;
 use crate::error::Result;
 use crate::plan::Planner;
 use crate::run::counted;
+use crate::target::SinkTarget;
 
 /// How many names are listed for people; `--json` lists them all.
 const LISTED: usize = 50;
@@ -17,16 +18,25 @@ pub(super) fn test(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
-    let (answer, relations) = app.io.block_on(async {
+    let (answer, relations, target) = app.io.block_on(async {
         let source = planner.source(&job)?;
         let answer = source.test().await?;
-        Ok::<_, crate::error::Error>((answer, source.relations().await?))
+        let relations = source.relations().await?;
+        let target = match planner.sink(&job)? {
+            Some(sink) => Some(SinkTarget::new(sink, &job.target.url).test().await?),
+            None => None,
+        };
+        Ok::<_, crate::error::Error>((answer, relations, target))
     })?;
     if app.json {
-        show::json(&json!({ "ok": true, "source": answer, "relations": relations }));
+        let ok = json!({ "ok": true, "source": answer, "target": target, "relations": relations });
+        show::json(&ok);
         return Ok(());
     }
     show::answer(&answer);
+    if let Some(target) = target {
+        show::answer(&format!("target: {target}"));
+    }
     show::answer(&format!("{} can be read:", counted(relations.len() as u64, "relation")));
     relations.iter().take(LISTED).for_each(|name| show::answer(&format!("  {name}")));
     if relations.len() > LISTED {

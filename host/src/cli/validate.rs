@@ -15,6 +15,7 @@ pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
     planner.transforms(&job)?;
+    planner.sink(&job)?;
     let source = planner.source(&job)?;
     let connector = &source.plugin().described;
     let relations = job.relations.len() as u64;

@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::{App, Failed, show};
 use crate::config::Job;
-use crate::config::target::{Place, parse_place};
+use crate::config::target::{Place, To, parse_place};
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::plan::Planner;
 use crate::run::{Fingerprint, Manifest, counted, grouped};
-use crate::target::{self, Target, checksum, read_small};
+use crate::target::{self, Folder, checksum, read_small};
 
 #[derive(Args)]
 pub(super) struct VerifyArgs {
@@ -55,7 +55,7 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
 async fn compare(
     app: &App,
     manifest: &Manifest,
-    target: &dyn Target,
+    target: &dyn Folder,
     job: &Job,
 ) -> Result<Vec<Fault>> {
     let catalog = app.plugins()?.load().await?;
@@ -91,9 +91,14 @@ async fn compare(
     Ok(faults)
 }
 
-async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Target>)> {
+async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Folder>)> {
     let secrets = app.settings.secrets.as_deref();
-    let from_job = args.job.as_deref().map(Job::read).transpose()?.map(|job| job.target.place);
+    let from_job = args.job.as_deref().map(Job::read).transpose()?;
+    let from_job = from_job.map(|job| match job.target.to {
+        To::Folder(place, _) => Ok(place),
+        To::Sink(_) => Err(not_files(&job.target.url)),
+    });
+    let from_job = from_job.transpose()?;
     let (bytes, place) = match args.manifest.split_once("/.longshore/runs/") {
         Some((root, file)) if root.contains("://") => {
             let place = match from_job {
@@ -115,12 +120,21 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
         Error::config(format!("{}: not a manifest: {error}", args.manifest))
             .with_hint("name a file of the target's .longshore/runs")
     })?;
+    if manifest.job.format == "sink" {
+        return Err(not_files(&manifest.job.target));
+    }
     let place = match place {
         Some(place) => place,
         None => parse_place(&manifest.job.target)?,
     };
     let target = target::open(&place, secrets).await?;
     Ok((manifest, target))
+}
+
+/// What a sink took is not there to be read again.
+fn not_files(target: &str) -> Error {
+    Error::config(format!("{target}: rows went into a sink, and there are no files to verify"))
+        .with_hint("count and compare them at the sink itself")
 }
 
 /// The target that a manifest lies in, if it lies in one.
@@ -134,7 +148,7 @@ fn beside(manifest: &Path) -> Option<Place> {
 }
 
 async fn fault(
-    target: &dyn Target,
+    target: &dyn Folder,
     path: &str,
     part: &crate::write::Part,
 ) -> Result<Option<String>> {

@@ -69,15 +69,32 @@ impl Document {
             return Err(Error::config("the file holds no keys")
                 .with_hint("begin with `source:`, as in the README's first job"));
         }
-        refuse_unknown(schemars::schema_for!(T).as_value(), &self.value)?;
-        serde_path_to_error::deserialize(self.value).map_err(|error| {
-            let path = error.path().to_string();
-            let cause = error.into_inner().to_string();
-            Error::config(match path.as_str() {
-                "." => cause,
-                path => format!("`{path}`: {cause}"),
-            })
+        typed("", self.value)
+    }
+}
+
+/// The value at a path, as a type, whose JSON Schema tells the known keys.
+pub(super) fn typed<T: DeserializeOwned + schemars::JsonSchema>(
+    at: &str,
+    value: Value,
+) -> Result<T> {
+    refuse_unknown(schemars::schema_for!(T).as_value(), at, &value)?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = join(at, &error.path().to_string());
+        let cause = error.into_inner().to_string();
+        Error::config(match path.as_str() {
+            "" => cause,
+            path => format!("`{path}`: {cause}"),
         })
+    })
+}
+
+/// `.` stands for the whole.
+fn join(at: &str, path: &str) -> String {
+    match (at, path) {
+        (at, ".") => at.to_owned(),
+        ("", path) => path.to_owned(),
+        (at, path) => format!("{at}.{path}"),
     }
 }
 

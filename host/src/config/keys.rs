@@ -13,9 +13,9 @@ const SUGGEST_SIMILARITY: f64 = 0.75;
 /// How deep a schema's references are followed.
 const DEPTH_LIMIT: usize = 64;
 
-/// Refuses the first key of a value that its schema does not know.
-pub fn refuse_unknown(schema: &Value, value: &Value) -> Result<()> {
-    walk(schema, &[schema], value, "", 0)
+/// Refuses the first key of the value at a path that its schema does not know.
+pub fn refuse_unknown(schema: &Value, at: &str, value: &Value) -> Result<()> {
+    walk(schema, &[schema], value, at, 0)
 }
 
 fn walk(root: &Value, schemas: &[&Value], value: &Value, path: &str, depth: usize) -> Result<()> {
@@ -121,8 +121,11 @@ mod tests {
             "additionalProperties": false,
             "$defs": { "R": { "properties": { "table": {} , "query": {} }, "additionalProperties": false } }
         });
-        let error =
-            refuse_unknown(&schema, &json!({ "relations": [{ "table": "a" }, { "tabel": "b" }] }));
+        let error = refuse_unknown(
+            &schema,
+            "",
+            &json!({ "relations": [{ "table": "a" }, { "tabel": "b" }] }),
+        );
         let error = error.unwrap_err();
         assert_eq!(error.to_string(), "unknown key `relations[1].tabel`");
         assert_eq!(error.hint(), Some("did you mean `table`?"));
@@ -131,6 +134,6 @@ mod tests {
     #[test]
     fn open_objects_take_any_key() {
         let schema = json!({ "properties": { "url": {} } });
-        assert!(refuse_unknown(&schema, &json!({ "url": "x", "anything": 1 })).is_ok());
+        assert!(refuse_unknown(&schema, "", &json!({ "url": "x", "anything": 1 })).is_ok());
     }
 }

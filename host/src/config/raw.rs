@@ -85,14 +85,30 @@ pub(super) struct RawStep {
     pub(super) config: Map<String, Value>,
 }
 
-/// Where rows go.
+/// Where rows go. The URL's scheme chooses: a folder of files, or a sink, which defines the other
+/// keys: `longshore plugin inspect NAME` shows them.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawTarget {
     /// A folder: `file:///lake/shop`, `s3://bucket/lake/shop`, `azure://container/lake/shop`,
-    /// `hdfs://namenode:8020/lake/shop` or `sftp://loader@host/lake/shop`. Each relation gets a
-    /// folder of its own in it.
+    /// `hdfs://namenode:8020/lake/shop` or `sftp://loader@host/lake/shop`, in which each relation gets
+    /// a folder of its own; or what a sink writes to, such as `postgres://loader@host/shop`.
     pub(super) url: String,
+    /// What happens when the relation is already there.
+    #[serde(default)]
+    pub(super) mode: RawMode,
+    /// Which sink, where the highest version that answers to the scheme is not the one:
+    /// `postgres-sink@1.2`, `postgres-sink@sha256:DIGEST`.
+    pub(super) plugin: Option<String>,
+    /// What the folder or the sink wants to know.
+    #[serde(flatten)]
+    #[schemars(with = "RawFolder")]
+    pub(super) rest: Map<String, Value>,
+}
+
+/// What is to be known of a folder.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFolder {
     /// The files' format.
     #[serde(default)]
     pub(super) format: RawFormat,
@@ -101,9 +117,6 @@ pub(super) struct RawTarget {
     pub(super) compression: Option<String>,
     /// How CSV is written.
     pub(super) csv: Option<RawCsv>,
-    /// What happens when the target is already there.
-    #[serde(default)]
-    pub(super) mode: RawMode,
     /// What an `s3://` store wants to know.
     pub(super) s3: Option<RawS3>,
     /// What an `azure://` store wants to know.
@@ -112,23 +125,6 @@ pub(super) struct RawTarget {
     pub(super) hdfs: Option<RawHdfs>,
     /// What an `sftp://` store wants to know.
     pub(super) sftp: Option<RawSftp>,
-}
-
-impl RawTarget {
-    /// A target of which only the URL is known.
-    pub(super) fn of_url(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-            format: RawFormat::default(),
-            compression: None,
-            csv: None,
-            mode: RawMode::default(),
-            s3: None,
-            azure: None,
-            hdfs: None,
-            sftp: None,
-        }
-    }
 }
 
 /// The files' format.

@@ -1,14 +1,16 @@
-//! Where rows go, checked: the store, the files' format, and what happens to what is there.
+//! Where rows go, checked: a folder of files or a sink, and what happens to what is there.
 
 use std::path::PathBuf;
 
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
-use super::raw::{RawFormat, RawMode, RawTarget};
-use crate::error::{Error, Result};
+use super::document::typed;
+use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
+use super::wanted::Wanted;
+use crate::error::{Error, Result, ResultExt};
 
 /// The port of SFTP, where the URL names none.
 const SFTP_PORT: u16 = 22;
@@ -16,14 +18,42 @@ const SFTP_PORT: u16 = 22;
 /// Where rows go.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The store, and the folder in it that holds a folder for each relation.
-    pub place: Place,
+    /// A folder, or a sink.
+    pub to: To,
     /// The URL, without a password.
     pub url: String,
-    /// The files' format.
-    pub format: Format,
     /// What happens when a relation is already there.
     pub mode: Mode,
+}
+
+/// What takes the rows.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// The store, and the folder in it that holds a folder of files for each relation.
+    Folder(Place, Format),
+    /// A plugin.
+    Sink(Sink),
+}
+
+/// A sink, as a job wants it.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// The URL's scheme: it chooses the sink.
+    pub scheme: String,
+    /// Which sink.
+    pub plugin: Wanted,
+    /// All keys of `target` but `mode`. Still holds secrets as written: show it to nobody.
+    pub config: Map<String, Value>,
+}
+
+impl Target {
+    /// The format of what is written, by name.
+    pub fn format_name(&self) -> &'static str {
+        match &self.to {
+            To::Folder(_, format) => format.name(),
+            To::Sink(_) => "sink",
+        }
+    }
 }
 
 /// A folder of a store.
@@ -174,8 +204,10 @@ impl Format {
     }
 }
 
+/// The schemes of folders.
+const FOLDERS: &[&str] = &["file", "s3", "s3a", "azure", "az", "abfs", "abfss", "hdfs", "sftp"];
+
 pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
-    let format = check_format(&raw)?;
     let mode = match raw.mode {
         RawMode::Version => Mode::Version,
         RawMode::Append => Mode::Append,
@@ -186,21 +218,43 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
         Error::config(format!("`target.url`: {error}"))
             .with_hint("write it as in file:///lake/shop")
     })?;
-    check_sections(&raw, url.scheme())?;
     let mut shown = url.clone();
     // Only fails where a URL can have no password.
     let _ = shown.set_password(None);
-    Ok(Target { place: check_place(raw, &url)?, url: shown.to_string(), format, mode })
+    let to = match FOLDERS.contains(&url.scheme()) {
+        true => check_folder(raw, &url)?,
+        false => To::Sink(check_sink(raw, &url)?),
+    };
+    Ok(Target { to, url: shown.to_string(), mode })
+}
+
+fn check_folder(raw: RawTarget, url: &Url) -> Result<To> {
+    if raw.plugin.is_some() {
+        return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme()))
+            .with_hint("remove it"));
+    }
+    let folder: RawFolder = typed("target", Value::Object(raw.rest))?;
+    let format = check_format(&folder)?;
+    check_sections(&folder, url.scheme())?;
+    Ok(To::Folder(check_place(folder, url)?, format))
+}
+
+fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
+    let plugin = raw.plugin.map(|text| text.parse::<Wanted>().context("`target.plugin`"));
+    let mut config = raw.rest;
+    config.insert("url".into(), Value::String(raw.url));
+    let (scheme, plugin) = (url.scheme().to_owned(), plugin.transpose()?.unwrap_or_default());
+    Ok(Sink { scheme, plugin, config })
 }
 
 /// A store that needs nothing but its URL and what the environment says.
 pub fn parse_place(url: &str) -> Result<Place> {
     let parsed = Url::parse(url)
         .map_err(|error| Error::config(format!("`{url}`: {error}")).with_hint("write a URL"))?;
-    check_place(RawTarget::of_url(url), &parsed)
+    check_place(RawFolder::default(), &parsed)
 }
 
-fn check_place(raw: RawTarget, url: &Url) -> Result<Place> {
+fn check_place(raw: RawFolder, url: &Url) -> Result<Place> {
     match url.scheme() {
         "file" => {
             let folder = url.to_file_path().map_err(|()| {
@@ -232,12 +286,12 @@ fn check_place(raw: RawTarget, url: &Url) -> Result<Place> {
             options: raw.hdfs.unwrap_or_default(),
         })),
         "sftp" => check_sftp(raw, url),
-        other => Err(Error::config(format!("`target.url`: no target for `{other}:`"))
-            .with_hint("write to file://, s3://, azure://, hdfs:// or sftp://")),
+        other => Err(Error::config(format!("`{other}:` is not a folder of files"))
+            .with_hint("name one of file://, s3://, azure://, hdfs:// or sftp://")),
     }
 }
 
-fn check_sftp(raw: RawTarget, url: &Url) -> Result<Place> {
+fn check_sftp(raw: RawFolder, url: &Url) -> Result<Place> {
     let options = raw.sftp.unwrap_or_default();
     let user = match url.username() {
         "" => std::env::var("USER").map_err(|_| {
@@ -263,7 +317,7 @@ fn check_sftp(raw: RawTarget, url: &Url) -> Result<Place> {
 }
 
 /// A section of another store than the URL's is a mistake, not a wish.
-fn check_sections(raw: &RawTarget, scheme: &str) -> Result<()> {
+fn check_sections(raw: &RawFolder, scheme: &str) -> Result<()> {
     let sections = [
         ("s3", raw.s3.is_some(), ["s3", "s3a", "", ""]),
         ("azure", raw.azure.is_some(), ["azure", "az", "abfs", "abfss"]),
@@ -312,7 +366,7 @@ fn decoded(text: &str) -> Result<String> {
         .map_err(|_| Error::config("`target.url` is not UTF-8").with_hint("mend its %XX"))
 }
 
-fn check_format(raw: &RawTarget) -> Result<Format> {
+fn check_format(raw: &RawFolder) -> Result<Format> {
     if raw.csv.is_some() && !matches!(raw.format, RawFormat::Csv) {
         return Err(Error::config("`target.csv` is given, and `target.format` is not csv")
             .with_hint("add `format: csv`, or remove `csv`"));

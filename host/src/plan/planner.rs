@@ -8,11 +8,13 @@ use semver::Version;
 
 use super::relation_table::RelationTable;
 use crate::config::job::JobRelation;
+use crate::config::target::{Sink, To};
 use crate::config::{Job, Powers, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, bind};
 use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Relation, Snapshot};
 use crate::scan::{Scanned, Source};
+use crate::target::BoundSink;
 use crate::transform::{BoundTransform, Rows};
 use crate::write::parquet_type;
 
@@ -38,6 +40,8 @@ pub struct RunPlan {
     pub source: Arc<Source>,
     /// The transforms in the sandbox, in the order of the job's steps.
     pub transforms: Vec<Arc<BoundTransform>>,
+    /// The sink, if rows do not go into files.
+    pub sink: Option<Arc<BoundSink>>,
     /// The relations, in the job's order.
     pub relations: Vec<RelationPlan>,
     /// Chunks at the same time, in all.
@@ -53,10 +57,12 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
-    /// The digests of its plugins: of the connector, then of the transforms.
+    /// The digests of its plugins: of the connector, of the transforms, of the sink.
     pub fn digests(&self) -> Vec<&str> {
+        let source = std::iter::once(self.source.plugin().digest.as_str());
         let transforms = self.transforms.iter().map(|bound| bound.plugin.digest.as_str());
-        std::iter::once(self.source.plugin().digest.as_str()).chain(transforms).collect()
+        let sink = self.sink.iter().map(|bound| bound.plugin.digest.as_str());
+        source.chain(transforms).chain(sink).collect()
     }
 
     /// The consistency, with what it rests on.
@@ -124,7 +130,7 @@ pub struct Planner<'a> {
 pub struct Given {
     /// What the source holds for the run, if somebody else asked it.
     pub hold: Option<Hold>,
-    /// The digests of the plugins that the run began with: of the connector, then of the transforms.
+    /// The digests of the plugins that the run began with, as [`RunPlan::digests`] gives them.
     pub plugins: Vec<String>,
     /// How each relation was cut when the run began; it goes on with the same chunks.
     pub scans: Option<Vec<Vec<Scanned>>>,
@@ -141,13 +147,11 @@ impl<'a> Planner<'a> {
         let find = |wanted: &Wanted| self.catalog.connector(&job.source.scheme, wanted);
         let plugin = self.choose(0, &job.source.plugin, find).context("source")?;
         let described = &plugin.described;
-        let endpoints: Vec<(String, u16)> =
-            described.endpoints.iter().map(|e| (e.field.clone(), e.default_port)).collect();
         let (config, grant) = bind(
             &job.source.config,
             &described.config_schema,
             &described.secrets,
-            &endpoints,
+            &described.endpoints,
             self.settings.secrets.as_deref(),
             &self.powers(&described.name, &plugin.version, &plugin.digest).context("source")?,
         )
@@ -195,6 +199,27 @@ impl<'a> Planner<'a> {
         Ok(bound)
     }
 
+    /// Chooses the job's sink, if its target is one, and works out what it is granted.
+    pub fn sink(&self, job: &Job) -> Result<Option<Arc<BoundSink>>> {
+        let To::Sink(Sink { scheme, plugin: wanted, config }) = &job.target.to else {
+            return Ok(None);
+        };
+        let position = 1 + job.steps.iter().filter(|s| matches!(s, Step::Plugin { .. })).count();
+        let find = |wanted: &Wanted| self.catalog.sink(scheme, wanted);
+        let plugin = self.choose(position, wanted, find).context("target")?;
+        let described = &plugin.described;
+        let (config, grant) = bind(
+            config,
+            &described.config_schema,
+            &described.secrets,
+            &described.endpoints,
+            self.settings.secrets.as_deref(),
+            &self.powers(&described.name, &plugin.version, &plugin.digest).context("target")?,
+        )
+        .context("target")?;
+        Ok(Some(Arc::new(BoundSink { plugin, config, grant })))
+    }
+
     /// Plans a whole run.
     pub async fn plan(&self, job: &Job) -> Result<RunPlan> {
         self.plan_on(job, self.source(job)?).await
@@ -202,12 +227,15 @@ impl<'a> Planner<'a> {
 
     /// Plans a whole run on its source.
     pub async fn plan_on(&self, job: &Job, source: Arc<Source>) -> Result<RunPlan> {
-        let transforms = self.transforms(job)?;
+        let (transforms, sink) = (self.transforms(job)?, self.sink(job)?);
         let planned = self.plan_from(job, source.clone(), transforms).await;
-        if planned.is_err() {
-            source.release().await;
+        match planned {
+            Ok(plan) => Ok(RunPlan { sink, ..plan }),
+            Err(error) => {
+                source.release().await;
+                Err(error)
+            }
         }
-        planned
     }
 
     async fn plan_from(
@@ -242,6 +270,7 @@ impl<'a> Planner<'a> {
         Ok(RunPlan {
             source,
             transforms,
+            sink: None,
             relations,
             parallel: parallel.run,
             parallel_chunks: parallel.chunks,

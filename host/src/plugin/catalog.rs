@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::component::{ConnectorPlugin, Described, Plugin, TransformPlugin};
+use super::component::{Chosen, ConnectorPlugin, Described, Plugin, SinkPlugin, TransformPlugin};
 use crate::config::Wanted;
 use crate::error::{Error, Result};
 
@@ -38,39 +38,30 @@ impl Catalog {
 
     /// The connector for a URL scheme: the one that is wanted, or the highest version.
     pub fn connector(&self, scheme: &str, wanted: &Wanted) -> Result<ConnectorPlugin> {
-        let answers = |plugin: &Plugin| match &plugin.described {
-            Described::Connector(described, _) => described.schemes.clone(),
-            _ => Vec::new(),
+        let of_kind = |described: &Described| match described {
+            Described::Connector(d, c) => Some((d.clone(), c.clone(), d.schemes.clone())),
+            _ => None,
         };
-        let plugin = self.choose(&format!("connector for `{scheme}:`"), scheme, wanted, answers)?;
-        match &plugin.described {
-            Described::Connector(described, component) => Ok(ConnectorPlugin {
-                described: described.clone(),
-                component: component.clone(),
-                version: plugin.version.clone(),
-                digest: plugin.digest.clone(),
-            }),
-            _ => Err(Error::internal("a connector was chosen that is none")),
-        }
+        self.choose(&format!("connector for `{scheme}:`"), scheme, wanted, of_kind)
     }
 
     /// The transform of a name.
     pub fn transform(&self, wanted: &Wanted) -> Result<TransformPlugin> {
-        let answers = |plugin: &Plugin| match &plugin.described {
-            Described::Transform(described, _) => vec![described.name.clone()],
-            _ => Vec::new(),
+        let of_kind = |described: &Described| match described {
+            Described::Transform(d, c) => Some((d.clone(), c.clone(), vec![d.name.clone()])),
+            _ => None,
         };
         let name = wanted.name.clone().unwrap_or_default();
-        let plugin = self.choose(&format!("transform `{name}`"), &name, wanted, answers)?;
-        match &plugin.described {
-            Described::Transform(described, component) => Ok(TransformPlugin {
-                described: described.clone(),
-                component: component.clone(),
-                version: plugin.version.clone(),
-                digest: plugin.digest.clone(),
-            }),
-            _ => Err(Error::internal("a transform was chosen that is none")),
-        }
+        self.choose(&format!("transform `{name}`"), &name, wanted, of_kind)
+    }
+
+    /// The sink for a URL scheme: the one that is wanted, or the highest version.
+    pub fn sink(&self, scheme: &str, wanted: &Wanted) -> Result<SinkPlugin> {
+        let of_kind = |described: &Described| match described {
+            Described::Sink(d, c) => Some((d.clone(), c.clone(), d.schemes.clone())),
+            _ => None,
+        };
+        self.choose(&format!("sink for `{scheme}:`"), scheme, wanted, of_kind)
     }
 
     /// A plugin of any kind.
@@ -95,18 +86,25 @@ impl Catalog {
         self.slots.iter().filter_map(|slot| slot.serving.as_ref())
     }
 
-    /// The best of the plugins that answer to a word and are wanted.
-    fn choose(
+    /// The best of the plugins of a kind that answer to a word and are wanted. `of_kind` gives what
+    /// a plugin of the kind says that it is, what runs it, and what it answers to.
+    fn choose<D, C>(
         &self,
         what: &str,
         word: &str,
         wanted: &Wanted,
-        answers: impl Fn(&Plugin) -> Vec<String>,
-    ) -> Result<&Arc<Plugin>> {
+        of_kind: impl Fn(&Described) -> Option<(D, C, Vec<String>)>,
+    ) -> Result<Chosen<D, C>> {
+        let answers = |plugin: &Plugin| {
+            of_kind(&plugin.described).map(|(_, _, answers)| answers).unwrap_or_default()
+        };
         let answering =
             || self.serving().filter(|plugin| answers(plugin).iter().any(|answer| answer == word));
-        if let Some(plugin) = best(answering().filter(|plugin| fits(wanted, plugin))) {
-            return Ok(plugin);
+        if let Some(plugin) = best(answering().filter(|plugin| fits(wanted, plugin)))
+            && let Some((described, component, _)) = of_kind(&plugin.described)
+        {
+            let (version, digest) = (plugin.version.clone(), plugin.digest.clone());
+            return Ok(Chosen { described, component, version, digest });
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
         if !there.is_empty() {

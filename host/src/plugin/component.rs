@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::contract::Stamp;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{
-    Compiled, ConnectorComponent, ConnectorDescription, Sandbox, SinkDescription,
-    TransformComponent, TransformDescription, describe_sink,
+    Compiled, ConnectorComponent, ConnectorDescription, Sandbox, SinkComponent, SinkDescription,
+    TransformComponent, TransformDescription,
 };
 
 /// The largest component that is loaded.
@@ -72,7 +72,7 @@ pub enum Described {
     /// A transform.
     Transform(TransformDescription, TransformComponent),
     /// A sink.
-    Sink(SinkDescription),
+    Sink(SinkDescription, SinkComponent),
 }
 
 impl Described {
@@ -80,7 +80,7 @@ impl Described {
         match self {
             Self::Connector(described, _) => &described.name,
             Self::Transform(described, _) => &described.name,
-            Self::Sink(described) => &described.name,
+            Self::Sink(described, _) => &described.name,
         }
     }
 
@@ -111,7 +111,7 @@ impl Described {
         match self {
             Self::Connector(described, _) => &described.schemes,
             Self::Transform(..) => &[],
-            Self::Sink(described) => &described.schemes,
+            Self::Sink(described, _) => &described.schemes,
         }
     }
 
@@ -119,7 +119,7 @@ impl Described {
         match self {
             Self::Connector(described, _) => &described.summary,
             Self::Transform(described, _) => &described.summary,
-            Self::Sink(described) => &described.summary,
+            Self::Sink(described, _) => &described.summary,
         }
     }
 
@@ -127,7 +127,7 @@ impl Described {
         match self {
             Self::Connector(described, _) => &described.config_schema,
             Self::Transform(described, _) => &described.config_schema,
-            Self::Sink(described) => &described.config_schema,
+            Self::Sink(described, _) => &described.config_schema,
         }
     }
 
@@ -135,7 +135,7 @@ impl Described {
         match self {
             Self::Connector(described, _) => &described.version,
             Self::Transform(described, _) => &described.version,
-            Self::Sink(described) => &described.version,
+            Self::Sink(described, _) => &described.version,
         }
     }
 }
@@ -158,31 +158,27 @@ impl Plugin {
     }
 }
 
-/// A connector, chosen for a run.
+/// A plugin of a kind, chosen for a run.
 #[derive(Clone)]
-pub struct ConnectorPlugin {
+pub struct Chosen<D, C> {
     /// What it says that it is.
-    pub described: ConnectorDescription,
+    pub described: D,
     /// Makes its instances.
-    pub component: ConnectorComponent,
+    pub component: C,
     /// Its own version.
     pub version: Version,
     /// SHA-256 of the component, in hex.
     pub digest: String,
 }
 
+/// A connector, chosen for a run.
+pub type ConnectorPlugin = Chosen<ConnectorDescription, ConnectorComponent>;
+
 /// A transform, chosen for a run.
-#[derive(Clone)]
-pub struct TransformPlugin {
-    /// What it says that it is.
-    pub described: TransformDescription,
-    /// Makes its instances.
-    pub component: TransformComponent,
-    /// Its own version.
-    pub version: Version,
-    /// SHA-256 of the component, in hex.
-    pub digest: String,
-}
+pub type TransformPlugin = Chosen<TransformDescription, TransformComponent>;
+
+/// A sink, chosen for a run.
+pub type SinkPlugin = Chosen<SinkDescription, SinkComponent>;
 
 impl Plugin {
     /// Loads one component, wherever it lies.
@@ -214,7 +210,10 @@ async fn load(sandbox: &Sandbox, path: &Path) -> Result<Plugin> {
             let component = TransformComponent::new(compiled)?;
             Described::Transform(component.describe(file).await?, component)
         }
-        Kind::Sink => Described::Sink(describe_sink(compiled, file).await?),
+        Kind::Sink => {
+            let component = SinkComponent::new(compiled)?;
+            Described::Sink(component.describe(file).await?, component)
+        }
     };
     described.check()?;
     let version = Version::parse(described.version()).map_err(|error| {

@@ -9,6 +9,7 @@ use url::Url;
 use crate::capability::{Endpoint, Grant};
 use crate::config::{Powers, refuse_unknown, secret};
 use crate::error::{Error, Result, ResultExt};
+use crate::sandbox::EndpointField;
 
 /// The config field for a password that stands in a URL.
 const URL_PASSWORD_FIELD: &str = "password";
@@ -19,7 +20,7 @@ pub fn bind(
     config: &Map<String, Value>,
     schema: &str,
     secret_fields: &[String],
-    endpoint_fields: &[(String, u16)],
+    endpoint_fields: &[EndpointField],
     secrets: Option<&Path>,
     powers: &Powers<'_>,
 ) -> Result<(String, Grant)> {
@@ -31,7 +32,7 @@ pub fn bind(
     if secret_fields.iter().any(|field| field == URL_PASSWORD_FIELD) {
         take_url_password(&mut config)?;
     }
-    refuse_unknown(&schema, &Value::Object(config.clone()))?;
+    refuse_unknown(&schema, "", &Value::Object(config.clone()))?;
     for field in secret_fields {
         let Some(written) = config.get_mut(field).filter(|written| !written.is_null()) else {
             continue;
@@ -40,7 +41,7 @@ pub fn bind(
         grant.secrets.insert(field.clone(), secret::resolve(field, written, secrets)?);
         *written = json!({ "secret": field });
     }
-    for (field, default_port) in endpoint_fields {
+    for EndpointField { field, default_port } in endpoint_fields {
         if let Some(value) = config.get(field).and_then(Value::as_str) {
             let endpoint = endpoint(value, *default_port).context(format!("`{field}`"))?;
             powers.endpoint(&endpoint).context(format!("`{field}`"))?;
@@ -105,7 +106,8 @@ mod tests {
         let config = config.as_object().unwrap().clone();
         let policy = Policy::default();
         let powers = policy.powers("postgres", &Version::new(1, 0, 0), "").unwrap();
-        bind(&config, schema, &["password".into()], &[("url".into(), 5432)], None, &powers)
+        let url = EndpointField { field: "url".into(), default_port: 5432 };
+        bind(&config, schema, &["password".into()], &[url], None, &powers)
     }
 
     #[test]

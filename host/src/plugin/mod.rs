@@ -10,7 +10,7 @@ pub use catalog::{Catalog, Slot};
 pub(crate) use component::hex;
 pub use component::{
     COMPILE_LIMIT_SECS, COMPONENT_LIMIT_BYTES, ConnectorPlugin, Described, Kind, Plugin,
-    TransformPlugin,
+    SinkPlugin, TransformPlugin,
 };
 pub use contract::{CONTRACT_VERSION, Stamp};
 pub use folder::{Plugins, Watching};

@@ -8,37 +8,43 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Manifest;
 use super::report::{RelationReport, RunReport, Status};
 use super::retry::RetryPolicy;
-use crate::error::{Class, Error, Result, ResultExt};
+use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
-use crate::target::{Spot, Target};
+use crate::target::{Publication, Published, Spot, Target};
 use crate::write::Part;
 
 /// What a commit does: enough to do it in another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Commit {
     pub(super) manifest: Manifest,
-    pub(super) relations: Vec<Publication>,
+    pub(super) relations: Vec<RelationCommit>,
 }
 
 /// One relation of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Publication {
+pub(super) struct RelationCommit {
     spot: Spot,
     parts: Vec<Part>,
-    /// What the store needs to publish each part.
+    /// What the store needs to publish each part, which a part's own record does not keep.
     tokens: Vec<String>,
 }
 
-impl Publication {
+impl RelationCommit {
     pub(super) fn new(spot: Spot, parts: &[Part]) -> Self {
         let tokens = parts.iter().map(|part| part.token.clone()).collect();
         Self { spot, parts: parts.to_vec(), tokens }
     }
 
-    /// The parts with their tokens, which a part's own record does not keep.
-    fn parts(&self) -> Vec<Part> {
+    fn publication(&self) -> Publication {
         let parts = self.parts.iter().zip(&self.tokens);
-        parts.map(|(part, token)| Part { token: token.clone(), ..part.clone() }).collect()
+        let parts = parts.map(|(part, token)| Part { token: token.clone(), ..part.clone() });
+        Publication { spot: self.spot.clone(), parts: parts.collect() }
+    }
+}
+
+impl Commit {
+    fn publications(&self) -> Vec<Publication> {
+        self.relations.iter().map(RelationCommit::publication).collect()
     }
 }
 
@@ -87,26 +93,24 @@ async fn publish(
     commit: &mut Commit,
 ) -> Result<String> {
     let run = commit.manifest.run.clone();
-    for position in 0..commit.relations.len() {
-        loop {
-            let Publication { spot, .. } = commit.relations[position].clone();
-            let parts = commit.relations[position].parts();
-            let published = persist(retry, || target.publish(&spot, &parts))
-                .await
-                .context(spot.relation.clone())?;
-            if published {
-                break;
-            }
-            tracing::warn!("{}: somebody else made it meanwhile", target.url(&spot.name));
-            let other = target.reserve(&run, &spot.relation, spot.mode).await?;
-            commit.manifest.relations[position].published_as = other.name.clone();
-            commit.relations[position].spot = other;
-            ledger.committing(&run, &commit)?;
-        }
+    let names = loop {
+        let publications = commit.publications();
+        let taken = match persist(retry, || target.publish(&publications)).await? {
+            Published::As(names) => break names,
+            Published::Taken(position) => position,
+        };
+        let spot = &publications[taken].spot;
+        tracing::warn!("{}: somebody else made it meanwhile", target.url(&spot.name));
+        let other = target.reserve(&run, &spot.relation, spot.mode).await?;
+        commit.manifest.relations[taken].published_as = other.name.clone();
+        commit.relations[taken].spot = other;
+        ledger.committing(&run, &commit)?;
+    };
+    for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
+        relation.published_as = name;
     }
     let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
-    let path = persist(retry, || target.put_manifest(&run, &manifest)).await?;
-    Ok(target.url(&path))
+    persist(retry, || target.put_manifest(&run, &manifest)).await
 }
 
 /// Does something until it succeeds, fails for good, or the retries are spent.
@@ -131,7 +135,7 @@ async fn persist<T, F: Future<Output = Result<T>>>(
 async fn take_back(target: &dyn Target, commit: &Commit) -> bool {
     let mut all = true;
     for relation in commit.relations.iter().rev() {
-        if let Err(error) = target.retract(&relation.spot, &relation.parts()).await {
+        if let Err(error) = target.retract(&relation.publication()).await {
             tracing::error!("taking back {}: {error}", target.url(&relation.spot.name));
             all = false;
         }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 use crate::scan::{Lane, Slots};
-use crate::target::Target;
+use crate::target::Folder;
 use crate::transform::task_context;
 
 /// Rows, in whatever order.
@@ -69,7 +69,7 @@ impl Fingerprint {
 
     /// Of published files. None: their format cannot be read back value by value.
     pub async fn of_files(
-        target: &dyn Target,
+        target: &dyn Folder,
         format: &str,
         paths: &[String],
     ) -> Result<Option<Self>> {

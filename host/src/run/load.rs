@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use datafusion::physical_plan::ExecutionPlan;
 use tokio::sync::Semaphore;
 
+use super::destination::Destination;
 use super::manifest::Finished;
 use super::progress::RelationProgress;
 use super::retry::RetryPolicy;
 use super::task::{Journal, run_partition, run_whole};
-use crate::config::Job;
 use crate::error::Result;
 use crate::ledger::{Ledger, Task, TaskProgress};
 use crate::plan::{RelationPlan, RunPlan};
 use crate::scan::Slots;
-use crate::target::{Spot, Target};
-use crate::write::{Destination, Part, PartWriter};
+use crate::target::Spot;
+use crate::write::{Part, PartWriter};
 
 /// What came of a task.
 pub(super) struct Done {
@@ -40,9 +40,8 @@ pub(super) struct Load {
 /// What loads are made of.
 pub(super) struct Loading<'a> {
     pub(super) run: &'a str,
-    pub(super) job: &'a Job,
     pub(super) plan: &'a RunPlan,
-    pub(super) target: &'a Arc<dyn Target>,
+    pub(super) destination: &'a Destination,
     pub(super) spots: &'a [Spot],
     pub(super) ledger: &'a Ledger,
     pub(super) retry: RetryPolicy,
@@ -63,11 +62,7 @@ impl Loading<'_> {
             .filter(|(task, _)| task.relation == index)
             .filter_map(|(task, progress)| Some((task.chunk, progress.parts.take()?)))
             .collect();
-        let destination = Destination {
-            target: self.target.clone(),
-            spot: self.spots[index].clone(),
-            format: self.job.target.format.clone(),
-        };
+        let parts = self.destination.parts(&self.spots[index]);
         let progress = RelationProgress {
             name: relation.relation.name.clone(),
             chunks: relation.chunks() as u64,
@@ -82,7 +77,7 @@ impl Loading<'_> {
         let kept_rows = kept.values().flatten().map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
         Load {
-            writer: PartWriter::new(relation.physical.clone(), Arc::new(destination)),
+            writer: PartWriter::new(relation.physical.clone(), parts),
             chunkwise: relation.chunkwise,
             journal: Journal {
                 ledger: self.ledger.clone(),
@@ -119,7 +114,7 @@ impl Load {
     /// Sorts the parts, and gives a relation without rows its empty one.
     pub(super) async fn complete(&self, finished: &mut Finished) -> Result<()> {
         if finished.parts.is_empty() {
-            finished.parts.push(self.writer.write_empty().await?);
+            finished.parts.extend(self.writer.write_empty().await?);
         }
         finished.parts.sort_by_key(|part| part.chunk);
         Ok(())

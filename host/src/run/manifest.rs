@@ -75,7 +75,7 @@ pub struct JobRecord {
     pub transform: Vec<Value>,
     /// Where they went.
     pub target: String,
-    /// The files' format.
+    /// The files' format; `sink` where they went into a sink.
     pub format: String,
 }
 
@@ -229,7 +229,7 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
         source: json_or_null(plan.source.config()),
         transform: steps.collect(),
         target: job.target.url.clone(),
-        format: job.target.format.name().to_owned(),
+        format: job.target.format_name().to_owned(),
     }
 }
 
@@ -239,16 +239,21 @@ fn json_or_null(config: &str) -> Value {
 }
 
 fn plugins(plan: &RunPlan) -> Vec<PluginRecord> {
+    let record = |name: &str, version: &str, digest: &str| PluginRecord {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        digest: digest.to_owned(),
+    };
     let source = plan.source.plugin();
-    let mut plugins = vec![PluginRecord {
-        name: source.described.name.clone(),
-        version: source.described.version.clone(),
-        digest: source.digest.clone(),
-    }];
-    plugins.extend(plan.transforms.iter().map(|bound| PluginRecord {
-        name: bound.plugin.described.name.clone(),
-        version: bound.plugin.described.version.clone(),
-        digest: bound.plugin.digest.clone(),
+    let mut plugins =
+        vec![record(&source.described.name, &source.described.version, &source.digest)];
+    plugins.extend(plan.transforms.iter().map(|bound| {
+        let plugin = &bound.plugin;
+        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
+    }));
+    plugins.extend(plan.sink.iter().map(|bound| {
+        let plugin = &bound.plugin;
+        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
     }));
     plugins
 }

@@ -1,6 +1,7 @@
 //! Running a plan: tasks in parallel, retries, progress, and the commit of all or nothing.
 
 mod commit;
+mod destination;
 mod execution;
 mod fingerprint;
 mod holder;

@@ -46,7 +46,7 @@ pub(super) fn built_by(plan: &RunPlan) -> String {
 }
 
 /// The digests in it.
-fn digests(built_by: &str) -> Vec<String> {
+pub(super) fn digests(built_by: &str) -> Vec<String> {
     built_by.split(' ').skip(1).map(str::to_owned).collect()
 }
 

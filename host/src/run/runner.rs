@@ -9,13 +9,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::commit::{Commit, Publication, Uncommitted, commit, roll_forward};
+use super::commit::{Commit, RelationCommit, Uncommitted, commit, roll_forward};
+use super::destination::Destination;
 use super::execution::Execution;
 use super::holding::{Holding, Keeper};
 use super::load::{Load, Loading};
 use super::manifest::{Manifest, Telling};
 use super::progress::Progress;
-use super::record::{built_by, given, to_record};
+use super::record::{built_by, digests, given, to_record};
 use super::report::{RunReport, Status};
 use crate::config::settings::cores;
 use crate::config::{Job, Settings};
@@ -24,7 +25,7 @@ use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
 use crate::plugin::{Catalog, ConnectorPlugin, hex};
 use crate::sandbox::Consistency;
-use crate::target::{self, Spot, Target};
+use crate::target::{Spot, Target};
 
 /// How often a run is begun anew because what it had planned was gone.
 pub const RESTART_LIMIT: u32 = 5;
@@ -100,7 +101,7 @@ struct Run<'a> {
     runner: &'a Runner<'a>,
     id: &'a str,
     job: &'a Job,
-    target: Arc<dyn Target>,
+    destination: Destination,
     /// When it began, perhaps in another process.
     created: DateTime<Utc>,
     wish: watch::Receiver<Wish>,
@@ -156,7 +157,7 @@ impl Runner<'_> {
             Err(Stopped::Cancelled) => return Err(Error::internal("cancelled before it began")),
         };
         Holding::new(self.keeper, id).end().await;
-        run.target.discard(id).await?;
+        run.target().discard(id).await?;
         let error = Error::resource("the run was cancelled");
         let report = self.unpublished(id, job, Status::Cancelled, run.created, &error);
         self.ledger.finish(id, RunState::Cancelled, &report)?;
@@ -175,9 +176,13 @@ impl Runner<'_> {
         self.ledger.begin(&new)?;
         let recorded = self.ledger.recorded(id)?;
         let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
-        let target = target::open(&job.target.place, self.settings.secrets.as_deref()).await?;
+        let mut planner = Planner::new(self.catalog, self.settings);
+        if let Some(record) = self.ledger.planned(id)? {
+            planner.given.plugins = digests(&record.built_by);
+        }
+        let destination = Destination::open(job, &planner, self.settings).await?;
         let created = created.map_or_else(Utc::now, |created| created.to_utc());
-        Ok(Run { runner: self, id, job, target, created, wish, _live: live })
+        Ok(Run { runner: self, id, job, destination, created, wish, _live: live })
     }
 
     /// The report of a run that published nothing.
@@ -216,6 +221,10 @@ impl Run<'_> {
         self.runner.ledger
     }
 
+    fn target(&self) -> &dyn Target {
+        self.destination.target()
+    }
+
     async fn run(mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
         let retry = self.runner.settings.retry;
         let recorded = self.ledger().recorded(self.id)?;
@@ -224,7 +233,7 @@ impl Run<'_> {
                 tracing::info!("run {}: going on with its commit", self.id);
                 self.ledger().event(self.id, "taken up again in the middle of its commit")?;
                 Holding::new(self.runner.keeper, self.id).end().await;
-                roll_forward(self.ledger(), self.target.as_ref(), retry, self.id)
+                roll_forward(self.ledger(), self.target(), retry, self.id)
                     .await
                     .map_err(Stopped::from)
             }
@@ -245,7 +254,7 @@ impl Run<'_> {
 
     /// Whatever happened, nothing of the run stays in the target.
     async fn discard(&self) {
-        if let Err(error) = self.target.discard(self.id).await {
+        if let Err(error) = self.target().discard(self.id).await {
             tracing::error!("{error}: remove what run {} left there", self.id);
         }
     }
@@ -283,7 +292,7 @@ impl Run<'_> {
                     let wait = retry.wait(restarts);
                     tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
                     self.ledger().begin_anew(self.id, &error.to_string())?;
-                    self.target.discard(self.id).await?;
+                    self.target().discard(self.id).await?;
                     tokio::time::sleep(wait).await;
                     restarts += 1;
                 }
@@ -325,10 +334,10 @@ impl Run<'_> {
         let relations = spots
             .into_iter()
             .zip(&finished)
-            .map(|(spot, finished)| Publication::new(spot, &finished.parts))
+            .map(|(spot, finished)| RelationCommit::new(spot, &finished.parts))
             .collect();
         let record = Commit { manifest, relations };
-        Ok(commit(ledger, self.target.as_ref(), retry, record).await?)
+        Ok(commit(ledger, self.target(), retry, record).await?)
     }
 
     /// All that comes before reading: places in the target, a plan, tasks.
@@ -336,7 +345,13 @@ impl Run<'_> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let spots = self.reserve().await?;
         let plan = self.plan(holding, &spots).await?;
-        match self.loads(&plan, &spots).await {
+        let made_ready = async {
+            for (relation, spot) in plan.relations.iter().zip(&spots) {
+                self.target().begin(spot, &relation.physical.schema()).await?;
+            }
+            self.loads(&plan, &spots).await
+        };
+        match made_ready.await {
             Ok(loads) => Ok((spots, plan, loads)),
             Err(error) => {
                 plan.source.release().await;
@@ -354,11 +369,11 @@ impl Run<'_> {
             return Ok(held);
         }
         // What a run that died here had reserved and not written down is given back.
-        self.target.discard(self.id).await?;
+        self.target().discard(self.id).await?;
         let mut spots = Vec::new();
         for relation in &self.job.relations {
             let mode = self.job.target.mode;
-            spots.push(self.target.reserve(self.id, &relation.name, mode).await?);
+            spots.push(self.target().reserve(self.id, &relation.name, mode).await?);
         }
         self.ledger().reserve(self.id, &spots)?;
         Ok(spots)
@@ -417,7 +432,7 @@ impl Run<'_> {
             let Some(parts) = &progress.parts else { continue };
             let mut intact = true;
             for part in parts {
-                intact &= self.target.is_intact(&spots[task.relation], part).await?;
+                intact &= self.target().is_intact(&spots[task.relation], part).await?;
             }
             match intact {
                 true => kept += 1,
@@ -434,9 +449,8 @@ impl Run<'_> {
         }
         let loading = Loading {
             run: self.id,
-            job: self.job,
             plan,
-            target: &self.target,
+            destination: &self.destination,
             spots,
             ledger: self.ledger(),
             retry: self.runner.settings.retry,

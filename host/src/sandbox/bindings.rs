@@ -8,17 +8,19 @@ mod capabilities {
         world: "capabilities",
         imports: {
             "longshore:plugin/connection": async | trappable,
+            "longshore:plugin/http": async | trappable,
             default: trappable,
         },
         with: {
             "longshore:plugin/connection.connection": crate::capability::connection::Connection,
+            "longshore:plugin/http.response": crate::capability::http::Response,
         },
         require_store_data_send: true,
     });
 }
 
 macro_rules! kind {
-    ($module:ident, $world:literal $(, $network:literal)?) => {
+    ($module:ident, $world:literal $(, $interface:literal = $bound:ident)*) => {
         pub(super) mod $module {
             wasmtime::component::bindgen!({
                 path: "../wit",
@@ -30,7 +32,7 @@ macro_rules! kind {
                     "longshore:plugin/clock": crate::sandbox::bindings::clock,
                     "longshore:plugin/random": crate::sandbox::bindings::random,
                     "longshore:plugin/secrets": crate::sandbox::bindings::secrets,
-                    $($network: crate::sandbox::bindings::connection,)?
+                    $($interface: crate::sandbox::bindings::$bound,)*
                 },
                 require_store_data_send: true,
             });
@@ -38,12 +40,17 @@ macro_rules! kind {
     };
 }
 
-kind!(connector, "connector", "longshore:plugin/connection");
+kind!(
+    connector,
+    "connector",
+    "longshore:plugin/connection" = connection,
+    "longshore:plugin/http" = http
+);
 kind!(transform, "transform");
-kind!(sink, "sink", "longshore:plugin/connection");
+kind!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
 
 pub(super) use capabilities::Capabilities;
-pub use capabilities::longshore::plugin::{clock, connection, log, random, secrets, types};
+pub use capabilities::longshore::plugin::{clock, connection, http, log, random, secrets, types};
 pub use connector::exports::longshore::plugin::connector_api;
 pub use sink::exports::longshore::plugin::sink_api;
 pub use transform::exports::longshore::plugin::transform_api;

@@ -2,9 +2,10 @@
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::bindings::{Capabilities, clock, connection, log, random, secrets, types};
+use super::bindings::{Capabilities, clock, connection, http, log, random, secrets, types};
 use super::store::{State, to_wire};
 use crate::capability::connection::{Connection, TlsOptions, TlsVerify};
+use crate::capability::http::{Request, Response};
 use crate::capability::{self, Endpoint, log::Level};
 
 /// Binds all that a plugin can import, and nothing else.
@@ -123,6 +124,57 @@ impl connection::HostConnection for State {
 
     async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
         self.objects.delete(connection)?;
+        Ok(())
+    }
+}
+
+impl http::Host for State {}
+
+impl http::HostResponse for State {
+    async fn send(
+        &mut self,
+        request: http::Request,
+    ) -> wasmtime::Result<Result<Resource<Response>, types::Error>> {
+        self.count()?;
+        let request = Request {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body: request.body,
+            timeout_millis: request.timeout_ms,
+            authorities: request.authorities,
+        };
+        match self.http.send(&self.io, &self.grant, request).await {
+            Ok(response) => Ok(Ok(self.objects.push(response)?)),
+            Err(error) => Ok(Err(to_wire(&error))),
+        }
+    }
+
+    async fn status(&mut self, response: Resource<Response>) -> wasmtime::Result<u16> {
+        self.count()?;
+        Ok(self.objects.get(&response)?.status())
+    }
+
+    async fn headers(
+        &mut self,
+        response: Resource<Response>,
+    ) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count()?;
+        Ok(self.objects.get(&response)?.headers())
+    }
+
+    async fn read(
+        &mut self,
+        response: Resource<Response>,
+        max: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+        self.count()?;
+        let response = self.objects.get_mut(&response)?;
+        Ok(response.read(max).await.map_err(|error| to_wire(&error)))
+    }
+
+    async fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
+        self.objects.delete(response)?;
         Ok(())
     }
 }

@@ -18,12 +18,12 @@ pub use bindings::connector_api::{
     Chunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription, Hold,
     RelationInfo, Scan, Snapshot,
 };
-pub use bindings::sink_api::Description as SinkDescription;
+pub use bindings::sink_api::{Description as SinkDescription, Load, Mode as LoadMode, Written};
 pub use bindings::transform_api::Description as TransformDescription;
-pub use bindings::types::Relation;
+pub use bindings::types::{EndpointField, Relation};
 pub use connector::{ConnectorComponent, OpenChunks, OpenReader, Session};
 pub use engine::{Compiled, Sandbox};
 pub use limits::Limits;
-pub use sink::describe_sink;
+pub use sink::{OpenTarget, OpenWriter, SinkComponent};
 pub use store::{INSTANCE_LIMIT, TABLE_LIMIT_ELEMENTS};
 pub use transform::{TransformComponent, Transformer};

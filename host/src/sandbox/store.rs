@@ -10,6 +10,7 @@ use super::bindings::types::{Error as WireError, ErrorClass};
 use super::engine::{EPOCH_TICK_MILLIS, Sandbox};
 use super::limits::Limits;
 use crate::capability::Grant;
+use crate::capability::http::HttpClient;
 use crate::capability::log::Log;
 use crate::error::{Class, Error, Result};
 use crate::memory::{Account, memory};
@@ -28,6 +29,7 @@ pub(super) struct State {
     pub(super) objects: ResourceTable,
     pub(super) started: Instant,
     pub(super) io: Handle,
+    pub(super) http: HttpClient,
     limiter: Limiter,
     /// Epoch ticks that the call under way may still compute.
     ticks_left: u64,
@@ -82,6 +84,7 @@ pub(super) fn new_store(
         objects,
         started: Instant::now(),
         io: sandbox.io().clone(),
+        http: HttpClient::default(),
         limiter: Limiter {
             account: memory().account(),
             limit_bytes: limits.memory_bytes(),

@@ -8,7 +8,6 @@ use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::writer::StreamEncoder;
 
 use crate::error::{Error, Result};
 
@@ -21,7 +20,7 @@ pub const BATCH_COLUMN_LIMIT: usize = 10_000;
 /// The deepest nesting of a column's type.
 pub const NESTING_LIMIT: usize = 32;
 
-const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+pub(super) const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// Decodes one plugin's continuous stream; all batches must be of the expected schema.
 pub struct IpcDecoder {
@@ -181,26 +180,16 @@ fn depth(data_type: &DataType) -> usize {
     inner + 1
 }
 
-/// A schema as an IPC schema message.
-pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
-    let encode = || {
-        let buffers = StreamEncoder::try_new(schema)?.finish()?;
-        Ok(buffers.iter().flat_map(|buffer| buffer.as_slice().to_vec()).collect::<Vec<u8>>())
-    };
-    let mut bytes =
-        encode().map_err(|error: arrow::error::ArrowError| Error::internal(error.to_string()))?;
-    bytes.truncate(bytes.len() - END_OF_STREAM.len());
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::Field;
+    use arrow::ipc::writer::StreamEncoder;
     use proptest::prelude::*;
 
+    use super::super::encode_schema;
     use super::*;
 
     fn stream() -> (SchemaRef, Vec<u8>) {

@@ -1,14 +1,15 @@
-//! Reading: chunks become batches.
+//! Reading: chunks become batches. What crosses the sandbox is Arrow IPC.
 
 mod chunk_scan;
 mod component;
 mod decode;
+mod encode;
 mod slots;
 
 pub use chunk_scan::{ChunkScan, chunk_rows};
 pub use component::{Scanned, Source};
 pub use decode::{
-    BATCH_COLUMN_LIMIT, BATCH_LIMIT_BYTES, IpcDecoder, decode_schema, encode_schema,
-    quiet_caught_panics,
+    BATCH_COLUMN_LIMIT, BATCH_LIMIT_BYTES, IpcDecoder, decode_schema, quiet_caught_panics,
 };
+pub use encode::{IpcEncoder, encode_schema};
 pub use slots::{Lane, Slots, Work};

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -21,7 +22,9 @@ use tokio::task::JoinSet;
 use super::files::{ByteStream, Entry, Files, absent_is_fine};
 use super::object_files::{ObjectFiles, object_error};
 use super::upload::{PIECE_BYTES, Upload, Uploader};
-use super::{PartFile, Spot, Target, manifest_path, names, staging};
+use super::{
+    Folder, PartFile, Publication, Published, Spot, Target, manifest_path, names, staging,
+};
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::write::Part;
@@ -105,6 +108,22 @@ impl ByCompletion {
         Ok(())
     }
 
+    async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+        match spot.mode {
+            Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
+            Mode::Append => {
+                names::lock(&self.files, &spot.run, &spot.name).await?;
+                self.complete_all(spot, parts).await?;
+            }
+            Mode::Replace => {
+                names::lock(&self.files, &spot.run, &spot.name).await?;
+                self.complete_all(spot, parts).await?;
+                self.remove_others(&spot.name, parts).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn journal(run: &str, spot_name: &str, file: &str) -> String {
         format!("{}/{spot_name}/{file}", staging(run))
     }
@@ -157,6 +176,52 @@ impl Target for ByCompletion {
         names::reserve(&self.files, run, relation, mode).await
     }
 
+    /// Uploads need nothing before them.
+    async fn begin(&self, _: &Spot, _: &SchemaRef) -> Result<()> {
+        Ok(())
+    }
+
+    async fn is_intact(&self, _: &Spot, part: &Part) -> Result<bool> {
+        // The store keeps each piece by its checksum; the completion tells if one is gone.
+        Ok(held(&part.token).is_ok())
+    }
+
+    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+        for Publication { spot, parts } in relations {
+            self.publish_relation(spot, parts).await.context(spot.relation.clone())?;
+        }
+        Ok(Published::as_reserved(relations))
+    }
+
+    async fn retract(&self, Publication { spot, parts }: &Publication) -> Result<()> {
+        for part in parts {
+            self.files.remove(&format!("{}/{}", spot.name, part.file)).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
+        let path = manifest_path(run);
+        self.files.put(&path, manifest).await?;
+        Ok(self.url(&path))
+    }
+
+    async fn discard(&self, run: &str) -> Result<()> {
+        self.give_up(run).await.context(format!("giving up run {run}"))?;
+        names::release_all(&self.files, run).await
+    }
+
+    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
+        self.files.remove(&staging(run)).await?;
+        for spot in spots {
+            names::release(&self.files, run, &spot.name).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Folder for ByCompletion {
     async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
         let path = format!("{}/{file}", spot.name);
         let key = self.files.key(&path);
@@ -192,53 +257,6 @@ impl Target for ByCompletion {
             absent_is_fine(self.files.asked(&path, aborting).await)?;
         }
         self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await
-    }
-
-    async fn is_intact(&self, _: &Spot, part: &Part) -> Result<bool> {
-        // The store keeps each piece by its checksum; the completion tells if one is gone.
-        Ok(held(&part.token).is_ok())
-    }
-
-    async fn publish(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
-        match spot.mode {
-            Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
-            Mode::Append => {
-                names::lock(&self.files, &spot.run, &spot.name).await?;
-                self.complete_all(spot, parts).await?;
-            }
-            Mode::Replace => {
-                names::lock(&self.files, &spot.run, &spot.name).await?;
-                self.complete_all(spot, parts).await?;
-                self.remove_others(&spot.name, parts).await?;
-            }
-        }
-        Ok(true)
-    }
-
-    async fn retract(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
-        for part in parts {
-            self.files.remove(&format!("{}/{}", spot.name, part.file)).await?;
-        }
-        Ok(())
-    }
-
-    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
-        let path = manifest_path(run);
-        self.files.put(&path, manifest).await?;
-        Ok(path)
-    }
-
-    async fn discard(&self, run: &str) -> Result<()> {
-        self.give_up(run).await.context(format!("giving up run {run}"))?;
-        names::release_all(&self.files, run).await
-    }
-
-    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
-        self.files.remove(&staging(run)).await?;
-        for spot in spots {
-            names::release(&self.files, run, &spot.name).await?;
-        }
-        Ok(())
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {

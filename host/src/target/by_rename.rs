@@ -1,14 +1,18 @@
 //! Publishing in stores with folders: parts lie in `.longshore/staging/RUN/RELATION`, and a rename
 //! shows them.
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use super::files::Folders;
-use super::{ByteStream, Entry, HIDDEN, PartFile, Spot, Target, manifest_path, names, staging};
+use super::{
+    ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Spot, Target,
+    manifest_path, names, staging,
+};
 use crate::config::target::Mode;
-use crate::error::{Class, Error, Result};
+use crate::error::{Class, Error, Result, ResultExt};
 use crate::plugin::hex;
 use crate::write::Part;
 
@@ -96,6 +100,21 @@ impl<F: Folders> ByRename<F> {
         }
         Ok(true)
     }
+
+    /// False: somebody else took the name.
+    async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        if matches!(spot.mode, Mode::Append | Mode::Replace) {
+            names::lock(&self.folders, &spot.run, &spot.name).await?;
+        }
+        let published = match spot.mode {
+            Mode::Version | Mode::Error => self.publish_new(spot, parts).await?,
+            Mode::Replace => self.publish_instead(spot, parts).await?,
+            Mode::Append => self.publish_beside(spot, parts).await?,
+        };
+        self.folders.sync_folder(&spot.name).await?;
+        self.folders.sync_folder("").await?;
+        Ok(published)
+    }
 }
 
 #[async_trait]
@@ -110,12 +129,9 @@ impl<F: Folders> Target for ByRename<F> {
         Ok(spot)
     }
 
-    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
-        self.folders.create(&format!("{}/{file}", Self::staged(spot))).await
-    }
-
-    async fn remove_part(&self, spot: &Spot, file: &str, _: Option<&str>) -> Result<()> {
-        self.folders.remove(&format!("{}/{file}", Self::staged(spot))).await
+    /// The folder in staging was made with the reservation.
+    async fn begin(&self, _: &Spot, _: &SchemaRef) -> Result<()> {
+        Ok(())
     }
 
     async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool> {
@@ -127,21 +143,17 @@ impl<F: Folders> Target for ByRename<F> {
         }
     }
 
-    async fn publish(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
-        if matches!(spot.mode, Mode::Append | Mode::Replace) {
-            names::lock(&self.folders, &spot.run, &spot.name).await?;
+    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+        for (position, Publication { spot, parts }) in relations.iter().enumerate() {
+            let published = self.publish_relation(spot, parts).await;
+            if !published.context(spot.relation.clone())? {
+                return Ok(Published::Taken(position));
+            }
         }
-        let published = match spot.mode {
-            Mode::Version | Mode::Error => self.publish_new(spot, parts).await?,
-            Mode::Replace => self.publish_instead(spot, parts).await?,
-            Mode::Append => self.publish_beside(spot, parts).await?,
-        };
-        self.folders.sync_folder(&spot.name).await?;
-        self.folders.sync_folder("").await?;
-        Ok(published)
+        Ok(Published::as_reserved(relations))
     }
 
-    async fn retract(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+    async fn retract(&self, Publication { spot, parts }: &Publication) -> Result<()> {
         if spot.mode == Mode::Append {
             for part in parts {
                 self.folders.remove(&format!("{}/{}", spot.name, part.file)).await?;
@@ -163,7 +175,7 @@ impl<F: Folders> Target for ByRename<F> {
     async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
         let path = manifest_path(run);
         self.folders.put(&path, manifest).await?;
-        Ok(path)
+        Ok(self.url(&path))
     }
 
     async fn discard(&self, run: &str) -> Result<()> {
@@ -174,6 +186,17 @@ impl<F: Folders> Target for ByRename<F> {
 
     async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
         self.discard(run).await
+    }
+}
+
+#[async_trait]
+impl<F: Folders> Folder for ByRename<F> {
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
+        self.folders.create(&format!("{}/{file}", Self::staged(spot))).await
+    }
+
+    async fn remove_part(&self, spot: &Spot, file: &str, _: Option<&str>) -> Result<()> {
+        self.folders.remove(&format!("{}/{file}", Self::staged(spot))).await
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {

@@ -1,8 +1,9 @@
 //! Where parts go: staged out of sight, then published together.
 //!
-//! A run sees one trait, [`Target`]. Behind it are two ways to publish, by what a store can do:
+//! A run sees one trait, [`Target`]. Behind it are two ways to publish files, by what a store can do:
 //! `by_rename` for folders (`local`, `hdfs`, `sftp`), `by_completion` for object stores (`s3`,
-//! `azure`), whose uploads stay open until the commit. One file for each store.
+//! `azure`), whose uploads stay open until the commit; and `sink`, for what is not files. One file for
+//! each store.
 
 mod azure;
 mod by_completion;
@@ -14,6 +15,7 @@ mod names;
 mod object_files;
 mod s3;
 mod sftp;
+mod sink;
 mod upload;
 
 use std::fmt::Debug;
@@ -21,6 +23,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -31,12 +34,13 @@ use crate::write::Part;
 pub use by_rename::checksum;
 pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
 pub use names::{LOCK_WAIT_SECS, VERSION_LIMIT};
+pub use sink::{BoundSink, RECEIPT_LIMIT_BYTES, SinkTarget};
 pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
 
 /// The target's hidden folder.
 const HIDDEN: &str = ".longshore";
 
-/// A folder of a store, in which each relation gets a folder of its own.
+/// Where a run's rows go: written out of sight, made visible together.
 #[async_trait]
 pub trait Target: Debug + Send + Sync {
     /// A path in the target, as people read it.
@@ -46,24 +50,20 @@ pub trait Target: Debug + Send + Sync {
     /// discarded. Shows also that the target can be written.
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot>;
 
-    /// Begins a part, out of sight.
-    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>>;
-
-    /// Removes a part that is not published.
-    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()>;
+    /// Makes ready for rows of this schema; again when the run is taken up.
+    async fn begin(&self, spot: &Spot, schema: &SchemaRef) -> Result<()>;
 
     /// Whether a part that was finished is still as it was, as far as can be seen before it is
     /// published.
     async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool>;
 
-    /// Makes a relation's parts visible. Done again after an interruption, it completes what is
-    /// missing. False: somebody else took the name; nothing is published.
-    async fn publish(&self, spot: &Spot, parts: &[Part]) -> Result<bool>;
+    /// Makes a run's parts visible. Done again after an interruption, it completes what is missing.
+    async fn publish(&self, relations: &[Publication]) -> Result<Published>;
 
-    /// Takes back what [`Self::publish`] did, or a part of it.
-    async fn retract(&self, spot: &Spot, parts: &[Part]) -> Result<()>;
+    /// Takes back what [`Self::publish`] did with a relation, or a part of it.
+    async fn retract(&self, relation: &Publication) -> Result<()>;
 
-    /// Writes a run's manifest; gives its path.
+    /// Writes a run's manifest; gives where, as people read it.
     async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String>;
 
     /// Removes what a run has in the target and has not published: parts, names, staging.
@@ -71,12 +71,47 @@ pub trait Target: Debug + Send + Sync {
 
     /// Lets go of what a run held, after everything is published.
     async fn release(&self, run: &str, spots: &[Spot]) -> Result<()>;
+}
+
+/// A target of files: a folder of a store, in which each relation gets a folder of its own.
+#[async_trait]
+pub trait Folder: Target {
+    /// Begins a part, out of sight.
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>>;
+
+    /// Removes a part that is not published.
+    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()>;
 
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;
 
     /// What is directly in a folder; nothing if it is not there.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>>;
+}
+
+/// What is to be published of one relation.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Its place.
+    pub spot: Spot,
+    /// Its parts.
+    pub parts: Vec<Part>,
+}
+
+/// What came of publishing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Published {
+    /// All is visible, each relation under the name given here.
+    As(Vec<String>),
+    /// Nothing of the relation at this position is: somebody else took its name meanwhile.
+    Taken(usize),
+}
+
+impl Published {
+    /// All is visible under the names that were reserved.
+    fn as_reserved(relations: &[Publication]) -> Self {
+        Self::As(relations.iter().map(|relation| relation.spot.name.clone()).collect())
+    }
 }
 
 /// Where a run puts a relation.
@@ -99,9 +134,9 @@ pub trait PartFile: Write + Send {
     async fn finish(self: Box<Self>) -> Result<String>;
 }
 
-/// Opens a target; `secrets` is the operator's folder of secrets. Call it on the runtime that serves
+/// Opens a folder; `secrets` is the operator's folder of secrets. Call it on the runtime that serves
 /// connections.
-pub async fn open(place: &Place, secrets: Option<&Path>) -> Result<Arc<dyn Target>> {
+pub async fn open(place: &Place, secrets: Option<&Path>) -> Result<Arc<dyn Folder>> {
     Ok(match place {
         Place::Local(folder) => Arc::new(by_rename::ByRename::new(local::LocalFolder::new(folder))),
         Place::Hdfs(place) => Arc::new(by_rename::ByRename::new(hdfs::HdfsFolder::open(place)?)),

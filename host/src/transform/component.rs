@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow::ipc::writer::StreamEncoder;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
@@ -20,10 +19,10 @@ use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
 use crate::capability::Grant;
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Result, ResultExt};
 use crate::plugin::TransformPlugin;
 use crate::sandbox::Transformer;
-use crate::scan::{IpcDecoder, decode_schema, encode_schema};
+use crate::scan::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
 
 /// Batches that wait between the transform and what comes after it.
 const BATCHES_AHEAD: usize = 1;
@@ -153,11 +152,10 @@ async fn run(
     batches: Sender<DfResult<RecordBatch>>,
 ) -> Result<()> {
     let mut transformer = transform.open(&input.schema()).await?;
-    let mut encoder = StreamEncoder::try_new(&input.schema()).map_err(unencodable)?;
+    let mut encoder = IpcEncoder::new(&input.schema())?;
     let mut decoder = IpcDecoder::new(schema);
     while let Some(batch) = input.next().await {
-        let buffers = encoder.encode(&batch?).map_err(unencodable)?;
-        let pieces = buffers.iter().map(|buffer| buffer.as_slice().to_vec()).collect();
+        let pieces = encoder.encode(&batch?)?;
         for batch in decoder.push(transformer.process(&pieces).await?)? {
             if batches.send(Ok(batch)).await.is_err() {
                 return Ok(());
@@ -170,8 +168,4 @@ async fn run(
         }
     }
     decoder.finish()
-}
-
-fn unencodable(error: arrow::error::ArrowError) -> Error {
-    Error::data(format!("a batch cannot be handed to it: {error}"))
 }

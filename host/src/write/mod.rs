@@ -1,18 +1,22 @@
-//! Encoding: batches become parts.
+//! Writing: batches become parts, in files or in a sink.
 
 mod arrow_ipc;
 mod dictionary;
 mod encoder;
+mod file_parts;
 mod measured;
 mod parquet;
 mod part;
 mod part_writer;
+mod sink_parts;
 mod squeeze;
 mod text;
 mod types;
 
 pub use encoder::{Encoded, Encoder, open_encoder};
+pub use file_parts::FileParts;
 pub use parquet::{ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
 pub use part::{Attempt, Part};
-pub use part_writer::{Destination, PartWriter};
+pub use part_writer::{PartWriter, Parts};
+pub use sink_parts::SinkParts;
 pub use types::parquet_type;

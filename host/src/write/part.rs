@@ -1,4 +1,4 @@
-//! A part: a file written from one chunk, and the row that describes it in a plan.
+//! A part: what was written from one chunk, and the row that describes it in a plan.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,15 +17,16 @@ pub struct Attempt(pub u32);
 pub struct Part {
     /// The chunk (partition) that it was written from.
     pub chunk: u64,
-    /// The file's name in the relation's folder.
+    /// The file's name in the relation's folder; in a sink, only what tells it from others.
     pub file: String,
     /// Rows in it.
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
-    /// Its SHA-256, in hex.
+    /// The file's SHA-256, in hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha256: String,
-    /// What the store needs to publish it; of no use to readers.
+    /// What the store needs to publish it, or the sink's receipt; of no use to readers.
     #[serde(skip)]
     pub token: String,
 }

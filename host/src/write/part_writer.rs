@@ -1,11 +1,12 @@
-//! `PartWriter`: a plan node that turns each partition into one part in staging, and yields one
+//! `PartWriter`: a plan node that turns each partition into one part, out of sight, and yields one
 //! row that describes it; none where there were no rows.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
@@ -15,60 +16,43 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 
-use super::encoder::{Encoded, Encoder, open_encoder};
 use super::part::{Attempt, Part};
-use crate::config::target::Format;
 use crate::error::Result;
-use crate::memory::memory;
-use crate::target::{Spot, Target};
 
-/// An encoder that holds less is left alone when memory is short: smaller row groups cost readers
-/// more than they save.
-const RELIEF_BYTES: usize = 1 << 20;
+/// What takes a relation's rows: one chunk becomes one part, durable and out of sight.
+#[async_trait]
+pub trait Parts: Debug + Send + Sync {
+    /// Writes a chunk's rows; nothing where there are none. What fails leaves nothing behind.
+    async fn write(
+        &self,
+        rows: SendableRecordBatchStream,
+        chunk: u64,
+        attempt: Attempt,
+    ) -> Result<Option<Part>>;
+
+    /// What stands for a relation without rows, so that its schema is known all the same.
+    async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>>;
+
+    /// What the parts are, in a word.
+    fn format(&self) -> &'static str;
+
+    /// The relation's name.
+    fn relation(&self) -> &str;
+}
 
 /// Writes parts.
 #[derive(Clone, Debug)]
 pub struct PartWriter {
     input: Arc<dyn ExecutionPlan>,
-    to: Arc<Destination>,
+    to: Arc<dyn Parts>,
     properties: Arc<PlanProperties>,
-}
-
-/// Where a relation's parts go, and what they are.
-#[derive(Debug)]
-pub struct Destination {
-    /// The target.
-    pub target: Arc<dyn Target>,
-    /// The relation's place in it.
-    pub spot: Spot,
-    /// The files' format.
-    pub format: Format,
-}
-
-impl Destination {
-    /// Begins a part.
-    async fn create(
-        &self,
-        file: &str,
-        schema: SchemaRef,
-        sample: Option<&RecordBatch>,
-    ) -> Result<Box<dyn Encoder>> {
-        let output = self.target.create_part(&self.spot, file).await?;
-        open_encoder(&self.format, schema, sample, output)
-    }
-
-    /// A name that no other part of any run has.
-    fn file_name(&self, chunk: u64, attempt: Attempt) -> String {
-        let run = self.spot.run.rsplit('-').next().unwrap_or_default();
-        format!("part-{chunk:05}-{run}-{}.{}", attempt.0, self.format.ending())
-    }
 }
 
 impl PartWriter {
     /// Writes what `input` makes as parts of a relation.
-    pub fn new(input: Arc<dyn ExecutionPlan>, to: Arc<Destination>) -> Self {
+    pub fn new(input: Arc<dyn ExecutionPlan>, to: Arc<dyn Parts>) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Part::schema()),
             Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
@@ -78,84 +62,21 @@ impl PartWriter {
         Self { input, to, properties: Arc::new(properties) }
     }
 
-    /// Where the parts go.
-    pub fn destination(&self) -> &Destination {
-        &self.to
-    }
-
-    /// Writes a part without rows: a relation without rows has a schema all the same.
-    pub async fn write_empty(&self) -> Result<Part> {
-        let file = self.to.file_name(0, Attempt(0));
-        let encoder = self.to.create(&file, self.input.schema(), None).await?;
-        finish(encoder, 0, 0, file).await
-    }
-
-    /// Writes one partition; a part that is not finished is removed.
-    async fn write(
-        self,
-        mut batches: SendableRecordBatchStream,
-        chunk: u64,
-        attempt: Attempt,
-    ) -> Result<Option<Part>> {
-        let file = self.to.file_name(chunk, attempt);
-        let written = self.encode(&mut batches, chunk, &file).await;
-        if written.is_err()
-            && let Err(error) = self.to.target.remove_part(&self.to.spot, &file, None).await
-        {
-            tracing::debug!("{error}");
-        }
-        written
-    }
-
-    async fn encode(
-        &self,
-        batches: &mut SendableRecordBatchStream,
-        chunk: u64,
-        file: &str,
-    ) -> Result<Option<Part>> {
-        let mut encoder = None;
-        let mut rows = 0;
-        let mut held = memory().account();
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let open = match &mut encoder {
-                Some(open) => open,
-                None => {
-                    encoder.insert(self.to.create(file, self.input.schema(), Some(&batch)).await?)
-                }
-            };
-            open.write(&batch)?;
-            held.set(open.memory_bytes());
-            if memory().is_short() && open.memory_bytes() > RELIEF_BYTES {
-                open.relieve()?;
-                held.set(open.memory_bytes());
-            }
-            rows += batch.num_rows() as u64;
-        }
-        match encoder {
-            Some(encoder) => finish(encoder, chunk, rows, file.to_owned()).await.map(Some),
-            None => Ok(None),
-        }
+    /// Writes what stands for a relation without rows.
+    pub async fn write_empty(&self) -> Result<Option<Part>> {
+        self.to.write_empty(self.input.schema()).await
     }
 }
 
-async fn finish(encoder: Box<dyn Encoder>, chunk: u64, rows: u64, file: String) -> Result<Part> {
-    let Encoded { file: output, bytes, sha256 } = encoder.finish()?;
-    let token = output.finish().await?;
-    Ok(Part { chunk, file, rows, bytes, sha256, token })
+/// A name that no other part of any run has.
+pub(super) fn part_name(run: &str, chunk: u64, attempt: Attempt) -> String {
+    let run = run.rsplit('-').next().unwrap_or_default();
+    format!("part-{chunk:05}-{run}-{}", attempt.0)
 }
 
 impl DisplayAs for PartWriter {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "PartWriter: relation={}, format={}",
-            self.to.spot.relation,
-            self.to.format.name()
-        )
+        write!(f, "PartWriter: relation={}, format={}", self.to.relation(), self.to.format())
     }
 }
 
@@ -200,9 +121,9 @@ impl ExecutionPlan for PartWriter {
         let attempt =
             context.session_config().get_extension::<Attempt>().map_or(Attempt(0), |a| *a);
         let batches = self.input.execute(partition, context)?;
-        let writing = self.clone().write(batches, partition as u64, attempt);
+        let to = self.to.clone();
         let described = async move {
-            let part = writing.await?;
+            let part = to.write(batches, partition as u64, attempt).await?;
             Ok::<Option<RecordBatch>, DataFusionError>(part.map(|part| part.to_row()).transpose()?)
         };
         let rows = futures::stream::once(described).try_filter_map(|row| async { Ok(row) });

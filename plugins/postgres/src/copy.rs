@@ -11,9 +11,9 @@ use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Reader, Result};
 
 use crate::decode::ColumnBuilder;
-use crate::fault;
 use crate::session::CopyStream;
 use crate::types::Column;
+use longshore_postgres_client::fault;
 
 /// What is asked of the host at a time.
 const READ_BYTES: u32 = 1 << 20;
@@ -264,7 +264,7 @@ fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 fn server_error(message: &[u8]) -> Result<longshore_sdk::Error> {
-    use postgres_protocol::message::backend::Message;
+    use longshore_postgres_client::message::backend::Message;
     match Message::parse(&mut bytes::BytesMut::from(message)) {
         Ok(Some(Message::ErrorResponse(error))) => Ok(fault::from_server(error.fields())),
         _ => Err(fault::protocol("an error that cannot be read")),

@@ -5,9 +5,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `address` | the URL |
 //! | `policy` | what the job decides about values that have no exact place in Arrow |
-//! | `session` | start-up, TLS, login, transactions, queries |
+//! | `session` | transactions, queries, the start of a COPY |
 //! | `snapshot` | one instant for all chunks of a run |
 //! | `relation` | what the server says of relations |
 //! | `types` | a column's type: Arrow's, and how its bytes are decoded |
@@ -15,33 +14,27 @@
 //! | `copy` | the COPY stream: messages, rows, fields |
 //! | `decode` | fields become arrays |
 
-mod address;
 mod chunks;
 mod copy;
 mod decode;
-mod fault;
 mod policy;
-mod quote;
 mod relation;
 mod session;
 mod snapshot;
 pub mod types;
 
-use address::Address;
 use chunks::Slice;
 use copy::CopyReader;
+use longshore_postgres_client::{Address, Login, PORT, SslMode};
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Hold, Plan, Pushdown, Reader,
-    Relation, RelationInfo, Result, ResultExt, Scan, Secret,
+    ChunkWish, Connector, ConnectorInfo, Consistency, Hold, Plan, Pushdown, Reader, Relation,
+    RelationInfo, Result, ResultExt, Scan, Secret,
 };
 use policy::{Arrays, Numerics, Policy, SpecialValues, UnknownTypes};
 use relation::Table;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use session::Session;
-
-/// PostgreSQL's port.
-const PORT: u16 = 5432;
+use session::{Limits, Session};
 
 /// What a job's `source:` holds.
 #[derive(Deserialize, JsonSchema)]
@@ -86,22 +79,6 @@ fn default_lock_timeout_secs() -> u32 {
 
 fn default_statement_timeout_secs() -> u32 {
     6 * 3_600
-}
-
-/// Whether to speak TLS, and how far to verify the server; as libpq means it.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum SslMode {
-    /// Never.
-    Disable,
-    /// If the server can; verified by nobody.
-    Prefer,
-    /// Always; verified by nobody, unless there is a `root_cert`.
-    Require,
-    /// Always; signed by a trusted authority.
-    VerifyCa,
-    /// Always; signed by a trusted authority, for the host's name.
-    VerifyFull,
 }
 
 /// The connector, with one open session.
@@ -158,20 +135,17 @@ impl Connector for Postgres {
             arrays: config.arrays,
             unknown_types: config.unknown_types,
         };
-        let session = Session::open(address, config)?;
+        let Config { password, sslmode, root_cert, .. } = config;
+        let limits = Limits {
+            lock_timeout_secs: config.lock_timeout_secs,
+            statement_timeout_secs: config.statement_timeout_secs,
+        };
+        let session = Session::open(&address, &Login { password, sslmode, root_cert }, &limits)?;
         Ok(Self { session, policy, known: None })
     }
 
     fn test(&mut self) -> Result<String> {
-        let rows = self.session.query("SELECT current_user, current_database()")?;
-        let Some([Some(user), Some(database)]) = rows.first().map(Vec::as_slice) else {
-            return Err(Error::internal("the server did not say who we are"));
-        };
-        Ok(format!(
-            "{}: user {user}, database {database}, {}",
-            self.session.server().product,
-            self.session.protection()
-        ))
+        self.session.introduce()
     }
 
     fn relations(&mut self) -> Result<Vec<String>> {

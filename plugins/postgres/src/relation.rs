@@ -7,11 +7,11 @@ use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Error, ErrorClass, Relation, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::fault;
 use crate::policy::Policy;
-use crate::quote::{quote_ident, quote_literal};
 use crate::session::{Session, StatementColumn};
 use crate::types::{Column, Described, Types};
+use longshore_postgres_client::fault;
+use longshore_postgres_client::{quote_ident, quote_literal};
 
 /// So many tables of one chunk are watched for being rewritten.
 const FILE_LIMIT: usize = 200;

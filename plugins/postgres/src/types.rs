@@ -6,9 +6,9 @@ use std::sync::Arc;
 use longshore_sdk::schema::{DataType, Field, Fields, TimeUnit};
 use longshore_sdk::{Comparable, Error, Result};
 
-use crate::fault;
 use crate::policy::{Arrays, DECIMAL_MAX_PRECISION, Numerics, Policy, SpecialValues, UnknownTypes};
 use crate::session::Session;
+use longshore_postgres_client::fault;
 
 /// The widest `Decimal128`.
 const DECIMAL128_MAX_PRECISION: u8 = 38;

@@ -10,7 +10,9 @@ use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 
 use longshore_sdk::bindings;
-use longshore_sdk::bindings::capabilities::longshore::plugin::types::{Error, ErrorClass};
+use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
+    EndpointField, Error, ErrorClass,
+};
 use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
 use longshore_sdk::host::{self, Connection, Endpoint, Level};
 
@@ -61,7 +63,7 @@ impl api::Guest for Hostile {
             summary: or("summary", &"x".repeat(16 << 20), "Means harm"),
             schemes: vec![or("scheme", &"x".repeat(1 << 20), "hostile")],
             config_schema: or("schema", "{", SCHEMA),
-            endpoints: vec![api::EndpointField { field: "server".into(), default_port: 1 }],
+            endpoints: vec![EndpointField { field: "server".into(), default_port: 1 }],
             secrets: vec!["password".into()],
             pushdown: api::Pushdown { projection: false, filter: None, limit: false },
             consistency: api::Consistency::Unknown,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use longshore_sdk::Result;
 use serde_json::Value;
 
-use crate::fault;
 use crate::session::Session;
+use longshore_postgres_client::fault;
 
 /// The optimiser's expectations.
 #[derive(Debug, PartialEq)]

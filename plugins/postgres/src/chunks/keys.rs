@@ -5,10 +5,10 @@ use longshore_sdk::{ChunkWish, Error, Result};
 
 use super::Cut;
 use super::slice::Slice;
-use crate::fault;
-use crate::quote::{quote_ident, quote_literal};
 use crate::relation::{Form, Table};
 use crate::session::Session;
+use longshore_postgres_client::fault;
+use longshore_postgres_client::{quote_ident, quote_literal};
 
 /// Views over views are followed so far.
 const VIEW_DEPTH_LIMIT: usize = 8;

@@ -3,20 +3,29 @@
 use longshore_sdk::{Error, Result};
 use percent_encoding::percent_decode_str;
 
-use crate::{PORT, SslMode};
+use crate::SslMode;
+
+/// PostgreSQL's port.
+pub const PORT: u16 = 5432;
 
 /// Where the server is, and as whom to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) user: String,
-    pub(crate) database: String,
-    pub(crate) sslmode: Option<SslMode>,
+pub struct Address {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The user.
+    pub user: String,
+    /// The database; the user's name if the URL names none.
+    pub database: String,
+    /// What the URL says of TLS.
+    pub sslmode: Option<SslMode>,
 }
 
 impl Address {
-    pub(crate) fn parse(url: &str) -> Result<Self> {
+    /// Reads a URL.
+    pub fn parse(url: &str) -> Result<Self> {
         let refused = |cause: &str| {
             Error::config(cause).with_hint("write it as in postgres://user@host:5432/database")
         };

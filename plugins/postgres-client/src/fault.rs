@@ -5,7 +5,7 @@ use longshore_sdk::{Error, ErrorClass};
 use postgres_protocol::message::backend::ErrorFields;
 
 /// An error that the server reports.
-pub(crate) fn from_server(mut fields: ErrorFields<'_>) -> Error {
+pub fn from_server(mut fields: ErrorFields<'_>) -> Error {
     let (mut code, mut message, mut detail, mut hint) = (String::new(), String::new(), None, None);
     while let Ok(Some(field)) = fields.next() {
         let text = String::from_utf8_lossy(field.value_bytes()).into_owned();
@@ -51,21 +51,21 @@ fn next_step(code: &str) -> Option<&'static str> {
     Some(match code {
         "28P01" | "28000" => "check the user and the password",
         "3D000" => "check the database's name in `url`",
-        "42501" => "grant the user SELECT on it",
+        "42501" => "grant the user the right to it",
         "42601" => "mend the query: try it in psql",
         "42P01" => {
             "check the name and the schema; `longshore test-connection` lists what can be read"
         }
         "42703" => "check the column's name",
         "53300" => "lower `parallel`, or raise the server's max_connections",
-        "55P03" => "see who holds the lock in pg_locks, or raise `lock_timeout_secs` of `source`",
-        "57014" => "raise `statement_timeout_secs` of `source`, or ask for smaller chunks",
+        "55P03" => "see who holds the lock in pg_locks, or raise `lock_timeout_secs`",
+        "57014" => "raise `statement_timeout_secs`, or ask for smaller chunks",
         "57P03" => "the server is starting or stopping: try again",
         _ => return None,
     })
 }
 
 /// A broken rule of the protocol.
-pub(crate) fn protocol(what: impl Into<String>) -> Error {
+pub fn protocol(what: impl Into<String>) -> Error {
     Error::internal(format!("unexpected answer from the server: {}", what.into()))
 }

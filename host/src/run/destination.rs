@@ -1,0 +1,61 @@
+//! Where a run's rows go: a folder of files, or a sink.
+
+use std::sync::Arc;
+
+use crate::config::target::{Format, To};
+use crate::config::{Job, Settings};
+use crate::error::{Error, Result};
+use crate::plan::Planner;
+use crate::target::{self, Folder, SinkTarget, Spot, Target};
+use crate::write::{FileParts, Parts, SinkParts};
+
+/// The state folder's folder of manifests, for targets that have no place for them.
+const MANIFESTS: &str = "manifests";
+
+/// An open target.
+pub(super) enum Destination {
+    Files { folder: Arc<dyn Folder>, format: Format },
+    Sink(Arc<SinkTarget>),
+}
+
+impl Destination {
+    /// Opens a job's target.
+    pub(super) async fn open(
+        job: &Job,
+        planner: &Planner<'_>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        match &job.target.to {
+            To::Folder(place, format) => {
+                let folder = target::open(place, settings.secrets.as_deref()).await?;
+                Ok(Self::Files { folder, format: format.clone() })
+            }
+            To::Sink(_) => {
+                let sink = planner.sink(job)?;
+                let sink = sink.ok_or_else(|| Error::internal("a target without its sink"))?;
+                let manifests = settings.state.join(MANIFESTS);
+                let target = SinkTarget::new(sink, &job.target.url).with_manifests(manifests);
+                Ok(Self::Sink(Arc::new(target)))
+            }
+        }
+    }
+
+    /// As every target.
+    pub(super) fn target(&self) -> &dyn Target {
+        match self {
+            Self::Files { folder, .. } => folder.as_ref(),
+            Self::Sink(sink) => sink.as_ref(),
+        }
+    }
+
+    /// What takes a relation's rows.
+    pub(super) fn parts(&self, spot: &Spot) -> Arc<dyn Parts> {
+        let spot = spot.clone();
+        match self {
+            Self::Files { folder, format } => {
+                Arc::new(FileParts { folder: folder.clone(), spot, format: format.clone() })
+            }
+            Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), spot }),
+        }
+    }
+}

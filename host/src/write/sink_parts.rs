@@ -1,0 +1,84 @@
+//! Parts that a sink takes: rows cross the sandbox as they come.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use futures::StreamExt;
+
+use super::part::{Attempt, Part};
+use super::part_writer::{Parts, part_name};
+use crate::error::Result;
+use crate::memory::memory;
+use crate::sandbox::OpenWriter;
+use crate::scan::IpcEncoder;
+use crate::target::{SinkTarget, Spot};
+
+/// A relation's place in a sink.
+#[derive(Debug)]
+pub struct SinkParts {
+    /// The target.
+    pub sink: Arc<SinkTarget>,
+    /// The relation's place in it.
+    pub spot: Spot,
+}
+
+/// A chunk on its way.
+struct Writing {
+    writer: OpenWriter,
+    encoder: IpcEncoder,
+    rows: u64,
+    bytes: u64,
+}
+
+#[async_trait]
+impl Parts for SinkParts {
+    async fn write(
+        &self,
+        mut rows: SendableRecordBatchStream,
+        chunk: u64,
+        attempt: Attempt,
+    ) -> Result<Option<Part>> {
+        let mut writing = None;
+        let mut held = memory().account();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let Writing { writer, encoder, rows, bytes } = match &mut writing {
+                Some(writing) => writing,
+                None => writing.insert(Writing {
+                    writer: self.sink.write(&self.spot, chunk, attempt.0).await?,
+                    encoder: IpcEncoder::new(&batch.schema())?,
+                    rows: 0,
+                    bytes: 0,
+                }),
+            };
+            let pieces = encoder.encode(&batch)?;
+            let size: usize = pieces.iter().map(Vec::len).sum();
+            held.set(size);
+            writer.write(&pieces).await?;
+            *rows += batch.num_rows() as u64;
+            *bytes += size as u64;
+        }
+        let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(None) };
+        let token = self.sink.finish(writer).await?;
+        let file = part_name(&self.spot.run, chunk, attempt);
+        Ok(Some(Part { chunk, file, rows, bytes, sha256: String::new(), token }))
+    }
+
+    /// A sink was told the schema when the load began.
+    async fn write_empty(&self, _: SchemaRef) -> Result<Option<Part>> {
+        Ok(None)
+    }
+
+    fn format(&self) -> &'static str {
+        "sink"
+    }
+
+    fn relation(&self) -> &str {
+        &self.spot.relation
+    }
+}

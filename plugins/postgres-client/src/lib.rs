@@ -1,0 +1,21 @@
+//! A client of PostgreSQL's protocol, for plugins that read from it or write to it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `address` | the URL |
+//! | `login` | TLS and login: what the job says, and how it is done |
+//! | `client` | messages, queries |
+//! | `fault` | the server's errors, by who must act |
+//! | `quote` | names and texts in SQL |
+
+mod address;
+mod client;
+pub mod fault;
+mod login;
+mod quote;
+
+pub use address::{Address, PORT};
+pub use client::{Client, Server};
+pub use login::{Login, SslMode};
+pub use postgres_protocol::message;
+pub use quote::{quote_ident, quote_literal};

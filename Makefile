@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 BIN := target/release/longshore
-PLUGINS := plugins/tpch plugins/postgres plugins/mask plugins/postgres-sink
+PLUGINS := plugins/tpch plugins/postgres plugins/mask plugins/postgres-sink plugins/http-sink
 HOSTILE := tests/hostile
 VENV := target/venv
 

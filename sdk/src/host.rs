@@ -30,6 +30,11 @@ pub fn monotonic_ns() -> u64 {
     backend::monotonic_ns()
 }
 
+/// Waits, at most 60,000 milliseconds; waiting is not computing. A test's host only moves its clock.
+pub fn sleep(milliseconds: u32) {
+    backend::sleep(milliseconds);
+}
+
 /// `len` bytes (at most 65,536) from a cryptographic generator.
 pub fn random_bytes(len: u32) -> Vec<u8> {
     backend::random_bytes(len)
@@ -126,6 +131,10 @@ mod component {
 
     pub(super) fn monotonic_ns() -> u64 {
         clock::monotonic()
+    }
+
+    pub(super) fn sleep(milliseconds: u32) {
+        clock::sleep(milliseconds);
     }
 
     pub(super) fn random_bytes(len: u32) -> Vec<u8> {

@@ -47,6 +47,7 @@ pub struct FakeHost {
     servers: HashMap<(String, u16), Box<dyn Fn() -> Server>>,
     http: Option<HttpServer>,
     network: bool,
+    slept_millis: u64,
     log: Vec<(Level, String)>,
 }
 
@@ -132,7 +133,12 @@ pub(crate) fn now_ns() -> u64 {
 
 pub(crate) fn monotonic_ns() -> u64 {
     thread_local!(static START: Instant = Instant::now());
-    START.with(|start| start.elapsed().as_nanos() as u64)
+    let slept = HOST.with_borrow(|host| host.slept_millis);
+    START.with(|start| start.elapsed().as_nanos() as u64) + slept * 1_000_000
+}
+
+pub(crate) fn sleep(milliseconds: u32) {
+    HOST.with_borrow_mut(|host| host.slept_millis += u64::from(milliseconds));
 }
 
 pub(crate) fn random_bytes(len: u32) -> Vec<u8> {

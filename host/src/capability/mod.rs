@@ -10,7 +10,7 @@ mod tls;
 
 pub use grant::{Endpoint, Grant, SecretValue};
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 
@@ -26,6 +26,15 @@ pub fn now_ns() -> u64 {
 /// `clock.monotonic`: nanoseconds since `start`.
 pub fn monotonic_ns(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The longest that one call waits.
+pub const SLEEP_LIMIT_MILLIS: u32 = 60_000;
+
+/// `clock.sleep`.
+pub async fn sleep(milliseconds: u32) {
+    let wait = Duration::from_millis(milliseconds.min(SLEEP_LIMIT_MILLIS).into());
+    tokio::time::sleep(wait).await;
 }
 
 /// `random.bytes`.

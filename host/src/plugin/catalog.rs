@@ -61,7 +61,14 @@ impl Catalog {
             Described::Sink(d, c) => Some((d.clone(), c.clone(), d.schemes.clone())),
             _ => None,
         };
-        self.choose(&format!("sink for `{scheme}:`"), scheme, wanted, of_kind)
+        let chosen = self.choose(&format!("sink for `{scheme}:`"), scheme, wanted, of_kind);
+        chosen.map_err(|error| match error.hint() {
+            Some(hint) => {
+                let hint = format!("write to file, s3, azure, hdfs or sftp; or {hint}");
+                error.with_hint(hint)
+            }
+            None => error,
+        })
     }
 
     /// A plugin of any kind.

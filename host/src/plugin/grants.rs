@@ -90,7 +90,7 @@ fn endpoint(value: &str, default_port: u16) -> Result<Endpoint> {
             .with_hint("write it as in postgres://user@host:5432/database")
     })?;
     let host = percent_decode_str(host.trim_matches(['[', ']'])).decode_utf8_lossy().into_owned();
-    Ok(Endpoint { host, port: url.port().unwrap_or(default_port) })
+    Ok(Endpoint { host, port: url.port_or_known_default().unwrap_or(default_port) })
 }
 
 #[cfg(test)]
@@ -124,6 +124,8 @@ mod tests {
         assert_eq!(at("postgres://[::1]/x"), "[::1]:5432");
         assert_eq!(at("db.internal"), "db.internal:5432");
         assert_eq!(at("10.0.0.7:99"), "10.0.0.7:99");
+        assert_eq!(at("http://in.internal/rows"), "in.internal:80");
+        assert_eq!(at("https://in.internal/rows"), "in.internal:443");
         assert!(endpoint("postgres:///x", 5432).is_err());
     }
 

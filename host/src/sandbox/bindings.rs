@@ -7,6 +7,7 @@ mod capabilities {
         path: "../wit",
         world: "capabilities",
         imports: {
+            "longshore:plugin/clock.sleep": async | trappable,
             "longshore:plugin/connection": async | trappable,
             "longshore:plugin/http": async | trappable,
             default: trappable,

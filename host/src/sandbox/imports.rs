@@ -41,6 +41,12 @@ impl clock::Host for State {
         self.count()?;
         Ok(capability::monotonic_ns(self.started))
     }
+
+    async fn sleep(&mut self, milliseconds: u32) -> wasmtime::Result<()> {
+        self.count()?;
+        capability::sleep(milliseconds).await;
+        Ok(())
+    }
 }
 
 impl random::Host for State {

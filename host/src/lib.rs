@@ -15,6 +15,7 @@
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod conform;
 pub mod daemon;
 pub mod error;
 pub mod ledger;

@@ -152,27 +152,36 @@ def test_all_relations_become_visible_or_none(program, lake):
     assert lake.tables() == ["region"] and lake.rows("SELECT r_name FROM region") == [("mine",)]
 
 
-def test_sessions_that_are_killed_all_the_while_lose_and_double_nothing(program, flights, lake):
-    job = program.postgres(flights, tables=["flights"], target=lake.target(), chunk={"rows": 5_000},
-                           parallel={"chunks": 4})  # fmt: skip
+def run_while_killing(program, server, job, lake, which):
+    """Runs a job while sessions with the target are ended, some twenty times."""
     over = threading.Event()
 
     def kill():
-        dice = random.Random(5)
-        with flights.connect() as connection:
-            while not over.wait(dice.uniform(0.02, 0.2)):
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s "
-                    "ORDER BY random() LIMIT 1", (lake.name,))  # fmt: skip
+        dice, kills = random.Random(5), 0
+        with server.connect() as connection:
+            while kills < 20 and not over.wait(dice.uniform(0.005, 0.2)):
+                ended = connection.execute(
+                    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND {which} "
+                    "ORDER BY random() LIMIT 1", (lake.name,)).fetchall()  # fmt: skip
+                kills += len(ended)
 
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        done = program.call("--json", "run", job, env={"LONGSHORE_RETRIES": "20"})
+        done = program.call(
+            "--json", "run", job, env={"LONGSHORE_RETRIES": "25", "LONGSHORE_RETRY_BACKOFF_MILLIS": "10"}
+        )
     finally:
         over.set()
         killer.join()
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_sessions_that_are_killed_all_the_while_lose_and_double_nothing(program, flights, lake):
+    job = program.postgres(flights, tables=["flights"], target=lake.target(), chunk={"rows": 5_000},
+                           parallel={"chunks": 4})  # fmt: skip
+    done = run_while_killing(program, flights, job, lake, "true")
     assert '"retries": 0' not in done.stdout, "nothing was ever killed"
     same(flights, lake, "flights")
     assert lake.tables() == ["flights"]
@@ -181,24 +190,7 @@ def test_sessions_that_are_killed_all_the_while_lose_and_double_nothing(program,
 def test_a_chunk_that_was_written_before_is_replaced(program, flights, lake):
     """The server commits a chunk, and the connection ends before it can say so: the chunk comes again."""
     job = program.postgres(flights, tables=["flights"], target=lake.target(), chunk={"rows": 20_000})
-    over = threading.Event()
-
-    def kill():
-        """Ends sessions that wait for their client: their last transaction is done."""
-        with flights.connect() as connection:
-            while not over.wait(0.005):
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND state = 'idle' "
-                    "AND query = 'COMMIT' AND random() < 0.3", (lake.name,))  # fmt: skip
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        done = program.call("--json", "run", job, env={"LONGSHORE_RETRIES": "20"})
-    finally:
-        over.set()
-        killer.join()
-    assert done.returncode == 0, done.stderr
+    run_while_killing(program, flights, job, lake, "state = 'idle' AND query = 'COMMIT'")
     same(flights, lake, "flights")
 
 

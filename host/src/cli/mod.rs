@@ -5,6 +5,8 @@ mod hold;
 mod plan;
 mod plugin;
 mod plugin_build;
+mod plugin_check;
+mod plugin_new;
 mod preview;
 mod run;
 mod runs;
@@ -102,7 +104,7 @@ enum Command {
     /// Write man pages and completions, for packages
     #[command(hide = true)]
     Docs(docs::DocsArgs),
-    /// Look at plugins, or build one
+    /// Look at plugins, make them, and check them
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Print the JSON Schema of a job file
@@ -118,8 +120,12 @@ enum PluginCommand {
         /// A plugin's name, or a component's file
         plugin: String,
     },
+    /// Make the crate of a new plugin: it builds, tests and runs as it is
+    New(plugin_new::NewArgs),
     /// Compile a plugin's crate and make it a component
     Build(plugin_build::BuildArgs),
+    /// Hold a component, of whatever language, against what plugins must keep to
+    Check(plugin_check::CheckArgs),
 }
 
 /// What commands work with.
@@ -229,6 +235,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         }
         Command::Docs(args) => return Ok(docs::docs(&args)?),
         Command::Plugin(PluginCommand::Build(args)) => return Ok(plugin_build::build(args)?),
+        Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(&args)?),
         _ => {}
     }
     let app = App::new(cli.settings.clone(), cli.json)?;
@@ -244,7 +251,10 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Plugin(PluginCommand::List) => Ok(plugin::list(&app)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
-        Command::Plugin(PluginCommand::Build(_)) | Command::Docs(_) | Command::Schema => Ok(()),
+        Command::Plugin(PluginCommand::Check(args)) => plugin_check::check(&app, &args),
+        Command::Plugin(PluginCommand::Build(_) | PluginCommand::New(_))
+        | Command::Docs(_)
+        | Command::Schema => Ok(()),
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) fn inspect(app: &App, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
+/// A plugin by its name in the folder, or by its file.
+pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
     let path = Path::new(wanted);
     if path.is_file() {
         let sandbox = app.sandbox()?;
@@ -61,7 +62,7 @@ fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
     })
 }
 
-fn kind(plugin: &Plugin) -> &'static str {
+pub(super) fn kind(plugin: &Plugin) -> &'static str {
     match plugin.described {
         Described::Connector(..) => "connector",
         Described::Transform(..) => "transform",

@@ -26,7 +26,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds a batch's rows.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut hashes = vec![0; batch.num_rows()];
         if batch.num_columns() > 0 {
             create_hashes(batch.columns(), &RandomState::default(), &mut hashes)?;
@@ -36,7 +37,8 @@ impl Fingerprint {
         Ok(())
     }
 
-    fn join(self, other: Self) -> Self {
+    /// The rows of both.
+    pub fn join(self, other: Self) -> Self {
         Self { rows: self.rows + other.rows, sum: self.sum.wrapping_add(other.sum) }
     }
 

@@ -25,7 +25,7 @@ use super::component::Source;
 use super::decode::IpcDecoder;
 use super::slots::Lane;
 use crate::error::{Error, Result};
-use crate::memory::memory;
+use crate::memory::{Account, memory};
 use crate::sandbox::{Chunk, Limits, Scan};
 
 /// Batches that wait between reading and what comes after it.
@@ -186,19 +186,33 @@ impl Reading {
         while let Some(pieces) = reader.next().await? {
             pace.call()?;
             for batch in decoder.push(pieces)? {
-                pace.rows(batch.num_rows())?;
-                let bytes = batch.get_array_memory_size();
-                self.lane.slots.count(batch.num_rows(), bytes);
-                // This one, those that wait behind it, and the one that is worked on.
-                held.set(bytes * (BATCHES_AHEAD + 2));
-                if self.batches.send(Ok(batch)).await.is_err() {
+                if !self.hand_on(batch, &mut pace, &mut held).await? {
                     return Ok(false);
                 }
             }
         }
-        decoder.finish()?;
+        if let Some(batch) = decoder.finish()?
+            && !self.hand_on(batch, &mut pace, &mut held).await?
+        {
+            return Ok(false);
+        }
         self.source.keep(reader.close().await?);
         Ok(true)
+    }
+
+    /// Hands a batch on; false when nobody wants it.
+    async fn hand_on(
+        &self,
+        batch: RecordBatch,
+        pace: &mut Pace<'_>,
+        held: &mut Account,
+    ) -> Result<bool> {
+        pace.rows(batch.num_rows())?;
+        let bytes = batch.get_array_memory_size();
+        self.lane.slots.count(batch.num_rows(), bytes);
+        // This one, those that wait behind it, and the one that is worked on.
+        held.set(bytes * (BATCHES_AHEAD + 2));
+        Ok(self.batches.send(Ok(batch)).await.is_ok())
     }
 }
 

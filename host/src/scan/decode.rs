@@ -49,31 +49,44 @@ impl IpcDecoder {
                         "more than {BATCH_LIMIT_BYTES} bytes to one batch"
                     )));
                 }
-                let decoder = &mut self.decoder;
-                let decoded = caught(|| decoder.decode(&mut buffer))
-                    .ok_or_else(|| hostile("malformed Arrow data (the decoder panicked)".into()))?
-                    .map_err(|error| hostile(error.to_string()))?;
-                if let Some(batch) = decoded {
+                if let Some(batch) = self.decode(&mut buffer)? {
                     self.pending_bytes = buffer.len();
-                    self.check_schema(&batch)?;
-                    batches.push(
-                        batch
-                            .with_schema(self.expected.clone())
-                            .map_err(|e| hostile(e.to_string()))?,
-                    );
+                    batches.push(self.accept(batch)?);
                 }
             }
         }
         Ok(batches)
     }
 
-    /// The stream must end between two messages.
-    pub fn finish(&mut self) -> Result<()> {
-        if self.decoder.schema().is_none() {
-            // The decoder looks at a schema message only when something follows it.
-            self.push(vec![END_OF_STREAM.to_vec()])?;
+    /// The stream must end between two messages; gives a batch that was not seen before.
+    pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        let had_schema = self.decoder.schema().is_some();
+        if had_schema && self.decoder.finish().is_ok() {
+            return Ok(None);
         }
-        self.decoder.finish().map_err(|error| hostile(error.to_string()))
+        // The decoder looks at a message without a body only when something follows it. One byte of
+        // the end's marker tells: a batch that lacks nothing does not take it.
+        let (mut first, rest) = (Buffer::from(&END_OF_STREAM[..1]), END_OF_STREAM[1..].to_vec());
+        let last = self.decode(&mut first)?;
+        if !had_schema && self.decoder.schema().is_some() {
+            self.push(vec![rest])?;
+        } else if first.is_empty() {
+            return Err(hostile("its stream ends within a message".into()));
+        }
+        self.decoder.finish().map_err(|error| hostile(error.to_string()))?;
+        last.map(|batch| self.accept(batch)).transpose()
+    }
+
+    fn decode(&mut self, buffer: &mut Buffer) -> Result<Option<RecordBatch>> {
+        let decoder = &mut self.decoder;
+        caught(|| decoder.decode(buffer))
+            .ok_or_else(|| hostile("malformed Arrow data (the decoder panicked)".into()))?
+            .map_err(|error| hostile(error.to_string()))
+    }
+
+    fn accept(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        self.check_schema(&batch)?;
+        batch.with_schema(self.expected.clone()).map_err(|error| hostile(error.to_string()))
     }
 
     fn check_schema(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -184,7 +197,7 @@ fn depth(data_type: &DataType) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{Int64Array, RecordBatchOptions, StringArray};
     use arrow::datatypes::Field;
     use arrow::ipc::writer::StreamEncoder;
     use proptest::prelude::*;
@@ -206,8 +219,8 @@ mod tests {
 
     fn decode(schema: SchemaRef, pieces: Vec<Vec<u8>>) -> Result<usize> {
         let mut decoder = IpcDecoder::new(schema);
-        let batches = decoder.push(pieces)?;
-        decoder.finish()?;
+        let mut batches = decoder.push(pieces)?;
+        batches.extend(decoder.finish()?);
         Ok(batches.iter().map(RecordBatch::num_rows).sum())
     }
 
@@ -218,6 +231,24 @@ mod tests {
             let pieces = bytes.chunks(size).map(<[u8]>::to_vec).collect();
             assert_eq!(decode(schema.clone(), pieces).unwrap(), 3, "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn the_end_marker_may_be_left_out_and_nothing_else() {
+        let (schema, bytes) = stream();
+        let whole = bytes.len() - END_OF_STREAM.len();
+        assert_eq!(decode(schema.clone(), vec![bytes[..whole].to_vec()]).unwrap(), 3);
+        for lost in 1..=16 {
+            let cut = bytes[..whole - lost].to_vec();
+            assert!(decode(schema.clone(), vec![cut]).is_err(), "{lost} bytes less");
+        }
+        // A batch of rows without columns has no body at all.
+        let rows = RecordBatchOptions::new().with_row_count(Some(7));
+        let none = Arc::new(Schema::empty());
+        let batch = RecordBatch::try_new_with_options(none.clone(), vec![], &rows).unwrap();
+        let buffers = StreamEncoder::try_new(&none).unwrap().encode(&batch).unwrap();
+        let bytes: Vec<u8> = buffers.iter().flat_map(|b| b.as_slice().to_vec()).collect();
+        assert_eq!(decode(none, vec![bytes]).unwrap(), 7);
     }
 
     #[test]

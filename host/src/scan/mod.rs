@@ -7,7 +7,7 @@ mod encode;
 mod slots;
 
 pub use chunk_scan::{ChunkScan, chunk_rows};
-pub use component::{Scanned, Source};
+pub use component::{DESCRIPTOR_LIMIT_BYTES, Scanned, Source};
 pub use decode::{
     BATCH_COLUMN_LIMIT, BATCH_LIMIT_BYTES, IpcDecoder, decode_schema, quiet_caught_panics,
 };

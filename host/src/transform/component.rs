@@ -162,10 +162,12 @@ async fn run(
             }
         }
     }
-    for batch in decoder.push(transformer.finish().await?)? {
+    let mut last = decoder.push(transformer.finish().await?)?;
+    last.extend(decoder.finish()?);
+    for batch in last {
         if batches.send(Ok(batch)).await.is_err() {
             return Ok(());
         }
     }
-    decoder.finish()
+    Ok(())
 }

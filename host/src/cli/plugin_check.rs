@@ -1,0 +1,119 @@
+//! `longshore plugin check PLUGIN`: the conformance suite, for a component of whatever language.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{App, Failed, plugin, show};
+use crate::config::target::To;
+use crate::config::{Job, Step};
+use crate::conform::{self, Given, Outcome};
+use crate::error::{Error, Result};
+use crate::plugin::{Described, Plugin};
+use crate::run::counted;
+use crate::sandbox::Relation;
+
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// A component's file, or a plugin's name
+    plugin: String,
+    /// The plugin's config, as JSON, such as '{"url": "calendar:"}'; secrets as in a job
+    #[arg(long, value_name = "JSON", conflicts_with = "job")]
+    with: Option<String>,
+    /// A job file that uses the plugin: its config is taken from it
+    #[arg(long, value_name = "JOB")]
+    job: Option<PathBuf>,
+    /// For a connector: a table to read, some thousand rows; the first one listed, unless told
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
+    /// For a connector: a query to read
+    #[arg(long, value_name = "SQL")]
+    query: Vec<String>,
+}
+
+pub(super) fn check(app: &App, args: &CheckArgs) -> Result<(), Failed> {
+    let plugin = plugin::find(app, &args.plugin)?;
+    let job = args.job.as_deref().map(Job::read).transpose()?;
+    let config = match &job {
+        Some(job) => Some(config_of(job, &plugin)?),
+        None => args.with.as_deref().map(parse).transpose()?,
+    };
+    let of_job = job.into_iter().flat_map(|job| job.relations);
+    let mut relations: Vec<Relation> = of_job.map(|relation| relation.relation).collect();
+    relations.extend(args.table.iter().cloned().map(Relation::Table));
+    relations.extend(args.query.iter().cloned().map(Relation::Query));
+    let is_whole = config.is_some();
+    let given = Given { config, relations, settings: &app.settings };
+    let outcomes = app.io.block_on(conform::check(&plugin, &given))?;
+    answer(app, &plugin, &outcomes, is_whole)
+}
+
+fn parse(text: &str) -> Result<Map<String, Value>> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::config(format!("`--with`: not a JSON object: {error}"))
+            .with_hint("write it as in '{\"url\": \"calendar:\"}'")
+    })
+}
+
+/// What a job gives the plugin.
+fn config_of(job: &Job, plugin: &Plugin) -> Result<Map<String, Value>> {
+    let config = match (&plugin.described, &job.target.to) {
+        (Described::Connector(..), _) => Some(job.source.config.clone()),
+        (Described::Sink(..), To::Sink(sink)) => Some(sink.config.clone()),
+        (Described::Sink(..), To::Folder(..)) => None,
+        (Described::Transform(..), _) => job.steps.iter().find_map(|step| match step {
+            Step::Plugin { wanted, config } if wanted.name.as_deref() == Some(plugin.name()) => {
+                Some(config.clone())
+            }
+            _ => None,
+        }),
+    };
+    config.ok_or_else(|| {
+        Error::config(format!("the job does not use {}", plugin.name()))
+            .with_hint("name a job that does, or give the plugin's config with --with")
+    })
+}
+
+fn answer(app: &App, plugin: &Plugin, outcomes: &[Outcome], is_whole: bool) -> Result<(), Failed> {
+    let broken = outcomes.iter().filter(|outcome| outcome.fault.is_some()).count();
+    if app.json {
+        show::json(&json!({
+            "plugin": plugin.name(),
+            "version": plugin.version.to_string(),
+            "digest": plugin.digest,
+            "whole": is_whole,
+            "kept": broken == 0,
+            "promises": outcomes.iter().map(|outcome| json!({
+                "promise": outcome.promise,
+                "fault": outcome.fault,
+            })).collect::<Vec<_>>(),
+        }));
+    } else {
+        show::answer(&format!("{}, a {}", plugin.title(), plugin::kind(plugin)));
+        outcomes.iter().for_each(|outcome| show::answer(&line(outcome)));
+        if !is_whole {
+            show::answer("only looked at: give its config with --with or --job to run it");
+        }
+    }
+    if broken == 0 {
+        if !app.json {
+            show::answer(&format!("{} kept", counted(outcomes.len() as u64, "promise")));
+        }
+        return Ok(());
+    }
+    let error = Error::data(format!(
+        "{}: {broken} of {} are broken",
+        plugin.name(),
+        counted(outcomes.len() as u64, "promise")
+    ))
+    .with_hint("mend the plugin: docs/plugins.md and wit/ say what is meant");
+    Err(Failed { error, reported: true })
+}
+
+fn line(outcome: &Outcome) -> String {
+    match &outcome.fault {
+        None => format!("  kept    {}", outcome.promise),
+        Some(fault) => format!("  BROKEN  {}: {fault}", outcome.promise),
+    }
+}

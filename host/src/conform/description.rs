@@ -1,0 +1,83 @@
+//! What a component says that it is.
+
+use serde_json::Value;
+
+use super::{Suite, broken};
+use crate::error::Result;
+use crate::plugin::{Described, Plugin};
+
+pub(super) async fn check(suite: &mut Suite, plugin: &Plugin) {
+    suite.note("it says the same of itself each time", says_the_same(plugin).await);
+    let (schema, fields) = match &plugin.described {
+        Described::Connector(d, _) => {
+            (&d.config_schema, d.endpoints.iter().map(|e| &e.field).chain(&d.secrets).collect())
+        }
+        Described::Transform(d, _) => (&d.config_schema, d.secrets.iter().collect()),
+        Described::Sink(d, _) => {
+            (&d.config_schema, d.endpoints.iter().map(|e| &e.field).chain(&d.secrets).collect())
+        }
+    };
+    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    suite
+        .note("its config schema names all keys, so that a wrong one is found", is_closed(&schema));
+    suite.note("each key of its config is described", is_described(&schema));
+    suite.note("its endpoints and secrets are keys of its config", are_keys(&schema, &fields));
+    suite.note(
+        "it has a summary",
+        match plugin.summary().trim() {
+            "" => broken("it says nothing"),
+            _ => Ok(()),
+        },
+    );
+}
+
+async fn says_the_same(plugin: &Plugin) -> Result<()> {
+    let (once, again) = match &plugin.described {
+        Described::Connector(d, component) => {
+            (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
+        }
+        Described::Transform(d, component) => {
+            (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
+        }
+        Described::Sink(d, component) => {
+            (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
+        }
+    };
+    match once == again {
+        true => Ok(()),
+        false => broken(format!("once {once}, then {again}")),
+    }
+}
+
+fn is_closed(schema: &Value) -> Result<()> {
+    match schema["additionalProperties"] == Value::Bool(false) {
+        true => Ok(()),
+        false => broken("it has no `additionalProperties: false`"),
+    }
+}
+
+fn is_described(schema: &Value) -> Result<()> {
+    let keys = schema["properties"].as_object().into_iter().flatten();
+    let bare: Vec<&str> = keys
+        .filter(|(key, field)| {
+            *key != "url" && field["description"].as_str().is_none_or(|text| text.trim().is_empty())
+        })
+        .map(|(key, _)| key.as_str())
+        .collect();
+    match bare.as_slice() {
+        [] => Ok(()),
+        bare => broken(format!("{} have no `description`", bare.join(", "))),
+    }
+}
+
+fn are_keys(schema: &Value, fields: &Vec<&String>) -> Result<()> {
+    let unknown: Vec<&str> = fields
+        .iter()
+        .filter(|field| schema["properties"].get(field.as_str()).is_none())
+        .map(|field| field.as_str())
+        .collect();
+    match unknown.as_slice() {
+        [] => Ok(()),
+        unknown => broken(format!("{} are not in its config schema", unknown.join(", "))),
+    }
+}

@@ -1,0 +1,105 @@
+//! The conformance suite: what a component must keep to, whatever language it is written in. A
+//! promise is a line that people read; what breaks it is told beside it.
+
+mod connector;
+mod description;
+mod rows;
+mod sink;
+mod transform;
+
+use serde_json::{Map, Value};
+
+use crate::capability::Grant;
+use crate::config::Settings;
+use crate::error::{Class, Error, Result};
+use crate::plugin::{Described, Plugin, bind};
+use crate::sandbox::Relation;
+
+/// What a component is held against.
+pub struct Given<'a> {
+    /// Its config, as a job gives it; without one only its description can be looked at.
+    pub config: Option<Map<String, Value>>,
+    /// For a connector: what to read. Without any, the first of what it lists.
+    pub relations: Vec<Relation>,
+    /// The operator's settings.
+    pub settings: &'a Settings,
+}
+
+/// What came of one promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The promise.
+    pub promise: String,
+    /// What broke it, if anything did.
+    pub fault: Option<String>,
+}
+
+/// The outcomes so far.
+#[derive(Default)]
+struct Suite {
+    outcomes: Vec<Outcome>,
+}
+
+impl Suite {
+    /// Notes whether a promise is kept; gives what its check gave.
+    fn note<T>(&mut self, promise: impl Into<String>, checked: Result<T>) -> Option<T> {
+        let fault = checked.as_ref().err().map(ToString::to_string);
+        self.outcomes.push(Outcome { promise: promise.into(), fault });
+        checked.ok()
+    }
+}
+
+/// Holds a component against the suite.
+pub async fn check(plugin: &Plugin, given: &Given<'_>) -> Result<Vec<Outcome>> {
+    let mut suite = Suite::default();
+    description::check(&mut suite, plugin).await;
+    let Some(config) = &given.config else { return Ok(suite.outcomes) };
+    let (config, grant) = bound(plugin, config, given.settings)?;
+    let name = plugin.name();
+    match &plugin.described {
+        Described::Connector(described, component) => {
+            let probe = connector::Probe { name, described, component, config, grant };
+            connector::check(&mut suite, &probe, &given.relations).await;
+        }
+        Described::Transform(_, component) => {
+            let probe = transform::Probe { name, component, config, grant };
+            transform::check(&mut suite, &probe).await;
+        }
+        Described::Sink(_, component) => {
+            let probe = sink::Probe { name, component, config, grant };
+            sink::check(&mut suite, &probe).await;
+        }
+    }
+    Ok(suite.outcomes)
+}
+
+/// The config as the component gets it, and what it is granted.
+fn bound(
+    plugin: &Plugin,
+    config: &Map<String, Value>,
+    settings: &Settings,
+) -> Result<(String, Grant)> {
+    let powers = settings.policy.powers(plugin.name(), &plugin.version, &plugin.digest)?;
+    let (schema, secrets, endpoints) = match &plugin.described {
+        Described::Connector(d, _) => (&d.config_schema, &d.secrets, d.endpoints.as_slice()),
+        Described::Transform(d, _) => (&d.config_schema, &d.secrets, &[][..]),
+        Described::Sink(d, _) => (&d.config_schema, &d.secrets, d.endpoints.as_slice()),
+    };
+    bind(config, schema, secrets, endpoints, settings.secrets.as_deref(), &powers)
+}
+
+/// A promise that is not kept.
+fn broken<T>(what: impl Into<String>) -> Result<T> {
+    Err(Error::data(what.into()))
+}
+
+/// That something is refused, in words, and not by a fault of the component.
+fn refused<T>(what: &str, answer: Result<T>) -> Result<()> {
+    match answer {
+        Ok(_) => broken(format!("{what} was taken")),
+        Err(error) if error.class() == Class::Internal => {
+            broken(format!("{what} is a fault of the plugin, not an error for people: {error}"))
+        }
+        Err(_) => Ok(()),
+    }
+}

@@ -9,6 +9,8 @@
 //!                               run: tasks, retries, commit -> target -> manifest
 //! ```
 //!
+//! Beside it stands `conform`: what a component of any language is held against.
+//!
 //! Arrows point one way: `daemon, cli -> run -> plan, scan, transform, write, target -> plugin ->
 //! sandbox -> capability`. Only `sandbox` knows of wasmtime, and it knows nothing of jobs.
 

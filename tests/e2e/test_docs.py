@@ -60,7 +60,7 @@ def test_the_published_job_schema_is_the_programs_own():
     assert json.loads(answer) == json.loads((ROOT / "docs/job.schema.json").read_text())
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/plugins.md", "docs/adr/README.md"])
+@pytest.mark.parametrize("path", ["README.md", "docs/plugins.md", "docs/sinks.md", "docs/targets.md", "docs/adr/README.md"])
 def test_links_lead_somewhere(path):
     for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / path).read_text()):
         assert (ROOT / path).parent.joinpath(link).exists(), link

@@ -11,7 +11,7 @@ use crate::sandbox::{
     Chunk, ChunkWish, Comparable, ConnectorComponent, ConnectorDescription, Hold, Relation,
     RelationInfo, Scan, Session,
 };
-use crate::scan::{DESCRIPTOR_LIMIT_BYTES, IpcDecoder, decode_schema};
+use crate::scan::{DESCRIPTOR_LIMIT_BYTES, IpcDecoder, Pace, decode_schema};
 
 /// Chunks that a relation is cut into, at the most, beside one and two.
 const MANY_CHUNKS: u32 = 7;
@@ -102,11 +102,20 @@ impl Probe<'_> {
         let mut reader = self.open().await?.read(scan, &chunk.descriptor).await?;
         let mut decoder = IpcDecoder::new(schema.clone());
         let mut rows = Fingerprint::default();
-        let mut take = |batch: &RecordBatch| rows.add(batch).and_then(|()| each(batch));
+        let mut pace = Pace::new(self.component.limits());
         while let Some(pieces) = reader.next().await? {
+            pace.call()?;
+            let mut take = |batch: &RecordBatch| {
+                pace.rows(batch.num_rows())?;
+                rows.add(batch)?;
+                each(batch)
+            };
             decoder.push(pieces)?.iter().try_for_each(&mut take)?;
         }
-        decoder.finish()?.iter().try_for_each(take)?;
+        if let Some(batch) = decoder.finish()? {
+            rows.add(&batch)?;
+            each(&batch)?;
+        }
         reader.close().await?.end().await?;
         Ok(rows)
     }

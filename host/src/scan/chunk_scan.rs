@@ -217,18 +217,18 @@ impl Reading {
 }
 
 /// How a chunk comes along: a reader must give rows, and not without end.
-struct Pace<'a> {
+pub(crate) struct Pace<'a> {
     limits: &'a Limits,
     rows: u64,
     empty_calls: u64,
 }
 
 impl<'a> Pace<'a> {
-    fn new(limits: &'a Limits) -> Self {
+    pub(crate) fn new(limits: &'a Limits) -> Self {
         Self { limits, rows: 0, empty_calls: 0 }
     }
 
-    fn call(&mut self) -> Result<()> {
+    pub(crate) fn call(&mut self) -> Result<()> {
         self.empty_calls += 1;
         match self.empty_calls > self.limits.empty_calls {
             true => Err(endless(format!("no row in {} calls", self.limits.empty_calls))),
@@ -236,7 +236,7 @@ impl<'a> Pace<'a> {
         }
     }
 
-    fn rows(&mut self, rows: usize) -> Result<()> {
+    pub(crate) fn rows(&mut self, rows: usize) -> Result<()> {
         if rows > 0 {
             self.empty_calls = 0;
         }

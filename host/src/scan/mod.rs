@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod slots;
 
+pub(crate) use chunk_scan::Pace;
 pub use chunk_scan::{ChunkScan, chunk_rows};
 pub use component::{DESCRIPTOR_LIMIT_BYTES, Scanned, Source};
 pub use decode::{

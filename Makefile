@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: build demo test lint bench crash deb deny dist clean install-build install-test host plugins
+.PHONY: build demo test lint bench crash examples deb deny dist clean install-build install-test host plugins
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
@@ -44,6 +44,18 @@ bench: build install-test
 ROUNDS ?= 1000
 crash: build install-test
 	$(VENV)/bin/python tests/e2e/crash.py --rounds $(ROUNDS)
+
+## The example plugins in Rust, C, Python and JavaScript, and their tests. Downloads those languages'
+## tools (about 0.7 GB, once) to target/examples-tools
+EXAMPLES := trim-c trim-python trim-javascript calendar-python
+examples: build install-test
+	mkdir -p target/examples
+	$(BIN) plugin build --locked --out target/examples plugins/examples/trim-rust
+	for example in $(EXAMPLES); do \
+	  LONGSHORE=$(BIN) LONGSHORE_TOOLS=$(CURDIR)/target/examples-tools \
+	    plugins/examples/$$example/build.sh target/examples/$$example.wasm || exit 1; \
+	done
+	$(VENV)/bin/python -m pytest -q tests/e2e/test_examples.py
 
 ## A Debian package of what `make build` made: target/debian/longshore.deb
 deb: build $(CARGO_DEB)

@@ -30,8 +30,9 @@ const RUSTFLAGS: &str = r#"-Ctarget-feature=+simd128 --cfg getrandom_backend="cu
 
 #[derive(Args)]
 pub(super) struct BuildArgs {
-    /// The plugins' crates
-    #[arg(default_value = ".", value_name = "CRATE")]
+    /// The plugins' crates; or core modules of another language's compiler, which only have to be made
+    /// components
+    #[arg(default_value = ".", value_name = "CRATE|MODULE")]
     crates: Vec<PathBuf>,
     /// The folder for the components [default: the folder that cargo builds in]
     #[arg(short, long, value_name = "DIR")]
@@ -45,21 +46,33 @@ pub(super) struct BuildArgs {
 }
 
 pub(super) fn build(args: BuildArgs) -> Result<()> {
-    let toolchain = Toolchain::find()?;
-    for folder in &args.crates {
-        let package = Package::read(folder, &toolchain)?;
-        let target_dir = args.target_dir.clone().unwrap_or_else(|| package.target.join("plugins"));
-        toolchain.compile(folder, &package, &target_dir, args.locked)?;
-        let module =
-            target_dir.join(TARGET).join("release").join(format!("{}.wasm", package.library));
+    for path in &args.crates {
+        let (module, name, folder) = match path.is_file() {
+            true => (path.clone(), stem(path), PathBuf::from(".")),
+            false => compile(&args, path)?,
+        };
         let component = componentize(&module)?;
         Stamp::read(&component)?;
-        let out = args.out.clone().unwrap_or_else(|| target_dir.clone());
-        let path = out.join(format!("{}.wasm", package.plugin_name()));
+        let out = args.out.clone().unwrap_or(folder);
+        let path = out.join(format!("{name}.wasm"));
         publish(&path, &component)?;
         show::answer(&format!("{} ({})", path.display(), human_bytes(component.len() as u64)));
     }
     Ok(())
+}
+
+/// A crate's module, its plugin's name, and the folder that cargo built in.
+fn compile(args: &BuildArgs, folder: &Path) -> Result<(PathBuf, String, PathBuf)> {
+    let toolchain = Toolchain::find()?;
+    let package = Package::read(folder, &toolchain)?;
+    let target_dir = args.target_dir.clone().unwrap_or_else(|| package.target.join("plugins"));
+    toolchain.compile(folder, &package, &target_dir, args.locked)?;
+    let module = target_dir.join(TARGET).join("release").join(format!("{}.wasm", package.library));
+    Ok((module, package.plugin_name().to_owned(), target_dir))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 enum Toolchain {

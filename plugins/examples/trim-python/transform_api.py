@@ -1,0 +1,108 @@
+"""The `trim` transform: removes white space around the texts of named columns."""
+
+import json
+from itertools import accumulate, pairwise
+from struct import pack, unpack_from
+
+import arrow_ipc
+from plugin import failure, told
+from wit_world import exports
+from wit_world.exports.transform_api import Description
+from wit_world.imports.types import ErrorClass
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "columns": {
+            "description": "The columns to trim: of type Utf8.",
+            "type": "array",
+            "items": {"type": "string"},
+        },
+    },
+    "required": ["columns"],
+    "additionalProperties": False,
+}
+
+
+class TransformApi(exports.TransformApi):
+    def describe(self):
+        return Description(
+            name="trim-python",
+            version="0.1.0",
+            summary="Removes white space around texts",
+            config_schema=json.dumps(SCHEMA),
+            secrets=[],
+        )
+
+
+@told
+class Transformer(exports.transform_api.Transformer):
+    """At work on one chunk."""
+
+    def __init__(self, columns, schema, kinds):
+        self._columns = columns
+        self._schema = schema
+        self._reader = arrow_ipc.Reader(kinds)
+        self._begin = [schema]
+
+    @classmethod
+    def open(cls, config, input_schema):
+        fields = arrow_ipc.read_schema(input_schema)
+        for name, kind in fields:
+            if kind not in arrow_ipc.BUFFERS:
+                hint = "cast it, or leave it out, in an `sql` step before"
+                raise refused(f"`{name}` is {kind}, which this transform cannot carry", hint)
+        names, kinds = [name for name, _ in fields], [kind for _, kind in fields]
+        columns = [text_column(name, names, kinds) for name in wanted(config)]
+        return cls(columns, input_schema, kinds)
+
+    def output_schema(self):
+        return self._schema
+
+    def process(self, input):
+        output, self._begin = self._begin, []
+        for batch in self._reader.push(input):
+            for index in self._columns:
+                batch.columns[index] = trimmed(batch.rows, batch.columns[index])
+            output += arrow_ipc.write_batch(batch)
+        return output
+
+    def finish(self):
+        return [*self._begin, arrow_ipc.END]
+
+
+def wanted(config):
+    """The config's columns, each once: a job may hold anything."""
+    config = json.loads(config)
+    columns = config.get("columns") if isinstance(config, dict) else None
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise refused("`columns` is not a list of names", "write it as `columns: [name, ...]`")
+    return dict.fromkeys(columns)
+
+
+def text_column(name, names, kinds):
+    if name not in names:
+        raise refused(f"`columns`: no column `{name}`", f"the columns here are {', '.join(names)}")
+    index = names.index(name)
+    if kinds[index] != "Utf8":
+        hint = f"cast it in an `sql` step before: arrow_cast({name}, 'Utf8')"
+        raise refused(f"`columns`: `{name}` is {kinds[index]}, not Utf8", hint)
+    return index
+
+
+def trimmed(rows, column):
+    """The same column without the white space. What is null need not be looked at."""
+    if rows == 0:
+        return column
+    validity, offsets, texts = column.buffers
+    texts = bytes(texts)
+    layout = f"<{rows + 1}i"
+    # Without an argument, `strip` takes from bytes exactly ASCII's white space.
+    values = [texts[start:end].strip() for start, end in pairwise(unpack_from(layout, offsets))]
+    ends = accumulate(map(len, values), initial=0)
+    return arrow_ipc.Column(column.nulls, [validity, pack(layout, *ends), b"".join(values)])
+
+
+def refused(message, hint):
+    return failure(ErrorClass.CONFIG, message, hint)

@@ -112,6 +112,14 @@ def test_a_broken_file_leaves_the_last_good_one_serving_and_says_so(program, plu
     assert version == VERSIONS[0]
     assert any(reason in text and "the last good one is used" in text for text in report["interruptions"]), report
     assert reason in log(program) and reason in program.ok("plugin", "list")
+    [serving] = [
+        file for file in program.report("plugin", "list", "--serving", env={"LONGSHORE_STATE": str(program.folder / "state")})
+        if file["path"].endswith("hostile.wasm")
+    ]  # fmt: skip
+    assert serving["plugin"]["version"] == VERSIONS[0] and reason in serving["fault"]
+    assert daemon.stop() == 0
+    line, code = program.refused("plugin", "list", "--serving")
+    assert "no daemon runs on" in line and code == 2
 
 
 def test_a_plugin_that_is_removed_serves_no_more(program, plugins, daemon):

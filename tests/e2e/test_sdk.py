@@ -35,7 +35,7 @@ def test_the_guide_leads_to_a_tested_connector(program, env):
     folder, shown = program.folder, ""
     job = re.search(r"^```yaml\n(.*?)^```", guide, re.M | re.S).group(1)
     commands = [line[2:] for line in guide.splitlines() if line.startswith("$ ")]
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         if command.startswith("cd "):
             folder = folder / command[3:]
@@ -101,6 +101,25 @@ def test_a_component_that_breaks_its_promises_is_found(program, abuse, promise):
     broken = [outcome for outcome in answer["promises"] if outcome["fault"]]
     assert done.returncode == 4 and not answer["kept"], answer
     assert any(promise in outcome["promise"] for outcome in broken), broken
+
+
+@pytest.mark.parametrize("plugin, config", [
+    ("tpch", {"url": "tpch:", "scale": 0.1}),
+    ("mask", {"columns": ["text"]}),
+    ("postgres-sink", None),
+])  # fmt: skip
+def test_a_component_is_measured(program, server, plugin, config):
+    config = config or {"url": server.url(), "password": PASSWORD}
+    args = ["--with", json.dumps(config), "--rows", "50000", "--instances", "1,8"]
+    args += ["--table", "orders"] if plugin == "tpch" else []
+    answer = program.report("plugin", "bench", plugin, *args)
+    assert [figures["instances"] for figures in answer["measured"]] == [1, 8]
+    for figures in answer["measured"]:
+        assert figures["rows"] >= 49_152 and figures["bytes"] > 10 * figures["rows"]
+        assert 1 << 20 <= figures["memory_bytes"] < 1 << 30 and figures["cpu_secs"] > 0
+    assert answer["start_micros"] > 0
+    assert "instances       rows/s" in program.ok("plugin", "bench", plugin, *args)
+    assert server.rows("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'longshore%'") == [(0,)]
 
 
 def test_a_wrong_question_is_refused(program):

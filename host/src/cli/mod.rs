@@ -4,6 +4,7 @@ mod docs;
 mod hold;
 mod plan;
 mod plugin;
+mod plugin_bench;
 mod plugin_build;
 mod plugin_check;
 mod plugin_new;
@@ -114,7 +115,7 @@ enum Command {
 #[derive(Subcommand)]
 enum PluginCommand {
     /// List the plugins
-    List,
+    List(plugin::ListArgs),
     /// Show what a plugin is, asks for, and takes as config
     Inspect {
         /// A plugin's name, or a component's file
@@ -125,7 +126,9 @@ enum PluginCommand {
     /// Compile a plugin's crate and make it a component
     Build(plugin_build::BuildArgs),
     /// Hold a component, of whatever language, against what plugins must keep to
-    Check(plugin_check::CheckArgs),
+    Check(plugin_check::Subject),
+    /// Measure a component: rows per second, computing, memory, calls of the host
+    Bench(plugin_bench::BenchArgs),
 }
 
 /// What commands work with.
@@ -249,9 +252,10 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Verify(args) => verify::verify(&app, &args),
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
-        Command::Plugin(PluginCommand::List) => Ok(plugin::list(&app)?),
+        Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
-        Command::Plugin(PluginCommand::Check(args)) => plugin_check::check(&app, &args),
+        Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
+        Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Build(_) | PluginCommand::New(_))
         | Command::Docs(_)
         | Command::Schema => Ok(()),

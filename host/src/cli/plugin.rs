@@ -4,14 +4,26 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{App, show};
 use crate::error::{Error, Result};
-use crate::plugin::{Described, Plugin, Slot};
+use crate::daemon;
+use crate::plugin::{Described, Plugin, Serving, ServingPlugin, Slot};
 use crate::sandbox::EndpointField;
 
-pub(super) fn list(app: &App) -> Result<()> {
+#[derive(Args)]
+pub(super) struct ListArgs {
+    /// What the daemon of the state folder serves now, instead of what lies in the plugin folder
+    #[arg(long)]
+    serving: bool,
+}
+
+pub(super) fn list(app: &App, args: &ListArgs) -> Result<()> {
+    if args.serving {
+        return list_serving(app);
+    }
     let catalog = app.catalog()?;
     let slots = catalog.slots();
     if app.json {
@@ -32,6 +44,34 @@ pub(super) fn list(app: &App) -> Result<()> {
             ));
         }
         if let Some(fault) = &slot.fault {
+            show::answer(&format!("not usable: {fault}"));
+        }
+    }
+    Ok(())
+}
+
+fn list_serving(app: &App) -> Result<()> {
+    let state = &app.settings.state;
+    if !daemon::is_running(state)? {
+        return Err(Error::config(format!("no daemon runs on {}", state.display()))
+            .with_hint("start one with `longshore serve`, or name its folder with --state"));
+    }
+    let serving = Serving::read(state)?;
+    if app.json {
+        show::json(&serving);
+        return Ok(());
+    }
+    for file in &serving {
+        if let Some(plugin) = &file.plugin {
+            let ServingPlugin { name, version, kind, digest } = plugin;
+            let digest: String = digest.chars().take(12).collect();
+            let kind = kind.name();
+            show::answer(&format!(
+                "{name:<14} {version:<10} {kind:<10} sha256:{digest} {}",
+                file.path.display()
+            ));
+        }
+        if let Some(fault) = &file.fault {
             show::answer(&format!("not usable: {fault}"));
         }
     }
@@ -63,11 +103,7 @@ pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
 }
 
 pub(super) fn kind(plugin: &Plugin) -> &'static str {
-    match plugin.described {
-        Described::Connector(..) => "connector",
-        Described::Transform(..) => "transform",
-        Described::Sink(..) => "sink",
-    }
+    plugin.stamp.kind.name()
 }
 
 fn slot_json(slot: &Slot) -> Value {

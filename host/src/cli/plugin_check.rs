@@ -1,6 +1,7 @@
 //! `longshore plugin check PLUGIN`: the conformance suite, for a component of whatever language.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -14,8 +15,9 @@ use crate::plugin::{Described, Plugin};
 use crate::run::counted;
 use crate::sandbox::Relation;
 
+/// A component, and what it is held against.
 #[derive(Args)]
-pub(super) struct CheckArgs {
+pub(super) struct Subject {
     /// A component's file, or a plugin's name
     plugin: String,
     /// The plugin's config, as JSON, such as '{"url": "calendar:"}'; secrets as in a job
@@ -32,21 +34,27 @@ pub(super) struct CheckArgs {
     query: Vec<String>,
 }
 
-pub(super) fn check(app: &App, args: &CheckArgs) -> Result<(), Failed> {
-    let plugin = plugin::find(app, &args.plugin)?;
-    let job = args.job.as_deref().map(Job::read).transpose()?;
-    let config = match &job {
-        Some(job) => Some(config_of(job, &plugin)?),
-        None => args.with.as_deref().map(parse).transpose()?,
-    };
-    let of_job = job.into_iter().flat_map(|job| job.relations);
-    let mut relations: Vec<Relation> = of_job.map(|relation| relation.relation).collect();
-    relations.extend(args.table.iter().cloned().map(Relation::Table));
-    relations.extend(args.query.iter().cloned().map(Relation::Query));
-    let is_whole = config.is_some();
-    let given = Given { config, relations, settings: &app.settings };
+impl Subject {
+    /// The plugin, with the config and the relations that are to be used.
+    pub(super) fn read<'a>(&self, app: &'a App) -> Result<(Arc<Plugin>, Given<'a>)> {
+        let plugin = plugin::find(app, &self.plugin)?;
+        let job = self.job.as_deref().map(Job::read).transpose()?;
+        let config = match &job {
+            Some(job) => Some(config_of(job, &plugin)?),
+            None => self.with.as_deref().map(parse).transpose()?,
+        };
+        let of_job = job.into_iter().flat_map(|job| job.relations);
+        let mut relations: Vec<Relation> = of_job.map(|relation| relation.relation).collect();
+        relations.extend(self.table.iter().cloned().map(Relation::Table));
+        relations.extend(self.query.iter().cloned().map(Relation::Query));
+        Ok((plugin, Given { config, relations, settings: &app.settings }))
+    }
+}
+
+pub(super) fn check(app: &App, subject: &Subject) -> Result<(), Failed> {
+    let (plugin, given) = subject.read(app)?;
     let outcomes = app.io.block_on(conform::check(&plugin, &given))?;
-    answer(app, &plugin, &outcomes, is_whole)
+    answer(app, &plugin, &outcomes, given.config.is_some())
 }
 
 fn parse(text: &str) -> Result<Map<String, Value>> {

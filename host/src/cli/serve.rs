@@ -39,7 +39,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let _lock = lock(state)?;
     let watch: Watch = Arc::new(|progress| Box::new(show::progress(progress)));
     let daemon = Daemon {
-        plugins: Arc::new(app.plugins()?),
+        plugins: Arc::new(app.plugins()?.written_down_in(state)),
         settings: Mutex::new(app.settings.clone()),
         compute: app.compute().clone(),
         ledger: Ledger::open(state)?,

@@ -29,18 +29,22 @@ pub(super) struct Probe<'a> {
 }
 
 /// A relation, looked up.
-struct Subject {
-    scan: Scan,
-    schema: SchemaRef,
+pub(super) struct Subject {
+    pub(super) scan: Scan,
+    pub(super) schema: SchemaRef,
     info: RelationInfo,
 }
 
 impl Probe<'_> {
-    async fn open(&self) -> Result<Session> {
+    pub(super) async fn open(&self) -> Result<Session> {
         self.component.open(self.name, &self.config, self.grant.clone()).await
     }
 
-    async fn look_up(&self, relation: &Relation, snapshot: Option<String>) -> Result<Subject> {
+    pub(super) async fn look_up(
+        &self,
+        relation: &Relation,
+        snapshot: Option<String>,
+    ) -> Result<Subject> {
         let info = self.open().await?.describe_relation(relation).await?;
         let schema = decode_schema(info.schema.clone())?;
         if info.columns.len() != schema.fields().len() {
@@ -60,7 +64,12 @@ impl Probe<'_> {
         Ok(Subject { scan, schema, info })
     }
 
-    async fn plan(&self, scan: &Scan, subject: &Subject, chunks: u32) -> Result<Vec<Chunk>> {
+    pub(super) async fn plan(
+        &self,
+        scan: &Scan,
+        subject: &Subject,
+        chunks: u32,
+    ) -> Result<Vec<Chunk>> {
         let size = |all: Option<u64>, least: u64| (all.unwrap_or(0) / u64::from(chunks)).max(least);
         let wish = ChunkWish {
             rows: None,

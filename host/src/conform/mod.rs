@@ -1,11 +1,14 @@
 //! The conformance suite: what a component must keep to, whatever language it is written in. A
-//! promise is a line that people read; what breaks it is told beside it.
+//! promise is a line that people read; what breaks it is told beside it. And how fast it is.
 
 mod connector;
 mod description;
 mod rows;
 mod sink;
+mod speed;
 mod transform;
+
+pub use speed::{Figures, measure};
 
 use serde_json::{Map, Value};
 

@@ -25,11 +25,11 @@ pub(super) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    async fn open(&self) -> Result<OpenTarget> {
+    pub(super) async fn open(&self) -> Result<OpenTarget> {
         self.component.open(self.name, &self.config, self.grant.clone()).await
     }
 
-    async fn begin(&self, load: &Load, sample: &RecordBatch) -> Result<()> {
+    pub(super) async fn begin(&self, load: &Load, sample: &RecordBatch) -> Result<()> {
         self.open().await?.begin(load, &encode_schema(&sample.schema())?).await
     }
 

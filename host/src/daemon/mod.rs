@@ -7,4 +7,4 @@ mod serve;
 
 pub use inbox::Inbox;
 pub use manager::Manager;
-pub use serve::{DRAIN_SECS, Daemon, Signal, Watch, lock};
+pub use serve::{DRAIN_SECS, Daemon, Signal, Watch, is_running, lock};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use semver::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ pub const COMPONENT_LIMIT_BYTES: u64 = 64 << 20;
 pub const COMPILE_LIMIT_SECS: u64 = 60;
 
 /// The kinds of plugin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Reads rows.
@@ -36,6 +36,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connector => "connector",
+            Self::Transform => "transform",
+            Self::Sink => "sink",
+        }
+    }
+
     /// The kind whose interface this is.
     pub(super) fn of_interface(interface: &str) -> Option<Self> {
         match interface {

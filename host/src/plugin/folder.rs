@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::catalog::{Catalog, Slot};
+use super::serving::Serving;
 use super::component::Plugin;
 use crate::error::{Error, Result};
 use crate::sandbox::Sandbox;
@@ -36,6 +37,8 @@ pub struct Plugins {
     folder: PathBuf,
     serving: RwLock<Arc<Catalog>>,
     seen: Mutex<Vec<Seen>>,
+    /// The state folder in which is written down what serves.
+    state: Option<PathBuf>,
 }
 
 /// A file that was looked at.
@@ -82,7 +85,13 @@ impl Plugins {
             folder: folder.to_owned(),
             serving: RwLock::default(),
             seen: Mutex::default(),
+            state: None,
         }
+    }
+
+    /// Has what serves be written down in this state folder, for as long as the folder is watched.
+    pub fn written_down_in(self, state: &Path) -> Self {
+        Self { state: Some(state.to_owned()), ..self }
     }
 
     /// What serves now.
@@ -187,7 +196,9 @@ impl Plugins {
                     Ok(true) => LOOK_AGAIN_MILLIS,
                     _ => LOOK_MILLIS,
                 };
-                plugins.tell(&before);
+                if !Arc::ptr_eq(&before, &plugins.serving()) {
+                    plugins.tell(&before);
+                }
             }
         });
         Ok(Watching { task, _watcher: watcher })
@@ -196,6 +207,11 @@ impl Plugins {
     /// Tells the log what has changed.
     fn tell(&self, before: &Catalog) {
         let now = self.serving();
+        if let Some(state) = &self.state
+            && let Err(error) = Serving::write(state, &now)
+        {
+            tracing::warn!("{error}: `plugin list --serving` shows what served before");
+        }
         let digest = |slot: &Slot| slot.serving.as_ref().map(|plugin| plugin.digest.clone());
         for slot in now.slots() {
             let old = before.slots().iter().find(|old| old.path == slot.path);

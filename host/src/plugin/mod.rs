@@ -5,6 +5,7 @@ mod component;
 mod contract;
 mod folder;
 mod grants;
+mod serving;
 
 pub use catalog::{Catalog, Slot};
 pub(crate) use component::hex;
@@ -15,3 +16,4 @@ pub use component::{
 pub use contract::{CONTRACT_VERSION, Stamp};
 pub use folder::{Plugins, Watching};
 pub use grants::bind;
+pub use serving::{Serving, ServingPlugin};

@@ -11,7 +11,7 @@ use super::bindings::connector_api::{
 use super::bindings::types::Relation;
 use super::engine::Compiled;
 use super::limits::Limits;
-use super::store::{State, begin_call, call_error, finish, new_store};
+use super::store::{State, Usage, begin_call, call_error, finish, new_store};
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 
@@ -155,6 +155,11 @@ impl Session {
 
     fn clean(&self, text: &str) -> String {
         self.store.data().grant.clean(text)
+    }
+
+    /// What its instance has used.
+    pub fn usage(&self) -> Usage {
+        self.store.data().usage()
     }
 
     /// Ends the session in peace.

@@ -25,5 +25,5 @@ pub use connector::{ConnectorComponent, OpenChunks, OpenReader, Session};
 pub use engine::{Compiled, Sandbox};
 pub use limits::Limits;
 pub use sink::{OpenTarget, OpenWriter, SinkComponent};
-pub use store::{INSTANCE_LIMIT, TABLE_LIMIT_ELEMENTS};
+pub use store::{INSTANCE_LIMIT, TABLE_LIMIT_ELEMENTS, Usage};
 pub use transform::{TransformComponent, Transformer};

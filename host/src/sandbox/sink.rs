@@ -7,7 +7,7 @@ use super::bindings::sink::{Sink, SinkPre};
 use super::bindings::sink_api::{Description, Load, Written};
 use super::engine::Compiled;
 use super::limits::Limits;
-use super::store::{State, begin_call, call_error, finish, new_store};
+use super::store::{State, Usage, begin_call, call_error, finish, new_store};
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 
@@ -114,6 +114,11 @@ impl OpenTarget {
 
     fn clean(&self, text: &str) -> String {
         self.store.data().grant.clean(text)
+    }
+
+    /// What its instance has used.
+    pub fn usage(&self) -> Usage {
+        self.store.data().usage()
     }
 
     /// Ends it in peace.

@@ -35,7 +35,17 @@ pub(super) struct State {
     ticks_left: u64,
     ticks_per_call: u64,
     host_calls_left: u64,
+    host_calls: u64,
     limits: Limits,
+}
+
+/// What an instance has used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Its linear memory now, which never shrinks.
+    pub memory_bytes: u64,
+    /// Its calls of the host so far.
+    pub host_calls: u64,
 }
 
 /// A plugin that asks too much of the host.
@@ -46,6 +56,7 @@ struct TooManyHostCalls(u64);
 impl State {
     /// Counts one call of the host.
     pub(super) fn count(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
         match self.host_calls_left.checked_sub(1) {
             Some(left) => self.host_calls_left = left,
             None => {
@@ -53,6 +64,12 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// What the instance has used.
+    pub(super) fn usage(&self) -> Usage {
+        let memory_bytes = self.limiter.memory_bytes as u64;
+        Usage { memory_bytes, host_calls: self.host_calls }
     }
 
     /// An error of the plugin, as the host's.
@@ -94,6 +111,7 @@ pub(super) fn new_store(
         ticks_left: ticks_per_call,
         ticks_per_call,
         host_calls_left: limits.host_calls,
+        host_calls: 0,
         limits,
     };
     let mut store = Store::new(sandbox.engine(), state);

@@ -7,7 +7,7 @@ use super::bindings::transform::{Transform, TransformPre};
 use super::bindings::transform_api::Description;
 use super::engine::Compiled;
 use super::limits::Limits;
-use super::store::{State, begin_call, call_error, finish, new_store};
+use super::store::{State, Usage, begin_call, call_error, finish, new_store};
 use crate::capability::Grant;
 use crate::error::{Error, Result};
 
@@ -77,6 +77,11 @@ pub struct Transformer {
 }
 
 impl Transformer {
+    /// What its instance has used.
+    pub fn usage(&self) -> Usage {
+        self.store.data().usage()
+    }
+
     /// The schema of what comes out, as an IPC schema message.
     pub async fn output_schema(&mut self) -> Result<Vec<u8>> {
         begin_call(&mut self.store);

@@ -4,7 +4,7 @@ Prints a table for docs/benchmarks.md. Each command is run in turn with the othe
 the same machine; medians are shown, and ratios to Longshore's.
 
     run.py [--runs N] [--scale SF] [--size S] [SECTION ...]
-                                        sections: postgres, shapes, tax, tpch, stores, ledger, startup
+                                        sections: postgres, shapes, tax, instances, tpch, stores, ledger, startup
 """
 
 import argparse
@@ -208,13 +208,38 @@ def startup():
     examples = ROOT / "target/release/examples"
     answer = subprocess.run([examples / "measure", "startup", PLUGINS], check=True, capture_output=True)
     print("\n### Start-up of a component\n")
-    print("| | size KiB | cold compile ms | load from cache ms | instance and `describe` µs |\n|---|---|---|---|---|")
+    print("| | size KiB | cold compile ms | load from cache ms | instance and `describe` µs "
+          "| file to serving, cold ms | cached ms |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for one in sorted(json.loads(answer.stdout), key=lambda one: one["plugin"]):
         print(
             f"| {one['plugin']} | {one['bytes'] / 1024:.0f} | {one['cold_ms']:.0f} | {one['cached_ms']:.1f} "
-            f"| {one['instance_us']:.0f} |"
+            f"| {one['instance_us']:.0f} | {one['cold_serving_ms']:.0f} | {one['cached_serving_ms']:.0f} |"
         )
     sys.stdout.flush()
+
+
+def instances(server):
+    """Throughput of one kind of plugin after the other, by more and more instances."""
+    config = {"url": server.url(), "password": PASSWORD}
+    subjects = {
+        "postgres, lineitem": ["postgres", "--with", json.dumps(config), "--table", "lineitem"],
+        "mask": ["mask", "--with", '{"columns": ["text", "note"]}'],
+        "postgres-sink": ["postgres-sink", "--with", json.dumps(config)],
+    }
+    print("\n### More instances at a time\n")
+    print("| | instances | rows/s | MiB/s | CPU µs a row | memory of each MiB | host calls a MiB |")
+    print("|---|---|---|---|---|---|---|")
+    for name, arguments in subjects.items():
+        command = [LONGSHORE, "--plugins", PLUGINS, "--json", "plugin", "bench", *arguments]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        for one in answer["measured"]:
+            mib = one["bytes"] / (1 << 20)
+            print(
+                f"| {name} | {one['instances']} | {one['rows'] / one['wall_secs']:,.0f} | {mib / one['wall_secs']:.0f} "
+                f"| {one['cpu_secs'] * 1e6 / one['rows']:.3f} | {one['memory_bytes'] / (1 << 20):.1f} "
+                f"| {one['host_calls'] / mib:.1f} |"
+            )
+        sys.stdout.flush()
 
 
 def machine():
@@ -238,7 +263,7 @@ def main():
     print(f"Machine: {machine()}. Runs: {arguments.runs}, medians.", flush=True)
     server = None
     try:
-        if wanted("postgres") or wanted("tax"):
+        if wanted("postgres") or wanted("tax") or wanted("instances"):
             server = Server(scratch / "postgres")
             rows = load_lineitem(server, scratch, arguments.scale)
             if wanted("postgres"):
@@ -246,6 +271,8 @@ def main():
                 postgres(server, scratch, arguments.runs, "lineitem", "l_orderkey", title)
             if wanted("tax"):
                 tax(server, scratch, arguments.runs)
+            if wanted("instances"):
+                instances(server)
         if wanted("shapes"):
             server = server or Server(scratch / "postgres")
             shapes(server, scratch, arguments.runs, arguments.size)

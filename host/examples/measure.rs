@@ -1,16 +1,18 @@
 //! What the sandbox costs, measured by itself. Prints JSON.
 //!
-//! `measure startup PLUGINS`: cold compile, load from cache and instantiation of each component.
+//! `measure startup PLUGINS`: cold compile, load from cache and instantiation of each component, and how
+//! long it takes from a file's arrival in a watched folder until its plugin serves.
 //! `measure read PLUGINS URL TABLE`: reads one table through the component and decodes it, as
 //! `ChunkScan` does, on one thread and without writing; the password is in PGPASSWORD.
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use longshore::capability::{Endpoint, Grant, SecretValue};
 use longshore::config::Wanted;
-use longshore::plugin::{Described, Plugin, Plugins};
+use longshore::plugin::{Admission, Described, Plugin, Plugins};
 use longshore::sandbox::{ChunkWish, Limits, Relation, Sandbox, Scan};
 use longshore::scan::{IpcDecoder, decode_schema};
 
@@ -40,31 +42,55 @@ async fn startup(plugins: &Path) -> anyhow::Result<()> {
         for _ in ["cold", "cached"] {
             let sandbox = Sandbox::new(&cache, Limits::default())?;
             let started = Instant::now();
-            Plugin::load(&sandbox, &path).await?;
+            Plugin::load(&sandbox, &path, &Admission::default()).await?;
             load_ms.push(started.elapsed().as_secs_f64() * 1e3);
         }
-        let plugin = Plugin::load(&Sandbox::new(&cache, Limits::default())?, &path).await?;
+        let plugin =
+            Plugin::load(&Sandbox::new(&cache, Limits::default())?, &path, &Admission::default())
+                .await?;
         let started = Instant::now();
         for _ in 0..INSTANCES {
             // An instance and a call of `describe` in it.
             match &plugin.described {
                 Described::Connector(_, component) => drop(component.describe("measured").await?),
                 Described::Transform(_, component) => drop(component.describe("measured").await?),
-                Described::Sink(..) => {}
+                Described::Sink(_, component) => drop(component.describe("measured").await?),
             }
         }
         let instance_us = started.elapsed().as_secs_f64() * 1e6 / f64::from(INSTANCES);
+        fs::remove_dir_all(&cache)?;
+        let cold_serving_ms = serving_ms(&path, &cache).await?;
+        let cached_serving_ms = serving_ms(&path, &cache).await?;
         measured.push(serde_json::json!({
             "plugin": plugin.name(),
             "bytes": fs::metadata(&path)?.len(),
             "cold_ms": load_ms[0],
             "cached_ms": load_ms[1],
             "instance_us": instance_us,
+            "cold_serving_ms": cold_serving_ms,
+            "cached_serving_ms": cached_serving_ms,
         }));
         fs::remove_dir_all(&cache)?;
     }
     println!("{}", serde_json::Value::from(measured));
     Ok(())
+}
+
+/// From a file's arrival in a watched folder until its plugin serves.
+async fn serving_ms(component: &Path, cache: &Path) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let plugins = Arc::new(Plugins::new(Sandbox::new(cache, Limits::default())?, folder.path()));
+    let _watching = plugins.watch().await?;
+    let partial = folder.path().join("new.partial");
+    fs::copy(component, &partial)?;
+    // The watcher has seen the copy, which is not a component to it, and is at rest again.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let arrived = Instant::now();
+    fs::rename(&partial, folder.path().join("new.wasm"))?;
+    while plugins.serving().slots().iter().all(|slot| slot.serving.is_none()) {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    Ok(arrived.elapsed().as_secs_f64() * 1e3)
 }
 
 async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {

@@ -275,6 +275,8 @@ class Hdfs(Lake):
             conf / "hdfs-site.xml",
             {
                 "dfs.replication": self.replication,
+                # Each block that is begun counts whole against the free disk, also when its writer failed.
+                "dfs.blocksize": "16m",
                 "dfs.namenode.name.dir": f"file://{self.folder}/name",
                 "dfs.namenode.rpc-address": f"127.0.0.1:{self.port}",
                 "dfs.namenode.http-address": f"127.0.0.1:{self.http}",

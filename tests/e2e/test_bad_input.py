@@ -25,7 +25,7 @@ CASES = [
     ("source: {url: 'oracle://h'}\ntables: [x]\ntarget: {url: LAKE}\n", 2, ["no connector for `oracle:`", "postgres"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, compression: lzma}\n", 2, ["`lzma`", "zstd"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: merge}\n", 2, ["target.mode", "merge"]),
-    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n", 2, ["no target for `ftp:`"]),
+    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n", 2, ["no sink for `ftp:`", "write to file, s3"]),
     ("source: {url: 'tpch:'}\ntables: orders\ntarget: {url: LAKE}\n", 2, ["tables", "sequence"]),
     ("source: {url: 'tpch:'}\n  tables: [orders]\n", 2, ["not valid yaml", "line"]),
     (

@@ -7,6 +7,7 @@ mod plugin;
 mod plugin_bench;
 mod plugin_build;
 mod plugin_check;
+mod plugin_install;
 mod plugin_new;
 mod preview;
 mod run;
@@ -121,6 +122,10 @@ enum PluginCommand {
         /// A plugin's name, or a component's file
         plugin: String,
     },
+    /// Copy components into the plugin folder, and take them into its lock file
+    Install(plugin_install::InstallArgs),
+    /// Write the plugin folder's lock file: what lies there now may serve, and nothing else
+    Lock,
     /// Make the crate of a new plugin: it builds, tests and runs as it is
     New(plugin_new::NewArgs),
     /// Compile a plugin's crate and make it a component
@@ -165,7 +170,8 @@ impl App {
     }
 
     fn plugins(&self) -> Result<Plugins> {
-        Ok(Plugins::new(self.sandbox()?, &self.settings.plugins))
+        let plugins = Plugins::new(self.sandbox()?, &self.settings.plugins);
+        Ok(plugins.signed_by(self.settings.policy.signers()))
     }
 
     /// The plugins as they are now.
@@ -254,6 +260,8 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
+        Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),
+        Command::Plugin(PluginCommand::Lock) => Ok(plugin_install::lock(&app)?),
         Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Build(_) | PluginCommand::New(_))

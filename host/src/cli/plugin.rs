@@ -8,9 +8,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{App, show};
-use crate::error::{Error, Result};
 use crate::daemon;
-use crate::plugin::{Described, Plugin, Serving, ServingPlugin, Slot};
+use crate::error::{Error, Result};
+use crate::plugin::{Admission, Described, Plugin, Serving, ServingPlugin, Slot};
 use crate::sandbox::EndpointField;
 
 #[derive(Args)]
@@ -92,7 +92,7 @@ pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
     let path = Path::new(wanted);
     if path.is_file() {
         let sandbox = app.sandbox()?;
-        return app.io.block_on(Plugin::load(&sandbox, path)).map(Arc::new);
+        return app.io.block_on(Plugin::load(&sandbox, path, &Admission::default())).map(Arc::new);
     }
     let found = app.catalog()?.find(&wanted.parse()?);
     found.ok_or_else(|| {

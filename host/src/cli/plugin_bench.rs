@@ -10,7 +10,7 @@ use super::plugin_check::Subject;
 use super::{App, plugin, show};
 use crate::conform::{Figures, measure};
 use crate::error::Result;
-use crate::plugin::{Described, Plugin};
+use crate::plugin::{Admission, Described, Plugin};
 use crate::run::{grouped, human_bytes};
 
 /// Instances at the same time, one row of figures for each.
@@ -35,7 +35,7 @@ pub(super) fn bench(app: &App, args: &BenchArgs) -> Result<()> {
     let (plugin, given) = args.subject.read(app)?;
     let sandbox = app.sandbox()?;
     let started = Instant::now();
-    app.io.block_on(Plugin::load(&sandbox, &plugin.path))?;
+    app.io.block_on(Plugin::load(&sandbox, &plugin.path, &Admission::default()))?;
     let load_millis = started.elapsed().as_secs_f64() * 1e3;
     let start_micros = app.io.block_on(start_micros(&plugin))?;
     if !app.json {

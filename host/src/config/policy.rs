@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use minisign_verify::PublicKey;
 use schemars::JsonSchema;
 use semver::Version;
 use serde::Deserialize;
@@ -17,6 +18,9 @@ use crate::error::{Error, Result, ResultExt};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawPolicy {
+    /// Public keys of minisign: of these, one must have signed each component of the plugin folder,
+    /// in a file FILE.wasm.minisig beside it.
+    signers: Vec<String>,
     unlisted: Unlisted,
     rule: Vec<RawRule>,
 }
@@ -49,6 +53,7 @@ struct RawRule {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     file: PathBuf,
+    signers: Vec<PublicKey>,
     forbids_unlisted: bool,
     rules: Vec<Rule>,
 }
@@ -89,11 +94,28 @@ impl Policy {
         let rules = raw.rule.into_iter().enumerate().map(|(index, rule)| {
             Rule::check(rule).context(format!("{}: `rule[{index}]`", path.display()))
         });
+        let signer = |text: &String| {
+            PublicKey::from_base64(text.trim()).map_err(|error| {
+                Error::config(format!("`signers`: `{text}`: {error}"))
+                    .with_hint("give the second line of minisign.pub")
+            })
+        };
         Ok(Self {
             file: path.to_owned(),
+            signers: raw
+                .signers
+                .iter()
+                .map(signer)
+                .collect::<Result<_>>()
+                .context(path.display().to_string())?,
             forbids_unlisted: raw.unlisted == Unlisted::Forbid,
             rules: rules.collect::<Result<_>>()?,
         })
+    }
+
+    /// Who must have signed what serves, if anybody must.
+    pub fn signers(&self) -> &[PublicKey] {
+        &self.signers
     }
 
     /// What a plugin may be granted, if it may be used at all.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
+use super::admission::Admission;
 use super::contract::Stamp;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{
@@ -190,16 +191,17 @@ pub type TransformPlugin = Chosen<TransformDescription, TransformComponent>;
 pub type SinkPlugin = Chosen<SinkDescription, SinkComponent>;
 
 impl Plugin {
-    /// Loads one component, wherever it lies.
-    pub async fn load(sandbox: &Sandbox, path: &Path) -> Result<Self> {
-        load(sandbox, path).await.context(path.display().to_string())
+    /// Loads one component, wherever it lies, if it is admitted.
+    pub async fn load(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<Self> {
+        load(sandbox, path, admission).await.context(path.display().to_string())
     }
 }
 
-async fn load(sandbox: &Sandbox, path: &Path) -> Result<Plugin> {
+async fn load(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<Plugin> {
     let reading = {
         let (sandbox, path) = (sandbox.clone(), path.to_owned());
-        tokio::task::spawn_blocking(move || Read::new(&sandbox, &path))
+        let admission = admission.clone();
+        tokio::task::spawn_blocking(move || Read::new(&sandbox, &path, &admission))
     };
     let Read { came, stamp, digest, compiled } =
         timeout(Duration::from_secs(COMPILE_LIMIT_SECS), reading)
@@ -241,10 +243,11 @@ struct Read {
 }
 
 impl Read {
-    fn new(sandbox: &Sandbox, path: &Path) -> Result<Self> {
+    fn new(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<Self> {
         let (bytes, came) = read_component(path)?;
         let stamp = Stamp::read(&bytes)?;
         let digest = hex(&Sha256::digest(&bytes));
+        admission.check(path, &bytes, &digest)?;
         let compiled = sandbox.compile(&path.display().to_string(), &digest, &bytes)?;
         Ok(Self { came, stamp, digest, compiled })
     }

@@ -9,15 +9,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
+use minisign_verify::PublicKey;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::admission::{Admission, Lock, signature_of};
 use super::catalog::{Catalog, Slot};
-use super::serving::Serving;
 use super::component::Plugin;
+use super::serving::Serving;
 use crate::error::{Error, Result};
 use crate::sandbox::Sandbox;
 
@@ -39,14 +41,37 @@ pub struct Plugins {
     seen: Mutex<Vec<Seen>>,
     /// The state folder in which is written down what serves.
     state: Option<PathBuf>,
+    /// Who must have signed what serves, if anybody must.
+    signers: Vec<PublicKey>,
 }
 
 /// A file that was looked at.
 struct Seen {
     slot: Slot,
-    state: FileState,
+    state: ComponentState,
     /// What the file holds now could not be used, and may still change.
     unsettled: bool,
+}
+
+/// What tells whether anything of a component has changed: its file, its signature, the lock file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ComponentState {
+    file: FileState,
+    signature: Option<FileState>,
+    lock: Option<FileState>,
+}
+
+impl ComponentState {
+    fn of(path: &Path, lock: Option<FileState>) -> std::io::Result<Self> {
+        let signature = FileState::of(&signature_of(path)).ok();
+        Ok(Self { file: FileState::of(path)?, signature, lock })
+    }
+
+    /// Since anything of it has changed.
+    fn age(&self) -> Duration {
+        let beside = [self.signature, self.lock].into_iter().flatten();
+        beside.map(|state| state.age()).fold(self.file.age(), Duration::min)
+    }
 }
 
 /// What tells whether a file has changed; links are followed.
@@ -86,7 +111,13 @@ impl Plugins {
             serving: RwLock::default(),
             seen: Mutex::default(),
             state: None,
+            signers: Vec::new(),
         }
+    }
+
+    /// Has only what one of these has signed serve.
+    pub fn signed_by(self, signers: &[PublicKey]) -> Self {
+        Self { signers: signers.to_vec(), ..self }
     }
 
     /// Has what serves be written down in this state folder, for as long as the folder is watched.
@@ -109,14 +140,17 @@ impl Plugins {
     /// whether something is still given it.
     async fn look(&self, patience: Duration) -> Result<bool> {
         let mut seen = self.seen.lock().await;
-        let looking = self.files()?.into_iter().map(async |path| {
-            let state = FileState::of(&path).ok()?;
+        let files = self.files()?;
+        let lock = FileState::of(&Lock::path(&self.folder)).ok();
+        let admission = Admission::of(&self.folder, &self.signers)?;
+        let looking = files.into_iter().map(async |path| {
+            let state = ComponentState::of(&path, lock).ok()?;
             let known = seen.iter().find(|known| known.slot.path == path);
             match known.filter(|known| known.state == state && !known.unsettled) {
                 Some(_) => Some(Looked::Same(path)),
                 None => {
                     let last = known.and_then(|known| known.slot.serving.clone());
-                    Some(Looked::Read(self.read(path, state, last, patience).await))
+                    Some(Looked::Read(self.read(path, state, last, patience, &admission).await))
                 }
             }
         });
@@ -158,11 +192,12 @@ impl Plugins {
     async fn read(
         &self,
         path: PathBuf,
-        state: FileState,
+        state: ComponentState,
         last: Option<Arc<Plugin>>,
         patience: Duration,
+        admission: &Admission,
     ) -> Seen {
-        let (serving, fault) = match Plugin::load(&self.sandbox, &path).await {
+        let (serving, fault) = match Plugin::load(&self.sandbox, &path, admission).await {
             Ok(plugin) => (Some(Arc::new(plugin)), None),
             Err(error) => (last, Some(Arc::new(error))),
         };

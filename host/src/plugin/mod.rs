@@ -1,5 +1,6 @@
 //! Plugins: what lies in the plugin folder, what it says that it is, and what a job grants it.
 
+mod admission;
 mod catalog;
 mod component;
 mod contract;
@@ -7,6 +8,7 @@ mod folder;
 mod grants;
 mod serving;
 
+pub use admission::{Admission, Lock, Locked, signature_of};
 pub use catalog::{Catalog, Slot};
 pub(crate) use component::hex;
 pub use component::{

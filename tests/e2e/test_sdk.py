@@ -41,8 +41,8 @@ def test_the_guide_leads_to_a_tested_connector(program, env):
             folder = folder / command[3:]
             (folder / "numbers.yaml").write_text(job.replace("/lake/numbers", str(program.lake)))
             continue
-        shown = shell(command.replace("/lake/numbers", str(program.lake)), env, folder)
-    assert "number 0" in shown
+        shown += shell(command.replace("/lake/numbers", str(program.lake)), env, folder)
+    assert "promises kept" in shown and "number 0" in shown and "rows/s" in shown
 
 
 @pytest.mark.parametrize("kind, config", [("transform", {"columns": ["text"]}), ("sink", {"url": "my-sink:"})])

@@ -221,10 +221,12 @@ def startup():
 def instances(server):
     """Throughput of one kind of plugin after the other, by more and more instances."""
     config = {"url": server.url(), "password": PASSWORD}
+    # The server takes few connections.
+    few = ["--with", json.dumps(config), "--instances", "1,8,16"]
     subjects = {
-        "postgres, lineitem": ["postgres", "--with", json.dumps(config), "--table", "lineitem"],
+        "postgres, lineitem": ["postgres", *few, "--table", "lineitem"],
         "mask": ["mask", "--with", '{"columns": ["text", "note"]}'],
-        "postgres-sink": ["postgres-sink", "--with", json.dumps(config)],
+        "postgres-sink": ["postgres-sink", *few],
     }
     print("\n### More instances at a time\n")
     print("| | instances | rows/s | MiB/s | CPU µs a row | memory of each MiB | host calls a MiB |")

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{App, show};
 use crate::daemon;
 use crate::error::{Error, Result};
-use crate::plugin::{Admission, Described, Plugin, Serving, ServingPlugin, Slot};
+use crate::plugin::{Admission, Plugin, Serving, ServingPlugin, Slot};
 use crate::sandbox::EndpointField;
 
 #[derive(Args)]
@@ -115,7 +115,7 @@ fn slot_json(slot: &Slot) -> Value {
 }
 
 fn plugin_json(plugin: &Plugin) -> Value {
-    let (schemes, endpoints, secrets, schema) = asks(plugin);
+    let schema = plugin.described.config_schema();
     json!({
         "name": plugin.name(),
         "version": plugin.version.to_string(),
@@ -125,15 +125,14 @@ fn plugin_json(plugin: &Plugin) -> Value {
         "digest": plugin.digest,
         "contract": plugin.stamp.version,
         "imports": plugin.stamp.imports,
-        "schemes": schemes,
-        "endpoints": endpoints,
-        "secrets": secrets,
+        "schemes": plugin.described.schemes(),
+        "endpoints": endpoints(plugin),
+        "secrets": plugin.described.secrets(),
         "config_schema": serde_json::from_str::<Value>(schema).unwrap_or(Value::Null),
     })
 }
 
 fn plugin_text(plugin: &Plugin) -> String {
-    let (schemes, endpoints, secrets, schema) = asks(plugin);
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -147,10 +146,11 @@ fn plugin_text(plugin: &Plugin) -> String {
     let _ = writeln!(text, "digest:    sha256:{}", plugin.digest);
     let _ = writeln!(text, "contract:  longshore:plugin {}", plugin.stamp.version);
     let _ = writeln!(text, "imports:   {}", listed(&plugin.stamp.imports));
-    let _ = writeln!(text, "schemes:   {}", listed(schemes));
-    let _ = writeln!(text, "endpoints: {}", listed(&endpoints));
-    let _ = writeln!(text, "secrets:   {}", listed(secrets));
+    let _ = writeln!(text, "schemes:   {}", listed(plugin.described.schemes()));
+    let _ = writeln!(text, "endpoints: {}", listed(&endpoints(plugin)));
+    let _ = writeln!(text, "secrets:   {}", listed(plugin.described.secrets()));
     let _ = writeln!(text, "config:");
+    let schema = plugin.described.config_schema();
     let schema: Value = serde_json::from_str(schema).unwrap_or(Value::Null);
     for (key, field) in schema["properties"].as_object().into_iter().flatten() {
         let about = field["description"].as_str().unwrap_or_default().replace('\n', " ");
@@ -159,19 +159,9 @@ fn plugin_text(plugin: &Plugin) -> String {
     text
 }
 
-/// Schemes, endpoint fields, secret fields, config schema.
-fn asks(plugin: &Plugin) -> (&[String], Vec<String>, &[String], &str) {
-    let (schemes, endpoints, secrets, schema) = match &plugin.described {
-        Described::Connector(d, _) => {
-            (d.schemes.as_slice(), d.endpoints.as_slice(), &d.secrets, &d.config_schema)
-        }
-        Described::Transform(d, _) => (&[][..], &[][..], &d.secrets, &d.config_schema),
-        Described::Sink(d, _) => {
-            (d.schemes.as_slice(), d.endpoints.as_slice(), &d.secrets, &d.config_schema)
-        }
-    };
+fn endpoints(plugin: &Plugin) -> Vec<String> {
     let endpoint = |e: &EndpointField| format!("{} (port {})", e.field, e.default_port);
-    (schemes, endpoints.iter().map(endpoint).collect(), secrets, schema)
+    plugin.described.endpoints().iter().map(endpoint).collect()
 }
 
 fn listed(names: &[String]) -> String {

@@ -8,16 +8,10 @@ use crate::plugin::{Described, Plugin};
 
 pub(super) async fn check(suite: &mut Suite, plugin: &Plugin) {
     suite.note("it says the same of itself each time", says_the_same(plugin).await);
-    let (schema, fields) = match &plugin.described {
-        Described::Connector(d, _) => {
-            (&d.config_schema, d.endpoints.iter().map(|e| &e.field).chain(&d.secrets).collect())
-        }
-        Described::Transform(d, _) => (&d.config_schema, d.secrets.iter().collect()),
-        Described::Sink(d, _) => {
-            (&d.config_schema, d.endpoints.iter().map(|e| &e.field).chain(&d.secrets).collect())
-        }
-    };
-    let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+    let of = &plugin.described;
+    let endpoints = of.endpoints().iter().map(|endpoint| &endpoint.field);
+    let fields: Vec<&String> = endpoints.chain(of.secrets()).collect();
+    let schema: Value = serde_json::from_str(of.config_schema()).unwrap_or_default();
     suite
         .note("its config schema names all keys, so that a wrong one is found", is_closed(&schema));
     suite.note("each key of its config is described", is_described(&schema));
@@ -70,7 +64,7 @@ fn is_described(schema: &Value) -> Result<()> {
     }
 }
 
-fn are_keys(schema: &Value, fields: &Vec<&String>) -> Result<()> {
+fn are_keys(schema: &Value, fields: &[&String]) -> Result<()> {
     let unknown: Vec<&str> = fields
         .iter()
         .filter(|field| schema["properties"].get(field.as_str()).is_none())

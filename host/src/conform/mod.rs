@@ -83,12 +83,9 @@ fn bound(
     settings: &Settings,
 ) -> Result<(String, Grant)> {
     let powers = settings.policy.powers(plugin.name(), &plugin.version, &plugin.digest)?;
-    let (schema, secrets, endpoints) = match &plugin.described {
-        Described::Connector(d, _) => (&d.config_schema, &d.secrets, d.endpoints.as_slice()),
-        Described::Transform(d, _) => (&d.config_schema, &d.secrets, &[][..]),
-        Described::Sink(d, _) => (&d.config_schema, &d.secrets, d.endpoints.as_slice()),
-    };
-    bind(config, schema, secrets, endpoints, settings.secrets.as_deref(), &powers)
+    let of = &plugin.described;
+    let secrets = settings.secrets.as_deref();
+    bind(config, of.config_schema(), of.secrets(), of.endpoints(), secrets, &powers)
 }
 
 /// A promise that is not kept.

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use super::component::{Chosen, ConnectorPlugin, Described, Plugin, SinkPlugin, TransformPlugin};
 use crate::config::Wanted;
 use crate::error::{Error, Result};
+use crate::sandbox::{
+    ConnectorComponent, ConnectorDescription, SinkComponent, SinkDescription, TransformComponent,
+    TransformDescription,
+};
 
 /// One file of the plugin folder.
 #[derive(Clone)]
@@ -26,6 +30,9 @@ pub struct Catalog {
     slots: Vec<Slot>,
 }
 
+/// What a plugin of a kind says that it is, what runs it, and what it answers to.
+type OfKind<'a, D, C> = Option<(&'a D, &'a C, &'a [String])>;
+
 impl Catalog {
     pub(super) fn new(folder: &Path, slots: Vec<Slot>) -> Self {
         Self { folder: folder.to_owned(), slots }
@@ -38,29 +45,35 @@ impl Catalog {
 
     /// The connector for a URL scheme: the one that is wanted, or the highest version.
     pub fn connector(&self, scheme: &str, wanted: &Wanted) -> Result<ConnectorPlugin> {
-        let of_kind = |described: &Described| match described {
-            Described::Connector(d, c) => Some((d.clone(), c.clone(), d.schemes.clone())),
-            _ => None,
-        };
+        fn of_kind(described: &Described) -> OfKind<'_, ConnectorDescription, ConnectorComponent> {
+            match described {
+                Described::Connector(d, c) => Some((d, c, d.schemes.as_slice())),
+                _ => None,
+            }
+        }
         self.choose(&format!("connector for `{scheme}:`"), scheme, wanted, of_kind)
     }
 
     /// The transform of a name.
     pub fn transform(&self, wanted: &Wanted) -> Result<TransformPlugin> {
-        let of_kind = |described: &Described| match described {
-            Described::Transform(d, c) => Some((d.clone(), c.clone(), vec![d.name.clone()])),
-            _ => None,
-        };
+        fn of_kind(described: &Described) -> OfKind<'_, TransformDescription, TransformComponent> {
+            match described {
+                Described::Transform(d, c) => Some((d, c, std::slice::from_ref(&d.name))),
+                _ => None,
+            }
+        }
         let name = wanted.name.clone().unwrap_or_default();
         self.choose(&format!("transform `{name}`"), &name, wanted, of_kind)
     }
 
     /// The sink for a URL scheme: the one that is wanted, or the highest version.
     pub fn sink(&self, scheme: &str, wanted: &Wanted) -> Result<SinkPlugin> {
-        let of_kind = |described: &Described| match described {
-            Described::Sink(d, c) => Some((d.clone(), c.clone(), d.schemes.clone())),
-            _ => None,
-        };
+        fn of_kind(described: &Described) -> OfKind<'_, SinkDescription, SinkComponent> {
+            match described {
+                Described::Sink(d, c) => Some((d, c, d.schemes.as_slice())),
+                _ => None,
+            }
+        }
         let chosen = self.choose(&format!("sink for `{scheme}:`"), scheme, wanted, of_kind);
         chosen.map_err(|error| match error.hint() {
             Some(hint) => {
@@ -93,24 +106,24 @@ impl Catalog {
         self.slots.iter().filter_map(|slot| slot.serving.as_ref())
     }
 
-    /// The best of the plugins of a kind that answer to a word and are wanted. `of_kind` gives what
-    /// a plugin of the kind says that it is, what runs it, and what it answers to.
-    fn choose<D, C>(
+    /// The best of the plugins of a kind that answer to a word and are wanted.
+    fn choose<D: Clone, C: Clone>(
         &self,
         what: &str,
         word: &str,
         wanted: &Wanted,
-        of_kind: impl Fn(&Described) -> Option<(D, C, Vec<String>)>,
+        of_kind: impl Fn(&Described) -> OfKind<'_, D, C>,
     ) -> Result<Chosen<D, C>> {
-        let answers = |plugin: &Plugin| {
-            of_kind(&plugin.described).map(|(_, _, answers)| answers).unwrap_or_default()
+        let answers = |plugin: &Arc<Plugin>, word: &str| {
+            let of_kind = of_kind(&plugin.described);
+            of_kind.is_some_and(|(_, _, answers)| answers.iter().any(|answer| answer == word))
         };
-        let answering =
-            || self.serving().filter(|plugin| answers(plugin).iter().any(|answer| answer == word));
+        let answering = || self.serving().filter(|plugin| answers(plugin, word));
         if let Some(plugin) = best(answering().filter(|plugin| fits(wanted, plugin)))
             && let Some((described, component, _)) = of_kind(&plugin.described)
         {
             let (version, digest) = (plugin.version.clone(), plugin.digest.clone());
+            let (described, component) = (described.clone(), component.clone());
             return Ok(Chosen { described, component, version, digest });
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
@@ -126,7 +139,8 @@ impl Catalog {
             [] => message,
             faults => format!("{message} (not usable there: {})", faults.join("; ")),
         };
-        let known: Vec<String> = self.serving().flat_map(|plugin| answers(plugin)).collect();
+        let of_kind = self.serving().filter_map(|plugin| of_kind(&plugin.described));
+        let known: Vec<String> = of_kind.flat_map(|(_, _, answers)| answers.to_vec()).collect();
         Err(Error::config(message).with_hint(match known.as_slice() {
             [] => "put the plugin's component there".to_owned(),
             known => format!("there is {}; put another plugin's component there", known.join(", ")),

@@ -14,8 +14,8 @@ use super::admission::Admission;
 use super::contract::Stamp;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{
-    Compiled, ConnectorComponent, ConnectorDescription, Sandbox, SinkComponent, SinkDescription,
-    TransformComponent, TransformDescription,
+    Compiled, ConnectorComponent, ConnectorDescription, EndpointField, Sandbox, SinkComponent,
+    SinkDescription, TransformComponent, TransformDescription,
 };
 
 /// The largest component that is loaded.
@@ -117,7 +117,8 @@ impl Described {
             .map_err(|error| Error::config(format!("its config schema: {error}")))
     }
 
-    fn schemes(&self) -> &[String] {
+    /// The URL schemes that choose it.
+    pub fn schemes(&self) -> &[String] {
         match self {
             Self::Connector(described, _) => &described.schemes,
             Self::Transform(..) => &[],
@@ -133,7 +134,26 @@ impl Described {
         }
     }
 
-    fn config_schema(&self) -> &str {
+    /// The config fields that name network endpoints.
+    pub fn endpoints(&self) -> &[EndpointField] {
+        match self {
+            Self::Connector(described, _) => &described.endpoints,
+            Self::Transform(..) => &[],
+            Self::Sink(described, _) => &described.endpoints,
+        }
+    }
+
+    /// The config fields that hold secrets.
+    pub fn secrets(&self) -> &[String] {
+        match self {
+            Self::Connector(described, _) => &described.secrets,
+            Self::Transform(described, _) => &described.secrets,
+            Self::Sink(described, _) => &described.secrets,
+        }
+    }
+
+    /// JSON Schema of its config.
+    pub fn config_schema(&self) -> &str {
         match self {
             Self::Connector(described, _) => &described.config_schema,
             Self::Transform(described, _) => &described.config_schema,

@@ -2,8 +2,8 @@
 
 CARGO ?= cargo
 BIN := target/release/longshore
-PLUGINS := plugins/tpch plugins/postgres plugins/mask plugins/postgres-sink plugins/http-sink
-HOSTILE := tests/hostile
+PLUGINS := plugins/tpch plugins/postgres plugins/mask plugins/impala plugins/postgres-sink plugins/http-sink
+HOSTILE := tests/hostile tests/hostile-transform tests/hostile-sink
 VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb

@@ -1,4 +1,5 @@
-"""One peer's way from a table of PostgreSQL to snappy Parquet: `peers.py NAME PORT TABLE KEY OUT`."""
+"""One peer's way to snappy Parquet, from a table of PostgreSQL (`peers.py NAME PORT TABLE KEY OUT`) or from a
+file (`peers.py NAME FILE SQL OUT`)."""
 
 import subprocess
 import sys
@@ -28,6 +29,28 @@ def connectorx(port, table, key, out):
     parquet.write_table(rows, out, compression="snappy")
 
 
+def to_csv(file, out):
+    import duckdb
+
+    duckdb.sql(f"COPY (FROM '{file}') TO '{out}'")
+
+
+def duckdb_files(file, sql, out):
+    import duckdb
+
+    duckdb.sql(f"CREATE VIEW data AS FROM '{file}'")
+    duckdb.sql(f"COPY ({sql}) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
+
+
+def datafusion_files(file, sql, out):
+    from datafusion import ParquetWriterOptions, SessionContext
+
+    context = SessionContext()
+    register = context.register_csv if file.endswith(".csv") else context.register_parquet
+    register("data", file)
+    context.sql(sql).write_parquet_with_options(out, ParquetWriterOptions(compression="snappy"))
+
+
 def adbc(port, table, _, out):
     import adbc_driver_postgresql.dbapi as dbapi
     import pyarrow.parquet as parquet
@@ -39,6 +62,25 @@ def adbc(port, table, _, out):
             with parquet.ParquetWriter(out, reader.schema, compression="snappy") as writer:
                 for batch in reader:
                     writer.write_batch(batch)
+
+
+def impyla(port, table, _, out):
+    import pyarrow
+    import pyarrow.parquet as parquet
+    from impala.dbapi import connect
+
+    with connect(host="127.0.0.1", port=int(port), auth_mechanism="NOSASL") as connection:
+        cursor = connection.cursor()
+        cursor.arraysize = 10_000
+        cursor.execute(f"SELECT * FROM {table}")
+        names = [column[0].split(".")[-1] for column in cursor.description]
+        writer = None
+        while columns := cursor.fetchcolumnar():
+            for batch in columns:
+                batch = pyarrow.table([list(column.values) for column in batch.columns], names=names)
+                writer = writer or parquet.ParquetWriter(out, batch.schema, compression="snappy")
+                writer.write_table(batch)
+        writer.close()
 
 
 def raw(port, table, *_):
@@ -57,4 +99,5 @@ def raw(port, table, *_):
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    {"duckdb": duckdb_, "connectorx": connectorx, "adbc": adbc, "raw": raw}[name](*arguments)
+    peers = [connectorx, adbc, raw, impyla, to_csv, duckdb_files, datafusion_files]
+    {"duckdb": duckdb_, **{peer.__name__: peer for peer in peers}}[name](*arguments)

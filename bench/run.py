@@ -4,7 +4,8 @@ Prints a table for docs/benchmarks.md. Each command is run in turn with the othe
 the same machine; medians are shown, and ratios to Longshore's.
 
     run.py [--runs N] [--scale SF] [--size S] [SECTION ...]
-                                        sections: postgres, shapes, tax, instances, tpch, stores, ledger, startup
+                                        sections: postgres, shapes, tax, instances, hive, files, tpch,
+                                        stores, ledger, startup
 """
 
 import argparse
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 import stores  # noqa: E402
 from conftest import LONGSHORE, PASSWORD, PLUGINS, Server  # noqa: E402
+from hive import HiveServer  # noqa: E402
 
 PYTHON = sys.executable
 PEERS = ROOT / "bench/peers.py"
@@ -96,11 +98,71 @@ def load_lineitem(server, scratch, scale):
     return count
 
 
-def job(scratch, source, table_):
+def job(scratch, source, table_, **keys):
     path = scratch / f"{table_}.json"
     target = {"url": f"file://{scratch}/lake", "compression": "snappy"}
-    path.write_text(json.dumps({"source": source, "tables": [table_], "target": target}))
+    path.write_text(json.dumps({"source": source, "tables": [table_], "target": target, **keys}))
     return path
+
+
+def hive(scratch, runs, scale):
+    server = HiveServer(scratch / "hive", memory="3g")
+    try:
+        env = {"LONGSHORE_CACHE": str(scratch / "cache")}
+        generated = job(scratch, {"url": "tpch:", "scale": scale}, "lineitem")
+        measure([LONGSHORE, "run", generated], env, None)
+        server.run(
+            f"CREATE TEMPORARY VIEW generated USING parquet OPTIONS (path '{scratch}/lake/lineitem')",
+            "CREATE TABLE lineitem STORED AS PARQUET AS SELECT * FROM generated",
+            "ANALYZE TABLE lineitem COMPUTE STATISTICS",
+        )
+        shutil.rmtree(scratch / "lake")
+        path = job(scratch, {"url": server.url(), "auth": "nosasl"}, "lineitem")
+        contenders = {
+            "Longshore": lambda: measure([LONGSHORE, "run", path], env, scratch / "lake"),
+            "impyla + pyarrow": lambda: measure(
+                [PYTHON, PEERS, "impyla", server.port, "lineitem", "l_orderkey", scratch / "out.parquet"], env
+            ),
+        }
+        table(f"HiveServer2 (Spark): `lineitem` at scale {scale} to snappy Parquet", in_turn(contenders, runs))
+    finally:
+        server.stop()
+
+
+#: What is asked of files: as our SQL step, which sees `data`.
+FILES = {
+    "CSV to snappy Parquet": ("csv", "SELECT * FROM data"),
+    "Parquet to snappy Parquet": ("parquet", "SELECT * FROM data"),
+    "Parquet to Parquet, a filter": (
+        "parquet",
+        "SELECT l_orderkey, l_extendedprice, l_comment FROM data WHERE l_shipdate >= DATE '1998-06-01'",
+    ),
+    "Parquet to Parquet, a filter and an aggregate": (
+        "parquet",
+        "SELECT l_returnflag, l_shipmode, count(*) AS n, sum(l_extendedprice) AS price FROM data "
+        "WHERE l_shipdate >= DATE '1996-01-01' GROUP BY l_returnflag, l_shipmode",
+    ),
+}
+
+
+def files(scratch, runs, scale):
+    folder = scratch / "files"
+    tpchgen = Path(PYTHON).parent / "tpchgen-cli"
+    command = [tpchgen, "parquet", "-s", str(scale), "--tables=lineitem", f"--output-dir={folder}"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([PYTHON, PEERS, "to_csv", folder / "lineitem.parquet", folder / "lineitem.csv"], check=True)
+    env = {"LONGSHORE_CACHE": str(scratch / "cache")}
+    for title, (format_, sql) in FILES.items():
+        file = folder / f"lineitem.{format_}"
+        step = [] if sql == "SELECT * FROM data" else [{"sql": sql}]
+        path = job(scratch, {"url": f"file://{folder}"}, file.name, transform=step)
+        peer = lambda name, file=file, sql=sql: lambda: measure([PYTHON, PEERS, name, file, sql, scratch / "out"], env)
+        contenders = {
+            "Longshore": lambda path=path: measure([LONGSHORE, "run", path], env, scratch / "lake"),
+            "DuckDB": peer("duckdb_files"),
+            "DataFusion": peer("datafusion_files"),
+        }
+        table(f"Files: {title}, `lineitem` at scale {scale}", in_turn(contenders, runs))
 
 
 # Tables that stress one thing each; {0} is their size, 1 for the full one. `key` is for the peers
@@ -160,35 +222,52 @@ def postgres(server, scratch, runs, name, key, title, raw=True):
     table(f"{title} to snappy Parquet", in_turn(contenders, runs))
 
 
+def native(plugin):
+    """A plugin without the sandbox, optimised as a whole, as components are."""
+    build = ["cargo", "build", "--profile", "dist", "--locked", "-p", f"longshore-plugin-{plugin}", "--examples"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    return ROOT / f"target/dist/examples/native_{plugin}"
+
+
+def cpu(*command, env=None):
+    """CPU seconds, without start-up and compilation where the command tells them itself."""
+    before = os.times()
+    answer = subprocess.run([str(part) for part in command], env={**os.environ, **(env or {})}, check=True, capture_output=True)
+    after = os.times()
+    total = after.children_user + after.children_system - before.children_user - before.children_system
+    return json.loads(answer.stdout).get("cpu", total)
+
+
 def tax(server, scratch, runs):
     url = server.url(parameters="?sslmode=disable")
-    env = {"PGPASSWORD": PASSWORD, **os.environ}
-    component = ROOT / "target/release/examples/measure"
-    # Optimised as a whole, as components are.
-    build = ["cargo", "build", "--profile", "dist", "--locked", "-p", "longshore-plugin-postgres", "--examples"]
-    subprocess.run(build, cwd=ROOT, check=True)
-    native = ROOT / "target/dist/examples/native"
-
-    def cpu(*command):
-        # CPU without start-up and compilation: both read everything on one connection.
-        before = os.times()
-        answer = subprocess.run([str(part) for part in command], env=env, check=True, capture_output=True)
-        after = os.times()
-        total = after.children_user + after.children_system - before.children_user - before.children_system
-        return json.loads(answer.stdout).get("cpu", total)
-
-    pairs = [
-        (cpu(component, "read", PLUGINS, url, "lineitem"), cpu(native, url, "lineitem"))
-        for _ in range(runs)
-    ]
-    in_sandbox = statistics.median(pair[0] for pair in pairs)
-    natively = statistics.median(pair[1] for pair in pairs)
-    ratio = statistics.median(pair[0] / pair[1] for pair in pairs)
-    print("\n### The tax of WebAssembly: reading `lineitem` on one connection, without writing\n")
-    print("| | CPU s |\n|---|---|")
-    print(f"| component, with the host's decoding and validation | {in_sandbox:.2f} |")
-    print(f"| the same connector, native | {natively:.2f} |")
-    print(f"| ratio | {ratio:.2f} |", flush=True)
+    measure, env = ROOT / "target/release/examples/measure", {"PGPASSWORD": PASSWORD}
+    postgres, mask = native("postgres"), native("mask")
+    rows = job(scratch, {"url": "tpch:", "scale": 1}, "lineitem", target={"url": f"file://{scratch}/arrow", "format": "arrow"},
+               chunk={"rows": 10_000_000})  # fmt: skip
+    subprocess.run([LONGSHORE, "run", rows], env={**os.environ, "LONGSHORE_CACHE": str(scratch / "cache")}, check=True, capture_output=True)
+    [file] = (scratch / "arrow/lineitem").glob("*.arrow")
+    replace, hashed = ('{"columns": ["l_comment"], "mode": "%s"}' % mode for mode in ("replace", "hash"))
+    contenders = {
+        "postgres, `lineitem` read on one connection": (
+            lambda: cpu(measure, "read", PLUGINS, url, "lineitem", env=env),
+            lambda: cpu(postgres, url, "lineitem", env=env),
+        ),
+        "mask, a text of `lineitem` replaced": (
+            lambda: cpu(measure, "change", PLUGINS, "mask", file, replace),
+            lambda: cpu(mask, file, replace),
+        ),
+        "mask, a text of `lineitem` hashed": (
+            lambda: cpu(measure, "change", PLUGINS, "mask", file, hashed),
+            lambda: cpu(mask, file, hashed),
+        ),
+    }
+    print("\n### The tax of WebAssembly: CPU seconds, with the host's encoding, decoding and validation\n")
+    print("| | component | native | ratio |\n|---|---|---|---|")
+    for name, (sandboxed, natively) in contenders.items():
+        pairs = [(sandboxed(), natively()) for _ in range(runs)]
+        ours, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
+        ratio = statistics.median(pair[0] / pair[1] for pair in pairs)
+        print(f"| {name} | {ours:.2f} | {theirs:.2f} | {ratio:.2f} |", flush=True)
 
 
 def tpch(scratch, runs, scale):
@@ -278,6 +357,10 @@ def main():
         if wanted("shapes"):
             server = server or Server(scratch / "postgres")
             shapes(server, scratch, arguments.runs, arguments.size)
+        if wanted("hive"):
+            hive(scratch, arguments.runs, arguments.scale)
+        if wanted("files"):
+            files(scratch, arguments.runs, arguments.scale)
         if wanted("tpch"):
             tpch(scratch, arguments.runs, arguments.scale)
         if wanted("stores"):

@@ -32,7 +32,7 @@ case ${1:-} in
     ;;
   test)
     apt_install postgresql openssl openssh-server systemd-container dbus \
-      krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2 minisign
+      krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2 minisign docker-registry
     command -v java >/dev/null || apt_install default-jre-headless
     command -v npm >/dev/null || apt_install nodejs npm
     venv=$2
@@ -46,6 +46,7 @@ case ${1:-} in
     fi
     tests/servers/stores.sh hadoop "$3/hadoop"
     tests/servers/stores.sh azurite "$3/azurite"
+    tests/servers/stores.sh spark "$3/spark"
     ;;
   *)
     sed -n '2s/^# //p' "$0" >&2

@@ -4,17 +4,20 @@
 //! long it takes from a file's arrival in a watched folder until its plugin serves.
 //! `measure read PLUGINS URL TABLE`: reads one table through the component and decodes it, as
 //! `ChunkScan` does, on one thread and without writing; the password is in PGPASSWORD.
+//! `measure change PLUGINS TRANSFORM FILE CONFIG`: sends all batches of an Arrow file through a transform,
+//! as `ComponentTransform` does; the config is JSON.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::ipc::reader::FileReader;
 use longshore::capability::{Endpoint, Grant, SecretValue};
 use longshore::config::Wanted;
 use longshore::plugin::{Admission, Described, Plugin, Plugins};
 use longshore::sandbox::{ChunkWish, Limits, Relation, Sandbox, Scan};
-use longshore::scan::{IpcDecoder, decode_schema};
+use longshore::scan::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
 
 /// Instantiations that are averaged.
 const INSTANCES: u32 = 100;
@@ -26,7 +29,10 @@ async fn main() -> anyhow::Result<()> {
     match arguments.as_slice() {
         ["startup", plugins] => startup(Path::new(plugins)).await,
         ["read", plugins, url, table] => read(Path::new(plugins), url, table).await,
-        _ => anyhow::bail!("measure startup PLUGINS | measure read PLUGINS URL TABLE"),
+        ["change", plugins, transform, file, config] => {
+            change(Path::new(plugins), transform, file, config).await
+        }
+        _ => anyhow::bail!("measure startup | read | change: see the head of its source"),
     }
 }
 
@@ -134,6 +140,29 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     }
     let (cpu, seconds) = (cpu_seconds() - before, started.elapsed().as_secs_f64());
     println!("{}", serde_json::json!({ "rows": rows, "seconds": seconds, "cpu": cpu }));
+    Ok(())
+}
+
+async fn change(plugins: &Path, transform: &str, file: &str, config: &str) -> anyhow::Result<()> {
+    let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
+    let catalog = Plugins::new(Sandbox::new(&cache, Limits::default())?, plugins).load().await?;
+    let plugin = catalog.transform(&transform.parse()?)?;
+    fs::remove_dir_all(&cache)?;
+    let file = FileReader::try_new(fs::File::open(file)?, None)?;
+    let schema = file.schema();
+    let mut open = plugin
+        .component
+        .open(transform, config, Grant::default(), &encode_schema(&schema)?)
+        .await?;
+    let mut encoder = IpcEncoder::new(&schema)?;
+    let mut decoder = IpcDecoder::new(decode_schema(open.output_schema().await?)?);
+    let before = cpu_seconds();
+    let mut rows = 0;
+    for batch in file {
+        let changed = open.process(&encoder.encode(&batch?)?).await?;
+        rows += decoder.push(changed)?.iter().map(|batch| batch.num_rows()).sum::<usize>();
+    }
+    println!("{}", serde_json::json!({ "rows": rows, "cpu": cpu_seconds() - before }));
     Ok(())
 }
 

@@ -182,6 +182,12 @@ impl Error {
         self
     }
 
+    /// The same, its message as it may be shown.
+    pub fn told(mut self, show: impl FnOnce(&str) -> String) -> Self {
+        self.0.message = show(&self.0.message);
+        self
+    }
+
     /// Who must act.
     pub fn class(&self) -> Class {
         self.0.class
@@ -229,7 +235,7 @@ pub struct ErrorReport {
     pub exit_code: u8,
 }
 
-/// One line, whatever a message held.
+/// One line that steers no terminal, whatever a message held.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Details { context, message, code, .. } = &*self.0;
@@ -241,11 +247,11 @@ impl fmt::Display for Error {
             line.push_str(part.trim());
         }
         let words: Vec<&str> = line.split_whitespace().collect();
-        f.write_str(&words.join(" "))?;
-        match code {
-            Some(code) => write!(f, " [{code}]"),
-            None => Ok(()),
+        let mut line = words.join(" ");
+        if let Some(code) = code {
+            line.push_str(&format!(" [{code}]"));
         }
+        f.write_str(&line.replace(char::is_control, " "))
     }
 }
 

@@ -9,7 +9,10 @@
 //!                               run: tasks, retries, commit -> target -> manifest
 //! ```
 //!
-//! Beside it stands `conform`: what a component of any language is held against.
+//! `store` is how stores of files are reached, whoever reads or writes in them.
+//!
+//! Beside it stand `conform`, which is what a component of any language is held against, and `tape`:
+//! what crossed into a component is kept, and run again.
 //!
 //! Arrows point one way: `daemon, cli -> run -> plan, scan, transform, write, target -> plugin ->
 //! sandbox -> capability`. Only `sandbox` knows of wasmtime, and it knows nothing of jobs.
@@ -27,6 +30,8 @@ pub mod plugin;
 pub mod run;
 pub mod sandbox;
 pub mod scan;
+mod store;
+pub mod tape;
 pub mod target;
 pub mod transform;
 pub mod write;

@@ -1,5 +1,5 @@
 pub mod capabilities {
-    wit_bindgen::generate!({ path: "../wit", world: "capabilities", generate_all, generate_unused_types: true });
+    wit_bindgen::generate!({ path: "../wit", world: "capabilities", generate_all, generate_unused_types: true, additional_derives: [PartialEq] });
 }
 
 macro_rules! kind {
@@ -9,11 +9,11 @@ macro_rules! kind {
                 path: "../wit",
                 world: $world,
                 with: {
-                    "longshore:plugin/types@0.3.0": crate::bindings::capabilities::longshore::plugin::types,
-                    "longshore:plugin/log@0.3.0": crate::bindings::capabilities::longshore::plugin::log,
-                    "longshore:plugin/clock@0.3.0": crate::bindings::capabilities::longshore::plugin::clock,
-                    "longshore:plugin/random@0.3.0": crate::bindings::capabilities::longshore::plugin::random,
-                    "longshore:plugin/secrets@0.3.0": crate::bindings::capabilities::longshore::plugin::secrets,
+                    "longshore:plugin/types@0.3.1": crate::bindings::capabilities::longshore::plugin::types,
+                    "longshore:plugin/log@0.3.1": crate::bindings::capabilities::longshore::plugin::log,
+                    "longshore:plugin/clock@0.3.1": crate::bindings::capabilities::longshore::plugin::clock,
+                    "longshore:plugin/random@0.3.1": crate::bindings::capabilities::longshore::plugin::random,
+                    "longshore:plugin/secrets@0.3.1": crate::bindings::capabilities::longshore::plugin::secrets,
                     $($interface: crate::bindings::capabilities::longshore::plugin::$bound,)*
                 },
                 pub_export_macro: true,
@@ -29,14 +29,14 @@ kind!(
     connector,
     "connector",
     "export_connector_world",
-    "longshore:plugin/connection@0.3.0" = connection,
-    "longshore:plugin/http@0.3.0" = http
+    "longshore:plugin/connection@0.3.1" = connection,
+    "longshore:plugin/http@0.3.1" = http
 );
 kind!(transform, "transform", "export_transform_world");
 kind!(
     sink,
     "sink",
     "export_sink_world",
-    "longshore:plugin/connection@0.3.0" = connection,
-    "longshore:plugin/http@0.3.0" = http
+    "longshore:plugin/connection@0.3.1" = connection,
+    "longshore:plugin/http@0.3.1" = http
 );

@@ -27,6 +27,16 @@ impl Secret {
     pub fn reveal(&self) -> Result<String> {
         host::secret(&self.secret)
     }
+
+    /// Works out a login by SCRAM-SHA-256 with it; see [`host::scram_sha256`].
+    pub fn scram_sha256(
+        &self,
+        salt: &[u8],
+        iterations: u32,
+        auth_message: &str,
+    ) -> Result<host::Scram> {
+        host::scram_sha256(&self.secret, salt, iterations, auth_message)
+    }
 }
 
 impl JsonSchema for Secret {

@@ -9,6 +9,7 @@ pub use crate::bindings::capabilities::longshore::plugin::connection::{
 };
 pub use crate::bindings::capabilities::longshore::plugin::http::Request;
 pub use crate::bindings::capabilities::longshore::plugin::log::Level;
+pub use crate::bindings::capabilities::longshore::plugin::secrets::Scram;
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testkit as backend;
@@ -43,6 +44,17 @@ pub fn random_bytes(len: u32) -> Vec<u8> {
 /// The value of a secret that the job's config names in this field.
 pub fn secret(field: &str) -> Result<String> {
     backend::secret(field)
+}
+
+/// What a login by SCRAM-SHA-256 with a secret sends and expects; the secret stays with the host. The
+/// message is the one that RFC 5802 calls `AuthMessage`.
+pub fn scram_sha256(
+    field: &str,
+    salt: &[u8],
+    iterations: u32,
+    auth_message: &str,
+) -> Result<Scram> {
+    backend::scram_sha256(field, salt, iterations, auth_message)
 }
 
 /// An open connection to an endpoint that the job grants. Closed when dropped.
@@ -143,6 +155,15 @@ mod component {
 
     pub(super) fn secret(field: &str) -> Result<String> {
         secrets::get(field).map_err(Error::from)
+    }
+
+    pub(super) fn scram_sha256(
+        field: &str,
+        salt: &[u8],
+        iterations: u32,
+        auth_message: &str,
+    ) -> Result<secrets::Scram> {
+        secrets::scram_sha256(field, salt, iterations, auth_message).map_err(Error::from)
     }
 
     pub(super) type RawStream = connection::Connection;

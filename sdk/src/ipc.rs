@@ -1,16 +1,21 @@
 //! Arrow IPC streams, as batches cross between plugin and host.
 
-use arrow_array::RecordBatch;
+use std::sync::Arc;
+
+use arrow_array::builder::GenericByteBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{BinaryType, ByteArrayType, ByteViewType, Utf8Type};
+use arrow_array::{Array, ArrayRef, GenericByteViewArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamEncoder;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::{Error, Result};
 
-/// A schema as one encapsulated IPC message, as it begins a stream.
+/// A schema as one encapsulated IPC message, as it begins a stream; views as what they are of.
 pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
-    let mut bytes = concat(&StreamEncoder::try_new(schema)?.finish()?);
+    let mut bytes = concat(&StreamEncoder::try_new(&plain_schema(schema))?.finish()?);
     bytes.truncate(bytes.len() - END_OF_STREAM_BYTES);
     Ok(bytes)
 }
@@ -25,25 +30,69 @@ pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 const END_OF_STREAM_BYTES: usize = END_OF_STREAM.len();
 
-/// Writes one continuous stream.
-pub struct Encoder(StreamEncoder);
+/// Writes one continuous stream. Views of text and bytes, which the host does not take, are written out.
+pub struct Encoder {
+    encoder: StreamEncoder,
+    /// What the host sees, where there are views.
+    plain: Option<SchemaRef>,
+}
 
 impl Encoder {
     /// A stream of batches of this schema.
     pub fn new(schema: &Schema) -> Result<Self> {
-        Ok(Self(StreamEncoder::try_new(schema)?))
+        let plain = plain_schema(schema);
+        let encoder = StreamEncoder::try_new(&plain)?;
+        Ok(Self { encoder, plain: (plain != *schema).then(|| Arc::new(plain)) })
     }
 
     /// The batch's messages, before the first one the schema's: one piece, which the host reads
     /// in place.
     pub fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<Vec<u8>>> {
-        Ok(vec![concat(&self.0.encode(batch)?)])
+        let Some(plain) = &self.plain else {
+            return Ok(vec![concat(&self.encoder.encode(batch)?)]);
+        };
+        let columns: Vec<ArrayRef> = batch.columns().iter().map(written_out).collect();
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(plain.clone(), columns, &rows)?;
+        Ok(vec![concat(&self.encoder.encode(&batch)?)])
     }
 
     /// The end of the stream, with the schema if there was no batch.
     pub fn finish(self) -> Result<Vec<Vec<u8>>> {
-        Ok(vec![concat(&self.0.finish()?)])
+        Ok(vec![concat(&self.encoder.finish()?)])
     }
+}
+
+fn plain_schema(schema: &Schema) -> Schema {
+    let plain = |field: &FieldRef| {
+        let plain = match field.data_type() {
+            DataType::Utf8View => DataType::Utf8,
+            DataType::BinaryView => DataType::Binary,
+            _ => return field.clone(),
+        };
+        Arc::new(Field::clone(field).with_data_type(plain))
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().map(plain).collect();
+    Schema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+fn written_out(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => written::<_, Utf8Type>(column.as_string_view()),
+        DataType::BinaryView => written::<_, BinaryType>(column.as_binary_view()),
+        _ => column.clone(),
+    }
+}
+
+fn written<V, T>(views: &GenericByteViewArray<V>) -> ArrayRef
+where
+    V: ByteViewType + ?Sized,
+    T: ByteArrayType<Offset = i32>,
+    V::Native: AsRef<T::Native>,
+{
+    let mut builder = GenericByteBuilder::<T>::with_capacity(views.len(), views.total_bytes_len());
+    views.iter().for_each(|value| builder.append_option(value));
+    Arc::new(builder.finish())
 }
 
 fn concat(buffers: &[Buffer]) -> Vec<u8> {
@@ -77,5 +126,30 @@ impl Decoder {
     /// The stream's schema, once a message after it has begun to arrive.
     pub fn schema(&self) -> Option<SchemaRef> {
         self.0.schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{BinaryViewArray, StringViewArray};
+
+    use super::*;
+
+    #[test]
+    fn views_are_written_out() {
+        let long = "longer than what fits into a view itself";
+        let texts = StringViewArray::from(vec![Some("a"), None, Some(long)]);
+        let bytes = BinaryViewArray::from(vec![Some(b"b".as_slice()), None, Some(b"")]);
+        let columns: [(&str, ArrayRef); 2] = [("t", Arc::new(texts)), ("b", Arc::new(bytes))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut encoder = Encoder::new(&batch.schema()).unwrap();
+        let mut decoder = Decoder::new();
+        let mut batches = decoder.push(encoder.encode(&batch.slice(1, 2)).unwrap()).unwrap();
+        batches.extend(decoder.push(encoder.finish().unwrap()).unwrap());
+        let texts: Vec<_> = batches[0].column(0).as_string::<i32>().iter().collect();
+        assert_eq!(texts, [None, Some(long)]);
+        assert_eq!(batches[0].column(1).as_binary::<i32>().value(1), b"");
+        let schema = decode_schema(encode_schema(&batch.schema()).unwrap()).unwrap();
+        assert_eq!(schema.field(0).data_type(), &DataType::Utf8);
     }
 }

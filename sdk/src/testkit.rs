@@ -18,8 +18,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
+use hmac::{Hmac, KeyInit, Mac};
+use pbkdf2::pbkdf2_hmac;
+use sha2::{Digest, Sha256};
 
-use crate::host::{Endpoint, Level, Request, TlsOptions};
+use crate::host::{Endpoint, Level, Request, Scram, TlsOptions};
 use crate::{Chunk, ChunkWish, Connector, Error, Relation, Result, Scan};
 
 /// A server's side of a connection: is handed what the plugin writes (nothing at first), gives
@@ -161,6 +164,26 @@ pub(crate) fn random_bytes(len: u32) -> Vec<u8> {
 pub(crate) fn secret(field: &str) -> Result<String> {
     HOST.with_borrow(|host| host.secrets.get(field).cloned())
         .ok_or_else(|| Error::config(format!("no secret `{field}` in the test's host")))
+}
+
+pub(crate) fn scram_sha256(
+    field: &str,
+    salt: &[u8],
+    iterations: u32,
+    auth_message: &str,
+) -> Result<Scram> {
+    let keyed = |key: &[u8], text: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length is a key's");
+        mac.update(text);
+        mac.finalize().into_bytes()
+    };
+    let mut salted = [0; 32];
+    pbkdf2_hmac::<Sha256>(secret(field)?.as_bytes(), salt, iterations, &mut salted);
+    let client_key = keyed(&salted, b"Client Key");
+    let signature = keyed(&Sha256::digest(client_key), auth_message.as_bytes());
+    let client_proof = client_key.iter().zip(signature).map(|(key, of)| key ^ of).collect();
+    let server_signature = keyed(&keyed(&salted, b"Server Key"), auth_message.as_bytes()).to_vec();
+    Ok(Scram { client_proof, server_signature })
 }
 
 /// A read of at least so much is one of many: the next one first lets bytes gather, as the host's

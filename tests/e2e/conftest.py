@@ -145,11 +145,10 @@ class Program:
         source = {"url": server.url(), "password": {"env": "PGPASSWORD"}, **(source or {})}
         return self.job(source, name, **keys)
 
-    def call(self, *args, env=None, cwd=None):
+    def call(self, *args, env=None, cwd=None, seconds=300):
         command = [str(LONGSHORE), *map(str, args)]
-        return subprocess.run(
-            command, env={**self.env, **(env or {})}, cwd=cwd or self.folder, capture_output=True, text=True, timeout=300
-        )
+        env, cwd = {**self.env, **(env or {})}, cwd or self.folder
+        return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=seconds)
 
     def ok(self, *args, **options):
         done = self.call(*args, **options)

@@ -189,7 +189,7 @@ def test_a_file_that_is_no_component_is_told_apart(program):
     (plugins / "module.wasm").write_bytes(b"\0asm\x01\0\0\0")
     (plugins / "cut.wasm").write_bytes((PLUGINS / "mask.wasm").read_bytes()[:1000])
     foreign = (PLUGINS / "mask.wasm").read_bytes()
-    (plugins / "future.wasm").write_bytes(foreign.replace(b"@0.3.0", b"@0.7.0"))
+    (plugins / "future.wasm").write_bytes(foreign.replace(b"@0.3.1", b"@0.7.0"))
     listed = program.ok("--plugins", plugins, "plugin", "list")
     for part in ["script.wasm: not WebAssembly", "module.wasm: a core module", "cut.wasm: not WebAssembly",
                  "future.wasm: built for 0.7, this host speaks 0.3", "tpch"]:

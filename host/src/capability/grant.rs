@@ -58,7 +58,7 @@ pub struct Grant {
 pub const TEXT_LIMIT_BYTES: usize = 4_096;
 
 /// Secrets shorter than this are not searched for in texts: they would black out common words.
-const REDACT_MIN_BYTES: usize = 4;
+pub(super) const REDACT_MIN_BYTES: usize = 4;
 
 impl Grant {
     /// `secrets.get`.
@@ -86,8 +86,8 @@ impl Grant {
     /// A text that left the plugin, as people may see it: without the secrets that it was given,
     /// without what would steer a terminal or begin a line of its own, and not too long.
     pub fn clean(&self, text: &str) -> String {
-        let text = self.redact(cut(text, TEXT_LIMIT_BYTES));
-        text.replace(char::is_control, " ")
+        // Before it is cut: half a secret would not be found.
+        shown(&self.redact(text))
     }
 
     fn redact(&self, text: &str) -> String {
@@ -99,6 +99,11 @@ impl Grant {
         }
         clean
     }
+}
+
+/// A text as people may see it, whatever wrote it.
+pub(crate) fn shown(text: &str) -> String {
+    cut(text, TEXT_LIMIT_BYTES).replace(char::is_control, " ")
 }
 
 /// The beginning of a text.
@@ -142,6 +147,8 @@ mod tests {
     #[test]
     fn a_secret_shows_in_no_text() {
         assert_eq!(grant().clean("login as u:hunter2 failed"), "login as u:*** failed");
+        let late = format!("{}hunter2", "x".repeat(TEXT_LIMIT_BYTES - 4));
+        assert!(!grant().clean(&late).contains("hunt"));
         assert!(!format!("{:?}", grant()).contains("hunter2"));
     }
 }

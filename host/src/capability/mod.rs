@@ -1,14 +1,18 @@
-//! The host's side of what a plugin can import: one file per WIT interface. Nothing here knows of
-//! WebAssembly; the sandbox binds it.
+//! The host's side of what a plugin can import: one file per WIT interface; `outside` is all of them
+//! together, live or from a tape. Nothing here knows of WebAssembly; the sandbox binds it.
 
 mod address;
 pub mod connection;
 pub mod grant;
 pub mod http;
 pub mod log;
-mod tls;
+pub mod outside;
+pub mod scram;
+pub mod tape;
+pub(crate) mod tls;
 
 pub use grant::{Endpoint, Grant, SecretValue};
+pub use outside::Outside;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -14,7 +14,7 @@ use super::connection::{TlsOptions, TlsVerify};
 use crate::error::{Error, Result};
 
 /// A client's config for these options.
-pub(super) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
+pub(crate) fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

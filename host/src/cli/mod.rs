@@ -9,6 +9,7 @@ mod plugin_build;
 mod plugin_check;
 mod plugin_install;
 mod plugin_new;
+mod plugin_replay;
 mod preview;
 mod run;
 mod runs;
@@ -74,10 +75,11 @@ enum Command {
         /// The job file
         job: PathBuf,
     },
-    /// Show the first rows of a job's relations, or of a folder or file of Parquet
+    /// Show the first rows of a job's relations, or of files
     Preview {
-        /// The job file, or the Parquet
-        path: PathBuf,
+        /// The job file; or files: a path, or a URL, which may be a pattern
+        #[arg(value_name = "JOB|FILES")]
+        what: String,
         /// How many rows to show
         #[arg(long, default_value_t = 10, value_name = "N")]
         rows: usize,
@@ -134,6 +136,14 @@ enum PluginCommand {
     Check(plugin_check::Subject),
     /// Measure a component: rows per second, computing, memory, calls of the host
     Bench(plugin_bench::BenchArgs),
+    /// Run again, off-line, what a plugin did for a chunk that failed
+    #[command(
+        long_about = "Run again, off-line, what a plugin did for a chunk that failed. A job with \
+        `record: on-failure` leaves a tape of it in the state folder: all that crossed into the \
+        plugin, rows included, without secrets. The exit code is that of the error that comes; \
+        none, if the plugin goes past where it failed."
+    )]
+    Replay(plugin_replay::ReplayArgs),
 }
 
 /// What commands work with.
@@ -252,7 +262,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Run { job } => run::run(&app, &job),
         Command::Plan { job } => Ok(plan::plan(&app, &job)?),
         Command::Validate { job } => Ok(validate::validate(&app, &job)?),
-        Command::Preview { path, rows } => Ok(preview::preview(&app, &path, rows)?),
+        Command::Preview { what, rows } => Ok(preview::preview(&app, &what, rows)?),
         Command::TestConnection { job } => Ok(test_connection::test(&app, &job)?),
         Command::Runs { command, limit } => runs::runs(&app, command, limit),
         Command::Verify(args) => verify::verify(&app, &args),
@@ -264,6 +274,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Lock) => Ok(plugin_install::lock(&app)?),
         Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
+        Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
         Command::Plugin(PluginCommand::Build(_) | PluginCommand::New(_))
         | Command::Docs(_)
         | Command::Schema => Ok(()),

@@ -32,11 +32,13 @@ pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
 
 fn as_text(job: &Job, plan: &RunPlan) -> String {
     let mut text = String::new();
-    let connector = &plan.source.plugin().described;
     let _ = write!(
         text,
         "job {}: {} {} -> {}",
-        job.name, connector.name, connector.version, job.target.url
+        job.name,
+        plan.source.name(),
+        plan.source.version(),
+        job.target.url
     );
     let _ = match &plan.sink {
         Some(bound) => {
@@ -68,7 +70,11 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
         relation.bytes.map_or("? bytes".into(), human_bytes)
     );
     for scanned in &relation.scans {
-        let _ = writeln!(text, "  chunks: {}: {}", scanned.chunks.len(), scanned.strategy);
+        let of = match relation.relation.sql {
+            None => String::new(),
+            Some(_) => format!(" of {}", relation.relation.inputs[scanned.input].name),
+        };
+        let _ = writeln!(text, "  chunks{of}: {}: {}", scanned.chunks.len(), scanned.strategy);
         for line in pushed(scanned) {
             let _ = writeln!(text, "  pushed to the source: {line}");
         }
@@ -104,11 +110,11 @@ fn pushed(scanned: &Scanned) -> Vec<String> {
 }
 
 fn grants(plan: &RunPlan) -> Vec<String> {
-    let source = (&plan.source.plugin().described.name, plan.source.grant());
-    let transforms = plan.transforms.iter().map(|b| (&b.plugin.described.name, &b.grant));
-    let sink = plan.sink.iter().map(|b| (&b.plugin.described.name, &b.grant));
+    let source = plan.source.grant().map(|grant| (plan.source.name(), grant));
+    let transforms = plan.transforms.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
+    let sink = plan.sink.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
     let mut grants = Vec::new();
-    for (name, grant) in std::iter::once(source).chain(transforms).chain(sink) {
+    for (name, grant) in source.into_iter().chain(transforms).chain(sink) {
         let endpoints = grant.endpoints.iter();
         grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
         grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
@@ -120,10 +126,9 @@ fn grants(plan: &RunPlan) -> Vec<String> {
 }
 
 fn as_json(job: &Job, plan: &RunPlan) -> Value {
-    let connector = &plan.source.plugin().described;
     json!({
         "job": job.name,
-        "connector": { "name": connector.name, "version": connector.version },
+        "connector": { "name": plan.source.name(), "version": plan.source.version() },
         "target": job.target.url,
         "sink": plan.sink.as_ref().map(|bound| {
             let described = &bound.plugin.described;
@@ -152,6 +157,7 @@ fn relation_json(relation: &RelationPlan) -> Value {
     };
     let scan = |scanned: &Scanned| {
         json!({
+            "input": relation.relation.inputs[scanned.input].name,
             "strategy": scanned.strategy,
             "projection": scanned.scan.projection,
             "filter": scanned.scan.filter,

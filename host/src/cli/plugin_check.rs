@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{App, Failed, plugin, show};
+use crate::config::job::Source;
 use crate::config::target::To;
 use crate::config::{Job, Step};
 use crate::conform::{self, Given, Outcome};
@@ -43,8 +44,7 @@ impl Subject {
             Some(job) => Some(config_of(job, &plugin)?),
             None => self.with.as_deref().map(parse).transpose()?,
         };
-        let of_job = job.into_iter().flat_map(|job| job.relations);
-        let mut relations: Vec<Relation> = of_job.map(|relation| relation.relation).collect();
+        let mut relations = job.as_ref().map(Job::reads).unwrap_or_default();
         relations.extend(self.table.iter().cloned().map(Relation::Table));
         relations.extend(self.query.iter().cloned().map(Relation::Query));
         Ok((plugin, Given { config, relations, settings: &app.settings }))
@@ -67,7 +67,10 @@ fn parse(text: &str) -> Result<Map<String, Value>> {
 /// What a job gives the plugin.
 fn config_of(job: &Job, plugin: &Plugin) -> Result<Map<String, Value>> {
     let config = match (&plugin.described, &job.target.to) {
-        (Described::Connector(..), _) => Some(job.source.config.clone()),
+        (Described::Connector(..), _) => match &job.source {
+            Source::Connector(from) => Some(from.config.clone()),
+            Source::Files(_) => None,
+        },
         (Described::Sink(..), To::Sink(sink)) => Some(sink.config.clone()),
         (Described::Sink(..), To::Folder(..)) => None,
         (Described::Transform(..), _) => job.steps.iter().find_map(|step| match step {

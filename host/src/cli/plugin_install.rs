@@ -9,13 +9,14 @@ use serde_json::json;
 
 use super::{App, show};
 use crate::error::{Error, Result};
+use crate::plugin::registry::{Reference, pull};
 use crate::plugin::{Admission, Lock, Plugin, signature_of};
 use crate::run::counted;
 
 #[derive(Args)]
 pub(super) struct InstallArgs {
-    /// Components, or folders of them
-    #[arg(required = true, value_name = "FILE|DIR")]
+    /// Components, folders of them, or what a registry has: oci://REGISTRY/REPOSITORY:TAG
+    #[arg(required = true, value_name = "FILE|DIR|OCI")]
     from: Vec<PathBuf>,
 }
 
@@ -24,7 +25,8 @@ pub(super) struct InstallArgs {
 pub(super) fn install(app: &App, args: &InstallArgs) -> Result<()> {
     let folder = &app.settings.plugins;
     fs::create_dir_all(folder).map_err(|error| Error::io(folder.display(), error))?;
-    let plugins = loaded(app, &args.from)?;
+    let pulled = tempfile::tempdir().map_err(|error| Error::io("a temporary folder", error))?;
+    let plugins = loaded(app, &fetched(app, &args.from, pulled.path())?)?;
     let mut installed = Vec::new();
     for plugin in &plugins {
         // Before the file: else the folder would refuse it for a moment.
@@ -65,6 +67,19 @@ pub(super) fn lock(app: &App) -> Result<()> {
         )),
     }
     Ok(())
+}
+
+/// Files and folders, with what is in registries fetched into this folder.
+fn fetched(app: &App, from: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
+    let fetch = |(number, path): (usize, &PathBuf)| match path.to_str() {
+        Some(text) if Reference::is_meant(text) => {
+            let own = folder.join(number.to_string());
+            fs::create_dir(&own).map_err(|error| Error::io(own.display(), error))?;
+            app.io.block_on(pull(&text.parse()?, &own))
+        }
+        _ => Ok(path.clone()),
+    };
+    from.iter().enumerate().map(fetch).collect()
 }
 
 /// The plugins of these files and folders: all can be used, or none is touched.

@@ -1,28 +1,32 @@
-//! `longshore preview JOB|PATH`: the first rows, as a table.
+//! `longshore preview JOB|FILES`: the first rows, as a table.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::{App, show};
 use crate::config::Job;
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::Planner;
+use crate::plugin::Catalog;
 use crate::scan::{Lane, Slots};
 use crate::transform::task_context;
 
-pub(super) fn preview(app: &App, path: &Path, rows: usize) -> Result<()> {
-    let is_parquet = path.is_dir() || path.extension().is_some_and(|ending| ending == "parquet");
-    let previews = match is_parquet {
-        true => vec![(path.display().to_string(), read_parquet(path, rows)?)],
-        false => read_job(app, path, rows)?,
+/// The endings of job files; data in such a file is named by its URL.
+const JOB_ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
+
+pub(super) fn preview(app: &App, what: &str, rows: usize) -> Result<()> {
+    let (job, catalog) = match files_of(what)? {
+        // No plugin is needed.
+        Some(url) => (Job::of_files(what, &url)?, Arc::new(Catalog::default())),
+        None => (Job::read(Path::new(what))?, app.catalog()?),
     };
+    let previews = read(app, &job, &catalog, rows)?;
     if app.json {
         let answer = previews
             .iter()
@@ -39,12 +43,33 @@ pub(super) fn preview(app: &App, path: &Path, rows: usize) -> Result<()> {
     Ok(())
 }
 
-fn read_job(app: &App, path: &Path, rows: usize) -> Result<Vec<(String, Vec<RecordBatch>)>> {
-    let job = Job::read(path)?;
-    let catalog = app.catalog()?;
-    let planner = Planner { limit: Some(rows), ..Planner::new(&catalog, &app.settings) };
+/// The URL of files, if it is not a job that is named.
+fn files_of(what: &str) -> Result<Option<String>> {
+    if what.contains("://") {
+        return Ok(Some(what.to_owned()));
+    }
+    let path = Path::new(what);
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if JOB_ENDINGS.contains(&ending) && !path.is_dir() {
+        return Ok(None);
+    }
+    let whole = std::path::absolute(path).map_err(|error| Error::io(what, error))?;
+    let url = match whole.is_dir() {
+        true => Url::from_directory_path(&whole),
+        false => Url::from_file_path(&whole),
+    };
+    Ok(url.ok().map(|url| url.to_string()))
+}
+
+fn read(
+    app: &App,
+    job: &Job,
+    catalog: &Catalog,
+    rows: usize,
+) -> Result<Vec<(String, Vec<RecordBatch>)>> {
+    let planner = Planner { limit: Some(rows), ..Planner::new(catalog, &app.settings) };
     app.io.block_on(async {
-        let plan = planner.plan(&job).await?;
+        let plan = planner.plan(job).await?;
         let mut previews = Vec::new();
         for relation in &plan.relations {
             let slots = Slots::new(Arc::new(Semaphore::new(1)), 1, relation.columns.len());
@@ -64,46 +89,6 @@ fn read_job(app: &App, path: &Path, rows: usize) -> Result<Vec<(String, Vec<Reco
         plan.source.release().await;
         Ok(previews)
     })
-}
-
-fn read_parquet(path: &Path, rows: usize) -> Result<Vec<RecordBatch>> {
-    let mut left = rows;
-    let mut batches = Vec::new();
-    for file in parquet_files(path)? {
-        let place = file.display().to_string();
-        let bad = |error: parquet::errors::ParquetError| Error::data(format!("{place}: {error}"));
-        let open = File::open(&file).map_err(|error| Error::io(&place, error))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(open).map_err(bad)?;
-        let reader = builder.with_limit(left).build().map_err(bad)?;
-        for batch in reader {
-            let batch = batch.map_err(|error| Error::data(format!("{place}: {error}")))?;
-            left -= batch.num_rows();
-            batches.push(batch);
-        }
-        if left == 0 {
-            break;
-        }
-    }
-    Ok(batches)
-}
-
-fn parquet_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let listed = fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let mut files: Vec<PathBuf> = listed
-        .map_err(|error| Error::io(path.display(), error))?
-        .into_iter()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "parquet"))
-        .collect();
-    files.sort();
-    match files.is_empty() {
-        true => Err(Error::not_found(format!("{}: no Parquet files there", path.display()))
-            .with_hint("name a relation's folder, a Parquet file or a job file")),
-        false => Ok(files),
-    }
 }
 
 /// Rows as objects of texts: what the table shows.

@@ -9,7 +9,7 @@ use crate::config::Job;
 use crate::error::Error;
 use crate::ledger::{Ledger, Owner};
 use crate::plugin::Catalog;
-use crate::run::{Keeper, Runner, Wish, new_run_id};
+use crate::run::{Keeper, Runner, Wish, forget_old_runs, new_run_id};
 
 pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
     let job = Job::read(path)?;
@@ -23,19 +23,27 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     let keeper = app.keeper(false)?;
     let runner = runner(app, &catalog, ledger, &keeper);
     let mut showing = None;
-    let (report, result) = app.io.block_on(async {
+    let ended = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
         let (wish, wanted) = watch::channel(Wish::Go);
-        tokio::spawn(async move {
+        let told_twice = async {
             stopped().await;
-            // Nobody wants to know: the run is over.
-            let _ = wish.send(Wish::Cancel);
-            std::future::pending::<()>().await;
-        });
-        runner.run(run, job, watch, wanted).await
+            wish.send_replace(Wish::Cancel);
+            // What is left to do may wait for a plugin, and that for ever.
+            stopped().await;
+        };
+        tokio::select! {
+            ended = runner.run(run, job, watch, wanted) => Some(ended),
+            () = told_twice => None,
+        }
     });
     drop(showing);
-    if let Err(error) = ledger.prune(app.settings.history_runs) {
+    let Some((report, result)) = ended else {
+        return Err(Error::resource("the run was ended at once: what it left stays")
+            .with_hint(format!("`longshore runs cancel {run}` removes it"))
+            .into());
+    };
+    if let Err(error) = forget_old_runs(ledger, &app.settings) {
         show::warning(&error.to_string());
     }
     match app.json {

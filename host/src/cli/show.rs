@@ -28,7 +28,7 @@ static BOARD: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 /// An answer for people.
 pub(super) fn answer(text: &str) {
     // Whoever reads has closed the pipe: there is nobody to tell.
-    let _ = writeln!(stdout(), "{}", text.trim_end());
+    let _ = writeln!(stdout(), "{}", plain(text.trim_end()));
 }
 
 /// An answer for machines.
@@ -54,8 +54,13 @@ pub(super) fn warning(text: &str) {
 
 fn say(line: &str) {
     BOARD.suspend(|| {
-        let _ = writeln!(stderr(), "{line}");
+        let _ = writeln!(stderr(), "{}", plain(line));
     });
+}
+
+/// Whatever plugins and sources call things, it steers no terminal.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")
 }
 
 /// Writes log lines without tearing the bars.

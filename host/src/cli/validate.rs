@@ -16,22 +16,21 @@ pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
     let planner = Planner::new(&catalog, &app.settings);
     planner.transforms(&job)?;
     planner.sink(&job)?;
-    let source = planner.source(&job)?;
-    let connector = &source.plugin().described;
+    let source = app.io.block_on(async { planner.source(&job) })?;
     let relations = job.relations.len() as u64;
     match app.json {
         true => show::json(&json!({
             "valid": true,
             "job": job.name,
-            "connector": connector.name,
+            "connector": source.name(),
             "relations": job.relations.iter().map(|r| &r.name).collect::<Vec<_>>(),
         })),
         false => show::answer(&format!(
             "{}: valid: {} from {} {} to {}",
             job.name,
             counted(relations, "relation"),
-            connector.name,
-            connector.version,
+            source.name(),
+            source.version(),
             job.target.url
         )),
     }

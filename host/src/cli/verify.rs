@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{App, Failed, show};
 use crate::config::Job;
-use crate::config::target::{Place, To, parse_place};
+use crate::config::place::{Place, parse_place};
+use crate::config::target::To;
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::plan::Planner;
 use crate::run::{Fingerprint, Manifest, counted, grouped};

@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
-use super::document::Document;
-use super::raw::{RawConsistency, RawJob, RawRelation, RawStep};
+use super::document::{Document, typed};
+use super::files::{Files, check_files, name_of};
+use super::place::is_folder;
+use super::raw::{RawConsistency, RawJob, RawRelation, RawSource, RawStep};
 use super::target::{Target, check_target};
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
@@ -46,11 +50,33 @@ pub struct Job {
     pub parallel: Parallel,
     /// The consistency that the run must have.
     pub consistency: Option<Consistency>,
+    /// Whether failures are recorded.
+    pub record: Record,
+}
+
+/// Whether what crosses into plugins is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// Nothing is.
+    #[default]
+    Never,
+    /// That of a chunk that failed is, in the state folder.
+    OnFailure,
 }
 
 /// Where rows come from.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub enum Source {
+    /// Files of a store.
+    Files(Box<Files>),
+    /// Whatever a connector reads.
+    Connector(Connector),
+}
+
+/// What a connector reads.
+#[derive(Clone, Debug)]
+pub struct Connector {
     /// The URL's scheme: it chooses the connector.
     pub scheme: String,
     /// Which connector.
@@ -59,15 +85,32 @@ pub struct Source {
     pub config: Map<String, Value>,
 }
 
-/// One table or query, and its name in the target.
+/// One relation of the target.
 #[derive(Clone, Debug)]
 pub struct JobRelation {
     /// A folder's name.
+    pub name: String,
+    /// What is read for it; one thing, unless there is `sql`.
+    pub inputs: Vec<Input>,
+    /// What is made of the inputs, which are tables under their names in it.
+    pub sql: Option<String>,
+}
+
+/// One table or query of the source.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name.
     pub name: String,
     /// What to read.
     pub relation: Relation,
     /// A column to cut it by.
     pub chunk_by: Option<String>,
+}
+
+impl From<Input> for JobRelation {
+    fn from(input: Input) -> Self {
+        Self { name: input.name.clone(), inputs: vec![input], sql: None }
+    }
 }
 
 /// What happens to rows on their way.
@@ -108,6 +151,16 @@ impl Job {
         Self::read_in(path, &path.display().to_string(), path.parent().unwrap_or(Path::new(".")))
     }
 
+    /// A job that reads files and writes nothing: for a look at them, under a name for people.
+    pub fn of_files(name: &str, url: &str) -> Result<Self> {
+        let raw = json!({ "source": { "url": url }, "target": { "url": "file:///" } });
+        let mut job = Self::check(typed("", raw)?, "preview", Path::new("."))?;
+        for relation in &mut job.relations {
+            name.clone_into(&mut relation.name);
+        }
+        Ok(job)
+    }
+
     /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
     pub fn read_in(path: &Path, name: &str, folder: &Path) -> Result<Self> {
         let document = Document::read(path)?;
@@ -124,12 +177,18 @@ impl Job {
         })
     }
 
+    /// All that the job reads of its source.
+    pub fn reads(&self) -> Vec<Relation> {
+        let inputs = self.relations.iter().flat_map(|relation| &relation.inputs);
+        inputs.map(|input| input.relation.clone()).collect()
+    }
+
     /// Checks a job; files that it names lie in `folder`.
     fn check(raw: RawJob, default_name: &str, folder: &Path) -> Result<Self> {
         let name = raw.name.unwrap_or_else(|| default_name.to_owned());
         check_name("name", &name)?;
-        let mut relations: Vec<RawRelation> = raw.relations;
-        relations.extend(raw.tables.into_iter().map(|table| RawRelation {
+        let mut inputs: Vec<RawRelation> = raw.relations;
+        inputs.extend(raw.tables.into_iter().map(|table| RawRelation {
             table: Some(table),
             query: None,
             query_file: None,
@@ -137,7 +196,7 @@ impl Job {
             chunk_by: None,
         }));
         if raw.query.is_some() || raw.query_file.is_some() {
-            relations.push(RawRelation {
+            inputs.push(RawRelation {
                 table: None,
                 query: raw.query,
                 query_file: raw.query_file,
@@ -148,13 +207,17 @@ impl Job {
             return Err(Error::config("`chunk_by` without `query`")
                 .with_hint("give `chunk_by` beside the table, under `relations`"));
         }
-        let mut config = raw.source.config;
-        let scheme = scheme(&raw.source.url)?;
-        let plugin = raw.source.plugin.map(|text| wanted("source.plugin", &text));
-        let plugin = plugin.transpose()?.unwrap_or_default();
-        config.insert("url".into(), Value::String(raw.source.url));
+        let source = check_source(raw.source)?;
+        let inputs = match &source {
+            Source::Connector(_) => check_relations(inputs, folder)?,
+            Source::Files(files) => check_file_relations(inputs, files, &name, folder)?,
+        };
+        let relations = match text_or_file("the job", "sql", raw.sql, raw.sql_file, folder)? {
+            None => inputs.into_iter().map(JobRelation::from).collect(),
+            sql => vec![JobRelation { name: name.clone(), inputs, sql }],
+        };
         Ok(Self {
-            relations: check_relations(relations, folder)?,
+            relations,
             steps: check_steps(raw.transform, folder)?,
             target: check_target(raw.target)?,
             chunk: match raw.chunk {
@@ -171,11 +234,12 @@ impl Job {
                 },
                 None => Parallel::default(),
             },
+            record: raw.record,
             consistency: raw.consistency.map(|demanded| match demanded {
                 RawConsistency::Snapshot => Consistency::Snapshot,
                 RawConsistency::PerChunk => Consistency::PerChunk,
             }),
-            source: Source { scheme, plugin, config },
+            source,
             name,
             file: PathBuf::new(),
             dropped_name: String::new(),
@@ -183,6 +247,17 @@ impl Job {
             digest: String::new(),
         })
     }
+}
+
+fn check_source(raw: RawSource) -> Result<Source> {
+    let RawSource { url, plugin, mut config } = raw;
+    let scheme = scheme(&url)?;
+    if is_folder(&scheme) && plugin.is_none() {
+        return Ok(Source::Files(Box::new(check_files(&url, config)?)));
+    }
+    let plugin = plugin.map(|text| wanted("source.plugin", &text)).transpose()?;
+    config.insert("url".into(), Value::String(url));
+    Ok(Source::Connector(Connector { scheme, plugin: plugin.unwrap_or_default(), config }))
 }
 
 fn wanted(at: &str, text: &str) -> Result<Wanted> {
@@ -201,7 +276,7 @@ fn scheme(url: &str) -> Result<String> {
     })
 }
 
-fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<JobRelation>> {
+fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<Input>> {
     if raw.is_empty() {
         return Err(Error::config("the job names nothing to move")
             .with_hint("add `tables: [..]`, `query: ..` or `relations: [..]`"));
@@ -215,14 +290,14 @@ fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<JobRelati
         let relation = match (relation.table, query) {
             (Some(table), None) => {
                 let name = relation.name.unwrap_or_else(|| last_part(&table));
-                JobRelation { name, relation: Relation::Table(table), chunk_by }
+                Input { name, relation: Relation::Table(table), chunk_by }
             }
             (None, Some(query)) => {
                 let name = relation.name.ok_or_else(|| {
                     Error::config(format!("`{at}`: a query without a name"))
                         .with_hint("add `as: NAME`, which becomes its folder in the target")
                 })?;
-                JobRelation { name, relation: Relation::Query(query), chunk_by }
+                Input { name, relation: Relation::Query(query), chunk_by }
             }
             _ => {
                 return Err(Error::config(format!("`{at}` is not one thing to move"))
@@ -237,6 +312,49 @@ fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<JobRelati
         relations.push(relation);
     }
     Ok(relations)
+}
+
+/// Relations of files: their paths are not databases' names, and the URL can be all that is wanted.
+fn check_file_relations(
+    mut raw: Vec<RawRelation>,
+    files: &Files,
+    job: &str,
+    folder: &Path,
+) -> Result<Vec<Input>> {
+    if raw.is_empty() {
+        let relation = Relation::Table(String::new());
+        return Ok(vec![Input { name: job.to_owned(), relation, chunk_by: None }]);
+    }
+    for (index, relation) in raw.iter_mut().enumerate() {
+        let at = format!("relations[{index}]");
+        if relation.query.is_some() || relation.query_file.is_some() {
+            return Err(Error::config(format!("`{at}`: files have no queries of their own"))
+                .with_hint("name the files as a table, and query them with the job's `sql`"));
+        }
+        if relation.chunk_by.is_some() {
+            return Err(Error::config(format!("`{at}.chunk_by`: files are not cut by a column"))
+                .with_hint("remove it"));
+        }
+        if !files.pattern.is_empty() {
+            return Err(Error::config(format!("`{at}`: `source.url` names files already"))
+                .with_hint("name their folder in the URL, and the files here"));
+        }
+        let Some(path) = &relation.table else { continue };
+        let path = path.trim_matches('/').to_owned();
+        if path.split('/').any(|part| part == "..") {
+            return Err(Error::config(format!("`{at}`: `{path}` leads out of `source.url`"))
+                .with_hint("name the folder that holds them all in the URL"));
+        }
+        if relation.name.is_none() {
+            let name = name_of(&path).ok_or_else(|| {
+                Error::config(format!("`{at}`: `{path}` gives no name"))
+                    .with_hint("add `as: NAME`, which becomes its folder in the target")
+            });
+            relation.name = Some(name?);
+        }
+        relation.table = Some(path);
+    }
+    check_relations(raw, folder)
 }
 
 fn check_steps(raw: Vec<RawStep>, folder: &Path) -> Result<Vec<Step>> {

@@ -1,8 +1,10 @@
 //! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
 
 mod document;
+pub mod files;
 pub mod job;
 mod keys;
+pub mod place;
 pub mod policy;
 mod raw;
 pub mod secret;
@@ -11,7 +13,7 @@ pub mod target;
 mod wanted;
 
 pub use document::Document;
-pub use job::{Job, Step};
+pub use job::{Job, Record, Step};
 pub use keys::refuse_unknown;
 pub use policy::{Policy, Powers};
 pub use settings::Settings;

@@ -204,7 +204,12 @@ impl Pattern {
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
         let stars = host.matches('*').count();
-        if host.is_empty() || stars > 1 || (stars == 1 && host != "*" && !host.starts_with("*.")) {
+        let is_name = host.chars().all(|c| c.is_ascii_alphanumeric() || "*.-_:".contains(c));
+        if host.is_empty()
+            || !is_name
+            || stars > 1
+            || (stars == 1 && host != "*" && !host.starts_with("*."))
+        {
             return Err(wrong());
         }
         let port = match port {
@@ -330,6 +335,9 @@ mod tests {
         let told = |text: &str| policy(text).unwrap_err().to_string();
         assert!(told("[[rule]]\nplugin = 'a@'\n").contains("`rule[0]`"));
         assert!(told("[[rule]]\nplugin = 'a'\nonly = ['db']\n").contains("`only`: `db`"));
+        assert!(
+            told("[[rule]]\nplugin = 'a'\nonly = ['10.0.0.0/8:1']\n").contains("`10.0.0.0/8:1`")
+        );
         assert!(told("[[rule]]\nplugin = 'a'\nalso = ['*:1']\n").contains("`*:1`"));
         assert!(told("[[rule]]\nplugin = 'a'\nonyl = []\n").contains("onyl"));
     }

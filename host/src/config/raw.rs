@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::job::Record;
+
 /// A job: what to move, from where, to where.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,11 @@ pub(super) struct RawJob {
     /// Tables and queries to move.
     #[serde(default)]
     pub(super) relations: Vec<RawRelation>,
+    /// A query, carried out here, over all of these, which are tables under their names in it. Its
+    /// result is what is moved, under the job's name.
+    pub(super) sql: Option<String>,
+    /// A file with such a query, beside the job file.
+    pub(super) sql_file: Option<String>,
     /// What happens to the rows on their way, in this order.
     #[serde(default)]
     pub(super) transform: Vec<RawStep>,
@@ -37,20 +44,117 @@ pub(super) struct RawJob {
     pub(super) parallel: Option<RawParallel>,
     /// The consistency that the run must have; otherwise the best that the source gives.
     pub(super) consistency: Option<RawConsistency>,
+    /// Whether to keep what crossed into the plugins for a chunk that failed, rows included, for
+    /// `longshore plugin replay`.
+    #[serde(default)]
+    pub(super) record: Record,
 }
 
-/// Where rows come from. The URL's scheme chooses the connector, which defines the other keys:
-/// `longshore plugin inspect NAME` shows them.
+/// Where rows come from. The URL's scheme chooses: a folder of files, or a connector, which defines
+/// the other keys: `longshore plugin inspect NAME` shows them.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct RawSource {
-    /// Such as `postgres://reader@db.internal:5432/shop` or `tpch:`.
+    /// Such as `postgres://reader@db.internal:5432/shop` or `tpch:`; or files: a folder, a file or a
+    /// pattern of `file:///data/shop/*.csv`, `s3://`, `azure://` or `hdfs://`, in which tables are
+    /// folders, files or patterns.
     pub(super) url: String,
     /// Which connector, where the highest version that answers to the scheme is not the one:
     /// `postgres@1.2`, `postgres@1.2.3` or `postgres@sha256:DIGEST`.
     pub(super) plugin: Option<String>,
-    /// What the connector wants to know.
+    /// What the files or the connector want to know.
     #[serde(flatten)]
+    #[schemars(with = "RawFiles")]
     pub(super) config: Map<String, Value>,
+}
+
+/// What is to be known of files that are read.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFiles {
+    /// The files' format; by the endings of their names if absent.
+    pub(super) format: Option<RawFormat>,
+    /// How they are compressed as a whole, `gzip`, `zstd`, `bzip2`, `xz` or `none`; by the endings of
+    /// their names if absent.
+    pub(super) compression: Option<RawPacking>,
+    /// How CSV is read.
+    pub(super) csv: Option<RawCsvRead>,
+    /// How many rows of a file are looked at to tell the types of CSV and JSON; 10,000 if absent. Ten
+    /// files are looked into, or all that hold 64 MiB together.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(super) sample_rows: Option<u64>,
+    /// Types of columns, which then need not be told from a sample: `{ zip: string, at: timestamp,
+    /// price: \"decimal(12,2)\" }`.
+    #[serde(default)]
+    pub(super) columns: std::collections::BTreeMap<String, String>,
+    /// What happens to a row of CSV or JSON that cannot be read.
+    #[serde(default)]
+    pub(super) bad_rows: RawBadRows,
+    /// Whether folders such as `day=2026-11-20` are columns; they are if absent.
+    pub(super) partitions: Option<bool>,
+    /// What an `s3://` store wants to know.
+    pub(super) s3: Option<RawS3>,
+    /// What an `azure://` store wants to know.
+    pub(super) azure: Option<RawAzure>,
+    /// What an `hdfs://` store wants to know.
+    pub(super) hdfs: Option<RawHdfs>,
+}
+
+/// How a file is compressed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawPacking {
+    /// It is not.
+    None,
+    /// gzip
+    Gzip,
+    /// Zstandard
+    Zstd,
+    /// bzip2
+    Bzip2,
+    /// xz
+    Xz,
+}
+
+/// How CSV is read.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCsvRead {
+    /// Between values; `,` if absent, a tab in files that end with `.tsv`.
+    pub(super) delimiter: Option<String>,
+    /// Around values that need it; `"` if absent.
+    pub(super) quote: Option<String>,
+    /// Before a quote within quotes; the quote itself if absent.
+    pub(super) escape: Option<String>,
+    /// Begins lines that are no rows; none if absent.
+    pub(super) comment: Option<String>,
+    /// Whether the first line names the columns; it does if absent.
+    pub(super) header: Option<bool>,
+    /// What stands for NULL: a text or several; nothing at all if absent.
+    pub(super) null: Option<RawNulls>,
+    /// Whether values hold line ends. Then a file is one chunk; else a large file is cut at line ends,
+    /// and a line end within quotes is noticed and refused.
+    pub(super) newlines: Option<bool>,
+}
+
+/// One text or several.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawNulls {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+/// What happens to a row that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawBadRows {
+    /// The run fails and names it.
+    #[default]
+    Fail,
+    /// It is left out, counted and logged.
+    Skip,
 }
 
 /// One table or one query.

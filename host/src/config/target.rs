@@ -1,19 +1,15 @@
 //! Where rows go, checked: a folder of files or a sink, and what happens to what is there.
 
-use std::path::PathBuf;
-
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::document::typed;
+use super::place::{Place, Sections, Side, check_place, is_folder};
 use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
-
-/// The port of SFTP, where the URL names none.
-const SFTP_PORT: u16 = 22;
 
 /// Where rows go.
 #[derive(Clone, Debug)]
@@ -54,77 +50,6 @@ impl Target {
             To::Sink(_) => "sink",
         }
     }
-}
-
-/// A folder of a store.
-#[derive(Clone, Debug)]
-pub enum Place {
-    /// A folder of this machine.
-    Local(PathBuf),
-    /// A prefix of a bucket.
-    S3(S3Place),
-    /// A prefix of a container.
-    Azure(AzurePlace),
-    /// A folder of HDFS.
-    Hdfs(HdfsPlace),
-    /// A folder of a server.
-    Sftp(SftpPlace),
-}
-
-/// `s3://BUCKET/PREFIX`
-#[derive(Clone, Debug)]
-pub struct S3Place {
-    /// The bucket.
-    pub bucket: String,
-    /// The folder in it; may be empty.
-    pub prefix: String,
-    /// What the job says of the store.
-    pub options: S3Options,
-}
-
-pub use super::raw::{RawAzure as AzureOptions, RawHdfs as HdfsOptions, RawS3 as S3Options};
-
-/// `azure://CONTAINER/PREFIX`
-#[derive(Clone, Debug)]
-pub struct AzurePlace {
-    /// The container.
-    pub container: String,
-    /// The folder in it; may be empty.
-    pub prefix: String,
-    /// What the job says of the store.
-    pub options: AzureOptions,
-}
-
-/// `hdfs://NAMENODE:PORT/FOLDER` or `hdfs://NAMESERVICE/FOLDER`
-#[derive(Clone, Debug)]
-pub struct HdfsPlace {
-    /// `hdfs://` and the name node or the name service; absent: `fs.defaultFS`.
-    pub cluster: Option<String>,
-    /// The folder, absolute.
-    pub folder: String,
-    /// What the job says of the store.
-    pub options: HdfsOptions,
-}
-
-/// `sftp://USER@HOST:PORT/FOLDER`
-#[derive(Clone, Debug)]
-pub struct SftpPlace {
-    /// The user.
-    pub user: String,
-    /// The server.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The folder, absolute.
-    pub folder: String,
-    /// The password, as written.
-    pub password: Option<Value>,
-    /// A file with a private key.
-    pub key_file: Option<PathBuf>,
-    /// The key's passphrase, as written.
-    pub key_passphrase: Option<Value>,
-    /// The file of known hosts.
-    pub known_hosts: Option<PathBuf>,
 }
 
 /// What happens when the target is already there.
@@ -204,9 +129,6 @@ impl Format {
     }
 }
 
-/// The schemes of folders.
-const FOLDERS: &[&str] = &["file", "s3", "s3a", "azure", "az", "abfs", "abfss", "hdfs", "sftp"];
-
 pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
     let mode = match raw.mode {
         RawMode::Version => Mode::Version,
@@ -221,7 +143,7 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
     let mut shown = url.clone();
     // Only fails where a URL can have no password.
     let _ = shown.set_password(None);
-    let to = match FOLDERS.contains(&url.scheme()) {
+    let to = match is_folder(url.scheme()) {
         true => check_folder(raw, &url)?,
         false => To::Sink(check_sink(raw, &url)?),
     };
@@ -235,8 +157,9 @@ fn check_folder(raw: RawTarget, url: &Url) -> Result<To> {
     }
     let folder: RawFolder = typed("target", Value::Object(raw.rest))?;
     let format = check_format(&folder)?;
-    check_sections(&folder, url.scheme())?;
-    Ok(To::Folder(check_place(folder, url)?, format))
+    let RawFolder { s3, azure, hdfs, sftp, .. } = folder;
+    let sections = Sections { s3, azure, hdfs, sftp };
+    Ok(To::Folder(check_place(Side::Target, sections, url)?, format))
 }
 
 fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
@@ -245,125 +168,6 @@ fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
     config.insert("url".into(), Value::String(raw.url));
     let (scheme, plugin) = (url.scheme().to_owned(), plugin.transpose()?.unwrap_or_default());
     Ok(Sink { scheme, plugin, config })
-}
-
-/// A store that needs nothing but its URL and what the environment says.
-pub fn parse_place(url: &str) -> Result<Place> {
-    let parsed = Url::parse(url)
-        .map_err(|error| Error::config(format!("`{url}`: {error}")).with_hint("write a URL"))?;
-    check_place(RawFolder::default(), &parsed)
-}
-
-fn check_place(raw: RawFolder, url: &Url) -> Result<Place> {
-    match url.scheme() {
-        "file" => {
-            let folder = url.to_file_path().map_err(|()| {
-                Error::config("`target.url` is not a folder of this machine")
-                    .with_hint("write it as in file:///lake/shop")
-            })?;
-            Ok(Place::Local(folder))
-        }
-        "s3" | "s3a" => Ok(Place::S3(S3Place {
-            bucket: host(url, "s3://bucket/lake/shop")?,
-            prefix: inner_path(url)?,
-            options: raw.s3.unwrap_or_default(),
-        })),
-        "azure" | "az" | "abfs" | "abfss" => Ok(Place::Azure(AzurePlace {
-            container: match url.username() {
-                // abfss://container@account.dfs.core.windows.net/folder
-                "" => host(url, "azure://container/lake/shop")?,
-                container => container.to_owned(),
-            },
-            prefix: inner_path(url)?,
-            options: azure_options(raw.azure.unwrap_or_default(), url),
-        })),
-        "hdfs" => Ok(Place::Hdfs(HdfsPlace {
-            cluster: url.host_str().filter(|host| !host.is_empty()).map(|host| match url.port() {
-                Some(port) => format!("hdfs://{host}:{port}"),
-                None => format!("hdfs://{host}"),
-            }),
-            folder: format!("/{}", inner_path(url)?),
-            options: raw.hdfs.unwrap_or_default(),
-        })),
-        "sftp" => check_sftp(raw, url),
-        other => Err(Error::config(format!("`{other}:` is not a folder of files"))
-            .with_hint("name one of file://, s3://, azure://, hdfs:// or sftp://")),
-    }
-}
-
-fn check_sftp(raw: RawFolder, url: &Url) -> Result<Place> {
-    let options = raw.sftp.unwrap_or_default();
-    let user = match url.username() {
-        "" => std::env::var("USER").map_err(|_| {
-            Error::config("`target.url` names no user")
-                .with_hint("write it as in sftp://loader@host/lake/shop")
-        })?,
-        user => decoded(user)?,
-    };
-    let password = match url.password() {
-        Some(password) => Some(Value::String(decoded(password)?)),
-        None => options.password,
-    };
-    Ok(Place::Sftp(SftpPlace {
-        user,
-        host: host(url, "sftp://loader@host/lake/shop")?,
-        port: url.port().unwrap_or(SFTP_PORT),
-        folder: format!("/{}", inner_path(url)?),
-        password,
-        key_file: options.key_file,
-        key_passphrase: options.key_passphrase,
-        known_hosts: options.known_hosts,
-    }))
-}
-
-/// A section of another store than the URL's is a mistake, not a wish.
-fn check_sections(raw: &RawFolder, scheme: &str) -> Result<()> {
-    let sections = [
-        ("s3", raw.s3.is_some(), ["s3", "s3a", "", ""]),
-        ("azure", raw.azure.is_some(), ["azure", "az", "abfs", "abfss"]),
-        ("hdfs", raw.hdfs.is_some(), ["hdfs", "", "", ""]),
-        ("sftp", raw.sftp.is_some(), ["sftp", "", "", ""]),
-    ];
-    for (section, given, schemes) in sections {
-        if given && !schemes.contains(&scheme) {
-            let error = format!("`target.{section}` is given, and `target.url` is `{scheme}:`");
-            return Err(Error::config(error).with_hint(format!("remove `target.{section}`")));
-        }
-    }
-    Ok(())
-}
-
-fn azure_options(mut options: AzureOptions, url: &Url) -> AzureOptions {
-    let account = url.host_str().filter(|_| !url.username().is_empty());
-    if let (None, Some(host)) = (&options.account, account) {
-        options.account = host.split('.').next().map(str::to_owned);
-    }
-    options
-}
-
-fn host(url: &Url, example: &str) -> Result<String> {
-    match url.host_str() {
-        Some(host) if !host.is_empty() => decoded(host),
-        _ => Err(Error::config("`target.url` names no place in the store")
-            .with_hint(format!("write it as in {example}"))),
-    }
-}
-
-/// The path without slashes around it; parts that lead elsewhere are refused.
-fn inner_path(url: &Url) -> Result<String> {
-    let path = decoded(url.path())?;
-    let path = path.trim_matches('/');
-    match path.split('/').any(|part| part == "..") {
-        true => Err(Error::config("`target.url` holds `..`").with_hint("write the path it means")),
-        false => Ok(path.to_owned()),
-    }
-}
-
-fn decoded(text: &str) -> Result<String> {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8()
-        .map(|text| text.into_owned())
-        .map_err(|_| Error::config("`target.url` is not UTF-8").with_hint("mend its %XX"))
 }
 
 fn check_format(raw: &RawFolder) -> Result<Format> {

@@ -115,7 +115,7 @@ impl Probe<'_> {
         while let Some(pieces) = reader.next().await? {
             pace.call()?;
             let mut take = |batch: &RecordBatch| {
-                pace.rows(batch.num_rows())?;
+                pace.batch(batch)?;
                 rows.add(batch)?;
                 each(batch)
             };

@@ -1,13 +1,16 @@
 //! The conformance suite: what a component must keep to, whatever language it is written in. A
-//! promise is a line that people read; what breaks it is told beside it. And how fast it is.
+//! promise is a line that people read; what breaks it is told beside it. And how fast it is, and what
+//! it makes of a tape.
 
 mod connector;
 mod description;
+mod replay;
 mod rows;
 mod sink;
 mod speed;
 mod transform;
 
+pub use replay::{Replay, Replayed, Verdict};
 pub use speed::{Figures, measure};
 
 use serde_json::{Map, Value};

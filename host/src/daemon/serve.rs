@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Owner, RunState};
 use crate::memory::give_back;
 use crate::plugin::Plugins;
-use crate::run::{Keeper, Progress, Runner, Status, Wish, grouped, new_run_id};
+use crate::run::{Keeper, Progress, Runner, Status, Wish, forget_old_runs, grouped, new_run_id};
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
@@ -30,6 +30,9 @@ pub const DRAIN_SECS: u64 = 60;
 
 /// How long until a commit that a store cut off is tried again.
 const ROLL_FORWARD_SECS: u64 = 60;
+
+/// How long runs may take to end once the daemon was told again to stop.
+const END_SECS: u64 = 5;
 
 /// How often the state folder's lock is tried for, and the wait between.
 const LOCK_TRIES: u32 = 5;
@@ -141,11 +144,18 @@ impl Daemon {
         tracing::info!("stopping: {} under way", crate::run::counted(runs.len() as u64, "run"));
         self.manager.stopping(self.drain);
         wish.send_replace(Wish::Drain(Instant::now() + self.drain));
+        let mut told_again = false;
         loop {
             tokio::select! {
                 ended = runs.join_next() => if ended.is_none() { break },
                 Some(Signal::Stop) = signals.recv() => {
                     wish.send_replace(Wish::Drain(Instant::now()));
+                    told_again = true;
+                }
+                // A run may wait for a plugin that waits for ever.
+                () = tokio::time::sleep(Duration::from_secs(END_SECS)), if told_again => {
+                    tracing::warn!("some runs did not end in time: they go on the next time");
+                    break;
                 }
             }
         }
@@ -236,7 +246,7 @@ impl Daemon {
             put_away(inbox, &taken, outcome, &report)
                 .and_then(|path| self.ledger.moved(&taken.run, &path)),
         );
-        tell(self.ledger.prune(settings.history_runs).map(drop));
+        tell(forget_old_runs(&self.ledger, &settings));
         Ended { taken, status }
     }
 

@@ -1,6 +1,6 @@
 //! What was: for `longshore runs`, and until the operator's limit.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -171,14 +171,16 @@ impl Ledger {
         Ok(Some(RunDetails { run: record, file, events, attempts }))
     }
 
-    /// Forgets the oldest runs that are over, beyond so many; gives how many were forgotten.
-    pub fn prune(&self, keep: u64) -> Result<usize> {
+    /// Forgets the oldest runs that are over, beyond so many; gives those that were forgotten.
+    pub fn prune(&self, keep: u64) -> Result<Vec<String>> {
         self.change(|change| {
-            let forgotten = change.execute(
-                "DELETE FROM runs WHERE state NOT IN ('running', 'committing') AND id NOT IN
-                   (SELECT id FROM runs ORDER BY created DESC, id DESC LIMIT ?1)",
-                params![keep],
-            )?;
+            let forgotten = change
+                .prepare_cached(
+                    "DELETE FROM runs WHERE state NOT IN ('running', 'committing') AND id NOT IN
+                       (SELECT id FROM runs ORDER BY created DESC, id DESC LIMIT ?1) RETURNING id",
+                )?
+                .query_map([keep], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
             change.execute("DELETE FROM jobs WHERE id NOT IN (SELECT job FROM runs)", [])?;
             Ok(forgotten)
         })

@@ -32,6 +32,9 @@ pub struct RelationRecord {
 /// One scan of a relation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanRecord {
+    /// Which of the relation's inputs is read.
+    #[serde(default)]
+    pub input: usize,
     /// The columns, if not all.
     pub projection: Option<Vec<String>>,
     /// The condition.

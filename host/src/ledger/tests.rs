@@ -28,6 +28,7 @@ fn plan(run: &str) -> PlanRecord {
         bytes: None,
     };
     let scan = ScanRecord {
+        input: 0,
         projection: Some(vec!["id".into()]),
         filter: None,
         limit: Some(9),
@@ -108,7 +109,7 @@ fn history_is_kept_within_its_limit_and_never_costs_a_run_under_way() {
         begun(&ledger, run);
         ledger.finish(run, RunState::Succeeded, &"report").unwrap();
     }
-    assert_eq!(ledger.prune(1).unwrap(), 2);
+    assert_eq!(ledger.prune(1).unwrap().len(), 2);
     let left: Vec<String> = ledger.runs(9).unwrap().into_iter().map(|run| run.run).collect();
     assert_eq!(left, ["d", "a"]);
 }

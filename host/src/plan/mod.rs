@@ -1,11 +1,12 @@
 //! Planning: a job becomes relations, chunks and one physical plan each. Nothing happens here but
 //! questions to the source.
 
+mod inputs;
 mod planner;
 mod pushdown;
 mod relation_table;
 
+pub use inputs::CHUNK_LIMIT;
 pub use planner::{
-    CHUNK_LIMIT, ColumnPlan, Given, Planner, RelationPlan, RunPlan, consistency_name,
-    consistency_of,
+    ColumnPlan, Given, Planner, RelationPlan, RunPlan, consistency_name, consistency_of,
 };

@@ -1,38 +1,24 @@
 //! From a checked job to a plan for each relation.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use semver::Version;
 
-use super::relation_table::RelationTable;
-use crate::config::job::JobRelation;
+use super::inputs::{Asking, InputPlan};
+use crate::config::job::{self, JobRelation};
 use crate::config::target::{Sink, To};
 use crate::config::{Job, Powers, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, bind};
-use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Relation, Snapshot};
-use crate::scan::{Scanned, Source};
+use crate::sandbox::{Column, Consistency, Hold, Snapshot};
+use crate::scan::{ComponentSource, FileSource, Scanned, Source};
 use crate::target::BoundSink;
 use crate::transform::{BoundTransform, Rows};
-use crate::write::parquet_type;
 
-/// The most chunks of one relation.
-pub const CHUNK_LIMIT: u32 = 10_000;
-
-/// Automatic chunks are not smaller than this at the source.
-const MIN_CHUNK_BYTES: u64 = 16 << 20;
-
-/// Automatic chunks are not larger than this at the source: as Parquet it becomes a part of 128 to
-/// 512 MiB, which readers like.
-const MAX_CHUNK_BYTES: u64 = 1 << 30;
-
-/// Automatic chunks where the relation's size is not known.
-const DEFAULT_CHUNK_BYTES: u64 = 64 << 20;
-
-/// So many times more chunks than are read at the same time: nobody waits long for the last one.
-const CHUNKS_PER_SLOT: u64 = 4;
+/// What stands for a digest where the host reads itself.
+const NO_COMPONENT: &str = "-";
 
 /// What a run would do.
 pub struct RunPlan {
@@ -59,7 +45,7 @@ pub struct RunPlan {
 impl RunPlan {
     /// The digests of its plugins: of the connector, of the transforms, of the sink.
     pub fn digests(&self) -> Vec<&str> {
-        let source = std::iter::once(self.source.plugin().digest.as_str());
+        let source = std::iter::once(self.source.digest().unwrap_or(NO_COMPONENT));
         let transforms = self.transforms.iter().map(|bound| bound.plugin.digest.as_str());
         let sink = self.sink.iter().map(|bound| bound.plugin.digest.as_str());
         source.chain(transforms).chain(sink).collect()
@@ -142,13 +128,21 @@ impl<'a> Planner<'a> {
         Self { catalog, settings, limit: None, given: Given::default() }
     }
 
-    /// Chooses the job's connector and works out what it is granted. Asks nothing of the source.
+    /// Opens files, or chooses the job's connector and works out what it is granted. Asks nothing of the
+    /// source. Call it on the runtime that serves connections.
     pub fn source(&self, job: &Job) -> Result<Arc<Source>> {
-        let find = |wanted: &Wanted| self.catalog.connector(&job.source.scheme, wanted);
-        let plugin = self.choose(0, &job.source.plugin, find).context("source")?;
+        let from = match &job.source {
+            job::Source::Connector(from) => from,
+            job::Source::Files(files) => {
+                let opened = FileSource::open(files, self.settings.secrets.as_deref())?;
+                return Ok(Arc::new(Source::Files(Box::new(opened))));
+            }
+        };
+        let find = |wanted: &Wanted| self.catalog.connector(&from.scheme, wanted);
+        let plugin = self.choose(0, &from.plugin, find).context("source")?;
         let described = &plugin.described;
         let (config, grant) = bind(
-            &job.source.config,
+            &from.config,
             &described.config_schema,
             &described.secrets,
             &described.endpoints,
@@ -156,7 +150,8 @@ impl<'a> Planner<'a> {
             &self.powers(&described.name, &plugin.version, &plugin.digest).context("source")?,
         )
         .context("source")?;
-        Ok(Arc::new(Source::new(plugin, config, grant)))
+        let source = ComponentSource::new(plugin, config, grant);
+        Ok(Arc::new(Source::Component(Box::new(source))))
     }
 
     fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
@@ -245,10 +240,9 @@ impl<'a> Planner<'a> {
         transforms: Vec<Arc<BoundTransform>>,
     ) -> Result<RunPlan> {
         let parallel = Parallelism::of(job, self.settings);
-        let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
         let hold = match &self.given.hold {
             Some(hold) => hold.clone(),
-            None => source.hold(&wanted).await?,
+            None => source.hold(&job.reads()).await?,
         };
         let mut relations = Vec::new();
         for (position, relation) in job.relations.iter().enumerate() {
@@ -281,79 +275,44 @@ impl<'a> Planner<'a> {
     }
 
     async fn plan_relation(&self, asking: Asking<'_>) -> Result<RelationPlan> {
-        let Asking { job, relation, source, hold, transforms, parallel, recorded } = asking;
-        let described = source.describe(&relation.relation).await?;
-        let wish = ChunkWish {
-            rows: job.chunk.rows,
-            bytes: job.chunk.bytes.unwrap_or_else(|| automatic_bytes(described.bytes, parallel)),
-            parallel: u32::try_from(parallel).unwrap_or(u32::MAX),
-            max_chunks: CHUNK_LIMIT,
-            key: relation.chunk_by.clone(),
-        };
-        let table = Arc::new(RelationTable {
-            source: source.clone(),
-            relation: relation.relation.clone(),
-            schema: described.schema.clone(),
-            columns: described.columns.clone(),
-            wish,
-            snapshot: match hold {
-                Hold::Held(snapshot) => Some(snapshot.token.clone()),
-                Hold::Unavailable(_) => None,
-            },
-            recorded: recorded.map(|scans| Mutex::new(scans.into())),
-            scanned: Mutex::default(),
-        });
-        let mut rows = Rows::Table(table.clone());
-        let mut transforms = transforms.iter();
-        for (index, step) in job.steps.iter().enumerate() {
-            let at = format!("transform[{index}]");
-            rows = match step {
-                Step::Sql(sql) => rows.sql(sql).await.context(at)?,
-                Step::Plugin { wanted, .. } => {
-                    let bound = transforms.next();
-                    let bound = bound.ok_or_else(|| {
-                        Error::internal(format!("transform `{wanted}` is not bound"))
-                    })?;
-                    rows.transform(bound.clone()).await.context(at)?
-                }
-            };
+        let relation = asking.relation;
+        let mut inputs = Vec::new();
+        for (number, input) in relation.inputs.iter().enumerate() {
+            let read = asking.read(number, input).await;
+            inputs.push(match relation.sql {
+                None => read?,
+                Some(_) => read.context(input.name.clone())?,
+            });
         }
+        let rows = match (&relation.sql, inputs.as_slice()) {
+            (None, [only]) => Rows::Table(only.table.clone()),
+            (None, _) => return Err(Error::internal("several inputs, and no SQL over them")),
+            (Some(sql), _) => {
+                let names = relation.inputs.iter().map(|input| input.name.as_str());
+                let tables = inputs.iter().map(|input| input.table.clone() as _);
+                Rows::over(names.zip(tables), sql).await.context("sql")?
+            }
+        };
+        let mut rows = asking.steps(rows).await?;
         if let Some(limit) = self.limit {
             rows = rows.limit(limit)?;
         }
         let physical = rows.into_plan().await?;
-        let scans =
-            std::mem::take(&mut *table.scanned.lock().unwrap_or_else(PoisonError::into_inner));
         let chunkwise = is_chunkwise(&physical);
-        let fields = described.schema.fields().iter().zip(described.columns);
         Ok(RelationPlan {
             relation: relation.clone(),
             chunkwise,
             physical,
-            columns: fields
-                .map(|(field, source)| ColumnPlan {
-                    name: field.name().clone(),
-                    arrow: field.data_type().to_string(),
-                    parquet: parquet_type(field),
-                    source,
-                })
-                .collect(),
-            rows: described.rows,
-            bytes: described.bytes,
-            scans,
+            rows: match inputs.as_slice() {
+                [only] => only.described.rows,
+                // A join makes any number of them.
+                _ => None,
+            },
+            bytes: inputs.iter().map(|input| input.described.bytes).sum(),
+            scans: inputs.iter().flat_map(|input| input.table.take_scanned()).collect(),
+            columns: inputs.iter().flat_map(InputPlan::columns).collect(),
         })
     }
-}
-
-/// What a relation's plan is made from.
-struct Asking<'a> {
-    job: &'a Job,
-    relation: &'a JobRelation,
-    source: &'a Arc<Source>,
-    hold: &'a Hold,
-    transforms: &'a [Arc<BoundTransform>],
-    parallel: usize,
-    recorded: Option<Vec<Scanned>>,
 }
 
 struct Parallelism {
@@ -375,15 +334,6 @@ impl Parallelism {
             chunks: job.parallel.chunks.unwrap_or(run),
             relations: job.parallel.relations.unwrap_or(run),
         }
-    }
-}
-
-fn automatic_bytes(bytes: Option<u64>, parallel: usize) -> u64 {
-    match bytes {
-        Some(bytes) => {
-            (bytes / (parallel as u64 * CHUNKS_PER_SLOT)).clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES)
-        }
-        None => DEFAULT_CHUNK_BYTES,
     }
 }
 

@@ -19,6 +19,8 @@ use crate::scan::{ChunkScan, Scanned, Source, chunk_rows};
 #[derive(Debug)]
 pub(super) struct RelationTable {
     pub(super) source: Arc<Source>,
+    /// Its place among the inputs.
+    pub(super) input: usize,
     pub(super) relation: Relation,
     pub(super) schema: SchemaRef,
     pub(super) columns: Vec<Column>,
@@ -31,13 +33,18 @@ pub(super) struct RelationTable {
 }
 
 impl RelationTable {
+    /// How it was scanned, once.
+    pub(super) fn take_scanned(&self) -> Vec<Scanned> {
+        std::mem::take(&mut *self.scanned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     async fn plan_scan(
         &self,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let can = self.source.plugin().described.pushdown.clone();
+        let can = self.source.pushdown();
         // Without it the connector reads every column, and the plan above drops them.
         let projection = projection.filter(|_| can.projection);
         let schema = match projection {
@@ -57,7 +64,7 @@ impl RelationTable {
         };
         let scanned = match &self.recorded {
             Some(recorded) => next_recorded(recorded, &scan)?,
-            None => self.source.plan(scan, &self.wish).await?,
+            None => Scanned { input: self.input, ..self.source.plan(scan, &self.wish).await? },
         };
         let input = chunk_rows(&scanned.chunks)?;
         let scan = Arc::new(scanned.scan.clone());
@@ -93,10 +100,14 @@ impl TableProvider for RelationTable {
         &self,
         filters: &[&Expr],
     ) -> DfResult<Vec<TableProviderFilterPushDown>> {
-        let speaks_sql = self.source.plugin().described.pushdown.filter.is_some();
+        let speaks_sql = self.source.pushdown().filter.is_some();
+        let carried_out = match self.source.filters_exactly() {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
         let support =
             |filter: &&Expr| match speaks_sql && is_pushable(filter, &self.schema, &self.columns) {
-                true => TableProviderFilterPushDown::Exact,
+                true => carried_out.clone(),
                 false => TableProviderFilterPushDown::Unsupported,
             };
         Ok(filters.iter().map(support).collect())

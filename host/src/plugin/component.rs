@@ -101,6 +101,12 @@ impl Described {
             return Err(Error::config(format!("it answers to more than {SCHEME_LIMIT} schemes")));
         }
         self.schemes().iter().try_for_each(|scheme| check_word("scheme", scheme))?;
+        let mut fields =
+            self.endpoints().iter().map(|endpoint| &endpoint.field).chain(self.secrets());
+        if fields.clone().count() > FIELD_LIMIT {
+            return Err(Error::config(format!("it names more than {FIELD_LIMIT} config fields")));
+        }
+        fields.try_for_each(|field| check_field(field))?;
         let (summary, schema) = (self.summary(), self.config_schema());
         if summary.len() > SUMMARY_LIMIT_BYTES || summary.contains(char::is_control) {
             return Err(Error::config(format!(
@@ -290,11 +296,23 @@ const WORD_LIMIT_BYTES: usize = 64;
 /// The most schemes of one plugin.
 const SCHEME_LIMIT: usize = 32;
 
+/// The most config fields that hold endpoints and secrets.
+const FIELD_LIMIT: usize = 64;
+
 /// The longest summary.
 const SUMMARY_LIMIT_BYTES: usize = 1_024;
 
 /// The largest schema of a config.
 const SCHEMA_LIMIT_BYTES: usize = 1 << 20;
+
+fn check_field(field: &str) -> Result<()> {
+    match field.len() <= WORD_LIMIT_BYTES && !field.contains(char::is_control) {
+        true => Ok(()),
+        false => Err(Error::config(format!(
+            "the name of a config field is not one line of {WORD_LIMIT_BYTES} bytes at most"
+        ))),
+    }
+}
 
 fn check_word(what: &str, word: &str) -> Result<()> {
     let fits = !word.is_empty()

@@ -45,7 +45,10 @@ pub fn bind(
         if let Some(value) = config.get(field).and_then(Value::as_str) {
             let endpoint = endpoint(value, *default_port).context(format!("`{field}`"))?;
             powers.endpoint(&endpoint).context(format!("`{field}`"))?;
-            grant.endpoints.push(endpoint);
+            // A field may have several ports where its value has none.
+            if !grant.endpoints.contains(&endpoint) {
+                grant.endpoints.push(endpoint);
+            }
         }
     }
     if !endpoint_fields.is_empty() {

@@ -6,6 +6,7 @@ mod component;
 mod contract;
 mod folder;
 mod grants;
+pub mod registry;
 mod serving;
 
 pub use admission::{Admission, Lock, Locked, signature_of};

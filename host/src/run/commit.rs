@@ -184,6 +184,7 @@ fn report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
         relations,
         interruptions: manifest.interruptions,
         manifest: Some(at),
+        tapes: Vec::new(),
         error: None,
     }
 }

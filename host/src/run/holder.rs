@@ -22,7 +22,7 @@ use crate::config::{Job, Settings};
 use crate::error::{Error, ErrorReport, Result};
 use crate::plan::Planner;
 use crate::plugin::Catalog;
-use crate::sandbox::{Hold, Relation, Snapshot};
+use crate::sandbox::{Hold, Snapshot};
 
 /// How long a holder waits for a daemon to come back, unless the operator says.
 pub const HOLD_SECS: u64 = 3_600;
@@ -89,11 +89,10 @@ pub async fn hold(
         let mut planner = Planner::new(catalog, settings);
         planner.given.plugins = vec![connector.to_owned()];
         let source = planner.source(job)?;
-        if source.plugin().digest != connector {
+        if source.digest() != Some(connector) {
             return Err(Error::config("the connector is another one now"));
         }
-        let wanted: Vec<Relation> = job.relations.iter().map(|r| r.relation.clone()).collect();
-        let hold = source.hold(&wanted).await?;
+        let hold = source.hold(&job.reads()).await?;
         Ok::<_, Error>((source, hold))
     };
     let (source, said) = match asked.await {

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::ledger::{Ledger, Task, TaskProgress};
 use crate::plan::{RelationPlan, RunPlan};
 use crate::scan::Slots;
+use crate::tape::TapeFolder;
 use crate::target::Spot;
 use crate::write::{Part, PartWriter};
 
@@ -45,6 +46,8 @@ pub(super) struct Loading<'a> {
     pub(super) spots: &'a [Spot],
     pub(super) ledger: &'a Ledger,
     pub(super) retry: RetryPolicy,
+    /// Where failures are recorded, if they are.
+    pub(super) tapes: Option<Arc<TapeFolder>>,
     pub(super) tasks: HashMap<Task, TaskProgress>,
 }
 
@@ -84,6 +87,8 @@ impl Loading<'_> {
                 run: self.run.to_owned(),
                 task: Task { relation: index, chunk: 0 },
                 retry: self.retry,
+                relation: relation.relation.name.clone(),
+                tapes: self.tapes.clone(),
             },
             kept,
             progress: Arc::new(progress),

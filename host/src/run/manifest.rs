@@ -2,10 +2,11 @@
 
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::config::Job;
 use crate::config::Step;
+use crate::config::job::{Input, JobRelation};
 use crate::plan::{RelationPlan, RunPlan, consistency_name};
 use crate::sandbox::{Hold, Relation, Snapshot};
 use crate::target::Spot;
@@ -191,10 +192,7 @@ fn record(plan: &RelationPlan, finished: &Finished, published_as: &str) -> Relat
     RelationRecord {
         name: plan.relation.name.clone(),
         published_as: published_as.to_owned(),
-        source: match &plan.relation.relation {
-            Relation::Table(table) => serde_json::json!({ "table": table }),
-            Relation::Query(query) => serde_json::json!({ "query": query }),
-        },
+        source: source(&plan.relation),
         strategy: plan.scans.iter().map(|scanned| scanned.strategy.clone()).collect(),
         chunks: plan.chunks(),
         retries: finished.retries,
@@ -211,6 +209,20 @@ fn record(plan: &RelationPlan, finished: &Finished, published_as: &str) -> Relat
             })
             .collect(),
         parts: finished.parts.clone(),
+    }
+}
+
+fn source(relation: &JobRelation) -> Value {
+    let input = |input: &Input| match &input.relation {
+        Relation::Table(table) => serde_json::json!({ "table": table }),
+        Relation::Query(query) => serde_json::json!({ "query": query }),
+    };
+    match (&relation.sql, relation.inputs.as_slice()) {
+        (None, [only]) => input(only),
+        (sql, inputs) => {
+            let inputs = inputs.iter().map(|own| (own.name.clone(), input(own)));
+            serde_json::json!({ "sql": sql, "from": inputs.collect::<Map<_, _>>() })
+        }
     }
 }
 
@@ -244,9 +256,9 @@ fn plugins(plan: &RunPlan) -> Vec<PluginRecord> {
         version: version.to_owned(),
         digest: digest.to_owned(),
     };
-    let source = plan.source.plugin();
-    let mut plugins =
-        vec![record(&source.described.name, &source.described.version, &source.digest)];
+    let source = &plan.source;
+    let component = source.digest().map(|digest| record(source.name(), source.version(), digest));
+    let mut plugins: Vec<PluginRecord> = component.into_iter().collect();
     plugins.extend(plan.transforms.iter().map(|bound| {
         let plugin = &bound.plugin;
         record(&plugin.described.name, &plugin.described.version, &plugin.digest)

@@ -11,6 +11,7 @@ mod manifest;
 mod progress;
 mod record;
 mod report;
+mod retention;
 mod retry;
 mod runner;
 mod socket;
@@ -22,6 +23,7 @@ pub use holding::{HOLDER_START_SECS, Keeper};
 pub use manifest::Manifest;
 pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status, counted, grouped, human_bytes};
+pub use retention::forget_old_runs;
 pub use retry::{
     RELATION_RETRY_LIMIT, RETRY_BACKOFF_LIMIT_MILLIS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT,
     RetryPolicy,

@@ -72,6 +72,7 @@ fn scan_record(scanned: &Scanned) -> ScanRecord {
         bytes: chunk.bytes,
     };
     ScanRecord {
+        input: scanned.input,
         projection,
         filter,
         limit,
@@ -100,6 +101,7 @@ pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
             bytes: chunk.bytes,
         };
         Scanned {
+            input: scan.input,
             scan: Scan {
                 relation: relation.clone(),
                 projection: scan.projection.clone(),
@@ -113,8 +115,13 @@ pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
         }
     };
     let relations = record.relations.iter().zip(&job.relations).map(|(record, relation)| {
-        record.scans.iter().map(|scan| scanned(scan, &relation.relation)).collect()
+        let scanned = |scan: &ScanRecord| {
+            let input = relation.inputs.get(scan.input);
+            let input = input.ok_or_else(|| Error::internal("the ledger has other inputs"))?;
+            Ok(scanned(scan, &input.relation))
+        };
+        record.scans.iter().map(scanned).collect::<Result<Vec<_>>>()
     });
     let plugins = digests(&record.built_by);
-    Ok(Given { scans: Some(relations.collect()), hold: Some(hold), plugins })
+    Ok(Given { scans: Some(relations.collect::<Result<_>>()?), hold: Some(hold), plugins })
 }

@@ -1,6 +1,7 @@
 //! What a run did: for people, for `--json`, and for the report beside a job file.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,9 @@ pub struct RunReport {
     pub interruptions: Vec<String>,
     /// The run's manifest.
     pub manifest: Option<String>,
+    /// What was recorded of chunks that failed, on request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tapes: Vec<PathBuf>,
     /// Why it failed.
     pub error: Option<ErrorReport>,
 }
@@ -88,6 +92,9 @@ impl RunReport {
                 counted(relation.chunks as u64, "chunk"),
                 relation.folder
             );
+        }
+        for tape in &self.tapes {
+            let _ = writeln!(text, "recorded: longshore plugin replay {}", tape.display());
         }
         if self.status == Status::Succeeded {
             let _ = writeln!(

@@ -19,12 +19,12 @@ use super::progress::Progress;
 use super::record::{built_by, digests, given, to_record};
 use super::report::{RunReport, Status};
 use crate::config::settings::cores;
-use crate::config::{Job, Settings};
+use crate::config::{Job, Record, Settings};
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
-use crate::plugin::{Catalog, ConnectorPlugin, hex};
-use crate::sandbox::Consistency;
+use crate::plugin::{Catalog, hex};
+use crate::tape::{self, TapeFolder};
 use crate::target::{Spot, Target};
 
 /// How often a run is begun anew because what it had planned was gone.
@@ -206,6 +206,7 @@ impl Runner<'_> {
             relations: Vec::new(),
             interruptions: self.interruptions(id),
             manifest: None,
+            tapes: tape::kept(&self.settings.state, id),
             error: Some(error.report()),
         }
     }
@@ -240,7 +241,8 @@ impl Run<'_> {
             _ => self.try_until_done(watch).await,
         };
         match tried {
-            Ok(report) => {
+            Ok(mut report) => {
+                report.tapes = tape::kept(&self.runner.settings.state, self.id);
                 self.ledger().finish(self.id, RunState::Succeeded, &report)?;
                 Ok(report)
             }
@@ -392,12 +394,11 @@ impl Run<'_> {
             }
             return Ok(plan);
         }
-        // Only what lies beyond this machine needs somebody to stay with it.
         let source = planner.source(self.job)?;
-        let ConnectorPlugin { described, digest, .. } = source.plugin();
-        let holds =
-            described.consistency == Consistency::Snapshot && !described.endpoints.is_empty();
-        let hold = if holds { holding.begin(self.job, digest).await } else { None };
+        let hold = match source.digest().filter(|_| source.needs_holder()) {
+            Some(digest) => holding.begin(self.job, digest).await,
+            None => None,
+        };
         planner.given = Given { hold, ..Given::default() };
         let plan = planner.plan_on(self.job, source).await?;
         for warning in self.runner.catalog.warnings(&plan.digests()) {
@@ -454,9 +455,22 @@ impl Run<'_> {
             spots,
             ledger: self.ledger(),
             retry: self.runner.settings.retry,
+            tapes: self.tapes(),
             tasks,
         };
         Ok(loading.loads())
+    }
+
+    /// Where failures are recorded, if the job wants it. That they cannot be stops no run.
+    fn tapes(&self) -> Option<Arc<TapeFolder>> {
+        let Settings { state, limits, .. } = self.runner.settings;
+        match self.job.record {
+            Record::Never => None,
+            Record::OnFailure => TapeFolder::create(state, self.id, limits.tape_mib)
+                .inspect_err(|error| tracing::warn!("{error}: failures are not recorded"))
+                .ok()
+                .map(Arc::new),
+        }
     }
 
     /// Resolves when the run is to end before its time: at once, or when it is drained.

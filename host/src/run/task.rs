@@ -13,6 +13,7 @@ use super::retry::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Ledger, Task};
 use crate::scan::{Lane, Slots};
+use crate::tape::{TapeFolder, Tapes};
 use crate::transform::task_context;
 use crate::write::{Attempt, Part};
 
@@ -23,6 +24,10 @@ pub(super) struct Journal {
     pub(super) run: String,
     pub(super) task: Task,
     pub(super) retry: RetryPolicy,
+    /// The relation's name.
+    pub(super) relation: String,
+    /// Where failures are recorded, if they are.
+    pub(super) tapes: Option<Arc<TapeFolder>>,
 }
 
 /// Runs one partition until it succeeds, fails for good, or the retries are spent. Gives its parts
@@ -39,7 +44,7 @@ pub(super) async fn run_partition(
         let _work = slots.work();
         let attempt = attempt.begin()?;
         let lane = Lane::with(slots.clone(), slot);
-        attempt.end(collect(plan, partition, context(lane, attempt.number)?).await)
+        attempt.end(collect(plan, partition, attempt.context(lane)?).await)
     })
     .await
 }
@@ -55,7 +60,7 @@ pub(super) async fn run_whole(
         let _work = slots.work();
         let attempt = attempt.begin()?;
         let plan = reset_plan_states(plan.clone())?;
-        let context = context(Lane::new(slots.clone()), attempt.number)?;
+        let context = attempt.context(Lane::new(slots.clone()))?;
         let partitions = 0..plan.properties().partitioning.partition_count();
         let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
         attempt.end(futures::future::try_join_all(running).await.map(|parts| parts.concat()))
@@ -70,21 +75,41 @@ struct Next<'a>(&'a Journal);
 struct Begun<'a> {
     journal: &'a Journal,
     number: u32,
+    tapes: Option<Arc<Tapes>>,
 }
 
 impl<'a> Next<'a> {
     fn begin(self) -> Result<Begun<'a>> {
-        let Journal { ledger, run, task, .. } = self.0;
-        Ok(Begun { journal: self.0, number: ledger.attempt(run, *task)? })
+        let Journal { ledger, run, task, relation, tapes, .. } = self.0;
+        let number = ledger.attempt(run, *task)?;
+        let tapes = tapes.as_ref().map(|tapes| tapes.attempt(relation, task.chunk, number).into());
+        Ok(Begun { journal: self.0, number, tapes })
     }
 }
 
 impl Begun<'_> {
+    /// What the nodes of a plan look for.
+    fn context(&self, lane: Lane) -> Result<Arc<TaskContext>> {
+        task_context(|config| {
+            let attempt = Arc::new(Attempt(self.number));
+            let config = config.with_extension(Arc::new(lane)).with_extension(attempt);
+            match &self.tapes {
+                Some(tapes) => config.with_extension(tapes.clone()),
+                None => config,
+            }
+        })
+    }
+
     fn end(&self, done: Result<Vec<Part>>) -> Result<Vec<Part>> {
         let Journal { ledger, run, task, .. } = self.journal;
         match &done {
             Ok(parts) => ledger.done(run, *task, self.number, parts)?,
-            Err(error) => ledger.failed(run, *task, self.number, error)?,
+            Err(error) => {
+                if let Some(tapes) = &self.tapes {
+                    tapes.keep(error);
+                }
+                ledger.failed(run, *task, self.number, error)?;
+            }
         }
         done
     }
@@ -120,10 +145,4 @@ async fn collect(
     let rows: Vec<_> = plan.execute(partition, context)?.try_collect().await?;
     let parts: Vec<Vec<Part>> = rows.iter().map(Part::from_rows).collect::<Result<_>>()?;
     Ok(parts.concat())
-}
-
-fn context(lane: Lane, attempt: u32) -> Result<Arc<TaskContext>> {
-    task_context(|config| {
-        config.with_extension(Arc::new(lane)).with_extension(Arc::new(Attempt(attempt)))
-    })
 }

@@ -10,13 +10,16 @@ mod capabilities {
             "longshore:plugin/clock.sleep": async | trappable,
             "longshore:plugin/connection": async | trappable,
             "longshore:plugin/http": async | trappable,
+            "longshore:plugin/random": async | trappable,
+            "longshore:plugin/secrets": async | trappable,
             default: trappable,
         },
         with: {
-            "longshore:plugin/connection.connection": crate::capability::connection::Connection,
-            "longshore:plugin/http.response": crate::capability::http::Response,
+            "longshore:plugin/connection.connection": crate::capability::outside::Stream,
+            "longshore:plugin/http.response": crate::capability::outside::Answer,
         },
         require_store_data_send: true,
+        additional_derives: [serde::Serialize, serde::Deserialize],
     });
 }
 
@@ -36,6 +39,7 @@ macro_rules! kind {
                     $($interface: crate::sandbox::bindings::$bound,)*
                 },
                 require_store_data_send: true,
+                additional_derives: [serde::Serialize, serde::Deserialize],
             });
         }
     };

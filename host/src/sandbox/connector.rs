@@ -12,7 +12,7 @@ use super::bindings::types::Relation;
 use super::engine::Compiled;
 use super::limits::Limits;
 use super::store::{State, Usage, begin_call, call_error, finish, new_store};
-use crate::capability::Grant;
+use crate::capability::{Grant, Outside};
 use crate::error::{Error, Result};
 
 /// A connector's component.
@@ -33,16 +33,21 @@ impl ConnectorComponent {
     /// What the connector says that it is.
     pub async fn describe(&self, plugin: &str) -> Result<Description> {
         let (mut store, connector) =
-            self.instantiate(plugin, Grant::default(), self.limits().describe_secs).await?;
+            self.instantiate(plugin, Grant::default().into(), self.limits().describe_secs).await?;
         let api = connector.longshore_plugin_connector_api();
         let described = api.call_describe(&mut store).await;
         described.map_err(|error| call_error(&store, "describe", error))
     }
 
     /// Opens a session with the source.
-    pub async fn open(&self, plugin: &str, config: &str, grant: Grant) -> Result<Session> {
+    pub async fn open(
+        &self,
+        plugin: &str,
+        config: &str,
+        outside: impl Into<Outside>,
+    ) -> Result<Session> {
         let (mut store, connector) =
-            self.instantiate(plugin, grant, self.limits().call_secs).await?;
+            self.instantiate(plugin, outside.into(), self.limits().call_secs).await?;
         let api = connector.longshore_plugin_connector_api();
         let opened = api.session().call_open(&mut store, config).await;
         let session = finish(&store, "open", opened)?;
@@ -57,10 +62,10 @@ impl ConnectorComponent {
     async fn instantiate(
         &self,
         plugin: &str,
-        grant: Grant,
+        outside: Outside,
         call_secs: u64,
     ) -> Result<(Store<State>, Connector)> {
-        let mut store = new_store(&self.compiled.sandbox, plugin, grant, call_secs);
+        let mut store = new_store(&self.compiled.sandbox, plugin, outside, call_secs);
         let instance = self.pre.instantiate_async(&mut store).await;
         let connector = instance.map_err(|error| call_error(&store, "instantiate", error))?;
         Ok((store, connector))
@@ -154,7 +159,7 @@ impl Session {
     }
 
     fn clean(&self, text: &str) -> String {
-        self.store.data().grant.clean(text)
+        self.store.data().outside.grant.clean(text)
     }
 
     /// What its instance has used.
@@ -216,7 +221,11 @@ impl OpenReader {
     pub async fn next(&mut self) -> Result<Option<Vec<Vec<u8>>>> {
         let session = &mut self.session;
         let next = call!(session, reader.call_next(self.reader), "reader.next");
-        finish(&session.store, "reader.next", next)
+        let next = finish(&session.store, "reader.next", next)?;
+        if let Some(pieces) = &next {
+            session.store.data_mut().outside.output(pieces);
+        }
+        Ok(next)
     }
 
     /// Closes the reader; the session can be used again.

@@ -4,9 +4,12 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::bindings::{Capabilities, clock, connection, http, log, random, secrets, types};
 use super::store::{State, to_wire};
-use crate::capability::connection::{Connection, TlsOptions, TlsVerify};
-use crate::capability::http::{Request, Response};
-use crate::capability::{self, Endpoint, log::Level};
+use crate::capability::Endpoint;
+use crate::capability::connection::{TlsOptions, TlsVerify};
+use crate::capability::http::Request;
+use crate::capability::log::Level;
+use crate::capability::outside::{Answer, Stream};
+use crate::capability::scram::Scram;
 
 /// Binds all that a plugin can import, and nothing else.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -25,7 +28,7 @@ impl log::Host for State {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        let message = self.grant.clean(&message);
+        let message = self.outside.grant.clean(&message);
         self.log.write(&self.plugin, level, &message);
         Ok(())
     }
@@ -34,33 +37,49 @@ impl log::Host for State {
 impl clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
         self.count()?;
-        Ok(capability::now_ns())
+        Ok(self.outside.now()?)
     }
 
     fn monotonic(&mut self) -> wasmtime::Result<u64> {
         self.count()?;
-        Ok(capability::monotonic_ns(self.started))
+        Ok(self.outside.monotonic()?)
     }
 
     async fn sleep(&mut self, milliseconds: u32) -> wasmtime::Result<()> {
         self.count()?;
-        capability::sleep(milliseconds).await;
+        self.outside.sleep(milliseconds).await;
         Ok(())
     }
 }
 
 impl random::Host for State {
-    fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
+    async fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
         self.count()?;
-        capability::random_bytes(len).map_err(wasmtime::Error::new)
+        Ok(self.outside.random(len).await??)
     }
 }
 
 impl secrets::Host for State {
-    fn get(&mut self, field: String) -> wasmtime::Result<Result<String, types::Error>> {
+    async fn get(&mut self, field: String) -> wasmtime::Result<Result<String, types::Error>> {
         self.count()?;
-        let secret = self.grant.secret(&field);
-        Ok(secret.map(|value| value.reveal().to_owned()).map_err(|error| to_wire(&error)))
+        Ok(self.outside.secret(&field).await?.map_err(|error| to_wire(&error)))
+    }
+
+    async fn scram_sha256(
+        &mut self,
+        field: String,
+        salt: Vec<u8>,
+        iterations: u32,
+        auth_message: String,
+    ) -> wasmtime::Result<Result<secrets::Scram, types::Error>> {
+        self.count()?;
+        let scram = self.outside.scram_sha256(&field, &salt, iterations, &auth_message).await?;
+        Ok(match scram {
+            Ok(Scram { client_proof, server_signature }) => {
+                Ok(secrets::Scram { client_proof, server_signature })
+            }
+            Err(error) => Err(to_wire(&error)),
+        })
     }
 }
 
@@ -70,18 +89,18 @@ impl connection::HostConnection for State {
     async fn connect(
         &mut self,
         endpoint: connection::Endpoint,
-    ) -> wasmtime::Result<Result<Resource<Connection>, types::Error>> {
+    ) -> wasmtime::Result<Result<Resource<Stream>, types::Error>> {
         self.count()?;
         let endpoint = Endpoint { host: endpoint.host, port: endpoint.port };
-        match Connection::connect(&self.io, &self.grant, endpoint).await {
-            Ok(connection) => Ok(Ok(self.objects.push(connection)?)),
+        match self.outside.connect(&self.io, endpoint).await? {
+            Ok(stream) => Ok(Ok(self.keep(stream)?)),
             Err(error) => Ok(Err(to_wire(&error))),
         }
     }
 
     async fn start_tls(
         &mut self,
-        connection: Resource<Connection>,
+        stream: Resource<Stream>,
         options: connection::TlsOptions,
     ) -> wasmtime::Result<Result<(), types::Error>> {
         self.count()?;
@@ -94,42 +113,42 @@ impl connection::HostConnection for State {
             },
             authorities: options.authorities,
         };
-        let connection = self.objects.get_mut(&connection)?;
-        Ok(connection.start_tls(&options).await.map_err(|error| to_wire(&error)))
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.start_tls(stream, &options).await?.map_err(|error| to_wire(&error)))
     }
 
     async fn read(
         &mut self,
-        connection: Resource<Connection>,
+        stream: Resource<Stream>,
         max: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
         self.count()?;
-        let connection = self.objects.get_mut(&connection)?;
-        Ok(connection.read(max).await.map_err(|error| to_wire(&error)))
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.read(stream, max).await?.map_err(|error| to_wire(&error)))
     }
 
     async fn write(
         &mut self,
-        connection: Resource<Connection>,
+        stream: Resource<Stream>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
         self.count()?;
-        let connection = self.objects.get_mut(&connection)?;
-        Ok(connection.write(&bytes).await.map_err(|error| to_wire(&error)))
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
     }
 
     async fn farewell(
         &mut self,
-        connection: Resource<Connection>,
+        stream: Resource<Stream>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), types::Error>> {
         self.count()?;
-        let connection = self.objects.get_mut(&connection)?;
-        Ok(connection.farewell(bytes).map_err(|error| to_wire(&error)))
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
     }
 
-    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
-        self.objects.delete(connection)?;
+    async fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
+        self.objects.delete(stream)?;
         Ok(())
     }
 }
@@ -140,7 +159,7 @@ impl http::HostResponse for State {
     async fn send(
         &mut self,
         request: http::Request,
-    ) -> wasmtime::Result<Result<Resource<Response>, types::Error>> {
+    ) -> wasmtime::Result<Result<Resource<Answer>, types::Error>> {
         self.count()?;
         let request = Request {
             method: request.method,
@@ -150,37 +169,37 @@ impl http::HostResponse for State {
             timeout_millis: request.timeout_ms,
             authorities: request.authorities,
         };
-        match self.http.send(&self.io, &self.grant, request).await {
-            Ok(response) => Ok(Ok(self.objects.push(response)?)),
+        match self.outside.send(&self.io, request).await? {
+            Ok(answer) => Ok(Ok(self.keep(answer)?)),
             Err(error) => Ok(Err(to_wire(&error))),
         }
     }
 
-    async fn status(&mut self, response: Resource<Response>) -> wasmtime::Result<u16> {
+    async fn status(&mut self, answer: Resource<Answer>) -> wasmtime::Result<u16> {
         self.count()?;
-        Ok(self.objects.get(&response)?.status())
+        Ok(self.objects.get(&answer)?.status)
     }
 
     async fn headers(
         &mut self,
-        response: Resource<Response>,
+        answer: Resource<Answer>,
     ) -> wasmtime::Result<Vec<(String, String)>> {
         self.count()?;
-        Ok(self.objects.get(&response)?.headers())
+        Ok(self.objects.get(&answer)?.headers.clone())
     }
 
     async fn read(
         &mut self,
-        response: Resource<Response>,
+        answer: Resource<Answer>,
         max: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
         self.count()?;
-        let response = self.objects.get_mut(&response)?;
-        Ok(response.read(max).await.map_err(|error| to_wire(&error)))
+        let answer = self.objects.get_mut(&answer)?;
+        Ok(self.outside.body(answer, max).await?.map_err(|error| to_wire(&error)))
     }
 
-    async fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
-        self.objects.delete(response)?;
+    async fn drop(&mut self, answer: Resource<Answer>) -> wasmtime::Result<()> {
+        self.objects.delete(answer)?;
         Ok(())
     }
 }

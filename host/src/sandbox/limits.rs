@@ -25,6 +25,10 @@ pub struct Limits {
     pub empty_calls: u64,
     /// Rows of one chunk.
     pub chunk_rows: u64,
+    /// Bytes of one chunk, in memory.
+    pub chunk_mib: u64,
+    /// What is recorded of one instance, before it is compressed.
+    pub tape_mib: u32,
 }
 
 impl Default for Limits {
@@ -39,6 +43,8 @@ impl Default for Limits {
             log_kib: 1_024,
             empty_calls: 10_000,
             chunk_rows: 10_000_000_000,
+            chunk_mib: 1_048_576,
+            tape_mib: 1_024,
         }
     }
 }

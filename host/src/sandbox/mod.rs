@@ -16,7 +16,7 @@ mod transform;
 
 pub use bindings::connector_api::{
     Chunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription, Hold,
-    RelationInfo, Scan, Snapshot,
+    Pushdown, RelationInfo, Scan, Snapshot,
 };
 pub use bindings::sink_api::{Description as SinkDescription, Load, Mode as LoadMode, Written};
 pub use bindings::transform_api::Description as TransformDescription;

@@ -8,7 +8,7 @@ use super::bindings::sink_api::{Description, Load, Written};
 use super::engine::Compiled;
 use super::limits::Limits;
 use super::store::{State, Usage, begin_call, call_error, finish, new_store};
-use crate::capability::Grant;
+use crate::capability::{Grant, Outside};
 use crate::error::{Error, Result};
 
 /// A sink's component.
@@ -29,14 +29,20 @@ impl SinkComponent {
     /// What the sink says that it is.
     pub async fn describe(&self, plugin: &str) -> Result<Description> {
         let (mut store, sink) =
-            self.instantiate(plugin, Grant::default(), self.limits().describe_secs).await?;
+            self.instantiate(plugin, Grant::default().into(), self.limits().describe_secs).await?;
         let described = sink.longshore_plugin_sink_api().call_describe(&mut store).await;
         described.map_err(|error| call_error(&store, "describe", error))
     }
 
     /// Opens a target.
-    pub async fn open(&self, plugin: &str, config: &str, grant: Grant) -> Result<OpenTarget> {
-        let (mut store, sink) = self.instantiate(plugin, grant, self.limits().call_secs).await?;
+    pub async fn open(
+        &self,
+        plugin: &str,
+        config: &str,
+        outside: impl Into<Outside>,
+    ) -> Result<OpenTarget> {
+        let (mut store, sink) =
+            self.instantiate(plugin, outside.into(), self.limits().call_secs).await?;
         let api = sink.longshore_plugin_sink_api();
         let opened = api.target().call_open(&mut store, config).await;
         let target = finish(&store, "open", opened)?;
@@ -51,10 +57,10 @@ impl SinkComponent {
     async fn instantiate(
         &self,
         plugin: &str,
-        grant: Grant,
+        outside: Outside,
         call_secs: u64,
     ) -> Result<(Store<State>, Sink)> {
-        let mut store = new_store(&self.compiled.sandbox, plugin, grant, call_secs);
+        let mut store = new_store(&self.compiled.sandbox, plugin, outside, call_secs);
         let instance = self.pre.instantiate_async(&mut store).await;
         let sink = instance.map_err(|error| call_error(&store, "instantiate", error))?;
         Ok((store, sink))
@@ -113,7 +119,7 @@ impl OpenTarget {
     }
 
     fn clean(&self, text: &str) -> String {
-        self.store.data().grant.clean(text)
+        self.store.data().outside.grant.clean(text)
     }
 
     /// What its instance has used.
@@ -143,6 +149,7 @@ impl OpenWriter {
     /// Takes the next stretch of the chunk's IPC stream.
     pub async fn write(&mut self, batches: &Vec<Vec<u8>>) -> Result<()> {
         let target = &mut self.target;
+        target.store.data().outside.input(batches);
         call!(target, writer.call_write(self.writer, batches), "writer.write")
     }
 
@@ -150,6 +157,7 @@ impl OpenWriter {
     pub async fn finish(mut self) -> Result<(Vec<u8>, OpenTarget)> {
         let target = &mut self.target;
         let receipt = call!(target, writer.call_finish(self.writer), "writer.finish")?;
+        target.store.data_mut().outside.output(std::slice::from_ref(&receipt));
         self.target.close(self.writer, "drop writer").await?;
         Ok((receipt, self.target))
     }

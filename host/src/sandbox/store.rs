@@ -1,16 +1,13 @@
 //! A store: one instance's state, its limits, and what its traps mean.
 
-use std::time::Instant;
-
 use tokio::runtime::Handle;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use super::bindings::types::{Error as WireError, ErrorClass};
 use super::engine::{EPOCH_TICK_MILLIS, Sandbox};
 use super::limits::Limits;
-use crate::capability::Grant;
-use crate::capability::http::HttpClient;
+use crate::capability::Outside;
 use crate::capability::log::Log;
 use crate::error::{Class, Error, Result};
 use crate::memory::{Account, memory};
@@ -21,15 +18,19 @@ pub const TABLE_LIMIT_ELEMENTS: usize = 100_000;
 /// Core instances, tables and memories that one component may be made of.
 pub const INSTANCE_LIMIT: usize = 64;
 
+/// The outermost contexts of a plugin's error that are shown.
+const CONTEXT_LIMIT: usize = 16;
+
+/// In the words of wasmtime, for which it has no type: a call handed over too much.
+const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls";
+
 /// What the host keeps for one instance.
 pub(super) struct State {
     pub(super) plugin: String,
-    pub(super) grant: Grant,
+    pub(super) outside: Outside,
     pub(super) log: Log,
     pub(super) objects: ResourceTable,
-    pub(super) started: Instant,
     pub(super) io: Handle,
-    pub(super) http: HttpClient,
     limiter: Limiter,
     /// Epoch ticks that the call under way may still compute.
     ticks_left: u64,
@@ -53,7 +54,18 @@ pub struct Usage {
 #[error("more than {0} calls of the host, in one call")]
 struct TooManyHostCalls(u64);
 
+/// A plugin that closes nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} open connections")]
+struct TooManyConnections(usize);
+
 impl State {
+    /// Keeps what a plugin opened until it is closed.
+    pub(super) fn keep<T: Send + 'static>(&mut self, object: T) -> wasmtime::Result<Resource<T>> {
+        let limit = self.limits.connections;
+        self.objects.push(object).map_err(|_| wasmtime::Error::new(TooManyConnections(limit)))
+    }
+
     /// Counts one call of the host.
     pub(super) fn count(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
@@ -74,12 +86,14 @@ impl State {
 
     /// An error of the plugin, as the host's.
     pub(super) fn plugin_error(&self, error: WireError) -> Error {
-        let clean = |text: &str| self.grant.clean(text);
-        let mut own = Error::new(class(error.class), clean(&error.message)).with_code(error.code);
+        let clean = |text: &str| self.outside.grant.clean(text);
+        let code = error.code.as_deref().map(clean);
+        let mut own = Error::new(class(error.class), clean(&error.message)).with_code(code);
         if let Some(hint) = &error.hint {
             own = own.with_hint(clean(hint));
         }
-        error.context.iter().rev().fold(own, |own, context| own.with_context(clean(context)))
+        let contexts = error.context.iter().take(CONTEXT_LIMIT).rev();
+        contexts.fold(own, |own, context| own.with_context(clean(context)))
     }
 }
 
@@ -87,7 +101,7 @@ impl State {
 pub(super) fn new_store(
     sandbox: &Sandbox,
     plugin: &str,
-    grant: Grant,
+    outside: Outside,
     call_secs: u64,
 ) -> Store<State> {
     let mut objects = ResourceTable::new();
@@ -96,12 +110,10 @@ pub(super) fn new_store(
     let ticks_per_call = call_secs * 1_000 / EPOCH_TICK_MILLIS;
     let state = State {
         plugin: plugin.to_owned(),
-        grant,
+        outside,
         log: Log::new(limits.log_bytes()),
         objects,
-        started: Instant::now(),
         io: sandbox.io().clone(),
-        http: HttpClient::default(),
         limiter: Limiter {
             account: memory().account(),
             limit_bytes: limits.memory_bytes(),
@@ -146,7 +158,10 @@ pub(super) fn finish<T>(
 ) -> Result<T> {
     match answer {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(store.data().plugin_error(error)),
+        Ok(Err(error)) => {
+            store.data().outside.failed();
+            Err(store.data().plugin_error(error))
+        }
         Err(error) => Err(call_error(store, call, error)),
     }
 }
@@ -154,6 +169,7 @@ pub(super) fn finish<T>(
 /// What a failed call means: a limit, or a fault of the plugin.
 pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Error) -> Error {
     let state = store.data();
+    state.outside.failed();
     let plugin = &state.plugin;
     if let Some(bytes) = state.limiter.refused_bytes {
         return Error::internal(format!(
@@ -171,13 +187,17 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
         }
         Some(Trap::StackOverflow) => format!("{plugin}: `{call}` overflowed its stack"),
         Some(trap) => format!("{plugin}: `{call}` trapped: {trap}"),
+        None if error.root_cause().to_string().contains(TOO_MUCH_DATA) => {
+            let most = state.limits.call_mib;
+            format!("{plugin}: `{call}` handed over more than {most} MiB")
+        }
         None => format!("{plugin}: `{call}` failed: {}", error.root_cause()),
     };
     let message = match state.log.last_error() {
         Some(last) => format!("{message}; it said: {last}"),
         None => message,
     };
-    Error::internal(state.grant.clean(&message))
+    Error::internal(state.outside.grant.clean(&message))
         .with_hint("this is a fault of the plugin: report it to its author")
 }
 

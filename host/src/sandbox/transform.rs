@@ -5,10 +5,11 @@ use wasmtime::component::ResourceAny;
 
 use super::bindings::transform::{Transform, TransformPre};
 use super::bindings::transform_api::Description;
+use super::bindings::types::Error as WireError;
 use super::engine::Compiled;
 use super::limits::Limits;
 use super::store::{State, Usage, begin_call, call_error, finish, new_store};
-use crate::capability::Grant;
+use crate::capability::{Grant, Outside};
 use crate::error::{Error, Result};
 
 /// A transform's component.
@@ -29,7 +30,7 @@ impl TransformComponent {
     /// What the transform says that it is.
     pub async fn describe(&self, plugin: &str) -> Result<Description> {
         let (mut store, transform) =
-            self.instantiate(plugin, Grant::default(), self.limits().describe_secs).await?;
+            self.instantiate(plugin, Grant::default().into(), self.limits().describe_secs).await?;
         let api = transform.longshore_plugin_transform_api();
         let described = api.call_describe(&mut store).await;
         described.map_err(|error| call_error(&store, "describe", error))
@@ -40,11 +41,11 @@ impl TransformComponent {
         &self,
         plugin: &str,
         config: &str,
-        grant: Grant,
+        outside: impl Into<Outside>,
         input_schema: &[u8],
     ) -> Result<Transformer> {
         let (mut store, transform) =
-            self.instantiate(plugin, grant, self.limits().call_secs).await?;
+            self.instantiate(plugin, outside.into(), self.limits().call_secs).await?;
         let api = transform.longshore_plugin_transform_api();
         let opened = api.transformer().call_open(&mut store, config, input_schema).await;
         let transformer = finish(&store, "open", opened)?;
@@ -59,10 +60,10 @@ impl TransformComponent {
     async fn instantiate(
         &self,
         plugin: &str,
-        grant: Grant,
+        outside: Outside,
         call_secs: u64,
     ) -> Result<(Store<State>, Transform)> {
-        let mut store = new_store(&self.compiled.sandbox, plugin, grant, call_secs);
+        let mut store = new_store(&self.compiled.sandbox, plugin, outside, call_secs);
         let instance = self.pre.instantiate_async(&mut store).await;
         let transform = instance.map_err(|error| call_error(&store, "instantiate", error))?;
         Ok((store, transform))
@@ -93,9 +94,10 @@ impl Transformer {
     /// Takes the next stretch of the input, gives the next one of the output.
     pub async fn process(&mut self, input: &Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
         begin_call(&mut self.store);
+        self.store.data().outside.input(input);
         let api = self.transform.longshore_plugin_transform_api();
         let output = api.transformer().call_process(&mut self.store, self.transformer, input).await;
-        finish(&self.store, "process", output)
+        self.gave("process", output)
     }
 
     /// Gives what is left.
@@ -103,6 +105,16 @@ impl Transformer {
         begin_call(&mut self.store);
         let api = self.transform.longshore_plugin_transform_api();
         let output = api.transformer().call_finish(&mut self.store, self.transformer).await;
-        finish(&self.store, "finish", output)
+        self.gave("finish", output)
+    }
+
+    fn gave(
+        &mut self,
+        call: &str,
+        output: wasmtime::Result<Result<Vec<Vec<u8>>, WireError>>,
+    ) -> Result<Vec<Vec<u8>>> {
+        let output = finish(&self.store, call, output)?;
+        self.store.data_mut().outside.output(&output);
+        Ok(output)
     }
 }

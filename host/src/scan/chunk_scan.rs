@@ -21,12 +21,15 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
-use super::component::Source;
+use super::component::ComponentSource;
 use super::decode::IpcDecoder;
+use super::lazily::lazily;
 use super::slots::Lane;
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::memory::{Account, memory};
 use crate::sandbox::{Chunk, Limits, Scan};
+use crate::tape::Tapes;
 
 /// Batches that wait between reading and what comes after it.
 const BATCHES_AHEAD: usize = 2;
@@ -82,7 +85,7 @@ impl ChunkScan {
 impl DisplayAs for ChunkScan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chunks = self.properties.partitioning.partition_count();
-        write!(f, "ChunkScan: source={}, chunks={chunks}", self.source.plugin().described.name)?;
+        write!(f, "ChunkScan: source={}, chunks={chunks}", self.source.name())?;
         if let Some(filter) = &self.scan.filter {
             write!(f, ", filter={filter}")?;
         }
@@ -137,18 +140,17 @@ impl ExecutionPlan for ChunkScan {
             .session_config()
             .get_extension::<Lane>()
             .ok_or_else(|| DataFusionError::Internal("ChunkScan runs without a lane".into()))?;
+        let tapes = context.session_config().get_extension::<Tapes>();
         let descriptors = self.input.execute(partition, context)?;
-        // A task of its own: the next batch is read while the one before is worked on.
-        let mut stream = RecordBatchReceiverStream::builder(self.schema(), BATCHES_AHEAD);
-        let reading = Reading {
-            source: self.source.clone(),
-            scan: self.scan.clone(),
-            schema: self.schema(),
-            lane,
-            batches: stream.tx(),
+        let (source, scan, schema) = (self.source.clone(), self.scan.clone(), self.schema());
+        let begin = move || {
+            // A task of its own: the next batch is read while the one before is worked on.
+            let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
+            let reading = Reading { source, scan, schema, lane, tapes, batches: stream.tx() };
+            stream.spawn(async move { Ok(reading.read_all(descriptors).await?) });
+            stream.build()
         };
-        stream.spawn(async move { Ok(reading.read_all(descriptors).await?) });
-        Ok(stream.build())
+        Ok(lazily(self.schema(), begin))
     }
 }
 
@@ -157,6 +159,7 @@ struct Reading {
     scan: Arc<Scan>,
     schema: SchemaRef,
     lane: Arc<Lane>,
+    tapes: Option<Arc<Tapes>>,
     batches: Sender<DfResult<RecordBatch>>,
 }
 
@@ -179,35 +182,55 @@ impl Reading {
     /// Reads one chunk; false when nobody wants more.
     async fn read(&self, descriptor: &[u8]) -> Result<bool> {
         let _slot = self.lane.take().await?;
-        let (mut reader, _lent) = self.source.read(&self.scan, descriptor).await?;
-        let mut decoder = IpcDecoder::new(self.schema.clone());
         let mut held = memory().account();
-        let mut pace = Pace::new(self.source.limits());
+        match &*self.source {
+            Source::Component(source) => self.read_component(source, descriptor, &mut held).await,
+            Source::Files(source) => {
+                let mut rows = source.read(&self.scan, descriptor, &self.schema).await?;
+                while let Some(batch) = rows.next().await {
+                    if !self.hand_on(batch?, &mut held).await? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    async fn read_component(
+        &self,
+        source: &ComponentSource,
+        descriptor: &[u8],
+        held: &mut Account,
+    ) -> Result<bool> {
+        let tapes = self.tapes.as_deref();
+        let reading = source.read(&self.scan, descriptor, &self.schema, tapes);
+        let (mut reader, _lent) = reading.await?;
+        // What came of looking at what the plugin sent: an error may hold its words.
+        let told = |error: Error| error.told(|text| source.grant().clean(text));
+        let mut decoder = IpcDecoder::new(self.schema.clone());
+        let mut pace = Pace::new(source.limits());
         while let Some(pieces) = reader.next().await? {
             pace.call()?;
-            for batch in decoder.push(pieces)? {
-                if !self.hand_on(batch, &mut pace, &mut held).await? {
+            for batch in decoder.push(pieces).map_err(told)? {
+                pace.batch(&batch)?;
+                if !self.hand_on(batch, held).await? {
                     return Ok(false);
                 }
             }
         }
-        if let Some(batch) = decoder.finish()?
-            && !self.hand_on(batch, &mut pace, &mut held).await?
-        {
-            return Ok(false);
+        if let Some(batch) = decoder.finish().map_err(told)? {
+            pace.batch(&batch)?;
+            if !self.hand_on(batch, held).await? {
+                return Ok(false);
+            }
         }
-        self.source.keep(reader.close().await?);
+        source.take_back(reader.close().await?, tapes).await;
         Ok(true)
     }
 
     /// Hands a batch on; false when nobody wants it.
-    async fn hand_on(
-        &self,
-        batch: RecordBatch,
-        pace: &mut Pace<'_>,
-        held: &mut Account,
-    ) -> Result<bool> {
-        pace.rows(batch.num_rows())?;
+    async fn hand_on(&self, batch: RecordBatch, held: &mut Account) -> Result<bool> {
         let bytes = batch.get_array_memory_size();
         self.lane.slots.count(batch.num_rows(), bytes);
         // This one, those that wait behind it, and the one that is worked on.
@@ -220,12 +243,13 @@ impl Reading {
 pub(crate) struct Pace<'a> {
     limits: &'a Limits,
     rows: u64,
+    bytes: u64,
     empty_calls: u64,
 }
 
 impl<'a> Pace<'a> {
     pub(crate) fn new(limits: &'a Limits) -> Self {
-        Self { limits, rows: 0, empty_calls: 0 }
+        Self { limits, rows: 0, bytes: 0, empty_calls: 0 }
     }
 
     pub(crate) fn call(&mut self) -> Result<()> {
@@ -236,13 +260,18 @@ impl<'a> Pace<'a> {
         }
     }
 
-    pub(crate) fn rows(&mut self, rows: usize) -> Result<()> {
-        if rows > 0 {
+    pub(crate) fn batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() > 0 {
             self.empty_calls = 0;
         }
-        self.rows += rows as u64;
-        match self.rows > self.limits.chunk_rows {
-            true => Err(endless(format!("more than {} rows in one chunk", self.limits.chunk_rows))),
+        self.rows += batch.num_rows() as u64;
+        self.bytes += batch.get_array_memory_size() as u64;
+        let Limits { chunk_rows, chunk_mib, .. } = self.limits;
+        if self.rows > *chunk_rows {
+            return Err(endless(format!("more than {chunk_rows} rows in one chunk")));
+        }
+        match self.bytes >> 20 > *chunk_mib {
+            true => Err(endless(format!("more than {chunk_mib} MiB in one chunk"))),
             false => Ok(()),
         }
     }

@@ -10,13 +10,15 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::decode::decode_schema;
-use crate::capability::Grant;
+use super::encode::encode_schema;
+use super::source::{Described, Scanned};
 use crate::capability::connection::farewells_sent;
+use crate::capability::tape::Recorder;
+use crate::capability::{Grant, Outside};
 use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
-use crate::sandbox::{
-    Chunk, ChunkWish, Column, Consistency, Hold, Limits, OpenReader, Relation, Scan, Session,
-};
+use crate::sandbox::{Chunk, ChunkWish, Hold, Limits, OpenReader, Relation, Scan, Session};
+use crate::tape::{PluginLabel, Script, Tapes};
 
 /// The most bytes of one chunk's descriptor.
 pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
@@ -28,7 +30,7 @@ const CLOSE_TIMEOUT_SECS: u64 = 5;
 const CHUNKS_PER_CALL: u32 = 1_000;
 
 /// A source of one run: a connector, its config, its grant, and the sessions that are open.
-pub struct Source {
+pub struct ComponentSource {
     plugin: ConnectorPlugin,
     config: String,
     grant: Grant,
@@ -38,39 +40,13 @@ pub struct Source {
     leader: Mutex<Option<Session>>,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for ComponentSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Source({})", self.plugin.described.name)
+        write!(f, "ComponentSource({})", self.plugin.described.name)
     }
 }
 
-/// What is known of a relation.
-#[derive(Clone, Debug)]
-pub struct Described {
-    /// Its schema.
-    pub schema: SchemaRef,
-    /// One for each field.
-    pub columns: Vec<Column>,
-    /// Estimated rows.
-    pub rows: Option<u64>,
-    /// Estimated bytes at the source.
-    pub bytes: Option<u64>,
-}
-
-/// A scan, cut into chunks.
-#[derive(Clone, Debug)]
-pub struct Scanned {
-    /// What was asked for.
-    pub scan: Scan,
-    /// The chunks.
-    pub chunks: Vec<Chunk>,
-    /// What they will see.
-    pub consistency: Consistency,
-    /// How the relation was cut and why.
-    pub strategy: String,
-}
-
-impl Source {
+impl ComponentSource {
     /// A source with no session open yet.
     pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant) -> Self {
         let (idle, busy, leader) = Default::default();
@@ -132,10 +108,7 @@ impl Source {
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         for session in leader.into_iter().chain(idle) {
-            let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), session.end());
-            if let Ok(Err(error)) = closing.await {
-                tracing::debug!("closing a session: {error}");
-            }
+            end(session).await;
         }
         farewells_sent().await;
     }
@@ -178,34 +151,71 @@ impl Source {
         }
         let (consistency, strategy) = (open.consistency, open.strategy.clone());
         self.keep(open.close().await?);
-        Ok(Scanned { scan, chunks, consistency, strategy })
+        Ok(Scanned { input: 0, scan, chunks, consistency, strategy })
     }
 
     /// Opens one chunk in a session of its own, which counts as busy as long as the second value
     /// lives.
-    pub(super) async fn read(&self, scan: &Scan, descriptor: &[u8]) -> Result<(OpenReader, Lent)> {
-        let session = self.session().await?;
+    pub(super) async fn read(
+        &self,
+        scan: &Scan,
+        descriptor: &[u8],
+        schema: &SchemaRef,
+        tapes: Option<&Tapes>,
+    ) -> Result<(OpenReader, Lent)> {
+        let session = match tapes {
+            None => self.session().await?,
+            Some(tapes) => {
+                let script = Script::Connector {
+                    config: serde_json::from_str(&self.config)?,
+                    scan: scan.clone(),
+                    descriptor: descriptor.to_vec(),
+                    schema: encode_schema(schema)?,
+                };
+                let ConnectorPlugin { described, version, digest, .. } = &self.plugin;
+                let plugin = PluginLabel::new(&described.name, version, digest);
+                self.new_session(|| tapes.record(plugin.clone(), &self.grant, script.clone()))
+                    .await?
+            }
+        };
         let lent = Lent::new(self.busy.clone());
         Ok((session.read(scan, descriptor).await?, lent))
     }
 
-    /// Takes back a session that is in order, for the next chunk.
-    pub(super) fn keep(&self, session: Session) {
+    /// Takes back a session that is in order, for the next chunk; one that was recorded is over.
+    pub(super) async fn take_back(&self, session: Session, tapes: Option<&Tapes>) {
+        match tapes {
+            None => self.keep(session),
+            Some(_) => end(session).await,
+        }
+    }
+
+    fn keep(&self, session: Session) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
 
-    /// An idle session, or a new one; where the source gives no more of them, the next one that
-    /// becomes free.
+    /// An idle session, or a new one.
     async fn session(&self) -> Result<Session> {
+        self.new_session(|| None).await
+    }
+
+    /// An idle session, or a new one; where the source gives no more of them, the next one that
+    /// becomes free. One that is to be recorded is always new.
+    async fn new_session(&self, record: impl Fn() -> Option<Recorder>) -> Result<Session> {
         loop {
             // Before looking: what becomes free meanwhile is not missed.
             let freed = self.busy.freed.notified();
+            let recorder = record();
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            if let Some(session) = idle {
-                return Ok(session);
+            match (idle, &recorder) {
+                (Some(session), None) => return Ok(session),
+                // It makes room for the new one.
+                (Some(session), Some(_)) => end(session).await,
+                (None, _) => {}
             }
             let name = &self.plugin.described.name;
-            let opened = self.plugin.component.open(name, &self.config, self.grant.clone()).await;
+            let outside = Outside::recorded(self.grant.clone(), recorder);
+            let opened = self.plugin.component.open(name, &self.config, outside).await;
             match opened {
                 Err(error) if error.class() == Class::Throttled && self.busy.any() => {
                     tracing::info!("{error}: waiting for one of the run's own sessions");
@@ -218,6 +228,13 @@ impl Source {
 
     fn fault(&self, what: String) -> Error {
         Error::internal(format!("{} {what}", self.plugin.described.name))
+    }
+}
+
+async fn end(session: Session) {
+    let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), session.end());
+    if let Ok(Err(error)) = closing.await {
+        tracing::debug!("closing a session: {error}");
     }
 }
 

@@ -4,11 +4,13 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch, make_array};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::ipc::reader::StreamDecoder;
 
+use super::frames::Frames;
+use crate::capability::grant::shown;
 use crate::error::{Error, Result};
 
 /// The most bytes that may come before a batch is complete.
@@ -25,6 +27,7 @@ pub(super) const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 /// Decodes one plugin's continuous stream; all batches must be of the expected schema.
 pub struct IpcDecoder {
     decoder: StreamDecoder,
+    frames: Frames,
     expected: SchemaRef,
     checked: bool,
     pending_bytes: usize,
@@ -33,7 +36,8 @@ pub struct IpcDecoder {
 impl IpcDecoder {
     /// At the beginning of a stream.
     pub fn new(expected: SchemaRef) -> Self {
-        Self { decoder: StreamDecoder::new(), expected, checked: false, pending_bytes: 0 }
+        let (decoder, frames) = (StreamDecoder::new(), Frames::default());
+        Self { decoder, frames, expected, checked: false, pending_bytes: 0 }
     }
 
     /// Takes the next stretch; gives the batches that it completes.
@@ -49,10 +53,16 @@ impl IpcDecoder {
                         "more than {BATCH_LIMIT_BYTES} bytes to one batch"
                     )));
                 }
-                if let Some(batch) = self.decode(&mut buffer)? {
-                    self.pending_bytes = buffer.len();
-                    batches.push(self.accept(batch)?);
+                let ready = self.frames.next(&buffer).map_err(hostile)?;
+                let mut part = buffer.slice_with_length(0, ready);
+                buffer.advance(ready);
+                while !part.is_empty() {
+                    if let Some(batch) = self.decode(&mut part)? {
+                        self.pending_bytes = part.len() + buffer.len();
+                        batches.push(self.accept(batch)?);
+                    }
                 }
+                self.check_schema()?;
             }
         }
         Ok(batches)
@@ -69,7 +79,7 @@ impl IpcDecoder {
         let (mut first, rest) = (Buffer::from(&END_OF_STREAM[..1]), END_OF_STREAM[1..].to_vec());
         let last = self.decode(&mut first)?;
         if !had_schema && self.decoder.schema().is_some() {
-            self.push(vec![rest])?;
+            self.decode(&mut Buffer::from_vec(rest))?;
         } else if first.is_empty() {
             return Err(hostile("its stream ends within a message".into()));
         }
@@ -85,15 +95,18 @@ impl IpcDecoder {
     }
 
     fn accept(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        self.check_schema(&batch)?;
+        self.check_schema()?;
+        let written = || batch.columns().iter().map(|column| written_bytes(column)).sum::<usize>();
+        if self.frames.has_dictionaries() && written() > BATCH_LIMIT_BYTES {
+            return Err(hostile(format!("more than {BATCH_LIMIT_BYTES} bytes to one batch")));
+        }
         batch.with_schema(self.expected.clone()).map_err(|error| hostile(error.to_string()))
     }
 
-    fn check_schema(&mut self, batch: &RecordBatch) -> Result<()> {
-        if self.checked {
-            return Ok(());
-        }
-        let (sent, expected) = (batch.schema(), &self.expected);
+    /// As soon as there is one: no batch of another is even decoded.
+    fn check_schema(&mut self) -> Result<()> {
+        let Some(sent) = self.decoder.schema().filter(|_| !self.checked) else { return Ok(()) };
+        let expected = &self.expected;
         let alike = sent.fields().len() == expected.fields().len()
             && sent.fields().iter().zip(expected.fields()).all(|(sent, expected)| {
                 sent.name() == expected.name() && sent.data_type() == expected.data_type()
@@ -115,7 +128,7 @@ thread_local! {
 }
 
 /// Arrow's reader has panicked on hostile bytes: nothing, then.
-fn caught<T>(decode: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn caught<T>(decode: impl FnOnce() -> T) -> Option<T> {
     DECODING.set(true);
     let decoded = catch_unwind(AssertUnwindSafe(decode));
     DECODING.set(false);
@@ -142,9 +155,29 @@ fn brief(schema: &Schema) -> String {
     columns.join(", ")
 }
 
+/// The cause may hold the plugin's own words, such as the names of columns.
 fn hostile(cause: String) -> Error {
-    Error::internal(format!("the plugin sent bad data: {cause}"))
+    Error::internal(format!("the plugin sent bad data: {}", shown(&cause)))
         .with_hint("this is a fault of the plugin: report it to its author")
+}
+
+/// What the values of dictionaries come to when each row has its own: one long text may stand for
+/// many rows. Everything else is as long as it arrived.
+fn written_bytes(column: &dyn Array) -> usize {
+    let Some(dictionary) = column.as_any_dictionary_opt() else {
+        let children = column.to_data();
+        let children = children.child_data().iter();
+        return children.map(|child| written_bytes(&make_array(child.clone()))).sum();
+    };
+    let values = dictionary.values();
+    let most = values.get_buffer_memory_size().saturating_mul(column.len());
+    if values.is_empty() || most <= BATCH_LIMIT_BYTES {
+        return most;
+    }
+    let size = |at| values.slice(at, 1).to_data().get_slice_memory_size().unwrap_or(usize::MAX);
+    let sizes: Vec<usize> = (0..values.len()).map(size).collect();
+    let keys = dictionary.normalized_keys();
+    keys.into_iter().map(|key| sizes[key]).fold(0, usize::saturating_add)
 }
 
 /// Reads an IPC schema message, within the limits.
@@ -166,11 +199,39 @@ pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
     if schema.fields().len() > BATCH_COLUMN_LIMIT {
         return Err(hostile(format!("more than {BATCH_COLUMN_LIMIT} columns")));
     }
+    let is_view = |field: &&FieldRef| has_views(field.data_type());
+    if let Some(field) = schema.fields().iter().find(is_view) {
+        return Err(hostile(format!(
+            "`{}` is {}: of views, few bytes can be more than can be checked",
+            field.name(),
+            field.data_type()
+        )));
+    }
     match schema.fields().iter().find(|field| depth(field.data_type()) > NESTING_LIMIT) {
         Some(field) => {
             Err(hostile(format!("`{}` is nested deeper than {NESTING_LIMIT}", field.name())))
         }
         None => Ok(schema),
+    }
+}
+
+/// Whether rows may share what they hold, however long it is. Never called on what is nested deeper
+/// than flatbuffers are read.
+fn has_views(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8View
+        | DataType::BinaryView
+        | DataType::ListView(_)
+        | DataType::LargeListView(_) => true,
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => has_views(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_views(field.data_type())),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| has_views(field.data_type())),
+        DataType::Dictionary(_, value) => has_views(value),
+        _ => false,
     }
 }
 

@@ -1,16 +1,25 @@
-//! Reading: chunks become batches. What crosses the sandbox is Arrow IPC.
+//! Reading: chunks become batches, by a component in the sandbox or, of files, by the host itself. What
+//! crosses the sandbox is Arrow IPC.
 
 mod chunk_scan;
 mod component;
 mod decode;
 mod encode;
+mod files;
+mod frames;
+mod lazily;
 mod slots;
+mod source;
 
 pub(crate) use chunk_scan::Pace;
 pub use chunk_scan::{ChunkScan, chunk_rows};
-pub use component::{DESCRIPTOR_LIMIT_BYTES, Scanned, Source};
+pub use component::{ComponentSource, DESCRIPTOR_LIMIT_BYTES};
+pub(crate) use decode::caught;
 pub use decode::{
     BATCH_COLUMN_LIMIT, BATCH_LIMIT_BYTES, IpcDecoder, decode_schema, quiet_caught_panics,
 };
 pub use encode::{IpcEncoder, encode_schema};
+pub use files::FileSource;
+pub(crate) use lazily::lazily;
 pub use slots::{Lane, Slots, Work};
+pub use source::{Described, Scanned, Source};

@@ -17,16 +17,18 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
 use super::files::{ByteStream, Entry, Files, absent_is_fine};
-use super::object_files::{ObjectFiles, object_error};
-use super::upload::{PIECE_BYTES, Upload, Uploader};
+use super::object_files::ObjectFiles;
+use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
     Folder, PartFile, Publication, Published, Spot, Target, manifest_path, names, staging,
 };
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result, ResultExt};
+use crate::store::{REQUEST_TIMEOUT_SECS, object_error};
 use crate::write::Part;
 
 /// A piece of a multipart upload; stores want at least 5 MiB and at most 10,000 pieces.
@@ -40,9 +42,12 @@ const COMMIT_REQUESTS_AT_ONCE: usize = 32;
 
 /// A target over an object store.
 pub(super) struct ByCompletion {
-    files: ObjectFiles,
+    files: Arc<ObjectFiles>,
     uploads: Arc<dyn MultipartStore>,
     io: Handle,
+    /// Held while an upload is begun and written down: what a run has begun is known before it is
+    /// given up, also when whoever began it is gone.
+    beginning: Arc<RwLock<()>>,
 }
 
 impl fmt::Debug for ByCompletion {
@@ -60,16 +65,17 @@ struct Held {
 }
 
 impl ByCompletion {
-    /// A target in a store, by two clients of it: `uploads` waits longer, for rows. `base` and
-    /// `prefix` are free of slashes at their ends.
-    pub(super) fn new(
-        store: impl ObjectStore,
-        uploads: impl MultipartStore,
+    /// A target in a store, by two clients of it: the one for rows waits longer. `base` and `prefix`
+    /// are free of slashes at their ends.
+    pub(super) fn open<S: ObjectStore + MultipartStore>(
+        client: impl Fn(u64) -> Result<S>,
         base: String,
         prefix: String,
-    ) -> Self {
-        let files = ObjectFiles::new(Arc::new(store), base, prefix);
-        Self { files, uploads: Arc::new(uploads), io: Handle::current() }
+    ) -> Result<Self> {
+        let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
+        let (files, beginning) = (Arc::new(files), Arc::default());
+        let uploads = Arc::new(client(WRITE_TIMEOUT_SECS)?);
+        Ok(Self { files, uploads, io: Handle::current(), beginning })
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.
@@ -112,11 +118,11 @@ impl ByCompletion {
         match spot.mode {
             Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
             Mode::Append => {
-                names::lock(&self.files, &spot.run, &spot.name).await?;
+                names::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
                 self.complete_all(spot, parts).await?;
             }
             Mode::Replace => {
-                names::lock(&self.files, &spot.run, &spot.name).await?;
+                names::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
                 self.complete_all(spot, parts).await?;
                 self.remove_others(&spot.name, parts).await?;
             }
@@ -128,8 +134,26 @@ impl ByCompletion {
         format!("{}/{spot_name}/{file}", staging(run))
     }
 
+    /// Begins an upload, and writes it down. Both or neither: who asks may be stopped meanwhile.
+    async fn begin_upload(&self, path: &str, key: &Key, journal: String) -> Result<String> {
+        let (files, uploads) = (self.files.clone(), self.uploads.clone());
+        let (path, key) = (path.to_owned(), key.clone());
+        let beginning = self.beginning.clone().read_owned().await;
+        let begin = async move {
+            let upload = files.asked(&path, uploads.create_multipart(&key)).await?;
+            let open = Held { key: key.to_string(), upload: upload.clone(), pieces: Vec::new() };
+            let written = serde_json::to_vec(&open).map_err(|e| Error::internal(e.to_string()))?;
+            files.put(&journal, &written).await?;
+            drop(beginning);
+            Ok(upload)
+        };
+        let begun = self.io.spawn(begin).await;
+        begun.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
+    }
+
     /// Gives up every upload that a run has written down, and removes what it completed.
     async fn give_up(&self, run: &str) -> Result<()> {
+        let _none_is_begun = self.beginning.write().await;
         let folder = self.files.key(&staging(run));
         let written: Vec<_> = self
             .files
@@ -173,7 +197,7 @@ impl Target for ByCompletion {
     }
 
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
-        names::reserve(&self.files, run, relation, mode).await
+        names::reserve(self.files.as_ref(), run, relation, mode).await
     }
 
     /// Uploads need nothing before them.
@@ -208,13 +232,13 @@ impl Target for ByCompletion {
 
     async fn discard(&self, run: &str) -> Result<()> {
         self.give_up(run).await.context(format!("giving up run {run}"))?;
-        names::release_all(&self.files, run).await
+        names::release_all(self.files.as_ref(), run).await
     }
 
     async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
         self.files.remove(&staging(run)).await?;
         for spot in spots {
-            names::release(&self.files, run, &spot.name).await?;
+            names::release(self.files.as_ref(), run, &spot.name).await?;
         }
         Ok(())
     }
@@ -225,10 +249,8 @@ impl Folder for ByCompletion {
     async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
         let path = format!("{}/{file}", spot.name);
         let key = self.files.key(&path);
-        let upload = self.files.asked(&path, self.uploads.create_multipart(&key)).await?;
-        let open = Held { key: key.to_string(), upload: upload.clone(), pieces: Vec::new() };
-        let written = serde_json::to_vec(&open).map_err(|e| Error::internal(e.to_string()))?;
-        self.files.put(&Self::journal(&spot.run, &spot.name, file), &written).await?;
+        let upload =
+            self.begin_upload(&path, &key, Self::journal(&spot.run, &spot.name, file)).await?;
         let what = format!("writing {}", self.files.url(&path));
         let uploader = ObjectUpload {
             uploads: self.uploads.clone(),
@@ -303,7 +325,7 @@ impl ObjectUpload {
                 self.sent[index] = id.content_id;
                 Ok(())
             }
-            Some(Ok((_, Err(error)))) => Err(object_error(&self.url, error)),
+            Some(Ok((_, Err(error)))) => Err(object_error(&self.url, &error)),
             Some(Err(error)) => Err(Error::internal(format!("{}: {error}", self.url))),
             None => Ok(()),
         }
@@ -340,7 +362,7 @@ impl Uploader for ObjectUpload {
         self.sending.abort_all();
         while self.sending.join_next().await.is_some() {}
         if let Err(error) = self.uploads.abort_multipart(&self.key, &self.upload).await {
-            tracing::debug!("giving up {}: {}", self.url, object_error(&self.url, error));
+            tracing::debug!("giving up {}: {}", self.url, object_error(&self.url, &error));
         }
     }
 }

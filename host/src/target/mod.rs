@@ -5,7 +5,6 @@
 //! `azure`), whose uploads stay open until the commit; and `sink`, for what is not files. One file for
 //! each store.
 
-mod azure;
 mod by_completion;
 mod by_rename;
 mod files;
@@ -13,7 +12,6 @@ mod hdfs;
 mod local;
 mod names;
 mod object_files;
-mod s3;
 mod sftp;
 mod sink;
 mod upload;
@@ -27,8 +25,10 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::config::target::{Mode, Place};
+use crate::config::place::Place;
+use crate::config::target::Mode;
 use crate::error::Result;
+use crate::store::{azure, s3};
 use crate::write::Part;
 
 pub use by_rename::checksum;
@@ -143,8 +143,15 @@ pub async fn open(place: &Place, secrets: Option<&Path>) -> Result<Arc<dyn Folde
         Place::Sftp(place) => {
             Arc::new(by_rename::ByRename::new(sftp::SftpFolder::open(place, secrets).await?))
         }
-        Place::S3(place) => Arc::new(s3::open(place, secrets)?),
-        Place::Azure(place) => Arc::new(azure::open(place, secrets)?),
+        Place::S3(place) => {
+            let (clients, base) = (s3::clients(place, secrets)?, format!("s3://{}", place.bucket));
+            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone())?)
+        }
+        Place::Azure(place) => {
+            let base = format!("azure://{}", place.container);
+            let clients = azure::clients(place, secrets)?;
+            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone())?)
+        }
     })
 }
 

@@ -2,24 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::files::{ByteStream, Entry, Files, STORE_TIMEOUT_SECS, absent_is_fine, within};
-use crate::error::{Class, Error, Result};
-
-/// How long a store may take for one try of a request that carries no rows.
-pub(super) const REQUEST_TIMEOUT_SECS: u64 = 20;
-
-/// A request is tried again so often at once.
-const STORE_RETRIES: usize = 3;
-
-/// And for so long.
-const STORE_RETRY_SECS: u64 = 30;
+use crate::error::Result;
+use crate::store::object_error;
 
 /// A prefix of a bucket or container.
 pub(super) struct ObjectFiles {
@@ -52,7 +43,7 @@ impl ObjectFiles {
         path: &str,
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T> {
-        let work = async { work.await.map_err(|error| object_error(&self.url(path), error)) };
+        let work = async { work.await.map_err(|error| object_error(&self.url(path), &error)) };
         // Its own retries are within.
         within(STORE_TIMEOUT_SECS * 2, || self.url(path), work).await
     }
@@ -79,7 +70,7 @@ impl Files for ObjectFiles {
                 object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. },
             ) => Ok(false),
-            Err(error) => Err(object_error(&self.url(path), error)),
+            Err(error) => Err(object_error(&self.url(path), &error)),
         }
     }
 
@@ -87,7 +78,7 @@ impl Files for ObjectFiles {
         let key = self.key(path);
         let got = self.asked(path, self.store.get(&key)).await?;
         let url = self.url(path);
-        Ok(got.into_stream().map_err(move |error| object_error(&url, error)).boxed())
+        Ok(got.into_stream().map_err(move |error| object_error(&url, &error)).boxed())
     }
 
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {
@@ -118,79 +109,5 @@ impl Files for ObjectFiles {
             absent_is_fine(self.asked(path, self.store.delete(&object.location)).await)?;
         }
         Ok(())
-    }
-}
-
-/// Who must act, from what the store says.
-pub(super) fn object_error(url: &str, error: object_store::Error) -> Error {
-    use object_store::Error as Store;
-    let text = without_queries(&error.to_string());
-    let credentials =
-        "check the store's credentials: the job's, the environment's or the profile's";
-    let (class, hint) = match &error {
-        Store::NotFound { .. }
-            if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") =>
-        {
-            (Class::NotFound, Some("make the bucket, or check its name in `target.url`"))
-        }
-        Store::NotFound { .. } => (Class::NotFound, None),
-        Store::AlreadyExists { .. } | Store::Precondition { .. } => (Class::Resource, None),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            (Class::Auth, Some(credentials))
-        }
-        Store::InvalidPath { .. }
-        | Store::NotSupported { .. }
-        | Store::UnknownConfigurationKey { .. } => (Class::Config, None),
-        _ if ["ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "AuthenticationFailed"]
-            .iter()
-            .any(|code| text.contains(code)) =>
-        {
-            (Class::Auth, Some(credentials))
-        }
-        _ if text.contains("SlowDown") || text.contains("503") => (Class::Throttled, None),
-        _ if text.contains("timed out") || text.contains("timeout") => (Class::Timeout, None),
-        _ if text.contains("status code: 4") || text.contains("Client error") => {
-            (Class::Resource, None)
-        }
-        _ => (Class::Connection, Some("check that the store answers, and `endpoint`")),
-    };
-    let own = Error::new(class, format!("{url}: {text}"));
-    match hint {
-        Some(hint) => own.with_hint(hint),
-        None => own,
-    }
-}
-
-/// Without what comes after a `?` in URLs: signatures stand there.
-fn without_queries(text: &str) -> String {
-    let word = |word: &str| match word.split_once('?') {
-        Some((url, _)) if url.contains("://") => format!("{url}?.."),
-        _ => word.to_owned(),
-    };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// How long one request may take.
-pub(super) fn client_options(plain_http: bool, secs: u64) -> ClientOptions {
-    ClientOptions::new().with_timeout(Duration::from_secs(secs)).with_allow_http(plain_http)
-}
-
-/// The store's own retries; ours come on top.
-pub(super) fn retry_config() -> RetryConfig {
-    RetryConfig {
-        max_retries: STORE_RETRIES,
-        retry_timeout: Duration::from_secs(STORE_RETRY_SECS),
-        ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signatures_in_urls_are_not_shown() {
-        let text = "PUT http://host/a/b?sv=1&sig=secret failed";
-        assert_eq!(without_queries(text), "PUT http://host/a/b?.. failed");
     }
 }

@@ -24,8 +24,8 @@ use tokio::sync::Mutex;
 use super::PartFile;
 use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, within};
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
+use crate::config::place::SftpPlace;
 use crate::config::secret;
-use crate::config::target::SftpPlace;
 use crate::error::{Class, Error, Result};
 
 /// How often a silent connection is asked whether it still lives.

@@ -9,21 +9,27 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::future::join_all;
 use tokio::time::timeout;
 
 use super::files::Files;
 use super::local::LocalFolder;
 use super::{Publication, Published, Spot, Target};
-use crate::capability::Grant;
+use crate::capability::tape::Recorder;
+use crate::capability::{Grant, Outside};
 use crate::config::target::Mode;
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Class, Error, Result, ResultExt};
 use crate::plugin::{SinkPlugin, hex};
 use crate::sandbox::{Load, LoadMode, OpenTarget, OpenWriter, Written};
 use crate::scan::encode_schema;
+use crate::tape::{PluginLabel, Script, Tapes};
 use crate::write::Part;
 
 /// The most bytes of one chunk's receipt.
 pub const RECEIPT_LIMIT_BYTES: usize = 4_096;
+
+/// What is said of a commit that was carried out, or was not.
+const NOT_KNOWN: &str = "it is not known whether the commit was carried out";
 
 /// How long an open target may take to say goodbye.
 const CLOSE_TIMEOUT_SECS: u64 = 5;
@@ -82,13 +88,30 @@ impl SinkTarget {
     }
 
     /// Starts a chunk, in a session of its own.
-    pub async fn write(&self, spot: &Spot, chunk: u64, attempt: u32) -> Result<OpenWriter> {
-        let open = self.open().await?;
-        open.write(&load(spot), chunk, attempt).await.context(self.name())
+    pub async fn write(
+        &self,
+        spot: &Spot,
+        chunk: u64,
+        attempt: u32,
+        tapes: Option<&Tapes>,
+    ) -> Result<OpenWriter> {
+        let load = load(spot);
+        let open = match tapes {
+            None => self.open().await?,
+            Some(tapes) => {
+                let BoundSink { plugin, config, grant } = self.sink.as_ref();
+                let (config, load) = (serde_json::from_str(config)?, load.clone());
+                let script = Script::Sink { config, load, chunk, attempt };
+                let plugin =
+                    PluginLabel::new(&plugin.described.name, &plugin.version, &plugin.digest);
+                self.new_target(tapes.record(plugin, grant, script)).await?
+            }
+        };
+        open.write(&load, chunk, attempt).await.context(self.name())
     }
 
     /// Ends a chunk; gives its receipt as a part's token.
-    pub async fn finish(&self, writer: OpenWriter) -> Result<String> {
+    pub async fn finish(&self, writer: OpenWriter, tapes: Option<&Tapes>) -> Result<String> {
         let (receipt, open) = writer.finish().await.context(self.name())?;
         if receipt.len() > RECEIPT_LIMIT_BYTES {
             return Err(Error::internal(format!(
@@ -97,11 +120,15 @@ impl SinkTarget {
             ))
             .with_hint("this is a fault of the plugin: report it to its author"));
         }
-        self.keep(open);
+        match tapes {
+            None => self.keep(open),
+            Some(_) => self.end(open).await,
+        }
         Ok(hex(&receipt))
     }
 
-    fn name(&self) -> String {
+    /// What errors call it.
+    pub fn name(&self) -> String {
         format!("sink `{}`", self.sink.plugin.described.name)
     }
 
@@ -110,9 +137,14 @@ impl SinkTarget {
         if let Some(open) = idle {
             return Ok(open);
         }
+        self.new_target(None).await
+    }
+
+    async fn new_target(&self, recorder: Option<Recorder>) -> Result<OpenTarget> {
         let BoundSink { plugin, config, grant } = self.sink.as_ref();
-        let name = &plugin.described.name;
-        plugin.component.open(name, config, grant.clone()).await.context(self.name())
+        let outside = Outside::recorded(grant.clone(), recorder);
+        let opened = plugin.component.open(&plugin.described.name, config, outside).await;
+        opened.context(self.name())
     }
 
     /// Takes back what is in order, for the next call.
@@ -123,11 +155,13 @@ impl SinkTarget {
     /// Ends what is open: nothing more comes.
     async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for open in idle {
-            let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), open.end());
-            if let Ok(Err(error)) = closing.await {
-                tracing::debug!("closing {}: {error}", self.name());
-            }
+        join_all(idle.into_iter().map(|open| self.end(open))).await;
+    }
+
+    async fn end(&self, open: OpenTarget) {
+        let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), open.end());
+        if let Ok(Err(error)) = closing.await {
+            tracing::debug!("closing {}: {error}", self.name());
         }
     }
 }
@@ -172,8 +206,19 @@ impl Target for SinkTarget {
         let committed = open.commit(&first.spot.run, &loads).await.context(self.name());
         let is_known = committed.as_ref().err().is_none_or(|error| !error.class().is_transient());
         self.unsure.store(!is_known, Ordering::Relaxed);
-        let names = committed?;
+        let names = match committed {
+            // What stopped the plugin did so at any moment.
+            Err(error) if error.class() == Class::Internal => {
+                return Err(error.with_hint(format!("{NOT_KNOWN}: look what the target holds")));
+            }
+            committed => committed?,
+        };
         self.keep(open);
+        if names.iter().any(String::is_empty) {
+            return Err(Error::internal(format!("{} gave an empty name", self.name())).with_hint(
+                "the rows are there: this is a fault of the plugin, report it to its author",
+            ));
+        }
         match names.len() == relations.len() {
             true => Ok(Published::As(names)),
             false => Err(Error::internal(format!(
@@ -181,7 +226,8 @@ impl Target for SinkTarget {
                 self.name(),
                 names.len(),
                 relations.len()
-            ))),
+            ))
+            .with_hint(format!("{NOT_KNOWN}: look what the target holds"))),
         }
     }
 
@@ -189,10 +235,7 @@ impl Target for SinkTarget {
     async fn retract(&self, relation: &Publication) -> Result<()> {
         match self.unsure.load(Ordering::Relaxed) {
             false => Ok(()),
-            true => Err(Error::connection(format!(
-                "{}: it is not known whether the commit was carried out",
-                relation.spot.relation
-            ))),
+            true => Err(Error::connection(format!("{}: {NOT_KNOWN}", relation.spot.relation))),
         }
     }
 

@@ -18,11 +18,14 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
-use crate::capability::Grant;
+use crate::capability::tape::Recorder;
+use crate::capability::{Grant, Outside};
 use crate::error::{Result, ResultExt};
+use crate::memory::memory;
 use crate::plugin::TransformPlugin;
 use crate::sandbox::Transformer;
-use crate::scan::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
+use crate::scan::{IpcDecoder, IpcEncoder, Pace, decode_schema, encode_schema, lazily};
+use crate::tape::{PluginLabel, Script, Tapes};
 
 /// Batches that wait between the transform and what comes after it.
 const BATCHES_AHEAD: usize = 1;
@@ -38,14 +41,39 @@ pub struct BoundTransform {
 }
 
 impl BoundTransform {
-    async fn open(&self, input: &SchemaRef) -> Result<Transformer> {
+    async fn open(&self, input: &SchemaRef, recorder: Option<Recorder>) -> Result<Transformer> {
         let name = &self.plugin.described.name;
         let schema = encode_schema(input)?;
         let component = &self.plugin.component;
         component
-            .open(name, &self.config, self.grant.clone(), &schema)
+            .open(name, &self.config, Outside::recorded(self.grant.clone(), recorder), &schema)
             .await
             .context(format!("transform `{name}`"))
+    }
+}
+
+/// The tape of an instance, if the attempt is recorded.
+fn record(
+    transform: &BoundTransform,
+    input: &SchemaRef,
+    output: &SchemaRef,
+    tapes: Option<&Tapes>,
+) -> Result<Option<Recorder>> {
+    let Some(tapes) = tapes else { return Ok(None) };
+    let script = Script::Transform {
+        config: serde_json::from_str(&transform.config)?,
+        input: encode_schema(input)?,
+        output: encode_schema(output)?,
+    };
+    let TransformPlugin { described, version, digest, .. } = &transform.plugin;
+    let plugin = PluginLabel::new(&described.name, version, digest);
+    Ok(tapes.record(plugin, &transform.grant, script))
+}
+
+impl BoundTransform {
+    /// What came of looking at what it sent: an error may hold its words.
+    fn checked<T>(&self, looked: Result<T>) -> Result<T> {
+        looked.map_err(|error| error.told(|text| self.grant.clean(text)))
     }
 }
 
@@ -69,8 +97,10 @@ impl ComponentTransform {
         input: Arc<dyn ExecutionPlan>,
         transform: Arc<BoundTransform>,
     ) -> Result<Self> {
-        let mut transformer = transform.open(&input.schema()).await?;
-        let schema = decode_schema(transformer.output_schema().await?)?;
+        let name = format!("transform `{}`", transform.plugin.described.name);
+        let mut transformer = transform.open(&input.schema(), None).await?;
+        let schema = transformer.output_schema().await.context(name.clone())?;
+        let schema = transform.checked(decode_schema(schema)).context(name)?;
         Ok(Self::new(input, transform, schema))
     }
 
@@ -133,15 +163,20 @@ impl ExecutionPlan for ComponentTransform {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> DfResult<SendableRecordBatchStream> {
+        let tapes = context.session_config().get_extension::<Tapes>();
         let input = self.input.execute(partition, context)?;
-        let mut stream = RecordBatchReceiverStream::builder(self.schema(), BATCHES_AHEAD);
-        let (transform, schema, batches) = (self.transform.clone(), self.schema(), stream.tx());
-        stream.spawn(async move {
-            let name = transform.plugin.described.name.clone();
-            let done = run(&transform, input, schema, batches).await;
-            Ok(done.context(format!("transform `{name}`"))?)
-        });
-        Ok(stream.build())
+        let (transform, schema) = (self.transform.clone(), self.schema());
+        let begin = move || {
+            let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
+            let batches = stream.tx();
+            stream.spawn(async move {
+                let name = transform.plugin.described.name.clone();
+                let done = run(&transform, input, schema, batches, tapes.as_deref()).await;
+                Ok(done.context(format!("transform `{name}`"))?)
+            });
+            stream.build()
+        };
+        Ok(lazily(self.schema(), begin))
     }
 }
 
@@ -150,23 +185,34 @@ async fn run(
     mut input: SendableRecordBatchStream,
     schema: SchemaRef,
     batches: Sender<DfResult<RecordBatch>>,
+    tapes: Option<&Tapes>,
 ) -> Result<()> {
-    let mut transformer = transform.open(&input.schema()).await?;
+    let recorder = record(transform, &input.schema(), &schema, tapes)?;
+    let mut transformer = transform.open(&input.schema(), recorder).await?;
     let mut encoder = IpcEncoder::new(&input.schema())?;
     let mut decoder = IpcDecoder::new(schema);
-    while let Some(batch) = input.next().await {
-        let pieces = encoder.encode(&batch?)?;
-        for batch in decoder.push(transformer.process(&pieces).await?)? {
+    let mut pace = Pace::new(transform.plugin.component.limits());
+    let mut held = memory().account();
+    let mut is_whole = false;
+    while !is_whole {
+        let made = match input.next().await {
+            Some(batch) => {
+                let pieces = encoder.encode(&batch?)?;
+                transform.checked(decoder.push(transformer.process(&pieces).await?))?
+            }
+            None => {
+                is_whole = true;
+                let mut last = transform.checked(decoder.push(transformer.finish().await?))?;
+                last.extend(transform.checked(decoder.finish())?);
+                last
+            }
+        };
+        held.set(made.iter().map(RecordBatch::get_array_memory_size).sum());
+        for batch in made {
+            pace.batch(&batch)?;
             if batches.send(Ok(batch)).await.is_err() {
                 return Ok(());
             }
-        }
-    }
-    let mut last = decoder.push(transformer.finish().await?)?;
-    last.extend(decoder.finish()?);
-    for batch in last {
-        if batches.send(Ok(batch)).await.is_err() {
-            return Ok(());
         }
     }
     Ok(())

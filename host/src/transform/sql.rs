@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -61,8 +62,18 @@ impl Rows {
             Self::Table(table) => table,
             Self::Query(_, query) => query.into_view(),
         };
+        Self::over([(TABLE, table)], sql).await
+    }
+
+    /// A query over several tables.
+    pub async fn over<'a>(
+        tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
+        sql: &str,
+    ) -> Result<Self> {
         let context = session_context()?;
-        context.register_table(TABLE, table)?;
+        for (name, table) in tables {
+            context.register_table(TableReference::bare(name), table)?;
+        }
         let read_only = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

@@ -12,13 +12,19 @@ use super::encoder::{Encoded, Encoder, open_encoder};
 use super::part::{Attempt, Part};
 use super::part_writer::{Parts, part_name};
 use crate::config::target::Format;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::memory;
+use crate::scan::caught;
+use crate::tape::Tapes;
 use crate::target::{Folder, Spot};
 
 /// An encoder that holds less is left alone when memory is short: smaller row groups cost readers
 /// more than they save.
 const RELIEF_BYTES: usize = 1 << 20;
+
+/// Rows that are encoded at a time: in between others have their turn, and a run can be stopped.
+/// Parquet's writer also needs it: it calls itself for each row group of a batch.
+const ENCODED_ROWS: usize = 1 << 16;
 
 /// Where a relation's files go, and what they are.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ impl FileParts {
         sample: Option<&RecordBatch>,
     ) -> Result<Box<dyn Encoder>> {
         let output = self.folder.create_part(&self.spot, file).await?;
-        open_encoder(&self.format, schema, sample, output)
+        guarded(|| open_encoder(&self.format, schema, sample, output))
     }
 
     fn file_name(&self, chunk: u64, attempt: Attempt) -> String {
@@ -64,11 +70,15 @@ impl FileParts {
                 Some(open) => open,
                 None => encoder.insert(self.create(file, rows.schema(), Some(&batch)).await?),
             };
-            open.write(&batch)?;
-            held.set(open.memory_bytes());
-            if memory().is_short() && open.memory_bytes() > RELIEF_BYTES {
-                open.relieve()?;
+            for at in (0..batch.num_rows()).step_by(ENCODED_ROWS) {
+                let slice = batch.slice(at, ENCODED_ROWS.min(batch.num_rows() - at));
+                guarded(|| open.write(&slice))?;
                 held.set(open.memory_bytes());
+                if memory().is_short() && open.memory_bytes() > RELIEF_BYTES {
+                    guarded(|| open.relieve())?;
+                    held.set(open.memory_bytes());
+                }
+                tokio::task::yield_now().await;
             }
             count += batch.num_rows() as u64;
         }
@@ -87,6 +97,7 @@ impl Parts for FileParts {
         rows: SendableRecordBatchStream,
         chunk: u64,
         attempt: Attempt,
+        _: Option<&Tapes>,
     ) -> Result<Option<Part>> {
         let file = self.file_name(chunk, attempt);
         let written = self.encode(rows, chunk, &file).await;
@@ -115,7 +126,15 @@ impl Parts for FileParts {
 }
 
 async fn finish(encoder: Box<dyn Encoder>, chunk: u64, rows: u64, file: String) -> Result<Part> {
-    let Encoded { file: output, bytes, sha256 } = encoder.finish()?;
+    let Encoded { file: output, bytes, sha256 } = guarded(|| encoder.finish())?;
     let token = output.finish().await?;
     Ok(Part { chunk, file, rows, bytes, sha256, token })
+}
+
+/// Encoders give up, in a panic, on types that they know nothing of.
+fn guarded<T>(encode: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(encode).unwrap_or_else(|| {
+        Err(Error::data("the format cannot hold it: its encoder gave up")
+            .with_hint("cast the column to another type in an `sql` step"))
+    })
 }

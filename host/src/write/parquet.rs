@@ -43,8 +43,7 @@ impl ParquetEncoder {
             let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
             properties = properties.set_column_dictionary_enabled(path, false);
         }
-        let writer =
-            ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(encoding)?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(unfit)?;
         Ok(Self { writer })
     }
 }
@@ -68,6 +67,14 @@ impl Encoder for ParquetEncoder {
 
     fn finish(self: Box<Self>) -> Result<Encoded> {
         Ok(Encoded::new(self.writer.into_inner().map_err(encoding)?))
+    }
+}
+
+/// Why a schema is not Parquet's.
+fn unfit(error: ParquetError) -> Error {
+    match error {
+        ParquetError::General(what) => encoding(ParquetError::NYI(what)),
+        other => encoding(other),
     }
 }
 

@@ -20,16 +20,19 @@ use futures::TryStreamExt;
 
 use super::part::{Attempt, Part};
 use crate::error::Result;
+use crate::tape::Tapes;
 
 /// What takes a relation's rows: one chunk becomes one part, durable and out of sight.
 #[async_trait]
 pub trait Parts: Debug + Send + Sync {
-    /// Writes a chunk's rows; nothing where there are none. What fails leaves nothing behind.
+    /// Writes a chunk's rows; nothing where there are none. What fails leaves nothing behind. A
+    /// plugin that takes them is recorded on `tapes`.
     async fn write(
         &self,
         rows: SendableRecordBatchStream,
         chunk: u64,
         attempt: Attempt,
+        tapes: Option<&Tapes>,
     ) -> Result<Option<Part>>;
 
     /// What stands for a relation without rows, so that its schema is known all the same.
@@ -120,10 +123,11 @@ impl ExecutionPlan for PartWriter {
     ) -> DfResult<SendableRecordBatchStream> {
         let attempt =
             context.session_config().get_extension::<Attempt>().map_or(Attempt(0), |a| *a);
+        let tapes = context.session_config().get_extension::<Tapes>();
         let batches = self.input.execute(partition, context)?;
         let to = self.to.clone();
         let described = async move {
-            let part = to.write(batches, partition as u64, attempt).await?;
+            let part = to.write(batches, partition as u64, attempt, tapes.as_deref()).await?;
             Ok::<Option<RecordBatch>, DataFusionError>(part.map(|part| part.to_row()).transpose()?)
         };
         let rows = futures::stream::once(described).try_filter_map(|row| async { Ok(row) });

@@ -9,10 +9,11 @@ use futures::StreamExt;
 
 use super::part::{Attempt, Part};
 use super::part_writer::{Parts, part_name};
-use crate::error::Result;
+use crate::error::{Result, ResultExt};
 use crate::memory::memory;
 use crate::sandbox::OpenWriter;
 use crate::scan::IpcEncoder;
+use crate::tape::Tapes;
 use crate::target::{SinkTarget, Spot};
 
 /// A relation's place in a sink.
@@ -39,6 +40,7 @@ impl Parts for SinkParts {
         mut rows: SendableRecordBatchStream,
         chunk: u64,
         attempt: Attempt,
+        tapes: Option<&Tapes>,
     ) -> Result<Option<Part>> {
         let mut writing = None;
         let mut held = memory().account();
@@ -50,7 +52,7 @@ impl Parts for SinkParts {
             let Writing { writer, encoder, rows, bytes } = match &mut writing {
                 Some(writing) => writing,
                 None => writing.insert(Writing {
-                    writer: self.sink.write(&self.spot, chunk, attempt.0).await?,
+                    writer: self.sink.write(&self.spot, chunk, attempt.0, tapes).await?,
                     encoder: IpcEncoder::new(&batch.schema())?,
                     rows: 0,
                     bytes: 0,
@@ -59,12 +61,12 @@ impl Parts for SinkParts {
             let pieces = encoder.encode(&batch)?;
             let size: usize = pieces.iter().map(Vec::len).sum();
             held.set(size);
-            writer.write(&pieces).await?;
+            writer.write(&pieces).await.context(self.sink.name())?;
             *rows += batch.num_rows() as u64;
             *bytes += size as u64;
         }
         let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(None) };
-        let token = self.sink.finish(writer).await?;
+        let token = self.sink.finish(writer, tapes).await?;
         let file = part_name(&self.spot.run, chunk, attempt);
         Ok(Some(Part { chunk, file, rows, bytes, sha256: String::new(), token }))
     }

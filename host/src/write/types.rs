@@ -5,12 +5,18 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::schema::types::Type;
 
+use crate::scan::caught;
+
 /// The Parquet type of a field, such as `INT64 Timestamp(MICROS, UTC)`; why it has none, else.
 pub fn parquet_type(field: &Field) -> String {
     let schema = Schema::new(vec![field.clone()]);
-    match ArrowSchemaConverter::new().convert(&schema) {
-        Ok(converted) => converted.root_schema().get_fields().iter().map(|t| name(t)).collect(),
-        Err(error) => format!("none ({error})"),
+    // It panics on what it knows nothing of.
+    match caught(|| ArrowSchemaConverter::new().convert(&schema)) {
+        Some(Ok(converted)) => {
+            converted.root_schema().get_fields().iter().map(|t| name(t)).collect()
+        }
+        Some(Err(error)) => format!("none ({error})"),
+        None => "none".into(),
     }
 }
 

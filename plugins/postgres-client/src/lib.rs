@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `address` | the URL |
 //! | `login` | TLS and login: what the job says, and how it is done |
+//! | `scram` | login without showing the password |
 //! | `client` | messages, queries |
 //! | `fault` | the server's errors, by who must act |
 //! | `quote` | names and texts in SQL |
@@ -13,6 +14,7 @@ mod client;
 pub mod fault;
 mod login;
 mod quote;
+mod scram;
 
 pub use address::{Address, PORT};
 pub use client::{Client, Server};

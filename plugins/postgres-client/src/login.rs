@@ -5,13 +5,14 @@ use fallible_iterator::FallibleIterator;
 use longshore_sdk::host::{Connection, Endpoint, TlsOptions, TlsVerify};
 use longshore_sdk::{Error, Result, Secret};
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::SCRAM_SHA_256;
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::client::Client;
+use crate::scram::Exchange;
 use crate::{Address, fault};
 
 /// What a job says of the way into a server, beside its URL.
@@ -103,7 +104,7 @@ pub(crate) fn log_in(
         ("application_name", "longshore"),
     ];
     client.send(|out| frontend::startup_message(parameters, out))?;
-    let (mut scram, mut cancel) = (None, Vec::new());
+    let (mut scram, mut cancel): (Option<Exchange<'_>>, _) = (None, Vec::new());
     loop {
         match client.receive()? {
             Message::AuthenticationCleartextPassword => {
@@ -124,24 +125,20 @@ pub(crate) fn log_in(
                     ))
                     .with_hint("allow scram-sha-256, md5, password or trust in pg_hba.conf"));
                 }
-                let exchange =
-                    ScramSha256::new(reveal(password)?.as_bytes(), ChannelBinding::unsupported());
-                let first = exchange.message().to_vec();
-                client.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, &first, out))?;
+                let exchange = Exchange::new(given(password)?);
+                let first = exchange.first();
+                client.send(|out| {
+                    frontend::sasl_initial_response(SCRAM_SHA_256, first.as_bytes(), out)
+                })?;
                 scram = Some(exchange);
             }
             Message::AuthenticationSaslContinue(body) => {
-                let exchange =
-                    scram.as_mut().ok_or_else(|| fault::protocol("SCRAM in disorder"))?;
-                exchange.update(body.data()).map_err(scram_failed)?;
-                let next = exchange.message().to_vec();
-                client.send(|out| frontend::sasl_response(&next, out))?;
+                let exchange = scram.as_mut().ok_or_else(in_disorder)?;
+                let last = exchange.last(body.data())?;
+                client.send(|out| frontend::sasl_response(last.as_bytes(), out))?;
             }
             Message::AuthenticationSaslFinal(body) => {
-                let exchange =
-                    scram.as_mut().ok_or_else(|| fault::protocol("SCRAM in disorder"))?;
-                // Here the server proves that it knows the password too.
-                exchange.finish(body.data()).map_err(scram_failed)?;
+                scram.as_ref().ok_or_else(in_disorder)?.verify(body.data())?;
             }
             Message::AuthenticationGss
             | Message::AuthenticationSspi
@@ -162,13 +159,16 @@ pub(crate) fn log_in(
 }
 
 fn reveal(password: Option<&Secret>) -> Result<String> {
-    match password {
-        Some(secret) => secret.reveal(),
-        None => Err(Error::config("the server asks for a password, and the job gives none")
-            .with_hint("add `password: { secret: NAME }` beside `url`")),
-    }
+    given(password)?.reveal()
 }
 
-fn scram_failed(error: std::io::Error) -> Error {
-    Error::auth(format!("SCRAM login failed: {error}")).with_hint("check the user and the password")
+fn given(password: Option<&Secret>) -> Result<&Secret> {
+    password.ok_or_else(|| {
+        Error::config("the server asks for a password, and the job gives none")
+            .with_hint("add `password: { secret: NAME }` beside `url`")
+    })
+}
+
+fn in_disorder() -> Error {
+    fault::protocol("SCRAM in disorder")
 }

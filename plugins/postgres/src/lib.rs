@@ -92,22 +92,13 @@ pub struct Postgres {
 impl Postgres {
     fn table(&mut self, relation: &Relation) -> Result<Table> {
         if let Some((known, table)) = &self.known
-            && same(known, relation)
+            && known == relation
         {
             return Ok(table.clone());
         }
         let table = relation::look_up(&mut self.session, relation, self.policy)?;
         self.known = Some((relation.clone(), table.clone()));
         Ok(table)
-    }
-}
-
-fn same(a: &Relation, b: &Relation) -> bool {
-    match (a, b) {
-        (Relation::Table(a), Relation::Table(b)) | (Relation::Query(a), Relation::Query(b)) => {
-            a == b
-        }
-        _ => false,
     }
 }
 

@@ -3,18 +3,18 @@
 
 #![cfg(target_arch = "wasm32")]
 
-mod mark;
-mod streams;
-
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 
+use longshore_hostile_kit::{
+    ESCAPES, connect, deeper, endless, error, hoard, mark, report_panics, streams, text, trickle,
+};
 use longshore_sdk::bindings;
 use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
     EndpointField, Error, ErrorClass,
 };
 use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
-use longshore_sdk::host::{self, Connection, Endpoint, Level};
+use longshore_sdk::host::{self, Level};
 
 /// Chunks of an honest plan, and how many rows each of them has.
 const CHUNKS: u8 = 8;
@@ -43,26 +43,17 @@ impl api::Guest for Hostile {
     type Reader = Reader;
 
     fn describe() -> api::Description {
-        let mode = mark::describe();
-        match mode {
-            "loop" => endless(),
-            "memory" => hoard(),
-            "trap" => core::arch::wasm32::unreachable(),
-            "connect" => {
-                connect("127.0.0.1", 1).expect("not granted");
-            }
-            _ => {}
+        let mode = mark::mode();
+        mode.strike();
+        if mode.0 == "connect" {
+            connect("127.0.0.1", 1).expect("not granted");
         }
-        let or = |wanted: &str, harm: &str, honest: &str| match mode == wanted {
-            true => harm.to_owned(),
-            false => honest.to_owned(),
-        };
         api::Description {
-            name: or("name", "../../etc/Passwd", "hostile"),
-            version: or("version", "newest", mark::version()),
-            summary: or("summary", &"x".repeat(16 << 20), "Means harm"),
-            schemes: vec![or("scheme", &"x".repeat(1 << 20), "hostile")],
-            config_schema: or("schema", "{", SCHEMA),
+            name: mode.or("name", "../../etc/Passwd", "hostile"),
+            version: mode.or("version", "newest", mark::version()),
+            summary: mode.or("summary", &"x".repeat(16 << 20), "Means harm"),
+            schemes: vec![mode.or("scheme", &"x".repeat(1 << 20), "hostile")],
+            config_schema: mode.or("schema", "{", SCHEMA),
             endpoints: vec![EndpointField { field: "server".into(), default_port: 1 }],
             secrets: vec!["password".into()],
             pushdown: api::Pushdown { projection: false, filter: None, limit: false },
@@ -79,12 +70,12 @@ impl api::GuestSession for Session {
         let abuse = text(&config, "abuse").to_owned();
         let port = text(&config, "server").rsplit(':').next().unwrap_or_default();
         let port = port.parse().unwrap_or(1);
-        std::panic::set_hook(Box::new(|info| host::log(Level::Error, &info.to_string())));
+        report_panics();
         match abuse.as_str() {
             "loop-open" => endless(),
             "trap-open" => core::arch::wasm32::unreachable(),
             "error-escapes" => {
-                return Err(error(ErrorClass::Data, "\u{1b}[2J\u{7}gone\nlongshore: all is well"));
+                return Err(error(ErrorClass::Data, ESCAPES));
             }
             "error-huge" => return Err(error(ErrorClass::Data, &"x".repeat(16 << 20))),
             _ => {}
@@ -115,7 +106,7 @@ impl api::GuestSession for Session {
 
     fn describe_relation(&self, _: api::Relation) -> Result<api::RelationInfo, Error> {
         let mut columns = vec![column()];
-        let mut schema = streams::schema();
+        let mut schema = streams::schema(&self.abuse);
         match self.abuse.as_str() {
             "loop-describe-relation" => endless(),
             "relation-columns" => columns.clear(),
@@ -155,14 +146,14 @@ impl api::GuestSession for Session {
                 (0..100_000).for_each(|_| host::log(Level::Trace, &"x".repeat(100)));
             }
             "log-huge" => host::log(Level::Error, &"x".repeat(64 << 20)),
-            "log-escapes" => host::log(Level::Error, "\u{1b}[2J\u{7}gone\nlongshore: all is well"),
+            "log-escapes" => host::log(Level::Error, ESCAPES),
             "host-calls" => loop {
                 black_box(host::now_ns());
             },
             "random-huge" => {
                 black_box(host::random_bytes(u32::MAX));
             }
-            "flaky" if host::random_bytes(1)[0] < 64 => {
+            "flaky" if mark::mode().0 != "mended" && host::random_bytes(1)[0] < 64 => {
                 return Err(error(ErrorClass::Connection, "broke, as it does now and then"));
             }
             _ => {}
@@ -239,52 +230,8 @@ impl Drop for Reader {
     }
 }
 
-/// A field of a config that is known to be small and flat.
-fn text<'a>(config: &'a str, field: &str) -> &'a str {
-    let value = config.split(&format!(r#""{field}":""#)).nth(1);
-    value.and_then(|rest| rest.split('"').next()).unwrap_or_default()
-}
-
 fn column() -> api::Column {
     api::Column { source_type: "\u{1b}[31mx".into(), comparable: api::Comparable::No, lossy: None }
-}
-
-fn error(class: ErrorClass, message: &str) -> Error {
-    Error { class, message: message.into(), code: None, hint: None, context: Vec::new() }
-}
-
-fn connect(host: &str, port: u16) -> Result<(), Error> {
-    let connection = Connection::connect(&Endpoint { host: host.into(), port })?;
-    // Never closed.
-    std::mem::forget(connection);
-    Ok(())
-}
-
-fn endless<T>() -> T {
-    loop {
-        black_box(());
-    }
-}
-
-fn hoard<T>() -> T {
-    let mut hoard = Vec::new();
-    loop {
-        hoard.push(vec![1_u8; 16 << 20]);
-        black_box(&hoard);
-    }
-}
-
-fn trickle<T>() -> T {
-    let mut hoard = Vec::new();
-    loop {
-        hoard.push(vec![1_u8; 10_000]);
-        black_box(&hoard);
-    }
-}
-
-#[expect(unconditional_recursion, reason = "that is the abuse")]
-fn deeper(level: u64) -> u64 {
-    level ^ deeper(black_box(level + 1)).rotate_left(3)
 }
 
 bindings::connector::export_connector_world!(Hostile with_types_in bindings::connector);

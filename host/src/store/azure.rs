@@ -3,17 +3,20 @@
 use std::env;
 use std::path::Path;
 
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
+use serde_json::Value;
 
-use super::by_completion::ByCompletion;
-use super::object_files::{REQUEST_TIMEOUT_SECS, client_options, retry_config};
-use super::upload::WRITE_TIMEOUT_SECS;
+use super::{client_options, retry_config};
+use crate::config::place::AzurePlace;
 use crate::config::secret;
-use crate::config::target::AzurePlace;
 use crate::error::{Error, Result};
 
-pub(super) fn open(place: &AzurePlace, secrets: Option<&Path>) -> Result<ByCompletion> {
-    let given = &place.options;
+/// Makes clients of a container, whose requests may take so many seconds.
+pub(crate) fn clients(
+    place: &AzurePlace,
+    secrets: Option<&Path>,
+) -> Result<impl Fn(u64) -> Result<MicrosoftAzure>> {
+    let (given, side) = (&place.options, place.side);
     let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(&place.container);
     if let Ok(connection) = env::var("AZURE_STORAGE_CONNECTION_STRING") {
         builder = from_connection_string(builder, &connection);
@@ -26,28 +29,23 @@ pub(super) fn open(place: &AzurePlace, secrets: Option<&Path>) -> Result<ByCompl
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
-    let key = secret::resolve_given("target.azure.access_key", &given.access_key, secrets)?;
-    if let Some(key) = key {
+    let resolved = |field: &str, written: &Option<Value>| {
+        secret::resolve_given(&format!("{side}.azure.{field}"), written, secrets)
+    };
+    if let Some(key) = resolved("access_key", &given.access_key)? {
         builder = builder.with_access_key(key);
     }
-    if let Some(sas) = secret::resolve_given("target.azure.sas", &given.sas, secrets)? {
+    if let Some(sas) = resolved("sas", &given.sas)? {
         builder = builder.with_config(AzureConfigKey::SasKey, sas);
     }
-    let client = |secs| {
+    Ok(move |secs| {
         let options = client_options(plain_http, secs);
         let built = builder.clone().with_client_options(options).with_retry(retry_config()).build();
         built.map_err(|error| {
-            Error::config(format!("`target.azure`: {error}"))
+            Error::config(format!("`{side}.azure`: {error}"))
                 .with_hint("name the account with `azure.account` or AZURE_STORAGE_ACCOUNT_NAME")
         })
-    };
-    let (store, uploads) = (client(REQUEST_TIMEOUT_SECS)?, client(WRITE_TIMEOUT_SECS)?);
-    Ok(ByCompletion::new(
-        store,
-        uploads,
-        format!("azure://{}", place.container),
-        place.prefix.clone(),
-    ))
+    })
 }
 
 /// `AccountName=..;AccountKey=..;BlobEndpoint=..`

@@ -5,22 +5,24 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde_json::Value;
 
-use super::by_completion::ByCompletion;
-use super::object_files::{REQUEST_TIMEOUT_SECS, client_options, retry_config};
-use super::upload::WRITE_TIMEOUT_SECS;
+use super::{client_options, retry_config};
+use crate::config::place::S3Place;
 use crate::config::secret;
-use crate::config::target::S3Place;
 use crate::error::{Error, Result};
 
 /// Where nobody names a region: compatible stores take any.
 const DEFAULT_REGION: &str = "us-east-1";
 
-pub(super) fn open(place: &S3Place, secrets: Option<&Path>) -> Result<ByCompletion> {
-    let given = &place.options;
-    let profile = profile(given.profile.as_deref())?;
+/// Makes clients of a bucket, whose requests may take so many seconds.
+pub(crate) fn clients(
+    place: &S3Place,
+    secrets: Option<&Path>,
+) -> Result<impl Fn(u64) -> Result<AmazonS3>> {
+    let (given, side) = (&place.options, place.side);
+    let profile = profile(&format!("{side}.s3.profile"), given.profile.as_deref())?;
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(&place.bucket);
     let region = given
         .region
@@ -41,7 +43,7 @@ pub(super) fn open(place: &S3Place, secrets: Option<&Path>) -> Result<ByCompleti
     }
     builder = builder.with_virtual_hosted_style_request(given.virtual_hosted.unwrap_or(false));
     let resolved = |field: &str, written: &Option<Value>| {
-        secret::resolve_given(&format!("target.s3.{field}"), written, secrets)
+        secret::resolve_given(&format!("{side}.s3.{field}"), written, secrets)
     };
     let keys = [
         (resolved("access_key_id", &given.access_key_id)?, "aws_access_key_id"),
@@ -57,19 +59,18 @@ pub(super) fn open(place: &S3Place, secrets: Option<&Path>) -> Result<ByCompleti
         builder = builder.with_access_key_id(id).with_secret_access_key(key);
         builder = builder.with_token(token.unwrap_or_default());
     }
-    let client = |secs| {
+    Ok(move |secs| {
         let options = client_options(plain_http, secs);
         let built = builder.clone().with_client_options(options).with_retry(retry_config()).build();
         built.map_err(|error| {
-            Error::config(format!("`target.s3`: {error}")).with_hint("check `target.url` and `s3`")
+            Error::config(format!("`{side}.s3`: {error}"))
+                .with_hint(format!("check `{side}.url` and `{side}.s3`"))
         })
-    };
-    let (store, uploads) = (client(REQUEST_TIMEOUT_SECS)?, client(WRITE_TIMEOUT_SECS)?);
-    Ok(ByCompletion::new(store, uploads, format!("s3://{}", place.bucket), place.prefix.clone()))
+    })
 }
 
 /// The settings of a profile, from AWS's own two files. One that the job names must be there.
-fn profile(named: Option<&str>) -> Result<HashMap<String, String>> {
+fn profile(at: &str, named: Option<&str>) -> Result<HashMap<String, String>> {
     let from_env = env::var("AWS_PROFILE").ok();
     let name = named.or(from_env.as_deref()).unwrap_or("default");
     let home = env::home_dir().unwrap_or_default().join(".aws");
@@ -93,10 +94,8 @@ fn profile(named: Option<&str>) -> Result<HashMap<String, String>> {
         }
     }
     match named {
-        Some(name) if !found => {
-            Err(Error::config(format!("`target.s3.profile`: there is no profile `{name}`"))
-                .with_hint(format!("add it to {}", sources[1].0.display())))
-        }
+        Some(name) if !found => Err(Error::config(format!("`{at}`: there is no profile `{name}`"))
+            .with_hint(format!("add it to {}", sources[1].0.display()))),
         _ => Ok(settings),
     }
 }

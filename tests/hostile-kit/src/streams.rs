@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{IpcWriteOptions, StreamEncoder, StreamWriter};
 use longshore_sdk::array::{
     ArrayRef, Decimal128Array, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray,
 };
@@ -9,19 +11,24 @@ use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use longshore_sdk::ipc::{Encoder, encode_schema};
 use longshore_sdk::schema::{DataType, Field, Schema, SchemaRef};
 
-use crate::mark;
+use crate::{ESCAPES, mark};
+
+mod swollen;
 
 /// Rows of an honest batch.
 const ROWS: usize = 100;
 
 /// Batches of an honest chunk.
-const BATCHES: usize = 10;
+pub const BATCHES: usize = 10;
 
-type Pieces = Vec<Vec<u8>>;
-type Stream = Box<dyn Iterator<Item = Pieces>>;
+/// What one call hands over.
+pub type Pieces = Vec<Vec<u8>>;
+
+/// A stream, call by call.
+pub type Stream = Box<dyn Iterator<Item = Pieces>>;
 
 /// The stream of an abuse; every other word gets an honest one.
-pub(super) fn of(abuse: &str) -> Stream {
+pub fn of(abuse: &str) -> Stream {
     match abuse {
         "stream-schema" => one(batch("other", Arc::new(Int64Array::from(vec![1])))),
         "stream-type" => one(batch("text", Arc::new(Int64Array::from(vec![1])))),
@@ -33,7 +40,7 @@ pub(super) fn of(abuse: &str) -> Stream {
         "stream-validity" => one(short_validity()),
         "stream-dictionary" => one(dictionary()),
         "stream-decimal" => one(decimal()),
-        "stream-schema-twice" => Box::new(stream(&honest()).into_iter().cycle().map(|p| p)),
+        "stream-schema-twice" => Box::new(stream(&honest()).into_iter().cycle()),
         "stream-garbage" => Box::new(std::iter::repeat_n(vec![b"garbage!".repeat(100)], 5)),
         "stream-empty" => Box::new(std::iter::empty()),
         "stream-cut" => cut(),
@@ -42,21 +49,33 @@ pub(super) fn of(abuse: &str) -> Stream {
         "stream-flipped" => flipped(),
         "stream-endless" => Box::new(rows().cycle_after_schema()),
         "stream-no-rows" => no_rows(),
-        _ => Box::new(rows()),
+        "stream-name-escapes" => named(ESCAPES),
+        "stream-name-huge" => named(&"x".repeat(16 << 20)),
+        "stream-compressed" => compressed(),
+        _ => match swollen::of(abuse) {
+            Some(batch) => swollen::stream(&batch),
+            None => Box::new(rows()),
+        },
     }
 }
 
-/// The schema that `describe-relation` gives.
-pub(super) fn schema() -> Vec<u8> {
-    encode_schema(&described()).expect("an honest schema")
+/// The schema that a plugin says its stream has.
+pub fn schema(abuse: &str) -> Vec<u8> {
+    let schema = swollen::of(abuse).map_or_else(described, |batch| batch.schema());
+    // Not by the SDK's hand, which sends no views.
+    let mut stream = Vec::new();
+    StreamWriter::try_new(&mut stream, &schema).expect("a schema");
+    stream
 }
 
-pub(super) fn wide_schema(columns: usize) -> Vec<u8> {
+/// A schema of so many columns.
+pub fn wide_schema(columns: usize) -> Vec<u8> {
     let fields = (0..columns).map(|n| Field::new(format!("c{n}"), DataType::Utf8, true));
     encode_schema(&Schema::new(fields.collect::<Vec<_>>())).expect("a wide schema")
 }
 
-pub(super) fn deep_schema(levels: usize) -> Vec<u8> {
+/// A schema of one column, nested so deep.
+pub fn deep_schema(levels: usize) -> Vec<u8> {
     let deep = (0..levels)
         .fold(DataType::Utf8, |inner, _| DataType::List(Arc::new(Field::new("item", inner, true))));
     encode_schema(&Schema::new(vec![Field::new("text", deep, true)])).expect("a deep schema")
@@ -108,9 +127,10 @@ impl Iterator for Rows {
 
 /// A whole stream of one batch.
 fn stream(batch: &RecordBatch) -> Vec<Pieces> {
-    let mut encoder = Encoder::new(&batch.schema()).expect("an encoder");
-    let pieces = encoder.encode(batch).expect("encodes");
-    vec![pieces, encoder.finish().expect("ends")]
+    let mut encoder = StreamEncoder::try_new(&batch.schema()).expect("an encoder");
+    let pieces = |buffers: Vec<Buffer>| buffers.iter().map(|buffer| buffer.to_vec()).collect();
+    let first = pieces(encoder.encode(batch).expect("encodes"));
+    vec![first, pieces(encoder.finish().expect("ends"))]
 }
 
 fn one(batch: RecordBatch) -> Stream {
@@ -164,6 +184,32 @@ fn decimal() -> RecordBatch {
 /// A message that claims such a length.
 fn claims(length: i32) -> Vec<u8> {
     [&[0xff; 4][..], &length.to_le_bytes(), &[0; 64]].concat()
+}
+
+/// A stream of one column of this name.
+pub fn named(name: &str) -> Stream {
+    one(batch(name, Arc::new(Int64Array::from(vec![1]))))
+}
+
+/// What the contract refuses. It lies too: compiled for 32 bits, Arrow writes lengths of half the
+/// width, so that each seems to go on with the bytes after it and is beyond all memory.
+fn compressed() -> Stream {
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME));
+    let options = options.expect("the codec is built in");
+    let batch = honest();
+    let writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options);
+    let mut writer = writer.expect("a writer");
+    writer.write(&batch).expect("encodes");
+    Box::new(std::iter::once(vec![writer.into_inner().expect("ends")]))
+}
+
+/// Writes another number wherever one stands.
+fn overwrite(bytes: &mut [u8], number: i64, other: i64) {
+    let (number, other) = (number.to_le_bytes(), other.to_le_bytes());
+    let places: Vec<usize> =
+        (0..bytes.len() - 7).filter(|&at| bytes[at..at + 8] == number).collect();
+    assert!(!places.is_empty(), "the number is in the stream");
+    places.into_iter().for_each(|at| bytes[at..at + 8].copy_from_slice(&other));
 }
 
 /// Ends in the middle of a message.

@@ -1,7 +1,7 @@
 //! The connector without a sandbox: reads one table, batch by batch, on the real network, and
 //! encodes each batch as it would for the host. For measuring what the sandbox costs.
 //!
-//! `native URL TABLE` with the password in PGPASSWORD.
+//! `native_postgres URL TABLE` with the password in PGPASSWORD.
 
 use std::time::Instant;
 

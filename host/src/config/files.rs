@@ -1,0 +1,263 @@
+//! Files as a source, checked: where they are, and how they are read.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::document::typed;
+use super::place::{Place, Sections, Side, check_place};
+use super::raw::{RawCsvRead, RawFiles, RawFormat, RawNulls};
+use crate::error::{Error, Result};
+
+pub use super::raw::{RawBadRows as BadRows, RawPacking as Packing};
+
+/// Rows that are looked at in each file of a sample, unless the job says.
+const SAMPLE_ROWS: u64 = 10_000;
+
+/// The most rows that are looked at in each file of a sample.
+const SAMPLE_ROWS_LIMIT: u64 = 10_000_000;
+
+/// The characters that make a pattern of a path.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
+/// Files of a store.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The folder that tables are found in.
+    pub place: Place,
+    /// What the URL names beneath it: a file, a folder or a pattern; nothing if it is the folder.
+    pub pattern: String,
+    /// The URL as the job gives it, without a password.
+    pub url: String,
+    /// Their format, if the job says.
+    pub format: Option<FileFormat>,
+    /// How they are compressed as a whole, if the job says.
+    pub packing: Option<Packing>,
+    /// How CSV is read.
+    pub csv: CsvRead,
+    /// Rows of each file of a sample.
+    pub sample_rows: usize,
+    /// Types that the job gives.
+    pub columns: BTreeMap<String, DataType>,
+    /// What happens to rows that cannot be read.
+    pub bad_rows: BadRows,
+    /// Whether folders such as `day=2026-11-20` are columns.
+    pub partitions: bool,
+    /// All that the job says, but secrets.
+    pub shown: Value,
+}
+
+/// A format that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Separated values.
+    Csv,
+    /// A JSON object a line.
+    Json,
+    /// Arrow IPC files.
+    Arrow,
+}
+
+/// How CSV is read.
+#[derive(Clone, Debug)]
+pub struct CsvRead {
+    /// Between values; by the file's ending if absent.
+    pub delimiter: Option<u8>,
+    /// Around values.
+    pub quote: u8,
+    /// Before a quote within quotes.
+    pub escape: Option<u8>,
+    /// Begins lines that are no rows.
+    pub comment: Option<u8>,
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// What stands for NULL.
+    pub nulls: Vec<String>,
+    /// Whether values hold line ends.
+    pub newlines: bool,
+}
+
+/// Whether a path is a pattern.
+pub fn is_pattern(path: &str) -> bool {
+    path.contains(WILDCARDS)
+}
+
+/// A relation's name, from the path of its files: `2026/orders/*.csv.gz` and `orders.csv` are orders.
+pub fn name_of(path: &str) -> Option<String> {
+    let last = path.split('/').rev().find(|part| !part.is_empty() && !is_pattern(part))?;
+    let stem = last.split_once('.').map_or(last, |(stem, _)| stem);
+    (!stem.is_empty()).then(|| stem.to_owned())
+}
+
+pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<Files> {
+    let url = Url::parse(text).map_err(|error| {
+        Error::config(format!("`source.url`: {error}"))
+            .with_hint("write it as in file:///data/orders")
+    })?;
+    if url.scheme() == "sftp" {
+        return Err(Error::config("`source.url`: files cannot be read over sftp")
+            .with_hint("read them from file://, s3://, azure:// or hdfs://"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Error::config("`source.url` holds `?` or `#`")
+            .with_hint("name the folder in the URL, and such files under `tables`"));
+    }
+    let mut shown = config.clone();
+    for section in ["s3", "azure"] {
+        shown.remove(section);
+    }
+    let raw: RawFiles = typed("source", Value::Object(config))?;
+    let (folder, pattern) = cut(&url);
+    let sections = Sections { s3: raw.s3, azure: raw.azure, hdfs: raw.hdfs, sftp: None };
+    let place = check_place(Side::Source, sections, &folder)?;
+    let mut bare = url.clone();
+    // Only fails where a URL can have no password.
+    let _ = bare.set_password(None);
+    shown.insert("url".into(), json!(bare.as_str()));
+    let columns = raw.columns.iter().map(|(name, text)| {
+        let data_type = column_type(text).ok_or_else(|| {
+            Error::config(format!("`source.columns.{name}`: `{text}` is not a type")).with_hint(
+                "write string, boolean, int, bigint, float, double, date, timestamp, timestamptz, \
+                 binary or decimal(38,2)",
+            )
+        });
+        Ok((name.clone(), data_type?))
+    });
+    let sample_rows = match raw.sample_rows.unwrap_or(SAMPLE_ROWS) {
+        rows @ 1..=SAMPLE_ROWS_LIMIT => rows as usize,
+        rows => {
+            return Err(Error::config(format!("`source.sample_rows` is {rows}"))
+                .with_hint(format!("give 1 to {SAMPLE_ROWS_LIMIT}")));
+        }
+    };
+    Ok(Files {
+        place,
+        pattern,
+        url: bare.to_string(),
+        format: raw.format.map(|format| match format {
+            RawFormat::Parquet => FileFormat::Parquet,
+            RawFormat::Csv => FileFormat::Csv,
+            RawFormat::Json => FileFormat::Json,
+            RawFormat::Arrow => FileFormat::Arrow,
+        }),
+        packing: raw.compression,
+        csv: check_csv(raw.csv.unwrap_or_default())?,
+        sample_rows,
+        columns: columns.collect::<Result<_>>()?,
+        bad_rows: raw.bad_rows,
+        partitions: raw.partitions.unwrap_or(true),
+        shown: Value::Object(shown),
+    })
+}
+
+/// The folder of a URL, and what is sought beneath it: a pattern, or what looks like a file.
+fn cut(url: &Url) -> (Url, String) {
+    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy().into_owned();
+    let mut folders: Vec<&str> = path.split('/').collect();
+    let is_last_file = folders.last().is_some_and(|last| last.contains('.'));
+    let at = folders.iter().position(|part| is_pattern(part));
+    let Some(at) = at.or(is_last_file.then(|| folders.len() - 1)) else {
+        return (url.clone(), String::new());
+    };
+    let pattern = folders.split_off(at).join("/");
+    let mut folder = url.clone();
+    folder.set_path(&format!("{}/", folders.join("/")));
+    (folder, pattern)
+}
+
+fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
+    let byte = |key: &str, text: Option<String>| match text {
+        None => Ok(None),
+        Some(text) => one_byte(key, &text).map(Some),
+    };
+    let csv = CsvRead {
+        delimiter: byte("delimiter", raw.delimiter)?,
+        quote: byte("quote", raw.quote)?.unwrap_or(b'"'),
+        escape: byte("escape", raw.escape)?,
+        comment: byte("comment", raw.comment)?,
+        header: raw.header.unwrap_or(true),
+        nulls: match raw.null {
+            None => vec![String::new()],
+            Some(RawNulls::One(text)) => vec![text],
+            Some(RawNulls::Several(texts)) => texts,
+        },
+        newlines: raw.newlines.unwrap_or(false),
+    };
+    match csv.delimiter.unwrap_or(b',') == csv.quote {
+        true => {
+            Err(Error::config("`source.csv`: delimiter and quote are the same")
+                .with_hint("choose two"))
+        }
+        false => Ok(csv),
+    }
+}
+
+fn one_byte(key: &str, text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        [byte] if !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
+        _ => Err(Error::config(format!("`source.csv.{key}`: `{text}` is not one ASCII character"))
+            .with_hint("write one, such as \";\" or \"\\t\"")),
+    }
+}
+
+/// A type by the name that databases give it.
+fn column_type(text: &str) -> Option<DataType> {
+    let text = text.to_ascii_lowercase();
+    let (name, arguments) = match text.split_once('(') {
+        Some((name, rest)) => (name.trim(), Some(rest.strip_suffix(')')?)),
+        None => (text.trim(), None),
+    };
+    if let Some(arguments) = arguments {
+        let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
+        let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+        let fits = (1..=38).contains(&precision) && (0..=precision as i8).contains(&scale);
+        let decimal = matches!(name, "decimal" | "numeric") && fits;
+        return decimal.then_some(DataType::Decimal128(precision, scale));
+    }
+    Some(match name {
+        "string" | "text" | "varchar" => DataType::Utf8,
+        "boolean" | "bool" => DataType::Boolean,
+        "tinyint" => DataType::Int8,
+        "smallint" => DataType::Int16,
+        "int" | "integer" => DataType::Int32,
+        "bigint" | "long" => DataType::Int64,
+        "float" | "real" => DataType::Float32,
+        "double" => DataType::Float64,
+        "date" => DataType::Date32,
+        "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        "binary" => DataType::Binary,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_folder_and_what_is_sought_in_it() {
+        let parts = |text: &str| {
+            let (folder, pattern) = cut(&Url::parse(text).unwrap());
+            (folder.to_string(), pattern)
+        };
+        let is = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(parts("file:///data/shop"), is("file:///data/shop", ""));
+        assert_eq!(parts("file:///data/a.csv"), is("file:///data/", "a.csv"));
+        assert_eq!(parts("s3://b/raw/2*/x/[ab].gz"), is("s3://b/raw/", "2*/x/[ab].gz"));
+        assert_eq!(parts("s3://b/**/*.csv"), is("s3://b/", "**/*.csv"));
+    }
+
+    #[test]
+    fn relations_are_named_after_their_files() {
+        let name = |path| name_of(path).unwrap_or_default();
+        assert_eq!(name("orders.csv.gz"), "orders");
+        assert_eq!(name("2026/orders/*.csv"), "orders");
+        assert_eq!(name("orders/**/part-*"), "orders");
+        assert_eq!(name("*.csv"), "");
+    }
+}

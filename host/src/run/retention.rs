@@ -1,0 +1,13 @@
+//! For how long runs are remembered: as the operator's limit says, and what was recorded of them as
+//! long as they.
+
+use crate::config::Settings;
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::tape;
+
+/// Forgets the oldest runs beyond the limit.
+pub fn forget_old_runs(ledger: &Ledger, settings: &Settings) -> Result<()> {
+    let forgotten = ledger.prune(settings.history_runs)?;
+    forgotten.iter().try_for_each(|run| tape::forget(&settings.state, run))
+}

@@ -1,0 +1,187 @@
+//! Arrow IPC files: their batches one by one, never all at once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::compute::cast;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{FileDecoder, read_footer_length};
+use arrow::ipc::{Block, root_as_footer};
+use bytes::Bytes;
+use futures::StreamExt;
+use object_store::path::Path as Key;
+use object_store::{ObjectMeta, ObjectStoreExt};
+
+use super::look::{Group, Look, Looked};
+use super::text::arrange;
+use super::{Rows, Slice, file_error, shown};
+use crate::error::{Error, Result};
+use crate::sandbox::Scan;
+use crate::scan::caught;
+use crate::store::Opened;
+
+/// Bytes behind the footer: its length, and the mark.
+const TRAILER_BYTES: u64 = 10;
+
+/// The longest footer.
+const FOOTER_LIMIT_BYTES: u64 = 64 << 20;
+
+/// What a file's footer says.
+struct Footer {
+    schema: SchemaRef,
+    decoder: FileDecoder,
+    dictionaries: Vec<Block>,
+    batches: Vec<Block>,
+}
+
+/// What a file says of itself.
+pub(super) async fn look(store: &Opened, meta: &ObjectMeta) -> Result<Look> {
+    let footer = footer(store, meta).await?;
+    let group = |block: &Block| Group {
+        from: block.offset().max(0) as u64,
+        rows: 0,
+        bytes: (i64::from(block.metaDataLength()) + block.bodyLength()).max(0) as u64,
+    };
+    let groups = footer.batches.iter().map(group).collect();
+    Ok(Look { fields: footer.schema.fields().clone(), groups, rows: None })
+}
+
+/// The rows of slices.
+pub(super) fn read(
+    store: Opened,
+    looked: Arc<Looked>,
+    scan: &Scan,
+    slices: Vec<Slice>,
+    schema: SchemaRef,
+) -> Rows {
+    let left = scan.limit.unwrap_or(u64::MAX);
+    let reader = Reader { store, looked, schema, slices: slices.into(), open: None, left };
+    let next = |mut reader: Reader| async move {
+        Ok::<_, Error>(reader.next().await?.map(|batch| (batch, reader)))
+    };
+    futures::stream::try_unfold(reader, next).boxed()
+}
+
+struct Reader {
+    store: Opened,
+    looked: Arc<Looked>,
+    schema: SchemaRef,
+    slices: VecDeque<Slice>,
+    open: Option<OpenFile>,
+    /// Rows that are still wanted.
+    left: u64,
+}
+
+struct OpenFile {
+    key: Key,
+    slice: Slice,
+    decoder: FileDecoder,
+    batches: VecDeque<Block>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while self.left > 0 {
+            let open = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let Some(slice) = self.slices.pop_front() else { return Ok(None) };
+                    let opened = open(&self.store, slice).await?;
+                    self.open.insert(opened)
+                }
+            };
+            let Some(block) = open.batches.pop_front() else {
+                self.open = None;
+                continue;
+            };
+            let bytes = block_bytes(&self.store, &open.key, &block).await?;
+            let damaged = |error| damaged(&self.store, &open.key, error);
+            let decode = || open.decoder.read_record_batch(&block, &Buffer::from(bytes));
+            let Some(batch) = decoded(decode).map_err(damaged)? else { continue };
+            let rows = batch.num_rows().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.left -= rows as u64;
+            let batch = typed(&batch.slice(0, rows), &self.looked).map_err(damaged)?;
+            return arrange(batch, &self.schema, &open.slice.partitions).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// A batch's columns in the types that all files share.
+fn typed(batch: &RecordBatch, looked: &Looked) -> Result<RecordBatch, ArrowError> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for field in looked.file_fields() {
+        let Some(column) = batch.column_by_name(field.name()) else { continue };
+        fields.push(field.clone());
+        columns.push(cast(column, field.data_type())?);
+    }
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+}
+
+async fn open(store: &Opened, slice: Slice) -> Result<OpenFile> {
+    let meta = slice.meta()?;
+    let Footer { mut decoder, dictionaries, batches, .. } = footer(store, &meta).await?;
+    for block in &dictionaries {
+        let bytes = block_bytes(store, &meta.location, block).await?;
+        let read = decoded(|| decoder.read_dictionary(block, &Buffer::from(bytes)));
+        read.map_err(|error| damaged(store, &meta.location, error))?;
+    }
+    let (from, to) = slice.range.unwrap_or((0, u64::MAX));
+    let is_own = |block: &Block| (from..to).contains(&(block.offset().max(0) as u64));
+    let batches = batches.into_iter().filter(is_own).collect();
+    Ok(OpenFile { key: meta.location, slice, decoder, batches })
+}
+
+async fn footer(store: &Opened, meta: &ObjectMeta) -> Result<Footer> {
+    let key = &meta.location;
+    let wrong = |error: ArrowError| damaged(store, key, error);
+    let short = || wrong(ArrowError::IpcError("it is too short".into()));
+    let end = meta.size.checked_sub(TRAILER_BYTES).ok_or_else(short)?;
+    let trailer = bytes(store, key, end..meta.size).await?;
+    let trailer = trailer.as_ref().try_into().map_err(|_| short())?;
+    let length = read_footer_length(trailer).map_err(wrong)? as u64;
+    if length > FOOTER_LIMIT_BYTES {
+        return Err(wrong(ArrowError::IpcError(format!("a footer of {length} bytes"))));
+    }
+    let begin = end.checked_sub(length).ok_or_else(short)?;
+    let text = bytes(store, key, begin..end).await?;
+    let parsed =
+        root_as_footer(&text).map_err(|error| wrong(ArrowError::IpcError(error.to_string())))?;
+    let schema = parsed.schema().ok_or_else(short)?;
+    let schema = Arc::new(decoded(|| Ok(fb_to_schema(schema))).map_err(wrong)?);
+    let dictionaries = parsed.dictionaries().into_iter().flatten();
+    let batches = parsed.recordBatches().into_iter().flatten();
+    Ok(Footer {
+        decoder: FileDecoder::new(schema.clone(), parsed.version()),
+        dictionaries: dictionaries.copied().collect(),
+        batches: batches.copied().collect(),
+        schema,
+    })
+}
+
+/// What came of decoding: Arrow's reader panics at some of what it does not expect.
+fn decoded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
+    caught(decode).unwrap_or_else(|| Err(ArrowError::IpcError("it is damaged".into())))
+}
+
+async fn block_bytes(store: &Opened, key: &Key, block: &Block) -> Result<Bytes> {
+    let from = block.offset().max(0) as u64;
+    let length = i64::from(block.metaDataLength()).saturating_add(block.bodyLength());
+    bytes(store, key, from..from.saturating_add(length.max(0) as u64)).await
+}
+
+async fn bytes(store: &Opened, key: &Key, range: Range<u64>) -> Result<Bytes> {
+    let got = store.objects.get_range(key, range).await;
+    got.map_err(|error| file_error(store, key, &error))
+}
+
+fn damaged(store: &Opened, key: &Key, error: ArrowError) -> Error {
+    Error::data(format!("{}: cannot be read as an Arrow IPC file: {error}", shown(store, key)))
+        .with_hint("write the file anew in Arrow's file format, or leave it out with a pattern")
+}

@@ -1,0 +1,99 @@
+//! A file's bytes, piece by piece, from any place on, unpacked where the file is packed as a whole.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::error::DataFusionError;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path as Key;
+use object_store::{GetOptions, GetResultPayload, ObjectStore};
+
+use super::file_error;
+use crate::config::files::Packing;
+use crate::error::{Error, Result};
+use crate::store::Opened;
+
+/// Bytes of a local file that are read at a time.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Bytes that are asked for at a time beyond a slice's end, to the end of its last line.
+const BEYOND_BYTES: u64 = 256 << 10;
+
+/// A file's bytes.
+pub(super) type Pieces = BoxStream<'static, Result<Bytes>>;
+
+/// A whole file, unpacked.
+pub(super) fn unpacked(store: &Opened, key: &Key, bytes: u64, packing: Packing) -> Result<Pieces> {
+    let packed = from(store, key, 0..bytes, bytes);
+    let kind = match packing {
+        Packing::None => return Ok(packed),
+        Packing::Gzip => FileCompressionType::GZIP,
+        Packing::Zstd => FileCompressionType::ZSTD,
+        Packing::Bzip2 => FileCompressionType::BZIP2,
+        Packing::Xz => FileCompressionType::XZ,
+    };
+    let url = store.url(key);
+    let damaged = move |error: DataFusionError| match error {
+        DataFusionError::External(_) => Error::from(error),
+        error => Error::data(format!("{url}: cannot be unpacked: {}", error.strip_backtrace()))
+            .with_hint("name how it is packed with `source.compression`, or mend the file"),
+    };
+    let pieces = kind.convert_stream(packed.map_err(DataFusionError::from).boxed())?;
+    Ok(pieces.map_err(damaged).boxed())
+}
+
+/// The bytes of a range, and those behind it to the file's end, as far as somebody wants them.
+pub(super) fn from(store: &Opened, key: &Key, range: Range<u64>, bytes: u64) -> Pieces {
+    let (store, key) = (store.clone(), key.clone());
+    let next = move |Range { start, end }: Range<u64>| {
+        let (store, key) = (store.clone(), key.clone());
+        async move {
+            if start >= end {
+                return Ok::<_, Error>(None);
+            }
+            let pieces = get(&store, &key, start..end).await?;
+            Ok(Some((pieces, end..(end + BEYOND_BYTES).min(bytes))))
+        }
+    };
+    futures::stream::try_unfold(range, next).try_flatten().boxed()
+}
+
+async fn get(store: &Opened, key: &Key, range: Range<u64>) -> Result<Pieces> {
+    let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
+    let got = store.objects.get_opts(key, options).await;
+    let got = got.map_err(|error| file_error(store, key, &error))?;
+    let (store, key) = (store.clone(), key.clone());
+    Ok(match got.payload {
+        GetResultPayload::File(file, _) => local(file, range, store.url(&key)),
+        GetResultPayload::Stream(pieces) => {
+            pieces.map_err(move |error| file_error(&store, &key, &error)).boxed()
+        }
+    })
+}
+
+/// In larger pieces than the store's own stream has.
+fn local(file: File, range: Range<u64>, url: String) -> Pieces {
+    let file = Arc::new(file);
+    let next = move |start: u64| {
+        let (file, url) = (file.clone(), url.clone());
+        let length = PIECE_BYTES.min(range.end.saturating_sub(start));
+        async move {
+            if length == 0 {
+                return Ok(None);
+            }
+            let reading = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; length as usize];
+                file.read_exact_at(&mut piece, start).map(|()| Bytes::from(piece))
+            });
+            let read = reading.await.map_err(|error| Error::internal(error.to_string()))?;
+            let piece = read.map_err(|error| Error::io(&url, error))?;
+            Ok(Some((piece, start + length)))
+        }
+    };
+    futures::stream::try_unfold(range.start, next).boxed()
+}

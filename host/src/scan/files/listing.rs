@@ -1,0 +1,148 @@
+//! Which files a relation has: those of a folder, of a pattern, or one.
+
+use futures::TryStreamExt;
+use glob::{MatchOptions, Pattern};
+use object_store::path::Path as Key;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use percent_encoding::percent_decode_str;
+
+use super::shown;
+use crate::config::files::{Files, is_pattern};
+use crate::error::{Error, Result};
+use crate::store::{Opened, key, object_error};
+
+/// The most files of one relation.
+pub const FILES_LIMIT: usize = 100_000;
+
+/// What Hive calls the folder of rows whose value is NULL.
+const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// `*` stays within a folder; `**` does not.
+const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// A file of a relation.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) meta: ObjectMeta,
+    /// What the folders that it lies in say, such as `day=2026-11-20`.
+    pub(super) partitions: Vec<(String, Option<String>)>,
+}
+
+/// The files of a path or a pattern beneath the source's folder, in the order of their names.
+pub(super) async fn find(store: &Opened, files: &Files, sought: &str) -> Result<Vec<Found>> {
+    let parts: Vec<&str> = sought.split('/').filter(|part| !part.is_empty()).collect();
+    let literal = parts.iter().take_while(|part| !is_pattern(part)).count();
+    let root = beneath(&store.root, &parts[..literal])?;
+    let whole = beneath(&store.root, &parts)?;
+    let url = store.url(&whole);
+    let mut metas = match literal == parts.len() {
+        true => match store.objects.head(&root).await {
+            Ok(meta) => return Ok(vec![Found { meta, partitions: Vec::new() }]),
+            // A folder, then, or what listing says of it.
+            Err(_) => list(store, &root, |_| true).await?,
+        },
+        false => {
+            let pattern = Pattern::new(whole.as_ref()).map_err(|error| {
+                Error::config(format!("{url}: not a pattern: {error}"))
+                    .with_hint("write *, ?, [abc] or **")
+            })?;
+            list(store, &root, |key| pattern.matches_with(key.as_ref(), MATCHING)).await?
+        }
+    };
+    if metas.is_empty() {
+        return Err(Error::not_found(format!("{url}: no files there"))
+            .with_hint("check the path: `longshore test-connection JOB` lists what is there"));
+    }
+    metas.sort_by(|a, b| a.location.cmp(&b.location));
+    let found = metas.into_iter().map(|meta| {
+        let partitions = match files.partitions {
+            true => partitions(&root, &meta.location),
+            false => Vec::new(),
+        };
+        Found { meta, partitions }
+    });
+    Ok(found.collect())
+}
+
+/// The names of folders and files that can be named as tables.
+pub(super) async fn tables(store: &Opened) -> Result<Vec<String>> {
+    let url = store.url(&store.root);
+    let listed = store.objects.list_with_delimiter(Some(&store.root)).await;
+    let listed = listed.map_err(|error| object_error(&url, &error))?;
+    let files = listed.objects.into_iter().map(|meta| meta.location);
+    let mut tables: Vec<String> = listed
+        .common_prefixes
+        .into_iter()
+        .chain(files)
+        .filter(|key| !key.filename().is_some_and(is_hidden))
+        .map(|key| shown(store, &key))
+        .collect();
+    tables.sort();
+    Ok(tables)
+}
+
+async fn list(
+    store: &Opened,
+    root: &Key,
+    is_wanted: impl Fn(&Key) -> bool,
+) -> Result<Vec<ObjectMeta>> {
+    let url = store.url(root);
+    let failed = |error| object_error(&url, &error);
+    let mut listed = store.objects.list(Some(root));
+    let mut metas = Vec::new();
+    while let Some(meta) = listed.try_next().await.map_err(failed)? {
+        let rest = meta.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
+        if rest.split('/').any(is_hidden) || !is_wanted(&meta.location) {
+            continue;
+        }
+        metas.push(meta);
+        if metas.len() > FILES_LIMIT {
+            return Err(Error::config(format!("{url}: more than {FILES_LIMIT} files"))
+                .with_hint("name fewer of them as a table, and more tables"));
+        }
+    }
+    Ok(metas)
+}
+
+/// What other programs leave beside data: `_SUCCESS`, `.crc`, `_delta_log`.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_']) && !name.contains('=')
+}
+
+fn beneath(root: &Key, parts: &[&str]) -> Result<Key> {
+    key(&format!("{root}/{}", parts.join("/")))
+}
+
+/// `day=2026-11-20/kind=a%2Fb`, as names and values.
+fn partitions(root: &Key, file: &Key) -> Vec<(String, Option<String>)> {
+    let rest = file.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
+    let folders = rest.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pair = |folder: &str| {
+        let (name, value) = folder.split_once('=')?;
+        let value = (value != NULL_FOLDER).then(|| decoded(value));
+        Some((decoded(name), value))
+    };
+    folders.split('/').filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_columns() {
+        let root = key("lake/orders").unwrap();
+        let file = key("lake/orders/day=2026-11-20/kind=a%2Fb/x=__HIVE_DEFAULT_PARTITION__/1.csv");
+        let texts = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        assert_eq!(
+            partitions(&root, &file.unwrap()),
+            [texts("day", Some("2026-11-20")), texts("kind", Some("a/b")), texts("x", None)]
+        );
+        assert_eq!(partitions(&root, &key("lake/orders/1.csv").unwrap()), []);
+    }
+}

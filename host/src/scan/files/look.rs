@@ -1,0 +1,250 @@
+//! What a relation's files hold: their format, their columns, and where they can be cut.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::cache::default_cache::DefaultCache;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path as Key;
+
+use super::listing::Found;
+use super::schema::{Union, exact, sampled, settled};
+use super::{arrow_file, parquet, shown, text};
+use crate::config::files::{FileFormat, Files, Packing};
+use crate::error::{Error, Result};
+use crate::store::Opened;
+
+/// From how many files the types of CSV and JSON are told, where they are not few.
+const SAMPLE_FILES: usize = 10;
+
+/// Files that hold no more than this together are few: all of them are looked into.
+const FEW_BYTES: u64 = 64 << 20;
+
+/// Files that are looked into at the same time.
+const LOOKS_AT_ONCE: usize = 32;
+
+/// Memory for what Parquet files say of themselves, a source.
+const METADATA_LIMIT_BYTES: usize = 64 << 20;
+
+/// What is known of a relation's files.
+pub(super) struct Looked {
+    pub(super) format: FileFormat,
+    pub(super) found: Vec<Found>,
+    /// For each file, where it can be cut, if it says so itself.
+    pub(super) groups: Vec<Vec<Group>>,
+    /// The files' columns, then those of their folders.
+    pub(super) schema: SchemaRef,
+    /// How many columns the files themselves have.
+    pub(super) file_columns: usize,
+    pub(super) rows: Option<u64>,
+    pub(super) metadata: Arc<FileMetadataCache>,
+}
+
+/// Rows of a file that lie together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub(super) from: u64,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+impl Looked {
+    pub(super) fn file_fields(&self) -> &[FieldRef] {
+        &self.schema.fields()[..self.file_columns]
+    }
+
+    pub(super) fn partition_fields(&self) -> &[FieldRef] {
+        &self.schema.fields()[self.file_columns..]
+    }
+}
+
+/// One file's part of it.
+pub(super) struct Look {
+    pub(super) fields: Fields,
+    pub(super) groups: Vec<Group>,
+    pub(super) rows: Option<u64>,
+}
+
+/// How a file is packed, by the job's word or its ending.
+pub(super) fn packing(files: &Files, key: &Key) -> Packing {
+    files.packing.unwrap_or_else(|| match ending(key).1 {
+        Some("gz") => Packing::Gzip,
+        Some("zst" | "zstd") => Packing::Zstd,
+        Some("bz2") => Packing::Bzip2,
+        Some("xz") => Packing::Xz,
+        _ => Packing::None,
+    })
+}
+
+/// `orders.csv.gz` ends with csv, packed with gz.
+pub(super) fn ending(key: &Key) -> (Option<&str>, Option<&str>) {
+    let mut parts = key.filename().unwrap_or_default().rsplit('.');
+    match parts.next() {
+        Some(last @ ("gz" | "zst" | "zstd" | "bz2" | "xz")) => (parts.next(), Some(last)),
+        last => (last, None),
+    }
+}
+
+fn format_of(key: &Key) -> Option<FileFormat> {
+    match ending(key).0?.to_ascii_lowercase().as_str() {
+        "parquet" | "parq" | "pq" => Some(FileFormat::Parquet),
+        "csv" | "tsv" => Some(FileFormat::Csv),
+        "json" | "jsonl" | "ndjson" => Some(FileFormat::Json),
+        "arrow" | "feather" | "ipc" => Some(FileFormat::Arrow),
+        _ => None,
+    }
+}
+
+/// Looks into the files of a relation.
+pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Result<Looked> {
+    let format = check_format(store, files, &found)?;
+    let is_text = matches!(format, FileFormat::Csv | FileFormat::Json);
+    if !is_text && let Some(name) = files.columns.keys().next() {
+        return Err(Error::config(format!("`source.columns.{name}`: the files tell their types"))
+            .with_hint("remove it, and change types with `transform: - sql: SELECT CAST(..)`"));
+    }
+    let metadata: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(METADATA_LIMIT_BYTES));
+    let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
+    let places: Vec<usize> = match is_text && bytes > FEW_BYTES {
+        true => spread(found.len()),
+        false => (0..found.len()).collect(),
+    };
+    let looks = places.into_iter().map(|place| {
+        let (found, metadata) = (&found[place], &metadata);
+        async move {
+            let look = match format {
+                FileFormat::Parquet => parquet::look(store, &found.meta, metadata).await?,
+                FileFormat::Arrow => arrow_file::look(store, &found.meta).await?,
+                FileFormat::Csv | FileFormat::Json => {
+                    text::look(store, files, format, &found.meta).await?
+                }
+            };
+            Ok::<_, Error>((place, look))
+        }
+    });
+    let looks: Vec<(usize, Look)> =
+        futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+    let mut union = Union::default();
+    for (place, look) in &looks {
+        let name = shown(store, &found[*place].meta.location);
+        match is_text {
+            true => union.add(&name, &look.fields, sampled)?,
+            false => union.add(&name, &look.fields, exact)?,
+        }
+    }
+    let mut fields = union.fields();
+    if is_text {
+        let is_all = format == FileFormat::Csv && looks.len() == found.len();
+        fields = declared(files, fields, is_all)?;
+    }
+    let file_columns = fields.len();
+    fields.extend(partition_fields(store, &found, &fields)?);
+    let rows = rows(&looks, &found);
+    let groups = match is_text {
+        true => vec![Vec::new(); found.len()],
+        false => looks.into_iter().map(|(_, look)| look.groups).collect(),
+    };
+    let schema = Arc::new(Schema::new(fields));
+    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata })
+}
+
+fn check_format(store: &Opened, files: &Files, found: &[Found]) -> Result<FileFormat> {
+    if let Some(format) = files.format {
+        return Ok(format);
+    }
+    let mut formats = found.iter().map(|found| (format_of(&found.meta.location), found));
+    let (first, of) = formats.next().ok_or_else(|| Error::internal("no files to look into"))?;
+    let name = |found: &Found| shown(store, &found.meta.location);
+    let first = first.ok_or_else(|| {
+        Error::config(format!("{}: its format is not told by its name", name(of)))
+            .with_hint("name it with `source.format`: parquet, csv, json or arrow")
+    })?;
+    match formats.find(|(format, _)| *format != Some(first)) {
+        None => Ok(first),
+        Some((_, other)) => {
+            Err(Error::config(format!("{} and {} are not of one format", name(of), name(other)))
+                .with_hint(
+                    "name files of one format with a pattern such as *.csv, or `source.format`",
+                ))
+        }
+    }
+}
+
+/// Up to so many of the files: the first, the last, and those between at even distances.
+fn spread(files: usize) -> Vec<usize> {
+    let sample = files.min(SAMPLE_FILES);
+    (0..sample).map(|place| place * (files - 1) / (sample - 1).max(1)).collect()
+}
+
+/// The types that the job gives, instead of those that were told. Where all files were looked into, it can
+/// give none of another column, unless that is a key which comes late.
+fn declared(files: &Files, fields: Vec<FieldRef>, is_all: bool) -> Result<Vec<FieldRef>> {
+    let mut declared = files.columns.clone();
+    let typed = |field: FieldRef| {
+        let data_type = declared.remove(field.name());
+        let data_type = data_type.unwrap_or_else(|| settled(field.data_type()));
+        Arc::new(Field::new(field.name(), data_type, true))
+    };
+    let mut fields: Vec<FieldRef> = fields.into_iter().map(typed).collect();
+    if let Some(name) = declared.keys().next().filter(|_| is_all) {
+        let known: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        return Err(Error::config(format!(
+            "`source.columns.{name}`: the files have no such column"
+        ))
+        .with_hint(format!("they have {}", known.join(", "))));
+    }
+    let others = declared.into_iter();
+    fields.extend(others.map(|(name, data_type)| Arc::new(Field::new(name, data_type, true))));
+    Ok(fields)
+}
+
+/// The columns of folders: whole numbers and dates, where all of them are.
+fn partition_fields(store: &Opened, found: &[Found], fields: &[FieldRef]) -> Result<Vec<FieldRef>> {
+    let names = |found: &Found| -> Vec<String> {
+        found.partitions.iter().map(|(name, _)| name.clone()).collect()
+    };
+    let Some(first) = found.first() else { return Ok(Vec::new()) };
+    let wanted = names(first);
+    if let Some(other) = found.iter().find(|found| names(found) != wanted) {
+        let (first, other) =
+            (shown(store, &first.meta.location), shown(store, &other.meta.location));
+        return Err(Error::config(format!("{first} and {other} lie in folders of other columns"))
+            .with_hint("name one kind of them with a pattern, or set `source.partitions: false`"));
+    }
+    let field = |(place, name): (usize, &String)| {
+        let values: Vec<&str> =
+            found.iter().filter_map(|found| found.partitions[place].1.as_deref()).collect();
+        let data_type = match values.as_slice() {
+            [] => DataType::Utf8,
+            values if values.iter().all(|value| is_number(value)) => DataType::Int64,
+            values if values.iter().all(|value| is_date(value)) => DataType::Date32,
+            _ => DataType::Utf8,
+        };
+        Arc::new(Field::new(name, data_type, values.len() < found.len()))
+    };
+    let of_folders = wanted.iter().enumerate().map(field);
+    // A file's own column says more than its folder.
+    let is_new = |field: &FieldRef| fields.iter().all(|own| own.name() != field.name());
+    Ok(of_folders.filter(is_new).collect())
+}
+
+fn is_number(text: &str) -> bool {
+    // `007` is no number: it would lose its zeros.
+    text.parse::<i64>().is_ok_and(|number| number.to_string() == text)
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10 && chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+}
+
+/// All rows, as the files say, or as the sample leads to expect.
+fn rows(looks: &[(usize, Look)], found: &[Found]) -> Option<u64> {
+    let rows: u64 = looks.iter().map(|(_, look)| look.rows).sum::<Option<u64>>()?;
+    let looked: u64 = looks.iter().map(|(place, _)| found[*place].meta.size).sum();
+    let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
+    match looked {
+        0 => Some(0),
+        _ => Some((rows as f64 * (bytes as f64 / looked as f64)) as u64),
+    }
+}

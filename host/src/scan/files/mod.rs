@@ -1,0 +1,231 @@
+//! The files lane: a source of files, which the host reads itself. Parquet is read by DataFusion's reader,
+//! CSV and JSON by Arrow's, a stretch of lines at a time.
+//!
+//! A relation is looked up once: its files are listed, and pinned as they were then.
+
+mod arrow_file;
+mod bytes;
+mod csv;
+mod cut;
+mod filter;
+mod json;
+mod lines;
+mod listing;
+mod look;
+mod parquet;
+mod schema;
+mod text;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use datafusion::common::ScalarValue;
+use futures::stream::BoxStream;
+use object_store::ObjectMeta;
+use object_store::path::Path as Key;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::source::{Described, Scanned};
+use crate::config::files::{FileFormat, Files};
+use crate::error::{Class, Error, Result};
+use crate::sandbox::{ChunkWish, Column, Comparable, Consistency, Relation, Scan};
+use crate::store::{self, Opened, Pinned, object_error};
+use look::Looked;
+
+/// A chunk's rows.
+pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
+
+/// Files of a store, as a source.
+pub struct FileSource {
+    files: Files,
+    store: Opened,
+    config: String,
+    looked: Mutex<HashMap<String, Arc<OnceCell<Arc<Looked>>>>>,
+}
+
+impl fmt::Debug for FileSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileSource({})", self.files.url)
+    }
+}
+
+/// A stretch of a file: all of it, or the rows that begin between two of its bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Slice {
+    /// The file's key in the store.
+    key: String,
+    bytes: u64,
+    /// Its entity tag, if the store gives one.
+    tag: Option<String>,
+    /// When it was changed last.
+    changed: chrono::DateTime<chrono::Utc>,
+    /// From and to.
+    range: Option<(u64, u64)>,
+    /// What the folders that it lies in say of its columns.
+    partitions: Vec<(String, Option<String>)>,
+}
+
+impl Slice {
+    fn meta(&self) -> Result<ObjectMeta> {
+        Ok(ObjectMeta {
+            location: store::key(&self.key)?,
+            last_modified: self.changed,
+            size: self.bytes,
+            e_tag: self.tag.clone(),
+            version: None,
+        })
+    }
+}
+
+impl FileSource {
+    /// Opens the store; `secrets` is the operator's folder of secrets.
+    pub fn open(files: &Files, secrets: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            store: store::open(&files.place, secrets)?,
+            config: files.shown.to_string(),
+            files: files.clone(),
+            looked: Mutex::default(),
+        })
+    }
+
+    /// What the job says of it, but secrets.
+    pub fn config(&self) -> &str {
+        &self.config
+    }
+
+    /// Checks that the store can be read.
+    pub async fn test(&self) -> Result<String> {
+        let found = listing::find(&self.store, &self.files, &self.files.pattern).await?;
+        let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
+        let files = crate::run::counted(found.len() as u64, "file");
+        Ok(format!("{}: {files}, {}", self.files.url, crate::run::human_bytes(bytes)))
+    }
+
+    /// The folders and files that can be named as tables.
+    pub async fn relations(&self) -> Result<Vec<String>> {
+        listing::tables(&self.store).await
+    }
+
+    /// Looks a relation's files up.
+    pub async fn describe(&self, relation: &Relation) -> Result<Described> {
+        let looked = self.look(relation).await?;
+        let word = match looked.format {
+            FileFormat::Parquet => "parquet",
+            FileFormat::Csv => "csv",
+            FileFormat::Json => "json",
+            FileFormat::Arrow => "arrow",
+        };
+        let column = |(index, field): (usize, &FieldRef)| Column {
+            source_type: match index < looked.file_columns {
+                true => word.to_owned(),
+                false => "folder".to_owned(),
+            },
+            comparable: match field.data_type().is_nested() {
+                true => Comparable::No,
+                false => Comparable::Order,
+            },
+            lossy: None,
+        };
+        Ok(Described {
+            columns: looked.schema.fields().iter().enumerate().map(column).collect(),
+            schema: looked.schema.clone(),
+            rows: looked.rows,
+            bytes: Some(looked.found.iter().map(|found| found.meta.size).sum()),
+        })
+    }
+
+    /// Cuts a scan into chunks.
+    pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
+        let looked = self.look(&scan.relation).await?;
+        let cut = cut::cut(&self.store, &self.files, &looked, &scan, wish)?;
+        Ok(Scanned {
+            input: 0,
+            scan,
+            chunks: cut.chunks,
+            // Each file is read as it was when they were listed, or not at all.
+            consistency: Consistency::Snapshot,
+            strategy: cut.strategy,
+        })
+    }
+
+    /// Opens one chunk; its rows are of `schema`.
+    pub(super) async fn read(
+        &self,
+        scan: &Scan,
+        descriptor: &[u8],
+        schema: &SchemaRef,
+    ) -> Result<Rows> {
+        let looked = self.look(&scan.relation).await?;
+        let slices: Vec<Slice> = serde_json::from_slice(descriptor)?;
+        let mut tags = HashMap::new();
+        for slice in &slices {
+            if let Some(tag) = &slice.tag {
+                tags.insert(store::key(&slice.key)?, tag.clone());
+            }
+        }
+        let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags));
+        let store = Opened { objects, ..self.store.clone() };
+        let schema = schema.clone();
+        match looked.format {
+            FileFormat::Parquet => parquet::read(&store, &looked, scan, &slices, &schema),
+            FileFormat::Arrow => Ok(arrow_file::read(store, looked, scan, slices, schema)),
+            FileFormat::Csv | FileFormat::Json => {
+                Ok(text::read(store, self.files.clone(), looked, scan, slices, schema))
+            }
+        }
+    }
+
+    async fn look(&self, relation: &Relation) -> Result<Arc<Looked>> {
+        let Relation::Table(path) = relation else {
+            return Err(Error::config("files have no queries of their own")
+                .with_hint("name the files as a table, and query them with the job's `sql`"));
+        };
+        let cell = self.looked.lock().await.entry(path.clone()).or_default().clone();
+        let looking = async {
+            let pattern = if path.is_empty() { &self.files.pattern } else { path };
+            let found = listing::find(&self.store, &self.files, pattern).await?;
+            look::look(&self.store, &self.files, found).await.map(Arc::new)
+        };
+        cell.get_or_try_init(|| looking).await.cloned()
+    }
+}
+
+/// An error of a file that is read: one that has changed since it was listed begins the run anew.
+fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
+    use object_store::Error as Store;
+    let url = store.url(key);
+    let stale = |what| Error::new(Class::Stale, format!("{url}: {what} since it was listed"));
+    match error {
+        Store::Precondition { .. } | Store::NotModified { .. } => stale("the file has changed"),
+        Store::NotFound { .. } => stale("the file is gone"),
+        other => object_error(&url, other),
+    }
+}
+
+/// What a file's folders say of columns.
+fn partition_values(slice: &Slice, fields: &[FieldRef]) -> Result<Vec<ScalarValue>> {
+    fields.iter().map(|field| partition_value(&slice.partitions, field)).collect()
+}
+
+fn partition_value(partitions: &[(String, Option<String>)], field: &Field) -> Result<ScalarValue> {
+    let found = partitions.iter().find(|(name, _)| name == field.name());
+    Ok(match found.and_then(|(_, value)| value.clone()) {
+        Some(value) => ScalarValue::try_from_string(value, field.data_type())?,
+        None => ScalarValue::try_from(field.data_type())?,
+    })
+}
+
+/// A path, as people read it, without the folder that all lie in.
+fn shown(store: &Opened, key: &Key) -> String {
+    let (root, whole) = (store.root.as_ref(), key.as_ref());
+    let rest = whole.strip_prefix(root).unwrap_or(whole).trim_start_matches('/');
+    match rest {
+        "" => whole.rsplit('/').next().unwrap_or_default().to_owned(),
+        rest => rest.to_owned(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Parquet, by DataFusion's reader: only the columns that are wanted, only the row groups, pages and rows
+//! that a filter leaves.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+use object_store::path::Path as Key;
+use parquet::errors::ParquetError;
+
+use super::look::{Group, Look, Looked};
+use super::{Rows, Slice, file_error, filter, shown};
+use crate::error::{Error, Result};
+use crate::sandbox::Scan;
+use crate::store::Opened;
+
+/// What the reader knows the store by; nobody sees it.
+const STORE_URL: &str = "source://files";
+
+/// What Impala, Hive and Spark wrote as INT96 reaches beyond nanoseconds.
+const INT96_UNIT: TimeUnit = TimeUnit::Microsecond;
+
+/// What a file says of itself.
+pub(super) async fn look(
+    store: &Opened,
+    meta: &ObjectMeta,
+    cache: &Arc<FileMetadataCache>,
+) -> Result<Look> {
+    let failed = |error| fault(store, &meta.location, error);
+    let file = DFParquetMetadata::new(store.objects.as_ref(), meta)
+        .with_file_metadata_cache(Some(cache.clone()))
+        .with_coerce_int96(Some(INT96_UNIT));
+    let metadata = file.fetch_metadata().await.map_err(failed)?;
+    let schema = file.fetch_schema().await.map_err(failed)?;
+    let group = |group: &parquet::file::metadata::RowGroupMetaData| {
+        let column = group.columns().first();
+        let from = column.map_or(0, |column| {
+            column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
+        });
+        Group {
+            from: from.max(0) as u64,
+            rows: group.num_rows().max(0) as u64,
+            bytes: group.compressed_size().max(0) as u64,
+        }
+    };
+    let groups: Vec<Group> = metadata.row_groups().iter().map(group).collect();
+    let rows = groups.iter().map(|group| group.rows).sum();
+    Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows) })
+}
+
+/// The rows of slices.
+pub(super) fn read(
+    store: &Opened,
+    looked: &Looked,
+    scan: &Scan,
+    slices: &[Slice],
+    schema: &SchemaRef,
+) -> Result<Rows> {
+    let own = Arc::new(Schema::new(looked.file_fields().to_vec()));
+    let table = TableSchema::builder(own)
+        .with_table_partition_cols(looked.partition_fields().to_vec())
+        .build();
+    let mut options = TableParquetOptions::default();
+    options.global.coerce_int96 = Some("us".into());
+    options.global.pushdown_filters = true;
+    options.global.reorder_filters = true;
+    let factory =
+        CachedParquetFileReaderFactory::new(store.objects.clone(), looked.metadata.clone());
+    let mut source = ParquetSource::new(table)
+        .with_table_parquet_options(options)
+        .with_parquet_file_reader_factory(Arc::new(factory));
+    if let Some(filter) = &scan.filter {
+        source = source.with_predicate(filter::physical(filter, &looked.schema)?);
+    }
+    let mut files = Vec::new();
+    for slice in slices {
+        let values = super::partition_values(slice, looked.partition_fields())?;
+        let file = PartitionedFile::new_from_meta(slice.meta()?).with_partition_values(values);
+        files.push(match slice.range {
+            Some((from, to)) => file.with_range(from as i64, to as i64),
+            None => file,
+        });
+    }
+    let columns = schema.fields().iter().map(|field| looked.schema.index_of(field.name()));
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
+    let url = ObjectStoreUrl::parse(STORE_URL)?;
+    let config = FileScanConfigBuilder::new(url.clone(), Arc::new(source))
+        .with_file_group(FileGroup::new(files))
+        .with_projection_indices(Some(columns))?
+        .with_limit(scan.limit.and_then(|limit| usize::try_from(limit).ok()))
+        .build();
+    let context = SessionContext::new();
+    context.register_object_store(url.as_ref(), store.objects.clone());
+    let rows = DataSourceExec::from_data_source(config).execute(0, context.task_ctx())?;
+    let (store, first) = (store.clone(), slices.first().map(Slice::meta).transpose()?);
+    let key = first.map(|meta| meta.location).unwrap_or_default();
+    Ok(rows.map_err(move |error| fault(&store, &key, error)).boxed())
+}
+
+/// Who must act on what the reader says of a file.
+fn fault(store: &Opened, key: &Key, error: DataFusionError) -> Error {
+    let name = shown(store, key);
+    match error.find_root() {
+        DataFusionError::ObjectStore(error) => file_error(store, key, error),
+        DataFusionError::ParquetError(parquet) => match parquet.as_ref() {
+            ParquetError::External(source) => match source.downcast_ref() {
+                Some(error) => file_error(store, key, error),
+                None => Error::data(format!("{name}: {source}")),
+            },
+            other => Error::data(format!("{name}: cannot be read as Parquet: {other}"))
+                .with_hint("write the file anew, or leave it out with a pattern"),
+        },
+        DataFusionError::External(_) => Error::from(error),
+        other => Error::data(format!("{name}: {}", other.strip_backtrace())),
+    }
+}

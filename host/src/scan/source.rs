@@ -1,0 +1,170 @@
+//! Where a run's rows come from, whichever way they reach the host.
+
+use arrow::datatypes::SchemaRef;
+
+use super::component::ComponentSource;
+use super::files::FileSource;
+use crate::capability::Grant;
+use crate::error::Result;
+use crate::sandbox::{Chunk, ChunkWish, Column, Consistency, Hold, Pushdown, Relation, Scan};
+
+/// The dialect that filters on files are written in.
+const FILES_DIALECT: &str = "generic";
+
+/// What holds a source of files still.
+const FILES_HOLD: &str = "files are read as they were listed, or not at all";
+
+/// Where a run's rows come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A connector in the sandbox.
+    Component(Box<ComponentSource>),
+    /// Files, which the host reads.
+    Files(Box<FileSource>),
+}
+
+/// What is known of a relation.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Its schema.
+    pub schema: SchemaRef,
+    /// One for each field.
+    pub columns: Vec<Column>,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes at the source.
+    pub bytes: Option<u64>,
+}
+
+/// A scan, cut into chunks.
+#[derive(Clone, Debug)]
+pub struct Scanned {
+    /// Which of the relation's inputs is read.
+    pub input: usize,
+    /// What was asked for.
+    pub scan: Scan,
+    /// The chunks.
+    pub chunks: Vec<Chunk>,
+    /// What they will see.
+    pub consistency: Consistency,
+    /// How the relation was cut and why.
+    pub strategy: String,
+}
+
+impl Source {
+    /// The connector's name, or what stands for it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Component(source) => &source.plugin().described.name,
+            Self::Files(_) => "files",
+        }
+    }
+
+    /// The connector's version; files are read by Longshore's own.
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Component(source) => &source.plugin().described.version,
+            Self::Files(_) => env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// The digest of the component that reads, if one does.
+    pub fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Component(source) => Some(&source.plugin().digest),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// What the job says of it; secrets are only named in it.
+    pub fn config(&self) -> &str {
+        match self {
+            Self::Component(source) => source.config(),
+            Self::Files(source) => source.config(),
+        }
+    }
+
+    /// What a component was granted.
+    pub fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Component(source) => Some(source.grant()),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// What it carries out of a scan itself.
+    pub fn pushdown(&self) -> Pushdown {
+        match self {
+            Self::Component(source) => source.plugin().described.pushdown.clone(),
+            Self::Files(_) => {
+                Pushdown { projection: true, filter: Some(FILES_DIALECT.into()), limit: true }
+            }
+        }
+    }
+
+    /// Whether rows that a pushed filter should leave out never come.
+    pub fn filters_exactly(&self) -> bool {
+        matches!(self, Self::Component(_))
+    }
+
+    /// Whether somebody must stay with what it holds, so that it outlives this process.
+    pub fn needs_holder(&self) -> bool {
+        match self {
+            Self::Component(source) => {
+                let described = &source.plugin().described;
+                // Only what lies beyond this machine does.
+                described.consistency == Consistency::Snapshot && !described.endpoints.is_empty()
+            }
+            Self::Files(_) => false,
+        }
+    }
+
+    /// Checks that the source can be used.
+    pub async fn test(&self) -> Result<String> {
+        match self {
+            Self::Component(source) => source.test().await,
+            Self::Files(source) => source.test().await,
+        }
+    }
+
+    /// What can be named as a table.
+    pub async fn relations(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Component(source) => source.relations().await,
+            Self::Files(source) => source.relations().await,
+        }
+    }
+
+    /// Holds one instant of these relations still, if the source can, until [`Self::release`] or
+    /// the source's end.
+    pub async fn hold(&self, relations: &[Relation]) -> Result<Hold> {
+        match self {
+            Self::Component(source) => source.hold(relations).await,
+            Self::Files(_) => Ok(Hold::Unavailable(FILES_HOLD.into())),
+        }
+    }
+
+    /// Lets go of what is held: nothing more is read.
+    pub async fn release(&self) {
+        match self {
+            Self::Component(source) => source.release().await,
+            Self::Files(_) => {}
+        }
+    }
+
+    /// Looks a relation up.
+    pub async fn describe(&self, relation: &Relation) -> Result<Described> {
+        match self {
+            Self::Component(source) => source.describe(relation).await,
+            Self::Files(source) => source.describe(relation).await,
+        }
+    }
+
+    /// Cuts a scan into chunks.
+    pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
+        match self {
+            Self::Component(source) => source.plan(scan, wish).await,
+            Self::Files(source) => source.plan(scan, wish).await,
+        }
+    }
+}

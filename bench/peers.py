@@ -43,7 +43,12 @@ def duckdb_files(file, sql, out):
 
 
 def datafusion_files(file, sql, out):
+    import shutil
+
     from datafusion import ParquetWriterOptions, SessionContext
+
+    # A folder, to which a run adds.
+    shutil.rmtree(out, ignore_errors=True)
 
     context = SessionContext()
     register = context.register_csv if file.endswith(".csv") else context.register_parquet

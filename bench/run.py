@@ -156,7 +156,7 @@ def files(scratch, runs, scale):
         file = folder / f"lineitem.{format_}"
         step = [] if sql == "SELECT * FROM data" else [{"sql": sql}]
         path = job(scratch, {"url": f"file://{folder}"}, file.name, transform=step)
-        peer = lambda name, file=file, sql=sql: lambda: measure([PYTHON, PEERS, name, file, sql, scratch / "out"], env)
+        peer = lambda name, file=file, sql=sql: lambda: measure([PYTHON, PEERS, name, file, sql, scratch / name], env)
         contenders = {
             "Longshore": lambda path=path: measure([LONGSHORE, "run", path], env, scratch / "lake"),
             "DuckDB": peer("duckdb_files"),

@@ -33,10 +33,14 @@ appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n
 """
 
 
+#: What its log says when it does not go on.
+FAULT = re.compile("OutOfMemory|uncaught|[Ss]topping|shutting down|No space left|Cannot allocate")
+
+
 class HiveServer:
     """A HiveServer2 with a warehouse of its own."""
 
-    def __init__(self, folder, memory="1g", **settings):
+    def __init__(self, folder, memory="1536m", **settings):
         self.folder, self.port = Path(folder), free_port()
         self.folder.mkdir()
         for name in ("conf", "warehouse", "tmp"):
@@ -47,7 +51,12 @@ class HiveServer:
             "hive.server2.thrift.bind.host": "127.0.0.1",
             "hive.server2.authentication": "NOSASL",
             "hive.server2.enable.doAs": "false",
+            # A thread is kept for a minute after its connection, and a machine may give few.
             "hive.server2.thrift.min.worker.threads": 2,
+            "hive.server2.thrift.max.worker.threads": 64,
+            "hive.server2.thrift.worker.keepalive.time": "1s",
+            "hive.server2.async.exec.threads": 16,
+            "hive.server2.async.exec.keepalive.time": "1s",
             "javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={self.folder}/metastore;create=true",
             "hive.metastore.schema.verification": "false",
             "hive.exec.scratchdir": f"file://{self.folder}/tmp/hive",
@@ -61,12 +70,15 @@ class HiveServer:
             "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": f"file://{self.folder}/warehouse", "spark.sql.shuffle.partitions": "2",
             "spark.sql.catalogImplementation": "hive",
+            # What nobody looks at need not be kept.
+            "spark.ui.retainedJobs": "20", "spark.ui.retainedStages": "20", "spark.ui.retainedTasks": "100",
+            "spark.sql.ui.retainedExecutions": "20", "spark.sql.thriftserver.ui.retainedStatements": "20",
             # Else it holds all of a result.
             "spark.sql.thriftServer.incrementalCollect": "true",
         }  # fmt: skip
         opens = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
-        command = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
-                   *opens, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
+        command = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
+                   "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", *opens, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
                    "-cp", f"{self.folder}/conf:{SPARK}/*", "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]",
                    "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
                    *(word for name, value in spark.items() for word in ("--conf", f"{name}={value}")), "spark-internal"]  # fmt: skip
@@ -100,6 +112,9 @@ class HiveServer:
     def stop(self):
         self.process.kill()
         self.process.wait()
+        # Shown beside the tests that failed, if any did.
+        faults = [line for line in (self.folder / "log").read_text().splitlines() if FAULT.search(line)]
+        print("\n".join(faults[-20:]))
 
 
 class Impala:

@@ -166,6 +166,18 @@ def test_parquet_and_arrow_arrive_with_their_types(program, data):
         assert got.num_rows == 20_000
         for column in table.column_names:
             assert got[column].to_pylist() == table[column].to_pylist(), column
+        # A look shows the first rows, wherever chunks would be cut.
+        [looked] = program.report("preview", data / name, "--rows", 2).values()
+        assert [row["n"] for row in looked] == ["0", "1"]
+
+
+def test_a_look_at_files_needs_no_job(program, data):
+    (data / "a.csv").write_text("x,y\n1,é\n")
+    (data / "b.json").write_text('{"x": [1, 2]}\n')
+    for what, cell in [(data / "a.csv", "| 1 | é |"), (f"file://{data}/*.csv", "| 1 | é |"), (f"file://{data}/b.json", "| [1, 2] |")]:
+        assert cell in program.ok("preview", what)
+    line, code = program.refused("preview", data / "none.csv")
+    assert "none.csv: no files there" in line and code == 4
 
 
 def test_folders_are_columns_and_choose_their_files(program, data):

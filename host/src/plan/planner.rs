@@ -254,6 +254,7 @@ impl<'a> Planner<'a> {
                 hold: &hold,
                 transforms: &transforms,
                 parallel: parallel.chunks,
+                is_look: self.limit.is_some(),
                 recorded,
             };
             let planned = self.plan_relation(asking).await;

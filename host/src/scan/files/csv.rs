@@ -57,6 +57,10 @@ impl Style {
         if let Some(comment) = comment {
             format = format.with_comment(comment);
         }
+        // What the decoder takes for NULL by itself, and quicker.
+        if self.nulls == [""] {
+            return format;
+        }
         let texts: Vec<String> = self.nulls.iter().map(|text| regex::escape(text)).collect();
         // Made of escaped texts only.
         match Regex::new(&format!("^({})$", texts.join("|"))) {

@@ -97,36 +97,45 @@ impl Splitter {
 
     /// Moves over all bytes; the last record's end.
     fn last_end(&mut self, bytes: &[u8]) -> Option<usize> {
-        if self.is_plain(bytes) {
-            let last = memrchr(b'\n', bytes);
-            self.at = match (bytes.last(), self.marks) {
-                (None, _) => self.at,
-                (Some(b'\n'), _) => At::Line,
-                (Some(byte), Some(marks)) if *byte == marks.delimiter => At::Field,
-                _ => At::Plain,
-            };
-            return last.map(|at| at + 1);
-        }
         let (mut position, mut last) = (0, None);
         while position < bytes.len() {
-            let (length, is_end) = self.step(&bytes[position..]);
-            position += length;
-            if is_end {
-                last = Some(position);
+            if let Some(marks) = self.leaps() {
+                let (length, end) = self.leap(marks, &bytes[position..]);
+                last = end.map(|end| position + end).or(last);
+                position += length;
+            } else {
+                let (length, is_end) = self.step(&bytes[position..]);
+                position += length;
+                last = if is_end { Some(position) } else { last };
             }
         }
         last
     }
 
-    /// Whether every line's end in these bytes is a record's.
-    fn is_plain(&self, bytes: &[u8]) -> bool {
+    /// Whether nothing but a quote can make a line's end another thing than a record's, from here on.
+    fn leaps(&self) -> Option<Marks> {
+        let plain = |marks: &Marks| marks.escape.is_none() && marks.comment.is_none();
         let outside = matches!(self.at, At::Line | At::Field | At::Plain);
-        match self.marks {
-            None => true,
-            Some(marks) => {
-                outside && marks.comment.is_none() && memchr(marks.quote, bytes).is_none()
-            }
+        self.marks.filter(|marks| outside && plain(marks))
+    }
+
+    /// Moves up to the next quote and over it, or to the end; the last record's end before it.
+    fn leap(&mut self, marks: Marks, bytes: &[u8]) -> (usize, Option<usize>) {
+        let quote = memchr(marks.quote, bytes);
+        let before = &bytes[..quote.unwrap_or(bytes.len())];
+        self.at = match before.last() {
+            None => self.at,
+            Some(b'\n') => At::Line,
+            Some(byte) if *byte == marks.delimiter => At::Field,
+            Some(_) => At::Plain,
+        };
+        let end = memrchr(b'\n', before).map(|at| at + 1);
+        if quote.is_none() {
+            return (bytes.len(), end);
         }
+        // Elsewhere than at a field's beginning it is a character like others.
+        self.at = if self.at == At::Plain { At::Plain } else { At::Quoted };
+        (before.len() + 1, end)
     }
 
     /// Moves over at least one byte; whether a record ended with the last of them.

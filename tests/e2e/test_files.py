@@ -1,5 +1,6 @@
 """Files as a source: every format and store, against DuckDB, which reads them independently."""
 
+import datetime
 import gzip
 import json
 import random
@@ -114,6 +115,12 @@ def test_types_are_told_only_where_values_come_back(program, data):
     }  # fmt: skip
 
 
+def test_quotes_can_mean_nothing(program, data):
+    (data / "t.tsv").write_text('a\tb\n5" pipe\t"x\ny\t\'z"\n')
+    program.ok("run", program.job(source(data, csv={"quote": ""}), tables=["t.tsv"]))
+    assert rows(program, "t") == [repr(('5" pipe', '"x')), repr(("y", "'z\""))]
+
+
 def test_bad_rows_are_named_or_left_out(program, data):
     lines = ["a,b"] + [f"{n},{n}" for n in range(1_000)]
     lines[500], lines[700] = "x,1", "1,2,3"
@@ -155,6 +162,8 @@ def test_parquet_and_arrow_arrive_with_their_types(program, data):
         "words": pa.array(["a", "b", None, "c"] * 5_000).dictionary_encode(),
         "list": pa.array([[n, n + 1] for n in range(20_000)]),
         "bytes": pa.array([b"\x00\xff"] * 20_000),
+        "day": pa.array([datetime.date(9999, 12, 31)] * 20_000, pa.date32()),
+        "clock": pa.array([datetime.time(23, 59, 59)] * 20_000, pa.time32("s")),
     })  # fmt: skip
     pq.write_table(table, data / "t.parquet", row_group_size=1_000)
     feather.write_feather(table, str(data / "u.arrow"), chunksize=1_000, compression="lz4")
@@ -280,6 +289,31 @@ def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, da
     assert rows(program, "all", "SELECT n, count(*) FROM data GROUP BY n") == ["(1, 29500000)", "(2, 500000)"]
 
 
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.csv.gz", "t.csv.zst"])
+def test_damaged_files_are_refused_or_read_and_never_worse(program, data, name):
+    table = pa.table({"n": range(500), "t": [str(n) * (n % 9) for n in range(500)], "l": [[n] * (n % 3) for n in range(500)]})
+    plain = "n,t\n" + "".join(f"{n},{n}\n" for n in range(500))
+    match name:
+        case "t.parquet":
+            pq.write_table(table, data / name, row_group_size=100)
+        case "t.arrow":
+            feather.write_feather(table, str(data / name), chunksize=100)
+        case "t.csv.gz":
+            (data / name).write_bytes(gzip.compress(plain.encode()))
+        case _:
+            (data / name).write_bytes(pa.compress(plain.encode(), "zstd", asbytes=True))
+    whole = (data / name).read_bytes()
+    wild = random.Random(11)
+    for attempt in range(40):
+        damaged = bytearray(whole if attempt % 4 else whole[: wild.randrange(len(whole))])
+        for _ in range(wild.randrange(4)):
+            if damaged:
+                damaged[wild.randrange(len(damaged))] = wild.randrange(256)
+        (data / name).write_bytes(damaged)
+        done = program.call("--json", "preview", data / name, "--rows", 1000, seconds=30)
+        assert "thread '" not in done.stderr and done.returncode in (0, 4), (done.returncode, done.stderr[-500:])
+
+
 @pytest.mark.parametrize(
     "keys, relation, words",
     [
@@ -299,6 +333,10 @@ def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, da
         ({"compression": "gzip"}, {"table": "t.csv"}, "cannot be unpacked"),
         ({}, {"table": "twice.csv"}, "two columns are called `a`"),
         ({}, {"table": "latin.csv"}, "is not UTF-8"),
+        ({}, {"table": "open.csv"}, "the quotes of a value in the record at byte 8 are not closed"),
+        ({}, {"table": "empty.csv"}, "no columns in it"),
+        ({}, {"table": "twice.arrow"}, "twice.arrow: two columns are called `a`"),
+        ({}, {"table": "twice.parquet"}, "twice.parquet: two columns are called `a`"),
         ({}, {"table": "uneven.csv"}, "line 3 has 3 values, and there are 2 columns"),
     ],
 )
@@ -310,6 +348,12 @@ def test_what_is_wrong_is_told_in_one_line(program, data, keys, relation, words)
     (data / "mixed/b.json").write_text('{"a": 1}\n')
     (data / "twice.csv").write_text("a,a\n1,2\n")
     (data / "latin.csv").write_bytes("a\nné\n".encode("latin-1"))
+    (data / "open.csv").write_text('a,b\n1,2\n3,"4\n')
+    (data / "empty.csv").write_text("")
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    pq.write_table(twice, data / "twice.parquet")
+    with pa.OSFile(str(data / "twice.arrow"), "wb") as out, pa.ipc.new_file(out, twice.schema) as writer:
+        writer.write_table(twice)
     (data / "uneven.csv").write_text("a,b\n1,2\n1,2,3\n")
     line, code = program.refused("plan", program.job(source(data, **keys), relations=[relation]))
     assert words in line, line

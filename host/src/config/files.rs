@@ -19,6 +19,9 @@ const SAMPLE_ROWS: u64 = 10_000;
 /// The most rows that are looked at in each file of a sample.
 const SAMPLE_ROWS_LIMIT: u64 = 10_000_000;
 
+/// Stands for a quote where there is none: UTF-8 never holds it.
+const NO_QUOTE: u8 = 0xff;
+
 /// The characters that make a pattern of a path.
 const WILDCARDS: [char; 3] = ['*', '?', '['];
 
@@ -176,7 +179,10 @@ fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
     };
     let csv = CsvRead {
         delimiter: byte("delimiter", raw.delimiter)?,
-        quote: byte("quote", raw.quote)?.unwrap_or(b'"'),
+        quote: match raw.quote.as_deref() {
+            Some("") => NO_QUOTE,
+            _ => byte("quote", raw.quote)?.unwrap_or(b'"'),
+        },
         escape: byte("escape", raw.escape)?,
         comment: byte("comment", raw.comment)?,
         header: raw.header.unwrap_or(true),

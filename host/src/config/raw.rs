@@ -121,7 +121,7 @@ pub enum RawPacking {
 pub(super) struct RawCsvRead {
     /// Between values; `,` if absent, a tab in files that end with `.tsv`.
     pub(super) delimiter: Option<String>,
-    /// Around values that need it; `"` if absent.
+    /// Around values that need it; `"` if absent. An empty text: quotes mean nothing.
     pub(super) quote: Option<String>,
     /// Before a quote within quotes; the quote itself if absent.
     pub(super) escape: Option<String>,

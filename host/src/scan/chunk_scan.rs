@@ -186,7 +186,10 @@ impl Reading {
         match &*self.source {
             Source::Component(source) => self.read_component(source, descriptor, &mut held).await,
             Source::Files(source) => {
-                let mut rows = source.read(&self.scan, descriptor, &self.schema).await?;
+                let reading = source.read(&self.scan, descriptor, &self.schema);
+                let (mut rows, bytes) = reading.await?;
+                let mut beside = memory().account();
+                beside.set(usize::try_from(bytes).unwrap_or(usize::MAX));
                 while let Some(batch) = rows.next().await {
                     if !self.hand_on(batch?, &mut held).await? {
                         return Ok(false);

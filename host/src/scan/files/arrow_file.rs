@@ -11,7 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
-use arrow::ipc::{Block, root_as_footer};
+use arrow::ipc::{Block, Endianness, root_as_footer};
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::path::Path as Key;
@@ -154,6 +154,9 @@ async fn footer(store: &Opened, meta: &ObjectMeta) -> Result<Footer> {
     let parsed =
         root_as_footer(&text).map_err(|error| wrong(ArrowError::IpcError(error.to_string())))?;
     let schema = parsed.schema().ok_or_else(short)?;
+    if schema.endianness() == Endianness::Big {
+        return Err(wrong(ArrowError::IpcError("its numbers are of the other byte order".into())));
+    }
     let schema = Arc::new(decoded(|| Ok(fb_to_schema(schema))).map_err(wrong)?);
     let dictionaries = parsed.dictionaries().into_iter().flatten();
     let batches = parsed.recordBatches().into_iter().flatten();

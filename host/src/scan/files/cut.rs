@@ -2,7 +2,7 @@
 //! small files together.
 
 use super::look::{Looked, packing};
-use super::{Slice, filter, shown};
+use super::{Descriptor, Slice, filter, shown};
 use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::Result;
 use crate::sandbox::{Chunk, ChunkWish, Scan};
@@ -10,7 +10,7 @@ use crate::scan::DESCRIPTOR_LIMIT_BYTES;
 use crate::store::Opened;
 
 /// Room in a descriptor for what stands around its slices.
-const DESCRIPTOR_ROOM_BYTES: usize = 64;
+const DESCRIPTOR_ROOM_BYTES: usize = 128;
 
 /// A scan, cut.
 pub(super) struct Cut {
@@ -43,7 +43,8 @@ pub(super) fn cut(
     };
     let mut size = size.max(1);
     let chunks = loop {
-        let chunks = together(units(store, files, looked, &wanted, size), size)?;
+        let units = units(store, files, looked, &wanted, size);
+        let chunks = together(units, size, &looked.digest)?;
         if chunks.len() <= wish.max_chunks as usize {
             break chunks;
         }
@@ -113,7 +114,7 @@ fn units(store: &Opened, files: &Files, looked: &Looked, wanted: &[bool], size: 
 }
 
 /// Units, as many to a chunk as its size allows.
-fn together(units: Vec<Unit>, size: u64) -> Result<Vec<Chunk>> {
+fn together(units: Vec<Unit>, size: u64, schema: &str) -> Result<Vec<Chunk>> {
     let mut chunks = Vec::new();
     let mut open: Vec<Unit> = Vec::new();
     let (mut bytes, mut written) = (0, 0);
@@ -122,7 +123,7 @@ fn together(units: Vec<Unit>, size: u64) -> Result<Vec<Chunk>> {
         let is_full = bytes + unit.bytes > size
             || written + length + DESCRIPTOR_ROOM_BYTES > DESCRIPTOR_LIMIT_BYTES;
         if is_full && !open.is_empty() {
-            chunks.push(chunk(std::mem::take(&mut open))?);
+            chunks.push(chunk(std::mem::take(&mut open), schema)?);
             (bytes, written) = (0, 0);
         }
         bytes += unit.bytes;
@@ -130,12 +131,12 @@ fn together(units: Vec<Unit>, size: u64) -> Result<Vec<Chunk>> {
         open.push(unit);
     }
     if !open.is_empty() {
-        chunks.push(chunk(open)?);
+        chunks.push(chunk(open, schema)?);
     }
     Ok(chunks)
 }
 
-fn chunk(units: Vec<Unit>) -> Result<Chunk> {
+fn chunk(units: Vec<Unit>, schema: &str) -> Result<Chunk> {
     let bytes = units.iter().map(|unit| unit.bytes).sum();
     let rows = units.iter().map(|unit| unit.rows).sum();
     let mut slices: Vec<Slice> = Vec::new();
@@ -162,5 +163,6 @@ fn chunk(units: Vec<Unit>) -> Result<Chunk> {
         ([first, .., last], _) => format!("{} files from {first} to {last}", names.len()),
         ([], _) => String::new(),
     };
-    Ok(Chunk { label, descriptor: serde_json::to_vec(&slices)?, rows, bytes: Some(bytes) })
+    let descriptor = serde_json::to_vec(&Descriptor { schema: schema.to_owned(), slices })?;
+    Ok(Chunk { label, descriptor, rows, bytes: Some(bytes) })
 }

@@ -38,6 +38,9 @@ pub(super) enum Unclear {
     /// A line ends within quotes where the file was to be cut.
     #[error("a value holds a line end at byte {0}")]
     LineEndInQuotes(u64),
+    /// A value that has a beginning and no end.
+    #[error("the quotes of a value in the record at byte {0} are not closed")]
+    Open(u64),
     /// Quotes that do not end, most likely.
     #[error("a record longer than {RECORD_LIMIT_BYTES} bytes at byte {0}")]
     TooLong(u64),
@@ -206,6 +209,9 @@ impl Lines {
         while !self.done {
             let Some(piece) = self.pieces.try_next().await? else {
                 self.done = true;
+                if matches!(self.splitter.at, At::Quoted | At::Escaped) {
+                    return Err(unclear(Unclear::Open(self.at)));
+                }
                 let bytes = std::mem::take(&mut self.held);
                 let is_rest = !bytes.is_empty() && !self.skips && self.at < self.to;
                 return Ok(is_rest.then_some(Block { at: self.at, bytes }));
@@ -285,7 +291,9 @@ fn unclear(cause: Unclear) -> Error {
         Unclear::LineEndInQuotes(_) => {
             "add `csv: { newlines: true }` to `source`: then a file is one chunk"
         }
-        Unclear::TooLong(_) => "check that quotes are closed, and `source.csv.quote`",
+        Unclear::Open(_) | Unclear::TooLong(_) => {
+            "check that the file is whole; where quotes mean nothing, add `csv: { quote: \"\" }`"
+        }
     };
     Error::data(cause.to_string()).with_hint(hint)
 }

@@ -7,12 +7,15 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
+use sha2::{Digest, Sha256};
 
 use super::listing::Found;
-use super::schema::{Union, exact, sampled, settled};
+use super::schema::{Union, carried, exact, sampled, settled};
 use super::{arrow_file, parquet, shown, text};
 use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::{Error, Result};
+use crate::plugin::hex;
+use crate::scan::encode_schema;
 use crate::store::Opened;
 
 /// From how many files the types of CSV and JSON are told, where they are not few.
@@ -23,6 +26,9 @@ const FEW_BYTES: u64 = 64 << 20;
 
 /// Files that are looked into at the same time.
 const LOOKS_AT_ONCE: usize = 32;
+
+/// What of a file of lines is in memory at once: a piece, and the records that it belongs to.
+const TEXT_BYTES: u64 = 4 << 20;
 
 /// Memory for what Parquet files say of themselves, a source.
 const METADATA_LIMIT_BYTES: usize = 64 << 20;
@@ -39,6 +45,8 @@ pub(super) struct Looked {
     pub(super) file_columns: usize,
     pub(super) rows: Option<u64>,
     pub(super) metadata: Arc<FileMetadataCache>,
+    /// Tells schemas apart.
+    pub(super) digest: String,
 }
 
 /// Rows of a file that lie together.
@@ -50,6 +58,12 @@ pub(super) struct Group {
 }
 
 impl Looked {
+    /// What of a file's slice is in memory at once: a row group's columns.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let groups = self.groups.iter().flatten();
+        groups.map(|group| group.bytes).max().unwrap_or(TEXT_BYTES)
+    }
+
     pub(super) fn file_fields(&self) -> &[FieldRef] {
         &self.schema.fields()[..self.file_columns]
     }
@@ -133,12 +147,21 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
             false => union.add(&name, &look.fields, exact)?,
         }
     }
-    let mut fields = union.fields();
-    if is_text {
-        let is_all = format == FileFormat::Csv && looks.len() == found.len();
-        fields = declared(files, fields, is_all)?;
-    }
+    let mut fields = match is_text {
+        true => {
+            let is_all = format == FileFormat::Csv && looks.len() == found.len();
+            declared(files, union.fields(), is_all)?
+        }
+        false => {
+            union.fields().iter().map(|field| typed(field, carried(field.data_type()))).collect()
+        }
+    };
     let file_columns = fields.len();
+    if file_columns == 0 {
+        let first = found.first().map(|found| store.url(&found.meta.location)).unwrap_or_default();
+        return Err(Error::data(format!("{first}: no columns in it"))
+            .with_hint("leave empty files out with a pattern"));
+    }
     fields.extend(partition_fields(store, &found, &fields)?);
     let rows = rows(&looks, &found);
     let groups = match is_text {
@@ -146,7 +169,12 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
         false => looks.into_iter().map(|(_, look)| look.groups).collect(),
     };
     let schema = Arc::new(Schema::new(fields));
-    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata })
+    let digest = hex(&Sha256::digest(encode_schema(&schema)?));
+    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, digest })
+}
+
+fn typed(field: &FieldRef, data_type: DataType) -> FieldRef {
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
 }
 
 fn check_format(store: &Opened, files: &Files, found: &[Found]) -> Result<FileFormat> {

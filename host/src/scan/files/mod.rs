@@ -54,6 +54,14 @@ impl fmt::Debug for FileSource {
     }
 }
 
+/// A chunk.
+#[derive(Serialize, Deserialize)]
+struct Descriptor {
+    /// The digest of the relation's schema.
+    schema: String,
+    slices: Vec<Slice>,
+}
+
 /// A stretch of a file: all of it, or the rows that begin between two of its bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Slice {
@@ -153,15 +161,19 @@ impl FileSource {
         })
     }
 
-    /// Opens one chunk; its rows are of `schema`.
+    /// Opens one chunk: its rows, which are of `schema`, and how many bytes are in memory beside them.
     pub(super) async fn read(
         &self,
         scan: &Scan,
         descriptor: &[u8],
         schema: &SchemaRef,
-    ) -> Result<Rows> {
+    ) -> Result<(Rows, u64)> {
         let looked = self.look(&scan.relation).await?;
-        let slices: Vec<Slice> = serde_json::from_slice(descriptor)?;
+        let Descriptor { schema: planned, slices } = serde_json::from_slice(descriptor)?;
+        if planned != looked.digest {
+            let what = "files with other columns came since the run was planned";
+            return Err(Error::new(Class::Stale, format!("{}: {what}", self.files.url)));
+        }
         let mut tags = HashMap::new();
         for slice in &slices {
             if let Some(tag) = &slice.tag {
@@ -170,14 +182,15 @@ impl FileSource {
         }
         let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags));
         let store = Opened { objects, ..self.store.clone() };
-        let schema = schema.clone();
-        match looked.format {
-            FileFormat::Parquet => parquet::read(&store, &looked, scan, &slices, &schema),
-            FileFormat::Arrow => Ok(arrow_file::read(store, looked, scan, slices, schema)),
+        let (schema, held) = (schema.clone(), looked.held_bytes());
+        let rows = match looked.format {
+            FileFormat::Parquet => parquet::read(&store, &looked, scan, &slices, &schema)?,
+            FileFormat::Arrow => arrow_file::read(store, looked, scan, slices, schema),
             FileFormat::Csv | FileFormat::Json => {
-                Ok(text::read(store, self.files.clone(), looked, scan, slices, schema))
+                text::read(store, self.files.clone(), looked, scan, slices, schema)
             }
-        }
+        };
+        Ok((rows, held))
     }
 
     async fn look(&self, relation: &Relation) -> Result<Arc<Looked>> {

@@ -1,8 +1,11 @@
 //! Parquet, by DataFusion's reader: only the columns that are wanted, only the row groups, pages and rows
 //! that a filter leaves.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
@@ -12,11 +15,11 @@ use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::DataFusionError;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionContext;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 use parquet::errors::ParquetError;
@@ -25,6 +28,7 @@ use super::look::{Group, Look, Looked};
 use super::{Rows, Slice, file_error, filter, shown};
 use crate::error::{Error, Result};
 use crate::sandbox::Scan;
+use crate::scan::caught;
 use crate::store::Opened;
 
 /// What the reader knows the store by; nobody sees it.
@@ -43,8 +47,8 @@ pub(super) async fn look(
     let file = DFParquetMetadata::new(store.objects.as_ref(), meta)
         .with_file_metadata_cache(Some(cache.clone()))
         .with_coerce_int96(Some(INT96_UNIT));
-    let metadata = file.fetch_metadata().await.map_err(failed)?;
-    let schema = file.fetch_schema().await.map_err(failed)?;
+    let metadata = guarded(file.fetch_metadata()).await.map_err(failed)?;
+    let schema = guarded(file.fetch_schema()).await.map_err(failed)?;
     let group = |group: &parquet::file::metadata::RowGroupMetaData| {
         let column = group.columns().first();
         let from = column.map_or(0, |column| {
@@ -57,7 +61,12 @@ pub(super) async fn look(
         }
     };
     let groups: Vec<Group> = metadata.row_groups().iter().map(group).collect();
-    let rows = groups.iter().map(|group| group.rows).sum();
+    let rows: u64 = groups.iter().map(|group| group.rows).sum();
+    let said = metadata.file_metadata().num_rows();
+    if u64::try_from(said).ok() != Some(rows) {
+        let text = format!("its footer says {said} rows, and its row groups {rows}");
+        return Err(failed(DataFusionError::ParquetError(Box::new(ParquetError::General(text)))));
+    }
     Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows) })
 }
 
@@ -107,7 +116,36 @@ pub(super) fn read(
     let rows = DataSourceExec::from_data_source(config).execute(0, context.task_ctx())?;
     let (store, first) = (store.clone(), slices.first().map(Slice::meta).transpose()?);
     let key = first.map(|meta| meta.location).unwrap_or_default();
-    Ok(rows.map_err(move |error| fault(&store, &key, error)).boxed())
+    Ok(guarded_stream(rows).map_err(move |error| fault(&store, &key, error)).boxed())
+}
+
+/// What comes of work that panics at some of what it does not expect.
+async fn guarded<T>(work: impl Future<Output = DfResult<T>>) -> DfResult<T> {
+    let mut work = pin!(work);
+    let poll = |context: &mut Context<'_>| match caught(|| work.as_mut().poll(context)) {
+        Some(polled) => polled,
+        None => Poll::Ready(Err(damaged())),
+    };
+    std::future::poll_fn(poll).await
+}
+
+/// The same of a stream; it ends with the panic.
+fn guarded_stream(rows: SendableRecordBatchStream) -> impl Stream<Item = DfResult<RecordBatch>> {
+    let mut open = Some(rows);
+    futures::stream::poll_fn(move |context| {
+        let Some(rows) = &mut open else { return Poll::Ready(None) };
+        match caught(|| rows.poll_next_unpin(context)) {
+            Some(polled) => polled,
+            None => {
+                open = None;
+                Poll::Ready(Some(Err(damaged())))
+            }
+        }
+    })
+}
+
+fn damaged() -> DataFusionError {
+    DataFusionError::ParquetError(Box::new(ParquetError::General("it is damaged".into())))
 }
 
 /// Who must act on what the reader says of a file.
@@ -124,6 +162,10 @@ fn fault(store: &Opened, key: &Key, error: DataFusionError) -> Error {
                 .with_hint("write the file anew, or leave it out with a pattern"),
         },
         DataFusionError::External(_) => Error::from(error),
+        DataFusionError::ArrowError(arrow, _) => {
+            Error::data(format!("{name}: cannot be read as Parquet: {arrow}"))
+                .with_hint("write the file anew, or leave it out with a pattern")
+        }
         other => Error::data(format!("{name}: {}", other.strip_backtrace())),
     }
 }

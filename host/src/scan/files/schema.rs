@@ -31,7 +31,11 @@ impl Union {
         widen: impl Fn(&DataType, &DataType) -> Option<DataType>,
     ) -> Result<()> {
         self.files += 1;
-        for field in fields {
+        for (place, field) in fields.iter().enumerate() {
+            if fields.iter().take(place).any(|other| other.name() == field.name()) {
+                let error = format!("{file}: two columns are called `{}`", field.name());
+                return Err(Error::data(error).with_hint("write the file anew with other names"));
+            }
             let Some(column) = self.columns.iter_mut().find(|c| c.field.name() == field.name())
             else {
                 let (field, file) = (bare(field), file.to_owned());
@@ -136,21 +140,37 @@ fn nested(a: &DataType, b: &DataType) -> Option<DataType> {
 
 /// What text is read as: whole microseconds, unless there are more digits; what was never there, as text.
 pub(super) fn settled(data_type: &DataType) -> DataType {
-    match data_type {
+    mapped(data_type, &|leaf| match leaf {
         DataType::Null => DataType::Utf8,
         DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {
             DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
         }
-        DataType::List(item) => {
-            let item = item.as_ref().clone().with_data_type(settled(item.data_type()));
-            DataType::List(Arc::new(item))
-        }
-        DataType::Struct(fields) => {
-            let field = |field: &FieldRef| {
-                field.as_ref().clone().with_data_type(settled(field.data_type()))
-            };
-            DataType::Struct(fields.iter().map(field).collect())
+        other => other.clone(),
+    })
+}
+
+/// What keeps its meaning in files that are written: Parquet has no seconds, and no dates in milliseconds.
+pub(super) fn carried(data_type: &DataType) -> DataType {
+    mapped(data_type, &|leaf| match leaf {
+        DataType::Date64 => DataType::Timestamp(TimeUnit::Millisecond, None),
+        DataType::Time32(TimeUnit::Second) => DataType::Time32(TimeUnit::Millisecond),
+        DataType::Timestamp(TimeUnit::Second, zone) => {
+            DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
         }
         other => other.clone(),
+    })
+}
+
+/// A type with others in the places of its leaves.
+fn mapped(data_type: &DataType, leaf: &dyn Fn(&DataType) -> DataType) -> DataType {
+    let field = |field: &FieldRef| {
+        let data_type = mapped(field.data_type(), leaf);
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    match data_type {
+        DataType::List(item) => DataType::List(field(item)),
+        DataType::LargeList(item) => DataType::LargeList(field(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+        other => leaf(other),
     }
 }

@@ -120,6 +120,8 @@ struct OpenSlice {
     /// For errors.
     name: String,
     lines: Lines,
+    /// What was read to know the columns' names.
+    first: Option<Block>,
     decoder: Box<dyn Decode>,
     marks: Option<Marks>,
     /// The first record holds the columns' names.
@@ -153,7 +155,10 @@ impl Reader {
                     self.open.insert(opened)
                 }
             };
-            let block = open.lines.next().await;
+            let block = match open.first.take() {
+                Some(first) => Ok(Some(first)),
+                None => open.lines.next().await,
+            };
             match block.map_err(|error| error.with_context(open.name.clone()))? {
                 Some(block) => self.ready.extend(open.batches(block, &self.given)?),
                 None => {
@@ -182,21 +187,30 @@ impl Given {
         let is_csv = self.looked.format == FileFormat::Csv;
         let marks = is_csv.then_some(style.marks);
         let name = shown(&self.store, key);
+        let begins = slice.range.is_none_or(|(start, _)| start == 0);
+        let (mut lines, mut first) = (Lines::new(pieces, marks, slice.range), None);
         let decoder: Box<dyn Decode> = match is_csv {
             false => Box::new(JsonDecoder::new(&self.looked)?),
             true => {
-                let columns = match style.header {
-                    true => self.header(&meta, &style, packing).await?,
-                    false => csv::numbered(self.looked.file_columns),
+                if begins {
+                    let block = lines.next().await;
+                    first = block.map_err(|error| error.with_context(name.clone()))?;
+                }
+                let columns = match (style.header, begins) {
+                    (false, _) => Ok(csv::numbered(self.looked.file_columns)),
+                    (true, true) => header(&style, first.as_ref()),
+                    (true, false) => self.header(&meta, &style).await,
                 };
-                let decoder = CsvDecoder::new(style.clone(), columns, &self.looked, &self.schema);
+                let decoder = columns.and_then(|columns| {
+                    CsvDecoder::new(style.clone(), columns, &self.looked, &self.schema)
+                });
                 Box::new(decoder.map_err(|error| error.with_context(name.clone()))?)
             }
         };
-        let begins = slice.range.is_none_or(|(start, _)| start == 0);
         Ok(OpenSlice {
             name,
-            lines: Lines::new(pieces, marks, slice.range),
+            lines,
+            first,
             decoder,
             marks,
             has_header: is_csv && style.header && begins,
@@ -206,25 +220,18 @@ impl Given {
         })
     }
 
-    /// The names of a file's columns: its slices need not begin with them.
-    async fn header(
-        &self,
-        meta: &ObjectMeta,
-        style: &Style,
-        packing: Packing,
-    ) -> Result<Vec<String>> {
-        let pieces = match packing {
-            Packing::None => {
-                from(&self.store, &meta.location, 0..HEADER_BYTES.min(meta.size), meta.size)
-            }
-            packing => unpacked(&self.store, &meta.location, meta.size, packing)?,
-        };
-        let mut lines = Lines::new(pieces, Some(style.marks), None);
-        let name = || shown(&self.store, &meta.location);
-        let first = lines.next().await.map_err(|error| error.with_context(name()))?;
-        let text = first.map(|block| block.bytes).unwrap_or_default();
-        csv::header(style, without_mark(&text)).map_err(|error| error.with_context(name()))
+    /// The names of a file's columns, for a slice that does not begin with them.
+    async fn header(&self, meta: &ObjectMeta, style: &Style) -> Result<Vec<String>> {
+        let beginning = 0..HEADER_BYTES.min(meta.size);
+        let pieces = from(&self.store, &meta.location, beginning, meta.size);
+        let first = Lines::new(pieces, Some(style.marks), None).next().await?;
+        header(style, first.as_ref())
     }
+}
+
+/// The names of columns in a file's first block.
+fn header(style: &Style, first: Option<&Block>) -> Result<Vec<String>> {
+    csv::header(style, without_mark(first.map_or(&[], |block| &block.bytes)))
 }
 
 impl OpenSlice {

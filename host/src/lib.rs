@@ -25,6 +25,7 @@ pub mod daemon;
 pub mod error;
 pub mod ledger;
 pub mod memory;
+pub mod numbers;
 pub mod plan;
 pub mod plugin;
 pub mod run;

@@ -93,6 +93,15 @@ def test_values_with_line_ends_quotes_and_delimiters_survive(program, data):
     assert "newlines: true" in line and code == 4
 
 
+def test_a_limit_reads_files_from_their_beginning(program, data):
+    """No chunk but the one before can tell that a file was cut within a value."""
+    (data / "t.csv").write_text("n,t\n" + "".join(f'{n},"x\n7,y"\n' for n in range(3_000)))
+    step = {"sql": "SELECT * FROM data WHERE n >= 0 LIMIT 2000"}
+    job = program.job(source(data), tables=["t.csv"], transform=[step], chunk={"bytes": 999})
+    program.ok("run", job)
+    assert rows(program, "t", "SELECT count(*), count(DISTINCT n), min(t) FROM data") == [repr((2_000, 2_000, "x\n7,y"))]
+
+
 def test_types_are_told_only_where_values_come_back(program, data):
     (data / "t.csv").write_text(
         "\ufeffid,zip,big,price,day,at,zoned,flag,none,mixed\n"

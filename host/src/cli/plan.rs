@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{App, show};
 use crate::config::Job;
 use crate::error::{Error, Result};
+use crate::numbers::{counted, grouped, human_bytes};
 use crate::plan::{ColumnPlan, Planner, RelationPlan, RunPlan, consistency_name};
-use crate::run::{counted, grouped, human_bytes};
 use crate::sandbox::Hold;
 use crate::scan::Scanned;
 

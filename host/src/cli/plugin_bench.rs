@@ -10,8 +10,8 @@ use super::plugin_check::Subject;
 use super::{App, plugin, show};
 use crate::conform::{Figures, measure};
 use crate::error::Result;
+use crate::numbers::{grouped, human_bytes};
 use crate::plugin::{Admission, Described, Plugin};
-use crate::run::{grouped, human_bytes};
 
 /// Instances at the same time, one row of figures for each.
 const INSTANCES: [usize; 3] = [1, 8, 64];

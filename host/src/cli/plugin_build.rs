@@ -15,8 +15,8 @@ use wit_component::ComponentEncoder;
 
 use super::show;
 use crate::error::{Error, Result};
+use crate::numbers::human_bytes;
 use crate::plugin::Stamp;
-use crate::run::human_bytes;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 

@@ -12,8 +12,8 @@ use crate::config::target::To;
 use crate::config::{Job, Step};
 use crate::conform::{self, Given, Outcome};
 use crate::error::{Error, Result};
+use crate::numbers::counted;
 use crate::plugin::{Described, Plugin};
-use crate::run::counted;
 use crate::sandbox::Relation;
 
 /// A component, and what it is held against.

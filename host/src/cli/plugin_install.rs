@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::{App, show};
 use crate::error::{Error, Result};
+use crate::numbers::counted;
 use crate::plugin::registry::{Reference, pull};
 use crate::plugin::{Admission, Lock, Plugin, signature_of};
-use crate::run::counted;
 
 #[derive(Args)]
 pub(super) struct InstallArgs {

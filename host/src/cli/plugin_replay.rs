@@ -10,8 +10,8 @@ use super::{App, Failed, plugin, show};
 use crate::config::Wanted;
 use crate::conform::{Replay, Replayed, Verdict};
 use crate::error::{Error, Result};
+use crate::numbers::{counted, grouped};
 use crate::plugin::Plugin;
-use crate::run::{counted, grouped};
 use crate::tape::{Label, PluginLabel};
 
 #[derive(Args)]

@@ -78,7 +78,7 @@ fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
 fn rows(run: &RunRecord) -> String {
     match &run.report {
         Some(report) if run.state == RunState::Succeeded => {
-            report["rows"].as_u64().map(crate::run::grouped).unwrap_or_default()
+            report["rows"].as_u64().map(crate::numbers::grouped).unwrap_or_default()
         }
         _ if !run.state.is_over() => format!("{} of {}", run.tasks.done, run.tasks.chunks),
         _ => "-".into(),
@@ -133,7 +133,7 @@ fn as_text(details: &RunDetails) -> String {
             let _ = writeln!(
                 text,
                 "published {} rows -> {}",
-                relation["rows"].as_u64().map(crate::run::grouped).unwrap_or_default(),
+                relation["rows"].as_u64().map(crate::numbers::grouped).unwrap_or_default(),
                 relation["folder"].as_str().unwrap_or_default()
             );
         }

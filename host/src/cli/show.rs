@@ -152,7 +152,7 @@ fn lines(progress: Arc<Progress>) -> Showing {
 fn counts(relation: &RelationProgress) -> String {
     format!(
         "{} rows, {} of {} chunks",
-        crate::run::grouped(relation.rows()),
+        crate::numbers::grouped(relation.rows()),
         relation.chunks_done(),
         relation.chunks
     )

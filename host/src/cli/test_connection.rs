@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{App, show};
 use crate::config::Job;
 use crate::error::Result;
+use crate::numbers::counted;
 use crate::plan::Planner;
-use crate::run::counted;
 use crate::target::SinkTarget;
 
 /// How many names are listed for people; `--json` lists them all.

@@ -11,8 +11,9 @@ use crate::config::Job;
 use crate::config::place::{Place, parse_place};
 use crate::config::target::To;
 use crate::error::{Class, Error, Result, ResultExt};
+use crate::numbers::{counted, grouped};
 use crate::plan::Planner;
-use crate::run::{Fingerprint, Manifest, counted, grouped};
+use crate::run::{Fingerprint, Manifest};
 use crate::target::{self, Folder, checksum, read_small};
 
 #[derive(Args)]

@@ -6,7 +6,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::{Suite, broken, refused};
 use crate::capability::Grant;
 use crate::error::{Error, Result, ResultExt};
-use crate::run::{Fingerprint, counted};
+use crate::numbers::counted;
+use crate::run::Fingerprint;
 use crate::sandbox::{
     Chunk, ChunkWish, Comparable, ConnectorComponent, ConnectorDescription, Hold, Relation,
     RelationInfo, Scan, Session,

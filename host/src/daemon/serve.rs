@@ -18,8 +18,9 @@ use crate::config::{Job, Settings};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Owner, RunState};
 use crate::memory::give_back;
+use crate::numbers::grouped;
 use crate::plugin::Plugins;
-use crate::run::{Keeper, Progress, Runner, Status, Wish, forget_old_runs, grouped, new_run_id};
+use crate::run::{Keeper, Progress, Runner, Status, Wish, forget_old_runs, new_run_id};
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
@@ -141,7 +142,7 @@ impl Daemon {
         mut runs: JoinSet<Ended>,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
     ) {
-        tracing::info!("stopping: {} under way", crate::run::counted(runs.len() as u64, "run"));
+        tracing::info!("stopping: {} under way", crate::numbers::counted(runs.len() as u64, "run"));
         self.manager.stopping(self.drain);
         wish.send_replace(Wish::Drain(Instant::now() + self.drain));
         let mut told_again = false;

@@ -28,8 +28,8 @@ const MAX_CHUNK_BYTES: u64 = 1 << 30;
 /// Automatic chunks where the relation's size is not known.
 const DEFAULT_CHUNK_BYTES: u64 = 64 << 20;
 
-/// For a look at the first rows: one chunk, whose beginning is read.
-const LOOK_CHUNK_BYTES: u64 = 1 << 40;
+/// What is not to be cut is one chunk.
+const UNCUT_CHUNK_BYTES: u64 = 1 << 40;
 
 /// So many times more chunks than are read at the same time: nobody waits long for the last one.
 const CHUNKS_PER_SLOT: u64 = 4;
@@ -42,8 +42,8 @@ pub(super) struct Asking<'a> {
     pub(super) hold: &'a Hold,
     pub(super) transforms: &'a [Arc<BoundTransform>],
     pub(super) parallel: usize,
-    /// Only the first rows are wanted.
-    pub(super) is_look: bool,
+    /// Inputs are read from their beginning, as long as rows are wanted.
+    pub(super) is_uncut: bool,
     pub(super) recorded: Option<Vec<Scanned>>,
 }
 
@@ -76,9 +76,9 @@ impl Asking<'_> {
         let (job, parallel) = (self.job, self.parallel);
         let automatic = || automatic_bytes(described.bytes, parallel);
         let wish = ChunkWish {
-            rows: job.chunk.rows.filter(|_| !self.is_look),
-            bytes: match self.is_look {
-                true => LOOK_CHUNK_BYTES,
+            rows: job.chunk.rows.filter(|_| !self.is_uncut),
+            bytes: match self.is_uncut {
+                true => UNCUT_CHUNK_BYTES,
                 false => job.chunk.bytes.unwrap_or_else(automatic),
             },
             parallel: u32::try_from(parallel).unwrap_or(u32::MAX),

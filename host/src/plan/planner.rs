@@ -254,7 +254,7 @@ impl<'a> Planner<'a> {
                 hold: &hold,
                 transforms: &transforms,
                 parallel: parallel.chunks,
-                is_look: self.limit.is_some(),
+                is_uncut: self.limit.is_some(),
                 recorded,
             };
             let planned = self.plan_relation(asking).await;
@@ -276,6 +276,15 @@ impl<'a> Planner<'a> {
     }
 
     async fn plan_relation(&self, asking: Asking<'_>) -> Result<RelationPlan> {
+        let planned = self.plan_rows(&asking).await?;
+        let leans = planned.scans.iter().any(|scanned| scanned.leans);
+        match leans && stops_early(&planned.physical) {
+            true => self.plan_rows(&Asking { is_uncut: true, ..asking }).await,
+            false => Ok(planned),
+        }
+    }
+
+    async fn plan_rows(&self, asking: &Asking<'_>) -> Result<RelationPlan> {
         let relation = asking.relation;
         let mut inputs = Vec::new();
         for (number, input) in relation.inputs.iter().enumerate() {
@@ -350,6 +359,11 @@ fn is_chunkwise(plan: &Arc<dyn ExecutionPlan>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a plan leaves rows unread once it has enough.
+fn stops_early(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.fetch().is_some() || plan.children().into_iter().any(stops_early)
 }
 
 /// The weakest of what the relations see. A run of one chunk sees one instant, whatever it is.

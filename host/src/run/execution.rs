@@ -12,11 +12,11 @@ use tokio::time::sleep;
 
 use super::load::{Done, Load};
 use super::manifest::Finished;
-use super::report::counted;
 use super::retry::RetryPolicy;
 use super::runner::Stopped;
 use crate::error::{Error, Result, ResultExt};
 use crate::ledger::Ledger;
+use crate::numbers::counted;
 
 /// The tasks of a run.
 pub(super) struct Execution<'a> {

@@ -22,7 +22,7 @@ pub use holder::{HOLD_SECS, hold};
 pub use holding::{HOLDER_START_SECS, Keeper};
 pub use manifest::Manifest;
 pub use progress::{Progress, RelationProgress};
-pub use report::{RelationReport, RunReport, Status, counted, grouped, human_bytes};
+pub use report::{RelationReport, RunReport, Status};
 pub use retention::forget_old_runs;
 pub use retry::{
     RELATION_RETRY_LIMIT, RETRY_BACKOFF_LIMIT_MILLIS, RETRY_BACKOFF_MILLIS, RETRY_LIMIT,

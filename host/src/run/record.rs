@@ -112,6 +112,8 @@ pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
             chunks: scan.chunks.iter().map(chunk).collect(),
             consistency: consistency_of(&scan.consistency),
             strategy: scan.strategy.clone(),
+            // It was planned with that in mind.
+            leans: false,
         }
     };
     let relations = record.relations.iter().zip(&job.relations).map(|(record, relation)| {

@@ -151,7 +151,7 @@ impl ComponentSource {
         }
         let (consistency, strategy) = (open.consistency, open.strategy.clone());
         self.keep(open.close().await?);
-        Ok(Scanned { input: 0, scan, chunks, consistency, strategy })
+        Ok(Scanned { input: 0, scan, chunks, consistency, strategy, leans: false })
     }
 
     /// Opens one chunk in a session of its own, which counts as busy as long as the second value

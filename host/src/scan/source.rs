@@ -49,6 +49,8 @@ pub struct Scanned {
     pub consistency: Consistency,
     /// How the relation was cut and why.
     pub strategy: String,
+    /// Whether a chunk is only known to be right when the one before is read to its end.
+    pub leans: bool,
 }
 
 impl Source {

@@ -16,6 +16,8 @@ const DESCRIPTOR_ROOM_BYTES: usize = 128;
 pub(super) struct Cut {
     pub(super) chunks: Vec<Chunk>,
     pub(super) strategy: String,
+    /// Some chunks begin where a line of CSV ends, which the ones before make sure of.
+    pub(super) leans: bool,
 }
 
 /// What cannot be cut further.
@@ -42,11 +44,13 @@ pub(super) fn cut(
         _ => wish.bytes,
     };
     let mut size = size.max(1);
-    let chunks = loop {
+    let (chunks, leans) = loop {
         let units = units(store, files, looked, &wanted, size);
+        let is_cut = units.iter().any(|unit| unit.slice.range.is_some());
+        let leans = is_cut && looked.format == FileFormat::Csv;
         let chunks = together(units, size, &looked.digest)?;
         if chunks.len() <= wish.max_chunks as usize {
-            break chunks;
+            break (chunks, leans);
         }
         size = size.saturating_mul(2);
     };
@@ -63,7 +67,7 @@ pub(super) fn cut(
             _ => ", at line ends where they are large",
         };
     }
-    Ok(Cut { chunks, strategy })
+    Ok(Cut { chunks, strategy, leans })
 }
 
 fn units(store: &Opened, files: &Files, looked: &Looked, wanted: &[bool], size: u64) -> Vec<Unit> {

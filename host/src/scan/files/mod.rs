@@ -110,8 +110,8 @@ impl FileSource {
     pub async fn test(&self) -> Result<String> {
         let found = listing::find(&self.store, &self.files, &self.files.pattern).await?;
         let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
-        let files = crate::run::counted(found.len() as u64, "file");
-        Ok(format!("{}: {files}, {}", self.files.url, crate::run::human_bytes(bytes)))
+        let files = crate::numbers::counted(found.len() as u64, "file");
+        Ok(format!("{}: {files}, {}", self.files.url, crate::numbers::human_bytes(bytes)))
     }
 
     /// The folders and files that can be named as tables.
@@ -158,6 +158,7 @@ impl FileSource {
             // Each file is read as it was when they were listed, or not at all.
             consistency: Consistency::Snapshot,
             strategy: cut.strategy,
+            leans: cut.leans,
         })
     }
 

@@ -303,7 +303,7 @@ impl OpenSlice {
     /// What was left out.
     fn tell(&self) {
         if let LeftOut { rows, first: Some(first) } = &self.left_out {
-            let rows = crate::run::counted(*rows, "row");
+            let rows = crate::numbers::counted(*rows, "row");
             tracing::warn!("{rows} left out; the first is {first}");
         }
     }

@@ -60,7 +60,10 @@ def test_the_published_job_schema_is_the_programs_own():
     assert json.loads(answer) == json.loads((ROOT / "docs/job.schema.json").read_text())
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/plugins.md", "docs/sinks.md", "docs/targets.md", "docs/adr/README.md"])
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("path", sorted(str(path.relative_to(ROOT)) for path in DOCUMENTS))
 def test_links_lead_somewhere(path):
     for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / path).read_text()):
         assert (ROOT / path).parent.joinpath(link).exists(), link

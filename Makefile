@@ -30,10 +30,10 @@ test: build install-test
 	$(CARGO) test --release --locked --workspace
 	$(VENV)/bin/python -m pytest -q tests/e2e
 
-## Formatting, clippy, and nothing undocumented
+## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 ## Ratios against peers from PyPI, side by side; see docs/benchmarks.md
 bench: build install-test

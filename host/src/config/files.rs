@@ -9,6 +9,7 @@ use url::Url;
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place};
 use super::raw::{RawCsvRead, RawFiles, RawFormat, RawNulls};
+use super::target::one_byte;
 use crate::error::{Error, Result};
 
 pub use super::raw::{RawBadRows as BadRows, RawPacking as Packing};
@@ -175,7 +176,7 @@ fn cut(url: &Url) -> (Url, String) {
 fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
     let byte = |key: &str, text: Option<String>| match text {
         None => Ok(None),
-        Some(text) => one_byte(key, &text).map(Some),
+        Some(text) => one_byte(Side::Source, key, &text).map(Some),
     };
     let csv = CsvRead {
         delimiter: byte("delimiter", raw.delimiter)?,
@@ -199,14 +200,6 @@ fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
                 .with_hint("choose two"))
         }
         false => Ok(csv),
-    }
-}
-
-fn one_byte(key: &str, text: &str) -> Result<u8> {
-    match text.as_bytes() {
-        [byte] if !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
-        _ => Err(Error::config(format!("`source.csv.{key}`: `{text}` is not one ASCII character"))
-            .with_hint("write one, such as \";\" or \"\\t\"")),
     }
 }
 

@@ -186,8 +186,12 @@ fn check_format(raw: &RawFolder) -> Result<Format> {
         RawFormat::Csv => {
             let csv = raw.csv.clone().unwrap_or_default();
             let style = CsvStyle {
-                delimiter: one_byte("delimiter", csv.delimiter.as_deref().unwrap_or(","))?,
-                quote: one_byte("quote", csv.quote.as_deref().unwrap_or("\""))?,
+                delimiter: one_byte(
+                    Side::Target,
+                    "delimiter",
+                    csv.delimiter.as_deref().unwrap_or(","),
+                )?,
+                quote: one_byte(Side::Target, "quote", csv.quote.as_deref().unwrap_or("\""))?,
                 header: csv.header.unwrap_or(true),
                 null: csv.null.unwrap_or_default(),
             };
@@ -200,10 +204,11 @@ fn check_format(raw: &RawFolder) -> Result<Format> {
     }
 }
 
-fn one_byte(key: &str, text: &str) -> Result<u8> {
+/// One of CSV's marks, on either side of a job.
+pub(super) fn one_byte(side: Side, key: &str, text: &str) -> Result<u8> {
     match text.as_bytes() {
         [byte] if !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
-        _ => Err(Error::config(format!("`target.csv.{key}`: `{text}` is not one ASCII character"))
+        _ => Err(Error::config(format!("`{side}.csv.{key}`: `{text}` is not one ASCII character"))
             .with_hint("write one, such as \";\" or \"\\t\"")),
     }
 }

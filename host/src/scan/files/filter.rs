@@ -26,7 +26,8 @@ pub(super) fn physical(sql: &str, schema: &SchemaRef) -> Result<Arc<dyn Physical
 /// Which files may hold rows that a filter leaves, by what their folders say.
 pub(super) fn wanted_files(sql: Option<&str>, looked: &Looked) -> Result<Vec<bool>> {
     let all = vec![true; looked.found.len()];
-    let (Some(sql), fields) = (sql, looked.partition_fields()) else { return Ok(all) };
+    let fields = looked.partition_fields();
+    let Some(sql) = sql.filter(|_| !fields.is_empty()) else { return Ok(all) };
     let (context, of) = (SessionContext::new(), DFSchema::try_from(looked.schema.clone())?);
     let parsed = context.parse_sql_expr(sql, &of)?;
     let names: BTreeSet<&str> = fields.iter().map(|field| field.name().as_str()).collect();

@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 BIN := target/release/longshore
-PLUGINS := plugins/tpch plugins/postgres plugins/mask plugins/impala plugins/postgres-sink plugins/http-sink
+PLUGINS := plugins/tpch plugins/postgres plugins/mask plugins/impala plugins/odbc plugins/postgres-sink plugins/http-sink
 HOSTILE := tests/hostile tests/hostile-transform tests/hostile-sink
 VENV := target/venv
 

@@ -29,10 +29,13 @@ case ${1:-} in
   build)
     # Where rustup cannot add the WebAssembly target, Debian's compiler builds std from source.
     has_wasm_target || apt_install rustc-web cargo-web rust-web-src lld-19
+    # What links against the manager of ODBC drivers.
+    apt_install unixodbc-dev
     ;;
   test)
     apt_install postgresql openssl openssh-server systemd-container dbus \
-      krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2 minisign docker-registry
+      krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2 minisign docker-registry \
+      unixodbc odbc-postgresql libsqliteodbc odbc-mariadb mariadb-server
     command -v java >/dev/null || apt_install default-jre-headless
     command -v npm >/dev/null || apt_install nodejs npm
     venv=$2

@@ -16,7 +16,7 @@ use arrow::ipc::reader::FileReader;
 use longshore::capability::{Endpoint, Grant, SecretValue};
 use longshore::config::Wanted;
 use longshore::plugin::{Admission, Described, Plugin, Plugins};
-use longshore::sandbox::{ChunkWish, Limits, Relation, Sandbox, Scan};
+use longshore::sandbox::{ChunkLane, ChunkWish, Limits, Relation, Sandbox, Scan};
 use longshore::scan::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
 
 /// Instantiations that are averaged.
@@ -108,6 +108,7 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let host = parsed.host_str().unwrap_or_default().to_owned();
     let password = std::env::var("PGPASSWORD").unwrap_or_default();
     let grant = Grant {
+        odbc: None,
         endpoints: vec![Endpoint { host, port: parsed.port().unwrap_or(5432) }],
         secrets: [("password".to_owned(), SecretValue::new(password))].into(),
     };
@@ -131,7 +132,8 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let mut session = chunks.close().await?;
     let mut rows = 0;
     for chunk in all {
-        let mut reader = session.read(&scan, &chunk.descriptor).await?;
+        let ChunkLane::Component(descriptor) = &chunk.lane else { continue };
+        let mut reader = session.read(&scan, descriptor).await?;
         let mut decoder = IpcDecoder::new(schema.clone());
         while let Some(pieces) = reader.next().await? {
             rows += decoder.push(pieces)?.iter().map(|batch| batch.num_rows()).sum::<usize>();

@@ -1,4 +1,4 @@
-//! What the host offers to a plugin: the log, clocks, randomness, secrets, connections, HTTP.
+//! What the host offers to a plugin: the log, clocks, randomness, secrets, connections, HTTP, ODBC.
 //!
 //! In a component these call the host; natively they call the thread's
 //! [`testkit::FakeHost`](crate::testkit::FakeHost).
@@ -10,6 +10,13 @@ pub use crate::bindings::capabilities::longshore::plugin::connection::{
 pub use crate::bindings::capabilities::longshore::plugin::http::Request;
 pub use crate::bindings::capabilities::longshore::plugin::log::Level;
 pub use crate::bindings::capabilities::longshore::plugin::secrets::Scram;
+
+/// What ODBC is told and tells.
+pub mod odbc {
+    pub use crate::bindings::capabilities::longshore::plugin::odbc::{
+        Attribute, Catalog, Column, Fetch, Login, Product, Reading, Setting, TableName, Value,
+    };
+}
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testkit as backend;
@@ -125,11 +132,49 @@ impl Response {
     }
 }
 
+/// Rows as texts.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// The names of the ODBC drivers that are installed, and that the operator allows.
+pub fn odbc_drivers() -> Result<Vec<String>> {
+    backend::odbc_drivers()
+}
+
+/// A session with a database behind an ODBC driver. Closed when dropped.
+pub struct OdbcSession(backend::RawOdbc);
+
+impl OdbcSession {
+    /// Connects.
+    pub fn connect(login: &odbc::Login) -> Result<Self> {
+        backend::RawOdbc::open(login).map(Self)
+    }
+
+    /// What answered.
+    pub fn product(&mut self) -> Result<odbc::Product> {
+        self.0.who()
+    }
+
+    /// Rows of the catalog, in the columns that ODBC gives them.
+    pub fn catalog(&mut self, what: &odbc::Catalog) -> Result<Rows> {
+        self.0.list(what)
+    }
+
+    /// A statement's columns; it is prepared, and not run.
+    pub fn describe(&mut self, sql: &str) -> Result<Vec<odbc::Column>> {
+        self.0.columns(sql)
+    }
+
+    /// A statement's rows, no more than so many, as texts.
+    pub fn query(&mut self, sql: &str, parameters: &[odbc::Value], max_rows: u32) -> Result<Rows> {
+        self.0.texts(sql, parameters, max_rows)
+    }
+}
+
 #[cfg(target_arch = "wasm32")]
 mod component {
-    use super::{Endpoint, Level, Request, TlsOptions};
+    use super::{Endpoint, Level, Request, Rows, TlsOptions};
     use crate::bindings::capabilities::longshore::plugin::{
-        clock, connection, http, log as host_log, random, secrets,
+        clock, connection, http, log as host_log, odbc, random, secrets,
     };
     use crate::{Error, Result};
 
@@ -189,6 +234,40 @@ mod component {
             self.farewell(bytes).map_err(Error::from)
         }
     }
+
+    pub(super) fn odbc_drivers() -> Result<Vec<String>> {
+        odbc::drivers().map_err(Error::from)
+    }
+
+    pub(super) type RawOdbc = odbc::Session;
+
+    impl odbc::Session {
+        pub(super) fn open(login: &odbc::Login) -> Result<Self> {
+            Self::connect(login).map_err(Error::from)
+        }
+
+        pub(super) fn who(&self) -> Result<odbc::Product> {
+            self.product().map_err(Error::from)
+        }
+
+        pub(super) fn list(&self, what: &odbc::Catalog) -> Result<Rows> {
+            self.catalog(what).map_err(Error::from)
+        }
+
+        pub(super) fn columns(&self, sql: &str) -> Result<Vec<odbc::Column>> {
+            self.describe(sql).map_err(Error::from)
+        }
+
+        pub(super) fn texts(
+            &self,
+            sql: &str,
+            parameters: &[odbc::Value],
+            max_rows: u32,
+        ) -> Result<Rows> {
+            self.query(sql, parameters, max_rows).map_err(Error::from)
+        }
+    }
+
     pub(super) type RawResponse = http::Response;
 
     impl http::Response {

@@ -37,7 +37,7 @@ pub use arrow_schema as schema;
 pub use batch::BatchBuilder;
 pub use bindings::capabilities::longshore::plugin::types::Relation;
 pub use bindings::connector::exports::longshore::plugin::connector_api::{
-    Chunk, ChunkWish, Column, Comparable, Consistency, Hold, Pushdown,
+    Chunk, ChunkWish, Column, Comparable, Consistency, Hold, Lane, Pushdown,
     RelationInfo as WireRelationInfo, Scan, Snapshot,
 };
 pub use bindings::sink::exports::longshore::plugin::sink_api::{Load, Mode, Written};

@@ -22,8 +22,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256};
 
-use crate::host::{Endpoint, Level, Request, Scram, TlsOptions};
-use crate::{Chunk, ChunkWish, Connector, Error, Relation, Result, Scan};
+use crate::host::{Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
+use crate::{Chunk, ChunkWish, Connector, Error, Lane, Relation, Result, Scan};
 
 /// A server's side of a connection: is handed what the plugin writes (nothing at first), gives
 /// what it answers.
@@ -43,12 +43,27 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// A database behind an ODBC driver.
+pub trait OdbcServer {
+    /// A login; refused or not.
+    fn connect(&mut self, login: &odbc::Login) -> Result<()>;
+    /// What answered.
+    fn product(&mut self) -> Result<odbc::Product>;
+    /// Rows of its catalog.
+    fn catalog(&mut self, what: &odbc::Catalog) -> Result<Rows>;
+    /// A statement's columns.
+    fn describe(&mut self, sql: &str) -> Result<Vec<odbc::Column>>;
+    /// A statement's rows.
+    fn query(&mut self, sql: &str, parameters: &[odbc::Value]) -> Result<Rows>;
+}
+
 /// A stand-in for the host, for the thread that [`FakeHost::run`] runs on.
 #[derive(Default)]
 pub struct FakeHost {
     secrets: HashMap<String, String>,
     servers: HashMap<(String, u16), Box<dyn Fn() -> Server>>,
     http: Option<HttpServer>,
+    odbc: Option<(Vec<String>, Box<dyn OdbcServer>)>,
     network: bool,
     slept_millis: u64,
     log: Vec<(Level, String)>,
@@ -79,6 +94,13 @@ impl FakeHost {
     /// Answers all HTTP requests.
     pub fn answer(mut self, server: impl FnMut(&Request) -> Result<Answer> + 'static) -> Self {
         self.http = Some(Box::new(server));
+        self
+    }
+
+    /// Answers over ODBC; these drivers are installed.
+    pub fn odbc(mut self, drivers: &[&str], server: impl OdbcServer + 'static) -> Self {
+        let drivers = drivers.iter().map(|driver| (*driver).to_owned()).collect();
+        self.odbc = Some((drivers, Box::new(server)));
         self
     }
 
@@ -116,7 +138,10 @@ pub fn read_all<C: Connector>(
     plan.chunks
         .map(|chunk| {
             let chunk = chunk?;
-            let mut reader = connector.read(scan, &chunk.descriptor)?;
+            let Lane::Component(descriptor) = &chunk.lane else {
+                return Err(Error::internal("a chunk that the host reads itself"));
+            };
+            let mut reader = connector.read(scan, descriptor)?;
             let mut batches = Vec::new();
             while let Some(batch) = reader.next()? {
                 batches.push(batch);
@@ -279,6 +304,51 @@ impl RawResponse {
         let rest = body.split_off(body.len().min(max as usize));
         Ok(std::mem::replace(body, rest))
     }
+}
+
+pub(crate) fn odbc_drivers() -> Result<Vec<String>> {
+    HOST.with_borrow(|host| host.odbc.as_ref().map(|(drivers, _)| drivers.clone()))
+        .ok_or_else(no_odbc)
+}
+
+pub(crate) struct RawOdbc;
+
+impl RawOdbc {
+    pub(crate) fn open(login: &odbc::Login) -> Result<Self> {
+        served(|server| server.connect(login))?;
+        Ok(Self)
+    }
+
+    pub(crate) fn who(&self) -> Result<odbc::Product> {
+        served(|server| server.product())
+    }
+
+    pub(crate) fn list(&self, what: &odbc::Catalog) -> Result<Rows> {
+        served(|server| server.catalog(what))
+    }
+
+    pub(crate) fn columns(&self, sql: &str) -> Result<Vec<odbc::Column>> {
+        served(|server| server.describe(sql))
+    }
+
+    pub(crate) fn texts(&self, sql: &str, values: &[odbc::Value], max_rows: u32) -> Result<Rows> {
+        let rows = served(|server| server.query(sql, values))?;
+        match rows.len() > max_rows as usize {
+            true => Err(Error::data(format!("more than {max_rows} rows"))),
+            false => Ok(rows),
+        }
+    }
+}
+
+fn served<T>(ask: impl FnOnce(&mut dyn OdbcServer) -> Result<T>) -> Result<T> {
+    HOST.with_borrow_mut(|host| match &mut host.odbc {
+        Some((_, server)) => ask(server.as_mut()),
+        None => Err(no_odbc()),
+    })
+}
+
+fn no_odbc() -> Error {
+    Error::auth("ODBC is not granted")
 }
 
 fn broken(error: std::io::Error) -> Error {

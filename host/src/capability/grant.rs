@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::odbc::OdbcGrant;
+
 use crate::error::{Error, Result};
 
 /// A secret's value. Shows itself to nobody.
@@ -52,6 +54,8 @@ pub struct Grant {
     pub endpoints: Vec<Endpoint>,
     /// By config field.
     pub secrets: BTreeMap<String, SecretValue>,
+    /// What it may connect to over ODBC, if it asks for that at all.
+    pub odbc: Option<OdbcGrant>,
 }
 
 /// The most that is shown of one text of a plugin.
@@ -81,6 +85,11 @@ impl Grant {
                 "the plugin asked for {endpoint}, which its config in the job does not name"
             ))),
         }
+    }
+
+    /// What may be connected to over ODBC.
+    pub fn odbc(&self) -> Result<&OdbcGrant> {
+        self.odbc.as_ref().ok_or_else(|| Error::auth("the plugin has no grant for ODBC"))
     }
 
     /// A text that left the plugin, as people may see it: without the secrets that it was given,
@@ -123,6 +132,7 @@ mod tests {
         Grant {
             endpoints: vec![Endpoint { host: "db.internal".into(), port: 5432 }],
             secrets: [("password".to_string(), SecretValue::new("hunter2"))].into(),
+            odbc: None,
         }
     }
 

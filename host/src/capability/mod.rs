@@ -6,6 +6,7 @@ pub mod connection;
 pub mod grant;
 pub mod http;
 pub mod log;
+pub mod odbc;
 pub mod outside;
 pub mod scram;
 pub mod tape;

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::connection::{Connection, TlsOptions};
 use super::http::{HttpClient, Request, Response};
+use super::odbc::{self, Login, Process};
 use super::scram::{Scram, scram_sha256};
 use super::tape::{Player, Recorder, TapeEnds, Taped, Topic};
 use super::{Endpoint, Grant, monotonic_ns, now_ns, random_bytes, sleep};
@@ -37,6 +38,9 @@ pub struct Stream {
     number: u32,
     live: Option<Connection>,
 }
+
+/// A session over ODBC; it leads nowhere where a tape answers.
+pub struct OdbcSession(Option<Process>);
 
 /// An answer to a request.
 pub struct Answer {
@@ -196,6 +200,36 @@ impl Outside {
         let on = Topic::Body(answer.number);
         let body = async { answer.live.as_mut().ok_or_else(leads_nowhere)?.read(max).await };
         self.way.piece(on, max, body).await
+    }
+
+    /// `odbc.drivers`: a list in JSON.
+    pub async fn odbc_drivers(&mut self, io: &Handle) -> Answered<Vec<u8>> {
+        let drivers = async {
+            let granted = self.grant.odbc()?;
+            Ok(serde_json::to_vec(&granted.allowed(odbc::drivers(io).await?))?)
+        };
+        self.way.answered(Topic::Odbc, drivers).await
+    }
+
+    /// `odbc.connect`.
+    pub async fn odbc_connect(&mut self, io: &Handle, login: &Login) -> Answered<OdbcSession> {
+        let mut live = None;
+        let connect = async {
+            live = Some(odbc::connect(io, &self.grant, login).await?);
+            Ok(())
+        };
+        let connected = self.way.answered(Topic::Odbc, connect).await?;
+        Ok(connected.map(|()| OdbcSession(live)))
+    }
+
+    /// What a session over ODBC is asked; an answer in JSON.
+    pub async fn odbc_ask(
+        &mut self,
+        session: &mut OdbcSession,
+        request: &longshore_odbc_wire::Request,
+    ) -> Answered<Vec<u8>> {
+        let ask = async { session.0.as_mut().ok_or_else(leads_nowhere)?.ask(request).await };
+        self.way.answered(Topic::Odbc, ask).await
     }
 
     fn number(&mut self) -> u32 {

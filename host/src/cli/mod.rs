@@ -2,6 +2,7 @@
 
 mod docs;
 mod hold;
+mod odbc;
 mod plan;
 mod plugin;
 mod plugin_bench;
@@ -111,6 +112,9 @@ enum Command {
     /// Look at plugins, make them, and check them
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at the ODBC drivers and data sources of this machine
+    #[command(subcommand)]
+    Odbc(odbc::OdbcCommand),
     /// Print the JSON Schema of a job file
     Schema,
 }
@@ -268,6 +272,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Verify(args) => verify::verify(&app, &args),
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
+        Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
         Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),

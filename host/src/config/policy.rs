@@ -7,11 +7,12 @@ use minisign_verify::PublicKey;
 use schemars::JsonSchema;
 use semver::Version;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::wanted::Wanted;
 use crate::capability::Endpoint;
+use crate::capability::odbc::OdbcGrant;
 use crate::error::{Error, Result, ResultExt};
 
 /// A policy as it is written.
@@ -44,6 +45,7 @@ struct RawRule {
     #[serde(default)]
     forbid: bool,
     only: Option<Vec<String>>,
+    odbc: Option<Vec<String>>,
     #[serde(default)]
     also: Vec<String>,
     secrets: Option<Vec<String>>,
@@ -64,6 +66,8 @@ struct Rule {
     forbid: bool,
     /// The endpoints that a job may name; all if absent.
     only: Option<Vec<Pattern>>,
+    /// The ODBC drivers and data sources that a job may name; all if absent.
+    odbc: Option<Vec<String>>,
     /// Endpoints that are granted besides.
     also: Vec<Endpoint>,
     /// Where a job's secrets may come from; anywhere if absent.
@@ -159,6 +163,20 @@ impl Powers<'_> {
         }
     }
 
+    /// What may be connected to over ODBC, of what a config says. Drivers make connections of their own,
+    /// which nobody sees: where endpoints are limited, drivers must be allowed by name.
+    pub fn odbc(&self, config: &Map<String, Value>) -> OdbcGrant {
+        let limits = self.rules.iter().filter_map(|rule| match (&rule.odbc, &rule.only) {
+            (Some(names), _) => Some(names.clone()),
+            (None, Some(_)) => Some(Vec::new()),
+            (None, None) => None,
+        });
+        let both = |limit: Vec<String>, other: Vec<String>| {
+            limit.into_iter().filter(|name| other.contains(name)).collect()
+        };
+        OdbcGrant::new(config, limits.reduce(both))
+    }
+
     /// Endpoints that are granted besides those of the job.
     pub fn also(&self) -> impl Iterator<Item = &Endpoint> {
         self.rules.iter().flat_map(|rule| &rule.also)
@@ -189,6 +207,7 @@ impl Rule {
             plugin,
             forbid: raw.forbid,
             also: also.collect::<Result<_>>()?,
+            odbc: raw.odbc,
             only: raw.only.map(patterns).transpose().context("`only`")?,
             secrets: raw.secrets.map(places).transpose().context("`secrets`")?,
         })

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use tokio::runtime::Handle;
 
 use super::{Suite, broken, refused};
 use crate::capability::Grant;
@@ -9,10 +10,10 @@ use crate::error::{Error, Result, ResultExt};
 use crate::numbers::counted;
 use crate::run::Fingerprint;
 use crate::sandbox::{
-    Chunk, ChunkWish, Comparable, ConnectorComponent, ConnectorDescription, Hold, Relation,
-    RelationInfo, Scan, Session,
+    ChunkLane, ChunkWish, Comparable, ConnectorComponent, ConnectorDescription, Hold,
+    PlannedChunk as Chunk, Relation, RelationInfo, Scan, Session,
 };
-use crate::scan::{DESCRIPTOR_LIMIT_BYTES, IpcDecoder, Pace, decode_schema};
+use crate::scan::{IpcDecoder, OdbcLane, Pace, check_size, decode_schema};
 
 /// Chunks that a relation is cut into, at the most, beside one and two.
 const MANY_CHUNKS: u32 = 7;
@@ -93,12 +94,10 @@ impl Probe<'_> {
                 return broken(format!("more than {chunks} chunks, which was the most"));
             }
         }
-        match planned.iter().find(|chunk| chunk.descriptor.len() > DESCRIPTOR_LIMIT_BYTES) {
-            Some(chunk) => {
-                broken(format!("{}: a descriptor of {} bytes", chunk.label, chunk.descriptor.len()))
-            }
-            None => Ok(planned),
+        for chunk in &planned {
+            check_size(&chunk.lane).context(chunk.label.clone())?;
         }
+        Ok(planned)
     }
 
     /// A chunk's rows; `each` sees every batch.
@@ -109,9 +108,23 @@ impl Probe<'_> {
         chunk: &Chunk,
         mut each: impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<Fingerprint> {
-        let mut reader = self.open().await?.read(scan, &chunk.descriptor).await?;
-        let mut decoder = IpcDecoder::new(schema.clone());
         let mut rows = Fingerprint::default();
+        let descriptor = match &chunk.lane {
+            ChunkLane::Component(descriptor) => descriptor,
+            ChunkLane::Odbc(reading) => {
+                let lane = OdbcLane::new(Handle::current());
+                let mut read = lane.read(&self.grant, reading, schema).await?;
+                while let Some(batches) = read.next().await? {
+                    for batch in &batches {
+                        rows.add(batch)?;
+                        each(batch)?;
+                    }
+                }
+                return Ok(rows);
+            }
+        };
+        let mut reader = self.open().await?.read(scan, descriptor).await?;
+        let mut decoder = IpcDecoder::new(schema.clone());
         let mut pace = Pace::new(self.component.limits());
         while let Some(pieces) = reader.next().await? {
             pace.call()?;
@@ -289,10 +302,16 @@ async fn read_again(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Resu
 }
 
 async fn stopped(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Result<()> {
-    let mut reader = probe.open().await?.read(&subject.scan, &chunk.descriptor).await?;
-    reader.next().await?;
-    drop(reader);
     let Subject { scan, schema, .. } = subject;
+    match &chunk.lane {
+        ChunkLane::Component(descriptor) => {
+            probe.open().await?.read(scan, descriptor).await?.next().await?;
+        }
+        ChunkLane::Odbc(reading) => {
+            let lane = OdbcLane::new(Handle::current());
+            lane.read(&probe.grant, reading, schema).await?.next().await?;
+        }
+    }
     probe.read(scan, schema, chunk, |_| Ok(())).await.map(drop)
 }
 

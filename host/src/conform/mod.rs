@@ -88,7 +88,12 @@ fn bound(
     let powers = settings.policy.powers(plugin.name(), &plugin.version, &plugin.digest)?;
     let of = &plugin.described;
     let secrets = settings.secrets.as_deref();
-    bind(config, of.config_schema(), of.secrets(), of.endpoints(), secrets, &powers)
+    let (config_given, mut grant) =
+        bind(config, of.config_schema(), of.secrets(), of.endpoints(), secrets, &powers)?;
+    if let Described::Connector(..) = of {
+        grant.odbc = Some(powers.odbc(config));
+    }
+    Ok((config_given, grant))
 }
 
 /// A promise that is not kept.

@@ -17,7 +17,7 @@ use super::{Given, bound, rows};
 use crate::error::{Error, Result};
 use crate::plugin::{Described, Plugin};
 use crate::run::new_run_id;
-use crate::sandbox::{Chunk, Load, LoadMode, Relation, Usage};
+use crate::sandbox::{ChunkLane, Load, LoadMode, PlannedChunk as Chunk, Relation, Usage};
 use crate::scan::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
 
 /// Chunks that a connector's relation is cut into, at the most.
@@ -125,7 +125,11 @@ async fn connector(
             let mut session = component.open(&name, &config, grant).await?;
             let mut done = Done::default();
             while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut reader = session.read(&scan, &chunk.descriptor).await?;
+                let ChunkLane::Component(descriptor) = &chunk.lane else {
+                    return Err(Error::config("its rows do not pass through it")
+                        .with_hint("measure a run: `longshore run JOB`"));
+                };
+                let mut reader = session.read(&scan, descriptor).await?;
                 let mut decoder = IpcDecoder::new(schema.clone());
                 while let Some(pieces) = reader.next().await? {
                     done.count(0, &pieces);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use semver::Version;
+use tokio::runtime::Handle;
 
 use super::inputs::{Asking, InputPlan};
 use crate::config::job::{self, JobRelation};
@@ -141,16 +142,19 @@ impl<'a> Planner<'a> {
         let find = |wanted: &Wanted| self.catalog.connector(&from.scheme, wanted);
         let plugin = self.choose(0, &from.plugin, find).context("source")?;
         let described = &plugin.described;
-        let (config, grant) = bind(
+        let powers =
+            self.powers(&described.name, &plugin.version, &plugin.digest).context("source")?;
+        let (config, mut grant) = bind(
             &from.config,
             &described.config_schema,
             &described.secrets,
             &described.endpoints,
             self.settings.secrets.as_deref(),
-            &self.powers(&described.name, &plugin.version, &plugin.digest).context("source")?,
+            &powers,
         )
         .context("source")?;
-        let source = ComponentSource::new(plugin, config, grant);
+        grant.odbc = Some(powers.odbc(&from.config));
+        let source = ComponentSource::new(plugin, config, grant, Handle::current());
         Ok(Arc::new(Source::Component(Box::new(source))))
     }
 

@@ -7,7 +7,7 @@ use super::Kind;
 use crate::error::{Error, Result};
 
 /// The version of `wit/` that this host speaks.
-pub const CONTRACT_VERSION: &str = "0.3";
+pub const CONTRACT_VERSION: &str = "0.4";
 
 const PACKAGE: &str = "longshore:plugin/";
 
@@ -103,10 +103,10 @@ mod tests {
 
     #[test]
     fn another_contract_is_explained_in_words() {
-        assert!(stamp("0.3.7").check().is_ok());
+        assert!(stamp("0.4.7").check().is_ok());
         let error = stamp("0.1.0").check().unwrap_err();
-        assert_eq!(error.to_string(), "built for 0.1, this host speaks 0.3");
-        assert_eq!(error.hint(), Some("rebuild it with sdk 0.3"));
+        assert_eq!(error.to_string(), "built for 0.1, this host speaks 0.4");
+        assert_eq!(error.hint(), Some("rebuild it with sdk 0.4"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::config::Job;
 use crate::error::{Error, Result};
 use crate::ledger::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
 use crate::plan::{Given, RunPlan, consistency_name, consistency_of};
-use crate::sandbox::{Chunk, Hold, Scan, Snapshot};
-use crate::scan::Scanned;
+use crate::sandbox::{Hold, Scan, Snapshot};
+use crate::scan::{Chunk, Scanned};
 use crate::target::Spot;
 
 /// What a source holds, and who keeps it held.

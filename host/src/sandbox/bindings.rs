@@ -10,6 +10,7 @@ mod capabilities {
             "longshore:plugin/clock.sleep": async | trappable,
             "longshore:plugin/connection": async | trappable,
             "longshore:plugin/http": async | trappable,
+            "longshore:plugin/odbc": async | trappable,
             "longshore:plugin/random": async | trappable,
             "longshore:plugin/secrets": async | trappable,
             default: trappable,
@@ -17,6 +18,7 @@ mod capabilities {
         with: {
             "longshore:plugin/connection.connection": crate::capability::outside::Stream,
             "longshore:plugin/http.response": crate::capability::outside::Answer,
+            "longshore:plugin/odbc.session": crate::capability::outside::OdbcSession,
         },
         require_store_data_send: true,
         additional_derives: [serde::Serialize, serde::Deserialize],
@@ -49,13 +51,14 @@ kind!(
     connector,
     "connector",
     "longshore:plugin/connection" = connection,
-    "longshore:plugin/http" = http
+    "longshore:plugin/http" = http,
+    "longshore:plugin/odbc" = odbc
 );
 kind!(transform, "transform");
 kind!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
 
 pub(super) use capabilities::Capabilities;
-pub use capabilities::longshore::plugin::{clock, connection, http, log, random, secrets, types};
+pub use capabilities::longshore::plugin::{clock, connection, http, log, odbc, random, secrets, types};
 pub use connector::exports::longshore::plugin::connector_api;
 pub use sink::exports::longshore::plugin::sink_api;
 pub use transform::exports::longshore::plugin::transform_api;

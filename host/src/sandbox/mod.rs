@@ -10,14 +10,16 @@ mod connector;
 mod engine;
 mod imports;
 mod limits;
+mod odbc;
 mod sink;
 mod store;
 mod transform;
 
 pub use bindings::connector_api::{
-    Chunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription, Hold,
-    Pushdown, RelationInfo, Scan, Snapshot,
+    Chunk as PlannedChunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription, Hold,
+    Lane as ChunkLane, Pushdown, RelationInfo, Scan, Snapshot,
 };
+pub use bindings::odbc::{Fetch as OdbcFetch, Reading as OdbcReading, Value as OdbcValue};
 pub use bindings::sink_api::{Description as SinkDescription, Load, Mode as LoadMode, Written};
 pub use bindings::transform_api::Description as TransformDescription;
 pub use bindings::types::{EndpointField, Relation};

@@ -21,14 +21,16 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
+use super::chunk::{Chunk, open};
 use super::component::ComponentSource;
 use super::decode::IpcDecoder;
 use super::lazily::lazily;
+use super::odbc::SESSION_ESTIMATE_BYTES;
 use super::slots::Lane;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::memory::{Account, memory};
-use crate::sandbox::{Chunk, Limits, Scan};
+use crate::sandbox::{ChunkLane, Limits, OdbcReading, Scan};
 use crate::tape::Tapes;
 
 /// Batches that wait between reading and what comes after it.
@@ -184,7 +186,10 @@ impl Reading {
         let _slot = self.lane.take().await?;
         let mut held = memory().account();
         match &*self.source {
-            Source::Component(source) => self.read_component(source, descriptor, &mut held).await,
+            Source::Component(source) => match open(descriptor)? {
+                ChunkLane::Component(own) => self.read_component(source, &own, &mut held).await,
+                ChunkLane::Odbc(reading) => self.read_odbc(source, &reading, &mut held).await,
+            },
             Source::Files(source) => {
                 let reading = source.read(&self.scan, descriptor, &self.schema);
                 let (mut rows, bytes) = reading.await?;
@@ -229,6 +234,26 @@ impl Reading {
             }
         }
         source.take_back(reader.close().await?, tapes).await;
+        Ok(true)
+    }
+
+    async fn read_odbc(
+        &self,
+        source: &ComponentSource,
+        reading: &OdbcReading,
+        held: &mut Account,
+    ) -> Result<bool> {
+        let told = |error: Error| error.told(|text| source.grant().clean(text));
+        let mut beside = memory().account();
+        beside.set(SESSION_ESTIMATE_BYTES);
+        let mut rows = source.read_odbc(reading, &self.schema).await.map_err(told)?;
+        while let Some(batches) = rows.next().await.map_err(told)? {
+            for batch in batches {
+                if !self.hand_on(batch, held).await? {
+                    return Ok(false);
+                }
+            }
+        }
         Ok(true)
     }
 

@@ -6,22 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::chunk::Chunk;
 use super::decode::decode_schema;
 use super::encode::encode_schema;
+use super::odbc::{OdbcLane, OdbcRows};
 use super::source::{Described, Scanned};
 use crate::capability::connection::farewells_sent;
 use crate::capability::tape::Recorder;
 use crate::capability::{Grant, Outside};
 use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
-use crate::sandbox::{Chunk, ChunkWish, Hold, Limits, OpenReader, Relation, Scan, Session};
+use crate::sandbox::{
+    ChunkWish, Hold, Limits, OdbcReading, OpenReader, Relation, Scan, Session,
+};
 use crate::tape::{PluginLabel, Script, Tapes};
-
-/// The most bytes of one chunk's descriptor.
-pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
 
 /// How long a session may take to say goodbye.
 const CLOSE_TIMEOUT_SECS: u64 = 5;
@@ -38,6 +40,7 @@ pub struct ComponentSource {
     busy: Arc<Busy>,
     /// Holds the run's snapshot.
     leader: Mutex<Option<Session>>,
+    odbc: OdbcLane,
 }
 
 impl fmt::Debug for ComponentSource {
@@ -47,10 +50,10 @@ impl fmt::Debug for ComponentSource {
 }
 
 impl ComponentSource {
-    /// A source with no session open yet.
-    pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant) -> Self {
+    /// A source with no session open yet; those over ODBC will belong to the runtime `io`.
+    pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant, io: Handle) -> Self {
         let (idle, busy, leader) = Default::default();
-        Self { plugin, config, grant, idle, busy, leader }
+        Self { plugin, config, grant, idle, busy, leader, odbc: OdbcLane::new(io) }
     }
 
     /// The connector.
@@ -110,6 +113,7 @@ impl ComponentSource {
         for session in leader.into_iter().chain(idle) {
             end(session).await;
         }
+        self.odbc.release();
         farewells_sent().await;
     }
 
@@ -139,15 +143,11 @@ impl ComponentSource {
             if next.is_empty() {
                 break;
             }
-            chunks.extend(next);
+            let sealed = next.into_iter().map(Chunk::of).collect::<Result<Vec<_>>>();
+            chunks.extend(sealed.map_err(|error| self.fault(error.to_string()))?);
             if chunks.len() > wish.max_chunks as usize {
                 return Err(self.fault(format!("planned more than {} chunks", wish.max_chunks)));
             }
-        }
-        if chunks.iter().any(|chunk| chunk.descriptor.len() > DESCRIPTOR_LIMIT_BYTES) {
-            return Err(
-                self.fault(format!("planned a descriptor over {DESCRIPTOR_LIMIT_BYTES} bytes"))
-            );
         }
         let (consistency, strategy) = (open.consistency, open.strategy.clone());
         self.keep(open.close().await?);
@@ -180,6 +180,15 @@ impl ComponentSource {
         };
         let lent = Lent::new(self.busy.clone());
         Ok((session.read(scan, descriptor).await?, lent))
+    }
+
+    /// Begins to read one chunk over ODBC, as the connector said.
+    pub(super) async fn read_odbc(
+        &self,
+        reading: &OdbcReading,
+        schema: &SchemaRef,
+    ) -> Result<OdbcRows> {
+        self.odbc.read(&self.grant, reading, schema).await
     }
 
     /// Takes back a session that is in order, for the next chunk; one that was recorded is over.

@@ -2,11 +2,12 @@
 
 use arrow::datatypes::SchemaRef;
 
+use super::chunk::Chunk;
 use super::component::ComponentSource;
 use super::files::FileSource;
 use crate::capability::Grant;
 use crate::error::Result;
-use crate::sandbox::{Chunk, ChunkWish, Column, Consistency, Hold, Pushdown, Relation, Scan};
+use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Pushdown, Relation, Scan};
 
 /// The dialect that filters on files are written in.
 const FILES_DIALECT: &str = "generic";

@@ -1,7 +1,7 @@
 //! Cutting a relation into chunks: by the key that the job names, by partitions, or, where a large
 //! table has none, by a hash. Only the catalog is asked; the ends of a key are two values of a query.
 
-use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Plan, Result, Scan};
+use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Result, Scan};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Product;
@@ -52,7 +52,8 @@ pub fn plan(
         let slice = Slice { condition: cut.condition };
         let descriptor =
             serde_json::to_vec(&slice).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Chunk { label: cut.label, descriptor, rows: cut.size.rows, bytes: cut.size.bytes })
+        let lane = Lane::Component(descriptor);
+        Ok(Chunk { label: cut.label, lane, rows: cut.size.rows, bytes: cut.size.bytes })
     };
     let chunks: Vec<Result<Chunk>> = cuts.into_iter().map(chunk).collect();
     Ok(Plan { consistency: Consistency::PerChunk, strategy, chunks: Box::new(chunks.into_iter()) })

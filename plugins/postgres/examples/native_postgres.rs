@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use longshore_plugin_postgres::{Config, Postgres};
 use longshore_sdk::testkit::FakeHost;
-use longshore_sdk::{ChunkWish, Connector, Relation, Result, ipc, testkit};
+use longshore_sdk::{ChunkWish, Connector, Lane, Relation, Result, ipc, testkit};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -28,7 +28,8 @@ fn read(url: &str, table: &str) -> Result<String> {
     let started = Instant::now();
     let (mut rows, mut bytes) = (0, 0);
     for chunk in connector.plan(&scan, &wish)?.chunks {
-        let mut reader = connector.read(&scan, &chunk?.descriptor)?;
+        let Lane::Component(descriptor) = chunk?.lane else { continue };
+        let mut reader = connector.read(&scan, &descriptor)?;
         let mut encoder = ipc::Encoder::new(&reader.schema())?;
         while let Some(batch) = reader.next()? {
             rows += batch.num_rows();

@@ -9,8 +9,8 @@ mod tables;
 use longshore_sdk::array::{RecordBatch, RecordBatchReader};
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
-    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Plan,
-    Pushdown, Reader, Relation, RelationInfo, Result, Scan,
+    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Lane,
+    Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -104,7 +104,7 @@ impl Connector for Tpch {
         let parts = parts(table, rows, wish);
         let chunk = move |part: u64| Chunk {
             label: format!("part {part} of {parts}"),
-            descriptor: format!("{part}/{parts}").into_bytes(),
+            lane: Lane::Component(format!("{part}/{parts}").into_bytes()),
             rows: Some(rows / parts),
             bytes: Some(rows / parts * table.row_bytes()),
         };

@@ -185,7 +185,7 @@ impl api::GuestChunks for Chunks {
     fn next(&self, max: u32) -> Result<Vec<api::Chunk>, Error> {
         let chunk = |descriptor: Vec<u8>| api::Chunk {
             label: "\u{1b}[31mc".into(),
-            descriptor,
+            lane: api::Lane::Component(descriptor),
             rows: Some(u64::MAX),
             bytes: Some(u64::MAX),
         };

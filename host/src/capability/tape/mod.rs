@@ -49,6 +49,8 @@ pub enum Topic {
     Request,
     /// `read` of the response of this number.
     Body(u32),
+    /// `odbc`: whatever is asked, in its order.
+    Odbc,
     /// Rows that the plugin was handed.
     Input,
     /// What the plugin gave: its digest.

@@ -5,7 +5,8 @@ use super::look::{Looked, packing};
 use super::{Descriptor, Slice, filter, shown};
 use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::Result;
-use crate::sandbox::{Chunk, ChunkWish, Scan};
+use crate::sandbox::{ChunkWish, Scan};
+use crate::scan::Chunk;
 use crate::scan::DESCRIPTOR_LIMIT_BYTES;
 use crate::store::Opened;
 

@@ -6,7 +6,7 @@ use longshore_sdk::array::RecordBatch;
 use longshore_sdk::schema::{DataType, Field, Schema, SchemaRef};
 use longshore_sdk::{
     BatchBuilder, Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error,
-    Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
+    Lane, Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -110,7 +110,7 @@ impl Connector for {{Type}} {
             let to = (from + per_chunk).min(rows);
             Ok(Chunk {
                 label: format!("{from} to {to}"),
-                descriptor: format!("{from} {to}").into_bytes(),
+                lane: Lane::Component(format!("{from} {to}").into_bytes()),
                 rows: Some(to - from),
                 bytes: Some((to - from) * 16),
             })

@@ -6,7 +6,7 @@ mod keys;
 mod pages;
 mod slice;
 
-use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Plan, Result, Scan};
+use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Result, Scan};
 
 use crate::relation::{self, File, Form, Leaf, Table};
 use crate::session::Session;
@@ -34,7 +34,7 @@ pub(crate) fn plan(
     let chunk = |cut: Cut| {
         Ok(Chunk {
             label: cut.slice.label(),
-            descriptor: cut.slice.descriptor()?,
+            lane: Lane::Component(cut.slice.descriptor()?),
             rows: cut.rows,
             bytes: cut.bytes,
         })

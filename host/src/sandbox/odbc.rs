@@ -1,0 +1,123 @@
+//! From the generated `odbc` to the capability.
+
+use longshore_odbc_wire as wire;
+use serde::de::DeserializeOwned;
+use wasmtime::component::Resource;
+
+use super::bindings::{odbc, types};
+use super::store::{State, to_wire};
+use crate::capability::odbc::{Login, QUERY_LIMIT_ROWS, Setting, parsed};
+use crate::capability::outside::OdbcSession;
+use crate::error::Result;
+
+/// An answer to the plugin, or a trap.
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+impl From<&odbc::Login> for Login {
+    fn from(login: &odbc::Login) -> Self {
+        let attribute = |attribute: &odbc::Attribute| {
+            let setting = match &attribute.value {
+                odbc::Setting::Text(text) => Setting::Text(text.clone()),
+                odbc::Setting::Secret(field) => Setting::Secret(field.clone()),
+            };
+            (attribute.name.clone(), setting)
+        };
+        Self {
+            attributes: login.attributes.iter().map(attribute).collect(),
+            setup: login.setup.clone(),
+            timeout_secs: login.timeout_secs,
+        }
+    }
+}
+
+impl odbc::Host for State {
+    async fn drivers(&mut self) -> Answer<Vec<String>> {
+        self.count()?;
+        let listed = self.outside.odbc_drivers(&self.io).await?;
+        Ok(self.answer(listed))
+    }
+}
+
+impl odbc::HostSession for State {
+    async fn connect(&mut self, login: odbc::Login) -> Answer<Resource<OdbcSession>> {
+        self.count()?;
+        match self.outside.odbc_connect(&self.io, &Login::from(&login)).await? {
+            Ok(session) => Ok(Ok(self.keep(session)?)),
+            Err(error) => Ok(Err(self.refusal(error))),
+        }
+    }
+
+    async fn product(&mut self, session: Resource<OdbcSession>) -> Answer<odbc::Product> {
+        self.ask(&session, wire::Request::Product).await
+    }
+
+    async fn catalog(
+        &mut self,
+        session: Resource<OdbcSession>,
+        what: odbc::Catalog,
+    ) -> Answer<wire::Rows> {
+        let table = |odbc::TableName { catalog, schema, name }| {
+            wire::TableName { catalog, schema, name }
+        };
+        let what = match what {
+            odbc::Catalog::Tables => wire::Catalog::Tables,
+            odbc::Catalog::PrimaryKey(of) => wire::Catalog::PrimaryKey(table(of)),
+            odbc::Catalog::Statistics(of) => wire::Catalog::Statistics(table(of)),
+        };
+        self.ask(&session, wire::Request::Catalog(what)).await
+    }
+
+    async fn describe(
+        &mut self,
+        session: Resource<OdbcSession>,
+        sql: String,
+    ) -> Answer<Vec<odbc::Column>> {
+        self.ask(&session, wire::Request::Describe(sql)).await
+    }
+
+    async fn query(
+        &mut self,
+        session: Resource<OdbcSession>,
+        sql: String,
+        parameters: Vec<odbc::Value>,
+        max_rows: u32,
+    ) -> Answer<wire::Rows> {
+        let value = |value| match value {
+            odbc::Value::Integer(number) => wire::Value::Integer(number),
+            odbc::Value::Text(text) => wire::Value::Text(text),
+        };
+        let parameters = parameters.into_iter().map(value).collect();
+        let max_rows = max_rows.min(QUERY_LIMIT_ROWS);
+        self.ask(&session, wire::Request::Query { sql, parameters, max_rows }).await
+    }
+
+    async fn drop(&mut self, session: Resource<OdbcSession>) -> wasmtime::Result<()> {
+        self.objects.delete(session)?;
+        Ok(())
+    }
+}
+
+impl State {
+    async fn ask<T: DeserializeOwned>(
+        &mut self,
+        session: &Resource<OdbcSession>,
+        request: wire::Request,
+    ) -> Answer<T> {
+        self.count()?;
+        let session = self.objects.get_mut(session)?;
+        let answered = self.outside.odbc_ask(session, &request).await?;
+        Ok(self.answer(answered))
+    }
+
+    fn answer<T: DeserializeOwned>(&self, answered: Result<Vec<u8>>) -> Result<T, types::Error> {
+        let answer = answered.and_then(|answer| parsed(&answer));
+        answer.map_err(|error| self.refusal(error))
+    }
+
+    /// A driver's words may hold the connection string that it was given.
+    fn refusal(&self, error: crate::error::Error) -> types::Error {
+        let code = error.code().map(str::to_owned);
+        let error = error.with_code(None).told(|text| self.outside.grant.clean(text));
+        types::Error { code, ..to_wire(&error) }
+    }
+}

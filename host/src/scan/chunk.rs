@@ -1,0 +1,80 @@
+//! A chunk, as it is planned, kept in the ledger and handed to whoever reads it.
+
+use crate::error::{Error, Result};
+use crate::sandbox::{ChunkLane, PlannedChunk};
+
+/// The most bytes of what a connector says of one chunk.
+pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
+
+/// The most bytes of a statement that is read over ODBC, with all that belongs to it.
+pub const STATEMENT_LIMIT_BYTES: usize = 1 << 20;
+
+/// A slice of a scan that can be read alone, again and again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// For people: what the slice is.
+    pub label: String,
+    /// For whoever reads it.
+    pub descriptor: Vec<u8>,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes.
+    pub bytes: Option<u64>,
+}
+
+impl Chunk {
+    /// A chunk that a connector planned: its lane goes into the descriptor.
+    pub(super) fn of(planned: PlannedChunk) -> Result<Self> {
+        let PlannedChunk { label, lane, rows, bytes } = planned;
+        Ok(Self { label, descriptor: seal(lane)?, rows, bytes })
+    }
+}
+
+/// A lane is told by a descriptor's first byte.
+const COMPONENT: u8 = 0;
+const ODBC: u8 = 1;
+
+/// A lane, as bytes.
+fn seal(lane: ChunkLane) -> Result<Vec<u8>> {
+    check_size(&lane)?;
+    Ok(match lane {
+        ChunkLane::Component(descriptor) => [&[COMPONENT], descriptor.as_slice()].concat(),
+        ChunkLane::Odbc(reading) => [&[ODBC], serde_json::to_vec(&reading)?.as_slice()].concat(),
+    })
+}
+
+/// What was sealed.
+pub(super) fn open(descriptor: &[u8]) -> Result<ChunkLane> {
+    Ok(match descriptor.split_first() {
+        Some((&COMPONENT, own)) => ChunkLane::Component(own.to_vec()),
+        Some((&ODBC, reading)) => ChunkLane::Odbc(serde_json::from_slice(reading)?),
+        _ => return Err(Error::internal("a chunk of no known lane")),
+    })
+}
+
+/// Refuses what is too large to be kept for each chunk.
+pub(crate) fn check_size(lane: &ChunkLane) -> Result<()> {
+    let (what, bytes, limit) = match lane {
+        ChunkLane::Component(own) => ("descriptor", own.len(), DESCRIPTOR_LIMIT_BYTES),
+        ChunkLane::Odbc(reading) => {
+            ("statement", serde_json::to_vec(reading)?.len(), STATEMENT_LIMIT_BYTES)
+        }
+    };
+    match bytes > limit {
+        true => Err(Error::internal(format!("it planned a {what} over {limit} bytes"))),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_is_opened() {
+        let sealed = seal(ChunkLane::Component(vec![1, 2])).unwrap();
+        assert!(matches!(open(&sealed).unwrap(), ChunkLane::Component(own) if own == [1, 2]));
+        assert!(open(&[]).is_err() && open(&[7, 1]).is_err() && open(&[ODBC, b'{']).is_err());
+        assert!(seal(ChunkLane::Component(vec![0; DESCRIPTOR_LIMIT_BYTES + 1])).is_err());
+    }
+}

@@ -1,0 +1,360 @@
+//! How a relation is cut: by ranges of a key, by buckets of a hash, or not at all.
+
+use longshore_sdk::host::odbc::{Login, Reading, Value};
+use longshore_sdk::schema::DataType;
+use longshore_sdk::{
+    Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan,
+};
+
+use crate::dialect::Limit;
+use crate::relation::{Described, Key, describe, fetches, from, key};
+use crate::types::Known;
+use crate::{Fetching, Odbc, quoted};
+
+/// Rows that are not worth cutting.
+const SMALL_ROWS: u64 = 10_000;
+
+/// Days from 0000-03-01 to 1970-01-01.
+const EPOCH_DAYS: i64 = 719_468;
+
+/// A slice: a condition, and what stands in place of its question marks.
+#[derive(Clone, Debug, PartialEq)]
+struct Slice {
+    label: String,
+    condition: Option<String>,
+    parameters: Vec<Value>,
+}
+
+/// A whole relation.
+fn whole() -> Vec<Slice> {
+    vec![Slice { label: "all".into(), condition: None, parameters: Vec::new() }]
+}
+
+/// Cuts a scan into statements.
+pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+    let described = describe(odbc, &scan.relation)?;
+    let columns = projected(&described.columns, scan)?;
+    let (slices, strategy) = slices(odbc, scan, &described, wish)?;
+    let reading = Reading {
+        login: reader(odbc, scan),
+        sql: String::new(),
+        parameters: Vec::new(),
+        fetch: fetches(&columns),
+        by_row: odbc.config.fetch == Fetching::Rows,
+    };
+    let count = slices.len() as u64;
+    let chunks: Vec<Result<Chunk>> = slices
+        .into_iter()
+        .map(|slice| {
+            let sql = statement(odbc, scan, &columns, slice.condition.as_deref());
+            let reading = Reading { sql, parameters: slice.parameters, ..reading.clone() };
+            Ok(Chunk {
+                label: slice.label,
+                lane: Lane::Odbc(reading),
+                rows: described.rows.map(|rows| rows / count),
+                bytes: described.bytes.map(|bytes| bytes / count),
+            })
+        })
+        .collect();
+    Ok(Plan { consistency: Consistency::PerChunk, strategy, chunks: Box::new(chunks.into_iter()) })
+}
+
+/// Sessions that read: those with a filter of the host's understand how it is written.
+fn reader(odbc: &Odbc, scan: &Scan) -> Login {
+    let mut login = odbc.login.clone();
+    if scan.filter.is_some() {
+        let own = odbc.dialect.own_setup.iter().map(|statement| (*statement).to_owned());
+        login.setup.extend(own);
+    }
+    login
+}
+
+fn projected<'a>(columns: &'a [Known], scan: &Scan) -> Result<Vec<&'a Known>> {
+    let Some(names) = &scan.projection else { return Ok(columns.iter().collect()) };
+    let find = |name: &String| {
+        let known = columns.iter().find(|known| known.name == *name);
+        known.ok_or_else(|| Error::not_found(format!("no column `{name}`")))
+    };
+    names.iter().map(find).collect()
+}
+
+fn statement(odbc: &Odbc, scan: &Scan, columns: &[&Known], slice: Option<&str>) -> String {
+    let names: Vec<String> =
+        columns.iter().map(|known| quoted(&known.name, &odbc.quote)).collect();
+    let names = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
+    let conditions: Vec<String> =
+        scan.filter.as_deref().into_iter().chain(slice).map(|of| format!("({of})")).collect();
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
+    };
+    let source = from(&scan.relation);
+    match (scan.limit, odbc.dialect.limit) {
+        (None, _) => format!("SELECT {names} FROM {source}{filter}"),
+        (Some(rows), Limit::Limit) => format!("SELECT {names} FROM {source}{filter} LIMIT {rows}"),
+        (Some(rows), Limit::Top) => format!("SELECT TOP {rows} {names} FROM {source}{filter}"),
+        (Some(rows), Limit::Fetch) => {
+            format!("SELECT {names} FROM {source}{filter} FETCH FIRST {rows} ROWS ONLY")
+        }
+    }
+}
+
+fn slices(
+    odbc: &mut Odbc,
+    scan: &Scan,
+    described: &Described,
+    wish: &ChunkWish,
+) -> Result<(Vec<Slice>, String)> {
+    let uncut = |why: &str| Ok((whole(), format!("one chunk: {why}")));
+    if scan.limit.is_some() {
+        return uncut("a limit");
+    }
+    let key = match &wish.key {
+        Some(name) => {
+            let known = described.columns.iter().find(|known| known.name == *name);
+            let known = known.ok_or_else(|| {
+                Error::not_found(format!("`chunk_by`: the relation has no column `{name}`"))
+            })?;
+            Key { column: name.clone(), known: Some(known.clone()) }
+        }
+        None => {
+            if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && wish.rows.is_none() {
+                return uncut("it is small");
+            }
+            if let Relation::Query(_) = scan.relation {
+                return uncut("a query; `chunk_by` names a column to cut it by");
+            }
+            match key(odbc, &scan.relation, &described.columns) {
+                Some(key) => key,
+                None => return uncut("it has no key; `chunk_by` names a column to cut it by"),
+            }
+        }
+    };
+    let counted = |rows: u64| match wish.rows {
+        Some(wished) => rows.div_ceil(wished.max(1)),
+        None => {
+            let all = described.bytes.unwrap_or(rows * 64);
+            all.div_ceil(wish.bytes.max(1)).max(u64::from(wish.parallel)).min(rows / SMALL_ROWS)
+        }
+    };
+    let at_most = |count: u64| count.clamp(1, u64::from(wish.max_chunks.max(1)));
+    if let Some(steps) = Steps::of(&key) {
+        let Some((low, high)) = ends(odbc, scan, &key, steps)? else {
+            return uncut("its key has no values");
+        };
+        // Where nobody knows how many rows there are, there are no more than values of the key.
+        let span = high.saturating_sub(low).saturating_add(1).max(1) as u64;
+        let count = at_most(counted(described.rows.unwrap_or(span))).min(span);
+        let nullable = key.known.as_ref().is_some_and(|known| known.nullable);
+        let name = quoted(&key.column, &odbc.quote);
+        let slices = ranges(&name, steps, odbc.dialect.moment, (low, high), count, nullable);
+        return Ok((slices, format!("ranges of `{}`, from its least to its greatest", key.column)));
+    }
+    let rows = described.rows.unwrap_or(SMALL_ROWS * u64::from(wish.parallel.max(1)));
+    match (odbc.dialect.bucket, at_most(counted(rows))) {
+        (_, 1) => uncut("it is small"),
+        (Some(bucket), count) => {
+            let bucket = bucket.replace("{k}", &quoted(&key.column, &odbc.quote));
+            let slices = buckets(&bucket.replace("{n}", &count.to_string()), count);
+            Ok((slices, format!("buckets of a hash of `{}`", key.column)))
+        }
+        (None, _) if wish.key.is_some() => Err(Error::config(format!(
+            "`chunk_by`: `{}` is neither a whole number nor a date, and {} has no hash here",
+            key.column, odbc.dialect.name
+        ))
+        .with_hint("name another column")),
+        (None, _) => uncut("its key is neither a whole number nor a date"),
+    }
+}
+
+/// What a key's values are counted in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Steps {
+    Ones,
+    Days,
+    Micros,
+}
+
+impl Steps {
+    fn of(key: &Key) -> Option<Self> {
+        let Some(known) = &key.known else { return Some(Self::Ones) };
+        match known.data_type {
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+                Some(Self::Ones)
+            }
+            DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => Some(Self::Ones),
+            DataType::Decimal128(..=18, 0) => Some(Self::Ones),
+            DataType::Date32 => Some(Self::Days),
+            DataType::Timestamp(_, None) => Some(Self::Micros),
+            _ => None,
+        }
+    }
+
+    fn read(self, text: &str) -> Option<i64> {
+        match self {
+            Self::Ones => text.trim().split('.').next()?.parse().ok(),
+            Self::Days => days(text),
+            Self::Micros => {
+                let (day, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00:00"));
+                let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+                let mut seconds = 0_i64;
+                for part in clock.split(':') {
+                    seconds = seconds * 60 + part.parse::<i64>().ok()?;
+                }
+                let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+                Some((days(day)? * 86_400 + seconds) * 1_000_000 + micros)
+            }
+        }
+    }
+
+    /// The value at a boundary.
+    fn write(self, at: i64) -> Value {
+        match self {
+            Self::Ones => Value::Integer(at),
+            Self::Days => Value::Text(day(at)),
+            Self::Micros => {
+                let (days, of_day) = (at.div_euclid(86_400_000_000), at.rem_euclid(86_400_000_000));
+                let (seconds, micros) = (of_day / 1_000_000, of_day % 1_000_000);
+                let (hour, minute) = (seconds / 3_600, seconds / 60 % 60);
+                let clock = format!("{hour:02}:{minute:02}:{:02}.{micros:06}", seconds % 60);
+                Value::Text(format!("{} {clock}", day(days)))
+            }
+        }
+    }
+}
+
+/// Days from 1970-01-01.
+fn days(text: &str) -> Option<i64> {
+    let mut parts = text.trim().split('-');
+    let mut part = || parts.next()?.parse::<i64>().ok();
+    let (year, month, day) = (part()?, part()?, part()?);
+    // Years begin in March.
+    let year = if month <= 2 { year - 1 } else { year };
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    Some(year * 365 + leaps + of_year - EPOCH_DAYS)
+}
+
+fn day(days: i64) -> String {
+    let days = days + EPOCH_DAYS;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// A key's least and greatest value: an index has them at its ends.
+fn ends(odbc: &mut Odbc, scan: &Scan, key: &Key, steps: Steps) -> Result<Option<(i64, i64)>> {
+    let name = quoted(&key.column, &odbc.quote);
+    let sql = format!("SELECT MIN({name}), MAX({name}) FROM {}", from(&scan.relation));
+    let rows = odbc.session.query(&sql, &[], 1)?;
+    let Some([Some(low), Some(high)]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let read = |text: &String| {
+        let value = steps.read(text);
+        value.ok_or_else(|| Error::data(format!("`{}`: `{text}` is no key's value", key.column)))
+    };
+    Ok(Some((read(low)?, read(high)?)))
+}
+
+/// Half-open ranges. The first and the last have no end: rows that came since are in them.
+fn ranges(
+    name: &str,
+    steps: Steps,
+    moment: &str,
+    (low, high): (i64, i64),
+    count: u64,
+    nullable: bool,
+) -> Vec<Slice> {
+    if count <= 1 {
+        return whole();
+    }
+    let mark = match steps {
+        Steps::Ones => "?",
+        Steps::Days | Steps::Micros => moment,
+    };
+    let span = i128::from(high) - i128::from(low) + 1;
+    let at = |index: u64| (i128::from(low) + span * i128::from(index) / i128::from(count)) as i64;
+    let shown = |value: &Value| match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+    };
+    let mut slices: Vec<Slice> = (0..count)
+        .map(|index| {
+            let begin = (index > 0).then(|| steps.write(at(index)));
+            let end = (index + 1 < count).then(|| steps.write(at(index + 1)));
+            let label = match (&begin, &end) {
+                (Some(begin), Some(end)) => format!("{} to {}", shown(begin), shown(end)),
+                (None, Some(end)) => format!("before {}", shown(end)),
+                (Some(begin), None) => format!("from {}", shown(begin)),
+                (None, None) => "all".to_owned(),
+            };
+            let conditions = [
+                begin.as_ref().map(|_| format!("{name} >= {mark}")),
+                end.as_ref().map(|_| format!("{name} < {mark}")),
+            ];
+            let conditions: Vec<String> = conditions.into_iter().flatten().collect();
+            Slice {
+                label,
+                condition: Some(conditions.join(" AND ")),
+                parameters: begin.into_iter().chain(end).collect(),
+            }
+        })
+        .collect();
+    if nullable {
+        slices.push(Slice {
+            label: "null".into(),
+            condition: Some(format!("{name} IS NULL")),
+            parameters: Vec::new(),
+        });
+    }
+    slices
+}
+
+fn buckets(bucket: &str, count: u64) -> Vec<Slice> {
+    let slice = |index: u64| Slice {
+        label: format!("bucket {} of {count}", index + 1),
+        condition: Some(format!("{bucket} = {index}")),
+        parameters: Vec::new(),
+    };
+    (0..count).map(slice).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_leave_nothing_out_and_take_nothing_twice() {
+        let slices = ranges("\"k\"", Steps::Ones, "?", (-5, 5), 3, true);
+        let text = |slice: &Slice| {
+            format!("{}: {} {:?}", slice.label, slice.condition.as_deref().unwrap(), slice.parameters)
+        };
+        let texts: Vec<String> = slices.iter().map(text).collect();
+        assert_eq!(
+            texts,
+            [
+                "before -2: \"k\" < ? [Value::Integer(-2)]",
+                "-2 to 2: \"k\" >= ? AND \"k\" < ? [Value::Integer(-2), Value::Integer(2)]",
+                "from 2: \"k\" >= ? [Value::Integer(2)]",
+                "null: \"k\" IS NULL []",
+            ]
+        );
+        assert_eq!(ranges("k", Steps::Ones, "?", (i64::MIN, i64::MAX), 2, false).len(), 2);
+        assert_eq!(ranges("k", Steps::Ones, "?", (1, 1), 1, true), whole());
+    }
+
+    #[test]
+    fn moments_come_back() {
+        for text in ["1970-01-01", "2000-02-29", "1899-12-31", "0001-01-01", "9999-12-31"] {
+            assert_eq!(day(days(text).unwrap()), text);
+        }
+        let text = "2026-11-22 23:59:59.000001";
+        let at = Steps::Micros.read(text).unwrap();
+        assert_eq!(Steps::Micros.write(at), Value::Text(text.into()));
+        assert_eq!(Steps::Ones.read("42.0"), Some(42));
+    }
+}

@@ -146,6 +146,12 @@ impl Column {
             } else if again {
                 go_to(statement, row)?;
                 take_whole(statement, *number, *form, spare, values.as_mut(), name)?;
+                if block.length(row).is_some_and(|length| length != spare.piece.len()) {
+                    let what = "the driver gave another length for a value than it has";
+                    return Err(Trouble::own(format!(
+                        "`{name}`: {what}: `fetch: rows` in the job's source reads it"
+                    )));
+                }
             } else {
                 let what = "a value is longer than the driver said it could be";
                 return Err(Trouble::own(format!(
@@ -227,17 +233,33 @@ impl<'a> Block<'a> {
         text.or_else(wide).or_else(|| buffer.downcast_ref().map(Self::Binary))
     }
 
+    fn indicator(&self, row: usize) -> Indicator {
+        match self {
+            Self::Text(column) => column.indicator_at(row),
+            Self::Wide(column) => column.indicator_at(row),
+            Self::Binary(column) => column.indicator_at(row),
+        }
+    }
+
     /// Whether there is more of a value than the block holds; if the driver does not know, there is.
     fn is_cut(&self, row: usize) -> bool {
-        let (length, most) = match self {
-            Self::Text(column) => (column.indicator_at(row), column.max_len()),
-            Self::Wide(column) => (column.indicator_at(row), column.max_len() * 2),
-            Self::Binary(column) => (column.indicator_at(row), column.max_len()),
+        let most = match self {
+            Self::Text(column) => column.max_len(),
+            Self::Wide(column) => column.max_len() * 2,
+            Self::Binary(column) => column.max_len(),
         };
-        match length {
+        match self.indicator(row) {
             Indicator::Null => false,
             Indicator::NoTotal => true,
             Indicator::Length(length) => length > most,
+        }
+    }
+
+    /// The bytes of a value that was cut, if the driver knows.
+    fn length(&self, row: usize) -> Option<usize> {
+        match self.indicator(row) {
+            Indicator::Length(length) => Some(length),
+            Indicator::Null | Indicator::NoTotal => None,
         }
     }
 

@@ -7,6 +7,9 @@ use longshore_odbc_wire::Fault;
 use odbc_api::Error;
 use odbc_api::handles::{Record, SqlResult, StatementImpl};
 
+/// The manager's word for a driver that it cannot load.
+const NO_DRIVER: &str = "IM003";
+
 /// A result of this process.
 pub type Result<T, E = Trouble> = std::result::Result<T, E>;
 
@@ -16,6 +19,9 @@ pub enum Trouble {
     /// The driver or its manager said so.
     #[error(transparent)]
     Odbc(#[from] Error),
+    /// The driver is not there.
+    #[error("{0}")]
+    NoDriver(String),
     /// A value or a wish that cannot be carried over.
     #[error("{0}")]
     Own(String),
@@ -40,6 +46,10 @@ impl Trouble {
                 | Error::UnableToRepresentNull(record)
                 | Error::OracleOdbcDriverDoesNotSupport64Bit(record),
             ) => record,
+            Self::NoDriver(message) => {
+                let state = Some(NO_DRIVER.to_owned());
+                return Fault { state, native: 0, message: message.clone() };
+            }
             other => return Fault { state: None, native: 0, message: other.to_string() },
         };
         of_record(record)

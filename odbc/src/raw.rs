@@ -1,6 +1,7 @@
 //! The few calls of ODBC that `odbc-api` has no words for.
 
 use std::ptr::{null, null_mut};
+use std::sync::atomic::AtomicU16;
 
 use longshore_odbc_wire::TableName;
 use odbc_api::handles::{AsStatementRef, SqlResult, Statement, StatementImpl};
@@ -23,6 +24,9 @@ const INFO_BYTES: usize = 512;
 /// What a driver can do beyond the least, of `SQL_GETDATA_EXTENSIONS`: columns that are bound, in any
 /// order, of any row of a block.
 const ANY_VALUE: u32 = 1 | 2 | 4 | 8;
+
+/// Drivers that say so, and give the second long value of a column from where the first ended.
+const FORGETFUL: &[&str] = &["libmaodbc"];
 
 /// What a row of a block is when it could not be fetched.
 pub const ROW_ERROR: u16 = 5;
@@ -70,7 +74,10 @@ pub fn any_value_again(connection: HDbc) -> bool {
             null_mut(),
         )
     };
-    answer == SqlReturn::SUCCESS && bits & ANY_VALUE == ANY_VALUE
+    let driver = info_text(connection, InfoType::DriverName);
+    answer == SqlReturn::SUCCESS
+        && bits & ANY_VALUE == ANY_VALUE
+        && !FORGETFUL.iter().any(|forgetful| driver.starts_with(forgetful))
 }
 
 /// The name of a column's type at the source.
@@ -138,8 +145,8 @@ fn result(answer: SqlReturn, function: &'static str) -> SqlResult<()> {
 }
 
 /// Has the driver tell of each row of a block how its fetching ended, or tell no more.
-pub fn watch_rows(statement: &mut StatementImpl<'_>, rows: Option<&mut [u16]>) -> Result<()> {
-    let pointer = rows.map_or(null_mut(), |rows| rows.as_mut_ptr().cast());
+pub fn watch_rows(statement: &mut StatementImpl<'_>, rows: Option<&[AtomicU16]>) -> Result<()> {
+    let pointer = rows.map_or(null_mut(), |rows| rows.as_ptr().cast_mut().cast());
     // SAFETY: the caller keeps the rows until no more is told.
     let answer =
         unsafe { SQLSetStmtAttr(statement.as_sys(), StatementAttribute::RowStatusPtr, pointer, 0) };

@@ -4,6 +4,7 @@
 //! else row by row, and each value in as many pieces as it takes. No value is ever cut.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
@@ -38,9 +39,10 @@ pub fn read(
 ) -> Result<()> {
     let schema = schema(&wanted.schema)?;
     let columns = columns(statement, &schema, &wanted.fetch)?;
-    let mut batches = Batches { columns, encoder: StreamEncoder::try_new(&schema)?, schema, rows: 0 };
-    let by_row = wanted.by_row
-        || !any_value_again && !batches.columns.iter().all(Column::fits_blocks);
+    let mut batches =
+        Batches { columns, encoder: StreamEncoder::try_new(&schema)?, schema, rows: 0 };
+    let by_row =
+        wanted.by_row || !any_value_again && !batches.columns.iter().all(Column::fits_blocks);
     match by_row {
         true => batches.rows(statement, piece)?,
         false => batches.blocks(statement, any_value_again, piece)?,
@@ -64,7 +66,9 @@ fn columns(
     fetch: &[Fetch],
 ) -> Result<Vec<Column>> {
     let count = statement.num_result_cols().into_result(&*statement)?;
-    if usize::try_from(count).ok() != Some(schema.fields().len()) || fetch.len() != schema.fields().len() {
+    if usize::try_from(count).ok() != Some(schema.fields().len())
+        || fetch.len() != schema.fields().len()
+    {
         return Err(Trouble::own(format!(
             "the statement gives {count} columns, and {} were described",
             schema.fields().len()
@@ -76,6 +80,18 @@ fn columns(
         Column::new(number, field, fetch[index], usize::try_from(size).unwrap_or(0))
     };
     schema.fields().iter().enumerate().map(column).collect()
+}
+
+/// What the driver tells of a block, whenever it has fetched one: hence atomic.
+struct Told {
+    rows: Box<AtomicUsize>,
+    states: Vec<AtomicU16>,
+}
+
+impl Told {
+    fn new(rows: usize) -> Self {
+        Self { rows: Box::default(), states: (0..rows).map(|_| AtomicU16::default()).collect() }
+    }
 }
 
 /// Rows on their way into batches.
@@ -95,20 +111,19 @@ impl Batches {
     ) -> Result<()> {
         let row_bytes: usize = self.columns.iter().map(|column| column.row_bytes(again)).sum();
         let size = (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
-        let mut fetched = Box::new(0_usize);
-        let mut states = vec![0_u16; size];
-        // SAFETY: what the driver writes into outlives the statement's use of it: `unbind` is called
+        let told = Told::new(size);
+        // SAFETY: what the driver writes into outlives the statement's use of it: all is taken back
         // before this returns.
         unsafe {
             statement.set_row_array_size(size).into_result(&*statement)?;
-            statement.set_num_rows_fetched(&mut fetched).into_result(&*statement)?;
+            statement.set_num_rows_fetched(&mut *told.rows.as_ptr()).into_result(&*statement)?;
         }
-        watch_rows(statement, Some(&mut states))?;
+        watch_rows(statement, Some(&told.states))?;
         for column in &mut self.columns {
             column.reserve(size, again);
             column.bind(statement)?;
         }
-        let read = self.read_blocks(statement, again, &mut fetched, &states, piece);
+        let read = self.read_blocks(statement, again, &told, piece);
         let unbound = statement.unbind_cols().into_result(&*statement);
         watch_rows(statement, None)?;
         statement.unset_num_rows_fetched().into_result(&*statement)?;
@@ -119,8 +134,7 @@ impl Batches {
         &mut self,
         statement: &mut StatementImpl<'_>,
         again: bool,
-        fetched: &mut usize,
-        states: &[u16],
+        told: &Told,
         piece: Piece<'_>,
     ) -> Result<()> {
         loop {
@@ -129,10 +143,13 @@ impl Batches {
             if !checked(more, statement)? {
                 return Ok(());
             }
-            let rows = *fetched;
-            if states[..rows.min(states.len())].contains(&ROW_ERROR) {
-                return Err(Trouble::own("the driver could not fetch a row of a block, and does not \
-                     say why: `fetch: rows` in the job's source tells"));
+            let rows = told.rows.load(Ordering::Relaxed);
+            let failed = |state: &AtomicU16| state.load(Ordering::Relaxed) == ROW_ERROR;
+            if told.states.iter().take(rows).any(failed) {
+                let what = "the driver could not fetch a row of a block, and does not say why";
+                return Err(Trouble::own(format!(
+                    "{what}: `fetch: rows` in the job's source tells"
+                )));
             }
             for column in &mut self.columns {
                 column.take_block(statement, rows, again)?;

@@ -22,6 +22,9 @@ const CATALOG_LIMIT_ROWS: u32 = 100_000;
 /// The most bytes of an answer of texts.
 const ROWS_LIMIT_BYTES: usize = 64 << 20;
 
+/// `SQL_BIGINT`, `SQL_TINYINT`, `SQL_INTEGER`, `SQL_SMALLINT`.
+const WHOLE_NUMBERS: &[i16] = &[-5, -6, 4, 5];
+
 /// What can be read.
 const TABLE_TYPES: &str = "TABLE,VIEW,MATERIALIZED VIEW,FOREIGN TABLE,PARTITIONED TABLE";
 
@@ -52,6 +55,7 @@ impl<'e> Session<'e> {
         setup: &[String],
         login_timeout_sec: Option<u32>,
     ) -> Result<Self> {
+        check_driver(environment, attributes)?;
         let text: String = attributes
             .iter()
             .map(|(name, value)| format!("{name}={};", escape_attribute_value(value)))
@@ -102,7 +106,9 @@ impl<'e> Session<'e> {
         let mut statement = self.statement()?.into_handle();
         statement.prepare(&SqlText::new(sql)).into_result(&statement)?;
         let count = statement.num_result_cols().into_result(&statement)?;
-        (1..=u16::try_from(count).unwrap_or(0)).map(|number| column(&mut statement, number)).collect()
+        (1..=u16::try_from(count).unwrap_or(0))
+            .map(|number| column(&mut statement, number))
+            .collect()
     }
 
     /// A statement's rows as texts.
@@ -155,6 +161,21 @@ impl<'e> Session<'e> {
     }
 }
 
+/// A driver is one that is installed: the manager would load any file of that name.
+fn check_driver(environment: &Environment, attributes: &[(String, String)]) -> Result<()> {
+    let named = attributes.iter().filter(|(name, _)| name.trim().eq_ignore_ascii_case("driver"));
+    let installed = drivers(environment)?;
+    for (_, driver) in named {
+        if !installed.iter().any(|name| name.eq_ignore_ascii_case(driver)) {
+            let there = installed.join(", ");
+            return Err(Trouble::NoDriver(format!(
+                "`{driver}` is not installed; there are: {there}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         // Whoever cannot leave in peace is gone anyway.
@@ -173,7 +194,6 @@ fn column(statement: &mut StatementImpl<'_>, number: u16) -> Result<Column> {
     let mut described = ColumnDescription::default();
     statement.describe_col(number, &mut described).into_result(&*statement)?;
     let SqlDataType(code) = statement.col_concise_type(number).into_result(&*statement)?;
-    let is_number = described.data_type.column_size().is_some();
     Ok(Column {
         name: String::from_utf8_lossy(&described.name).into_owned(),
         data_type: code,
@@ -181,7 +201,7 @@ fn column(statement: &mut StatementImpl<'_>, number: u16) -> Result<Column> {
         size: described.data_type.column_size().map_or(0, |size| size.get() as u64),
         digits: described.data_type.decimal_digits(),
         nullable: described.nullability != Nullability::NoNulls,
-        unsigned: is_number
+        unsigned: WHOLE_NUMBERS.contains(&code)
             && statement.is_unsigned_column(number).into_result(&*statement).unwrap_or(false),
     })
 }
@@ -199,7 +219,8 @@ fn texts(mut statement: StatementImpl<'_>, max_rows: u32) -> Result<Rows> {
         }
         let mut row = Vec::with_capacity(columns.into());
         for column in 1..=columns {
-            let is_there = raw::whole_value(&mut statement, column, CDataType::Char, 1, &mut value)?;
+            let is_there =
+                raw::whole_value(&mut statement, column, CDataType::Char, 1, &mut value)?;
             bytes += value.len();
             row.push(is_there.then(|| String::from_utf8_lossy(&value).into_owned()));
         }

@@ -221,7 +221,8 @@ mod tests {
 
     /// By another way: years and months are counted down.
     fn written(micros: i64) -> String {
-        let (mut left, of_day) = (micros.div_euclid(86_400 * MICROS), micros.rem_euclid(86_400 * MICROS));
+        let (mut left, of_day) =
+            (micros.div_euclid(86_400 * MICROS), micros.rem_euclid(86_400 * MICROS));
         left += 719_162;
         let year_days = |year: i64| (1..=12).map(|month| days_of(year as i32, month)).sum::<i32>();
         let mut year = left / 366 + 1;
@@ -237,6 +238,10 @@ mod tests {
         }
         let (second, fraction) = (of_day / MICROS, of_day % MICROS);
         let (hour, minute) = (second / 3_600, second / 60 % 60);
-        format!("{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{:02}.{fraction:06}", left + 1, second % 60)
+        format!(
+            "{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{:02}.{fraction:06}",
+            left + 1,
+            second % 60
+        )
     }
 }

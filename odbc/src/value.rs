@@ -13,7 +13,6 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, ArrowPrimitiveType};
 use arrow_schema::{DataType, TimeUnit};
 use longshore_odbc_wire::Fetch;
-use odbc_api::Bit;
 use odbc_api::buffers::{AnyColumnBufferSlice, BufferDesc};
 use odbc_api::sys::{Date, NULL_DATA, Timestamp};
 
@@ -108,6 +107,7 @@ fn unknown(data_type: &DataType) -> Trouble {
 fn native(data_type: &DataType) -> Result<Values> {
     let nullable = true;
     Ok(match data_type {
+        // Not as `SQL_C_BIT`, nor `SQL_C_FLOAT` below: MariaDB's driver misplaces those in blocks.
         DataType::Boolean => Values::Fixed(Box::new(Bits(BooleanBuilder::new()))),
         DataType::Int8 => fixed::<_, Int8Type>(data_type, BufferDesc::I8 { nullable }, Some),
         DataType::Int16 => fixed::<_, Int16Type>(data_type, BufferDesc::I16 { nullable }, Some),
@@ -122,7 +122,10 @@ fn native(data_type: &DataType) -> Result<Values> {
             let narrow = |value: i64| u32::try_from(value).ok();
             fixed::<_, UInt32Type>(data_type, BufferDesc::I64 { nullable }, narrow)
         }
-        DataType::Float32 => fixed::<_, Float32Type>(data_type, BufferDesc::F32 { nullable }, Some),
+        DataType::Float32 => {
+            let narrow = |value: f64| Some(value as f32);
+            fixed::<_, Float32Type>(data_type, BufferDesc::F64 { nullable }, narrow)
+        }
         DataType::Float64 => fixed::<_, Float64Type>(data_type, BufferDesc::F64 { nullable }, Some),
         DataType::Date32 => {
             fixed::<Date, Date32Type>(data_type, BufferDesc::Date { nullable }, text::days)
@@ -160,9 +163,7 @@ fn from_text(data_type: &DataType) -> Result<Values> {
         DataType::UInt32 => number::<UInt32Type>(data_type),
         DataType::Float32 => number::<Float32Type>(data_type),
         DataType::Float64 => number::<Float64Type>(data_type),
-        DataType::Date32 => {
-            read::<Date32Type>(data_type, |t| text::days(text::date(t)?))
-        }
+        DataType::Date32 => read::<Date32Type>(data_type, |t| text::days(text::date(t)?)),
         DataType::Timestamp(unit, _) => {
             let per_second = per_second(*unit);
             let moment = move |t: &[u8]| text::timestamp(t, per_second);
@@ -254,13 +255,17 @@ struct Bits(BooleanBuilder);
 
 impl Fixed for Bits {
     fn buffer(&self) -> BufferDesc {
-        BufferDesc::Bit { nullable: true }
+        BufferDesc::I8 { nullable: true }
     }
 
     fn append(&mut self, block: AnyColumnBufferSlice<'_>) -> Result<(), Wrong> {
-        let (values, lengths) = nullable::<Bit>(block)?;
+        let (values, lengths) = nullable::<i8>(block)?;
         for (value, length) in values.iter().zip(lengths) {
-            self.0.append_option((*length != NULL_DATA).then_some(value.0 != 0));
+            match (*length == NULL_DATA, value) {
+                (true, _) => self.0.append_null(),
+                (false, 0 | 1) => self.0.append_value(*value == 1),
+                (false, other) => return Err(Wrong(other.to_string())),
+            }
         }
         Ok(())
     }

@@ -32,7 +32,8 @@ pub(super) fn odbc(app: &App, command: &OdbcCommand) -> Result<()> {
         OdbcCommand::Sources => {
             let sources = app.io.block_on(odbc::sources(io))?;
             if app.json {
-                let of = |(name, driver): &(String, String)| json!({ "name": name, "driver": driver });
+                let of =
+                    |(name, driver): &(String, String)| json!({ "name": name, "driver": driver });
                 show::json(&json!({ "sources": sources.iter().map(of).collect::<Vec<_>>() }));
                 return Ok(());
             }

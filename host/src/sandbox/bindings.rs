@@ -58,7 +58,9 @@ kind!(transform, "transform");
 kind!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
 
 pub(super) use capabilities::Capabilities;
-pub use capabilities::longshore::plugin::{clock, connection, http, log, odbc, random, secrets, types};
+pub use capabilities::longshore::plugin::{
+    clock, connection, http, log, odbc, random, secrets, types,
+};
 pub use connector::exports::longshore::plugin::connector_api;
 pub use sink::exports::longshore::plugin::sink_api;
 pub use transform::exports::longshore::plugin::transform_api;

@@ -16,8 +16,9 @@ mod store;
 mod transform;
 
 pub use bindings::connector_api::{
-    Chunk as PlannedChunk, ChunkWish, Column, Comparable, Consistency, Description as ConnectorDescription, Hold,
-    Lane as ChunkLane, Pushdown, RelationInfo, Scan, Snapshot,
+    Chunk as PlannedChunk, ChunkWish, Column, Comparable, Consistency,
+    Description as ConnectorDescription, Hold, Lane as ChunkLane, Pushdown, RelationInfo, Scan,
+    Snapshot,
 };
 pub use bindings::odbc::{Fetch as OdbcFetch, Reading as OdbcReading, Value as OdbcValue};
 pub use bindings::sink_api::{Description as SinkDescription, Load, Mode as LoadMode, Written};

@@ -56,9 +56,8 @@ impl odbc::HostSession for State {
         session: Resource<OdbcSession>,
         what: odbc::Catalog,
     ) -> Answer<wire::Rows> {
-        let table = |odbc::TableName { catalog, schema, name }| {
-            wire::TableName { catalog, schema, name }
-        };
+        let table =
+            |odbc::TableName { catalog, schema, name }| wire::TableName { catalog, schema, name };
         let what = match what {
             odbc::Catalog::Tables => wire::Catalog::Tables,
             odbc::Catalog::PrimaryKey(of) => wire::Catalog::PrimaryKey(table(of)),

@@ -20,9 +20,7 @@ use crate::capability::tape::Recorder;
 use crate::capability::{Grant, Outside};
 use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
-use crate::sandbox::{
-    ChunkWish, Hold, Limits, OdbcReading, OpenReader, Relation, Scan, Session,
-};
+use crate::sandbox::{ChunkWish, Hold, Limits, OdbcReading, OpenReader, Relation, Scan, Session};
 use crate::tape::{PluginLabel, Script, Tapes};
 
 /// How long a session may take to say goodbye.

@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_connection_string_is_read() {
-        let read = attributes("Driver={My {x}} Driver}; Server = db.internal ;PWD={a;b=c}}d};Port=1");
+        let read =
+            attributes("Driver={My {x}} Driver}; Server = db.internal ;PWD={a;b=c}}d};Port=1");
         let expected = [
             ("Driver", "My {x} Driver"),
             ("Server", "db.internal"),

@@ -2,9 +2,7 @@
 
 use longshore_sdk::host::odbc::{Login, Reading, Value};
 use longshore_sdk::schema::DataType;
-use longshore_sdk::{
-    Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan,
-};
+use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan};
 
 use crate::dialect::Limit;
 use crate::relation::{Described, Key, describe, fetches, from, key};
@@ -79,8 +77,7 @@ fn projected<'a>(columns: &'a [Known], scan: &Scan) -> Result<Vec<&'a Known>> {
 }
 
 fn statement(odbc: &Odbc, scan: &Scan, columns: &[&Known], slice: Option<&str>) -> String {
-    let names: Vec<String> =
-        columns.iter().map(|known| quoted(&known.name, &odbc.quote)).collect();
+    let names: Vec<String> = columns.iter().map(|known| quoted(&known.name, &odbc.quote)).collect();
     let names = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
     let conditions: Vec<String> =
         scan.filter.as_deref().into_iter().chain(slice).map(|of| format!("({of})")).collect();
@@ -331,7 +328,12 @@ mod tests {
     fn ranges_leave_nothing_out_and_take_nothing_twice() {
         let slices = ranges("\"k\"", Steps::Ones, "?", (-5, 5), 3, true);
         let text = |slice: &Slice| {
-            format!("{}: {} {:?}", slice.label, slice.condition.as_deref().unwrap(), slice.parameters)
+            format!(
+                "{}: {} {:?}",
+                slice.label,
+                slice.condition.as_deref().unwrap(),
+                slice.parameters
+            )
         };
         let texts: Vec<String> = slices.iter().map(text).collect();
         assert_eq!(

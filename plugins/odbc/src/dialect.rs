@@ -166,9 +166,7 @@ const MYSQL: Dialect = Dialect {
     // Forward only, and not all rows at once: FLAG_FORWARD_CURSOR and FLAG_NO_CACHE.
     options: &[("OPTION", "3145728")],
     setup: &["SET time_zone = '+00:00'"],
-    own_setup: &[
-        "SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES,NO_BACKSLASH_ESCAPES')",
-    ],
+    own_setup: &["SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES,NO_BACKSLASH_ESCAPES')"],
     quote: Some("`"),
     limit: Limit::Limit,
     bucket: Some("COALESCE(CRC32(CAST({k} AS CHAR)) % {n}, 0)"),

@@ -40,7 +40,13 @@ pub fn login(config: &Config) -> Result<(Login, Option<&'static Dialect>)> {
     }
     let login =
         Login { attributes: set, setup: config.setup.clone(), timeout_secs: config.timeout };
-    Ok((match dialect { Some(of) => settled(login, of, config), None => login }, dialect))
+    Ok((
+        match dialect {
+            Some(of) => settled(login, of, config),
+            None => login,
+        },
+        dialect,
+    ))
 }
 
 /// A login with what the database's sessions have.

@@ -8,8 +8,15 @@ use crate::types::{Known, known, value_bytes};
 use crate::{Encoding, Odbc, quoted};
 
 /// Schemas of the databases' own.
-const OWN_SCHEMAS: &[&str] =
-    &["information_schema", "pg_catalog", "sys", "mysql", "performance_schema", "v_catalog", "v_monitor"];
+const OWN_SCHEMAS: &[&str] = &[
+    "information_schema",
+    "pg_catalog",
+    "sys",
+    "mysql",
+    "performance_schema",
+    "v_catalog",
+    "v_monitor",
+];
 
 /// Rows of a small answer.
 const FEW_ROWS: u32 = 10_000;
@@ -132,9 +139,8 @@ pub fn key(odbc: &mut Odbc, relation: &Relation, columns: &[Known]) -> Option<Ke
     }
     let primary = odbc.session.catalog(&Catalog::PrimaryKey(table.clone())).unwrap_or_default();
     let first = |rows: &[Vec<Option<String>>], column: usize, sequence: usize| {
-        let is_first = |row: &&Vec<Option<String>>| {
-            row.get(sequence).and_then(Option::as_deref) == Some("1")
-        };
+        let is_first =
+            |row: &&Vec<Option<String>>| row.get(sequence).and_then(Option::as_deref) == Some("1");
         rows.iter().find(is_first).and_then(|row| row.get(column)?.clone())
     };
     let column = first(&primary, 3, 4).or_else(|| {

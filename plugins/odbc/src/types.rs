@@ -113,9 +113,7 @@ fn loose(words: &str) -> (DataType, Fetch) {
         "boolean" | "bool" => (DataType::Boolean, Fetch::Text),
         name if name.contains("int") => (DataType::Int64, Fetch::Text),
         "date" => (DataType::Date32, Fetch::Text),
-        "datetime" | "timestamp" => {
-            (DataType::Timestamp(TimeUnit::Microsecond, None), Fetch::Text)
-        }
+        "datetime" | "timestamp" => (DataType::Timestamp(TimeUnit::Microsecond, None), Fetch::Text),
         "time" => (DataType::Time64(TimeUnit::Microsecond), Fetch::Text),
         "decimal" | "numeric" if !arguments.is_empty() => {
             let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));

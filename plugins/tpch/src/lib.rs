@@ -9,8 +9,8 @@ mod tables;
 use longshore_sdk::array::{RecordBatch, RecordBatchReader};
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
-    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Lane,
-    Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
+    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Lane, Plan,
+    Pushdown, Reader, Relation, RelationInfo, Result, Scan,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

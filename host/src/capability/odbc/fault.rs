@@ -69,11 +69,8 @@ mod tests {
     #[test]
     fn a_fault_says_who_must_act() {
         let told = |state: &str, message: &str| {
-            let error = error_of(Fault {
-                state: Some(state.into()),
-                native: 7,
-                message: message.into(),
-            });
+            let error =
+                error_of(Fault { state: Some(state.into()), native: 7, message: message.into() });
             format!("{}: {error}", error.class().name())
         };
         let cases = [

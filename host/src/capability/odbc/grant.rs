@@ -17,8 +17,9 @@ pub const ATTRIBUTE_LIMIT: usize = 64;
 const SWITCH_LIMIT_DIGITS: usize = 9;
 
 /// Attributes that say where a session leads or what code it loads, in whatever driver.
-const LEADING: &[&str] =
-    &["addr", "database", "dbq", "driver", "dsn", "file", "host", "lib", "port", "server", "socket"];
+const LEADING: &[&str] = &[
+    "addr", "database", "dbq", "driver", "dsn", "file", "host", "lib", "port", "server", "socket",
+];
 
 /// Attributes that no session has: the manager of drivers reads or writes files for them.
 const FORBIDDEN: &[&str] = &["filedsn", "savefile"];
@@ -161,9 +162,8 @@ mod tests {
 
     fn attributes(config: Value, set: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
         let odbc = OdbcGrant::new(config.as_object().unwrap(), Some(vec!["SQLite3".into()]));
-        let text = |(name, value): &(&str, &str)| {
-            ((*name).to_owned(), Setting::Text((*value).to_owned()))
-        };
+        let text =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), Setting::Text((*value).to_owned()));
         let login = Login {
             attributes: set.iter().map(text).collect(),
             setup: Vec::new(),

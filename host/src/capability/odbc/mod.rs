@@ -57,6 +57,7 @@ pub async fn connect(io: &Handle, grant: &Grant, login: &Login) -> Result<Proces
 
 /// An answer of a process.
 pub fn parsed<T: DeserializeOwned>(answer: &[u8]) -> Result<T> {
-    serde_json::from_slice(answer)
-        .map_err(|error| Error::internal(format!("longshore-odbc answered something else: {error}")))
+    serde_json::from_slice(answer).map_err(|error| {
+        Error::internal(format!("longshore-odbc answered something else: {error}"))
+    })
 }

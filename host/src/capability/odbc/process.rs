@@ -142,12 +142,11 @@ impl Process {
         let Ok(read) = timeout(patience, self.read_frame(limit_bytes)).await else {
             self.kill();
             let what = format!("the ODBC driver gave no answer in {} s", patience.as_secs());
-            return Err(Error::timeout(what).with_hint("`timeout` in the job's source sets how long it may take"));
+            return Err(Error::timeout(what)
+                .with_hint("`timeout` in the job's source sets how long it may take"));
         };
         match read {
-            Ok(Some((Kind::Fault, payload))) => {
-                Err(error_of(super::parsed::<Fault>(&payload)?))
-            }
+            Ok(Some((Kind::Fault, payload))) => Err(error_of(super::parsed::<Fault>(&payload)?)),
             Ok(Some(frame)) => Ok(frame),
             Ok(None) => Err(Error::internal("longshore-odbc sent something else than a frame")),
             Err(_) => Err(self.died().await),
@@ -169,7 +168,9 @@ impl Process {
     /// What became of it, when it no longer answers.
     async fn died(&mut self) -> Error {
         self.input = None;
-        let Some(mut child) = self.child.take() else { return Error::internal("a session is over") };
+        let Some(mut child) = self.child.take() else {
+            return Error::internal("a session is over");
+        };
         let ended = timeout(Duration::from_secs(END_TIMEOUT_SECS), child.wait()).await;
         let how = match ended {
             Ok(Ok(status)) => status.to_string(),

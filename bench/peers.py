@@ -88,6 +88,14 @@ def impyla(port, table, _, out):
         writer.close()
 
 
+def odbc(connection, query, *_):
+    """All rows, in batches that nobody wants."""
+    from arrow_odbc import read_arrow_batches_from_odbc
+
+    for _ in read_arrow_batches_from_odbc(query=query, connection_string=connection, batch_size=65_535):
+        pass
+
+
 def raw(port, table, *_):
     psql = ["psql", "-q", "-h", "127.0.0.1", "-p", port, "-U", "postgres"]
     pages = int(subprocess.check_output([*psql, "-Atc", f"SELECT relpages FROM pg_class WHERE relname = '{table}'"]))

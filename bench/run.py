@@ -4,8 +4,8 @@ Prints a table for docs/benchmarks.md. Each command is run in turn with the othe
 the same machine; medians are shown, and ratios to Longshore's.
 
     run.py [--runs N] [--scale SF] [--size S] [SECTION ...]
-                                        sections: postgres, shapes, tax, instances, hive, files, tpch,
-                                        stores, ledger, startup
+                                        sections: postgres, shapes, tax, instances, odbc, hive, files,
+                                        tpch, stores, ledger, startup
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
+import odbc  # noqa: E402
 import stores  # noqa: E402
 from conftest import LONGSHORE, PASSWORD, PLUGINS, Server  # noqa: E402
 from hive import HiveServer  # noqa: E402
@@ -344,7 +345,7 @@ def main():
     print(f"Machine: {machine()}. Runs: {arguments.runs}, medians.", flush=True)
     server = None
     try:
-        if wanted("postgres") or wanted("tax") or wanted("instances"):
+        if any(wanted(section) for section in ("postgres", "tax", "instances", "odbc")):
             server = Server(scratch / "postgres")
             rows = load_lineitem(server, scratch, arguments.scale)
             if wanted("postgres"):
@@ -354,6 +355,8 @@ def main():
                 tax(server, scratch, arguments.runs)
             if wanted("instances"):
                 instances(server)
+            if wanted("odbc"):
+                odbc.odbc(LONGSHORE, server, PASSWORD, table, in_turn, scratch, arguments.runs, arguments.scale)
         if wanted("shapes"):
             server = server or Server(scratch / "postgres")
             shapes(server, scratch, arguments.runs, arguments.size)

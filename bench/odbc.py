@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "bench/peers.py"
 ODBC2PARQUET = ROOT / "target/tools/bin/odbc2parquet"
-ODBC2PARQUET_VERSION = "9.0.2"
+ODBC2PARQUET_VERSION = "11.0.1"
 
 
 def family(pid):

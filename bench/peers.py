@@ -112,5 +112,5 @@ def raw(port, table, *_):
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    peers = [connectorx, adbc, raw, impyla, to_csv, duckdb_files, datafusion_files]
+    peers = [connectorx, adbc, raw, impyla, odbc, to_csv, duckdb_files, datafusion_files]
     {"duckdb": duckdb_, **{peer.__name__: peer for peer in peers}}[name](*arguments)

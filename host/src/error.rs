@@ -158,6 +158,12 @@ impl Error {
         io.with_source(error)
     }
 
+    /// The same, of another class.
+    pub fn with_class(mut self, class: Class) -> Self {
+        self.0.class = class;
+        self
+    }
+
     /// Adds the source's own code, such as an SQLSTATE.
     pub fn with_code(mut self, code: Option<String>) -> Self {
         self.0.code = code;

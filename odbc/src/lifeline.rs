@@ -39,9 +39,12 @@ impl Lifeline {
                 }
             }
             drop(sender);
+            // Whatever the driver does with it, the process ends.
+            thread::spawn(|| {
+                thread::sleep(Duration::from_secs(CANCEL_GRACE_SECS));
+                exit(0);
+            });
             held.cancel();
-            thread::sleep(Duration::from_secs(CANCEL_GRACE_SECS));
-            exit(0);
         });
         (lifeline, requests)
     }

@@ -61,9 +61,8 @@ fn answer<'e>(
     match request {
         Request::Drivers => return give(out, &session::drivers(environment)?),
         Request::Sources => return give(out, &session::sources(environment)?),
-        Request::Connect { attributes, setup, login_timeout_secs } => {
-            let login_timeout = Some(login_timeout_secs);
-            *session = Some(Session::open(environment, &attributes, &setup, login_timeout)?);
+        Request::Connect { attributes, login_timeout_secs } => {
+            *session = Some(Session::open(environment, &attributes, login_timeout_secs)?);
             return give(out, &());
         }
         _ => {}

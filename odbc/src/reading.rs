@@ -66,12 +66,12 @@ fn columns(
     fetch: &[Fetch],
 ) -> Result<Vec<Column>> {
     let count = statement.num_result_cols().into_result(&*statement)?;
-    if usize::try_from(count).ok() != Some(schema.fields().len())
-        || fetch.len() != schema.fields().len()
-    {
+    let wanted = schema.fields().len();
+    // Where no column is wanted, only rows count: a statement has one all the same.
+    let fits = wanted == 0 || usize::try_from(count).ok() == Some(wanted);
+    if !fits || fetch.len() != wanted {
         return Err(Trouble::own(format!(
-            "the statement gives {count} columns, and {} were described",
-            schema.fields().len()
+            "the statement gives {count} columns, and {wanted} were described"
         )));
     }
     let column = |(index, field): (usize, &Arc<arrow_schema::Field>)| {

@@ -48,23 +48,20 @@ pub fn sources(environment: &Environment) -> Result<Vec<(String, String)>> {
 }
 
 impl<'e> Session<'e> {
-    /// Connects, and runs what the session begins with.
+    /// Connects.
     pub fn open(
         environment: &'e Environment,
         attributes: &[(String, String)],
-        setup: &[String],
-        login_timeout_sec: Option<u32>,
+        login_timeout_secs: u32,
     ) -> Result<Self> {
         check_driver(environment, attributes)?;
         let text: String = attributes
             .iter()
             .map(|(name, value)| format!("{name}={};", escape_attribute_value(value)))
             .collect();
+        let login_timeout_sec = Some(login_timeout_secs);
         let options = ConnectionOptions { login_timeout_sec, ..ConnectionOptions::default() };
         let connection = environment.connect_with_connection_string(&text, options)?;
-        for statement in setup {
-            connection.execute(statement, (), None)?;
-        }
         Ok(Self(connection.into_handle()))
     }
 

@@ -275,9 +275,12 @@ impl Fixed for Bits {
     }
 }
 
+/// Reads a value from a text; nothing if it is none.
+type ReadText<V> = dyn Fn(&[u8]) -> Option<V>;
+
 /// Values that are read from texts.
 struct Read<T: ArrowPrimitiveType> {
-    read: Box<dyn Fn(&[u8]) -> Option<T::Native>>,
+    read: Box<ReadText<T::Native>>,
     builder: PrimitiveBuilder<T>,
 }
 

@@ -117,6 +117,9 @@ fn grants(plan: &RunPlan) -> Vec<String> {
     for (name, grant) in source.into_iter().chain(transforms).chain(sink) {
         let endpoints = grant.endpoints.iter();
         grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
+        if let Some(odbc) = &grant.odbc {
+            grants.push(format!("{name} may connect over ODBC {odbc}"));
+        }
         grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
     }
     if grants.is_empty() {

@@ -90,9 +90,7 @@ fn bound(
     let secrets = settings.secrets.as_deref();
     let (config_given, mut grant) =
         bind(config, of.config_schema(), of.secrets(), of.endpoints(), secrets, &powers)?;
-    if let Described::Connector(..) = of {
-        grant.odbc = Some(powers.odbc(config));
-    }
+    grant.odbc = plugin.stamp.asks_for_odbc().then(|| powers.odbc(config));
     Ok((config_given, grant))
 }
 

@@ -153,7 +153,7 @@ impl<'a> Planner<'a> {
             &powers,
         )
         .context("source")?;
-        grant.odbc = Some(powers.odbc(&from.config));
+        grant.odbc = plugin.asks_for_odbc.then(|| powers.odbc(&from.config));
         let source = ComponentSource::new(plugin, config, grant, Handle::current());
         Ok(Arc::new(Source::Component(Box::new(source))))
     }

@@ -124,7 +124,8 @@ impl Catalog {
         {
             let (version, digest) = (plugin.version.clone(), plugin.digest.clone());
             let (described, component) = (described.clone(), component.clone());
-            return Ok(Chosen { described, component, version, digest });
+            let asks_for_odbc = plugin.stamp.asks_for_odbc();
+            return Ok(Chosen { described, component, version, digest, asks_for_odbc });
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
         if !there.is_empty() {

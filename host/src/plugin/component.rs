@@ -205,6 +205,8 @@ pub struct Chosen<D, C> {
     pub version: Version,
     /// SHA-256 of the component, in hex.
     pub digest: String,
+    /// Whether it imports ODBC.
+    pub asks_for_odbc: bool,
 }
 
 /// A connector, chosen for a run.

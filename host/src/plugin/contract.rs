@@ -11,6 +11,8 @@ pub const CONTRACT_VERSION: &str = "0.4";
 
 const PACKAGE: &str = "longshore:plugin/";
 
+const ODBC: &str = "longshore:plugin/odbc@";
+
 /// What a component's outside says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -39,6 +41,11 @@ impl Stamp {
         let stamp = Self { kind, version, imports };
         stamp.check()?;
         Ok(stamp)
+    }
+
+    /// Whether it imports ODBC.
+    pub fn asks_for_odbc(&self) -> bool {
+        self.imports.iter().any(|import| import.starts_with(ODBC))
     }
 
     /// Versions 0.x fit when x is the same; from 1 on, when the major version is.

@@ -26,8 +26,6 @@ pub enum Request {
     Connect {
         /// Attributes of the connection string, in their order.
         attributes: Vec<(String, String)>,
-        /// Statements to run before any other.
-        setup: Vec<String>,
         /// How long a login may take.
         login_timeout_secs: u32,
     },

@@ -88,7 +88,7 @@ fn statement(odbc: &Odbc, scan: &Scan, columns: &[&Known], slice: Option<&str>) 
     let source = from(&scan.relation);
     match (scan.limit, odbc.dialect.limit) {
         (None, _) => format!("SELECT {names} FROM {source}{filter}"),
-        (Some(rows), Limit::Limit) => format!("SELECT {names} FROM {source}{filter} LIMIT {rows}"),
+        (Some(rows), Limit::Last) => format!("SELECT {names} FROM {source}{filter} LIMIT {rows}"),
         (Some(rows), Limit::Top) => format!("SELECT TOP {rows} {names} FROM {source}{filter}"),
         (Some(rows), Limit::Fetch) => {
             format!("SELECT {names} FROM {source}{filter} FETCH FIRST {rows} ROWS ONLY")

@@ -71,7 +71,7 @@ pub enum Folds {
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
     /// `LIMIT 5`, at its end.
-    Limit,
+    Last,
     /// `TOP 5`, at its beginning.
     Top,
     /// `FETCH FIRST 5 ROWS ONLY`, at its end.
@@ -133,7 +133,7 @@ const POSTGRESQL: Dialect = Dialect {
     ],
     setup: &["SET TIME ZONE 'UTC'"],
     folds: Folds::Lower,
-    limit: Limit::Limit,
+    limit: Limit::Last,
     bucket: Some("COALESCE((hashtext(CAST({k} AS text)) & 2147483647) % {n}, 0)"),
     moment: "CAST(? AS timestamp)",
     size: Some(
@@ -168,7 +168,7 @@ const MYSQL: Dialect = Dialect {
     setup: &["SET time_zone = '+00:00'"],
     own_setup: &["SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES,NO_BACKSLASH_ESCAPES')"],
     quote: Some("`"),
-    limit: Limit::Limit,
+    limit: Limit::Last,
     bucket: Some("COALESCE(CRC32(CAST({k} AS CHAR)) % {n}, 0)"),
     moment: "CAST(? AS DATETIME(6))",
     size: Some(
@@ -219,7 +219,7 @@ const VERTICA: Dialect = Dialect {
     schemes: &["vertica"],
     products: &["vertica"],
     drivers: &["vertica"],
-    limit: Limit::Limit,
+    limit: Limit::Last,
     bucket: Some("COALESCE(HASH({k}) % {n}, 0)"),
     moment: "CAST(? AS timestamp)",
     compares: Compares { decimals: true, dates: true, texts: false },
@@ -233,7 +233,7 @@ const SQLITE: Dialect = Dialect {
     drivers: &["sqlite3", "sqlite"],
     // Row by row out of the file, not all rows at once.
     options: &[("StepAPI", "1")],
-    limit: Limit::Limit,
+    limit: Limit::Last,
     types: Some("SELECT name, type FROM pragma_table_info(?)"),
     loose: true,
     ..GENERIC
@@ -261,6 +261,6 @@ impl Dialect {
         let called = |word: &&str| {
             installed.iter().find(|driver| driver.to_ascii_lowercase().contains(*word)).cloned()
         };
-        self.drivers.iter().find_map(|word| called(&word))
+        self.drivers.iter().find_map(called)
     }
 }

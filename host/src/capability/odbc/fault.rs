@@ -4,11 +4,20 @@ use longshore_odbc_wire::Fault;
 
 use crate::error::{Class, Error};
 
+/// `HY000`: a driver has no better word.
+const GENERAL: &str = "HY000";
+
+/// MySQL's numbers for a server that cannot be reached, or went away.
+const LOST: &[i32] = &[2002, 2003, 2006, 2013, 2055];
+
 /// A fault as an error: classed by its SQLSTATE.
 pub(super) fn error_of(fault: Fault) -> Error {
     let Fault { state, native, message } = fault;
     let Some(state) = state else { return Error::data(message) };
-    let class = class(&state);
+    let class = match LOST.contains(&native) && state == GENERAL {
+        true => Class::Connection,
+        false => class(&state),
+    };
     let code = match native {
         0 => state.clone(),
         native => format!("{state}/{native}"),

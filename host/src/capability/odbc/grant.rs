@@ -1,6 +1,7 @@
 //! What a plugin may connect to over ODBC: what the job's config says, and nothing of its own.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,15 @@ pub struct OdbcGrant {
     texts: BTreeSet<String>,
     /// The drivers and data sources that the operator allows; all that are set up, if absent.
     allowed: Option<Vec<String>>,
+}
+
+impl fmt::Display for OdbcGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.allowed {
+            None => f.write_str("to what its config names"),
+            Some(allowed) => write!(f, "to what its config names, by {}", allowed.join(", ")),
+        }
+    }
 }
 
 impl OdbcGrant {

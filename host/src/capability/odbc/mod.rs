@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 
 use super::Grant;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result, ResultExt};
 
 /// How long a login may take.
 pub const LOGIN_TIMEOUT_SECS: u32 = 60;
@@ -49,9 +49,18 @@ pub async fn connect(io: &Handle, grant: &Grant, login: &Login) -> Result<Proces
     let attributes = grant.odbc()?.attributes(grant, login)?;
     let timeout_secs = login.timeout_secs.clamp(1, ANSWER_TIMEOUT_LIMIT_SECS);
     let mut process = Process::start(io, Duration::from_secs(timeout_secs.into()))?;
-    let setup = login.setup.clone();
     let login_timeout_secs = LOGIN_TIMEOUT_SECS.min(timeout_secs);
-    process.ask(&Request::Connect { attributes, setup, login_timeout_secs }).await?;
+    let connected = process.ask(&Request::Connect { attributes, login_timeout_secs }).await;
+    connected.map_err(|error| match error.class() {
+        // Whom a driver cannot reach it often has no code for.
+        Class::Data => error.with_class(Class::Connection),
+        _ => error,
+    })?;
+    for statement in &login.setup {
+        let sql = statement.clone();
+        let request = Request::Query { sql, parameters: Vec::new(), max_rows: QUERY_LIMIT_ROWS };
+        process.ask(&request).await.context(format!("`{statement}`"))?;
+    }
     Ok(process)
 }
 

@@ -44,7 +44,7 @@ const INHERITED: &[&str] = &[
 /// What texts of drivers are written in.
 const LOCALE: &str = "C.UTF-8";
 
-/// How long a session that is no longer wanted may take to cancel its statement and to end.
+/// How long a session that is no longer wanted may take to end: it gives itself less.
 const END_TIMEOUT_SECS: u64 = 5;
 
 /// The most bytes of an answer that is not rows.
@@ -74,7 +74,6 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .map_err(|error| Error::io(program.display(), error))?;
         let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
@@ -191,19 +190,22 @@ impl Process {
 
     fn kill(&mut self) {
         self.input = None;
-        // Dropping it kills it.
-        self.child = None;
+        if let Some(child) = &mut self.child {
+            // It may be gone already.
+            let _ = child.start_kill();
+        }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The end of its input tells it to cancel what it does, and to go.
+        // The end of its input tells it to cancel what it does, and to go; also when this process ends.
         self.input = None;
         let Some(mut child) = self.child.take() else { return };
         self.io.spawn(async move {
-            // Whoever does not go in time is killed, as `child` is dropped.
-            let _ = timeout(Duration::from_secs(END_TIMEOUT_SECS), child.wait()).await;
+            if timeout(Duration::from_secs(END_TIMEOUT_SECS), child.wait()).await.is_err() {
+                let _ = child.kill().await;
+            }
         });
     }
 }

@@ -12,6 +12,9 @@ use crate::{Fetching, Odbc, quoted};
 /// Rows that are not worth cutting.
 const SMALL_ROWS: u64 = 10_000;
 
+/// Chunks for each that is read at a time, where nobody knows how many rows there are.
+const UNKNOWN_CHUNKS: u64 = 8;
+
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH_DAYS: i64 = 719_468;
 
@@ -139,9 +142,13 @@ fn slices(
         let Some((low, high)) = ends(odbc, scan, &key, steps)? else {
             return uncut("its key has no values");
         };
-        // Where nobody knows how many rows there are, there are no more than values of the key.
         let span = high.saturating_sub(low).saturating_add(1).max(1) as u64;
-        let count = at_most(counted(described.rows.unwrap_or(span))).min(span);
+        let count = match described.rows {
+            Some(rows) => counted(rows),
+            // There are no more than values of the key, and may be few.
+            None => counted(span).min(UNKNOWN_CHUNKS * u64::from(wish.parallel)),
+        };
+        let count = at_most(count).min(span);
         let nullable = key.known.as_ref().is_some_and(|known| known.nullable);
         let name = quoted(&key.column, &odbc.quote);
         let slices = ranges(&name, steps, odbc.dialect.moment, (low, high), count, nullable);

@@ -26,6 +26,27 @@ struct Slice {
     parameters: Vec<Value>,
 }
 
+impl Slice {
+    /// Without parameters: what stands in their place is of this connector's own making.
+    fn written_out(self) -> Self {
+        let Some(condition) = &self.condition else { return self };
+        let mut written = String::new();
+        let mut parameters = self.parameters.iter();
+        for part in condition.split_inclusive('?') {
+            match (part.strip_suffix('?'), parameters.next()) {
+                (Some(before), Some(Value::Integer(number))) => {
+                    written += &format!("{before}{number}");
+                }
+                (Some(before), Some(Value::Text(text))) => {
+                    written += &format!("{before}'{}'", text.replace('\'', "''"));
+                }
+                _ => written += part,
+            }
+        }
+        Self { label: self.label, condition: Some(written), parameters: Vec::new() }
+    }
+}
+
 /// A whole relation.
 fn whole() -> Vec<Slice> {
     vec![Slice { label: "all".into(), condition: None, parameters: Vec::new() }]
@@ -46,6 +67,7 @@ pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
     let count = slices.len() as u64;
     let chunks: Vec<Result<Chunk>> = slices
         .into_iter()
+        .map(|slice| if odbc.dialect.binds { slice } else { slice.written_out() })
         .map(|slice| {
             let sql = statement(odbc, scan, &columns, slice.condition.as_deref());
             let reading = Reading { sql, parameters: slice.parameters, ..reading.clone() };
@@ -354,6 +376,14 @@ mod tests {
         );
         assert_eq!(ranges("k", Steps::Ones, "?", (i64::MIN, i64::MAX), 2, false).len(), 2);
         assert_eq!(ranges("k", Steps::Ones, "?", (1, 1), 1, true), whole());
+    }
+
+    #[test]
+    fn what_would_be_bound_can_be_written_out() {
+        let middle = ranges("k", Steps::Days, "?", (0, 8), 3, false).remove(1);
+        let Slice { condition, parameters, .. } = Slice::written_out(middle);
+        assert_eq!(condition.unwrap(), "k >= '1970-01-04' AND k < '1970-01-07'");
+        assert_eq!(parameters, []);
     }
 
     #[test]

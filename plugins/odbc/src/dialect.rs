@@ -33,6 +33,8 @@ pub struct Dialect {
     pub size: Option<&'static str>,
     /// Its columns and their types, in the database's own words, by its name as the job gives it.
     pub types: Option<&'static str>,
+    /// Whether values are bound: one driver holds a whole result in memory where they are.
+    pub binds: bool,
     /// Whether any value may be in any column: then all are fetched as texts, and read strictly.
     pub loose: bool,
     /// How far comparisons mean what they mean in Arrow.
@@ -113,6 +115,7 @@ const GENERIC: Dialect = Dialect {
     moment: "?",
     size: None,
     types: None,
+    binds: true,
     loose: false,
     compares: Compares { decimals: false, dates: false, texts: false },
 };
@@ -235,6 +238,7 @@ const SQLITE: Dialect = Dialect {
     options: &[("StepAPI", "1")],
     limit: Limit::Last,
     types: Some("SELECT name, type FROM pragma_table_info(?)"),
+    binds: false,
     loose: true,
     ..GENERIC
 };

@@ -37,21 +37,30 @@ def memory_kib(pid):
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
+def cpu_seconds(pid):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(command, env=None, fresh=None):
-    """Wall, CPU (children too) and the peak memory of all processes."""
+    """Wall, CPU and the peak memory of all processes, looked at every 50 ms: nobody waits for sessions."""
     if fresh:
         shutil.rmtree(fresh, ignore_errors=True)
-    started, peak = time.monotonic(), 0
+    started, peak, cpu = time.monotonic(), 0, {}
     process = subprocess.Popen([str(part) for part in command], env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL)
     while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
+        pids = family(process.pid)
+        peak = max(peak, sum(memory_kib(pid) for pid in pids))
+        cpu |= {pid: max(cpu.get(pid, 0), cpu_seconds(pid)) for pid in pids}
+        if process.poll() is not None:
             break
-        peak = max(peak, sum(memory_kib(pid) for pid in family(process.pid)))
         time.sleep(0.05)
-    if status:
+    if process.returncode:
         raise SystemExit(f"{command} failed")
-    return {"wall": time.monotonic() - started, "cpu": usage.ru_utime + usage.ru_stime, "mib": peak / 1024}
+    return {"wall": time.monotonic() - started, "cpu": sum(cpu.values()), "mib": peak / 1024}
 
 
 def install():

@@ -1,29 +1,12 @@
 //! Numbers and moments, read from texts.
 
+use chrono::NaiveDate;
 use odbc_api::sys::{Date, Timestamp};
 
 /// Days from 1970-01-01, by the Gregorian calendar also before it was made.
 pub fn days(date: Date) -> Option<i32> {
-    let (year, month, day) = (i32::from(date.year), i32::from(date.month), i32::from(date.day));
-    if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
-        return None;
-    }
-    // Years begin in March, so that a leap day is the last of its year.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let of_all = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    Some(era * 146_097 + of_all - 719_468)
-}
-
-fn days_of(year: i32, month: i32) -> i32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+    let Date { year, month, day } = date;
+    Some(NaiveDate::from_ymd_opt(year.into(), month.into(), day.into())?.to_epoch_days())
 }
 
 /// Units from 1970-01-01T00:00:00, of so many to a second; nothing if it is no moment, does not fit, or
@@ -151,6 +134,7 @@ fn offset(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
@@ -219,29 +203,8 @@ mod tests {
         }
     }
 
-    /// By another way: years and months are counted down.
     fn written(micros: i64) -> String {
-        let (mut left, of_day) =
-            (micros.div_euclid(86_400 * MICROS), micros.rem_euclid(86_400 * MICROS));
-        left += 719_162;
-        let year_days = |year: i64| (1..=12).map(|month| days_of(year as i32, month)).sum::<i32>();
-        let mut year = left / 366 + 1;
-        left -= (year - 1) * 365 + (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400;
-        while left >= i64::from(year_days(year)) {
-            left -= i64::from(year_days(year));
-            year += 1;
-        }
-        let mut month = 1;
-        while left >= i64::from(days_of(year as i32, month)) {
-            left -= i64::from(days_of(year as i32, month));
-            month += 1;
-        }
-        let (second, fraction) = (of_day / MICROS, of_day % MICROS);
-        let (hour, minute) = (second / 3_600, second / 60 % 60);
-        format!(
-            "{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{:02}.{fraction:06}",
-            left + 1,
-            second % 60
-        )
+        let moment = DateTime::from_timestamp_micros(micros).unwrap();
+        moment.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
     }
 }

@@ -1,5 +1,6 @@
 //! How a relation is cut: by ranges of a key, by buckets of a hash, or not at all.
 
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use longshore_sdk::host::odbc::{Login, Reading, Value};
 use longshore_sdk::schema::DataType;
 use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan};
@@ -15,8 +16,12 @@ const SMALL_ROWS: u64 = 10_000;
 /// Chunks for each that is read at a time, where nobody knows how many rows there are.
 const UNKNOWN_CHUNKS: u64 = 8;
 
-/// Days from 0000-03-01 to 1970-01-01.
-const EPOCH_DAYS: i64 = 719_468;
+/// `2026-11-22`.
+const DAY_BYTES: usize = 10;
+
+/// A moment as drivers write it, and as it is written for all.
+const MOMENT: &str = "%Y-%m-%d %H:%M:%S%.f";
+const WRITTEN_MOMENT: &str = "%Y-%m-%d %H:%M:%S%.6f";
 
 /// A slice: a condition, and what stands in place of its question marks.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,7 +178,7 @@ fn slices(
         let count = at_most(count).min(span);
         let nullable = key.known.as_ref().is_some_and(|known| known.nullable);
         let name = quoted(&key.column, &odbc.quote);
-        let slices = ranges(&name, steps, odbc.dialect.moment, (low, high), count, nullable);
+        let slices = ranges(&name, steps, odbc.dialect.moment, (low, high), count, nullable)?;
         return Ok((slices, format!("ranges of `{}`, from its least to its greatest", key.column)));
     }
     let rows = described.rows.unwrap_or(SMALL_ROWS * u64::from(wish.parallel.max(1)));
@@ -217,60 +222,35 @@ impl Steps {
     }
 
     fn read(self, text: &str) -> Option<i64> {
+        let text = text.trim();
+        let day = |text: &str| text.parse::<NaiveDate>().ok();
         match self {
-            Self::Ones => text.trim().split('.').next()?.parse().ok(),
-            Self::Days => days(text),
+            Self::Ones => text.split('.').next()?.parse().ok(),
+            Self::Days => Some(day(text.get(..DAY_BYTES)?)?.to_epoch_days().into()),
             Self::Micros => {
-                let (day, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00:00"));
-                let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
-                let mut seconds = 0_i64;
-                for part in clock.split(':') {
-                    seconds = seconds * 60 + part.parse::<i64>().ok()?;
-                }
-                let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-                Some((days(day)? * 86_400 + seconds) * 1_000_000 + micros)
+                let moment = text.replacen('T', " ", 1);
+                let moment = NaiveDateTime::parse_from_str(&moment, MOMENT).ok();
+                let midnight = || day(text)?.and_hms_opt(0, 0, 0);
+                Some(moment.or_else(midnight)?.and_utc().timestamp_micros())
             }
         }
     }
 
-    /// The value at a boundary.
-    fn write(self, at: i64) -> Value {
-        match self {
+    /// The value at a boundary, which lies between two that were read.
+    fn write(self, at: i64) -> Result<Value> {
+        let beyond = || Error::internal(format!("a boundary beyond the calendar: {at}"));
+        Ok(match self {
             Self::Ones => Value::Integer(at),
-            Self::Days => Value::Text(day(at)),
-            Self::Micros => {
-                let (days, of_day) = (at.div_euclid(86_400_000_000), at.rem_euclid(86_400_000_000));
-                let (seconds, micros) = (of_day / 1_000_000, of_day % 1_000_000);
-                let (hour, minute) = (seconds / 3_600, seconds / 60 % 60);
-                let clock = format!("{hour:02}:{minute:02}:{:02}.{micros:06}", seconds % 60);
-                Value::Text(format!("{} {clock}", day(days)))
+            Self::Days => {
+                let day = i32::try_from(at).ok().and_then(NaiveDate::from_epoch_days);
+                Value::Text(day.ok_or_else(beyond)?.to_string())
             }
-        }
+            Self::Micros => {
+                let moment = DateTime::from_timestamp_micros(at).ok_or_else(beyond)?;
+                Value::Text(moment.naive_utc().format(WRITTEN_MOMENT).to_string())
+            }
+        })
     }
-}
-
-/// Days from 1970-01-01.
-fn days(text: &str) -> Option<i64> {
-    let mut parts = text.trim().split('-');
-    let mut part = || parts.next()?.parse::<i64>().ok();
-    let (year, month, day) = (part()?, part()?, part()?);
-    // Years begin in March.
-    let year = if month <= 2 { year - 1 } else { year };
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    Some(year * 365 + leaps + of_year - EPOCH_DAYS)
-}
-
-fn day(days: i64) -> String {
-    let days = days + EPOCH_DAYS;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// A key's least and greatest value: an index has them at its ends.
@@ -294,9 +274,9 @@ fn ranges(
     (low, high): (i64, i64),
     count: u64,
     nullable: bool,
-) -> Vec<Slice> {
+) -> Result<Vec<Slice>> {
     if count <= 1 {
-        return whole();
+        return Ok(whole());
     }
     let mark = match steps {
         Steps::Ones => "?",
@@ -310,8 +290,8 @@ fn ranges(
     };
     let mut slices: Vec<Slice> = (0..count)
         .map(|index| {
-            let begin = (index > 0).then(|| steps.write(at(index)));
-            let end = (index + 1 < count).then(|| steps.write(at(index + 1)));
+            let begin = (index > 0).then(|| steps.write(at(index))).transpose()?;
+            let end = (index + 1 < count).then(|| steps.write(at(index + 1))).transpose()?;
             let label = match (&begin, &end) {
                 (Some(begin), Some(end)) => format!("{} to {}", shown(begin), shown(end)),
                 (None, Some(end)) => format!("before {}", shown(end)),
@@ -323,13 +303,13 @@ fn ranges(
                 end.as_ref().map(|_| format!("{name} < {mark}")),
             ];
             let conditions: Vec<String> = conditions.into_iter().flatten().collect();
-            Slice {
+            Ok(Slice {
                 label,
                 condition: Some(conditions.join(" AND ")),
                 parameters: begin.into_iter().chain(end).collect(),
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     if nullable {
         slices.push(Slice {
             label: "null".into(),
@@ -337,7 +317,7 @@ fn ranges(
             parameters: Vec::new(),
         });
     }
-    slices
+    Ok(slices)
 }
 
 fn buckets(bucket: &str, count: u64) -> Vec<Slice> {
@@ -355,7 +335,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_nothing_out_and_take_nothing_twice() {
-        let slices = ranges("\"k\"", Steps::Ones, "?", (-5, 5), 3, true);
+        let slices = ranges("\"k\"", Steps::Ones, "?", (-5, 5), 3, true).unwrap();
         let text = |slice: &Slice| {
             format!(
                 "{}: {} {:?}",
@@ -374,13 +354,13 @@ mod tests {
                 "null: \"k\" IS NULL []",
             ]
         );
-        assert_eq!(ranges("k", Steps::Ones, "?", (i64::MIN, i64::MAX), 2, false).len(), 2);
-        assert_eq!(ranges("k", Steps::Ones, "?", (1, 1), 1, true), whole());
+        assert_eq!(ranges("k", Steps::Ones, "?", (i64::MIN, i64::MAX), 2, false).unwrap().len(), 2);
+        assert_eq!(ranges("k", Steps::Ones, "?", (1, 1), 1, true).unwrap(), whole());
     }
 
     #[test]
     fn what_would_be_bound_can_be_written_out() {
-        let middle = ranges("k", Steps::Days, "?", (0, 8), 3, false).remove(1);
+        let middle = ranges("k", Steps::Days, "?", (0, 8), 3, false).unwrap().remove(1);
         let Slice { condition, parameters, .. } = Slice::written_out(middle);
         assert_eq!(condition.unwrap(), "k >= '1970-01-04' AND k < '1970-01-07'");
         assert_eq!(parameters, []);
@@ -388,12 +368,17 @@ mod tests {
 
     #[test]
     fn moments_come_back() {
-        for text in ["1970-01-01", "2000-02-29", "1899-12-31", "0001-01-01", "9999-12-31"] {
-            assert_eq!(day(days(text).unwrap()), text);
+        for (steps, text) in [
+            (Steps::Days, "1970-01-01"),
+            (Steps::Days, "0001-01-01"),
+            (Steps::Days, "9999-12-31"),
+            (Steps::Micros, "2026-11-22 23:59:59.000001"),
+        ] {
+            let at = steps.read(text).unwrap();
+            assert_eq!(steps.write(at).unwrap(), Value::Text(text.into()));
         }
-        let text = "2026-11-22 23:59:59.000001";
-        let at = Steps::Micros.read(text).unwrap();
-        assert_eq!(Steps::Micros.write(at), Value::Text(text.into()));
+        assert_eq!(Steps::Micros.read("1970-01-02"), Some(86_400_000_000));
+        assert_eq!(Steps::Days.read("1970-01-02 00:00:00"), Some(1));
         assert_eq!(Steps::Ones.read("42.0"), Some(42));
     }
 }

@@ -367,3 +367,13 @@ def test_what_is_wrong_is_told_in_one_line(program, data, keys, relation, words)
     line, code = program.refused("plan", program.job(source(data, **keys), relations=[relation]))
     assert words in line, line
     assert code in (2, 4)
+
+
+def test_a_look_at_files_is_not_steered_by_what_is_in_them(program):
+    path = program.folder / "rows.json"
+    rows = [{"a\u001b[2J": "\u001b[31mred\r\nline", "long": "x" * 5_000}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = program.ok("preview", f"file://{path}")
+    assert "\x1b" not in shown and "\r" not in shown and "x" * 100 + "…" in shown and "x" * 101 not in shown
+    [[row]] = program.report("preview", f"file://{path}").values()
+    assert row["long"] == "x" * 5_000

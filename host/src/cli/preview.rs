@@ -3,19 +3,26 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{App, show};
+use crate::capability::grant::shown;
 use crate::config::Job;
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::Planner;
 use crate::plugin::Catalog;
 use crate::scan::{Lane, Slots};
 use crate::transform::task_context;
+
+/// The longest value that is shown; `--json` shows all of it.
+const CELL_LIMIT_CHARS: usize = 100;
 
 /// The endings of job files; data in such a file is named by its URL.
 const JOB_ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
@@ -36,11 +43,40 @@ pub(super) fn preview(app: &App, what: &str, rows: usize) -> Result<()> {
         return Ok(());
     }
     for (name, batches) in previews {
+        let cells = batches.iter().map(cells).collect::<Result<Vec<_>>>()?;
         let table =
-            pretty_format_batches(&batches).map_err(|error| Error::data(error.to_string()))?;
+            pretty_format_batches(&cells).map_err(|error| Error::data(error.to_string()))?;
         show::answer(&format!("{name}\n{table}"));
     }
     Ok(())
+}
+
+/// Rows as a terminal can show them: long values cut, and nothing in them that would steer it.
+fn cells(batch: &RecordBatch) -> Result<RecordBatch> {
+    let unshowable = |error: ArrowError| Error::data(error.to_string());
+    let column = |(field, column): (&FieldRef, &ArrayRef)| {
+        let options = FormatOptions::default();
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+        let cell =
+            |row: usize| column.is_valid(row).then(|| cell(&formatter.value(row).to_string()));
+        let cells: StringArray = (0..column.len()).map(cell).collect();
+        let field = Field::new(shown(field.name()), DataType::Utf8, true);
+        Ok((Arc::new(field), Arc::new(cells) as ArrayRef))
+    };
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns()).map(column);
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(unshowable)?;
+    let (fields, cells): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Arc::new(Schema::new(fields));
+    RecordBatch::try_new_with_options(schema, cells, &rows).map_err(unshowable)
+}
+
+fn cell(text: &str) -> String {
+    let shown = shown(text);
+    match shown.char_indices().nth(CELL_LIMIT_CHARS) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown,
+    }
 }
 
 /// The URL of files, if it is not a job that is named.
@@ -93,7 +129,6 @@ fn read(
 
 /// Rows as objects of texts: what the table shows.
 fn rows_as_json(batches: &[RecordBatch]) -> Result<serde_json::Value> {
-    use arrow::util::display::{ArrayFormatter, FormatOptions};
     let options = FormatOptions::default();
     let mut rows = Vec::new();
     for batch in batches {

@@ -61,7 +61,7 @@ pub(crate) fn check_size(lane: &ChunkLane) -> Result<()> {
         }
     };
     match bytes > limit {
-        true => Err(Error::internal(format!("it planned a {what} over {limit} bytes"))),
+        true => Err(Error::internal(format!("planned a {what} over {limit} bytes"))),
         false => Ok(()),
     }
 }

@@ -18,6 +18,9 @@ use crate::sandbox::{OdbcFetch, OdbcReading, OdbcValue};
 /// What a session holds of a chunk: a driver's block and a batch made of it.
 pub const SESSION_ESTIMATE_BYTES: usize = 16 << 20;
 
+/// The most sessions that wait for their next chunk.
+const IDLE_LIMIT: usize = 64;
+
 /// The sessions of one source.
 pub struct OdbcLane {
     io: Handle,
@@ -77,6 +80,10 @@ impl OdbcRows {
             None => {
                 let last = self.decoder.finish()?;
                 let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                // Each is a process: logins may differ from chunk to chunk.
+                if idle.len() >= IDLE_LIMIT {
+                    idle.remove(0);
+                }
                 idle.extend(self.session.take());
                 Ok(last.map(|batch| vec![batch]))
             }

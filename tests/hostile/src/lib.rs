@@ -14,7 +14,8 @@ use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
     EndpointField, Error, ErrorClass,
 };
 use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
-use longshore_sdk::host::{self, Level};
+use longshore_sdk::host::odbc::{Attribute, Fetch, Login, Reading, Setting};
+use longshore_sdk::host::{self, Level, OdbcSession};
 
 /// Chunks of an honest plan, and how many rows each of them has.
 const CHUNKS: u8 = 8;
@@ -136,6 +137,13 @@ impl api::GuestSession for Session {
             "elsewhere" => connect("169.254.169.254", 80)?,
             "scan-ports" => (1..=1_000).try_for_each(|port| connect("127.0.0.1", port))?,
             "connection-flood" => (0..1_000).try_for_each(|_| connect("127.0.0.1", self.port))?,
+            "odbc-elsewhere" => odbc(&login("Server", "127.0.0.1"))?,
+            "odbc-path" => odbc(&login("Driver", "/lib/x86_64-linux-gnu/libc.so.6"))?,
+            "odbc-file" => odbc(&login("SaveFile", "hostile:"))?,
+            "odbc-secret" => {
+                let value = Setting::Secret("other".into());
+                odbc(&with(Attribute { name: "PWD".into(), value }))?;
+            }
             "secret" => return Err(error(ErrorClass::Internal, &host::secret("other")?)),
             "tell" => {
                 let message = format!("the password is {}", host::secret("password")?);
@@ -195,6 +203,13 @@ impl api::GuestChunks for Chunks {
             "chunks-more-than-asked" => {
                 return Ok((0..100_000).map(|_| chunk(vec![0])).collect());
             }
+            "odbc-statement-huge" => {
+                return Ok(vec![chunk_of(statement(&"x".repeat(2 << 20), with_nothing()))]);
+            }
+            "odbc-lane-elsewhere" if self.given.replace(CHUNKS) == 0 => {
+                let elsewhere = login("Server", "127.0.0.1");
+                return Ok(vec![chunk_of(statement("SELECT 1", elsewhere))]);
+            }
             "descriptor-huge" if self.given.get() == 0 => {
                 self.given.set(CHUNKS);
                 return Ok(vec![chunk(vec![0; 1 << 20])]);
@@ -228,6 +243,32 @@ impl Drop for Reader {
             _ => {}
         }
     }
+}
+
+fn chunk_of(lane: api::Lane) -> api::Chunk {
+    api::Chunk { label: "c".into(), lane, rows: None, bytes: None }
+}
+
+fn statement(sql: &str, login: Login) -> api::Lane {
+    let (parameters, fetch) = (Vec::new(), vec![Fetch::Native]);
+    api::Lane::Odbc(Reading { login, sql: sql.into(), parameters, fetch, by_row: false })
+}
+
+fn odbc(login: &Login) -> Result<(), Error> {
+    std::mem::forget(OdbcSession::connect(login)?);
+    Ok(())
+}
+
+fn login(name: &str, value: &str) -> Login {
+    with(Attribute { name: name.into(), value: Setting::Text(value.into()) })
+}
+
+fn with(attribute: Attribute) -> Login {
+    Login { attributes: vec![attribute], ..with_nothing() }
+}
+
+fn with_nothing() -> Login {
+    Login { attributes: Vec::new(), setup: Vec::new(), timeout_secs: 5 }
 }
 
 fn column() -> api::Column {

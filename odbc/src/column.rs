@@ -288,5 +288,6 @@ fn characters<'a>(text: &'a mut String, units: &[u16]) -> std::result::Result<&'
 }
 
 fn not_of(name: &str, Wrong(what): Wrong) -> Trouble {
-    Trouble::own(format!("`{name}`: {what} is no value of its type"))
+    let instead = "a `query` of the job can make another of it";
+    Trouble::own(format!("`{name}`: {what} is no value of its type; {instead}"))
 }

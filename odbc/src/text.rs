@@ -90,9 +90,13 @@ fn nanos(digits: &str) -> Option<i64> {
     format!("{digits:0<9}").parse().ok()
 }
 
-/// `2026-11-20`.
+/// `2026-11-20`, or its midnight.
 pub fn date(text: &[u8]) -> Option<Date> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    let (text, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+    if time_of_day(clock.as_bytes(), 1) != Some(0) {
+        return None;
+    }
     let (sign, text) = match text.strip_prefix('-') {
         Some(text) => (-1, text),
         None => (1, text),
@@ -151,6 +155,15 @@ mod tests {
         assert_eq!(day(9999, 12, 31), Some(2_932_896));
         assert_eq!(day(1900, 2, 29), None);
         assert_eq!(day(0, 0, 0), None);
+    }
+
+    #[test]
+    fn a_date_may_be_written_as_its_midnight() {
+        let read = |text: &str| date(text.as_bytes()).and_then(days);
+        assert_eq!(read("1970-01-02"), Some(1));
+        assert_eq!(read("1970-01-02 00:00:00.000"), Some(1));
+        assert_eq!(read("1970-01-02T00:00:01"), None);
+        assert_eq!(read("1970-13-01"), None);
     }
 
     #[test]

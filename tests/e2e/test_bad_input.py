@@ -22,7 +22,7 @@ CASES = [
     ("source: {url: 'tpch:', scale: x}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale`", "expected f64"]),
     ("source: {url: 'tpch:', scale: -1}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale`", "above 0"]),
     ("source: {url: 'tpch:'}\ntables: [order]\ntarget: {url: LAKE}\n", 4, ["no table `order`", "orders"]),
-    ("source: {url: 'oracle://h'}\ntables: [x]\ntarget: {url: LAKE}\n", 2, ["no connector for `oracle:`", "postgres"]),
+    ("source: {url: 'db2://h'}\ntables: [x]\ntarget: {url: LAKE}\n", 2, ["no connector for `db2:`", "postgres"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, compression: lzma}\n", 2, ["`lzma`", "zstd"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: merge}\n", 2, ["target.mode", "merge"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n", 2, ["no sink for `ftp:`", "write to file, s3"]),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::odbc::OdbcGrant;
-
 use crate::error::{Error, Result};
 
 /// A secret's value. Shows itself to nobody.

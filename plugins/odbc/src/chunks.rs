@@ -6,7 +6,7 @@ use longshore_sdk::schema::DataType;
 use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan};
 
 use crate::dialect::Limit;
-use crate::relation::{Described, Key, describe, fetches, from, key};
+use crate::relation::{Described, Key, describe, from, key};
 use crate::types::Known;
 use crate::{Fetching, Odbc, quoted};
 
@@ -66,7 +66,7 @@ pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
         login: reader(odbc, scan),
         sql: String::new(),
         parameters: Vec::new(),
-        fetch: fetches(&columns),
+        fetch: columns.iter().map(|known| known.fetch).collect(),
         by_row: odbc.config.fetch == Fetching::Rows,
     };
     let count = slices.len() as u64;
@@ -151,7 +151,7 @@ fn slices(
             if let Relation::Query(_) = scan.relation {
                 return uncut("a query; `chunk_by` names a column to cut it by");
             }
-            match key(odbc, &scan.relation, &described.columns) {
+            match key(odbc, &scan.relation, described) {
                 Some(key) => key,
                 None => return uncut("it has no key; `chunk_by` names a column to cut it by"),
             }

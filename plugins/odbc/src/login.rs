@@ -21,7 +21,7 @@ pub fn login(config: &Config) -> Result<(Login, Option<&'static Dialect>)> {
                 return Err(Error::config("`url`: no connection string behind `odbc:`")
                     .with_hint("write it as in odbc:DSN=shop, or odbc:Driver={..};Server=.."));
             }
-            string.into_iter().map(|(name, value)| attribute(&name, value)).collect()
+            named_by_string(&string, config)?
         }
         Some(dialect) => of_url(dialect, rest, config)?,
     };
@@ -33,8 +33,15 @@ pub fn login(config: &Config) -> Result<(Login, Option<&'static Dialect>)> {
         set.retain(|attribute| !attribute.name.eq_ignore_ascii_case(name));
         set.push(attribute(name, value.clone()));
     }
+    // A job file is read by many, and shown: a password comes by its own field.
+    if let Some(spelled) = set.iter().find(|attribute| is_password(&attribute.name, names.1)) {
+        return Err(Error::config(format!(
+            "`{}` stands in the job's source as it is",
+            spelled.name
+        ))
+        .with_hint("give it as `password: { env: .. }`, `{ file: .. }` or `{ secret: .. }`"));
+    }
     if config.password.is_some() {
-        set.retain(|attribute| !attribute.name.eq_ignore_ascii_case(names.1));
         let value = Setting::Secret("password".into());
         set.push(Attribute { name: names.1.into(), value });
     }
@@ -47,6 +54,29 @@ pub fn login(config: &Config) -> Result<(Login, Option<&'static Dialect>)> {
         },
         dialect,
     ))
+}
+
+/// What a connection string says, and the driver, which may stand beside it.
+fn named_by_string(string: &[(String, String)], config: &Config) -> Result<Vec<Attribute>> {
+    let mut set: Vec<_> =
+        string.iter().map(|(name, value)| attribute(name, value.clone())).collect();
+    let Some(driver) = &config.driver else { return Ok(set) };
+    let names = |attribute: &&Attribute| {
+        ["driver", "dsn"].iter().any(|name| attribute.name.eq_ignore_ascii_case(name))
+    };
+    if let Some(named) = set.iter().find(names) {
+        return Err(Error::config(format!(
+            "`driver`: the connection string has `{}` already",
+            named.name
+        ))
+        .with_hint("leave one of them out"));
+    }
+    set.insert(0, attribute("Driver", driver.clone()));
+    Ok(set)
+}
+
+fn is_password(name: &str, of_dialect: &str) -> bool {
+    ["pwd", "password", of_dialect].iter().any(|other| name.eq_ignore_ascii_case(other))
 }
 
 /// A login with what the database's sessions have.
@@ -154,19 +184,26 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn set(url: &str) -> String {
-        let config = Config {
+    fn config(url: &str, driver: Option<&str>) -> Config {
+        Config {
             url: url.into(),
             password: None,
             user: None,
-            driver: Some("D".into()),
+            driver: driver.map(Into::into),
             options: [("Extra".to_owned(), "1".to_owned())].into(),
             setup: Vec::new(),
             fetch: Default::default(),
             encoding: Default::default(),
             timeout: 1,
-        };
-        let (login, _) = login(&config).unwrap();
+        }
+    }
+
+    fn set(url: &str) -> String {
+        shown(&config(url, (!url.starts_with("odbc:")).then_some("D")))
+    }
+
+    fn shown(config: &Config) -> String {
+        let (login, _) = login(config).unwrap();
         let text = |attribute: &Attribute| match &attribute.value {
             Setting::Text(text) => format!("{}={text}", attribute.name),
             Setting::Secret(field) => format!("{}=<{field}>", attribute.name),
@@ -185,5 +222,23 @@ mod tests {
         assert_eq!(set("oracle://me@db:1521/ORCL"), "Driver=D;DBQ=db:1521/ORCL;UID=me;Extra=1");
         assert_eq!(set("sqlite:///a/b.db"), "Driver=D;Database=/a/b.db;Extra=1;StepAPI=1");
         assert_eq!(set("odbc:DSN=x;Server={a;b}"), "DSN=x;Server=a;b;Extra=1");
+    }
+
+    #[test]
+    fn a_password_in_the_open_is_refused() {
+        for url in
+            ["odbc:DSN=x;pwd=s3cret", "odbc:DSN=x;Password={s3cret}", "mysql://db/x?PWD=s3cret"]
+        {
+            let driver = url.starts_with("mysql").then_some("D");
+            let refused = login(&config(url, driver)).unwrap_err().to_string();
+            assert!(refused.contains("as it is") && !refused.contains("s3cret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_driver_may_stand_beside_a_connection_string_but_not_twice() {
+        assert_eq!(shown(&config("odbc:Server=x", Some("D"))), "Driver=D;Server=x;Extra=1");
+        let refused = login(&config("odbc:DSN=x", Some("D"))).unwrap_err().to_string();
+        assert!(refused.contains("has `DSN` already"), "{refused}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a table or a query, without reading its rows.
 
-use longshore_sdk::host::odbc::{Catalog, Fetch, TableName, Value};
+use longshore_sdk::host::odbc::{Catalog, TableName, Value};
 use longshore_sdk::{Comparable, Relation, Result};
 
 use crate::dialect::Folds;
@@ -131,10 +131,11 @@ pub struct Key {
 }
 
 /// The first column of a table's primary key, or of a unique index.
-pub fn key(odbc: &mut Odbc, relation: &Relation, columns: &[Known]) -> Option<Key> {
+pub fn key(odbc: &mut Odbc, relation: &Relation, described: &Described) -> Option<Key> {
     let Relation::Table(name) = relation else { return None };
     let table = parts(name, odbc.dialect.folds);
-    if odbc.dialect.loose && last_row(odbc, &table).is_some() {
+    // What is known of the size came from the numbers of its rows.
+    if odbc.dialect.loose && described.rows.is_some() {
         return Some(Key { column: "rowid".into(), known: None });
     }
     let primary = odbc.session.catalog(&Catalog::PrimaryKey(table.clone())).unwrap_or_default();
@@ -148,7 +149,7 @@ pub fn key(odbc: &mut Odbc, relation: &Relation, columns: &[Known]) -> Option<Ke
         indexes.retain(|row| row.get(3).and_then(Option::as_deref) == Some("0"));
         first(&indexes, 8, 7)
     })?;
-    let known = columns.iter().find(|known| known.name == column)?;
+    let known = described.columns.iter().find(|known| known.name == column)?;
     Some(Key { column, known: Some(known.clone()) })
 }
 
@@ -188,11 +189,6 @@ fn folded(name: &str, folds: Folds) -> String {
         Folds::Upper => name.to_ascii_uppercase(),
         Folds::Not => name.to_owned(),
     }
-}
-
-/// How each of these columns is fetched.
-pub fn fetches(columns: &[&Known]) -> Vec<Fetch> {
-    columns.iter().map(|known| known.fetch).collect()
 }
 
 #[cfg(test)]

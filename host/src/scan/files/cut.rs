@@ -6,8 +6,7 @@ use super::{Descriptor, Slice, filter, shown};
 use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::Result;
 use crate::sandbox::{ChunkWish, Scan};
-use crate::scan::Chunk;
-use crate::scan::DESCRIPTOR_LIMIT_BYTES;
+use crate::scan::{Chunk, DESCRIPTOR_LIMIT_BYTES};
 use crate::store::Opened;
 
 /// Room in a descriptor for what stands around its slices.

@@ -153,16 +153,19 @@ def test_all_relations_become_visible_or_none(program, lake):
 
 
 def run_while_killing(program, server, job, lake, which):
-    """Runs a job while sessions with the target are ended, some twenty times."""
+    """Runs a job while sessions with the target are ended, some twenty times.
+
+    Not before chunks are written: a target that cannot be reached at all is told at once."""
     over = threading.Event()
+    writing = "(SELECT count(*) > 1 FROM pg_stat_activity WHERE datname = %(lake)s)"
 
     def kill():
         dice, kills = random.Random(5), 0
         with server.connect() as connection:
             while kills < 20 and not over.wait(dice.uniform(0.005, 0.2)):
                 ended = connection.execute(
-                    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND {which} "
-                    "ORDER BY random() LIMIT 1", (lake.name,)).fetchall()  # fmt: skip
+                    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %(lake)s AND {which} "
+                    f"AND ({'true' if kills else writing}) ORDER BY random() LIMIT 1", {"lake": lake.name}).fetchall()  # fmt: skip
                 kills += len(ended)
 
     killer = threading.Thread(target=kill)

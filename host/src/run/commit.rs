@@ -13,6 +13,9 @@ use crate::ledger::Ledger;
 use crate::target::{Publication, Published, Spot, Target};
 use crate::write::Part;
 
+/// What is being done, for the log.
+const PUBLISHING: &str = "publishing";
+
 /// What a commit does: enough to do it in another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Commit {
@@ -95,13 +98,14 @@ async fn publish(
     let run = commit.manifest.run.clone();
     let names = loop {
         let publications = commit.publications();
-        let taken = match persist(retry, || target.publish(&publications)).await? {
+        let taken = match retry.persist(PUBLISHING, || target.publish(&publications)).await? {
             Published::As(names) => break names,
             Published::Taken(position) => position,
         };
         let spot = &publications[taken].spot;
         tracing::warn!("{}: somebody else made it meanwhile", target.url(&spot.name));
-        let other = target.reserve(&run, &spot.relation, spot.mode).await?;
+        let reserve = || target.reserve(&run, &spot.relation, spot.mode);
+        let other = retry.persist(PUBLISHING, reserve).await?;
         commit.manifest.relations[taken].published_as = other.name.clone();
         commit.relations[taken].spot = other;
         ledger.committing(&run, &commit)?;
@@ -110,25 +114,7 @@ async fn publish(
         relation.published_as = name;
     }
     let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
-    persist(retry, || target.put_manifest(&run, &manifest)).await
-}
-
-/// Does something until it succeeds, fails for good, or the retries are spent.
-async fn persist<T, F: Future<Output = Result<T>>>(
-    retry: RetryPolicy,
-    work: impl Fn() -> F,
-) -> Result<T> {
-    let mut retries = 0;
-    loop {
-        let error = match work().await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        let Some(wait) = retry.wait_after(&error, retries) else { return Err(error) };
-        tracing::warn!("publishing: {error}: trying again in {} ms", wait.as_millis());
-        tokio::time::sleep(wait).await;
-        retries += 1;
-    }
+    retry.persist(PUBLISHING, || target.put_manifest(&run, &manifest)).await
 }
 
 /// Nothing of a failed commit may stay visible; whether nothing does.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// How often a chunk (or a relation that is made as a whole) is tried again, unless the operator
 /// says.
@@ -35,6 +35,25 @@ impl RetryPolicy {
     /// tried again.
     pub(super) fn wait_after(&self, error: &Error, retries: u32) -> Option<Duration> {
         (error.class().is_transient() && retries < self.limit).then(|| self.wait(retries))
+    }
+
+    /// Does something until it succeeds, fails for good, or the retries are spent.
+    pub(super) async fn persist<T, F: Future<Output = Result<T>>>(
+        &self,
+        what: &str,
+        work: impl Fn() -> F,
+    ) -> Result<T> {
+        let mut retries = 0;
+        loop {
+            let error = match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let Some(wait) = self.wait_after(&error, retries) else { return Err(error) };
+            tracing::warn!("{what}: {error}: trying again in {} ms", wait.as_millis());
+            tokio::time::sleep(wait).await;
+            retries += 1;
+        }
     }
 
     /// Whether the chunks of a relation that failed so are begun once more, after so many times.

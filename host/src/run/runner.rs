@@ -347,9 +347,12 @@ impl Run<'_> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let spots = self.reserve().await?;
         let plan = self.plan(holding, &spots).await?;
+        let retry = self.runner.settings.retry;
         let made_ready = async {
             for (relation, spot) in plan.relations.iter().zip(&spots) {
-                self.target().begin(spot, &relation.physical.schema()).await?;
+                let schema = relation.physical.schema();
+                // It answered before: if it does not now, that will pass.
+                retry.persist("preparing", || self.target().begin(spot, &schema)).await?;
             }
             self.loads(&plan, &spots).await
         };
@@ -429,11 +432,13 @@ impl Run<'_> {
     async fn loads(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<Load>> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, begun) = (0, tasks.len());
+        let retry = self.runner.settings.retry;
         for (task, progress) in &mut tasks {
             let Some(parts) = &progress.parts else { continue };
             let mut intact = true;
             for part in parts {
-                intact &= self.target().is_intact(&spots[task.relation], part).await?;
+                let look = || self.target().is_intact(&spots[task.relation], part);
+                intact &= retry.persist("looking what is kept", look).await?;
             }
             match intact {
                 true => kept += 1,
@@ -454,7 +459,7 @@ impl Run<'_> {
             destination: &self.destination,
             spots,
             ledger: self.ledger(),
-            retry: self.runner.settings.retry,
+            retry,
             tapes: self.tapes(),
             tasks,
         };

@@ -193,3 +193,11 @@ def program(scratch, cache, request):
     folder.chmod(0o755)
     yield Program(folder, cache)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    import hive
+
+    for words in hive.last_words:
+        terminalreporter.section("a Spark that was lost, and started again")
+        terminalreporter.line(words)

@@ -36,6 +36,12 @@ appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n
 #: What its log says when it does not go on.
 FAULT = re.compile("OutOfMemory|uncaught|[Ss]topping|shutting down|No space left|Cannot allocate")
 
+#: What a client hears then. Spark's scheduler gives up its whole context on some of its own faults.
+LOST = ["SparkContext was shut down", "stopped SparkContext"]
+
+#: What servers that were lost had to say, for the end of the tests.
+last_words = []
+
 
 class HiveServer:
     """A HiveServer2 with a warehouse of its own."""
@@ -77,14 +83,17 @@ class HiveServer:
             "spark.sql.thriftServer.incrementalCollect": "true",
         }  # fmt: skip
         opens = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
-        command = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
-                   "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", *opens, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
-                   "-cp", f"{self.folder}/conf:{SPARK}/*", "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]",
-                   "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
-                   *(word for name, value in spark.items() for word in ("--conf", f"{name}={value}")), "spark-internal"]  # fmt: skip
+        self.command = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
+                        "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", *opens, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
+                        "-cp", f"{self.folder}/conf:{SPARK}/*", "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]",
+                        "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
+                        *(word for name, value in spark.items() for word in ("--conf", f"{name}={value}")), "spark-internal"]  # fmt: skip
+        self._start()
+
+    def _start(self):
         log = (self.folder / "log").open("w")
         env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SCALA_VERSION": "2.12"}
-        self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, cwd=self.folder, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self._wait()
 
     def _wait(self):
@@ -112,9 +121,17 @@ class HiveServer:
     def stop(self):
         self.process.kill()
         self.process.wait()
-        # Shown beside the tests that failed, if any did.
-        faults = [line for line in (self.folder / "log").read_text().splitlines() if FAULT.search(line)]
-        print("\n".join(faults[-20:]))
+
+    def revive(self):
+        """Starts it again on what it had, if it was lost."""
+        try:
+            self.run("SELECT 1")
+        except Exception as error:
+            lines = (self.folder / "log").read_text().splitlines()
+            first = next((number for number, line in enumerate(lines) if FAULT.search(line)), len(lines) - 20)
+            last_words.append("\n".join([str(error)[:300], *lines[max(first, 0) :][:20]]))
+            self.stop()
+            self._start()
 
 
 class Impala:

@@ -8,12 +8,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import flights_csv, free_port
-from hive import HiveServer
+from hive import LOST, HiveServer
 from proxy import Proxy, cut
+
+# What Spark says of itself when it is lost says nothing of us.
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=LOST)
+
+
+@pytest.fixture
+def hive(warehouse):
+    warehouse.revive()
+    return warehouse
 
 
 @pytest.fixture(scope="module")
-def hive(scratch):
+def warehouse(scratch):
     server = HiveServer(scratch / "hive")
     for table in ("weather", "planes"):
         (scratch / f"{table}.csv").write_text(flights_csv(table))

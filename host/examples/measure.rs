@@ -109,6 +109,7 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let password = std::env::var("PGPASSWORD").unwrap_or_default();
     let grant = Grant {
         odbc: None,
+        kerberos: None,
         endpoints: vec![Endpoint { host, port: parsed.port().unwrap_or(5432) }],
         secrets: [("password".to_owned(), SecretValue::new(password))].into(),
     };

@@ -5,7 +5,10 @@ use arrow_schema::SchemaRef;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Chunk, ChunkWish, Column, Consistency, Hold, Pushdown, Relation, Result, Scan};
+use crate::{
+    Chunk, ChunkWish, Column, Consistency, Error, Hold, Mode, Pushdown, Relation, Result, Scan,
+    Storage,
+};
 
 /// What a connector is.
 #[derive(Clone, Debug)]
@@ -39,6 +42,21 @@ pub struct RelationInfo {
     pub rows: Option<u64>,
     /// Estimated bytes as the source stores them.
     pub bytes: Option<u64>,
+}
+
+/// A folder of Parquet files that a run publishes, and that is to be a table.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The run's id.
+    pub run: String,
+    /// The table's name, which is the folder's.
+    pub name: String,
+    /// The folder's URL, as Hadoop writes it.
+    pub location: String,
+    /// What the files hold.
+    pub schema: SchemaRef,
+    /// What becomes of what is there under the name.
+    pub mode: Mode,
 }
 
 /// How a scan is cut.
@@ -86,12 +104,41 @@ pub trait Connector: Sized + 'static {
     /// Looks a relation up, without reading its rows.
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo>;
 
+    /// Where a relation's rows lie, if they are files that the host may read itself.
+    fn storage(&mut self, _relation: &Relation) -> Result<Storage> {
+        Ok(Storage::Unavailable("the connector knows of no files".into()))
+    }
+
     /// Cuts a scan into chunks, without reading its rows.
     fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan>;
 
     /// Reads one chunk by its descriptor. Called for one chunk after the other on a session; a
     /// reader is dropped before the next call.
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>>;
+
+    /// Whether these folders can become tables of the source's catalog, as far as can be told before
+    /// there is anything in them. Changes nothing.
+    fn check_tables(&mut self, _tables: &[Registration]) -> Result<()> {
+        Err(no_catalog::<Self>())
+    }
+
+    /// Makes tables of these folders, whose files are in their places now, or brings the tables up
+    /// to date; all of them, or none. Gives their names. Called again with the same after an
+    /// interruption.
+    fn register(&mut self, _tables: &[Registration]) -> Result<Vec<String>> {
+        Err(no_catalog::<Self>())
+    }
+
+    /// Takes back what [`Self::register`] did: the folders are as they were before the run.
+    fn withdraw(&mut self, _tables: &[Registration]) -> Result<()> {
+        Err(no_catalog::<Self>())
+    }
+}
+
+fn no_catalog<T: Connector>() -> Error {
+    let name = T::describe().name;
+    Error::config(format!("{name} has no catalog that tables could be registered in"))
+        .with_hint("name one that has, such as hive:// or impala://")
 }
 
 #[doc(hidden)]
@@ -101,7 +148,7 @@ pub mod component {
     use std::cell::RefCell;
     use std::marker::PhantomData;
 
-    use super::{Connector, Plan, Reader};
+    use super::{Connector, Plan, Reader, Registration};
     use crate::bindings::capabilities::longshore::plugin::types::{
         EndpointField, Error as WireError,
     };
@@ -172,6 +219,22 @@ pub mod component {
             })
         }
 
+        fn storage(&self, relation: api::Relation) -> Result<api::Storage, WireError> {
+            Ok(self.0.borrow_mut().storage(&relation)?)
+        }
+
+        fn check_tables(&self, tables: Vec<api::Registration>) -> Result<(), WireError> {
+            Ok(self.0.borrow_mut().check_tables(&decoded(tables)?)?)
+        }
+
+        fn register(&self, tables: Vec<api::Registration>) -> Result<Vec<String>, WireError> {
+            Ok(self.0.borrow_mut().register(&decoded(tables)?)?)
+        }
+
+        fn withdraw(&self, tables: Vec<api::Registration>) -> Result<(), WireError> {
+            Ok(self.0.borrow_mut().withdraw(&decoded(tables)?)?)
+        }
+
         fn plan(&self, scan: api::Scan, wish: api::ChunkWish) -> Result<api::Chunks, WireError> {
             let plan = self.0.borrow_mut().plan(&scan, &wish)?;
             Ok(api::Chunks::new(Chunks(RefCell::new(plan))))
@@ -182,6 +245,19 @@ pub mod component {
             let encoder = ipc::Encoder::new(&reader.schema())?;
             Ok(api::Reader::new(ReaderResource(RefCell::new((reader, Some(encoder))))))
         }
+    }
+
+    fn decoded(tables: Vec<api::Registration>) -> Result<Vec<Registration>> {
+        let table = |table: api::Registration| {
+            Ok(Registration {
+                run: table.run,
+                name: table.name,
+                location: table.location,
+                schema: ipc::decode_schema(table.schema)?,
+                mode: table.mode,
+            })
+        };
+        tables.into_iter().map(table).collect()
     }
 
     pub struct Chunks(RefCell<Plan>);

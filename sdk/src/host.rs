@@ -14,7 +14,10 @@ pub use crate::bindings::capabilities::longshore::plugin::secrets::Scram;
 /// What ODBC is told and tells.
 pub mod odbc {
     pub use crate::bindings::capabilities::longshore::plugin::odbc::{
-        Attribute, Catalog, Column, Fetch, Login, Product, Reading, Setting, TableName, Value,
+        Catalog, Column, Product, TableName,
+    };
+    pub use crate::bindings::capabilities::longshore::plugin::odbc_lane::{
+        Attribute, Fetch, Login, Reading, Setting, Value,
     };
 }
 
@@ -135,6 +138,37 @@ impl Response {
 /// Rows as texts.
 pub type Rows = Vec<Vec<Option<String>>>;
 
+/// Whether the job gives logins by Kerberos.
+pub fn kerberos_granted() -> bool {
+    backend::kerberos_granted()
+}
+
+/// A login by Kerberos; tickets and keys stay with the host.
+pub struct Kerberos(backend::RawKerberos);
+
+impl Kerberos {
+    /// Begins a login with a service such as `hive` on a host that the job's endpoints name.
+    pub fn begin(service: &str, host: &str) -> Result<Self> {
+        backend::RawKerberos::open(service, host).map(Self)
+    }
+
+    /// Takes the server's token, at first none; gives what is to be sent next, and whether both sides are
+    /// satisfied.
+    pub fn step(&mut self, token: &[u8]) -> Result<(Vec<u8>, bool)> {
+        self.0.next(token)
+    }
+
+    /// Protects a message: signed, or encrypted besides.
+    pub fn wrap(&mut self, message: &[u8], encrypt: bool) -> Result<Vec<u8>> {
+        self.0.protect(message, encrypt)
+    }
+
+    /// Takes the server's protection off a message.
+    pub fn unwrap(&mut self, message: &[u8]) -> Result<Vec<u8>> {
+        self.0.plain(message)
+    }
+}
+
 /// The names of the ODBC drivers that are installed, and that the operator allows.
 pub fn odbc_drivers() -> Result<Vec<String>> {
     backend::odbc_drivers()
@@ -174,7 +208,7 @@ impl OdbcSession {
 mod component {
     use super::{Endpoint, Level, Request, Rows, TlsOptions};
     use crate::bindings::capabilities::longshore::plugin::{
-        clock, connection, http, log as host_log, odbc, random, secrets,
+        clock, connection, http, kerberos, log as host_log, odbc, odbc_lane, random, secrets,
     };
     use crate::{Error, Result};
 
@@ -239,10 +273,35 @@ mod component {
         odbc::drivers().map_err(Error::from)
     }
 
+    pub(super) fn kerberos_granted() -> bool {
+        kerberos::granted()
+    }
+
+    pub(super) type RawKerberos = kerberos::Login;
+
+    impl kerberos::Login {
+        pub(super) fn open(service: &str, host: &str) -> Result<Self> {
+            Self::begin(service, host).map_err(Error::from)
+        }
+
+        pub(super) fn next(&self, token: &[u8]) -> Result<(Vec<u8>, bool)> {
+            let step = self.step(token).map_err(Error::from)?;
+            Ok((step.token, step.done))
+        }
+
+        pub(super) fn protect(&self, message: &[u8], encrypt: bool) -> Result<Vec<u8>> {
+            self.wrap(message, encrypt).map_err(Error::from)
+        }
+
+        pub(super) fn plain(&self, message: &[u8]) -> Result<Vec<u8>> {
+            self.unwrap(message).map_err(Error::from)
+        }
+    }
+
     pub(super) type RawOdbc = odbc::Session;
 
     impl odbc::Session {
-        pub(super) fn open(login: &odbc::Login) -> Result<Self> {
+        pub(super) fn open(login: &odbc_lane::Login) -> Result<Self> {
             Self::connect(login).map_err(Error::from)
         }
 
@@ -261,7 +320,7 @@ mod component {
         pub(super) fn texts(
             &self,
             sql: &str,
-            parameters: &[odbc::Value],
+            parameters: &[odbc_lane::Value],
             max_rows: u32,
         ) -> Result<Rows> {
             self.query(sql, parameters, max_rows).map_err(Error::from)

@@ -35,14 +35,15 @@ pub use arrow_array as array;
 pub use arrow_buffer as buffer;
 pub use arrow_schema as schema;
 pub use batch::BatchBuilder;
+pub use bindings::capabilities::longshore::plugin::types::Mode;
 pub use bindings::capabilities::longshore::plugin::types::Relation;
 pub use bindings::connector::exports::longshore::plugin::connector_api::{
     Chunk, ChunkWish, Column, Comparable, Consistency, Hold, Lane, Pushdown,
-    RelationInfo as WireRelationInfo, Scan, Snapshot,
+    RelationInfo as WireRelationInfo, Scan, Snapshot, Storage, Stored, StoredFolder,
 };
-pub use bindings::sink::exports::longshore::plugin::sink_api::{Load, Mode, Written};
+pub use bindings::sink::exports::longshore::plugin::sink_api::{Load, Written};
 pub use config::{Secret, schema_of};
-pub use connector::{Connector, ConnectorInfo, Plan, Reader, RelationInfo};
+pub use connector::{Connector, ConnectorInfo, Plan, Reader, Registration, RelationInfo};
 pub use error::{Error, ErrorClass, Result, ResultExt};
 pub use sink::{Sink, SinkInfo, SinkWriter};
 pub use transform::{Transform, TransformInfo};

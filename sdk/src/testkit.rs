@@ -311,6 +311,35 @@ pub(crate) fn odbc_drivers() -> Result<Vec<String>> {
         .ok_or_else(no_odbc)
 }
 
+/// A test's host gives no logins by Kerberos.
+pub(crate) fn kerberos_granted() -> bool {
+    false
+}
+
+pub(crate) struct RawKerberos;
+
+impl RawKerberos {
+    pub(crate) fn open(_: &str, _: &str) -> Result<Self> {
+        Err(no_kerberos())
+    }
+
+    pub(crate) fn next(&self, _: &[u8]) -> Result<(Vec<u8>, bool)> {
+        Err(no_kerberos())
+    }
+
+    pub(crate) fn protect(&self, _: &[u8], _: bool) -> Result<Vec<u8>> {
+        Err(no_kerberos())
+    }
+
+    pub(crate) fn plain(&self, _: &[u8]) -> Result<Vec<u8>> {
+        Err(no_kerberos())
+    }
+}
+
+fn no_kerberos() -> Error {
+    Error::auth("the test's host gives no login by Kerberos")
+}
+
 pub(crate) struct RawOdbc;
 
 impl RawOdbc {

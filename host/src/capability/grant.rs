@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::kerberos::KerberosGrant;
 use super::odbc::OdbcGrant;
 use crate::error::{Error, Result};
 
@@ -55,6 +56,8 @@ pub struct Grant {
     pub secrets: BTreeMap<String, SecretValue>,
     /// What it may connect to over ODBC, if it asks for that at all.
     pub odbc: Option<OdbcGrant>,
+    /// As whom it may log in by Kerberos, if at all.
+    pub kerberos: Option<KerberosGrant>,
 }
 
 /// The most that is shown of one text of a plugin.
@@ -89,6 +92,14 @@ impl Grant {
     /// What may be connected to over ODBC.
     pub fn odbc(&self) -> Result<&OdbcGrant> {
         self.odbc.as_ref().ok_or_else(|| Error::auth("the plugin has no grant for ODBC"))
+    }
+
+    /// As whom it may log in by Kerberos.
+    pub fn kerberos(&self) -> Result<&KerberosGrant> {
+        self.kerberos.as_ref().ok_or_else(|| {
+            Error::auth("the job gives the plugin no login by Kerberos")
+                .with_hint("add `kerberos: true` beside `url`, or `kerberos: { keytab: .. }`")
+        })
     }
 
     /// A text that left the plugin, as people may see it: without the secrets that it was given,
@@ -132,6 +143,7 @@ mod tests {
             endpoints: vec![Endpoint { host: "db.internal".into(), port: 5432 }],
             secrets: [("password".to_string(), SecretValue::new("hunter2"))].into(),
             odbc: None,
+            kerberos: None,
         }
     }
 

@@ -5,6 +5,7 @@ mod address;
 pub mod connection;
 pub mod grant;
 pub mod http;
+pub mod kerberos;
 pub mod log;
 pub mod odbc;
 pub mod outside;

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::connection::{Connection, TlsOptions};
 use super::http::{HttpClient, Request, Response};
+use super::kerberos::{Login as KerberosLogin, Step};
 use super::odbc::{self, Login, Process};
 use super::scram::{Scram, scram_sha256};
 use super::tape::{Player, Recorder, TapeEnds, Taped, Topic};
@@ -41,6 +42,9 @@ pub struct Stream {
 
 /// A session over ODBC; it leads nowhere where a tape answers.
 pub struct OdbcSession(Option<Process>);
+
+/// A login by Kerberos; it leads nowhere where a tape answers.
+pub struct Ticket(Option<KerberosLogin>);
 
 /// An answer to a request.
 pub struct Answer {
@@ -232,6 +236,44 @@ impl Outside {
         self.way.answered(Topic::Odbc, ask).await
     }
 
+    /// `kerberos.login.begin`.
+    pub async fn kerberos_begin(&mut self, service: &str, host: &str) -> Answered<Ticket> {
+        let mut live = None;
+        let begin = async {
+            live = Some(KerberosLogin::begin(&self.grant, service, host).await?);
+            Ok(())
+        };
+        let begun = self.way.answered(Topic::Kerberos, begin).await?;
+        Ok(begun.map(|()| Ticket(live)))
+    }
+
+    /// `step`.
+    pub async fn kerberos_step(&mut self, ticket: &Ticket, token: Vec<u8>) -> Answered<Step> {
+        let step = async { ticket.live()?.step(token).await };
+        self.way.answered(Topic::Kerberos, step).await
+    }
+
+    /// `wrap`.
+    pub async fn kerberos_wrap(
+        &mut self,
+        ticket: &Ticket,
+        message: Vec<u8>,
+        encrypt: bool,
+    ) -> Answered<Vec<u8>> {
+        let wrap = async { ticket.live()?.wrap(message, encrypt).await };
+        self.way.answered(Topic::Kerberos, wrap).await
+    }
+
+    /// `unwrap`.
+    pub async fn kerberos_unwrap(
+        &mut self,
+        ticket: &Ticket,
+        message: Vec<u8>,
+    ) -> Answered<Vec<u8>> {
+        let unwrap = async { ticket.live()?.unwrap(message).await };
+        self.way.answered(Topic::Kerberos, unwrap).await
+    }
+
     fn number(&mut self) -> u32 {
         self.numbered += 1;
         self.numbered
@@ -241,6 +283,12 @@ impl Outside {
 impl Stream {
     fn live(&mut self) -> Result<&mut Connection> {
         self.live.as_mut().ok_or_else(leads_nowhere)
+    }
+}
+
+impl Ticket {
+    fn live(&self) -> Result<&KerberosLogin> {
+        self.0.as_ref().ok_or_else(leads_nowhere)
     }
 }
 

@@ -47,6 +47,11 @@ fn as_text(job: &Job, plan: &RunPlan) -> String {
         }
         None => writeln!(text),
     };
+    if let Some(bound) = &plan.registrar {
+        let described = &bound.plugin().described;
+        let (name, version) = (&described.name, &described.version);
+        let _ = writeln!(text, "register: as tables over {}/.. ({name} {version})", bound.base());
+    }
     let _ = writeln!(text, "consistency: {}", plan.explained_consistency());
     let _ = writeln!(
         text,
@@ -114,11 +119,17 @@ fn grants(plan: &RunPlan) -> Vec<String> {
     let transforms = plan.transforms.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
     let sink = plan.sink.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
     let mut grants = Vec::new();
-    for (name, grant) in source.into_iter().chain(transforms).chain(sink) {
+    let registrar = plan.registrar.iter();
+    let registrar = registrar.map(|b| (b.plugin().described.name.as_str(), b.grant()));
+    for (name, grant) in source.into_iter().chain(transforms).chain(sink).chain(registrar) {
         let endpoints = grant.endpoints.iter();
         grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
         if let Some(odbc) = &grant.odbc {
             grants.push(format!("{name} may connect over ODBC {odbc}"));
+        }
+        if let Some(kerberos) = &grant.kerberos {
+            let whom = kerberos.principal.as_deref().unwrap_or("who has the key or the ticket");
+            grants.push(format!("{name} may log in by Kerberos as {whom}"));
         }
         grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
     }
@@ -136,6 +147,10 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
         "sink": plan.sink.as_ref().map(|bound| {
             let described = &bound.plugin.described;
             json!({ "name": described.name, "version": described.version })
+        }),
+        "register": plan.registrar.as_ref().map(|bound| {
+            let described = &bound.plugin().described;
+            json!({ "name": described.name, "version": described.version, "location": bound.base() })
         }),
         "consistency": consistency_name(plan.consistency),
         "snapshot": match &plan.hold {

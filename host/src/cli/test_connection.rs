@@ -18,7 +18,7 @@ pub(super) fn test(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
-    let (answer, relations, target) = app.io.block_on(async {
+    let (answer, relations, target, catalog) = app.io.block_on(async {
         let source = planner.source(&job)?;
         let answer = source.test().await?;
         let relations = source.relations().await?;
@@ -26,16 +26,24 @@ pub(super) fn test(app: &App, path: &Path) -> Result<()> {
             Some(sink) => Some(SinkTarget::new(sink, &job.target.url).test().await?),
             None => None,
         };
-        Ok::<_, crate::error::Error>((answer, relations, target))
+        let catalog = match planner.registrar(&job)? {
+            Some(registrar) => Some(registrar.test().await?),
+            None => None,
+        };
+        Ok::<_, crate::error::Error>((answer, relations, target, catalog))
     })?;
     if app.json {
-        let ok = json!({ "ok": true, "source": answer, "target": target, "relations": relations });
-        show::json(&ok);
+        show::json(&json!({
+            "ok": true, "source": answer, "target": target, "register": catalog, "relations": relations,
+        }));
         return Ok(());
     }
     show::answer(&answer);
     if let Some(target) = target {
         show::answer(&format!("target: {target}"));
+    }
+    if let Some(catalog) = catalog {
+        show::answer(&format!("register: {catalog}"));
     }
     show::answer(&format!("{} can be read:", counted(relations.len() as u64, "relation")));
     relations.iter().take(LISTED).for_each(|name| show::answer(&format!("  {name}")));

@@ -16,7 +16,10 @@ pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
     let planner = Planner::new(&catalog, &app.settings);
     planner.transforms(&job)?;
     planner.sink(&job)?;
-    let source = app.io.block_on(async { planner.source(&job) })?;
+    let source = app.io.block_on(async {
+        planner.registrar(&job)?;
+        planner.source(&job)
+    })?;
     let relations = job.relations.len() as u64;
     match app.json {
         true => show::json(&json!({

@@ -53,6 +53,33 @@ pub struct Files {
     pub shown: Value,
 }
 
+impl Files {
+    /// Parquet files beneath a folder.
+    pub fn of_parquet(place: Place, url: &str) -> Self {
+        Self {
+            place,
+            pattern: String::new(),
+            url: url.to_owned(),
+            format: Some(FileFormat::Parquet),
+            packing: Some(Packing::None),
+            csv: CsvRead {
+                delimiter: None,
+                quote: NO_QUOTE,
+                escape: None,
+                comment: None,
+                header: false,
+                nulls: Vec::new(),
+                newlines: false,
+            },
+            sample_rows: 0,
+            columns: BTreeMap::new(),
+            bad_rows: BadRows::Fail,
+            partitions: true,
+            shown: Value::Null,
+        }
+    }
+}
+
 /// A format that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {

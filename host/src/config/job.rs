@@ -8,12 +8,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::direct::{Direct, check_direct};
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
 use super::place::is_folder;
-use super::raw::{RawConsistency, RawJob, RawRelation, RawSource, RawStep};
+use super::raw::{RawConsistency, RawJob, RawKerberos, RawKeys, RawRelation, RawSource, RawStep};
+use super::register::{Register, check_register};
 use super::target::{Target, check_target};
 use super::wanted::Wanted;
+use crate::capability::kerberos::KerberosGrant;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{Consistency, Relation};
 
@@ -44,6 +47,8 @@ pub struct Job {
     pub steps: Vec<Step>,
     /// Where rows go.
     pub target: Target,
+    /// The catalog that its folders become tables of.
+    pub register: Option<Register>,
     /// How large a chunk is.
     pub chunk: ChunkSize,
     /// How much is done at the same time.
@@ -81,8 +86,13 @@ pub struct Connector {
     pub scheme: String,
     /// Which connector.
     pub plugin: Wanted,
-    /// All keys of `source`, `url` included. Still holds secrets as written: show it to nobody.
+    /// All keys of `source` that are the connector's, `url` included. Still holds secrets as written: show it to
+    /// nobody.
     pub config: Map<String, Value>,
+    /// Whether its tables are read from their files.
+    pub direct: Option<Box<Direct>>,
+    /// As whom it may log in by Kerberos, if at all.
+    pub kerberos: Option<KerberosGrant>,
 }
 
 /// One relation of the target.
@@ -216,10 +226,13 @@ impl Job {
             None => inputs.into_iter().map(JobRelation::from).collect(),
             sql => vec![JobRelation { name: name.clone(), inputs, sql }],
         };
+        let target = check_target(raw.target)?;
+        let register = raw.register.map(|register| check_register(register, &target));
         Ok(Self {
             relations,
             steps: check_steps(raw.transform, folder)?,
-            target: check_target(raw.target)?,
+            target,
+            register: register.transpose()?,
             chunk: match raw.chunk {
                 Some(chunk) => ChunkSize {
                     rows: positive("chunk.rows", chunk.rows)?,
@@ -250,28 +263,56 @@ impl Job {
 }
 
 fn check_source(raw: RawSource) -> Result<Source> {
-    let RawSource { url, plugin, mut config } = raw;
-    let scheme = scheme(&url)?;
-    if is_folder(&scheme) && plugin.is_none() {
+    let RawSource { url, plugin, direct, kerberos, mut config } = raw;
+    if is_folder(&scheme("source", &url)?) && plugin.is_none() {
+        if direct.is_some() {
+            return Err(Error::config("`source.direct`: files are read directly anyway")
+                .with_hint("remove it"));
+        }
+        if kerberos.is_some() {
+            return Err(Error::config("`source.kerberos`: stores have keys of their own")
+                .with_hint("give `source.hdfs: { principal: .., keytab: .. }` for HDFS"));
+        }
         return Ok(Source::Files(Box::new(check_files(&url, config)?)));
     }
-    let plugin = plugin.map(|text| wanted("source.plugin", &text)).transpose()?;
-    config.insert("url".into(), Value::String(url));
-    Ok(Source::Connector(Connector { scheme, plugin: plugin.unwrap_or_default(), config }))
+    config.insert("url".into(), Value::String(url.clone()));
+    let connector = check_connector("source", &url, plugin, kerberos, config)?;
+    let direct = direct.map(check_direct).transpose()?.flatten().map(Box::new);
+    Ok(Source::Connector(Connector { direct, ..connector }))
+}
+
+/// What a part of the job says of a connector; `config` holds `url`, too.
+pub(super) fn check_connector(
+    at: &str,
+    url: &str,
+    plugin: Option<String>,
+    kerberos: Option<RawKerberos>,
+    config: Map<String, Value>,
+) -> Result<Connector> {
+    let plugin = plugin.map(|text| wanted(&format!("{at}.plugin"), &text)).transpose()?;
+    let (scheme, plugin) = (scheme(at, url)?, plugin.unwrap_or_default());
+    let kerberos = match kerberos {
+        None | Some(RawKerberos::Word(false)) => None,
+        Some(RawKerberos::Word(true)) => Some(KerberosGrant::default()),
+        Some(RawKerberos::Keys(RawKeys { principal, keytab })) => {
+            Some(KerberosGrant { principal, keytab })
+        }
+    };
+    Ok(Connector { scheme, plugin, config, direct: None, kerberos })
 }
 
 fn wanted(at: &str, text: &str) -> Result<Wanted> {
     text.parse::<Wanted>().context(format!("`{at}`"))
 }
 
-fn scheme(url: &str) -> Result<String> {
+fn scheme(at: &str, url: &str) -> Result<String> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     let is_scheme = |s: &String| {
         s.starts_with(|c: char| c.is_ascii_lowercase())
             && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     };
     scheme.filter(is_scheme).ok_or_else(|| {
-        Error::config("`source.url` does not begin with a scheme")
+        Error::config(format!("`{at}.url` does not begin with a scheme"))
             .with_hint("write it as in postgres://user@host:5432/database")
     })
 }

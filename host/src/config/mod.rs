@@ -1,5 +1,6 @@
 //! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
 
+pub mod direct;
 mod document;
 pub mod files;
 pub mod job;
@@ -7,6 +8,7 @@ mod keys;
 pub mod place;
 pub mod policy;
 mod raw;
+pub mod register;
 pub mod secret;
 pub mod settings;
 pub mod target;

@@ -38,6 +38,8 @@ pub(super) struct RawJob {
     pub(super) transform: Vec<RawStep>,
     /// Where rows go.
     pub(super) target: RawTarget,
+    /// The catalog that the target's folders become tables of.
+    pub(super) register: Option<RawRegister>,
     /// How large a chunk is; automatic if absent.
     pub(super) chunk: Option<RawChunk>,
     /// How much is done at the same time; automatic if absent.
@@ -61,10 +63,77 @@ pub(super) struct RawSource {
     /// Which connector, where the highest version that answers to the scheme is not the one:
     /// `postgres@1.2`, `postgres@1.2.3` or `postgres@sha256:DIGEST`.
     pub(super) plugin: Option<String>,
+    /// Whether tables whose files are Parquet are read from their files, past the server: for Impala and
+    /// Hive; never if absent.
+    pub(super) direct: Option<RawDirect>,
+    /// Logins by Kerberos, where the connector makes any: `true` takes the environment's ticket.
+    pub(super) kerberos: Option<RawKerberos>,
     /// What the files or the connector want to know.
     #[serde(flatten)]
     #[schemars(with = "RawFiles")]
     pub(super) config: Map<String, Value>,
+}
+
+/// Logins by Kerberos.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawKerberos {
+    /// With the environment's ticket, or not at all.
+    Word(bool),
+    /// With keys.
+    Keys(RawKeys),
+}
+
+/// Kerberos keys.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKeys {
+    /// The principal, such as `loader@EXAMPLE.COM`; the keytab's first if absent.
+    pub(super) principal: Option<String>,
+    /// The principal's keytab; the environment's ticket if absent.
+    pub(super) keytab: Option<PathBuf>,
+}
+
+/// Whether tables are read from their files.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawDirect {
+    /// In a word.
+    Word(RawDirectMode),
+    /// With what the stores want to know.
+    Files(Box<RawDirectFiles>),
+}
+
+/// Whether tables are read from their files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawDirectMode {
+    /// Through the server, all of them.
+    #[default]
+    Never,
+    /// Those whose files can be reached and say the same as the server.
+    Auto,
+    /// All of them; one that cannot be is an error.
+    Always,
+}
+
+/// Whether tables are read from their files, and where these may be.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDirectFiles {
+    /// Whether.
+    #[serde(default)]
+    pub(super) files: RawDirectMode,
+    /// Folders: no file elsewhere is read. Without any, all of HDFS, S3 and Azure may be; folders of this
+    /// machine must be named.
+    #[serde(default)]
+    pub(super) under: Vec<String>,
+    /// What an `s3a://` store wants to know.
+    pub(super) s3: Option<RawS3>,
+    /// What an `abfss://` store wants to know.
+    pub(super) azure: Option<RawAzure>,
+    /// What an `hdfs://` store wants to know.
+    pub(super) hdfs: Option<RawHdfs>,
 }
 
 /// What is to be known of files that are read.
@@ -207,6 +276,24 @@ pub(super) struct RawTarget {
     #[serde(flatten)]
     #[schemars(with = "RawFolder")]
     pub(super) rest: Map<String, Value>,
+}
+
+/// A catalog of tables. When the run has published, each relation's folder is an external table in it,
+/// made or brought up to date. The URL's scheme chooses a connector, which defines the other keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct RawRegister {
+    /// The catalog and the database in it: `hive://loader@hs2.internal:10000/lake`,
+    /// `impala://loader@impala.internal:21050/lake`.
+    pub(super) url: String,
+    /// Which connector, where the highest version that answers to the scheme is not the one.
+    pub(super) plugin: Option<String>,
+    /// `target.url`, as the catalog knows it, such as `hdfs://nameservice1/lake/shop`.
+    pub(super) location: Option<String>,
+    /// Logins by Kerberos, as under `source`.
+    pub(super) kerberos: Option<RawKerberos>,
+    /// What the connector wants to know.
+    #[serde(flatten)]
+    pub(super) config: Map<String, Value>,
 }
 
 /// What is to be known of a folder.

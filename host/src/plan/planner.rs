@@ -14,8 +14,8 @@ use crate::config::{Job, Powers, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, bind};
 use crate::sandbox::{Column, Consistency, Hold, Snapshot};
-use crate::scan::{ComponentSource, FileSource, Scanned, Source};
-use crate::target::BoundSink;
+use crate::scan::{ComponentSource, DirectReader, FileSource, Scanned, Source};
+use crate::target::{BoundSink, Registrar};
 use crate::transform::{BoundTransform, Rows};
 
 /// What stands for a digest where the host reads itself.
@@ -29,6 +29,8 @@ pub struct RunPlan {
     pub transforms: Vec<Arc<BoundTransform>>,
     /// The sink, if rows do not go into files.
     pub sink: Option<Arc<BoundSink>>,
+    /// The catalog that folders become tables of.
+    pub registrar: Option<Arc<Registrar>>,
     /// The relations, in the job's order.
     pub relations: Vec<RelationPlan>,
     /// Chunks at the same time, in all.
@@ -44,12 +46,13 @@ pub struct RunPlan {
 }
 
 impl RunPlan {
-    /// The digests of its plugins: of the connector, of the transforms, of the sink.
+    /// The digests of its plugins: of the connector, of the transforms, of the sink, of the registrar.
     pub fn digests(&self) -> Vec<&str> {
         let source = std::iter::once(self.source.digest().unwrap_or(NO_COMPONENT));
         let transforms = self.transforms.iter().map(|bound| bound.plugin.digest.as_str());
         let sink = self.sink.iter().map(|bound| bound.plugin.digest.as_str());
-        source.chain(transforms).chain(sink).collect()
+        let registrar = self.registrar.iter().map(|bound| bound.plugin().digest.as_str());
+        source.chain(transforms).chain(sink).chain(registrar).collect()
     }
 
     /// The consistency, with what it rests on.
@@ -139,11 +142,20 @@ impl<'a> Planner<'a> {
                 return Ok(Arc::new(Source::Files(Box::new(opened))));
             }
         };
+        let source = self.connector(from, 0).context("source")?;
+        let secrets = self.settings.secrets.clone();
+        let direct = from.direct.clone();
+        let direct = direct.map(|direct| Box::new(DirectReader::new(*direct, secrets)));
+        Ok(Arc::new(Source::Component(Box::new(source), direct)))
+    }
+
+    /// Chooses a connector, the one at this place among the run's plugins, and works out what it is
+    /// granted.
+    fn connector(&self, from: &job::Connector, position: usize) -> Result<ComponentSource> {
         let find = |wanted: &Wanted| self.catalog.connector(&from.scheme, wanted);
-        let plugin = self.choose(0, &from.plugin, find).context("source")?;
+        let plugin = self.choose(position, &from.plugin, find)?;
         let described = &plugin.described;
-        let powers =
-            self.powers(&described.name, &plugin.version, &plugin.digest).context("source")?;
+        let powers = self.powers(&described.name, &plugin.version, &plugin.digest)?;
         let (config, mut grant) = bind(
             &from.config,
             &described.config_schema,
@@ -151,11 +163,24 @@ impl<'a> Planner<'a> {
             &described.endpoints,
             self.settings.secrets.as_deref(),
             &powers,
-        )
-        .context("source")?;
+        )?;
         grant.odbc = plugin.asks_for_odbc.then(|| powers.odbc(&from.config));
-        let source = ComponentSource::new(plugin, config, grant, Handle::current());
-        Ok(Arc::new(Source::Component(Box::new(source))))
+        if from.kerberos.is_some() && !plugin.asks_for_kerberos {
+            let error = format!("`kerberos`: {} does not log in by Kerberos", described.name);
+            return Err(Error::config(error).with_hint("remove it"));
+        }
+        grant.kerberos = from.kerberos.clone();
+        Ok(ComponentSource::new(plugin, config, grant, Handle::current()))
+    }
+
+    /// The catalog that the job's folders become tables of, if it names one. Call it on the runtime
+    /// that serves connections.
+    pub fn registrar(&self, job: &Job) -> Result<Option<Arc<Registrar>>> {
+        let Some(register) = &job.register else { return Ok(None) };
+        // Its target is files: there is no sink before it.
+        let source =
+            self.connector(&register.connector, 1 + plugin_steps(job)).context("register")?;
+        Ok(Some(Arc::new(Registrar::new(source, register.base.clone()))))
     }
 
     fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
@@ -203,7 +228,7 @@ impl<'a> Planner<'a> {
         let To::Sink(Sink { scheme, plugin: wanted, config }) = &job.target.to else {
             return Ok(None);
         };
-        let position = 1 + job.steps.iter().filter(|s| matches!(s, Step::Plugin { .. })).count();
+        let position = 1 + plugin_steps(job);
         let find = |wanted: &Wanted| self.catalog.sink(scheme, wanted);
         let plugin = self.choose(position, wanted, find).context("target")?;
         let described = &plugin.described;
@@ -227,9 +252,10 @@ impl<'a> Planner<'a> {
     /// Plans a whole run on its source.
     pub async fn plan_on(&self, job: &Job, source: Arc<Source>) -> Result<RunPlan> {
         let (transforms, sink) = (self.transforms(job)?, self.sink(job)?);
+        let registrar = self.registrar(job)?;
         let planned = self.plan_from(job, source.clone(), transforms).await;
         match planned {
-            Ok(plan) => Ok(RunPlan { sink, ..plan }),
+            Ok(plan) => Ok(RunPlan { sink, registrar, ..plan }),
             Err(error) => {
                 source.release().await;
                 Err(error)
@@ -270,6 +296,7 @@ impl<'a> Planner<'a> {
             source,
             transforms,
             sink: None,
+            registrar: None,
             relations,
             parallel: parallel.run,
             parallel_chunks: parallel.chunks,
@@ -327,6 +354,11 @@ impl<'a> Planner<'a> {
             columns: inputs.iter().flat_map(InputPlan::columns).collect(),
         })
     }
+}
+
+/// How many of the job's steps are plugins.
+fn plugin_steps(job: &Job) -> usize {
+    job.steps.iter().filter(|step| matches!(step, Step::Plugin { .. })).count()
 }
 
 struct Parallelism {

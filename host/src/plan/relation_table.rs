@@ -44,7 +44,7 @@ impl RelationTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let can = self.source.pushdown();
+        let can = self.source.pushdown(&self.relation);
         // Without it the connector reads every column, and the plan above drops them.
         let projection = projection.filter(|_| can.projection);
         let schema = match projection {
@@ -100,8 +100,8 @@ impl TableProvider for RelationTable {
         &self,
         filters: &[&Expr],
     ) -> DfResult<Vec<TableProviderFilterPushDown>> {
-        let speaks_sql = self.source.pushdown().filter.is_some();
-        let carried_out = match self.source.filters_exactly() {
+        let speaks_sql = self.source.pushdown(&self.relation).filter.is_some();
+        let carried_out = match self.source.filters_exactly(&self.relation) {
             true => TableProviderFilterPushDown::Exact,
             false => TableProviderFilterPushDown::Inexact,
         };

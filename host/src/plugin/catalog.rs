@@ -124,8 +124,14 @@ impl Catalog {
         {
             let (version, digest) = (plugin.version.clone(), plugin.digest.clone());
             let (described, component) = (described.clone(), component.clone());
-            let asks_for_odbc = plugin.stamp.asks_for_odbc();
-            return Ok(Chosen { described, component, version, digest, asks_for_odbc });
+            return Ok(Chosen {
+                described,
+                component,
+                version,
+                digest,
+                asks_for_odbc: plugin.stamp.asks_for_odbc(),
+                asks_for_kerberos: plugin.stamp.asks_for_kerberos(),
+            });
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
         if !there.is_empty() {

@@ -207,6 +207,8 @@ pub struct Chosen<D, C> {
     pub digest: String,
     /// Whether it imports ODBC.
     pub asks_for_odbc: bool,
+    /// Whether it imports logins by Kerberos.
+    pub asks_for_kerberos: bool,
 }
 
 /// A connector, chosen for a run.

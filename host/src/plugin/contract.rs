@@ -7,11 +7,12 @@ use super::Kind;
 use crate::error::{Error, Result};
 
 /// The version of `wit/` that this host speaks.
-pub const CONTRACT_VERSION: &str = "0.4";
+pub const CONTRACT_VERSION: &str = "0.5";
 
 const PACKAGE: &str = "longshore:plugin/";
 
 const ODBC: &str = "longshore:plugin/odbc@";
+const KERBEROS: &str = "longshore:plugin/kerberos@";
 
 /// What a component's outside says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,11 @@ impl Stamp {
     /// Whether it imports ODBC.
     pub fn asks_for_odbc(&self) -> bool {
         self.imports.iter().any(|import| import.starts_with(ODBC))
+    }
+
+    /// Whether it imports logins by Kerberos.
+    pub fn asks_for_kerberos(&self) -> bool {
+        self.imports.iter().any(|import| import.starts_with(KERBEROS))
     }
 
     /// Versions 0.x fit when x is the same; from 1 on, when the major version is.
@@ -110,10 +116,10 @@ mod tests {
 
     #[test]
     fn another_contract_is_explained_in_words() {
-        assert!(stamp("0.4.7").check().is_ok());
+        assert!(stamp("0.5.7").check().is_ok());
         let error = stamp("0.1.0").check().unwrap_err();
-        assert_eq!(error.to_string(), "built for 0.1, this host speaks 0.4");
-        assert_eq!(error.hint(), Some("rebuild it with sdk 0.4"));
+        assert_eq!(error.to_string(), "built for 0.1, this host speaks 0.5");
+        assert_eq!(error.hint(), Some("rebuild it with sdk 0.5"));
     }
 
     #[test]

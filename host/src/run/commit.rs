@@ -10,17 +10,24 @@ use super::report::{RelationReport, RunReport, Status};
 use super::retry::RetryPolicy;
 use crate::error::{Class, Error, Result};
 use crate::ledger::Ledger;
-use crate::target::{Publication, Published, Spot, Target};
+use crate::target::{Publication, Published, Registrar, Spot, Table, Target};
 use crate::write::Part;
 
 /// What is being done, for the log.
 const PUBLISHING: &str = "publishing";
+const REGISTERING: &str = "registering";
 
 /// What a commit does: enough to do it in another process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Commit {
     pub(super) manifest: Manifest,
     pub(super) relations: Vec<RelationCommit>,
+    /// The tables that its folders become, in a catalog; none without one.
+    #[serde(default)]
+    pub(super) tables: Vec<Table>,
+    /// Whether somebody began to make them.
+    #[serde(default)]
+    pub(super) registering: bool,
 }
 
 /// One relation of it.
@@ -51,6 +58,13 @@ impl Commit {
     }
 }
 
+/// Where a run becomes visible.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    pub(super) target: &'a dyn Target,
+    pub(super) registrar: Option<&'a Registrar>,
+}
+
 /// Why a commit did not succeed.
 #[derive(Debug)]
 pub(super) enum Uncommitted {
@@ -69,16 +83,17 @@ impl From<Error> for Uncommitted {
 /// Publishes a run, from the beginning or from where it was interrupted.
 pub(super) async fn commit(
     ledger: &Ledger,
-    target: &dyn Target,
+    places: Places<'_>,
     retry: RetryPolicy,
     mut commit: Commit,
 ) -> Result<RunReport, Uncommitted> {
     let run = commit.manifest.run.clone();
+    let target = places.target;
     ledger.committing(&run, &commit)?;
-    let published = publish(ledger, target, retry, &mut commit).await;
+    let published = publish(ledger, places, retry, &mut commit).await;
     let manifest = match published {
         Ok(manifest) => manifest,
-        Err(error) if take_back(target, &commit).await => return Err(error.into()),
+        Err(error) if take_back(places, &commit).await => return Err(error.into()),
         Err(error) => return Err(Uncommitted::HalfWay(error)),
     };
     let spots: Vec<Spot> = commit.relations.iter().map(|relation| relation.spot.clone()).collect();
@@ -91,11 +106,11 @@ pub(super) async fn commit(
 
 async fn publish(
     ledger: &Ledger,
-    target: &dyn Target,
+    places: Places<'_>,
     retry: RetryPolicy,
     commit: &mut Commit,
 ) -> Result<String> {
-    let run = commit.manifest.run.clone();
+    let (run, target) = (commit.manifest.run.clone(), places.target);
     let names = loop {
         let publications = commit.publications();
         let taken = match retry.persist(PUBLISHING, || target.publish(&publications)).await? {
@@ -107,18 +122,31 @@ async fn publish(
         let reserve = || target.reserve(&run, &spot.relation, spot.mode);
         let other = retry.persist(PUBLISHING, reserve).await?;
         commit.manifest.relations[taken].published_as = other.name.clone();
+        if let Some(table) = commit.tables.get_mut(taken) {
+            table.name = other.name.clone();
+        }
         commit.relations[taken].spot = other;
         ledger.committing(&run, &commit)?;
     };
     for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
         relation.published_as = name;
     }
+    if let Some(registrar) = places.registrar {
+        commit.registering = true;
+        ledger.committing(&run, &commit)?;
+        let register = || registrar.register(&commit.tables);
+        let names = retry.persist(REGISTERING, register).await?;
+        registrar.release().await;
+        for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
+            relation.registered_as = Some(name);
+        }
+    }
     let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
     retry.persist(PUBLISHING, || target.put_manifest(&run, &manifest)).await
 }
 
 /// Nothing of a failed commit may stay visible; whether nothing does.
-async fn take_back(target: &dyn Target, commit: &Commit) -> bool {
+async fn take_back(Places { target, registrar }: Places<'_>, commit: &Commit) -> bool {
     let mut all = true;
     for relation in commit.relations.iter().rev() {
         if let Err(error) = target.retract(&relation.publication()).await {
@@ -126,13 +154,19 @@ async fn take_back(target: &dyn Target, commit: &Commit) -> bool {
             all = false;
         }
     }
+    if let Some(registrar) = registrar.filter(|_| commit.registering)
+        && let Err(error) = registrar.withdraw(&commit.tables).await
+    {
+        tracing::error!("taking back tables: {error}");
+        all = false;
+    }
     all
 }
 
 /// Goes on with a commit that was interrupted.
 pub(super) async fn roll_forward(
     ledger: &Ledger,
-    target: &dyn Target,
+    places: Places<'_>,
     retry: RetryPolicy,
     run: &str,
 ) -> Result<RunReport, Uncommitted> {
@@ -140,7 +174,7 @@ pub(super) async fn roll_forward(
     let recorded = recorded.ok_or_else(|| {
         Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
     })?;
-    commit(ledger, target, retry, recorded).await
+    commit(ledger, places, retry, recorded).await
 }
 
 fn report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
@@ -151,6 +185,7 @@ fn report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
             relation: relation.name.clone(),
             published_as: relation.published_as.clone(),
             folder: target.url(&relation.published_as),
+            registered_as: relation.registered_as.clone(),
             rows: relation.rows,
             bytes: relation.bytes,
             parts: relation.parts.len(),

@@ -98,6 +98,9 @@ pub struct RelationRecord {
     pub name: String,
     /// Its name in the target.
     pub published_as: String,
+    /// The table of a catalog that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_as: Option<String>,
     /// What was read.
     pub source: Value,
     /// How it was cut.
@@ -192,6 +195,7 @@ fn record(plan: &RelationPlan, finished: &Finished, published_as: &str) -> Relat
     RelationRecord {
         name: plan.relation.name.clone(),
         published_as: published_as.to_owned(),
+        registered_as: None,
         source: source(&plan.relation),
         strategy: plan.scans.iter().map(|scanned| scanned.strategy.clone()).collect(),
         chunks: plan.chunks(),
@@ -265,6 +269,10 @@ fn plugins(plan: &RunPlan) -> Vec<PluginRecord> {
     }));
     plugins.extend(plan.sink.iter().map(|bound| {
         let plugin = &bound.plugin;
+        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
+    }));
+    plugins.extend(plan.registrar.iter().map(|bound| {
+        let plugin = bound.plugin();
         record(&plugin.described.name, &plugin.described.version, &plugin.digest)
     }));
     plugins

@@ -63,6 +63,9 @@ pub struct RelationReport {
     pub published_as: String,
     /// Where it lies.
     pub folder: String,
+    /// The table of a catalog that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_as: Option<String>,
     /// Rows published.
     pub rows: u64,
     /// Bytes published.
@@ -83,7 +86,7 @@ impl RunReport {
             let _ = writeln!(text, "{interruption}");
         }
         for relation in &self.relations {
-            let _ = writeln!(
+            let _ = write!(
                 text,
                 "{}: {} rows, {}, {} from {} -> {}",
                 relation.published_as,
@@ -93,6 +96,10 @@ impl RunReport {
                 counted(relation.chunks as u64, "chunk"),
                 relation.folder
             );
+            let _ = match &relation.registered_as {
+                Some(table) => writeln!(text, ", table {table}"),
+                None => writeln!(text),
+            };
         }
         for tape in &self.tapes {
             let _ = writeln!(text, "recorded: longshore plugin replay {}", tape.display());

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::commit::{Commit, RelationCommit, Uncommitted, commit, roll_forward};
+use super::commit::{Commit, Places, RelationCommit, Uncommitted, commit, roll_forward};
 use super::destination::Destination;
 use super::execution::Execution;
 use super::holding::{Holding, Keeper};
@@ -25,7 +25,7 @@ use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
 use crate::plugin::{Catalog, hex};
 use crate::tape::{self, TapeFolder};
-use crate::target::{Spot, Target};
+use crate::target::{Registrar, Spot, Table, Target};
 
 /// How often a run is begun anew because what it had planned was gone.
 pub const RESTART_LIMIT: u32 = 5;
@@ -102,6 +102,7 @@ struct Run<'a> {
     id: &'a str,
     job: &'a Job,
     destination: Destination,
+    registrar: Option<Arc<Registrar>>,
     /// When it began, perhaps in another process.
     created: DateTime<Utc>,
     wish: watch::Receiver<Wish>,
@@ -181,8 +182,9 @@ impl Runner<'_> {
             planner.given.plugins = digests(&record.built_by);
         }
         let destination = Destination::open(job, &planner, self.settings).await?;
+        let registrar = planner.registrar(job)?;
         let created = created.map_or_else(Utc::now, |created| created.to_utc());
-        Ok(Run { runner: self, id, job, destination, created, wish, _live: live })
+        Ok(Run { runner: self, id, job, destination, registrar, created, wish, _live: live })
     }
 
     /// The report of a run that published nothing.
@@ -226,6 +228,10 @@ impl Run<'_> {
         self.destination.target()
     }
 
+    fn places(&self) -> Places<'_> {
+        Places { target: self.target(), registrar: self.registrar.as_deref() }
+    }
+
     async fn run(mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
         let retry = self.runner.settings.retry;
         let recorded = self.ledger().recorded(self.id)?;
@@ -234,7 +240,7 @@ impl Run<'_> {
                 tracing::info!("run {}: going on with its commit", self.id);
                 self.ledger().event(self.id, "taken up again in the middle of its commit")?;
                 Holding::new(self.runner.keeper, self.id).end().await;
-                roll_forward(self.ledger(), self.target(), retry, self.id)
+                roll_forward(self.ledger(), self.places(), retry, self.id)
                     .await
                     .map_err(Stopped::from)
             }
@@ -333,13 +339,14 @@ impl Run<'_> {
             interruptions: self.runner.interruptions(self.id),
         };
         let manifest = Manifest::new(telling, self.job, &plan, &finished, &spots);
+        let tables = self.tables(&plan, &spots)?;
         let relations = spots
             .into_iter()
             .zip(&finished)
             .map(|(spot, finished)| RelationCommit::new(spot, &finished.parts))
             .collect();
-        let record = Commit { manifest, relations };
-        Ok(commit(ledger, self.target(), retry, record).await?)
+        let record = Commit { manifest, relations, tables, registering: false };
+        Ok(commit(ledger, self.places(), retry, record).await?)
     }
 
     /// All that comes before reading: places in the target, a plan, tasks.
@@ -354,6 +361,10 @@ impl Run<'_> {
                 // It answered before: if it does not now, that will pass.
                 retry.persist("preparing", || self.target().begin(spot, &schema)).await?;
             }
+            if let Some(registrar) = &self.registrar {
+                registrar.check(&self.tables(&plan, &spots)?).await?;
+                registrar.release().await;
+            }
             self.loads(&plan, &spots).await
         };
         match made_ready.await {
@@ -363,6 +374,12 @@ impl Run<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// The tables that the relations' folders become, if they do.
+    fn tables(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<Table>> {
+        let of = plan.relations.iter().zip(spots).filter(|_| self.registrar.is_some());
+        of.map(|(relation, spot)| Table::new(spot, &relation.physical.schema())).collect()
     }
 
     /// The places of the relations: those that the run has, or new ones.

@@ -11,6 +11,7 @@ mod capabilities {
             "longshore:plugin/connection": async | trappable,
             "longshore:plugin/http": async | trappable,
             "longshore:plugin/odbc": async | trappable,
+            "longshore:plugin/kerberos": async | trappable,
             "longshore:plugin/random": async | trappable,
             "longshore:plugin/secrets": async | trappable,
             default: trappable,
@@ -19,6 +20,7 @@ mod capabilities {
             "longshore:plugin/connection.connection": crate::capability::outside::Stream,
             "longshore:plugin/http.response": crate::capability::outside::Answer,
             "longshore:plugin/odbc.session": crate::capability::outside::OdbcSession,
+            "longshore:plugin/kerberos.login": crate::capability::outside::Ticket,
         },
         require_store_data_send: true,
         additional_derives: [serde::Serialize, serde::Deserialize],
@@ -52,14 +54,16 @@ kind!(
     "connector",
     "longshore:plugin/connection" = connection,
     "longshore:plugin/http" = http,
-    "longshore:plugin/odbc" = odbc
+    "longshore:plugin/odbc" = odbc,
+    "longshore:plugin/odbc-lane" = odbc_lane,
+    "longshore:plugin/kerberos" = kerberos
 );
 kind!(transform, "transform");
 kind!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
 
 pub(super) use capabilities::Capabilities;
 pub use capabilities::longshore::plugin::{
-    clock, connection, http, log, odbc, random, secrets, types,
+    clock, connection, http, kerberos, log, odbc, odbc_lane, random, secrets, types,
 };
 pub use connector::exports::longshore::plugin::connector_api;
 pub use sink::exports::longshore::plugin::sink_api;

@@ -6,7 +6,8 @@ use wasmtime::component::ResourceAny;
 use super::bindings::connector::Connector;
 use super::bindings::connector::ConnectorPre;
 use super::bindings::connector_api::{
-    Chunk, ChunkWish, Consistency, Description, Hold, RelationInfo, Scan, Snapshot,
+    Chunk, ChunkWish, Consistency, Description, Hold, Registration, RelationInfo, Scan, Snapshot,
+    Storage, Stored,
 };
 use super::bindings::types::Relation;
 use super::engine::Compiled;
@@ -137,6 +138,36 @@ impl Session {
         info.rows = info.rows.map(estimate);
         info.bytes = info.bytes.map(estimate);
         Ok(info)
+    }
+
+    /// Where a relation's rows lie, if they are files.
+    pub async fn storage(&mut self, relation: &Relation) -> Result<Storage> {
+        let asked = call!(self, session.call_storage(self.session, relation), "storage");
+        Ok(match finish(&self.store, "storage", asked)? {
+            Storage::Files(Stored { folders, caveat }) => {
+                Storage::Files(Stored { folders, caveat: caveat.map(|text| self.clean(&text)) })
+            }
+            Storage::Unavailable(reason) => Storage::Unavailable(self.clean(&reason)),
+        })
+    }
+
+    /// Whether folders can become tables.
+    pub async fn check_tables(&mut self, tables: &[Registration]) -> Result<()> {
+        let checked = call!(self, session.call_check_tables(self.session, tables), "check-tables");
+        finish(&self.store, "check-tables", checked)
+    }
+
+    /// Makes tables of folders, or brings the tables up to date; gives their names.
+    pub async fn register(&mut self, tables: &[Registration]) -> Result<Vec<String>> {
+        let registered = call!(self, session.call_register(self.session, tables), "register");
+        let names = finish(&self.store, "register", registered)?;
+        Ok(names.iter().map(|name| self.clean(name)).collect())
+    }
+
+    /// Takes back what [`Self::register`] did.
+    pub async fn withdraw(&mut self, tables: &[Registration]) -> Result<()> {
+        let withdrawn = call!(self, session.call_withdraw(self.session, tables), "withdraw");
+        finish(&self.store, "withdraw", withdrawn)
     }
 
     /// Cuts a scan into chunks.

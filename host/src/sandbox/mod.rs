@@ -9,6 +9,7 @@ mod cache;
 mod connector;
 mod engine;
 mod imports;
+mod kerberos;
 mod limits;
 mod odbc;
 mod sink;
@@ -17,10 +18,10 @@ mod transform;
 
 pub use bindings::connector_api::{
     Chunk as PlannedChunk, ChunkWish, Column, Comparable, Consistency,
-    Description as ConnectorDescription, Hold, Lane as ChunkLane, Pushdown, RelationInfo, Scan,
-    Snapshot,
+    Description as ConnectorDescription, Hold, Lane as ChunkLane, Pushdown, Registration,
+    RelationInfo, Scan, Snapshot, Storage, Stored, StoredFolder,
 };
-pub use bindings::odbc::{Fetch as OdbcFetch, Reading as OdbcReading, Value as OdbcValue};
+pub use bindings::odbc_lane::{Fetch as OdbcFetch, Reading as OdbcReading, Value as OdbcValue};
 pub use bindings::sink_api::{Description as SinkDescription, Load, Mode as LoadMode, Written};
 pub use bindings::transform_api::Description as TransformDescription;
 pub use bindings::types::{EndpointField, Relation};

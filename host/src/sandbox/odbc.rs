@@ -4,7 +4,7 @@ use longshore_odbc_wire as wire;
 use serde::de::DeserializeOwned;
 use wasmtime::component::Resource;
 
-use super::bindings::{odbc, types};
+use super::bindings::{odbc, odbc_lane, types};
 use super::store::{State, to_wire};
 use crate::capability::odbc::{Login, QUERY_LIMIT_ROWS, Setting, parsed};
 use crate::capability::outside::OdbcSession;
@@ -13,12 +13,12 @@ use crate::error::Result;
 /// An answer to the plugin, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
-impl From<&odbc::Login> for Login {
-    fn from(login: &odbc::Login) -> Self {
-        let attribute = |attribute: &odbc::Attribute| {
+impl From<&odbc_lane::Login> for Login {
+    fn from(login: &odbc_lane::Login) -> Self {
+        let attribute = |attribute: &odbc_lane::Attribute| {
             let setting = match &attribute.value {
-                odbc::Setting::Text(text) => Setting::Text(text.clone()),
-                odbc::Setting::Secret(field) => Setting::Secret(field.clone()),
+                odbc_lane::Setting::Text(text) => Setting::Text(text.clone()),
+                odbc_lane::Setting::Secret(field) => Setting::Secret(field.clone()),
             };
             (attribute.name.clone(), setting)
         };
@@ -30,6 +30,8 @@ impl From<&odbc::Login> for Login {
     }
 }
 
+impl odbc_lane::Host for State {}
+
 impl odbc::Host for State {
     async fn drivers(&mut self) -> Answer<Vec<String>> {
         self.count()?;
@@ -39,7 +41,7 @@ impl odbc::Host for State {
 }
 
 impl odbc::HostSession for State {
-    async fn connect(&mut self, login: odbc::Login) -> Answer<Resource<OdbcSession>> {
+    async fn connect(&mut self, login: odbc_lane::Login) -> Answer<Resource<OdbcSession>> {
         self.count()?;
         match self.outside.odbc_connect(&self.io, &Login::from(&login)).await? {
             Ok(session) => Ok(Ok(self.keep(session)?)),
@@ -78,12 +80,12 @@ impl odbc::HostSession for State {
         &mut self,
         session: Resource<OdbcSession>,
         sql: String,
-        parameters: Vec<odbc::Value>,
+        parameters: Vec<odbc_lane::Value>,
         max_rows: u32,
     ) -> Answer<wire::Rows> {
         let value = |value| match value {
-            odbc::Value::Integer(number) => wire::Value::Integer(number),
-            odbc::Value::Text(text) => wire::Value::Text(text),
+            odbc_lane::Value::Integer(number) => wire::Value::Integer(number),
+            odbc_lane::Value::Text(text) => wire::Value::Text(text),
         };
         let parameters = parameters.into_iter().map(value).collect();
         let max_rows = max_rows.min(QUERY_LIMIT_ROWS);

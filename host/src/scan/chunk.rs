@@ -1,7 +1,7 @@
 //! A chunk, as it is planned, kept in the ledger and handed to whoever reads it.
 
 use crate::error::{Error, Result};
-use crate::sandbox::{ChunkLane, PlannedChunk};
+use crate::sandbox::{ChunkLane, OdbcReading, PlannedChunk};
 
 /// The most bytes of what a connector says of one chunk.
 pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
@@ -23,6 +23,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// A chunk of a table's files: its lane goes into the descriptor.
+    pub(super) fn of_files(self) -> Self {
+        Self { descriptor: [&[FILES], self.descriptor.as_slice()].concat(), ..self }
+    }
+
     /// A chunk that a connector planned: its lane goes into the descriptor.
     pub(super) fn of(planned: PlannedChunk) -> Result<Self> {
         let PlannedChunk { label, lane, rows, bytes } = planned;
@@ -33,6 +38,18 @@ impl Chunk {
 /// A lane is told by a descriptor's first byte.
 const COMPONENT: u8 = 0;
 const ODBC: u8 = 1;
+const FILES: u8 = 2;
+
+/// How a chunk's rows reach the host.
+#[derive(Debug)]
+pub(super) enum ReadBy {
+    /// The component, which is handed this.
+    Component(Vec<u8>),
+    /// An ODBC driver.
+    Odbc(Box<OdbcReading>),
+    /// The host itself, from a table's files.
+    Files(Vec<u8>),
+}
 
 /// A lane, as bytes.
 fn seal(lane: ChunkLane) -> Result<Vec<u8>> {
@@ -44,10 +61,11 @@ fn seal(lane: ChunkLane) -> Result<Vec<u8>> {
 }
 
 /// What was sealed.
-pub(super) fn open(descriptor: &[u8]) -> Result<ChunkLane> {
+pub(super) fn open(descriptor: &[u8]) -> Result<ReadBy> {
     Ok(match descriptor.split_first() {
-        Some((&COMPONENT, own)) => ChunkLane::Component(own.to_vec()),
-        Some((&ODBC, reading)) => ChunkLane::Odbc(serde_json::from_slice(reading)?),
+        Some((&COMPONENT, own)) => ReadBy::Component(own.to_vec()),
+        Some((&ODBC, reading)) => ReadBy::Odbc(Box::new(serde_json::from_slice(reading)?)),
+        Some((&FILES, own)) => ReadBy::Files(own.to_vec()),
         _ => return Err(Error::internal("a chunk of no known lane")),
     })
 }
@@ -73,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_sealed_is_opened() {
         let sealed = seal(ChunkLane::Component(vec![1, 2])).unwrap();
-        assert!(matches!(open(&sealed).unwrap(), ChunkLane::Component(own) if own == [1, 2]));
+        assert!(matches!(open(&sealed).unwrap(), ReadBy::Component(own) if own == [1, 2]));
         assert!(open(&[]).is_err() && open(&[7, 1]).is_err() && open(&[ODBC, b'{']).is_err());
         assert!(seal(ChunkLane::Component(vec![0; DESCRIPTOR_LIMIT_BYTES + 1])).is_err());
     }

@@ -21,16 +21,17 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
 
-use super::chunk::{Chunk, open};
+use super::chunk::{Chunk, ReadBy, open};
 use super::component::ComponentSource;
 use super::decode::IpcDecoder;
+use super::files::FileSource;
 use super::lazily::lazily;
 use super::odbc::SESSION_ESTIMATE_BYTES;
 use super::slots::Lane;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::memory::{Account, memory};
-use crate::sandbox::{ChunkLane, Limits, OdbcReading, Scan};
+use crate::sandbox::{Limits, OdbcReading, Scan};
 use crate::tape::Tapes;
 
 /// Batches that wait between reading and what comes after it.
@@ -186,23 +187,33 @@ impl Reading {
         let _slot = self.lane.take().await?;
         let mut held = memory().account();
         match &*self.source {
-            Source::Component(source) => match open(descriptor)? {
-                ChunkLane::Component(own) => self.read_component(source, &own, &mut held).await,
-                ChunkLane::Odbc(reading) => self.read_odbc(source, &reading, &mut held).await,
-            },
-            Source::Files(source) => {
-                let reading = source.read(&self.scan, descriptor, &self.schema);
-                let (mut rows, bytes) = reading.await?;
-                let mut beside = memory().account();
-                beside.set(usize::try_from(bytes).unwrap_or(usize::MAX));
-                while let Some(batch) = rows.next().await {
-                    if !self.hand_on(batch?, &mut held).await? {
-                        return Ok(false);
-                    }
+            Source::Component(source, _) => match open(descriptor)? {
+                ReadBy::Component(own) => self.read_component(source, &own, &mut held).await,
+                ReadBy::Odbc(reading) => self.read_odbc(source, &reading, &mut held).await,
+                ReadBy::Files(own) => {
+                    let files = self.source.files_of(&self.scan.relation)?;
+                    self.read_files(&files, &own, &mut held).await
                 }
-                Ok(true)
+            },
+            Source::Files(source) => self.read_files(source, descriptor, &mut held).await,
+        }
+    }
+
+    async fn read_files(
+        &self,
+        source: &FileSource,
+        descriptor: &[u8],
+        held: &mut Account,
+    ) -> Result<bool> {
+        let (mut rows, bytes) = source.read(&self.scan, descriptor, &self.schema).await?;
+        let mut beside = memory().account();
+        beside.set(usize::try_from(bytes).unwrap_or(usize::MAX));
+        while let Some(batch) = rows.next().await {
+            if !self.hand_on(batch?, held).await? {
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
     async fn read_component(

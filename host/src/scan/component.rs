@@ -20,7 +20,10 @@ use crate::capability::tape::Recorder;
 use crate::capability::{Grant, Outside};
 use crate::error::{Class, Error, Result};
 use crate::plugin::ConnectorPlugin;
-use crate::sandbox::{ChunkWish, Hold, Limits, OdbcReading, OpenReader, Relation, Scan, Session};
+use crate::sandbox::{
+    ChunkWish, Hold, Limits, OdbcReading, OpenReader, Registration, Relation, Scan, Session,
+    Storage,
+};
 use crate::tape::{PluginLabel, Script, Tapes};
 
 /// How long a session may take to say goodbye.
@@ -130,6 +133,38 @@ impl ComponentSource {
             )));
         }
         Ok(Described { schema, columns: info.columns, rows: info.rows, bytes: info.bytes })
+    }
+
+    /// Where a relation's rows lie, if they are files.
+    pub async fn storage(&self, relation: &Relation) -> Result<Storage> {
+        let mut session = self.session().await?;
+        let storage = session.storage(relation).await?;
+        self.keep(session);
+        Ok(storage)
+    }
+
+    /// Whether folders can become tables of the source's catalog.
+    pub async fn check_tables(&self, tables: &[Registration]) -> Result<()> {
+        let mut session = self.session().await?;
+        session.check_tables(tables).await?;
+        self.keep(session);
+        Ok(())
+    }
+
+    /// Makes tables of folders, or brings the tables up to date; gives their names.
+    pub async fn register(&self, tables: &[Registration]) -> Result<Vec<String>> {
+        let mut session = self.session().await?;
+        let names = session.register(tables).await?;
+        self.keep(session);
+        Ok(names)
+    }
+
+    /// Takes back what [`Self::register`] did.
+    pub async fn withdraw(&self, tables: &[Registration]) -> Result<()> {
+        let mut session = self.session().await?;
+        session.withdraw(tables).await?;
+        self.keep(session);
+        Ok(())
     }
 
     /// Cuts a scan into chunks.

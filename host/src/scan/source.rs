@@ -1,12 +1,15 @@
 //! Where a run's rows come from, whichever way they reach the host.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 
 use super::chunk::Chunk;
 use super::component::ComponentSource;
+use super::direct::{DirectReader, Way};
 use super::files::FileSource;
 use crate::capability::Grant;
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::sandbox::{ChunkWish, Column, Consistency, Hold, Pushdown, Relation, Scan};
 
 /// The dialect that filters on files are written in.
@@ -18,8 +21,8 @@ const FILES_HOLD: &str = "files are read as they were listed, or not at all";
 /// Where a run's rows come from.
 #[derive(Debug)]
 pub enum Source {
-    /// A connector in the sandbox.
-    Component(Box<ComponentSource>),
+    /// A connector in the sandbox; some of its tables may be read from their files.
+    Component(Box<ComponentSource>, Option<Box<DirectReader>>),
     /// Files, which the host reads.
     Files(Box<FileSource>),
 }
@@ -58,7 +61,7 @@ impl Source {
     /// The connector's name, or what stands for it.
     pub fn name(&self) -> &str {
         match self {
-            Self::Component(source) => &source.plugin().described.name,
+            Self::Component(source, _) => &source.plugin().described.name,
             Self::Files(_) => "files",
         }
     }
@@ -66,7 +69,7 @@ impl Source {
     /// The connector's version; files are read by Longshore's own.
     pub fn version(&self) -> &str {
         match self {
-            Self::Component(source) => &source.plugin().described.version,
+            Self::Component(source, _) => &source.plugin().described.version,
             Self::Files(_) => env!("CARGO_PKG_VERSION"),
         }
     }
@@ -74,7 +77,7 @@ impl Source {
     /// The digest of the component that reads, if one does.
     pub fn digest(&self) -> Option<&str> {
         match self {
-            Self::Component(source) => Some(&source.plugin().digest),
+            Self::Component(source, _) => Some(&source.plugin().digest),
             Self::Files(_) => None,
         }
     }
@@ -82,7 +85,7 @@ impl Source {
     /// What the job says of it; secrets are only named in it.
     pub fn config(&self) -> &str {
         match self {
-            Self::Component(source) => source.config(),
+            Self::Component(source, _) => source.config(),
             Self::Files(source) => source.config(),
         }
     }
@@ -90,30 +93,46 @@ impl Source {
     /// What a component was granted.
     pub fn grant(&self) -> Option<&Grant> {
         match self {
-            Self::Component(source) => Some(source.grant()),
+            Self::Component(source, _) => Some(source.grant()),
             Self::Files(_) => None,
         }
     }
 
-    /// What it carries out of a scan itself.
-    pub fn pushdown(&self) -> Pushdown {
-        match self {
-            Self::Component(source) => source.plugin().described.pushdown.clone(),
-            Self::Files(_) => {
+    /// What it carries out of a relation's scan itself.
+    pub fn pushdown(&self, relation: &Relation) -> Pushdown {
+        match (self, self.way(relation)) {
+            (Self::Files(_), _) | (_, Some(Way::Files(_))) => {
                 Pushdown { projection: true, filter: Some(FILES_DIALECT.into()), limit: true }
             }
+            (Self::Component(source, _), _) => source.plugin().described.pushdown.clone(),
         }
     }
 
-    /// Whether rows that a pushed filter should leave out never come.
-    pub fn filters_exactly(&self) -> bool {
-        matches!(self, Self::Component(_))
+    /// Whether rows of a relation that a pushed filter should leave out never come.
+    pub fn filters_exactly(&self, relation: &Relation) -> bool {
+        matches!(self, Self::Component(..)) && !matches!(self.way(relation), Some(Way::Files(_)))
+    }
+
+    /// How a connector's relation is read, where that was to be decided.
+    fn way(&self, relation: &Relation) -> Option<Way> {
+        match self {
+            Self::Component(_, direct) => direct.as_ref()?.way(relation),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// The files that a connector's relation is read from.
+    pub(super) fn files_of(&self, relation: &Relation) -> Result<Arc<FileSource>> {
+        match self.way(relation) {
+            Some(Way::Files(files)) => Ok(files),
+            _ => Err(Error::new(Class::Stale, "a table's files cannot be read any more")),
+        }
     }
 
     /// Whether somebody must stay with what it holds, so that it outlives this process.
     pub fn needs_holder(&self) -> bool {
         match self {
-            Self::Component(source) => {
+            Self::Component(source, _) => {
                 let described = &source.plugin().described;
                 // Only what lies beyond this machine does.
                 described.consistency == Consistency::Snapshot && !described.endpoints.is_empty()
@@ -125,7 +144,7 @@ impl Source {
     /// Checks that the source can be used.
     pub async fn test(&self) -> Result<String> {
         match self {
-            Self::Component(source) => source.test().await,
+            Self::Component(source, _) => source.test().await,
             Self::Files(source) => source.test().await,
         }
     }
@@ -133,7 +152,7 @@ impl Source {
     /// What can be named as a table.
     pub async fn relations(&self) -> Result<Vec<String>> {
         match self {
-            Self::Component(source) => source.relations().await,
+            Self::Component(source, _) => source.relations().await,
             Self::Files(source) => source.relations().await,
         }
     }
@@ -142,7 +161,7 @@ impl Source {
     /// the source's end.
     pub async fn hold(&self, relations: &[Relation]) -> Result<Hold> {
         match self {
-            Self::Component(source) => source.hold(relations).await,
+            Self::Component(source, _) => source.hold(relations).await,
             Self::Files(_) => Ok(Hold::Unavailable(FILES_HOLD.into())),
         }
     }
@@ -150,7 +169,7 @@ impl Source {
     /// Lets go of what is held: nothing more is read.
     pub async fn release(&self) {
         match self {
-            Self::Component(source) => source.release().await,
+            Self::Component(source, _) => source.release().await,
             Self::Files(_) => {}
         }
     }
@@ -158,7 +177,13 @@ impl Source {
     /// Looks a relation up.
     pub async fn describe(&self, relation: &Relation) -> Result<Described> {
         match self {
-            Self::Component(source) => source.describe(relation).await,
+            Self::Component(source, direct) => {
+                let described = source.describe(relation).await?;
+                match direct {
+                    Some(direct) => direct.describe(source, relation, described).await,
+                    None => Ok(described),
+                }
+            }
             Self::Files(source) => source.describe(relation).await,
         }
     }
@@ -166,7 +191,20 @@ impl Source {
     /// Cuts a scan into chunks.
     pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
         match self {
-            Self::Component(source) => source.plan(scan, wish).await,
+            Self::Component(source, _) => match self.way(&scan.relation) {
+                Some(Way::Files(files)) => {
+                    let scanned = files.plan(scan, wish).await?;
+                    let strategy = format!("{}, directly", scanned.strategy);
+                    let chunks = scanned.chunks.into_iter().map(Chunk::of_files).collect();
+                    Ok(Scanned { chunks, strategy, ..scanned })
+                }
+                Some(Way::Server(why)) => {
+                    let scanned = source.plan(scan, wish).await?;
+                    let strategy = format!("{} (not directly: {why})", scanned.strategy);
+                    Ok(Scanned { strategy, ..scanned })
+                }
+                None => source.plan(scan, wish).await,
+            },
             Self::Files(source) => source.plan(scan, wish).await,
         }
     }

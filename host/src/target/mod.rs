@@ -3,7 +3,7 @@
 //! A run sees one trait, [`Target`]. Behind it are two ways to publish files, by what a store can do:
 //! `by_rename` for folders (`local`, `hdfs`, `sftp`), `by_completion` for object stores (`s3`,
 //! `azure`), whose uploads stay open until the commit; and `sink`, for what is not files. One file for
-//! each store.
+//! each store. Folders of files can become tables of a catalog: `registrar`.
 
 mod by_completion;
 mod by_rename;
@@ -12,6 +12,7 @@ mod hdfs;
 mod local;
 mod names;
 mod object_files;
+mod registrar;
 mod sftp;
 mod sink;
 mod upload;
@@ -34,6 +35,7 @@ use crate::write::Part;
 pub use by_rename::checksum;
 pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
 pub use names::{LOCK_WAIT_SECS, VERSION_LIMIT};
+pub use registrar::{Registrar, Table};
 pub use sink::{BoundSink, RECEIPT_LIMIT_BYTES, SinkTarget};
 pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
 

@@ -259,15 +259,16 @@ impl Target for SinkTarget {
 }
 
 fn load(spot: &Spot) -> Load {
-    Load {
-        run: spot.run.clone(),
-        relation: spot.relation.clone(),
-        mode: match spot.mode {
-            Mode::Version => LoadMode::Version,
-            Mode::Append => LoadMode::Append,
-            Mode::Replace => LoadMode::Replace,
-            Mode::Error => LoadMode::Error,
-        },
+    Load { run: spot.run.clone(), relation: spot.relation.clone(), mode: load_mode(spot.mode) }
+}
+
+/// A mode, as plugins know it.
+pub(super) fn load_mode(mode: Mode) -> LoadMode {
+    match mode {
+        Mode::Version => LoadMode::Version,
+        Mode::Append => LoadMode::Append,
+        Mode::Replace => LoadMode::Replace,
+        Mode::Error => LoadMode::Error,
     }
 }
 

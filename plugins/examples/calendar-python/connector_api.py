@@ -103,11 +103,23 @@ class Session(api.Session):
         wanted = max(1, wish.rows or wish.bytes // ROW_BYTES)
         return Chunks(self._first, self._rows, max(wanted, ceil(self._rows / wish.max_chunks)))
 
+    def storage(self, relation):
+        return api.Storage_Unavailable("days are not kept in files")
+
     def read(self, scan, descriptor):
         check(scan.relation)
         first, rows = chunk_of(descriptor)
         columns = COLUMNS if scan.projection is None else scan.projection
         return Reader(first, rows if scan.limit is None else min(rows, scan.limit), columns)
+
+    def check_tables(self, tables):
+        raise failure(ErrorClass.CONFIG, "a calendar has no tables but its own", "name another catalog")
+
+    def register(self, tables):
+        self.check_tables(tables)
+
+    def withdraw(self, tables):
+        self.check_tables(tables)
 
 
 @told

@@ -8,18 +8,25 @@
 //! | `service` | HiveServer2's calls |
 //! | `session` | statements and their rows |
 //! | `relation` | what the catalog says of a relation |
+//! | `facts` | what it says of a table, in its own words |
 //! | `chunks` | partitions, ranges of a key, buckets of a hash |
 //! | `types` | a column's type: Hive's and Arrow's |
 //! | `decode`, `text` | columns and values become arrays |
+//! | `storage` | where a table's files are |
+//! | `register`, `ddl` | tables over files that a run published |
 //! | `fault` | the server's errors, by who must act |
 
 mod address;
 mod chunks;
+mod ddl;
 mod decode;
+mod facts;
 mod fault;
+mod register;
 mod relation;
 mod service;
 mod session;
+mod storage;
 mod text;
 mod thrift;
 mod types;
@@ -33,10 +40,11 @@ use std::rc::Rc;
 use address::{Address, HIVE_PORT, IMPALA_PORT, Product};
 use chunks::Slice;
 use longshore_sdk::array::RecordBatch;
+use longshore_sdk::host;
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Relation,
-    RelationInfo, Result, ResultExt, Scan, Secret,
+    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Registration,
+    Relation, RelationInfo, Result, ResultExt, Scan, Secret, Storage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -52,9 +60,11 @@ pub struct Config {
     /// The password, for servers that ask LDAP or PAM. It is sent as it is: only over TLS, or to
     /// this machine.
     password: Option<Secret>,
-    /// How to log in: `nosasl`, or `plain` (which is also LDAP's). Unless told: `plain` for Hive and
-    /// where there is a password, `nosasl` for Impala.
+    /// How to log in: `nosasl`, `plain` (which is also LDAP's) or `kerberos`. Unless told: `kerberos` where the
+    /// job gives it, `plain` for Hive and where there is a password, `nosasl` for Impala.
     auth: Option<Auth>,
+    /// The service's name in its Kerberos principal, as in `hive/host@REALM`; if absent `hive` or `impala`.
+    kerberos_service: Option<String>,
     /// How messages travel: `binary`, or `http`.
     #[serde(default)]
     transport: Transport,
@@ -75,6 +85,8 @@ pub struct Config {
     /// Rows asked for at a time.
     #[serde(default = "default_fetch_rows")]
     fetch_rows: NonZeroU32,
+    /// Whether tables that are registered get statistics, `COMPUTE STATS`; they do in Impala if absent.
+    statistics: Option<bool>,
 }
 
 /// How to log in.
@@ -85,6 +97,8 @@ enum Auth {
     Nosasl,
     /// By SASL PLAIN: a name and a password.
     Plain,
+    /// By Kerberos: SASL GSSAPI, over HTTP Negotiate.
+    Kerberos,
 }
 
 /// How messages travel.
@@ -136,9 +150,17 @@ fn default_fetch_rows() -> NonZeroU32 {
 
 impl Config {
     fn auth(&self, address: &Address) -> Auth {
-        self.auth.unwrap_or(match (address.product, &self.password) {
+        self.auth.unwrap_or_else(|| match (address.product, &self.password) {
+            (_, None) if host::kerberos_granted() => Auth::Kerberos,
             (Product::Impala, None) => Auth::Nosasl,
             _ => Auth::Plain,
+        })
+    }
+
+    fn service(&self, address: &Address) -> &str {
+        self.kerberos_service.as_deref().unwrap_or(match address.product {
+            Product::Impala => "impala",
+            Product::Hive => "hive",
         })
     }
 
@@ -158,6 +180,7 @@ pub struct Impala {
     session: Rc<RefCell<Session>>,
     timestamps: Timestamps,
     fetch_rows: NonZeroU32,
+    statistics: bool,
     /// What was looked up last: a plan and its chunks ask for the same relation again and again.
     known: Option<(Relation, Vec<Column>)>,
 }
@@ -195,8 +218,9 @@ impl Connector for Impala {
         let address = Address::parse(&config.url).context("`url`")?;
         config.check(&address)?;
         let (timestamps, fetch_rows) = (config.timestamps, config.fetch_rows);
+        let statistics = config.statistics.unwrap_or(address.product == Product::Impala);
         let session = Rc::new(RefCell::new(Session::open(address, config)?));
-        Ok(Self { session, timestamps, fetch_rows, known: None })
+        Ok(Self { session, timestamps, fetch_rows, statistics, known: None })
     }
 
     fn test(&mut self) -> Result<String> {
@@ -221,6 +245,11 @@ impl Connector for Impala {
         })
     }
 
+    fn storage(&mut self, relation: &Relation) -> Result<Storage> {
+        let columns = self.columns(relation)?;
+        storage::storage(&mut self.session.borrow_mut(), relation, &columns)
+    }
+
     fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
         let columns = self.columns(&scan.relation)?;
         chunks::plan(&mut self.session.borrow_mut(), &columns, scan, wish)
@@ -243,6 +272,18 @@ impl Connector for Impala {
             rows,
             table,
         }))
+    }
+
+    fn check_tables(&mut self, tables: &[Registration]) -> Result<()> {
+        register::check(&mut self.session.borrow_mut(), tables)
+    }
+
+    fn register(&mut self, tables: &[Registration]) -> Result<Vec<String>> {
+        register::register(&mut self.session.borrow_mut(), tables, self.statistics)
+    }
+
+    fn withdraw(&mut self, tables: &[Registration]) -> Result<()> {
+        register::withdraw(&mut self.session.borrow_mut(), tables)
     }
 }
 

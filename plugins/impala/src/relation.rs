@@ -8,7 +8,7 @@ use crate::service::Column;
 use crate::session::{Session, Table, quote};
 
 /// What Hive calls the partition of rows whose key is null.
-const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// What the statistics say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Size {
 pub struct Partition {
     pub keys: Vec<(String, Option<String>)>,
     pub size: Size,
+    /// Where it is, if its files are Parquet; Hive does not say it of all at once.
+    pub location: Option<String>,
 }
 
 /// What is read, as it stands behind FROM.
@@ -33,7 +35,7 @@ pub fn from(relation: &Relation) -> String {
 }
 
 /// `db.table`, `table`, or either within backticks as it is.
-fn qualified(name: &str) -> String {
+pub fn qualified(name: &str) -> String {
     match name.contains('`') {
         true => name.to_owned(),
         false => name.split('.').map(quote).collect::<Vec<_>>().join("."),
@@ -84,7 +86,7 @@ pub fn size(session: &mut Session, relation: &Relation) -> Result<Size> {
 }
 
 fn impala_size(stats: &Table, row: &[Option<String>]) -> Size {
-    let value = |name: &str| stats.column(name).and_then(|at| row.get(at)?.as_deref());
+    let value = |name: &str| stats.value(row, name);
     let rows = value("#rows").and_then(|rows| rows.parse::<i64>().ok());
     Size {
         rows: rows.and_then(|rows| u64::try_from(rows).ok()),
@@ -152,6 +154,12 @@ fn impala_partitions(shown: &Table) -> Vec<Partition> {
             .map(|at| (shown.name(at).to_owned(), row[at].clone().filter(|value| value != "NULL")))
             .collect(),
         size: impala_size(shown, row),
+        location: match shown.value(row, "format") {
+            Some(format) if format.eq_ignore_ascii_case("parquet") => {
+                shown.value(row, "location").map(str::to_owned)
+            }
+            _ => None,
+        },
     };
     let is_sum =
         |row: &Vec<Option<String>>| row.first().is_some_and(|key| key.as_deref() == Some("Total"));
@@ -166,7 +174,7 @@ fn hive_partition(name: &str) -> Option<Partition> {
         Some((key.to_owned(), Some(value).filter(|value| value != NULL_PARTITION)))
     };
     let keys = name.split('/').map(key).collect::<Option<Vec<_>>>()?;
-    Some(Partition { keys, size: Size::default() })
+    Some(Partition { keys, size: Size::default(), location: None })
 }
 
 #[cfg(test)]

@@ -201,9 +201,19 @@ pub struct Table {
 }
 
 impl Table {
+    #[cfg(test)]
+    pub fn of_rows(rows: Vec<Vec<Option<String>>>) -> Self {
+        Self { names: Vec::new(), rows }
+    }
+
     /// A column's number.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| known == name)
+    }
+
+    /// A row's value in a column.
+    pub fn value<'a>(&self, row: &'a [Option<String>], name: &str) -> Option<&'a str> {
+        row.get(self.column(name)?)?.as_deref()
     }
 
     /// A column's name.

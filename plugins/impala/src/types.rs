@@ -178,6 +178,15 @@ impl HiveType {
         self.id == 17
     }
 
+    pub fn is_timestamp(self) -> bool {
+        self.id == 8
+    }
+
+    /// Whether the server fills its values up with spaces.
+    pub fn is_padded(self) -> bool {
+        self.id == 19
+    }
+
     /// Whether a hash of it tells rows apart as the server compares them.
     pub fn is_hashable(self) -> bool {
         matches!(self.id, 1..=4 | 7 | 17..=19)

@@ -15,7 +15,7 @@ use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
 };
 use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
 use longshore_sdk::host::odbc::{Attribute, Fetch, Login, Reading, Setting};
-use longshore_sdk::host::{self, Level, OdbcSession};
+use longshore_sdk::host::{self, Kerberos, Level, OdbcSession};
 
 /// Chunks of an honest plan, and how many rows each of them has.
 const CHUNKS: u8 = 8;
@@ -24,6 +24,8 @@ struct Hostile;
 
 struct Session {
     abuse: String,
+    /// What the URL says behind its scheme.
+    place: String,
     /// Of the server that the job names.
     port: u16,
 }
@@ -81,7 +83,8 @@ impl api::GuestSession for Session {
             "error-huge" => return Err(error(ErrorClass::Data, &"x".repeat(16 << 20))),
             _ => {}
         }
-        Ok(api::Session::new(Session { abuse, port }))
+        let place = text(&config, "url").trim_start_matches("hostile:").to_owned();
+        Ok(api::Session::new(Session { abuse, place, port }))
     }
 
     fn test(&self) -> Result<String, Error> {
@@ -119,6 +122,46 @@ impl api::GuestSession for Session {
         Ok(api::RelationInfo { schema, columns, rows: Some(u64::MAX), bytes: Some(u64::MAX) })
     }
 
+    fn storage(&self, _: api::Relation) -> Result<api::Storage, Error> {
+        let folder = |location: &str| api::StoredFolder {
+            location: location.to_owned(),
+            partition: Vec::new(),
+        };
+        let folders = match self.abuse.as_str() {
+            "loop-storage" => endless(),
+            "storage-elsewhere" => vec![folder(&self.place)],
+            "storage-many" => vec![folder("hdfs://127.0.0.1:1/t"); 200_000],
+            "storage-huge" => vec![folder(&"x".repeat(16 << 20))],
+            "storage-partitions" => vec![api::StoredFolder {
+                partition: vec![("x".into(), Some("\u{1b}[2J".into())); 1_000],
+                ..folder("hdfs://127.0.0.1:1/t")
+            }],
+            _ => return Ok(api::Storage::Unavailable(ESCAPES.into())),
+        };
+        Ok(api::Storage::Files(api::Stored { folders, caveat: None }))
+    }
+
+    fn check_tables(&self, _: Vec<api::Registration>) -> Result<(), Error> {
+        match self.abuse.as_str() {
+            "loop-check-tables" => endless(),
+            _ => Ok(()),
+        }
+    }
+
+    fn register(&self, tables: Vec<api::Registration>) -> Result<Vec<String>, Error> {
+        match self.abuse.as_str() {
+            "loop-register" => endless(),
+            "register-few" => Ok(Vec::new()),
+            "register-refused" => Err(error(ErrorClass::Auth, ESCAPES)),
+            "register-escapes" => Ok(vec![ESCAPES.into(); tables.len()]),
+            _ => Ok(vec!["t".into(); tables.len()]),
+        }
+    }
+
+    fn withdraw(&self, _: Vec<api::Registration>) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn plan(&self, _: api::Scan, _: api::ChunkWish) -> Result<api::Chunks, Error> {
         match self.abuse.as_str() {
             "loop-plan" => endless(),
@@ -144,6 +187,9 @@ impl api::GuestSession for Session {
                 let value = Setting::Secret("other".into());
                 odbc(&with(Attribute { name: "PWD".into(), value }))?;
             }
+            "kerberos-elsewhere" => drop(Kerberos::begin("host", "elsewhere.internal")?),
+            "kerberos-service" => drop(Kerberos::begin("hive/other@REALM", "nowhere")?),
+            "kerberos-early" => drop(Kerberos::begin("hive", "nowhere")?.wrap(b"x", true)?),
             "secret" => return Err(error(ErrorClass::Internal, &host::secret("other")?)),
             "tell" => {
                 let message = format!("the password is {}", host::secret("password")?);

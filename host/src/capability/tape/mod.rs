@@ -15,6 +15,7 @@ pub use redact::hide_in;
 
 use serde::{Deserialize, Serialize};
 
+use super::kerberos::Step;
 use super::scram::Scram;
 use crate::error::{Class, Error};
 
@@ -51,6 +52,8 @@ pub enum Topic {
     Body(u32),
     /// `odbc`: whatever is asked, in its order.
     Odbc,
+    /// `kerberos`: whatever is asked, in its order.
+    Kerberos,
     /// Rows that the plugin was handed.
     Input,
     /// What the plugin gave: its digest.
@@ -191,6 +194,18 @@ impl Taped for Scram {
         let nothing = || vec![0; redact::SIGNATURE_BYTES];
         (what == What::Hidden)
             .then(|| Self { client_proof: nothing(), server_signature: nothing() })
+    }
+}
+
+/// Whether a login is done; a ticket could be made use of.
+impl Taped for Step {
+    fn event(&self) -> (What, &[u8]) {
+        (What::Number(self.done.into()), &[])
+    }
+
+    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
+        let What::Number(done) = what else { return None };
+        Some(Self { token: Vec::new(), done: done == 1 })
     }
 }
 

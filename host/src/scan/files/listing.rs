@@ -1,18 +1,21 @@
 //! Which files a relation has: those of a folder, of a pattern, or one.
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use percent_encoding::percent_decode_str;
 
-use super::shown;
+use super::{Folder, shown};
 use crate::config::files::{Files, is_pattern};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::store::{Opened, key, object_error};
 
 /// The most files of one relation.
 pub const FILES_LIMIT: usize = 100_000;
+
+/// Folders that are listed at the same time.
+const LISTS_AT_ONCE: usize = 16;
 
 /// What Hive calls the folder of rows whose value is NULL.
 const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -66,6 +69,40 @@ pub(super) async fn find(store: &Opened, files: &Files, sought: &str) -> Result<
         Found { meta, partitions }
     });
     Ok(found.collect())
+}
+
+/// The files of a table's folders, in the order of their names.
+pub(super) async fn of_folders(store: &Opened, folders: &[Folder]) -> Result<Vec<Found>> {
+    let listed = folders.iter().cloned().map(|folder| async move {
+        let root = key(&folder.path)?;
+        let mut metas = match list(store, &root, |_| true).await {
+            // A folder that nothing was written to yet.
+            Err(error) if error.class() == Class::NotFound => Vec::new(),
+            listed => listed?,
+        };
+        let beneath = |meta: &ObjectMeta| meta.location.parts().count() > root.parts().count() + 1;
+        if let Some(deeper) = metas.iter().find(|meta| beneath(meta)) {
+            // One server reads what lies in folders of its own, another does not.
+            return Err(Error::config(format!(
+                "{} lies deeper than the table's files",
+                store.url(&deeper.location)
+            ))
+            .with_hint("read the table through the server"));
+        }
+        metas.sort_by(|a, b| a.location.cmp(&b.location));
+        let found = |meta| Found { meta, partitions: folder.partitions.clone() };
+        Ok::<_, Error>(metas.into_iter().map(found).collect::<Vec<_>>())
+    });
+    let listed: Vec<Vec<Found>> =
+        futures::stream::iter(listed).buffered(LISTS_AT_ONCE).try_collect().await?;
+    let found = listed.concat();
+    match found.len() > FILES_LIMIT {
+        true => {
+            Err(Error::config(format!("{}: more than {FILES_LIMIT} files", store.url(&store.root)))
+                .with_hint("read the table through the server"))
+        }
+        false => Ok(found),
+    }
 }
 
 /// The names of folders and files that can be named as tables.

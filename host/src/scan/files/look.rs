@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::listing::Found;
 use super::schema::{Union, carried, exact, sampled, settled};
-use super::{arrow_file, parquet, shown, text};
+use super::{Table, arrow_file, parquet, shown, text};
 use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::{Error, Result};
 use crate::plugin::hex;
@@ -47,6 +47,8 @@ pub(super) struct Looked {
     pub(super) metadata: Arc<FileMetadataCache>,
     /// Tells schemas apart.
     pub(super) digest: String,
+    /// Why they do not hold the table that they should, if so.
+    pub(super) unfit: Option<String>,
 }
 
 /// Rows of a file that lie together.
@@ -124,21 +126,7 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
         true => spread(found.len()),
         false => (0..found.len()).collect(),
     };
-    let looks = places.into_iter().map(|place| {
-        let (found, metadata) = (&found[place], &metadata);
-        async move {
-            let look = match format {
-                FileFormat::Parquet => parquet::look(store, &found.meta, metadata).await?,
-                FileFormat::Arrow => arrow_file::look(store, &found.meta).await?,
-                FileFormat::Csv | FileFormat::Json => {
-                    text::look(store, files, format, &found.meta).await?
-                }
-            };
-            Ok::<_, Error>((place, look))
-        }
-    });
-    let looks: Vec<(usize, Look)> =
-        futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+    let looks = look_into(store, files, format, &found, places, &metadata).await?;
     let mut union = Union::default();
     for (place, look) in &looks {
         let name = shown(store, &found[*place].meta.location);
@@ -170,7 +158,87 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
     };
     let schema = Arc::new(Schema::new(fields));
     let digest = hex(&Sha256::digest(encode_schema(&schema)?));
-    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, digest })
+    let unfit = None;
+    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, digest, unfit })
+}
+
+/// Looks into the files of a table.
+pub(super) async fn look_at_table(
+    store: &Opened,
+    files: &Files,
+    found: Vec<Found>,
+    table: &Table,
+) -> Result<Looked> {
+    let format = FileFormat::Parquet;
+    let metadata: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(METADATA_LIMIT_BYTES));
+    let all = (0..found.len()).collect();
+    let looks = look_into(store, files, format, &found, all, &metadata).await?;
+    let (schema, file_columns) = (table.schema.clone(), table.file_columns);
+    let columns = &schema.fields()[..file_columns];
+    let unfit = looks.iter().find_map(|(place, look)| {
+        let why = unfit(&look.fields, columns)?;
+        Some(format!("{}: {why}", shown(store, &found[*place].meta.location)))
+    });
+    let rows = rows(&looks, &found);
+    let groups = looks.into_iter().map(|(_, look)| look.groups).collect();
+    let digest = hex(&Sha256::digest(encode_schema(&schema)?));
+    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, digest, unfit })
+}
+
+/// Looks into some of the files, several at a time.
+async fn look_into(
+    store: &Opened,
+    files: &Files,
+    format: FileFormat,
+    found: &[Found],
+    places: Vec<usize>,
+    metadata: &Arc<FileMetadataCache>,
+) -> Result<Vec<(usize, Look)>> {
+    let looks = places.into_iter().map(|place| async move {
+        let meta = &found[place].meta;
+        let look = match format {
+            FileFormat::Parquet => parquet::look(store, meta, metadata).await?,
+            FileFormat::Arrow => arrow_file::look(store, meta).await?,
+            FileFormat::Csv | FileFormat::Json => text::look(store, files, format, meta).await?,
+        };
+        Ok::<_, Error>((place, look))
+    });
+    futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await
+}
+
+/// Why a file does not hold a table's columns: the first ones, in their order, with types that the table's hold
+/// exactly.
+fn unfit(fields: &Fields, columns: &[FieldRef]) -> Option<String> {
+    if fields.len() > columns.len() {
+        return Some("it has more columns than the table".into());
+    }
+    fields.iter().zip(columns).enumerate().find_map(|(place, (field, column))| {
+        let (is, should) = (field.data_type(), column.data_type());
+        if field.name() != column.name() {
+            return Some(format!(
+                "its column {} is `{}`, and the table's `{}`",
+                place + 1,
+                field.name(),
+                column.name()
+            ));
+        }
+        (!holds(should, is))
+            .then(|| format!("`{}` is {is} in it, and {should} in the table", field.name()))
+    })
+}
+
+/// Whether a table's type holds all values of a file's, and they mean the same.
+fn holds(table: &DataType, file: &DataType) -> bool {
+    match (table, file) {
+        // Impala does not say of bytes that they are text, nor of numbers how small they are; what is not so
+        // is an error when it is read.
+        (DataType::Utf8, DataType::Binary) => true,
+        (DataType::Int8 | DataType::Int16, DataType::Int32) => true,
+        (DataType::Timestamp(unit, None), DataType::Timestamp(of, Some(zone))) => {
+            zone.as_ref() == "UTC" && unit >= of
+        }
+        _ => exact(table, file).as_ref() == Some(table),
+    }
 }
 
 fn typed(field: &FieldRef, data_type: DataType) -> FieldRef {
@@ -274,5 +342,56 @@ fn rows(looks: &[(usize, Look)], found: &[Found]) -> Option<u64> {
     match looked {
         0 => Some(0),
         _ => Some((rows as f64 * (bytes as f64 / looked as f64)) as u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::TimeUnit;
+
+    use super::*;
+
+    #[test]
+    fn a_tables_type_holds_a_files_exactly_or_not_at_all() {
+        use DataType::*;
+        let utc = || Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        for (table, file) in [
+            (Int64, Int32),
+            (Int8, Int32),
+            (Utf8, Binary),
+            (Float64, Float32),
+            (Decimal128(12, 2), Decimal128(10, 2)),
+            (Timestamp(TimeUnit::Microsecond, None), utc()),
+        ] {
+            assert!(holds(&table, &file), "{table} {file}");
+        }
+        for (table, file) in [
+            (Int32, Int64),
+            (Binary, Utf8),
+            (Float32, Float64),
+            (Decimal128(10, 2), Decimal128(12, 2)),
+            (Decimal128(12, 2), Decimal128(12, 3)),
+            (Timestamp(TimeUnit::Millisecond, None), utc()),
+            (Utf8, Int64),
+        ] {
+            assert!(!holds(&table, &file), "{table} {file}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_other_columns_is_told_by_the_first_that_differs() {
+        let fields = |names: &[&str]| -> Fields {
+            names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect()
+        };
+        let table = fields(&["a", "b"]);
+        assert_eq!(unfit(&fields(&["a"]), &table), None);
+        assert_eq!(
+            unfit(&fields(&["a", "b", "c"]), &table).unwrap(),
+            "it has more columns than the table"
+        );
+        assert_eq!(
+            unfit(&fields(&["a", "B"]), &table).unwrap(),
+            "its column 2 is `B`, and the table's `b`"
+        );
     }
 }

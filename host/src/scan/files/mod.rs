@@ -32,6 +32,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::source::{Described, Scanned};
 use crate::config::files::{FileFormat, Files};
+use crate::config::place::Place;
 use crate::error::{Class, Error, Result};
 use crate::sandbox::{ChunkWish, Column, Comparable, Consistency, Relation, Scan};
 use crate::store::{self, Opened, Pinned, object_error};
@@ -43,6 +44,8 @@ pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
 /// Files of a store, as a source.
 pub struct FileSource {
     files: Files,
+    /// Those of a table of a connector's, if they are.
+    table: Option<Table>,
     store: Opened,
     config: String,
     looked: Mutex<HashMap<String, Arc<OnceCell<Arc<Looked>>>>>,
@@ -52,6 +55,24 @@ impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FileSource({})", self.files.url)
     }
+}
+
+/// A folder of a table.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    /// From the store's root.
+    pub(super) path: String,
+    /// What all rows in it have in the columns that its files do not hold.
+    pub(super) partitions: Vec<(String, Option<String>)>,
+}
+
+/// Files that hold a table.
+struct Table {
+    folders: Vec<Folder>,
+    /// Its columns.
+    schema: SchemaRef,
+    /// How many of them the files hold, the first ones.
+    file_columns: usize,
 }
 
 /// A chunk.
@@ -97,8 +118,29 @@ impl FileSource {
             store: store::open(&files.place, secrets)?,
             config: files.shown.to_string(),
             files: files.clone(),
+            table: None,
             looked: Mutex::default(),
         })
+    }
+
+    /// Opens a table's files, in folders of one store: Parquet with the first columns of the schema, as many as
+    /// are told.
+    pub(super) fn of_table(
+        place: Place,
+        folders: Vec<Folder>,
+        (schema, file_columns): (SchemaRef, usize),
+        secrets: Option<&Path>,
+    ) -> Result<Self> {
+        let mut store = store::open(&place, secrets)?;
+        store.root = store::key(&common_folder(&folders))?;
+        let files = Files::of_parquet(place, &store.url(&store.root));
+        let table = Some(Table { folders, schema, file_columns });
+        Ok(Self { files, table, store, config: String::new(), looked: Mutex::default() })
+    }
+
+    /// Why a table's files do not hold it as it was described, if they do not.
+    pub(super) async fn unfit(&self, relation: &Relation) -> Result<Option<String>> {
+        Ok(self.look(relation).await?.unfit.clone())
     }
 
     /// What the job says of it, but secrets.
@@ -201,12 +243,29 @@ impl FileSource {
         };
         let cell = self.looked.lock().await.entry(path.clone()).or_default().clone();
         let looking = async {
+            if let Some(table) = &self.table {
+                let found = listing::of_folders(&self.store, &table.folders).await?;
+                return look::look_at_table(&self.store, &self.files, found, table)
+                    .await
+                    .map(Arc::new);
+            }
             let pattern = if path.is_empty() { &self.files.pattern } else { path };
             let found = listing::find(&self.store, &self.files, pattern).await?;
             look::look(&self.store, &self.files, found).await.map(Arc::new)
         };
         cell.get_or_try_init(|| looking).await.cloned()
     }
+}
+
+/// The folder that all of them are in, or the only one.
+fn common_folder(folders: &[Folder]) -> String {
+    let mut paths = folders.iter().map(|folder| folder.path.split('/').collect::<Vec<_>>());
+    let mut common = paths.next().unwrap_or_default();
+    for path in paths {
+        let same = common.iter().zip(&path).take_while(|(a, b)| a == b).count();
+        common.truncate(same);
+    }
+    common.join("/")
 }
 
 /// An error of a file that is read: one that has changed since it was listed begins the run anew.

@@ -3,11 +3,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use longshore_sdk::host::{Request, Response};
+use longshore_sdk::host::{Kerberos, Request, Response};
 use longshore_sdk::{Error, Result, Secret};
 
 use crate::address::Address;
-use crate::{Config, Tls};
+use crate::{Auth, Config, Tls};
 
 /// The longest wait for an answer to begin: calls are polled, none takes long.
 const ANSWER_TIMEOUT_MILLIS: u32 = 300_000;
@@ -15,12 +15,32 @@ const ANSWER_TIMEOUT_MILLIS: u32 = 300_000;
 /// The most that is shown of a refusal.
 const REFUSAL_LIMIT_BYTES: u32 = 2_000;
 
+/// How each request says who makes it.
+enum Authorization {
+    /// By the same words.
+    Same(String),
+    /// By a ticket for this service on this host.
+    Kerberos { service: String, host: String },
+}
+
 pub struct Http {
     url: String,
     authorities: Option<String>,
-    authorization: Option<String>,
+    authorization: Authorization,
     cookies: Vec<(String, String)>,
     answer: Option<Response>,
+}
+
+impl Authorization {
+    fn header(&self) -> Result<String> {
+        match self {
+            Self::Same(login) => Ok(login.clone()),
+            Self::Kerberos { service, host } => {
+                let (token, _) = Kerberos::begin(service, host)?.step(&[])?;
+                Ok(format!("Negotiate {}", BASE64.encode(token)))
+            }
+        }
+    }
 }
 
 impl Http {
@@ -47,8 +67,14 @@ impl Http {
         Ok(Self {
             url: format!("{scheme}://{host}:{}/{path}", address.port),
             authorities: config.root_cert.as_ref().map(Secret::reveal).transpose()?,
-            // Servers without passwords want to know the user all the same.
-            authorization: Some(login(password.unwrap_or_else(|| "-".into()))),
+            authorization: match config.auth(address) {
+                Auth::Kerberos => Authorization::Kerberos {
+                    service: config.service(address).to_owned(),
+                    host: address.host.clone(),
+                },
+                // Servers without passwords want to know the user all the same.
+                _ => Authorization::Same(login(password.unwrap_or_else(|| "-".into()))),
+            },
             cookies: Vec::new(),
             answer: None,
         })
@@ -56,8 +82,7 @@ impl Http {
 
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let mut headers = vec![("content-type".to_owned(), "application/x-thrift".to_owned())];
-        headers
-            .extend(self.authorization.iter().map(|login| ("authorization".into(), login.clone())));
+        headers.push(("authorization".into(), self.authorization.header()?));
         if !self.cookies.is_empty() {
             let cookies: Vec<String> =
                 self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

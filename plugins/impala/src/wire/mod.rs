@@ -1,5 +1,6 @@
-//! How messages travel: bare, in the frames of SASL, or as bodies of HTTP requests.
+//! How messages travel: bare, in the frames of SASL, protected or not, or as bodies of HTTP requests.
 
+mod gssapi;
 mod http;
 mod sasl;
 
@@ -29,6 +30,12 @@ enum Way {
         raw: Vec<u8>,
         frame_left: usize,
     },
+    /// The same, each frame protected by a login by Kerberos.
+    Sealed {
+        connection: Connection,
+        raw: Vec<u8>,
+        seal: gssapi::Seal,
+    },
     Http(Box<Http>),
 }
 
@@ -50,6 +57,14 @@ impl Wire {
                 sasl::log_in(&mut connection, &login)?;
                 Way::Framed { connection, raw: Vec::new(), frame_left: 0 }
             }
+            (Transport::Binary, Auth::Kerberos) => {
+                let mut connection = connect(address, config)?;
+                let raw = Vec::new();
+                match gssapi::log_in(&mut connection, config.service(address), &address.host)? {
+                    None => Way::Framed { connection, raw, frame_left: 0 },
+                    Some(seal) => Way::Sealed { connection, raw, seal },
+                }
+            }
         };
         Ok(Self { way, buffer: Vec::new(), at: 0 })
     }
@@ -67,6 +82,13 @@ impl Wire {
                 frame.extend_from_slice(message);
                 connection.write(&frame)
             }
+            Way::Sealed { connection, raw, seal } => {
+                raw.clear();
+                for frame in seal.frames(message) {
+                    connection.write(&frame?)?;
+                }
+                Ok(())
+            }
             Way::Http(http) => http.send(message),
         }
     }
@@ -76,7 +98,7 @@ impl Wire {
     pub fn farewell(&mut self, message: &[u8]) -> Result<()> {
         match &mut self.way {
             Way::Bare(connection) => connection.farewell(message),
-            Way::Framed { .. } | Way::Http(_) => Ok(()),
+            Way::Framed { .. } | Way::Sealed { .. } | Way::Http(_) => Ok(()),
         }
     }
 
@@ -101,6 +123,10 @@ impl Wire {
                 let mut piece = std::mem::take(raw);
                 piece.extend(some(connection.read(READ_BYTES)?)?);
                 unframe(&piece, frame_left, raw, &mut self.buffer)?;
+            }
+            Way::Sealed { connection, raw, seal } => {
+                raw.extend(some(connection.read(READ_BYTES)?)?);
+                seal.open(raw, &mut self.buffer)?;
             }
         }
         Ok(())

@@ -1,13 +1,13 @@
-//! SASL PLAIN (RFC 4616), as HiveServer2 frames it: a byte for the state, a length, the text.
+//! SASL as HiveServer2 frames it: a byte for the state, a length, the text; and PLAIN (RFC 4616).
 
 use longshore_sdk::host::Connection;
 use longshore_sdk::{Error, Result, Secret};
 
 use super::{Login, some};
 
-const START: u8 = 1;
-const OK: u8 = 2;
-const COMPLETE: u8 = 5;
+pub(super) const START: u8 = 1;
+pub(super) const OK: u8 = 2;
+pub(super) const COMPLETE: u8 = 5;
 
 /// The longest answer of a server that logs somebody in.
 const ANSWER_LIMIT_BYTES: usize = 64 << 10;
@@ -26,20 +26,26 @@ pub fn log_in(connection: &mut Connection, login: &Login<'_>) -> Result<()> {
     match state {
         COMPLETE => Ok(()),
         OK => Err(Error::config("the server asks for more than SASL PLAIN gives")
-            .with_hint("it may be set to Kerberos: `auth` can be nosasl or plain")),
-        _ => Err(Error::auth(format!("the server refuses the login: {}", said.trim()))
-            .with_hint("check the user, the password, and `auth`")),
+            .with_hint("it may be set to Kerberos: add `kerberos: true`")),
+        _ => Err(refused(&said)),
     }
 }
 
-fn frame(state: u8, text: &[u8]) -> Vec<u8> {
+pub(super) fn refused(said: &[u8]) -> Error {
+    let said = String::from_utf8_lossy(said);
+    Error::auth(format!("the server refuses the login: {}", said.trim()))
+        .with_hint("check the user, the password, and `auth`")
+}
+
+pub(super) fn frame(state: u8, text: &[u8]) -> Vec<u8> {
     let mut frame = vec![state];
     frame.extend((text.len() as u32).to_be_bytes());
     frame.extend_from_slice(text);
     frame
 }
 
-fn answer(connection: &mut Connection) -> Result<(u8, String)> {
+/// The server's next frame: its state and what it says.
+pub(super) fn answer(connection: &mut Connection) -> Result<(u8, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         if let Some((head, text)) = bytes.split_first_chunk::<5>() {
@@ -49,7 +55,7 @@ fn answer(connection: &mut Connection) -> Result<(u8, String)> {
                     .with_hint("give `auth: nosasl`, or `tls` if it speaks TLS"));
             }
             if text.len() >= length {
-                return Ok((head[0], String::from_utf8_lossy(&text[..length]).into_owned()));
+                return Ok((head[0], text[..length].to_vec()));
             }
         }
         bytes.extend(some(connection.read(ANSWER_LIMIT_BYTES as u32)?)?);

@@ -1,0 +1,57 @@
+//! From the generated `kerberos` to the capability.
+
+use wasmtime::component::Resource;
+
+use super::bindings::{kerberos, types};
+use super::store::{State, to_wire};
+use crate::capability::outside::Ticket;
+
+/// An answer to the plugin, or a trap.
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+impl kerberos::Host for State {
+    async fn granted(&mut self) -> wasmtime::Result<bool> {
+        self.count()?;
+        Ok(self.outside.grant.kerberos.is_some())
+    }
+}
+
+impl kerberos::HostLogin for State {
+    async fn begin(&mut self, service: String, host: String) -> Answer<Resource<Ticket>> {
+        self.count()?;
+        match self.outside.kerberos_begin(&service, &host).await? {
+            Ok(ticket) => Ok(Ok(self.keep(ticket)?)),
+            Err(error) => Ok(Err(to_wire(&error))),
+        }
+    }
+
+    async fn step(&mut self, login: Resource<Ticket>, token: Vec<u8>) -> Answer<kerberos::Step> {
+        self.count()?;
+        let stepped = self.outside.kerberos_step(self.objects.get(&login)?, token).await?;
+        let step = stepped.map(|step| kerberos::Step { token: step.token, done: step.done });
+        Ok(step.map_err(|error| to_wire(&error)))
+    }
+
+    async fn wrap(
+        &mut self,
+        login: Resource<Ticket>,
+        message: Vec<u8>,
+        encrypt: bool,
+    ) -> Answer<Vec<u8>> {
+        self.count()?;
+        let wrapped =
+            self.outside.kerberos_wrap(self.objects.get(&login)?, message, encrypt).await?;
+        Ok(wrapped.map_err(|error| to_wire(&error)))
+    }
+
+    async fn unwrap(&mut self, login: Resource<Ticket>, message: Vec<u8>) -> Answer<Vec<u8>> {
+        self.count()?;
+        let plain = self.outside.kerberos_unwrap(self.objects.get(&login)?, message).await?;
+        Ok(plain.map_err(|error| to_wire(&error)))
+    }
+
+    async fn drop(&mut self, login: Resource<Ticket>) -> wasmtime::Result<()> {
+        self.objects.delete(login)?;
+        Ok(())
+    }
+}

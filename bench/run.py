@@ -118,9 +118,15 @@ def hive(scratch, runs, scale):
             "ANALYZE TABLE lineitem COMPUTE STATISTICS",
         )
         shutil.rmtree(scratch / "lake")
-        path = job(scratch, {"url": server.url(), "auth": "nosasl"}, "lineitem")
+        source = {"url": server.url(), "auth": "nosasl"}
+        path = job(scratch, source, "lineitem")
+        direct = scratch / "direct.json"
+        under = [f"file://{scratch}/hive/warehouse"]
+        own = json.loads(path.read_text())
+        direct.write_text(json.dumps({**own, "source": {**source, "direct": {"files": "always", "under": under}}}))
         contenders = {
             "Longshore": lambda: measure([LONGSHORE, "run", path], env, scratch / "lake"),
+            "Longshore, from the table's files": lambda: measure([LONGSHORE, "run", direct], env, scratch / "lake"),
             "impyla + pyarrow": lambda: measure(
                 [PYTHON, PEERS, "impyla", server.port, "lineitem", "l_orderkey", scratch / "out.parquet"], env
             ),

@@ -46,7 +46,7 @@ last_words = []
 class HiveServer:
     """A HiveServer2 with a warehouse of its own."""
 
-    def __init__(self, folder, memory="1536m", **settings):
+    def __init__(self, folder, memory="1536m", kdc=None, **settings):
         self.folder, self.port = Path(folder), free_port()
         self.folder.mkdir()
         for name in ("conf", "warehouse", "tmp"):
@@ -72,6 +72,9 @@ class HiveServer:
         properties = "".join(f"<property><name>{name}</name><value>{value}</value></property>" for name, value in site.items())
         (self.folder / "conf/hive-site.xml").write_text(f"<configuration>{properties}</configuration>")
         (self.folder / "conf/log4j2.properties").write_text(LOG)
+        if kdc:
+            secure = "<property><name>hadoop.security.authentication</name><value>kerberos</value></property>"
+            (self.folder / "conf/core-site.xml").write_text(f"<configuration>{secure}</configuration>")
         spark = {
             "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": f"file://{self.folder}/warehouse", "spark.sql.shuffle.partitions": "2",
@@ -82,9 +85,10 @@ class HiveServer:
             # Else it holds all of a result.
             "spark.sql.thriftServer.incrementalCollect": "true",
         }  # fmt: skip
+        realm = [f"-Djava.security.krb5.conf={kdc.env['KRB5_CONFIG']}"] if kdc else []
         opens = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
         self.command = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
-                        "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", *opens, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
+                        "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", *opens, *realm, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
                         "-cp", f"{self.folder}/conf:{SPARK}/*", "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]",
                         "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
                         *(word for name, value in spark.items() for word in ("--conf", f"{name}={value}")), "spark-internal"]  # fmt: skip

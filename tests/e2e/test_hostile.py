@@ -4,6 +4,8 @@ import contextlib
 import json
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import HOSTILE, PLUGINS
@@ -144,6 +146,61 @@ def plugins(program):
 def hostile(program, abuse, name="job.yaml", **source):
     source = {"url": "hostile:", "abuse": abuse, "password": SECRET, **source}
     return program.job(source, name, tables=["t"], parallel={"chunks": 2})
+
+
+#: Of connectors that say where a table's files are.
+ELSEWHERE = {
+    "storage-elsewhere": "does not allow to read file://",
+    "storage-many": "over 100000 folders",
+    "storage-huge": "does not allow to read xxx",
+    "storage-partitions": "partitions are not of one kind",
+    "none": "(not directly:  [2J gone longshore: all is well)",
+}
+
+
+@pytest.mark.parametrize("abuse", ELSEWHERE)
+def test_files_that_a_connector_names_are_read_where_the_job_allows_it_only(program, plugins, abuse):
+    private = program.folder / "private"
+    private.mkdir()
+    pq.write_table(pa.table({"x": [SECRET]}), private / "1.parquet")
+    for direct in ["auto", {"files": "auto", "under": [f"file://{program.folder}/private2", "hdfs://127.0.0.1:1"]}]:
+        job = hostile(program, abuse, url=f"hostile:file://{private}", direct=direct)
+        shown = program.ok("plan", job)
+        check_words(shown)
+        assert ELSEWHERE[abuse] in shown and len(shown) < 20_000, shown[:2_000]
+        assert program.report("run", job)["rows"] == 8_000
+    line, code = program.refused("run", hostile(program, abuse, url=f"hostile:file://{private}", direct="always"))
+    assert "`source.direct` is always" in line and len(line) < 8_000 and code == 2
+
+
+@pytest.mark.parametrize("abuse", ["loop-storage", "loop-check-tables", "loop-register"])
+def test_a_catalog_that_does_not_answer_ends_the_run(program, plugins, abuse):
+    source = {"url": "hostile:", "abuse": abuse, "direct": "always"} if "storage" in abuse else {"url": "tpch:"}
+    register = {} if "storage" in abuse else {"register": {"url": "hostile:", "abuse": abuse}}
+    line, code = program.refused("run", program.job(source, tables=["nation"], **register))
+    assert TOO_LONG in line and code == 1
+    assert program.published() == []
+
+
+@pytest.mark.parametrize("abuse, words", [("register-few", "gave 0 names for 1 table"), ("register-refused", "gone longshore")])
+def test_a_catalog_that_lies_or_refuses_takes_back_what_was_published(program, plugins, abuse, words):
+    job = program.job({"url": "tpch:"}, tables=["nation"], register={"url": "hostile:", "abuse": abuse})
+    done = program.call("run", job)
+    check_words(done.stderr + done.stdout)
+    assert words in done.stderr and done.returncode in (1, 5)
+    assert program.published() == []
+    job = program.job({"url": "tpch:"}, tables=["nation"], register={"url": "hostile:", "abuse": "register-escapes"})
+    check_words(program.ok("run", job))
+
+
+@pytest.mark.parametrize("abuse", ["kerberos-elsewhere", "kerberos-service", "kerberos-early"])
+def test_tickets_are_for_the_hosts_that_the_job_names(program, plugins, abuse):
+    words = {"kerberos-early": "protects messages of a login it did not begin"}.get(abuse, "which its config in the job does not name")
+    done = program.call("run", hostile(program, abuse, server="nowhere:1", kerberos=True))
+    check_words(done.stderr + done.stdout)
+    assert words in done.stderr and done.returncode in (1, 5), done.stderr
+    line, code = program.refused("run", hostile(program, abuse, server="nowhere:1"))
+    assert "the job gives the plugin no login by Kerberos" in line and code == 5
 
 
 def check_words(shown):

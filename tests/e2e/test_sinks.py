@@ -182,7 +182,7 @@ def run_while_killing(program, server, job, lake, which):
 
 
 def test_sessions_that_are_killed_all_the_while_lose_and_double_nothing(program, flights, lake):
-    job = program.postgres(flights, tables=["flights"], target=lake.target(), chunk={"rows": 5_000},
+    job = program.postgres(flights, tables=["flights"], target=lake.target(), chunk={"rows": 2_000},
                            parallel={"chunks": 4})  # fmt: skip
     done = run_while_killing(program, flights, job, lake, "true")
     assert '"retries": 0' not in done.stdout, "nothing was ever killed"

@@ -175,21 +175,22 @@ def test_files_that_a_connector_names_are_read_where_the_job_allows_it_only(prog
 
 @pytest.mark.parametrize("abuse", ["loop-storage", "loop-check-tables", "loop-register"])
 def test_a_catalog_that_does_not_answer_ends_the_run(program, plugins, abuse):
-    source = {"url": "hostile:", "abuse": abuse, "direct": "always"} if "storage" in abuse else {"url": "tpch:"}
+    source = {"abuse": abuse, "direct": "always"} if "storage" in abuse else {"abuse": "none"}
     register = {} if "storage" in abuse else {"register": {"url": "hostile:", "abuse": abuse}}
-    line, code = program.refused("run", program.job(source, tables=["nation"], **register))
+    line, code = program.refused("run", program.job({"url": "hostile:", **source}, tables=["t"], **register))
     assert TOO_LONG in line and code == 1
     assert program.published() == []
 
 
 @pytest.mark.parametrize("abuse, words", [("register-few", "gave 0 names for 1 table"), ("register-refused", "gone longshore")])
 def test_a_catalog_that_lies_or_refuses_takes_back_what_was_published(program, plugins, abuse, words):
-    job = program.job({"url": "tpch:"}, tables=["nation"], register={"url": "hostile:", "abuse": abuse})
+    source = {"url": "hostile:", "abuse": "none"}
+    job = program.job(source, tables=["t"], register={"url": "hostile:", "abuse": abuse})
     done = program.call("run", job)
     check_words(done.stderr + done.stdout)
     assert words in done.stderr and done.returncode in (1, 5)
     assert program.published() == []
-    job = program.job({"url": "tpch:"}, tables=["nation"], register={"url": "hostile:", "abuse": "register-escapes"})
+    job = program.job(source, tables=["t"], register={"url": "hostile:", "abuse": "register-escapes"})
     check_words(program.ok("run", job))
 
 

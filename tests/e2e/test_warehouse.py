@@ -377,6 +377,18 @@ def test_a_run_that_is_killed_while_it_registers_goes_on_with_it(program, impala
     assert len([sql for sql in impala.statements if sql.startswith("CREATE")]) == 1
 
 
+def test_a_store_that_is_out_of_reach_leaves_the_table_to_the_server(program, impala):
+    impala.database.execute("CREATE TABLE orders AS SELECT range AS id FROM range(100)")
+    impala.tables["orders"] = ("hdfs://127.0.0.1:1/orders", [("id", "bigint")])
+    impala.answers["^SHOW"] = "AnalysisException: x"
+    reads = {"url": impala.url(), "direct": "auto"}
+    assert "(not directly: hdfs://127.0.0.1:1" in program.ok("plan", program.job(reads, tables=["orders"]))
+    program.ok("run", program.job(reads, tables=["orders"]))
+    assert pq.read_table(program.lake / "orders").num_rows == 100
+    line, code = program.refused("run", program.job({**reads, "direct": "always"}, tables=["orders"]))
+    assert "127.0.0.1:1" in line and code == 3
+
+
 def test_impalas_partitions_are_read_from_their_files(program, impala):
     for part in range(3):
         folder = program.folder / f"files/part={part}"

@@ -91,6 +91,19 @@ impl DirectReader {
         if let Some(caveat) = caveat.filter(|_| !self.direct.always) {
             return Ok(Way::Server(caveat));
         }
+        match self.open(relation, folders, schema).await {
+            // A store that cannot be reached is no reason to wait: the server can reach it.
+            Err(error) if !self.direct.always => Ok(Way::Server(error.to_string())),
+            opened => opened,
+        }
+    }
+
+    async fn open(
+        &self,
+        relation: &Relation,
+        folders: Vec<StoredFolder>,
+        schema: &SchemaRef,
+    ) -> Result<Way> {
         let (store, folders, columns) = match self.folders(folders, schema) {
             Ok(folders) => folders,
             Err(why) => return Ok(Way::Server(why)),

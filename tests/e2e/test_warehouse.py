@@ -381,11 +381,12 @@ def test_a_store_that_is_out_of_reach_leaves_the_table_to_the_server(program, im
     impala.database.execute("CREATE TABLE orders AS SELECT range AS id FROM range(100)")
     impala.tables["orders"] = ("hdfs://127.0.0.1:1/orders", [("id", "bigint")])
     impala.answers["^SHOW"] = "AnalysisException: x"
-    reads = {"url": impala.url(), "direct": "auto"}
+    hdfs = {"settings": {"dfs.client.failover.max.attempts": "1"}}
+    reads = {"url": impala.url(), "direct": {"files": "auto", "hdfs": hdfs}}
     assert "(not directly: hdfs://127.0.0.1:1" in program.ok("plan", program.job(reads, tables=["orders"]))
     program.ok("run", program.job(reads, tables=["orders"]))
     assert pq.read_table(program.lake / "orders").num_rows == 100
-    line, code = program.refused("run", program.job({**reads, "direct": "always"}, tables=["orders"]))
+    line, code = program.refused("run", program.job({**reads, "direct": {"files": "always", "hdfs": hdfs}}, tables=["orders"]))
     assert "127.0.0.1:1" in line and code == 3
 
 

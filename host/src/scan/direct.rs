@@ -26,6 +26,8 @@ pub struct DirectReader {
     /// The operator's folder of secrets.
     secrets: Option<PathBuf>,
     decided: Mutex<HashMap<String, Way>>,
+    /// Stores that did not answer, and what became of it: not every table waits for them.
+    out_of_reach: Mutex<HashMap<String, String>>,
 }
 
 /// How a table is read.
@@ -40,7 +42,8 @@ pub(super) enum Way {
 impl DirectReader {
     /// Nothing is decided yet.
     pub fn new(direct: Direct, secrets: Option<PathBuf>) -> Self {
-        Self { direct, secrets, decided: Mutex::default() }
+        let (decided, out_of_reach) = Default::default();
+        Self { direct, secrets, decided, out_of_reach }
     }
 
     /// How a relation is read, as far as it was looked up.
@@ -108,13 +111,24 @@ impl DirectReader {
             Ok(folders) => folders,
             Err(why) => return Ok(Way::Server(why)),
         };
+        let name = format!("{}://{}", store.scheme, store.authority);
+        let lost = || self.out_of_reach.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = lost().get(&name).filter(|_| !self.direct.always) {
+            return Ok(Way::Server(why.clone()));
+        }
         let place = self.direct.place(&store)?;
         let columns = (schema.clone(), columns);
         let files = FileSource::of_table(place, folders, columns, self.secrets.as_deref())?;
-        Ok(match files.unfit(relation).await? {
-            Some(why) => Way::Server(why),
-            None => Way::Files(Arc::new(files)),
-        })
+        match files.unfit(relation).await {
+            Ok(Some(why)) => Ok(Way::Server(why)),
+            Ok(None) => Ok(Way::Files(Arc::new(files))),
+            Err(error) => {
+                if error.class().is_transient() {
+                    lost().insert(name, error.to_string());
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The folders, one that tells their store, and how many of the table's columns their files hold; else why

@@ -141,6 +141,21 @@ def test_no_file_is_read_that_the_job_does_not_name(program, hive):
     assert "files are read directly anyway" in line and code == 2
 
 
+@pytest.mark.parametrize(
+    "keys, words",
+    [
+        ({"direct": "sometimes"}, "`source.direct`: write never, auto, always, or { files: auto, under: [..] }"),
+        ({"direct": {"file": "auto"}}, "unknown key `source.direct.file`; next: did you mean `files`?"),
+        ({"direct": {"files": "auto", "under": ["warehouse"]}}, "`warehouse` is not a folder's URL"),
+        ({"kerberos": "yes"}, "`source.kerberos`: write true, or { principal: .., keytab: .. }"),
+        ({"kerberos": {"keytb": "x"}}, "did you mean `keytab`?"),
+    ],
+)
+def test_what_is_said_of_files_and_logins_is_checked(program, keys, words):
+    line, code = program.refused("validate", program.job({"url": "hive://db.internal/x", **keys}, tables=["a"]))
+    assert words in line and code == 2, line
+
+
 def test_a_table_that_changes_under_a_run_is_read_anew(program, hive):
     hive.run("CREATE TABLE lake.changing STORED AS PARQUET AS SELECT id AS n FROM range(100)")
     planned = program.job(source(hive), tables=["changing"])

@@ -76,7 +76,7 @@ pub(super) struct RawSource {
 
 /// Logins by Kerberos.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write true, or { principal: .., keytab: .. }")]
 pub(super) enum RawKerberos {
     /// With the environment's ticket, or not at all.
     Word(bool),
@@ -96,7 +96,7 @@ pub(super) struct RawKeys {
 
 /// Whether tables are read from their files.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write never, auto, always, or { files: auto, under: [..] }")]
 pub(super) enum RawDirect {
     /// In a word.
     Word(RawDirectMode),
@@ -207,7 +207,7 @@ pub(super) struct RawCsvRead {
 
 /// One text or several.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write a text, or a list of texts")]
 pub(super) enum RawNulls {
     /// One.
     One(String),

@@ -8,15 +8,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::direct::{Direct, check_direct};
+use super::connector::{Connector, check_connector, scheme, wanted};
+use super::direct::check_direct;
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
 use super::place::is_folder;
-use super::raw::{RawConsistency, RawJob, RawKerberos, RawKeys, RawRelation, RawSource, RawStep};
+use super::raw::{RawConsistency, RawJob, RawRelation, RawSource, RawStep};
 use super::register::{Register, check_register};
 use super::target::{Target, check_target};
 use super::wanted::Wanted;
-use crate::capability::kerberos::KerberosGrant;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{Consistency, Relation};
 
@@ -77,22 +77,6 @@ pub enum Source {
     Files(Box<Files>),
     /// Whatever a connector reads.
     Connector(Connector),
-}
-
-/// What a connector reads.
-#[derive(Clone, Debug)]
-pub struct Connector {
-    /// The URL's scheme: it chooses the connector.
-    pub scheme: String,
-    /// Which connector.
-    pub plugin: Wanted,
-    /// All keys of `source` that are the connector's, `url` included. Still holds secrets as written: show it to
-    /// nobody.
-    pub config: Map<String, Value>,
-    /// Whether its tables are read from their files.
-    pub direct: Option<Box<Direct>>,
-    /// As whom it may log in by Kerberos, if at all.
-    pub kerberos: Option<KerberosGrant>,
 }
 
 /// One relation of the target.
@@ -279,42 +263,6 @@ fn check_source(raw: RawSource) -> Result<Source> {
     let connector = check_connector("source", &url, plugin, kerberos, config)?;
     let direct = direct.map(check_direct).transpose()?.flatten().map(Box::new);
     Ok(Source::Connector(Connector { direct, ..connector }))
-}
-
-/// What a part of the job says of a connector; `config` holds `url`, too.
-pub(super) fn check_connector(
-    at: &str,
-    url: &str,
-    plugin: Option<String>,
-    kerberos: Option<RawKerberos>,
-    config: Map<String, Value>,
-) -> Result<Connector> {
-    let plugin = plugin.map(|text| wanted(&format!("{at}.plugin"), &text)).transpose()?;
-    let (scheme, plugin) = (scheme(at, url)?, plugin.unwrap_or_default());
-    let kerberos = match kerberos {
-        None | Some(RawKerberos::Word(false)) => None,
-        Some(RawKerberos::Word(true)) => Some(KerberosGrant::default()),
-        Some(RawKerberos::Keys(RawKeys { principal, keytab })) => {
-            Some(KerberosGrant { principal, keytab })
-        }
-    };
-    Ok(Connector { scheme, plugin, config, direct: None, kerberos })
-}
-
-fn wanted(at: &str, text: &str) -> Result<Wanted> {
-    text.parse::<Wanted>().context(format!("`{at}`"))
-}
-
-fn scheme(at: &str, url: &str) -> Result<String> {
-    let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    let is_scheme = |s: &String| {
-        s.starts_with(|c: char| c.is_ascii_lowercase())
-            && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    };
-    scheme.filter(is_scheme).ok_or_else(|| {
-        Error::config(format!("`{at}.url` does not begin with a scheme"))
-            .with_hint("write it as in postgres://user@host:5432/database")
-    })
 }
 
 fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<Input>> {

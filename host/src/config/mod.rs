@@ -1,5 +1,6 @@
 //! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
 
+pub mod connector;
 pub mod direct;
 mod document;
 pub mod files;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::job::{Connector, check_connector};
+use super::connector::{Connector, check_connector};
 use super::place::Place;
 use super::raw::RawRegister;
 use super::target::{Format, Target, To};

@@ -8,6 +8,7 @@ use semver::Version;
 use tokio::runtime::Handle;
 
 use super::inputs::{Asking, InputPlan};
+use crate::config::connector::Connector;
 use crate::config::job::{self, JobRelation};
 use crate::config::target::{Sink, To};
 use crate::config::{Job, Powers, Settings, Step, Wanted};
@@ -151,7 +152,7 @@ impl<'a> Planner<'a> {
 
     /// Chooses a connector, the one at this place among the run's plugins, and works out what it is
     /// granted.
-    fn connector(&self, from: &job::Connector, position: usize) -> Result<ComponentSource> {
+    fn connector(&self, from: &Connector, position: usize) -> Result<ComponentSource> {
         let find = |wanted: &Wanted| self.catalog.connector(&from.scheme, wanted);
         let plugin = self.choose(position, &from.plugin, find)?;
         let described = &plugin.described;

@@ -53,8 +53,10 @@ pub struct Registration {
     pub name: String,
     /// The folder's URL, as Hadoop writes it.
     pub location: String,
-    /// What the files hold.
+    /// What the files hold, and then what folders tell.
     pub schema: SchemaRef,
+    /// The last columns, if their values name folders, such as `day=2026-11-20`.
+    pub partitions: Vec<String>,
     /// What becomes of what is there under the name.
     pub mode: Mode,
 }
@@ -254,6 +256,7 @@ pub mod component {
                 name: table.name,
                 location: table.location,
                 schema: ipc::decode_schema(table.schema)?,
+                partitions: table.partitions,
                 mode: table.mode,
             })
         };

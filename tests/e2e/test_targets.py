@@ -5,6 +5,7 @@ import json
 import subprocess
 import threading
 import time
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 import pytest
@@ -202,3 +203,70 @@ def test_unicode_and_blanks_in_names(program, lake, folder, server):
     report = program.report("run", file)
     assert len(visible(lake.files(folder))) == 1
     assert "intact" in program.ok("verify", report["manifest"], "--job", file)
+
+
+#: What a folder's name cannot hold as it is, and what it tells nothing of.
+KINDS = ["plain", "a/b=c:d", "50%", "größe ☃", "it's #1?", "", None]
+
+APART = (
+    "SELECT n, n % 3 AS part, (ARRAY['plain','a/b=c:d','50%','größe ☃','it''s #1?','',NULL])[n % 7 + 1] AS kind "
+    "FROM generate_series({}, {}) n"
+)
+
+
+def apart(files, relation):
+    """The rows of a relation's files, with what their folders say."""
+    found = []
+    for path, data in files.items():
+        name, *folders, _ = path.split("/")
+        if name != relation:
+            continue
+        told = {key: unquote(value) for key, _, value in (folder.partition("=") for folder in folders)}
+        assert list(told) == ["part", "kind"], path
+        table = pq.read_table(io.BytesIO(data))
+        assert table.column_names == ["n"]
+        kind = None if told["kind"] == "__HIVE_DEFAULT_PARTITION__" else told["kind"]
+        found += [(n, int(told["part"]), kind) for n in table["n"].to_pylist()]
+    return sorted(found, key=lambda row: row[0])
+
+
+def expected(first, last):
+    return [(n, n % 3, KINDS[n % 7] or None) for n in range(first, last + 1)]
+
+
+def test_rows_lie_in_the_folders_of_their_values(program, lake, folder, server):
+    source = {"url": server.url(), "password": {"env": "PGPASSWORD"}}
+    by = {"partition_by": ["part", "kind"]}
+
+    def run(first, last, mode, name="orders"):
+        table = f"apart_{first}_{last}"
+        with server.connect() as connection:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS {APART.format(first, last)}")
+            connection.execute(f"ANALYZE {table}")
+        relations = [{"table": table, "as": name, "chunk_by": "n"}]
+        file = job(program, lake, folder, source=source, relations=relations, chunk={"rows": 100}, target={**by, "mode": mode})
+        return file, program.report("run", file)
+
+    file, report = run(1, 400, "version")
+    assert report["relations"][0]["parts"] > 21
+    assert apart(visible(lake.files(folder)), "orders") == expected(1, 400)
+    assert "intact" in program.ok("verify", report["manifest"], "--job", file)
+    assert "intact" in program.ok("verify", report["manifest"], "--job", file, "--source")
+    run(401, 500, "append")
+    assert apart(visible(lake.files(folder)), "orders") == expected(1, 500)
+    assert run(1, 10, "version")[1]["relations"][0]["published_as"] == "orders_v2"
+    # Folders whose values are no more are gone.
+    run(7, 9, "replace")
+    files = visible(lake.files(folder))
+    assert apart(files, "orders") == expected(7, 9) and len([path for path in files if path.startswith("orders/")]) == 3
+    assert apart(files, "orders_v2") == expected(1, 10)
+    _, code = program.refused("run", job(program, lake, folder, source=source, relations=[{"query": "SELECT 1 AS n", "as": "o"}], target=by))
+    assert code == 2
+    empty = [{"query": APART.format(2, 1), "as": "none"}]
+    program.ok("run", job(program, lake, folder, source=source, relations=empty, target=by))
+    assert not [path for path in visible(lake.files(folder)) if path.startswith("none/")]
+    if not isinstance(lake, lakes.Sftp):
+        back = {**lake.target(f"{folder}/orders_v2"), "format": "parquet"}
+        program.ok("run", program.job(back, "back.yaml"))
+        own = pq.read_table(program.lake / "back").to_pylist()
+        assert sorted(((row["n"], row["part"], row["kind"]) for row in own), key=lambda row: row[0]) == expected(1, 10)

@@ -247,6 +247,31 @@ def test_modes_are_those_of_the_folders(program, made):
     assert made.run("SELECT * FROM made.nation WHERE n_name = 'CANADA'") == [("CANADA", 1)] and count() == 5
 
 
+def test_folders_of_values_are_partitions(program, made):
+    def run(mode, sql, **keys):
+        target = {"mode": mode, "partition_by": ["region", "letter"], **keys}
+        return program.ok("run", registered(program, made, "parts", ["nation"], sql, target=target))
+
+    sql = "SELECT n_name AS name, n_regionkey AS region, substr(n_name, 1, 1) AS letter, n_nationkey AS k FROM data WHERE n_nationkey {}"
+    run("version", sql.format("< 20"))
+    assert made.run("SELECT count(*), count(DISTINCT region), sum(k) FROM made.nation") == [(20, 5, 190)]
+    assert made.run("SELECT k, letter FROM made.nation WHERE name = 'GERMANY' AND region = 3") == [(7, "G")]
+    before = len(show(made, "SHOW PARTITIONS made.nation"))
+    run("append", sql.format(">= 20"))
+    assert made.run("SELECT count(*), sum(k) FROM made.nation") == [(25, 300)]
+    assert len(show(made, "SHOW PARTITIONS made.nation")) > before
+    run("replace", sql.format("= 7"))
+    assert [row[0] for row in show(made, "SHOW PARTITIONS made.nation")] == ["region=3/letter=G"]
+    assert made.run("SELECT name FROM made.nation") == [("GERMANY",)]
+    job = registered(program, made, "parts", ["nation"], sql.format("= 7"), target={"mode": "append", "partition_by": ["region"]})
+    line, code = program.refused("run", job)
+    assert "made.nation is there already, with partitions by region, letter" in line and code == 2, line
+    # And back, from their files.
+    back = {"url": made.url(database="made"), "auth": "nosasl", "direct": "always"}
+    program.ok("run", program.job(back, "back.yaml", tables=["nation"]))
+    assert rows(program, "nation") == [("GERMANY", 7, 3, "G")]
+
+
 def test_nobody_elses_table_is_touched(program, made, lake):
     for create, words in [
         ("CREATE TABLE made.nation (n int) STORED AS PARQUET", "its files are the catalog's own"),
@@ -335,6 +360,13 @@ def test_impala_is_told_of_files_and_asked_for_statistics(program, impala):
     impala.statements.clear()
     program.ok("run", at_impala(program, impala, target={"mode": "append"}, register={"statistics": False}))
     assert impala.done() == ["REFRESH `lake`.`nation`"]
+
+
+def test_impala_finds_partitions(program, impala):
+    program.ok("run", at_impala(program, impala, target={"partition_by": ["n_regionkey"]}, register={"statistics": False}))
+    created, *rest = impala.done()
+    assert "`n_comment` string) PARTITIONED BY (`n_regionkey` bigint) STORED AS PARQUET" in created
+    assert rest == ["ALTER TABLE `lake`.`nation` RECOVER PARTITIONS", "REFRESH `lake`.`nation`"]
 
 
 def test_a_table_that_impala_has_not_heard_of_is_found(program, impala):

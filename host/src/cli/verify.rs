@@ -79,7 +79,11 @@ async fn compare(
         let read = app.compute().spawn(reading).await;
         let source =
             read.map_err(|error| Error::internal(error.to_string()))?.context(name.clone())?;
-        let files = Fingerprint::of_files(target, &manifest.job.format, &paths).await?;
+        // What folders tell stands in no file: only their rows are counted.
+        let files = match published.parts.iter().any(|part| part.file.contains('/')) {
+            true => None,
+            false => Fingerprint::of_files(target, &manifest.job.format, &paths).await?,
+        };
         let what = match files {
             _ if source.rows != published.rows => {
                 format!("the source has {} rows, {} were published", source.rows, published.rows)

@@ -308,6 +308,10 @@ pub(super) struct RawFolder {
     pub(super) compression: Option<String>,
     /// How CSV is written.
     pub(super) csv: Option<RawCsv>,
+    /// Columns whose values name folders, `day=2026-11-20`, as Hive lays tables out: the files do not
+    /// hold them.
+    #[serde(default)]
+    pub(super) partition_by: Vec<String>,
     /// What an `s3://` store wants to know.
     pub(super) s3: Option<RawS3>,
     /// What an `azure://` store wants to know.

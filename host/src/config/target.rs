@@ -20,6 +20,8 @@ pub struct Target {
     pub url: String,
     /// What happens when a relation is already there.
     pub mode: Mode,
+    /// The columns whose values name folders.
+    pub partition_by: Vec<String>,
 }
 
 /// What takes the rows.
@@ -143,23 +145,29 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
     let mut shown = url.clone();
     // Only fails where a URL can have no password.
     let _ = shown.set_password(None);
-    let to = match is_folder(url.scheme()) {
+    let (to, partition_by) = match is_folder(url.scheme()) {
         true => check_folder(raw, &url)?,
-        false => To::Sink(check_sink(raw, &url)?),
+        false => (To::Sink(check_sink(raw, &url)?), Vec::new()),
     };
-    Ok(Target { to, url: shown.to_string(), mode })
+    Ok(Target { to, url: shown.to_string(), mode, partition_by })
 }
 
-fn check_folder(raw: RawTarget, url: &Url) -> Result<To> {
+fn check_folder(raw: RawTarget, url: &Url) -> Result<(To, Vec<String>)> {
     if raw.plugin.is_some() {
         return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme()))
             .with_hint("remove it"));
     }
     let folder: RawFolder = typed("target", Value::Object(raw.rest))?;
     let format = check_format(&folder)?;
-    let RawFolder { s3, azure, hdfs, sftp, .. } = folder;
+    let RawFolder { s3, azure, hdfs, sftp, partition_by, .. } = folder;
+    for (place, name) in partition_by.iter().enumerate() {
+        if partition_by[..place].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(Error::config(format!("`target.partition_by` names `{name}` twice"))
+                .with_hint("name each column once"));
+        }
+    }
     let sections = Sections { s3, azure, hdfs, sftp };
-    Ok(To::Folder(check_place(Side::Target, sections, url)?, format))
+    Ok((To::Folder(check_place(Side::Target, sections, url)?, format), partition_by))
 }
 
 fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {

@@ -18,6 +18,7 @@ use crate::sandbox::{Column, Consistency, Hold, Snapshot};
 use crate::scan::{ComponentSource, DirectReader, FileSource, Scanned, Source};
 use crate::target::{BoundSink, Registrar};
 use crate::transform::{BoundTransform, Rows};
+use crate::write::Partitioning;
 
 /// What stands for a digest where the host reads itself.
 const NO_COMPONENT: &str = "-";
@@ -340,6 +341,8 @@ impl<'a> Planner<'a> {
             rows = rows.limit(limit)?;
         }
         let physical = rows.into_plan().await?;
+        // Told before anything is read.
+        Partitioning::of(&asking.job.target.partition_by, &physical.schema())?;
         let chunkwise = is_chunkwise(&physical);
         Ok(RelationPlan {
             relation: relation.clone(),

@@ -14,7 +14,7 @@ const MANIFESTS: &str = "manifests";
 
 /// An open target.
 pub(super) enum Destination {
-    Files { folder: Arc<dyn Folder>, format: Format },
+    Files { folder: Arc<dyn Folder>, format: Format, partition_by: Vec<String> },
     Sink(Arc<SinkTarget>),
 }
 
@@ -28,7 +28,8 @@ impl Destination {
         match &job.target.to {
             To::Folder(place, format) => {
                 let folder = target::open(place, settings.secrets.as_deref()).await?;
-                Ok(Self::Files { folder, format: format.clone() })
+                let partition_by = job.target.partition_by.clone();
+                Ok(Self::Files { folder, format: format.clone(), partition_by })
             }
             To::Sink(_) => {
                 let sink = planner.sink(job)?;
@@ -52,9 +53,12 @@ impl Destination {
     pub(super) fn parts(&self, spot: &Spot) -> Arc<dyn Parts> {
         let spot = spot.clone();
         match self {
-            Self::Files { folder, format } => {
-                Arc::new(FileParts { folder: folder.clone(), spot, format: format.clone() })
-            }
+            Self::Files { folder, format, partition_by } => Arc::new(FileParts {
+                folder: folder.clone(),
+                spot,
+                format: format.clone(),
+                partition_by: partition_by.clone(),
+            }),
             Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), spot }),
         }
     }

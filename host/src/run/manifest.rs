@@ -78,6 +78,9 @@ pub struct JobRecord {
     pub target: String,
     /// The files' format; `sink` where they went into a sink.
     pub format: String,
+    /// The columns that folders tell, and the files do not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<String>,
 }
 
 /// A plugin that took part.
@@ -246,6 +249,7 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
         transform: steps.collect(),
         target: job.target.url.clone(),
         format: job.target.format_name().to_owned(),
+        partition_by: job.target.partition_by.clone(),
     }
 }
 

@@ -378,8 +378,9 @@ impl Run<'_> {
 
     /// The tables that the relations' folders become, if they do.
     fn tables(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<Table>> {
+        let by = &self.job.target.partition_by;
         let of = plan.relations.iter().zip(spots).filter(|_| self.registrar.is_some());
-        of.map(|(relation, spot)| Table::new(spot, &relation.physical.schema())).collect()
+        of.map(|(relation, spot)| Table::new(spot, &relation.physical.schema(), by)).collect()
     }
 
     /// The places of the relations: those that the run has, or new ones.

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
-use super::files::{ByteStream, Entry, Files, absent_is_fine};
+use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath};
 use super::object_files::ObjectFiles;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
@@ -106,9 +106,9 @@ impl ByCompletion {
     /// Removes what is in a folder and not among these names.
     async fn remove_others(&self, folder: &str, keep: &[Part]) -> Result<()> {
         let keep: BTreeSet<&str> = keep.iter().map(|part| part.file.as_str()).collect();
-        for entry in self.files.list(folder).await?.unwrap_or_default() {
-            if !keep.contains(entry.name.as_str()) {
-                self.files.remove(&format!("{folder}/{}", entry.name)).await?;
+        for file in files_beneath(self.files.as_ref(), folder).await? {
+            if !keep.contains(file.as_str()) {
+                self.files.remove(&format!("{folder}/{file}")).await?;
             }
         }
         Ok(())

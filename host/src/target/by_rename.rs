@@ -1,12 +1,14 @@
 //! Publishing in stores with folders: parts lie in `.longshore/staging/RUN/RELATION`, and a rename
 //! shows them.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
-use super::files::Folders;
+use super::files::{Folders, files_beneath, parent};
 use super::{
     ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Spot, Target,
     manifest_path, names, staging,
@@ -33,11 +35,27 @@ impl<F: Folders> ByRename<F> {
 
     /// Removes from a staged folder what an attempt that was cut off left in it.
     async fn keep_only(&self, staged: &str, parts: &[Part]) -> Result<()> {
-        let there = self.folders.list(staged).await?.unwrap_or_default();
-        for entry in there.iter().filter(|e| !parts.iter().any(|part| part.file == e.name)) {
-            self.folders.remove(&format!("{staged}/{}", entry.name)).await?;
+        let keep: BTreeSet<&str> = parts.iter().map(|part| part.file.as_str()).collect();
+        let there = files_beneath(&self.folders, staged).await?;
+        for file in there.iter().filter(|file| !keep.contains(file.as_str())) {
+            self.folders.remove(&format!("{staged}/{file}")).await?;
         }
+        self.sync_folders(staged, parts).await?;
         self.folders.sync_folder(staged).await
+    }
+
+    /// Makes the folders that parts lie in durable.
+    async fn sync_folders(&self, root: &str, parts: &[Part]) -> Result<()> {
+        let inner: BTreeSet<&str> = parts.iter().filter_map(|part| parent(&part.file)).collect();
+        for folder in inner {
+            // Each of `day=1/kind=a` was made with the first file in it.
+            let mut folder = Some(folder);
+            while let Some(path) = folder {
+                self.folders.sync_folder(&format!("{root}/{path}")).await?;
+                folder = parent(path);
+            }
+        }
+        Ok(())
     }
 
     /// A whole new folder under a free name.
@@ -87,8 +105,13 @@ impl<F: Folders> ByRename<F> {
     /// More files in a folder that may be there.
     async fn publish_beside(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
         self.folders.make_folder(&spot.name).await?;
-        let there = self.folders.list(&Self::staged(spot)).await?.unwrap_or_default();
-        for part in parts.iter().filter(|part| there.iter().any(|e| e.name == part.file)) {
+        let there = files_beneath(&self.folders, &Self::staged(spot)).await?;
+        let there: BTreeSet<&str> = there.iter().map(String::as_str).collect();
+        let mut made = BTreeSet::new();
+        for part in parts.iter().filter(|part| there.contains(part.file.as_str())) {
+            if let Some(inner) = parent(&part.file).filter(|inner| made.insert(*inner)) {
+                self.folders.make_folder(&format!("{}/{inner}", spot.name)).await?;
+            }
             let from = format!("{}/{}", Self::staged(spot), part.file);
             if !self.folders.rename(&from, &format!("{}/{}", spot.name, part.file)).await? {
                 return Err(Error::internal(format!(
@@ -98,6 +121,7 @@ impl<F: Folders> ByRename<F> {
                 )));
             }
         }
+        self.sync_folders(&spot.name, parts).await?;
         Ok(true)
     }
 

@@ -76,6 +76,33 @@ pub(super) trait Folders: Files {
     }
 }
 
+/// The files in a folder, and in the folders in it: their paths from it.
+pub(super) async fn files_beneath(files: &dyn Files, folder: &str) -> Result<Vec<String>> {
+    let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
+    while let Some(inner) = folders.pop() {
+        let path = |name: &str| match inner.is_empty() {
+            true => name.to_owned(),
+            false => format!("{inner}/{name}"),
+        };
+        let at = match inner.is_empty() {
+            true => folder.to_owned(),
+            false => format!("{folder}/{inner}"),
+        };
+        for entry in files.list(&at).await?.unwrap_or_default() {
+            match entry.bytes {
+                Some(_) => found.push(path(&entry.name)),
+                None => folders.push(path(&entry.name)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The folder that a path lies in; nothing at the top.
+pub(super) fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(parent, _)| parent)
+}
+
 /// A small file as a whole.
 pub async fn read_small(stream: Result<ByteStream>) -> Result<Vec<u8>> {
     let pieces: Vec<Bytes> = stream?.try_collect().await?;

@@ -34,7 +34,9 @@ impl ObjectFiles {
 
     pub(super) fn key(&self, path: &str) -> Key {
         let parts = self.prefix.split('/').chain(path.split('/'));
-        Key::from_iter(parts.filter(|part| !part.is_empty()))
+        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+        // Names are taken as they are; one that no key can have is encoded.
+        Key::parse(parts.join("/")).unwrap_or_else(|_| Key::from_iter(parts))
     }
 
     /// Asks the store something about a path, within the time that it may take.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result, ResultExt};
 use crate::plugin::ConnectorPlugin;
 use crate::sandbox::Registration;
 use crate::scan::{ComponentSource, encode_schema};
+use crate::write::Partitioning;
 
 /// A catalog.
 pub struct Registrar {
@@ -28,17 +29,26 @@ pub struct Table {
     pub run: String,
     /// Its name.
     pub name: String,
-    /// Its columns, as an Arrow IPC schema message.
+    /// Its columns, as an Arrow IPC schema message: what its files hold, and then what folders tell.
     pub schema: Vec<u8>,
+    /// The last columns, if their values name folders.
+    #[serde(default)]
+    pub partitions: Vec<String>,
     /// What happens to what is there.
     pub mode: Mode,
 }
 
 impl Table {
-    /// The table of a relation's folder.
-    pub fn new(spot: &Spot, schema: &SchemaRef) -> Result<Self> {
-        let (run, name) = (spot.run.clone(), spot.name.clone());
-        Ok(Self { run, name, schema: encode_schema(schema)?, mode: spot.mode })
+    /// The table of a relation's folder, whose rows are of this schema.
+    pub fn new(spot: &Spot, schema: &SchemaRef, partition_by: &[String]) -> Result<Self> {
+        let schema = Partitioning::table_schema(partition_by, schema)?;
+        Ok(Self {
+            run: spot.run.clone(),
+            name: spot.name.clone(),
+            schema: encode_schema(&schema)?,
+            partitions: partition_by.to_vec(),
+            mode: spot.mode,
+        })
     }
 }
 
@@ -109,6 +119,7 @@ impl Registrar {
             name: table.name.clone(),
             location: format!("{}/{}", self.base, table.name),
             schema: table.schema.clone(),
+            partitions: table.partitions.clone(),
             mode: load_mode(table.mode),
         };
         tables.iter().map(registration).collect()

@@ -8,9 +8,11 @@ use async_trait::async_trait;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
 
+use super::apart::Apart;
 use super::encoder::{Encoded, Encoder, open_encoder};
 use super::part::{Attempt, Part};
 use super::part_writer::{Parts, part_name};
+use super::partitioning::Partitioning;
 use crate::config::target::Format;
 use crate::error::{Error, Result};
 use crate::memory::memory;
@@ -20,7 +22,7 @@ use crate::target::{Folder, Spot};
 
 /// An encoder that holds less is left alone when memory is short: smaller row groups cost readers
 /// more than they save.
-const RELIEF_BYTES: usize = 1 << 20;
+pub(super) const RELIEF_BYTES: usize = 1 << 20;
 
 /// Rows that are encoded at a time: in between others have their turn, and a run can be stopped.
 /// Parquet's writer also needs it: it calls itself for each row group of a batch.
@@ -35,10 +37,12 @@ pub struct FileParts {
     pub spot: Spot,
     /// The files' format.
     pub format: Format,
+    /// The columns whose values name folders; none: all files lie in one.
+    pub partition_by: Vec<String>,
 }
 
 impl FileParts {
-    async fn create(
+    pub(super) async fn create(
         &self,
         file: &str,
         schema: SchemaRef,
@@ -46,6 +50,37 @@ impl FileParts {
     ) -> Result<Box<dyn Encoder>> {
         let output = self.folder.create_part(&self.spot, file).await?;
         guarded(|| open_encoder(&self.format, schema, sample, output))
+    }
+
+    /// Rows told apart, a file or more for each folder.
+    async fn write_apart(
+        &self,
+        mut rows: SendableRecordBatchStream,
+        by: Partitioning,
+        stem: String,
+        chunk: u64,
+    ) -> Result<Vec<Part>> {
+        let mut apart = Apart::new(self, by, stem, chunk);
+        let writing = async {
+            while let Some(batch) = rows.next().await {
+                let batch = batch?;
+                for at in (0..batch.num_rows()).step_by(ENCODED_ROWS) {
+                    let slice = batch.slice(at, ENCODED_ROWS.min(batch.num_rows() - at));
+                    apart.write(&slice).await?;
+                    tokio::task::yield_now().await;
+                }
+            }
+            Ok(())
+        };
+        let (apart, error) = match writing.await {
+            Ok(()) => match apart.finish().await {
+                Ok(parts) => return Ok(parts),
+                Err(failed) => failed,
+            },
+            Err(error) => (apart, error),
+        };
+        apart.discard().await;
+        Err(error)
     }
 
     fn file_name(&self, chunk: u64, attempt: Attempt) -> String {
@@ -98,7 +133,11 @@ impl Parts for FileParts {
         chunk: u64,
         attempt: Attempt,
         _: Option<&Tapes>,
-    ) -> Result<Option<Part>> {
+    ) -> Result<Vec<Part>> {
+        if let Some(by) = Partitioning::of(&self.partition_by, &rows.schema())? {
+            let stem = part_name(&self.spot.run, chunk, attempt);
+            return self.write_apart(rows, by, stem, chunk).await;
+        }
         let file = self.file_name(chunk, attempt);
         let written = self.encode(rows, chunk, &file).await;
         if written.is_err()
@@ -106,11 +145,14 @@ impl Parts for FileParts {
         {
             tracing::debug!("{error}");
         }
-        written
+        Ok(written?.into_iter().collect())
     }
 
-    /// A file without rows.
+    /// A file without rows; no value names a folder for it.
     async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>> {
+        if !self.partition_by.is_empty() {
+            return Ok(None);
+        }
         let file = self.file_name(0, Attempt(0));
         let encoder = self.create(&file, schema, None).await?;
         finish(encoder, 0, 0, file).await.map(Some)
@@ -125,14 +167,19 @@ impl Parts for FileParts {
     }
 }
 
-async fn finish(encoder: Box<dyn Encoder>, chunk: u64, rows: u64, file: String) -> Result<Part> {
+pub(super) async fn finish(
+    encoder: Box<dyn Encoder>,
+    chunk: u64,
+    rows: u64,
+    file: String,
+) -> Result<Part> {
     let Encoded { file: output, bytes, sha256 } = guarded(|| encoder.finish())?;
     let token = output.finish().await?;
     Ok(Part { chunk, file, rows, bytes, sha256, token })
 }
 
 /// Encoders give up, in a panic, on types that they know nothing of.
-fn guarded<T>(encode: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(encode: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(encode).unwrap_or_else(|| {
         Err(Error::data("the format cannot hold it: its encoder gave up")
             .with_hint("cast the column to another type in an `sql` step"))

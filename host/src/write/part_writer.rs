@@ -1,5 +1,5 @@
-//! `PartWriter`: a plan node that turns each partition into one part, out of sight, and yields one
-//! row that describes it; none where there were no rows.
+//! `PartWriter`: a plan node that turns each partition into parts, out of sight, one for each folder that its
+//! rows belong in, and yields a row that describes each; none where there were no rows.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::part::{Attempt, Part};
 use crate::error::Result;
 use crate::tape::Tapes;
 
-/// What takes a relation's rows: one chunk becomes one part, durable and out of sight.
+/// What takes a relation's rows: a chunk becomes a part, or one for each folder, durable and out of sight.
 #[async_trait]
 pub trait Parts: Debug + Send + Sync {
     /// Writes a chunk's rows; nothing where there are none. What fails leaves nothing behind. A
@@ -33,7 +33,7 @@ pub trait Parts: Debug + Send + Sync {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Option<Part>>;
+    ) -> Result<Vec<Part>>;
 
     /// What stands for a relation without rows, so that its schema is known all the same.
     async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>>;
@@ -127,10 +127,11 @@ impl ExecutionPlan for PartWriter {
         let batches = self.input.execute(partition, context)?;
         let to = self.to.clone();
         let described = async move {
-            let part = to.write(batches, partition as u64, attempt, tapes.as_deref()).await?;
-            Ok::<Option<RecordBatch>, DataFusionError>(part.map(|part| part.to_row()).transpose()?)
+            let parts = to.write(batches, partition as u64, attempt, tapes.as_deref()).await?;
+            let rows = parts.iter().map(Part::to_row).collect::<Result<Vec<RecordBatch>>>()?;
+            Ok::<_, DataFusionError>(futures::stream::iter(rows.into_iter().map(Ok)))
         };
-        let rows = futures::stream::once(described).try_filter_map(|row| async { Ok(row) });
+        let rows = futures::stream::once(described).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(Part::schema(), rows)))
     }
 }

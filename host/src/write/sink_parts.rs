@@ -41,7 +41,7 @@ impl Parts for SinkParts {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Option<Part>> {
+    ) -> Result<Vec<Part>> {
         let mut writing = None;
         let mut held = memory().account();
         while let Some(batch) = rows.next().await {
@@ -65,10 +65,10 @@ impl Parts for SinkParts {
             *rows += batch.num_rows() as u64;
             *bytes += size as u64;
         }
-        let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(None) };
+        let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(Vec::new()) };
         let token = self.sink.finish(writer, tapes).await?;
         let file = part_name(&self.spot.run, chunk, attempt);
-        Ok(Some(Part { chunk, file, rows, bytes, sha256: String::new(), token }))
+        Ok(vec![Part { chunk, file, rows, bytes, sha256: String::new(), token }])
     }
 
     /// A sink was told the schema when the load began.

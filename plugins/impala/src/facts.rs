@@ -98,6 +98,14 @@ impl Facts {
         Self { columns, location, kind, ..Self::default() }
     }
 
+    /// The columns that its files hold.
+    pub fn own_columns(&self) -> Vec<(String, String)> {
+        let is_own = |(name, _): &&(String, String)| {
+            !self.partitioned_by.iter().any(|other| other.eq_ignore_ascii_case(name))
+        };
+        self.columns.iter().filter(is_own).cloned().collect()
+    }
+
     pub fn is_view(&self) -> bool {
         self.kind.contains("VIEW")
     }

@@ -20,6 +20,8 @@ struct Wanted<'a> {
     /// Quoted, with its database.
     name: String,
     columns: Vec<TableColumn>,
+    /// Columns that folders tell.
+    partitions: Vec<TableColumn>,
     of: &'a Registration,
 }
 
@@ -66,6 +68,9 @@ pub fn register(
     let mut names = Vec::new();
     for table in tables {
         let name = full_name(session, &table.name);
+        if !table.partitions.is_empty() {
+            recover_partitions(session, &name).context(name.clone())?;
+        }
         refresh(session, &name).context(name.clone())?;
         if statistics {
             compute_statistics(session, &name);
@@ -97,7 +102,19 @@ fn full_name(session: &Session, table: &str) -> String {
 
 fn wanted<'a>(session: &Session, table: &'a Registration) -> Result<Wanted<'a>> {
     let columns = columns(session.address.product, &table.schema).context(table.name.clone())?;
-    Ok(Wanted { name: full_name(session, &table.name), columns, of: table })
+    Ok(Wanted::new(full_name(session, &table.name), columns, table))
+}
+
+impl<'a> Wanted<'a> {
+    fn new(name: String, mut columns: Vec<TableColumn>, of: &'a Registration) -> Self {
+        let partitions = columns.split_off(columns.len().saturating_sub(of.partitions.len()));
+        Self { name, columns, partitions, of }
+    }
+
+    fn is_partitioned_as(&self, facts: &Facts) -> bool {
+        facts.partitioned_by.len() == self.partitions.len()
+            && facts.partitioned_by.iter().zip(&self.partitions).all(|(is, own)| own.is_called(is))
+    }
 }
 
 fn columns(product: Product, schema: &SchemaRef) -> Result<Vec<TableColumn>> {
@@ -135,18 +152,23 @@ fn step(existing: Option<&Facts>, wanted: &Wanted<'_>) -> Result<Step> {
     if !ddl::is_same_place(location, &wanted.of.location) {
         return refused(format!("over {location}, not {}", wanted.of.location));
     }
-    if !facts.partitioned_by.is_empty() {
-        return refused("and it has partitions".into());
+    if !wanted.is_partitioned_as(facts) {
+        return match facts.partitioned_by.is_empty() {
+            true => refused("and it has no partitions".into()),
+            false => refused(format!("with partitions by {}", facts.partitioned_by.join(", "))),
+        };
     }
-    let same =
-        facts.columns.iter().zip(&wanted.columns).take_while(|(is, ours)| ours.is(is)).count();
-    match (same == facts.columns.len(), same == wanted.columns.len(), wanted.of.mode) {
+    let there = facts.own_columns();
+    let same = there.iter().zip(&wanted.columns).take_while(|(is, ours)| ours.is(is)).count();
+    match (same == there.len(), same == wanted.columns.len(), wanted.of.mode) {
+        // Partitions that are no more must go.
+        (_, _, Mode::Replace) if !wanted.partitions.is_empty() => Ok(Step::Change),
         (true, true, _) => Ok(Step::Keep),
         (true, false, _) => Ok(Step::Add(wanted.columns[same..].to_vec())),
         // Rows without the last columns: they are NULL there.
         (false, true, Mode::Append) => Ok(Step::Keep),
         (false, false, Mode::Append) => {
-            let (has, is) = &facts.columns[same];
+            let (has, is) = &there[same];
             let ours = &wanted.columns[same];
             Err(Error::data(format!(
                 "{name}: its column {} is `{has}` {is}, and ours is `{}` {}",
@@ -194,8 +216,13 @@ fn apply(session: &mut Session, wanted: &Wanted<'_>, undo: &mut Vec<String>) -> 
 
 fn create(wanted: &Wanted<'_>, columns: &[TableColumn], run: Option<&str>) -> String {
     let made_by = run.map(|run| format!(", '{MADE_BY}' = {}", quote_text(run)));
+    let partitioned = match wanted.partitions.as_slice() {
+        [] => String::new(),
+        by => format!(" PARTITIONED BY ({})", ddl::list(by)),
+    };
     format!(
-        "CREATE EXTERNAL TABLE {} ({}) STORED AS PARQUET LOCATION {} TBLPROPERTIES ('{PURGE}' = 'false'{})",
+        "CREATE EXTERNAL TABLE {} ({}){partitioned} STORED AS PARQUET LOCATION {} \
+         TBLPROPERTIES ('{PURGE}' = 'false'{})",
         wanted.name,
         ddl::list(columns),
         quote_text(&wanted.of.location),
@@ -210,15 +237,17 @@ fn change(
     facts: &Facts,
     undo: &mut Vec<String>,
 ) -> Result<()> {
-    let (name, before) = (&wanted.name, ddl::as_it_is(&facts.columns));
+    let (name, before) = (&wanted.name, ddl::as_it_is(&facts.own_columns()));
     let replace = |columns| format!("ALTER TABLE {name} REPLACE COLUMNS ({})", ddl::list(columns));
-    match session.run(&replace(&wanted.columns)) {
-        Ok(()) => {
-            undo.push(replace(&before));
-            return Ok(());
+    if wanted.partitions.is_empty() {
+        match session.run(&replace(&wanted.columns)) {
+            Ok(()) => {
+                undo.push(replace(&before));
+                return Ok(());
+            }
+            Err(error) if error.class() == ErrorClass::Data => {}
+            Err(error) => return Err(error),
         }
-        Err(error) if error.class() == ErrorClass::Data => {}
-        Err(error) => return Err(error),
     }
     if facts.property(PURGE).is_some_and(|purges| purges.eq_ignore_ascii_case("true")) {
         session.run(&format!("ALTER TABLE {name} SET TBLPROPERTIES ('{PURGE}' = 'false')"))?;
@@ -234,6 +263,14 @@ fn change(
 fn exists(error: &Error) -> bool {
     let text = error.to_string();
     text.contains("already exists") || text.contains("AlreadyExists")
+}
+
+/// Has the server find the folders of partitions.
+fn recover_partitions(session: &mut Session, name: &str) -> Result<()> {
+    match session.address.product {
+        Product::Impala => session.run(&format!("ALTER TABLE {name} RECOVER PARTITIONS")),
+        Product::Hive => session.run(&format!("MSCK REPAIR TABLE {name}")),
+    }
 }
 
 /// Has the server look at the table's files.
@@ -275,6 +312,7 @@ mod tests {
             name: "orders".into(),
             location: "hdfs://nn:8020/lake/orders".into(),
             schema: Arc::new(Schema::new(fields)),
+            partitions: Vec::new(),
             mode,
         }
     }
@@ -287,9 +325,29 @@ mod tests {
     }
 
     fn told(existing: Option<Facts>, mode: Mode, names: &[&str]) -> Result<Step> {
-        let of = registration(mode, names);
+        told_of(existing, &registration(mode, names))
+    }
+
+    fn told_of(existing: Option<Facts>, of: &Registration) -> Result<Step> {
         let columns = columns(Product::Hive, &of.schema)?;
-        step(existing.as_ref(), &Wanted { name: "`lake`.`orders`".into(), columns, of: &of })
+        step(existing.as_ref(), &Wanted::new("`lake`.`orders`".into(), columns, of))
+    }
+
+    #[test]
+    fn partitions_are_the_last_columns() {
+        let by_b =
+            |mode| Registration { partitions: vec!["b".into()], ..registration(mode, &["a", "b"]) };
+        let there = |partitioned_by: &[&str]| {
+            let mut facts = facts("hdfs://nn:8020/lake/orders", &["a", "b"]);
+            facts.partitioned_by = partitioned_by.iter().map(|name| (*name).into()).collect();
+            Some(facts)
+        };
+        assert_eq!(told_of(there(&["B"]), &by_b(Mode::Append)).unwrap(), Step::Keep);
+        assert_eq!(told_of(there(&["b"]), &by_b(Mode::Replace)).unwrap(), Step::Change);
+        let error = told_of(there(&[]), &by_b(Mode::Append)).unwrap_err();
+        assert!(error.to_string().ends_with("and it has no partitions"));
+        let error = told_of(there(&["a"]), &by_b(Mode::Append)).unwrap_err();
+        assert!(error.to_string().ends_with("with partitions by a"));
     }
 
     #[test]

@@ -10,15 +10,13 @@ use super::{Folder, shown};
 use crate::config::files::{Files, is_pattern};
 use crate::error::{Class, Error, Result};
 use crate::store::{Opened, key, object_error};
+use crate::write::NULL_FOLDER;
 
 /// The most files of one relation.
 pub const FILES_LIMIT: usize = 100_000;
 
 /// Folders that are listed at the same time.
 const LISTS_AT_ONCE: usize = 16;
-
-/// What Hive calls the folder of rows whose value is NULL.
-const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// `*` stays within a folder; `**` does not.
 const MATCHING: MatchOptions = MatchOptions {

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: build demo test lint bench crash examples deb deny dist clean install-build install-test host plugins
+.PHONY: build demo test lint bench crash soak examples deb deny dist clean install-build install-test host plugins
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
@@ -24,11 +24,17 @@ plugins: host
 demo: build
 	@tools/demo.sh $(BIN)
 
-## Everything, on servers of its own
+## Everything, on servers of its own; a worker more than there are cores, since tests wait
+WORKERS ?= 3
+# Clippy's driver, where there is one, lints the unit tests and all they test while it compiles them.
+CLIPPY := $(shell command -v clippy-driver)
+# They need not be as fast as the program.
+UNIT_PROFILE := 'profile.release.package.longshore.opt-level=1'
 test: build install-test
 	$(BIN) plugin build --locked --out target/hostile $(HOSTILE)
-	$(CARGO) test --release --locked --workspace
-	$(VENV)/bin/python -m pytest -q tests/e2e
+	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
+	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
+	$(VENV)/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e
 
 ## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build
@@ -40,10 +46,14 @@ bench: build install-test
 	$(VENV)/bin/pip install --quiet --requirement bench/requirements.txt
 	$(VENV)/bin/python bench/run.py
 
-## A thousand rounds of kill -9 (the tests run 25)
+## A thousand rounds of kill -9 (the tests run 10)
 ROUNDS ?= 1000
 crash: build install-test
 	$(VENV)/bin/python tests/e2e/crash.py --rounds $(ROUNDS)
+
+## A thousand jobs at once (the tests drop 200)
+soak: build install-test
+	JOBS=1000 $(VENV)/bin/python -m pytest -q tests/e2e/test_faults.py -k jobs_at_once
 
 ## The example plugins in Rust, C, Python and JavaScript, and their tests. Downloads those languages'
 ## tools (about 0.7 GB, once) to target/examples-tools
@@ -64,7 +74,8 @@ deb: build $(CARGO_DEB)
 	$(CARGO_DEB) --package longshore --no-build --quiet --output target/debian/longshore.deb
 
 $(CARGO_DEB):
-	$(CARGO) install --quiet --locked --root target/tools cargo-deb --version 3.8.0
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+	  $(CARGO) install --quiet --locked --root target/tools cargo-deb --version 3.8.0
 
 ## Licences and sources of all crates (needs cargo-deny)
 deny:

@@ -7,11 +7,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{BinaryType, ByteArrayType, ByteViewType, Utf8Type};
 use arrow_array::{Array, ArrayRef, GenericByteViewArray, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
+use arrow_ipc::convert::try_schema_from_ipc_buffer;
 use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// A schema as one encapsulated IPC message, as it begins a stream; views as what they are of.
 pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
@@ -22,13 +23,11 @@ pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
 
 /// Reads what [`encode_schema`] wrote.
 pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
-    let mut decoder = Decoder::new();
-    decoder.push(vec![bytes, END_OF_STREAM.to_vec()])?;
-    decoder.schema().ok_or_else(|| Error::internal("no schema message in the host's bytes"))
+    Ok(Arc::new(try_schema_from_ipc_buffer(&bytes)?))
 }
 
-const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-const END_OF_STREAM_BYTES: usize = END_OF_STREAM.len();
+/// A mark, and that nothing follows.
+const END_OF_STREAM_BYTES: usize = 8;
 
 /// Writes one continuous stream. Views of text and bytes, which the host does not take, are written out.
 pub struct Encoder {

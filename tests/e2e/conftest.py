@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import zipfile
@@ -14,6 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGSHORE = ROOT / "target/release/longshore"
@@ -33,12 +34,6 @@ FLIGHTS = {
     "sched_arr_time int4, arr_delay int4, carrier char(2), flight int4, tailnum text, origin text, dest text, "
     "air_time int4, distance int4, hour int2, minute int2, time_hour timestamptz",
 }
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:
@@ -180,11 +175,34 @@ class Program:
         return sorted(str(path.relative_to(self.lake)) for path in self.lake.rglob("*") if path.is_file())
 
 
+def pytest_configure(config):
+    # Made once, for all workers: what is compiled is compiled once.
+    if not hasattr(config, "workerinput"):
+        config.compiled = tempfile.mkdtemp(prefix="longshore-test.cache.")
+
+
+def pytest_configure_node(node):
+    node.workerinput["compiled"] = node.config.compiled
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(config.compiled, ignore_errors=True)
+
+
+#: The files that take longest: begun first, so that all workers end at about the same time.
+LONGEST = ["test_targets", "test_faults", "test_hive", "test_hostile_kinds", "test_warehouse", "test_sinks", "test_crash"]
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(scope="session")
-def cache(scratch):
-    folder = scratch / "cache"
-    folder.mkdir(mode=0o700)
-    return folder
+def cache(request):
+    config = request.config
+    return Path(config.workerinput["compiled"] if hasattr(config, "workerinput") else config.compiled)
 
 
 @pytest.fixture
@@ -193,6 +211,20 @@ def program(scratch, cache, request):
     folder.chmod(0o755)
     yield Program(folder, cache)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_sessionfinish(session):
+    import hive
+
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["last_words"] = hive.last_words
+
+
+def pytest_testnodedown(node):
+    import hive
+
+    # A worker that died leaves none.
+    hive.last_words.extend(getattr(node, "workeroutput", {}).get("last_words", []))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from impala.dbapi import connect
 
-from conftest import ROOT, free_port
+from conftest import ROOT
+from ports import free_port
 
 SPARK = ROOT / "target/stores/spark"
 

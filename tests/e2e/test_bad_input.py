@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from conftest import PLUGINS, free_port
+from conftest import PLUGINS
+from ports import free_port
 
 
 def write(program, text, name="job.yaml"):

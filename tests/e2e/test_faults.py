@@ -24,6 +24,9 @@ from test_targets import job, rows, visible
 BUSY = {"url": "tpch:", "scale": 1}
 BUSY_ROWS = 1_500_000
 
+#: Dropped at once; `make soak` drops a thousand.
+JOBS = int(os.environ.get("JOBS", 200))
+
 
 class FaultyHttp:
     """Passes requests on to a server of this machine, but for those that `fault` chooses."""
@@ -347,22 +350,22 @@ def test_a_full_disk_ends_a_run_clearly_wherever_it_is(program, small_disk):
     assert program.published() == []
 
 
-def test_a_thousand_jobs_at_once_are_each_run_once(program, flights):
+def test_hundreds_of_jobs_at_once_are_each_run_once(program, flights):
     inbox = program.folder / "inbox"
     # Without holders, which would be most of the time.
     daemon = program.start("--hold-secs", "0", "serve", "--inbox", inbox, "--jobs", "4")
     try:
         wait_for(lambda: (inbox / "failed").exists())
         text = program.postgres(flights, tables=["airlines"]).read_text()
-        for number in range(1_000):
+        for number in range(JOBS):
             (program.folder / "next").write_text(text.replace("lake", f"lake/{number}"))
             (program.folder / "next").rename(inbox / f"job{number}.yaml")
-        wait_for(lambda: len(list((inbox / "done").glob("*.report.json"))) >= 1_000, 200)
+        wait_for(lambda: len(list((inbox / "done").glob("*.report.json"))) >= JOBS, 0.2 * JOBS)
     finally:
         daemon.terminate()
         assert daemon.wait(60) == 0
-    assert len(list((inbox / "done").glob("*.yaml"))) == 1_000
+    assert len(list((inbox / "done").glob("*.yaml"))) == JOBS
     assert not list((inbox / "failed").iterdir()) and not list((inbox / "running").iterdir())
-    for number in range(1_000):
+    for number in range(JOBS):
         assert [path.name for path in sorted((program.lake / str(number)).iterdir())] == [".longshore", "airlines"]
-    assert len(json.loads(program.ok("--json", "runs", "--limit", "2000"))) == 1_000
+    assert len(json.loads(program.ok("--json", "runs", "--limit", str(2 * JOBS)))) == JOBS

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import flights_csv, free_port
+from conftest import flights_csv
 from hive import LOST, HiveServer
+from ports import free_port
 from proxy import Proxy, cut
 
 # What Spark says of itself when it is lost says nothing of us.

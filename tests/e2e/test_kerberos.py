@@ -82,6 +82,12 @@ def test_the_environments_ticket_is_taken_where_no_key_is_given(program, realm, 
     assert "Kerberos: " in line and "klist" in line and code == 5, line
     subprocess.run(["kinit", "-k", "-t", realm.folder / "loader.kt", "loader"], env=env, check=True)
     program.ok("run", job)
+    # Whose ticket it must be, when the job says so.
+    source = {"url": f"hive://localhost:{plain.port}/", "kerberos": {"principal": "loader"}}
+    program.ok("run", program.job(source, query="SELECT 1 AS n"))
+    source["kerberos"] = {"principal": "somebody"}
+    line, code = program.refused("--retries", "0", "run", program.job(source, query="SELECT 1 AS n"))
+    assert "somebody" in line and code == 5, line
 
 
 REFUSALS = {

@@ -16,7 +16,8 @@ import pymysql
 import pytest
 
 from compare import read, same_rows
-from conftest import FLIGHTS, LONGSHORE, PASSWORD, ROOT, flights_csv, free_port
+from conftest import FLIGHTS, LONGSHORE, PASSWORD, ROOT, flights_csv
+from ports import free_port
 
 
 class MariaDB:

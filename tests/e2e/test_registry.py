@@ -13,7 +13,8 @@ from pathlib import Path
 import oras.client
 import pytest
 
-from conftest import PLUGINS, free_port
+from conftest import PLUGINS
+from ports import free_port
 from test_flights import wait_for
 from test_hostile import marked
 from test_install import folder, minisign, names  # noqa: F401

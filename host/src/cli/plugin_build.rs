@@ -3,6 +3,7 @@
 //! Where rustup has the target `wasm32-unknown-unknown`, its cargo builds. Where it cannot be had,
 //! Debian's `rustc-web`, `cargo-web`, `rust-web-src` and `lld-19` build std from source.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -19,6 +20,18 @@ use crate::numbers::human_bytes;
 use crate::plugin::Stamp;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Cargo's profile for plugins: small, and optimised as a whole, since rows pass everywhere. A workspace
+/// may say more about it.
+const PROFILE: &str = "plugin";
+const PROFILE_SETTINGS: [&str; 6] = [
+    "inherits = 'release'",
+    "opt-level = 3",
+    "lto = 'fat'",
+    "codegen-units = 1",
+    "panic = 'abort'",
+    "strip = true",
+];
 
 /// Debian's compiler and its linker for the target.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -46,29 +59,55 @@ pub(super) struct BuildArgs {
 }
 
 pub(super) fn build(args: BuildArgs) -> Result<()> {
-    for path in &args.crates {
-        let (module, name, folder) = match path.is_file() {
-            true => (path.clone(), stem(path), PathBuf::from(".")),
-            false => compile(&args, path)?,
-        };
-        let component = componentize(&module)?;
+    for Module { path, name, folder } in modules(&args)? {
+        let component = componentize(&path)?;
         Stamp::read(&component)?;
-        let out = args.out.clone().unwrap_or(folder);
-        let path = out.join(format!("{name}.wasm"));
+        let path = args.out.clone().unwrap_or(folder).join(format!("{name}.wasm"));
         publish(&path, &component)?;
         show::answer(&format!("{} ({})", path.display(), human_bytes(component.len() as u64)));
     }
     Ok(())
 }
 
-/// A crate's module, its plugin's name, and the folder that cargo built in.
-fn compile(args: &BuildArgs, folder: &Path) -> Result<(PathBuf, String, PathBuf)> {
-    let toolchain = Toolchain::find()?;
-    let package = Package::read(folder, &toolchain)?;
-    let target_dir = args.target_dir.clone().unwrap_or_else(|| package.target.join("plugins"));
-    toolchain.compile(folder, &package, &target_dir, args.locked)?;
-    let module = target_dir.join(TARGET).join("release").join(format!("{}.wasm", package.library));
-    Ok((module, package.plugin_name().to_owned(), target_dir))
+/// A core module that is to become a component.
+struct Module {
+    path: PathBuf,
+    /// Its plugin's name.
+    name: String,
+    /// Where the component goes, unless told.
+    folder: PathBuf,
+}
+
+impl Module {
+    /// What another language's compiler made.
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), name: stem(path), folder: PathBuf::from(".") }
+    }
+}
+
+/// All modules, in the order they were asked for; crates of one workspace are built in one go.
+fn modules(args: &BuildArgs) -> Result<Vec<Module>> {
+    let mut workspaces: BTreeMap<PathBuf, Vec<Package>> = BTreeMap::new();
+    let mut modules = Vec::new();
+    for path in &args.crates {
+        if path.is_file() {
+            modules.push(Module::of(path));
+            continue;
+        }
+        let package = Package::read(path, &Toolchain::find()?)?;
+        let folder = package.built_in(args);
+        let built = format!("{}.wasm", package.library);
+        modules.push(Module {
+            path: folder.join(TARGET).join(PROFILE).join(built),
+            name: package.plugin_name().to_owned(),
+            folder,
+        });
+        workspaces.entry(package.workspace.clone()).or_default().push(package);
+    }
+    for (workspace, packages) in workspaces {
+        Toolchain::find()?.compile(&workspace, &packages, args)?;
+    }
+    Ok(modules)
 }
 
 fn stem(path: &Path) -> String {
@@ -111,38 +150,35 @@ impl Toolchain {
         }
     }
 
-    fn compile(
-        &self,
-        folder: &Path,
-        package: &Package,
-        target_dir: &Path,
-        locked: bool,
-    ) -> Result<()> {
+    fn compile(&self, workspace: &Path, packages: &[Package], args: &BuildArgs) -> Result<()> {
+        let Some(first) = packages.first() else { return Ok(()) };
         let mut cargo = self.cargo();
         cargo
-            .current_dir(folder)
-            .args(["build", "--release", "--target", TARGET, "--package", &package.name])
-            .arg("--target-dir")
-            .arg(absolute(target_dir)?)
+            .current_dir(workspace)
+            .args(["build", "--profile", PROFILE, "--target", TARGET, "--target-dir"])
+            .arg(absolute(&first.built_in(args))?)
             .env("RUSTFLAGS", RUSTFLAGS)
-            // Small, and all of it is where rows pass: optimised as a whole.
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
-            .env("CARGO_PROFILE_RELEASE_LTO", "fat")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
-            .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
-            .env("CARGO_PROFILE_RELEASE_STRIP", "true")
             .stdin(Stdio::null());
+        for setting in PROFILE_SETTINGS {
+            cargo.arg("--config").arg(format!("profile.{PROFILE}.{setting}"));
+        }
+        for package in packages {
+            cargo.args(["--package", &package.name]);
+        }
         if matches!(self, Self::Debian) {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
-        if locked {
+        if args.locked {
             cargo.arg("--locked");
         }
         let status = cargo.status().map_err(|error| Error::io("running cargo", error))?;
         match status.success() {
             true => Ok(()),
-            false => Err(Error::config(format!("{}: cargo could not build it", folder.display()))
-                .with_hint("mend what cargo says above")),
+            false => {
+                let names: Vec<&str> = packages.iter().map(|one| one.name.as_str()).collect();
+                Err(Error::config(format!("{}: cargo could not build it", names.join(", ")))
+                    .with_hint("mend what cargo says above"))
+            }
         }
     }
 }
@@ -160,6 +196,7 @@ fn target_is_installed() -> bool {
 struct Package {
     name: String,
     library: String,
+    workspace: PathBuf,
     target: PathBuf,
 }
 
@@ -205,8 +242,14 @@ impl Package {
         Ok(Self {
             name: package["name"].as_str().unwrap_or_default().to_owned(),
             library: library.replace('-', "_"),
+            workspace: PathBuf::from(metadata["workspace_root"].as_str().unwrap_or(".")),
             target: PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target")),
         })
+    }
+
+    /// The folder that cargo builds in: one for all crates of a workspace.
+    fn built_in(&self, args: &BuildArgs) -> PathBuf {
+        args.target_dir.clone().unwrap_or_else(|| self.target.join("plugins"))
     }
 
     /// `longshore-plugin-postgres` is called `postgres`.

@@ -15,7 +15,7 @@ pub struct Connector {
     pub scheme: String,
     /// Which connector.
     pub plugin: Wanted,
-    /// All keys of `source` that are the connector's, `url` included. Still holds secrets as written: show it to
+    /// All keys that are the connector's, `url` included. Still holds secrets as written: show it to
     /// nobody.
     pub config: Map<String, Value>,
     /// Whether its tables are read from their files.

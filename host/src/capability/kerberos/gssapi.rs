@@ -1,7 +1,7 @@
 //! The few calls of GSSAPI that a login needs, from the system's MIT Kerberos, loaded when the first login
 //! begins: who uses no Kerberos needs no library. All that is unsafe about it is in this file.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 use std::sync::LazyLock;
@@ -198,20 +198,17 @@ impl Drop for Name {
 struct Credential(Handle);
 
 impl Credential {
-    /// By a key of a keytab; its ticket is kept in memory, for this login alone.
-    fn of_keytab(principal: Option<&str>, keytab: &Path) -> Result<Self> {
+    /// A principal's, by a key of a keytab or by the environment's ticket.
+    fn acquire(principal: Option<&str>, keytab: Option<&Path>) -> Result<Self> {
         let (of, mut acquired) = (gssapi()?, Self(ptr::null_mut()));
+        if principal.is_none() && keytab.is_none() {
+            return Ok(acquired);
+        }
         let name = principal.map(|principal| Name::import(principal, PRINCIPAL)).transpose()?;
-        let text = |text: String| {
-            CString::new(text).map_err(|_| {
-                Error::config("`kerberos.keytab` has a zero byte in it").with_hint("mend the path")
-            })
+        let values = match keytab {
+            Some(keytab) => places(principal, keytab)?,
+            None => Vec::new(),
         };
-        let values = [
-            (c"client_keytab", text(format!("FILE:{}", keytab.display()))?),
-            // One for all logins by this key: a ticket is asked for once.
-            (c"ccache", text(format!("MEMORY:{}", cache_name(principal, keytab)))?),
-        ];
         let mut elements: Vec<Element> = values
             .iter()
             .map(|(key, value)| Element { key: key.as_ptr(), value: value.as_ptr() })
@@ -237,6 +234,20 @@ impl Credential {
         check(major, minor)?;
         Ok(acquired)
     }
+}
+
+/// Where the keys are, and where a ticket that they got is kept: in memory, one for all logins by this
+/// key.
+fn places(principal: Option<&str>, keytab: &Path) -> Result<Vec<(&'static CStr, CString)>> {
+    let text = |text: String| {
+        CString::new(text).map_err(|_| {
+            Error::config("`kerberos.keytab` has a zero byte in it").with_hint("mend the path")
+        })
+    };
+    Ok(vec![
+        (c"client_keytab", text(format!("FILE:{}", keytab.display()))?),
+        (c"ccache", text(format!("MEMORY:{}", cache_name(principal, keytab)))?),
+    ])
 }
 
 fn cache_name(principal: Option<&str>, keytab: &Path) -> String {
@@ -270,22 +281,18 @@ impl Context {
         principal: Option<&str>,
         keytab: Option<&Path>,
     ) -> Result<Self> {
-        let credential = match keytab {
-            Some(keytab) => Credential::of_keytab(principal, keytab)?,
-            None => Credential(ptr::null_mut()),
-        };
+        let credential = Credential::acquire(principal, keytab)?;
         let service = Name::import(service, HOSTBASED_SERVICE)?;
         Ok(Self { context: ptr::null_mut(), credential, service })
     }
 
     /// Takes the server's token; gives the next one, and whether both sides are satisfied.
     pub(super) fn step(&mut self, token: &[u8]) -> Result<(Vec<u8>, bool)> {
-        let (of, mut next) = (gssapi()?, Given::nothing());
-        let (mut minor, mut mechanism) = (0, Oid::of(KERBEROS));
+        let mut mechanism = Oid::of(KERBEROS);
         // SAFETY: all that is pointed to lives through the call.
-        let major = unsafe {
+        let (next, major) = answer(|of, minor, next| unsafe {
             (of.gss_init_sec_context)(
-                &mut minor,
+                minor,
                 self.credential.0,
                 &mut self.context,
                 self.service.0,
@@ -295,52 +302,36 @@ impl Context {
                 ptr::null_mut(),
                 &mut Buffer::of(token),
                 ptr::null_mut(),
-                &mut next.0,
+                next,
                 ptr::null_mut(),
                 ptr::null_mut(),
             )
-        };
-        check(major, minor)?;
-        Ok((next.bytes().to_vec(), major & CONTINUE_NEEDED == 0))
+        })?;
+        Ok((next, major & CONTINUE_NEEDED == 0))
     }
 
     /// Protects a message.
     pub(super) fn wrap(&self, message: &[u8], encrypt: bool) -> Result<Vec<u8>> {
-        let (of, mut wrapped, mut minor) = (gssapi()?, Given::nothing(), 0);
         self.check_begun()?;
+        let mut message = Buffer::of(message);
         // SAFETY: all that is pointed to lives through the call.
-        let major = unsafe {
-            (of.gss_wrap)(
-                &mut minor,
-                self.context,
-                encrypt.into(),
-                0,
-                &mut Buffer::of(message),
-                ptr::null_mut(),
-                &mut wrapped.0,
-            )
-        };
-        check(major, minor)?;
-        Ok(wrapped.bytes().to_vec())
+        let (wrapped, _) = answer(|of, minor, wrapped| unsafe {
+            let (encrypt, is_encrypted) = (encrypt.into(), ptr::null_mut());
+            (of.gss_wrap)(minor, self.context, encrypt, 0, &mut message, is_encrypted, wrapped)
+        })?;
+        Ok(wrapped)
     }
 
     /// Takes the protection off a message.
     pub(super) fn unwrap(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let (of, mut plain, mut minor) = (gssapi()?, Given::nothing(), 0);
         self.check_begun()?;
+        let mut message = Buffer::of(message);
         // SAFETY: all that is pointed to lives through the call.
-        let major = unsafe {
-            (of.gss_unwrap)(
-                &mut minor,
-                self.context,
-                &mut Buffer::of(message),
-                &mut plain.0,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        check(major, minor)?;
-        Ok(plain.bytes().to_vec())
+        let (plain, _) = answer(|of, minor, plain| unsafe {
+            let (is_encrypted, quality) = (ptr::null_mut(), ptr::null_mut());
+            (of.gss_unwrap)(minor, self.context, &mut message, plain, is_encrypted, quality)
+        })?;
+        Ok(plain)
     }
 
     /// The library would not look.
@@ -361,6 +352,15 @@ impl Drop for Context {
             unsafe { (of.gss_delete_sec_context)(&mut 0, &mut self.context, ptr::null_mut()) };
         }
     }
+}
+
+/// What a call writes out, and its status: `call` is given the library, and where to put the mechanism's
+/// status and the bytes.
+fn answer(call: impl FnOnce(&Gssapi, *mut u32, *mut Buffer) -> u32) -> Result<(Vec<u8>, u32)> {
+    let (mut minor, mut given) = (0, Given::nothing());
+    let major = call(gssapi()?, &mut minor, &mut given.0);
+    check(major, minor)?;
+    Ok((given.bytes().to_vec(), major))
 }
 
 /// Who must act on what the library says.

@@ -10,7 +10,7 @@ import pytest
 from compare import read
 from test_flights import wait_for
 
-QUICK = {"url": "tpch:", "scale": 0.01}
+QUICK = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
 
 
 class Daemon:

@@ -292,7 +292,7 @@ def test_an_sftp_server_with_another_key_is_refused(program, sftp):
     other.write_text((sftp.folder / "known_hosts").read_text().replace("AAAAC3", "AAAAC3")[:-30] + "A" * 29 + "\n")
     other.write_text("")
     target["sftp"]["known_hosts"] = str(other)
-    line, code = program.refused("run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target))
+    line, code = program.refused("run", program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], target=target))
     assert code == 5 and "not in" in line and "ssh-keyscan" in line
 
 
@@ -301,11 +301,11 @@ def test_an_sftp_key_that_is_not_let_in_is_refused(program, sftp):
     subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "words", "-f", key], check=True)
     target = sftp.target("refused")
     target["sftp"] |= {"key_file": str(key), "key_passphrase": "words"}
-    file = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target)
+    file = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], target=target)
     line, code = program.refused("run", file)
     assert code == 5 and "refused to let us in" in line
     target["sftp"]["key_passphrase"] = "wrong"
-    file = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target)
+    file = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], target=target)
     line, code = program.refused("run", file)
     assert code == 2 and "key_file" in line and "words" not in line
 
@@ -317,7 +317,7 @@ def test_an_sftp_agent_lets_us_in(program, sftp):
         subprocess.run(["ssh-add", "-q", sftp.folder / "user"], check=True, env={**os.environ, **agent})
         target = sftp.target("agent")
         del target["sftp"]["key_file"]
-        file = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], target=target)
+        file = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], target=target)
         program.ok("run", file, env=agent)
     finally:
         os.kill(int(agent["SSH_AGENT_PID"]), signal.SIGTERM)

@@ -256,7 +256,7 @@ def test_a_component_that_misbehaves_when_asked_what_it_is_is_not_used(program, 
     shown = program.ok("plugin", "list")
     assert "tpch" in shown and "not usable: " in shown and DESCRIPTIONS[describe] in shown, shown[:2_000]
     assert len(shown) < 8_000
-    program.ok("validate", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"]))
+    program.ok("validate", program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"]))
 
 
 def test_a_secret_in_an_error_or_a_log_is_blacked_out(program, plugins):
@@ -309,7 +309,7 @@ def test_endless_computing_does_not_stop_others(program, plugins):
     try:
         hostile(program, "loop-read", "spin.yaml").rename(daemon.inbox / "spin.yaml")
         wait_for(lambda: list((daemon.inbox / "running").iterdir()))
-        good = program.job({"url": "tpch:", "scale": 0.01}, "good.yaml", tables=["orders"])
+        good = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, "good.yaml", tables=["orders"])
         started = time.monotonic()
         good.rename(daemon.inbox / "good.yaml")
         daemon.reports("done")

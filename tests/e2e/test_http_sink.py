@@ -10,7 +10,7 @@ import pytest
 
 from test_flights import wait_for
 
-TPCH = {"url": "tpch:", "scale": 0.01}
+TPCH = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
 
 
 class Endpoint:

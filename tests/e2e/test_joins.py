@@ -7,7 +7,7 @@ import pytest
 
 from proxy import Proxy, cut
 
-TPCH = {"url": "tpch:", "scale": 0.02}
+TPCH = {"url": "tpch:", "scale": 0.02, "text_mib": 1}
 
 BY_NATION = """
 SELECT n_name, count(*) AS orders, sum(o_totalprice) AS total, max(o_orderdate) AS last

@@ -45,7 +45,7 @@ def test_a_run_under_a_small_budget_succeeds_and_stays_near_it(program, server, 
 
 
 def test_a_budget_that_is_too_small_or_no_size_is_refused(program):
-    job = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
+    job = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"])
     for text, said in [("1MiB", "give 64MiB or more"), ("much", "is not a size")]:
         line, code = program.refused("--memory", text, "run", job)
         assert code == 2 and said in line

@@ -144,7 +144,7 @@ def test_what_a_retry_mends_is_told_and_kept(flaky):
 
 def test_a_sink_that_was_refused_fails_again_without_its_server(program, endpoint):  # noqa: F811
     endpoint.refuse = lambda request, number: (422, {}, b"no such field") if number == 3 else None
-    source = {"url": "tpch:", "scale": 0.01}
+    source = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
     to = target(endpoint, batch_rows=1_000)
     [tape] = tape_of(program, program.job(source, tables=["orders"], record="on-failure", target=to))
     endpoint.server.shutdown()
@@ -157,7 +157,7 @@ def test_nothing_is_recorded_unless_the_job_says_so(program, server):
     source = {"url": server.url(), "password": {"env": "PGPASSWORD"}}
     assert "tapes" not in json.loads(program.call("--json", "run", program.job(source, query=ROWS)).stdout)
     assert not (program.folder / "state/tapes").exists()
-    good = program.job({"url": "tpch:", "scale": 0.01}, tables=["orders"], record="on-failure")
+    good = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["orders"], record="on-failure")
     assert "tapes" not in program.report("run", good)
     assert list((program.folder / "state/tapes").iterdir()) == []
 

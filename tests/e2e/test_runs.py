@@ -8,7 +8,7 @@ from test_daemon import Daemon
 from test_flights import wait_for
 
 LONG = {"url": "tpch:", "scale": 20}
-QUICK = {"url": "tpch:", "scale": 0.01}
+QUICK = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
 
 
 def test_runs_are_listed_and_shown(program, flights):

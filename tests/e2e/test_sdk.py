@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -19,7 +20,7 @@ def env(scratch, cache):
         "PATH": f"{LONGSHORE.parent}:{os.environ['PATH']}",
         "LONGSHORE_CACHE": str(cache),
         "LONGSHORE_STATE": str(scratch / "sdk-state"),
-        "CARGO_TARGET_DIR": str(ROOT / "target/sdk"),
+        "CARGO_TARGET_DIR": str(ROOT / "target"),
     }
 
 
@@ -27,6 +28,11 @@ def shell(command, env, folder):
     done = subprocess.run(command, shell=True, env=env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def share(folder):
+    """With the workspace's versions, what the bundled plugins are built of need not be built again."""
+    shutil.copy(ROOT / "Cargo.lock", folder)
 
 
 def test_the_guide_leads_to_a_tested_connector(program, env):
@@ -39,6 +45,7 @@ def test_the_guide_leads_to_a_tested_connector(program, env):
     for command in commands:
         if command.startswith("cd "):
             folder = folder / command[3:]
+            share(folder)
             (folder / "numbers.yaml").write_text(job.replace("/lake/numbers", str(program.lake)))
             continue
         shown += shell(command.replace("/lake/numbers", str(program.lake)), env, folder)
@@ -49,6 +56,7 @@ def test_the_guide_leads_to_a_tested_connector(program, env):
 def test_the_other_kinds_build_test_and_are_checked_at_once(program, env, kind, config):
     shell(f"longshore plugin new {kind} my-{kind}", env, program.folder)
     folder = program.folder / f"my-{kind}"
+    share(folder)
     shell("cargo test", env, folder)
     shell("longshore plugin build --out plugins .", env, folder)
     answer = json.loads(

@@ -72,7 +72,7 @@ LAKE = "file:///var/lib/longshore/lake"
 
 def job(scale, table="orders", rows=50_000):
     return {
-        "source": {"url": "tpch:", "scale": scale},
+        "source": {"url": "tpch:", "scale": scale, "text_mib": 20},
         "tables": [table],
         "chunk": {"rows": rows},
         "target": {"url": LAKE},

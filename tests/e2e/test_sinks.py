@@ -12,7 +12,7 @@ from test_daemon import Daemon
 from test_flights import wait_for
 from test_types import SAMPLES
 
-TPCH = {"url": "tpch:", "scale": 0.01}
+TPCH = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
 
 @pytest.fixture
 def lake(server):

@@ -34,7 +34,7 @@ def folder(lake):
 
 def job(program, lake, folder, name="job.yaml", source=None, **keys):
     options = keys.pop("target", {})
-    source = source or {"url": "tpch:", "scale": 0.01}
+    source = source or {"url": "tpch:", "scale": 0.01, "text_mib": 1}
     return program.job(source, name, target=lake.target(folder, **options), **keys)
 
 

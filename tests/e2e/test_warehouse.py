@@ -170,7 +170,7 @@ def registered(program, hive, path, tables=("orders",), sql=None, **keys):
     steps = {"transform": [{"sql": sql}]} if sql else {}
     target = {"url": f"hdfs://127.0.0.1:{hive.root.split(':')[2].split('/')[0]}/{path}", **keys.pop("target", {})}
     register = {"url": hive.url(database="made"), "auth": "nosasl", **keys.pop("register", {})}
-    return program.job({"url": "tpch:", "scale": 0.01}, tables=list(tables), target=target, register=register, **steps, **keys)
+    return program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=list(tables), target=target, register=register, **steps, **keys)
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ SUMMARY = ([("summary", "string")], [("done",)])
 def at_impala(program, impala, tables=("nation",), **keys):
     target = {"url": f"file://{program.lake}", **keys.pop("target", {})}
     register = {"url": impala.url("lake"), "location": "s3a://bucket/lake", **keys.pop("register", {})}
-    return program.job({"url": "tpch:"}, tables=list(tables), target=target, register=register, **keys)
+    return program.job({"url": "tpch:", "text_mib": 1}, tables=list(tables), target=target, register=register, **keys)
 
 
 def test_impala_is_told_of_files_and_asked_for_statistics(program, impala):

@@ -14,13 +14,18 @@ use longshore_sdk::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tables::Table;
+use tables::{Part, Table};
+use tpchgen::distribution::Distributions;
+use tpchgen::text::TextPool;
 
 /// Rows in a batch: about 2 MiB of `lineitem`.
 const BATCH_ROWS: usize = 16_384;
 
 /// Below this, cutting a table gains less than starting a generator costs.
 const MIN_CHUNK_ROWS: u64 = 100_000;
+
+/// The text of the official generator.
+const TEXT_MIB: u32 = 300;
 
 /// What a job's `source:` holds.
 #[derive(Deserialize, JsonSchema)]
@@ -33,15 +38,25 @@ pub struct Config {
     #[serde(default = "one")]
     #[schemars(range(min = 0.0, max = 100_000.0))]
     scale: f64,
+    /// How much text is made up to cut comments out of, for each chunk anew. 300 is TPC-H's; with less,
+    /// chunks begin sooner, and comments are others.
+    #[serde(default = "whole_text")]
+    #[schemars(range(min = 1, max = 300))]
+    text_mib: u32,
 }
 
 fn one() -> f64 {
     1.0
 }
 
+fn whole_text() -> u32 {
+    TEXT_MIB
+}
+
 /// The connector, open at a scale.
 pub struct Tpch {
     scale: f64,
+    text_mib: u32,
 }
 
 impl Connector for Tpch {
@@ -61,12 +76,15 @@ impl Connector for Tpch {
     }
 
     fn open(config: Config) -> Result<Self> {
-        match config.scale {
-            scale if scale > 0.0 && scale <= 100_000.0 => Ok(Self { scale }),
-            scale => {
-                Err(Error::config(format!("`scale`: {scale} is not above 0 and at most 100000")))
-            }
+        let Config { scale, text_mib, .. } = config;
+        if !(scale > 0.0 && scale <= 100_000.0) {
+            let error = format!("`scale`: {scale} is not above 0 and at most 100000");
+            return Err(Error::config(error));
         }
+        if !(1..=TEXT_MIB).contains(&text_mib) {
+            return Err(Error::config(format!("`text_mib`: {text_mib} is not 1 to {TEXT_MIB}")));
+        }
+        Ok(Self { scale, text_mib })
     }
 
     fn test(&mut self) -> Result<String> {
@@ -117,8 +135,9 @@ impl Connector for Tpch {
 
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
         let table = find(&scan.relation)?;
-        let (part, parts) = parse_descriptor(descriptor)?;
-        let batches = table.generate(self.scale, part, parts, BATCH_ROWS);
+        let (number, of) = parse_descriptor(descriptor)?;
+        let part = Part { scale: self.scale, number, of, text: self.text() };
+        let batches = table.generate(&part, BATCH_ROWS);
         let projection = match &scan.projection {
             Some(names) => names
                 .iter()
@@ -129,6 +148,19 @@ impl Connector for Tpch {
         let schema = batches.schema().project(&projection)?.into();
         let left = scan.limit.unwrap_or(u64::MAX);
         Ok(Box::new(Rows { batches, projection, schema, left }))
+    }
+}
+
+impl Tpch {
+    fn text(&self) -> &'static TextPool {
+        match self.text_mib {
+            TEXT_MIB => TextPool::get_or_init_default(),
+            // An instance lives for a chunk, and this with it.
+            mib => {
+                let bytes = (mib << 20) as i32;
+                Box::leak(Box::new(TextPool::new(bytes, Distributions::static_default())))
+            }
+        }
     }
 }
 
@@ -197,11 +229,15 @@ mod tests {
 
     use super::*;
 
+    fn tpch(scale: f64) -> Tpch {
+        Tpch { scale, text_mib: TEXT_MIB }
+    }
+
     fn rows(table: &str, scale: f64, per_chunk: u64) -> (usize, usize) {
         FakeHost::new()
             .run(|| {
                 let scan = scan_all(Relation::Table(table.into()));
-                let chunks = read_all(&mut Tpch { scale }, &scan, &chunks_of(per_chunk)).unwrap();
+                let chunks = read_all(&mut tpch(scale), &scan, &chunks_of(per_chunk)).unwrap();
                 let rows =
                     chunks.iter().flat_map(|(_, batches)| batches).map(RecordBatch::num_rows);
                 (chunks.len(), rows.sum())
@@ -222,7 +258,7 @@ mod tests {
         let mut scan = scan_all(Relation::Table("orders".into()));
         scan.projection = Some(vec!["o_comment".into(), "o_orderkey".into()]);
         scan.limit = Some(10);
-        let chunks = read_all(&mut Tpch { scale: 0.01 }, &scan, &chunks_of(1_000_000)).unwrap();
+        let chunks = read_all(&mut tpch(0.01), &scan, &chunks_of(1_000_000)).unwrap();
         let batch = &chunks[0].1[0];
         assert_eq!(batch.num_rows(), 10);
         assert_eq!(batch.schema().field(0).name(), "o_comment");
@@ -230,8 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn only_comments_change_with_the_text() {
+        let read = |text_mib| {
+            let read = || {
+                let scan = scan_all(Relation::Table("partsupp".into()));
+                let mut source = Tpch { scale: 0.001, text_mib };
+                read_all(&mut source, &scan, &chunks_of(1_000_000)).unwrap().remove(0).1.remove(0)
+            };
+            FakeHost::new().run(read).0
+        };
+        let (whole, less) = (read(TEXT_MIB), read(1));
+        let comment = whole.num_columns() - 1;
+        assert_eq!(whole.schema().field(comment).name(), "ps_comment");
+        assert_ne!(whole.column(comment), less.column(comment));
+        let others: Vec<usize> = (0..comment).collect();
+        assert_eq!(whole.project(&others).unwrap(), less.project(&others).unwrap());
+    }
+
+    #[test]
     fn an_unknown_table_is_named_with_the_known_ones() {
-        let error = Tpch { scale: 1.0 }
+        let error = tpch(1.0)
             .describe_relation(&Relation::Table("line_item".into()))
             .map(|_| ())
             .unwrap_err();

@@ -2,10 +2,12 @@
 
 use longshore_sdk::array::RecordBatchReader;
 use longshore_sdk::schema::{DataType, SchemaRef};
+use tpchgen::distribution::Distributions;
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator,
     PartSuppGenerator, RegionGenerator, SupplierGenerator,
 };
+use tpchgen::text::TextPool;
 use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow,
     SupplierArrow,
@@ -18,7 +20,18 @@ pub(crate) struct Table {
     /// Bytes of a row as text, about.
     row_bytes: u64,
     schema: fn() -> SchemaRef,
-    generate: fn(f64, i32, i32, usize) -> Box<dyn RecordBatchReader>,
+    generate: fn(&Part, usize) -> Box<dyn RecordBatchReader>,
+}
+
+/// A part of a table.
+pub(crate) struct Part {
+    pub(crate) scale: f64,
+    /// Counted from 1.
+    pub(crate) number: i32,
+    /// How many there are.
+    pub(crate) of: i32,
+    /// What comments are cut out of.
+    pub(crate) text: &'static TextPool,
 }
 
 enum Size {
@@ -29,30 +42,58 @@ enum Size {
 }
 
 macro_rules! table {
-    ($name:literal, $size:expr, $row_bytes:literal, $arrow:ident, $generator:ident) => {
+    ($name:literal, $size:expr, $row_bytes:literal, $arrow:ident, $generator:expr) => {
         Table {
             name: $name,
             size: $size,
             row_bytes: $row_bytes,
             schema: $arrow::schema_ref,
-            generate: |scale, part, parts, batch_rows| {
-                let generator = $generator::new(scale, part, parts);
+            generate: |part, batch_rows| {
+                let generator = $generator(part, Distributions::static_default());
                 Box::new($arrow::new(generator).with_batch_size(batch_rows))
             },
         }
     };
 }
 
+/// The generator of a table that grows with the scale.
+macro_rules! scaled {
+    ($generator:ident) => {
+        |part: &Part, words| {
+            let Part { scale, number, of, text } = *part;
+            $generator::new_with_distributions_and_text_pool(scale, number, of, words, text)
+        }
+    };
+}
+
+/// The generator of a table that is the same at every scale.
+macro_rules! fixed {
+    ($generator:ident) => {
+        |part: &Part, words| $generator::new_with_distributions_and_text_pool(words, part.text)
+    };
+}
+
+/// It takes no words but its text's.
+fn part_supplies(part: &Part, _: &Distributions) -> PartSuppGenerator<'static> {
+    PartSuppGenerator::new_with_text_pool(part.scale, part.number, part.of, part.text)
+}
+
 impl Table {
     pub(crate) const ALL: &'static [Table] = &[
-        table!("customer", Size::Scaled(150_000.0), 159, CustomerArrow, CustomerGenerator),
-        table!("lineitem", Size::Scaled(6_001_215.0), 126, LineItemArrow, LineItemGenerator),
-        table!("nation", Size::Fixed(25), 89, NationArrow, NationGenerator),
-        table!("orders", Size::Scaled(1_500_000.0), 114, OrderArrow, OrderGenerator),
-        table!("part", Size::Scaled(200_000.0), 121, PartArrow, PartGenerator),
-        table!("partsupp", Size::Scaled(800_000.0), 148, PartSuppArrow, PartSuppGenerator),
-        table!("region", Size::Fixed(5), 78, RegionArrow, RegionGenerator),
-        table!("supplier", Size::Scaled(10_000.0), 141, SupplierArrow, SupplierGenerator),
+        table!("customer", Size::Scaled(150_000.0), 159, CustomerArrow, scaled!(CustomerGenerator)),
+        table!(
+            "lineitem",
+            Size::Scaled(6_001_215.0),
+            126,
+            LineItemArrow,
+            scaled!(LineItemGenerator)
+        ),
+        table!("nation", Size::Fixed(25), 89, NationArrow, fixed!(NationGenerator)),
+        table!("orders", Size::Scaled(1_500_000.0), 114, OrderArrow, scaled!(OrderGenerator)),
+        table!("part", Size::Scaled(200_000.0), 121, PartArrow, scaled!(PartGenerator)),
+        table!("partsupp", Size::Scaled(800_000.0), 148, PartSuppArrow, part_supplies),
+        table!("region", Size::Fixed(5), 78, RegionArrow, fixed!(RegionGenerator)),
+        table!("supplier", Size::Scaled(10_000.0), 141, SupplierArrow, scaled!(SupplierGenerator)),
     ];
 
     pub(crate) fn find(name: &str) -> Option<&'static Table> {
@@ -84,15 +125,9 @@ impl Table {
         (self.schema)()
     }
 
-    /// The rows of one part, counted from 1.
-    pub(crate) fn generate(
-        &self,
-        scale: f64,
-        part: i32,
-        parts: i32,
-        batch_rows: usize,
-    ) -> Box<dyn RecordBatchReader> {
-        (self.generate)(scale, part, parts, batch_rows)
+    /// The rows of one part.
+    pub(crate) fn generate(&self, part: &Part, batch_rows: usize) -> Box<dyn RecordBatchReader> {
+        (self.generate)(part, batch_rows)
     }
 }
 

@@ -101,7 +101,7 @@ fn shout(harm: &str) -> Result<(), Error> {
     let data = |message: &str| error(ErrorClass::Data, message);
     match harm {
         "log-flood" => (0..100_000).for_each(|_| host::log(Level::Trace, &"x".repeat(100))),
-        "log-huge" => host::log(Level::Error, &"x".repeat(64 << 20)),
+        "log-huge" => host::log(Level::Error, &"x".repeat(16 << 20)),
         "log-escapes" => host::log(Level::Error, ESCAPES),
         "error-escapes" => return Err(data(ESCAPES)),
         "error-huge" => return Err(data(&"x".repeat(16 << 20))),

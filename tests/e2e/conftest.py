@@ -191,7 +191,10 @@ def pytest_unconfigure(config):
 
 
 #: The files that take longest: begun first, so that all workers end at about the same time.
-LONGEST = ["test_targets", "test_faults", "test_hive", "test_hostile_kinds", "test_warehouse", "test_sinks", "test_crash"]
+LONGEST = [
+    "test_sdk", "test_targets", "test_faults", "test_warehouse", "test_hive", "test_service", "test_hostile_kinds",
+    "test_runs", "test_joins", "test_daemon", "test_kerberos", "test_sinks", "test_files", "test_flights", "test_crash",
+]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

@@ -67,11 +67,11 @@ examples: build install-test
 	done
 	$(VENV)/bin/python -m pytest -q tests/e2e/test_examples.py
 
-## A Debian package of what `make build` made: target/debian/longshore.deb
+## A Debian package of what `make build` made: target/debian/longshore.deb; `DEB=--fast` for a larger one, sooner
 deb: build $(CARGO_DEB)
 	$(BIN) docs target/docs
 	gzip --force --best --no-name target/docs/man/*.1
-	$(CARGO_DEB) --package longshore --no-build --quiet --output target/debian/longshore.deb
+	$(CARGO_DEB) --package longshore --no-build --quiet $(DEB) --output target/debian/longshore.deb
 
 $(CARGO_DEB):
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \

@@ -8,6 +8,7 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::admission::Admission;
@@ -227,7 +228,12 @@ impl Plugin {
     }
 }
 
+/// The compiler takes every core: one component after the other takes no longer, and none uses up the
+/// time of another.
+static COMPILER: Semaphore = Semaphore::const_new(1);
+
 async fn load(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<Plugin> {
+    let turn = COMPILER.acquire().await;
     let reading = {
         let (sandbox, path) = (sandbox.clone(), path.to_owned());
         let admission = admission.clone();
@@ -241,6 +247,7 @@ async fn load(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<P
                     .with_hint("make its functions smaller")
             })?
             .map_err(|error| Error::internal(format!("compiling: {error}")))??;
+    drop(turn);
     let file = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin");
     let described = match stamp.kind {
         Kind::Connector => {

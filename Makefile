@@ -24,8 +24,8 @@ plugins: host
 demo: build
 	@tools/demo.sh $(BIN)
 
-## Everything, on servers of its own; a worker more than there are cores, since tests wait
-WORKERS ?= 3
+## Everything, on servers of its own
+WORKERS ?= 2
 # Clippy's driver, where there is one, lints the unit tests and all they test while it compiles them.
 CLIPPY := $(shell command -v clippy-driver)
 # They need not be as fast as the program.

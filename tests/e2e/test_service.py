@@ -107,7 +107,7 @@ def test_it_starts_says_that_it_is_ready_and_runs_a_job(box):
     assert box.property("ActiveState") == "active"
     wait_for(lambda: box.property("StatusText") == "waiting for jobs")
     box.drop("first.json", job(0.1))
-    wait_for(lambda: box.reports("done"), 120)
+    wait_for(lambda: box.reports("done"), 300)
     assert box.reports("done")[0]["rows"] == 150_000
     # In the journal with its own priority, not as a line of text.
     entries = box.run("journalctl", "-u", "longshore", "-o", "json", "--no-pager").splitlines()

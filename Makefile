@@ -34,7 +34,8 @@ test: build install-test
 	$(BIN) plugin build --locked --out target/hostile $(HOSTILE)
 	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
 	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
-	$(VENV)/bin/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e
+	$(VENV)/bin/python -m pytest -q --tb=native --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	  tests/e2e
 
 ## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build

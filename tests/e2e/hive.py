@@ -102,7 +102,7 @@ class HiveServer:
         self._wait()
 
     def _wait(self):
-        for _ in range(900):
+        for _ in range(1800):
             if subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{self.port}"], capture_output=True).returncode == 0:
                 return
             assert self.process.poll() is None, (self.folder / "log").read_text()[-4_000:]

@@ -39,7 +39,7 @@ class Daemon:
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_an_interrupted_run_leaves_nothing(program):
     run = program.start("run", job)
     wait_for(lambda: list(program.lake.rglob("part-*")))
     run.send_signal(signal.SIGINT)
-    assert run.wait(60) != 0
+    assert run.wait(120) != 0
     assert program.published() == []
 
 

@@ -151,7 +151,7 @@ def begun(program, lake, folder, env=PATIENT, **options):
     target = {"hdfs": QUICK_HDFS, **options} if isinstance(lake, lakes.Hdfs) else options
     file = job(program, lake, folder, source=BUSY, tables=["orders"], chunk={"rows": 50_000}, target=target)
     run = program.start("--json", "run", file, env=env)
-    wait_for(lambda: any("staging" in path for path in lake.files(folder)), 60)
+    wait_for(lambda: any("staging" in path for path in lake.files(folder)))
     return run
 
 
@@ -224,7 +224,7 @@ def test_a_permission_that_is_taken_away_ends_a_run_clearly(program, hdfs):
     run = begun(program, hdfs, "mine", env)
     with frozen(run):
         hdfs.shell("-chmod", "-R", "000", "/mine")
-    assert run.wait(60) == 5
+    assert run.wait(120) == 5
     told = (program.folder / "daemon.log").read_text()
     assert "Permission denied" in told and "grant the permission in HDFS" in told and "\tat " not in told
 
@@ -363,7 +363,7 @@ def test_hundreds_of_jobs_at_once_are_each_run_once(program, flights):
         wait_for(lambda: len(list((inbox / "done").glob("*.report.json"))) >= JOBS, 0.2 * JOBS)
     finally:
         daemon.terminate()
-        assert daemon.wait(60) == 0
+        assert daemon.wait(120) == 0
     assert len(list((inbox / "done").glob("*.yaml"))) == JOBS
     assert not list((inbox / "failed").iterdir()) and not list((inbox / "running").iterdir())
     for number in range(JOBS):

@@ -296,7 +296,7 @@ def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, da
     # Nobody knows which is read last.
     for number in range(30, 60):
         (data / f"{number}.csv").write_text("n\n" + "2\n" * 500_000)
-    assert daemon.wait(60) == 0, log.read_text()
+    assert daemon.wait(120) == 0, log.read_text()
     assert rows(program, "all", "SELECT n, count(*) FROM data GROUP BY n") == ["(1, 15000000)", "(2, 15000000)"]
 
 

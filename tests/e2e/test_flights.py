@@ -29,7 +29,7 @@ def test_a_dropped_job_becomes_parquet_with_the_rows_of_the_source(flights, prog
         report = wait_for(lambda: next((inbox / "done").glob("*.report.json"), None))
     finally:
         daemon.terminate()
-        assert daemon.wait(30) == 0
+        assert daemon.wait(120) == 0
     report = json.loads(report.read_text())
     assert report["status"] == "succeeded"
     assert report["rows"] == 336_776 + 16 + 1_458 + 3_322 + 26_115

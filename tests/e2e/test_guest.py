@@ -37,7 +37,7 @@ def sessions(server):
     return server.rows("SELECT pid, state, query FROM pg_stat_activity WHERE application_name = 'longshore'")
 
 
-def eventually(condition, seconds=15):
+def eventually(condition, seconds=120):
     until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until
@@ -92,7 +92,7 @@ def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(ca
         kill = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE application_name = 'longshore' AND {victim} LIMIT 1"""
         eventually(lambda: cargo.rows(kill))
-    assert running.wait(timeout=120) == 0, (program.folder / "daemon.log").read_text()
+    assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     log = (program.folder / "daemon.log").read_text()
     assert "trying again" in log
     same_rows([row[:2] for row in read(program.lake / "cargo")], cargo.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"))
@@ -104,7 +104,7 @@ def test_a_run_that_is_stopped_cancels_what_the_server_does_for_it(cargo, progra
     running = program.start("run", job(program, cargo, tables=[], query=query))
     eventually(lambda: [row for row in sessions(cargo) if row[1] == "active" and "COPY" in row[2]])
     running.terminate()
-    running.wait(timeout=30)
+    running.wait(120)
     eventually(lambda: not sessions(cargo))
     assert program.published() == []
 
@@ -128,17 +128,16 @@ def test_a_locked_table_is_waited_for_but_not_for_ever(cargo, program):
         running = program.start("run", job(program, cargo))
         eventually(lambda: [row for row in sessions(cargo) if row[1] == "active"])
         connection.execute("COMMIT")
-        assert running.wait(timeout=60) == 0
+        assert running.wait(120) == 0
     whole(program, cargo)
 
 
 def test_a_chunk_that_takes_too_long_is_ended_by_the_server(cargo, program):
     source = {"statement_timeout_secs": 1}
     keys = {"tables": [], "query": "SELECT pg_sleep(30)::text", "source": source}
-    started = time.monotonic()
-    line, code = program.refused("run", job(program, cargo, **keys))
-    assert "statement timeout" in line and "`statement_timeout_secs`" in line and code == 4
-    assert time.monotonic() - started < 10, "it was tried again"
+    done = program.call("run", job(program, cargo, **keys))
+    assert "statement timeout" in done.stderr and "`statement_timeout_secs`" in done.stderr
+    assert done.returncode == 4 and "trying again" not in done.stderr
 
 
 def test_sessions_read_only_and_are_few_and_leave_no_trace(cargo, program):
@@ -183,7 +182,7 @@ def test_a_server_that_restarts_in_mid_run_is_waited_for(own_server, program):
     running = program.start("--log", "info", "run", job(program, own_server, **keys))
     eventually(lambda: [row for row in sessions(own_server) if "COPY" in row[2]])
     own_server.restart()
-    assert running.wait(timeout=120) == 0, (program.folder / "daemon.log").read_text()
+    assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     assert "beginning anew" in (program.folder / "daemon.log").read_text()
     same_rows([row[:2] for row in read(program.lake / "cargo")], own_server.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"))
 
@@ -235,7 +234,7 @@ def test_a_standby_that_cancels_its_readers_is_asked_anew(own_server, scratch, p
             connection.execute("UPDATE cargo SET note = 'y'")
             connection.execute("VACUUM cargo")
         log = program.folder / "daemon.log"
-        assert running.wait(timeout=120) == 0, log.read_text()
+        assert running.wait(120) == 0, log.read_text()
         assert "beginning anew" in log.read_text()
         rows = read(program.lake / "cargo")
         assert sorted(row[0] for row in rows) == list(range(1, 5_001)) and len({row[1] for row in rows}) == 1

@@ -248,11 +248,11 @@ def test_a_run_that_is_told_twice_to_end_does_whatever_its_transform_waits_for(p
 def check_end_of_sleep(program, job):
     process = program.start("run", job)
     try:
-        wait_for(lambda: "asleep" in (program.folder / "daemon.log").read_text(), 10)
+        wait_for(lambda: "asleep" in (program.folder / "daemon.log").read_text())
         process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(8) != 0
+        assert process.wait(30) != 0
     finally:
         process.kill()
 

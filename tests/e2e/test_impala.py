@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hive import Impala
+from test_flights import wait_for
 
 STATS = [("#Rows", "bigint"), ("#Files", "bigint"), ("Size", "string"), ("Format", "string")]
 
@@ -117,15 +118,9 @@ def test_a_run_that_is_stopped_cancels_its_query(program, impala):
 
     impala.answers[r"^SELECT `id`"] = begins
     process = program.start("run", program.job(source(impala), tables=["orders"]))
-    for _ in range(100):
-        if selects(impala):
-            break
-        time.sleep(0.1)
+    wait_for(lambda: selects(impala))
+    # Its state has been asked for, then.
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) != 0
-    for _ in range(50):
-        if "CANCEL" in impala.statements:
-            break
-        time.sleep(0.1)
-    assert "CANCEL" in impala.statements
+    assert process.wait(120) != 0
+    wait_for(lambda: "CANCEL" in impala.statements)

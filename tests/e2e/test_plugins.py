@@ -54,7 +54,7 @@ def version_of(program, daemon, name, **keys):
     """The version that the rows of a new run say."""
     job(program, name, **keys).rename(daemon.inbox / name)
     stem = name.split(".")[0]
-    wait_for(lambda: list((daemon.inbox).glob(f"[df]*/{stem}.*.report.json")), 30)
+    wait_for(lambda: list((daemon.inbox).glob(f"[df]*/{stem}.*.report.json")))
     [report] = [json.loads(path.read_text()) for path in daemon.inbox.glob(f"[df]*/{stem}.*.report.json")]
     assert report["status"] == "succeeded", report
     [version] = set(pq.read_table(program.lake / stem / "t")["text"].to_pylist())
@@ -62,7 +62,7 @@ def version_of(program, daemon, name, **keys):
 
 
 def serves(program, version):
-    wait_for(lambda: f"hostile {version} " in log(program), 20)
+    wait_for(lambda: f"hostile {version} " in log(program))
 
 
 def test_a_new_version_is_used_however_it_gets_there(program, plugins, daemon):
@@ -90,7 +90,7 @@ def test_a_new_version_is_used_however_it_gets_there(program, plugins, daemon):
 
     # And back.
     put(plugins, marked(VERSIONS[0]))
-    wait_for(lambda: log(program).count(f"hostile {VERSIONS[0]} ") == 2, 20)
+    wait_for(lambda: log(program).count(f"hostile {VERSIONS[0]} ") == 2)
     assert version_of(program, daemon, "back.json")[0] == VERSIONS[0]
 
 
@@ -107,7 +107,7 @@ def test_a_new_version_is_used_however_it_gets_there(program, plugins, daemon):
 )
 def test_a_broken_file_leaves_the_last_good_one_serving_and_says_so(program, plugins, daemon, broken, reason):
     put(plugins, broken(marked()))
-    wait_for(lambda: f"hostile {VERSIONS[0]} " in log(program) and "stays" in log(program), 20)
+    wait_for(lambda: f"hostile {VERSIONS[0]} " in log(program) and "stays" in log(program))
     version, report = version_of(program, daemon, "after.json")
     assert version == VERSIONS[0]
     assert any(reason in text and "the last good one is used" in text for text in report["interruptions"]), report
@@ -124,7 +124,7 @@ def test_a_broken_file_leaves_the_last_good_one_serving_and_says_so(program, plu
 
 def test_a_plugin_that_is_removed_serves_no_more(program, plugins, daemon):
     (plugins / "hostile.wasm").unlink()
-    wait_for(lambda: "is gone" in log(program), 20)
+    wait_for(lambda: "is gone" in log(program))
     job(program, "gone.json").rename(daemon.inbox / "gone.json")
     [report] = daemon.reports("failed")
     assert report["error"]["class"] == "config" and "no connector for `hostile:`" in report["error"]["message"]

@@ -75,7 +75,7 @@ def wait_until_it_answers(registry, scheme="http"):
                               capture_output=True, text=True)  # fmt: skip
         return done.stdout in ("200", "401")
 
-    wait_for(answers, 20)
+    wait_for(answers)
 
 
 @pytest.fixture

@@ -230,4 +230,4 @@ def test_many_processes_that_open_a_new_ledger_at_once_all_get_it(program):
     for number in range(40):
         state = program.folder / f"state{number}"
         opening = [program.start("--state", state, "runs") for _ in range(6)]
-        assert [process.wait(60) for process in opening] == [0] * 6, (program.folder / "daemon.log").read_text()
+        assert [process.wait(120) for process in opening] == [0] * 6, (program.folder / "daemon.log").read_text()

@@ -131,7 +131,7 @@ def test_the_modes_say_what_becomes_of_what_is_there(program, lake):
 def test_runs_at_the_same_time_get_versions_of_their_own(program, lake):
     jobs = [program.job(TPCH, f"v{n}.yaml", tables=["nation", "region"], target=lake.target()) for n in range(4)]
     running = [program.start("run", job) for job in jobs]
-    assert [run.wait(60) for run in running] == [0] * 4, (program.folder / "daemon.log").read_text()
+    assert [run.wait(120) for run in running] == [0] * 4, (program.folder / "daemon.log").read_text()
     versions = [f"{t}{v}" for t in ["nation", "region"] for v in ["", "_v2", "_v3", "_v4"]]
     assert lake.tables() == versions
 

@@ -35,8 +35,9 @@ pub(super) trait Files: Debug + Send + Sync {
     /// Writes a small file, all or nothing, over what is there.
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()>;
 
-    /// Writes a small file unless one is there already: then false.
-    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool>;
+    /// Writes a small file, all or nothing, unless one is there already: then false. A store that
+    /// cannot do that at once writes it to `aside` first; what is left there does not matter.
+    async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool>;
 
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;

@@ -11,7 +11,9 @@ use hdfs_native::file::FileWriter;
 use tokio::runtime::Handle;
 
 use super::PartFile;
-use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, within};
+use super::files::{
+    ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, parent, within,
+};
 use super::upload::{Upload, Uploader};
 use crate::config::place::HdfsPlace;
 use crate::error::{Class, Error, Result};
@@ -100,12 +102,12 @@ impl Files for HdfsFolder {
         self.asked(path, self.client.rename(&from, &to, true)).await
     }
 
-    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool> {
-        match self.write(path, self.options.clone().overwrite(false), bytes).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.code() == Some(EXISTS) => Ok(false),
-            Err(error) => Err(error),
+    async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
+        self.write(aside, self.options.clone(), bytes).await?;
+        if let Some(folder) = parent(path) {
+            self.make_folder(folder).await?;
         }
+        self.rename(aside, path).await
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {

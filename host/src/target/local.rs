@@ -35,17 +35,16 @@ impl LocalFolder {
         }
     }
 
-    /// Writes a file beside where it is to be, durably.
-    fn write_aside(&self, path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
-        let folder = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder)?;
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let aside = folder.join(format!(".{:016x}.partial", u64::from_le_bytes(random)));
-        let mut file = File::create(&aside)?;
+    fn make_parent(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path.parent().unwrap_or(&self.root))
+    }
+
+    /// Writes a whole file, durably.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.make_parent(path)?;
+        let mut file = File::create(path)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok(aside)
+        file.sync_all()
     }
 }
 
@@ -56,17 +55,18 @@ impl Files for LocalFolder {
     }
 
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.at(path);
-        self.write_aside(&path, bytes)
-            .and_then(|aside| fs::rename(&aside, &path))
+        let (path, aside) = (self.at(path), self.at(&format!("{path}.partial")));
+        self.write(&aside, bytes)
+            .and_then(|()| fs::rename(&aside, &path))
             .and_then(|()| sync(path.parent().unwrap_or(&self.root)))
             .map_err(|error| Error::io(format!("writing {}", path.display()), error))
     }
 
-    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool> {
-        let path = self.at(path);
+    async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
+        let (path, aside) = (self.at(path), self.at(aside));
         let link = || {
-            let aside = self.write_aside(&path, bytes)?;
+            self.write(&aside, bytes)?;
+            self.make_parent(&path)?;
             let linked = fs::hard_link(&aside, &path);
             fs::remove_file(&aside)?;
             linked
@@ -136,7 +136,7 @@ impl Folders for LocalFolder {
     async fn create(&self, path: &str) -> Result<Box<dyn PartFile>> {
         let path = self.at(path);
         let create = || {
-            fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+            self.make_parent(&path)?;
             File::create(&path)
         };
         let file =

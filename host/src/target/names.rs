@@ -1,12 +1,13 @@
 //! Names in a target: which one a run gets, and that no two runs get the same.
 //!
 //! A run that wants a name writes the file `.longshore/names/NAME`, which only one can create, with
-//! its own id in it. It removes the file when the relation is published or given up.
+//! its own id in it. It removes the file when the relation is published or given up. Where that takes
+//! two steps, the first is in the run's staging: a crash leaves nothing that is not the run's own.
 
 use std::time::{Duration, Instant};
 
 use super::files::{Files, read_small};
-use super::{HIDDEN, Spot};
+use super::{HIDDEN, Spot, staging};
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result};
 
@@ -71,7 +72,7 @@ async fn is_free(files: &dyn Files, name: &str) -> Result<bool> {
 /// Claims a name. What was published between the look and the claim is seen by a second look.
 async fn claim(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
     // The run's own: an answer was lost, and the question asked again.
-    if !files.put_new(&path(name), run.as_bytes()).await? && holder(files, name).await? != run {
+    if !mark(files, run, name).await? && holder(files, name).await? != run {
         return Ok(false);
     }
     if is_free(files, name).await? {
@@ -81,10 +82,15 @@ async fn claim(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
     Ok(false)
 }
 
+/// False: a run has marked it already.
+async fn mark(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
+    files.put_new(&path(name), run.as_bytes(), &format!("{}/.mark", staging(run))).await
+}
+
 /// Holds a relation's name while a run publishes into it, beside or over what is there.
 pub(super) async fn lock(files: &dyn Files, run: &str, name: &str) -> Result<()> {
     let until = Instant::now() + Duration::from_secs(LOCK_WAIT_SECS);
-    while !files.put_new(&path(name), run.as_bytes()).await? {
+    while !mark(files, run, name).await? {
         if holder(files, name).await? == run {
             return Ok(());
         }

@@ -63,7 +63,7 @@ impl Files for ObjectFiles {
         self.asked(path, self.store.put(&self.key(path), payload)).await.map(drop)
     }
 
-    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool> {
+    async fn put_new(&self, path: &str, bytes: &[u8], _: &str) -> Result<bool> {
         let (key, payload) = (self.key(path), PutPayload::from(bytes.to_vec()));
         let put = self.store.put_opts(&key, payload, PutMode::Create.into()).await;
         match put {

@@ -249,7 +249,8 @@ impl SftpFolder {
         }
     }
 
-    async fn write(&self, path: &str, flags: OpenFlags, bytes: &[u8]) -> Result<()> {
+    async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
         self.make_parent(path).await?;
         let bytes = bytes.to_vec();
         self.asked(path, |c, full| async move {
@@ -278,8 +279,7 @@ impl Files for SftpFolder {
 
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let aside = format!("{path}.partial");
-        let flags = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::WRITE;
-        self.write(&aside, flags, bytes).await?;
+        self.write(&aside, bytes).await?;
         self.remove(path).await?;
         match self.rename(&aside, path).await? {
             true => Ok(()),
@@ -287,16 +287,10 @@ impl Files for SftpFolder {
         }
     }
 
-    async fn put_new(&self, path: &str, bytes: &[u8]) -> Result<bool> {
-        let flags = OpenFlags::CREATE | OpenFlags::EXCLUDE | OpenFlags::WRITE;
-        match self.write(path, flags, bytes).await {
-            Ok(()) => Ok(true),
-            // The protocol has no code for a name that is taken.
-            Err(error) => match self.is_there(path).await? {
-                true => Ok(false),
-                false => Err(error),
-            },
-        }
+    async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
+        self.write(aside, bytes).await?;
+        self.make_parent(path).await?;
+        self.rename(aside, path).await
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {
@@ -393,6 +387,7 @@ impl Folders for SftpFolder {
             self.asked(to, |c, full| async move { c.sftp.rename(from, full).await }).await;
         match renamed {
             Ok(()) => Ok(true),
+            // The protocol has no code for a name that is taken.
             Err(error) => match self.is_there(to).await? {
                 true => Ok(false),
                 false => Err(error),

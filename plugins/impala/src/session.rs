@@ -140,6 +140,14 @@ impl Session {
         columns
     }
 
+    /// All rows of a small result, as texts.
+    pub fn rows(&mut self, sql: &str) -> Result<Table> {
+        let operation = self.execute(sql)?;
+        let table = self.read_table(&operation);
+        self.close(operation);
+        table
+    }
+
     /// The same, of what not every relation has, such as partitions.
     pub fn rows_if_any(&mut self, sql: &str) -> Result<Option<Table>> {
         match self.rows(sql) {
@@ -149,14 +157,6 @@ impl Session {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// All rows of a small result, as texts.
-    pub fn rows(&mut self, sql: &str) -> Result<Table> {
-        let operation = self.execute(sql)?;
-        let table = self.read_table(&operation);
-        self.close(operation);
-        table
     }
 
     fn read_table(&mut self, operation: &Operation) -> Result<Table> {

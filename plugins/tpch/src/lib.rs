@@ -6,6 +6,9 @@
 
 mod tables;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use longshore_sdk::array::{RecordBatch, RecordBatchReader};
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
@@ -38,8 +41,8 @@ pub struct Config {
     #[serde(default = "one")]
     #[schemars(range(min = 0.0, max = 100_000.0))]
     scale: f64,
-    /// How much text is made up to cut comments out of, for each chunk anew. 300 is TPC-H's; with less,
-    /// chunks begin sooner, and comments are others.
+    /// How much text each session makes up to cut comments out of. 300 is TPC-H's; with less, chunks
+    /// begin sooner, and comments are others.
     #[serde(default = "whole_text")]
     #[schemars(range(min = 1, max = 300))]
     text_mib: u32,
@@ -136,7 +139,7 @@ impl Connector for Tpch {
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
         let table = find(&scan.relation)?;
         let (number, of) = parse_descriptor(descriptor)?;
-        let part = Part { scale: self.scale, number, of, text: self.text() };
+        let part = Part { scale: self.scale, number, of, text: text(self.text_mib) };
         let batches = table.generate(&part, BATCH_ROWS);
         let projection = match &scan.projection {
             Some(names) => names
@@ -151,17 +154,17 @@ impl Connector for Tpch {
     }
 }
 
-impl Tpch {
-    fn text(&self) -> &'static TextPool {
-        match self.text_mib {
-            TEXT_MIB => TextPool::get_or_init_default(),
-            // An instance lives for a chunk, and this with it.
-            mib => {
-                let bytes = (mib << 20) as i32;
-                Box::leak(Box::new(TextPool::new(bytes, Distributions::static_default())))
-            }
-        }
+/// Made once for each size that is asked for: the generators borrow it for ever.
+fn text(mib: u32) -> &'static TextPool {
+    static MADE: Mutex<BTreeMap<u32, &'static TextPool>> = Mutex::new(BTreeMap::new());
+    if mib == TEXT_MIB {
+        return TextPool::get_or_init_default();
     }
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(mib).or_insert_with(|| {
+        let bytes = (mib << 20) as i32;
+        Box::leak(Box::new(TextPool::new(bytes, Distributions::static_default())))
+    })
 }
 
 fn find(relation: &Relation) -> Result<&'static Table> {
@@ -281,6 +284,11 @@ mod tests {
         assert_ne!(whole.column(comment), less.column(comment));
         let others: Vec<usize> = (0..comment).collect();
         assert_eq!(whole.project(&others).unwrap(), less.project(&others).unwrap());
+    }
+
+    #[test]
+    fn text_is_made_once() {
+        assert!(std::ptr::eq(text(1), text(1)));
     }
 
     #[test]

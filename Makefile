@@ -47,7 +47,7 @@ bench: build install-test
 	$(VENV)/bin/pip install --quiet --requirement bench/requirements.txt
 	$(VENV)/bin/python bench/run.py
 
-## A thousand rounds of kill -9 (the tests run 10)
+## A thousand rounds of kill -9 (the tests run 6)
 ROUNDS ?= 1000
 crash: build install-test
 	$(VENV)/bin/python tests/e2e/crash.py --rounds $(ROUNDS)

@@ -4,7 +4,7 @@ import shutil
 
 import crash
 
-ROUNDS = 10
+ROUNDS = 6
 
 
 def test_a_daemon_that_is_killed_at_random_loses_doubles_and_half_publishes_nothing(scratch, server, cache):

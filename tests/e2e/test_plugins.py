@@ -168,7 +168,7 @@ def test_versions_that_change_twenty_times_a_second_lose_no_row_and_mix_in_no_ru
 
     swapping = threading.Thread(target=swap)
     swapping.start()
-    runs = 60
+    runs = 30
     try:
         for number in range(runs):
             file = job(program, f"job{number}.json", abuse="flaky", parallel={"chunks": 4})

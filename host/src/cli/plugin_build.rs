@@ -22,15 +22,19 @@ use crate::plugin::Stamp;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Cargo's profile for plugins: small, and optimised as a whole, since rows pass everywhere. A workspace
-/// may say more about it.
+/// may say more about it. Nothing is taken over from its `release`: crates of many workspaces can then
+/// share what they are built of.
 const PROFILE: &str = "plugin";
-const PROFILE_SETTINGS: [&str; 6] = [
-    "inherits = 'release'",
+const PROFILE_SETTINGS: [&str; 9] = [
+    "inherits = 'dev'",
+    "debug = false",
+    "debug-assertions = false",
+    "overflow-checks = false",
+    "incremental = false",
     "opt-level = 3",
     "lto = 'fat'",
     "codegen-units = 1",
     "panic = 'abort'",
-    "strip = true",
 ];
 
 /// Debian's compiler and its linker for the target.
@@ -38,8 +42,10 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_LINKER: &str = "/usr/bin/wasm-ld-19";
 
-/// SIMD is on by default; entropy comes from the host.
-const RUSTFLAGS: &str = r#"-Ctarget-feature=+simd128 --cfg getrandom_backend="custom""#;
+/// SIMD is on by default; entropy comes from the host; names of functions are not kept, which the profile
+/// cannot say for crates that have settings of their own.
+const RUSTFLAGS: &str =
+    r#"-Ctarget-feature=+simd128 --cfg getrandom_backend="custom" -Cstrip=symbols"#;
 
 #[derive(Args)]
 pub(super) struct BuildArgs {

@@ -77,14 +77,8 @@ impl Direct {
             Error::config(format!("{root}: {error}")).with_hint("check the catalog")
         })?;
         let RawDirectFiles { s3, azure, hdfs, .. } = self.stores.clone();
-        let is = |schemes: &[&str]| schemes.contains(&location.scheme.as_str());
-        let sections = Sections {
-            s3: s3.filter(|_| is(&["s3a"])),
-            azure: azure.filter(|_| is(&["azure", "az", "abfs", "abfss"])),
-            hdfs: hdfs.filter(|_| is(&["hdfs"])),
-            sftp: None,
-        };
-        check_place(Side::Source, sections, &url)
+        let sections = Sections { s3, azure, hdfs, sftp: None };
+        check_place(Side::Source, sections.only(&location.scheme), &url)
     }
 }
 

@@ -116,12 +116,33 @@ pub(super) struct Sections {
     pub(super) sftp: Option<RawSftp>,
 }
 
-/// The schemes of folders.
-const FOLDERS: &[&str] = &["file", "s3", "s3a", "azure", "az", "abfs", "abfss", "hdfs", "sftp"];
+impl Sections {
+    /// What is said of a scheme's store.
+    pub(super) fn only(self, scheme: &str) -> Self {
+        let section = section_of(scheme);
+        Self {
+            s3: self.s3.filter(|_| section == "s3"),
+            azure: self.azure.filter(|_| section == "azure"),
+            hdfs: self.hdfs.filter(|_| section == "hdfs"),
+            sftp: self.sftp.filter(|_| section == "sftp"),
+        }
+    }
+}
+
+/// The section of a scheme's store; empty where none is.
+fn section_of(scheme: &str) -> &'static str {
+    match scheme {
+        "s3" | "s3a" => "s3",
+        "azure" | "az" | "abfs" | "abfss" => "azure",
+        "hdfs" => "hdfs",
+        "sftp" => "sftp",
+        _ => "",
+    }
+}
 
 /// Whether a scheme is that of a folder of files.
 pub(super) fn is_folder(scheme: &str) -> bool {
-    FOLDERS.contains(&scheme)
+    scheme == "file" || !section_of(scheme).is_empty()
 }
 
 /// A store that needs nothing but its URL and what the environment says.
@@ -201,13 +222,13 @@ fn check_sftp(side: Side, raw: Sections, url: &Url) -> Result<Place> {
 /// A section of another store than the URL's is a mistake, not a wish.
 fn check_sections(side: Side, raw: &Sections, scheme: &str) -> Result<()> {
     let sections = [
-        ("s3", raw.s3.is_some(), ["s3", "s3a", "", ""]),
-        ("azure", raw.azure.is_some(), ["azure", "az", "abfs", "abfss"]),
-        ("hdfs", raw.hdfs.is_some(), ["hdfs", "", "", ""]),
-        ("sftp", raw.sftp.is_some(), ["sftp", "", "", ""]),
+        ("s3", raw.s3.is_some()),
+        ("azure", raw.azure.is_some()),
+        ("hdfs", raw.hdfs.is_some()),
+        ("sftp", raw.sftp.is_some()),
     ];
-    for (section, given, schemes) in sections {
-        if given && !schemes.contains(&scheme) {
+    for (section, given) in sections {
+        if given && section_of(scheme) != section {
             let error = format!("`{side}.{section}` is given, and `{side}.url` is `{scheme}:`");
             return Err(Error::config(error).with_hint(format!("remove `{side}.{section}`")));
         }

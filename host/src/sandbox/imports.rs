@@ -3,7 +3,7 @@
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::bindings::{Capabilities, clock, connection, http, log, random, secrets, types};
-use super::store::{State, to_wire};
+use super::store::{State, ToGuest, to_wire};
 use crate::capability::Endpoint;
 use crate::capability::connection::{TlsOptions, TlsVerify};
 use crate::capability::http::Request;
@@ -60,7 +60,7 @@ impl random::Host for State {
 }
 
 impl secrets::Host for State {
-    async fn get(&mut self, field: String) -> wasmtime::Result<Result<String, types::Error>> {
+    async fn get(&mut self, field: String) -> ToGuest<String> {
         self.count()?;
         Ok(self.outside.secret(&field).await?.map_err(|error| to_wire(&error)))
     }
@@ -71,7 +71,7 @@ impl secrets::Host for State {
         salt: Vec<u8>,
         iterations: u32,
         auth_message: String,
-    ) -> wasmtime::Result<Result<secrets::Scram, types::Error>> {
+    ) -> ToGuest<secrets::Scram> {
         self.count()?;
         let scram = self.outside.scram_sha256(&field, &salt, iterations, &auth_message).await?;
         Ok(match scram {
@@ -89,7 +89,7 @@ impl connection::HostConnection for State {
     async fn connect(
         &mut self,
         endpoint: connection::Endpoint,
-    ) -> wasmtime::Result<Result<Resource<Stream>, types::Error>> {
+    ) -> ToGuest<Resource<Stream>> {
         self.count()?;
         let endpoint = Endpoint { host: endpoint.host, port: endpoint.port };
         match self.outside.connect(&self.io, endpoint).await? {
@@ -102,7 +102,7 @@ impl connection::HostConnection for State {
         &mut self,
         stream: Resource<Stream>,
         options: connection::TlsOptions,
-    ) -> wasmtime::Result<Result<(), types::Error>> {
+    ) -> ToGuest<()> {
         self.count()?;
         let options = TlsOptions {
             server_name: options.server_name,
@@ -121,7 +121,7 @@ impl connection::HostConnection for State {
         &mut self,
         stream: Resource<Stream>,
         max: u32,
-    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+    ) -> ToGuest<Vec<u8>> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
         Ok(self.outside.read(stream, max).await?.map_err(|error| to_wire(&error)))
@@ -131,7 +131,7 @@ impl connection::HostConnection for State {
         &mut self,
         stream: Resource<Stream>,
         bytes: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), types::Error>> {
+    ) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
         Ok(self.outside.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
@@ -141,7 +141,7 @@ impl connection::HostConnection for State {
         &mut self,
         stream: Resource<Stream>,
         bytes: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), types::Error>> {
+    ) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
         Ok(self.outside.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
@@ -159,7 +159,7 @@ impl http::HostResponse for State {
     async fn send(
         &mut self,
         request: http::Request,
-    ) -> wasmtime::Result<Result<Resource<Answer>, types::Error>> {
+    ) -> ToGuest<Resource<Answer>> {
         self.count()?;
         let request = Request {
             method: request.method,
@@ -192,7 +192,7 @@ impl http::HostResponse for State {
         &mut self,
         answer: Resource<Answer>,
         max: u32,
-    ) -> wasmtime::Result<Result<Vec<u8>, types::Error>> {
+    ) -> ToGuest<Vec<u8>> {
         self.count()?;
         let answer = self.objects.get_mut(&answer)?;
         Ok(self.outside.body(answer, max).await?.map_err(|error| to_wire(&error)))

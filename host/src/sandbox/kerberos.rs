@@ -2,12 +2,9 @@
 
 use wasmtime::component::Resource;
 
-use super::bindings::{kerberos, types};
-use super::store::{State, to_wire};
+use super::bindings::kerberos;
+use super::store::{State, ToGuest, to_wire};
 use crate::capability::outside::Ticket;
-
-/// An answer to the plugin, or a trap.
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
 impl kerberos::Host for State {
     async fn granted(&mut self) -> wasmtime::Result<bool> {
@@ -17,7 +14,7 @@ impl kerberos::Host for State {
 }
 
 impl kerberos::HostLogin for State {
-    async fn begin(&mut self, service: String, host: String) -> Answer<Resource<Ticket>> {
+    async fn begin(&mut self, service: String, host: String) -> ToGuest<Resource<Ticket>> {
         self.count()?;
         match self.outside.kerberos_begin(&service, &host).await? {
             Ok(ticket) => Ok(Ok(self.keep(ticket)?)),
@@ -25,7 +22,7 @@ impl kerberos::HostLogin for State {
         }
     }
 
-    async fn step(&mut self, login: Resource<Ticket>, token: Vec<u8>) -> Answer<kerberos::Step> {
+    async fn step(&mut self, login: Resource<Ticket>, token: Vec<u8>) -> ToGuest<kerberos::Step> {
         self.count()?;
         let stepped = self.outside.kerberos_step(self.objects.get(&login)?, token).await?;
         let step = stepped.map(|step| kerberos::Step { token: step.token, done: step.done });
@@ -37,14 +34,14 @@ impl kerberos::HostLogin for State {
         login: Resource<Ticket>,
         message: Vec<u8>,
         encrypt: bool,
-    ) -> Answer<Vec<u8>> {
+    ) -> ToGuest<Vec<u8>> {
         self.count()?;
         let wrapped =
             self.outside.kerberos_wrap(self.objects.get(&login)?, message, encrypt).await?;
         Ok(wrapped.map_err(|error| to_wire(&error)))
     }
 
-    async fn unwrap(&mut self, login: Resource<Ticket>, message: Vec<u8>) -> Answer<Vec<u8>> {
+    async fn unwrap(&mut self, login: Resource<Ticket>, message: Vec<u8>) -> ToGuest<Vec<u8>> {
         self.count()?;
         let plain = self.outside.kerberos_unwrap(self.objects.get(&login)?, message).await?;
         Ok(plain.map_err(|error| to_wire(&error)))

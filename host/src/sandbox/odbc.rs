@@ -5,13 +5,10 @@ use serde::de::DeserializeOwned;
 use wasmtime::component::Resource;
 
 use super::bindings::{odbc, odbc_lane, types};
-use super::store::{State, to_wire};
+use super::store::{State, ToGuest, to_wire};
 use crate::capability::odbc::{Login, QUERY_LIMIT_ROWS, Setting, parsed};
 use crate::capability::outside::OdbcSession;
 use crate::error::Result;
-
-/// An answer to the plugin, or a trap.
-type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
 
 impl From<&odbc_lane::Login> for Login {
     fn from(login: &odbc_lane::Login) -> Self {
@@ -33,7 +30,7 @@ impl From<&odbc_lane::Login> for Login {
 impl odbc_lane::Host for State {}
 
 impl odbc::Host for State {
-    async fn drivers(&mut self) -> Answer<Vec<String>> {
+    async fn drivers(&mut self) -> ToGuest<Vec<String>> {
         self.count()?;
         let listed = self.outside.odbc_drivers(&self.io).await?;
         Ok(self.answer(listed))
@@ -41,7 +38,7 @@ impl odbc::Host for State {
 }
 
 impl odbc::HostSession for State {
-    async fn connect(&mut self, login: odbc_lane::Login) -> Answer<Resource<OdbcSession>> {
+    async fn connect(&mut self, login: odbc_lane::Login) -> ToGuest<Resource<OdbcSession>> {
         self.count()?;
         match self.outside.odbc_connect(&self.io, &Login::from(&login)).await? {
             Ok(session) => Ok(Ok(self.keep(session)?)),
@@ -49,7 +46,7 @@ impl odbc::HostSession for State {
         }
     }
 
-    async fn product(&mut self, session: Resource<OdbcSession>) -> Answer<odbc::Product> {
+    async fn product(&mut self, session: Resource<OdbcSession>) -> ToGuest<odbc::Product> {
         self.ask(&session, wire::Request::Product).await
     }
 
@@ -57,7 +54,7 @@ impl odbc::HostSession for State {
         &mut self,
         session: Resource<OdbcSession>,
         what: odbc::Catalog,
-    ) -> Answer<wire::Rows> {
+    ) -> ToGuest<wire::Rows> {
         let table =
             |odbc::TableName { catalog, schema, name }| wire::TableName { catalog, schema, name };
         let what = match what {
@@ -72,7 +69,7 @@ impl odbc::HostSession for State {
         &mut self,
         session: Resource<OdbcSession>,
         sql: String,
-    ) -> Answer<Vec<odbc::Column>> {
+    ) -> ToGuest<Vec<odbc::Column>> {
         self.ask(&session, wire::Request::Describe(sql)).await
     }
 
@@ -82,7 +79,7 @@ impl odbc::HostSession for State {
         sql: String,
         parameters: Vec<odbc_lane::Value>,
         max_rows: u32,
-    ) -> Answer<wire::Rows> {
+    ) -> ToGuest<wire::Rows> {
         let value = |value| match value {
             odbc_lane::Value::Integer(number) => wire::Value::Integer(number),
             odbc_lane::Value::Text(text) => wire::Value::Text(text),
@@ -103,7 +100,7 @@ impl State {
         &mut self,
         session: &Resource<OdbcSession>,
         request: wire::Request,
-    ) -> Answer<T> {
+    ) -> ToGuest<T> {
         self.count()?;
         let session = self.objects.get_mut(session)?;
         let answered = self.outside.odbc_ask(session, &request).await?;

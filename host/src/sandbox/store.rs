@@ -216,6 +216,9 @@ fn class(class: ErrorClass) -> Class {
     }
 }
 
+/// What a plugin is told, or a trap.
+pub(super) type ToGuest<T> = wasmtime::Result<Result<T, WireError>>;
+
 /// Our own error on its way into a plugin.
 pub(super) fn to_wire(error: &Error) -> WireError {
     let class = match error.class() {

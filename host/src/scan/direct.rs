@@ -66,12 +66,13 @@ impl DirectReader {
         let way = match looked.map_err(|error| error.told(clean)) {
             Ok(Way::Server(why)) => Way::Server(clean(&why)),
             Ok(way) => way,
-            Err(error) if error.class().is_transient() || self.direct.always => return Err(error),
+            Err(error) if self.direct.always => return Err(error.with_context(always(name))),
+            Err(error) if error.class().is_transient() => return Err(error),
             Err(error) => Way::Server(error.to_string()),
         };
         let described = match &way {
             Way::Server(why) if self.direct.always => {
-                return Err(Error::config(format!("`source.direct` is always: {name}: {why}"))
+                return Err(Error::config(format!("{}: {why}", always(name)))
                     .with_hint("`auto` reads such tables through the server"));
             }
             Way::Server(_) => described,
@@ -183,6 +184,10 @@ fn values(
         Ok((field.name().clone(), value))
     };
     fields.iter().zip(of_folder).map(value).collect()
+}
+
+fn always(name: &str) -> String {
+    format!("`source.direct` is always: {name}")
 }
 
 /// A table, as its files tell of it.

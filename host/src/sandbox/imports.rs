@@ -86,10 +86,7 @@ impl secrets::Host for State {
 impl connection::Host for State {}
 
 impl connection::HostConnection for State {
-    async fn connect(
-        &mut self,
-        endpoint: connection::Endpoint,
-    ) -> ToGuest<Resource<Stream>> {
+    async fn connect(&mut self, endpoint: connection::Endpoint) -> ToGuest<Resource<Stream>> {
         self.count()?;
         let endpoint = Endpoint { host: endpoint.host, port: endpoint.port };
         match self.outside.connect(&self.io, endpoint).await? {
@@ -117,31 +114,19 @@ impl connection::HostConnection for State {
         Ok(self.outside.start_tls(stream, &options).await?.map_err(|error| to_wire(&error)))
     }
 
-    async fn read(
-        &mut self,
-        stream: Resource<Stream>,
-        max: u32,
-    ) -> ToGuest<Vec<u8>> {
+    async fn read(&mut self, stream: Resource<Stream>, max: u32) -> ToGuest<Vec<u8>> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
         Ok(self.outside.read(stream, max).await?.map_err(|error| to_wire(&error)))
     }
 
-    async fn write(
-        &mut self,
-        stream: Resource<Stream>,
-        bytes: Vec<u8>,
-    ) -> ToGuest<()> {
+    async fn write(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
         Ok(self.outside.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
     }
 
-    async fn farewell(
-        &mut self,
-        stream: Resource<Stream>,
-        bytes: Vec<u8>,
-    ) -> ToGuest<()> {
+    async fn farewell(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
         Ok(self.outside.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
@@ -156,10 +141,7 @@ impl connection::HostConnection for State {
 impl http::Host for State {}
 
 impl http::HostResponse for State {
-    async fn send(
-        &mut self,
-        request: http::Request,
-    ) -> ToGuest<Resource<Answer>> {
+    async fn send(&mut self, request: http::Request) -> ToGuest<Resource<Answer>> {
         self.count()?;
         let request = Request {
             method: request.method,
@@ -188,11 +170,7 @@ impl http::HostResponse for State {
         Ok(self.objects.get(&answer)?.headers.clone())
     }
 
-    async fn read(
-        &mut self,
-        answer: Resource<Answer>,
-        max: u32,
-    ) -> ToGuest<Vec<u8>> {
+    async fn read(&mut self, answer: Resource<Answer>, max: u32) -> ToGuest<Vec<u8>> {
         self.count()?;
         let answer = self.objects.get_mut(&answer)?;
         Ok(self.outside.body(answer, max).await?.map_err(|error| to_wire(&error)))

@@ -25,7 +25,7 @@ demo: build
 	@tools/demo.sh $(BIN)
 
 ## Everything, on servers of its own
-WORKERS ?= 2
+WORKERS ?= 3
 # Clippy's driver, where there is one, lints the unit tests and all they test while it compiles them.
 CLIPPY := $(shell command -v clippy-driver)
 # They need not be as fast as the program.

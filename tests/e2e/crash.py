@@ -103,7 +103,7 @@ def one_round(server, folder, env, seed, longest=0.6):
     command = [str(conftest.LONGSHORE), "serve", "--inbox", str(inbox), "--state", str(folder / "state")]
     kills = 0
     with Watcher(lake) as watcher:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while True:
             said_before = log.seek(0, os.SEEK_END)
             daemon = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)

@@ -322,7 +322,7 @@ class Hdfs(Lake):
         import json
 
         url = f"http://127.0.0.1:{self.http}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             try:
                 state = json.load(urllib.request.urlopen(url, timeout=2))["beans"][0]

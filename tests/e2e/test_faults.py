@@ -151,7 +151,7 @@ def begun(program, lake, folder, env=PATIENT, **options):
     target = {"hdfs": QUICK_HDFS, **options} if isinstance(lake, lakes.Hdfs) else options
     file = job(program, lake, folder, source=BUSY, tables=["orders"], chunk={"rows": 50_000}, target=target)
     run = program.start("--json", "run", file, env=env)
-    wait_for(lambda: any("staging" in path for path in lake.files(folder)))
+    wait_for(lambda: any("staging" in path and ".mark" not in path for path in lake.files(folder)))
     return run
 
 

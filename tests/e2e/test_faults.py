@@ -146,12 +146,22 @@ QUICK_HDFS = {"settings": {"dfs.client.socket-timeout": "3000", "ipc.client.conn
 PATIENT = {"LONGSHORE_RETRY_BACKOFF_MILLIS": "1000"}
 
 
+def is_written(lake, folder):
+    """Whether there are parts in staging."""
+    try:
+        paths = lake.files(folder)
+    except FileNotFoundError:
+        # What holds a name goes from staging to its place: not yet.
+        return False
+    return any("staging" in path and ".mark" not in path for path in paths)
+
+
 def begun(program, lake, folder, env=PATIENT, **options):
     """A run that has begun to write."""
     target = {"hdfs": QUICK_HDFS, **options} if isinstance(lake, lakes.Hdfs) else options
     file = job(program, lake, folder, source=BUSY, tables=["orders"], chunk={"rows": 50_000}, target=target)
     run = program.start("--json", "run", file, env=env)
-    wait_for(lambda: any("staging" in path and ".mark" not in path for path in lake.files(folder)))
+    wait_for(lambda: is_written(lake, folder))
     return run
 
 

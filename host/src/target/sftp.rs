@@ -152,6 +152,10 @@ impl SftpFolder {
         if !named && (self.with_agent(ssh).await? || self.with_default_keys(ssh).await?) {
             return Ok(());
         }
+        if ssh.is_closed() {
+            // A server that goes away meanwhile, which the library takes for a refusal.
+            return Err(self.ssh_error(russh::Error::Disconnect));
+        }
         Err(Error::auth(format!("{}: the server refused to let us in", self.server())).with_hint(
             "check `target.sftp.password` or `target.sftp.key_file`, or start an agent with the key",
         ))

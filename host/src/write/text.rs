@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::csv;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json;
-use arrow::json::writer::{EncoderOptions, LineDelimited, make_encoder};
+use arrow::json::writer::LineDelimited;
+use longshore_values::{JsonValues, text_column};
 
 use super::encoder::{Encoded, Encoder, arrow_fault, io_fault};
 use super::measured::Measured;
 use super::squeeze::Squeezed;
 use crate::config::target::{CsvStyle, Squeeze};
-use crate::error::Result;
+use crate::error::{Result, ResultExt};
 
 /// Writes one file of separated values.
 pub(super) struct CsvEncoder {
@@ -65,7 +66,8 @@ pub(super) struct JsonEncoder {
 impl JsonEncoder {
     pub(super) fn new(squeeze: Squeeze, file: Measured) -> Result<Self> {
         let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
-        Ok(Self { writer: json::WriterBuilder::new().with_explicit_nulls(true).build(file) })
+        let builder = json::WriterBuilder::new().with_explicit_nulls(true);
+        Ok(Self { writer: builder.with_encoder_factory(Arc::new(JsonValues)).build(file) })
     }
 }
 
@@ -85,9 +87,13 @@ impl Encoder for JsonEncoder {
 }
 
 fn flat_schema(schema: &SchemaRef) -> SchemaRef {
-    let flat = |field: &Arc<Field>| match field.data_type().is_nested() {
-        true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
-        false => field.clone(),
+    let flat = |field: &Arc<Field>| {
+        let data_type = field.data_type();
+        // Arrow's own writer knows neither nested values nor moments beyond its calendar.
+        match data_type.is_nested() || data_type.is_temporal() {
+            true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+            false => field.clone(),
+        }
     };
     Arc::new(Schema::new(schema.fields().iter().map(flat).collect::<Vec<_>>()))
 }
@@ -98,27 +104,12 @@ fn flatten(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch> {
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, column)| match field.data_type().is_nested() {
-            true => as_json(field, column),
-            false => Ok(column.clone()),
+        .map(|(field, column)| {
+            let text = text_column(field, column).map_err(arrow_fault);
+            Ok(text
+                .context(format!("column `{}`", field.name()))?
+                .unwrap_or_else(|| column.clone()))
         })
         .collect();
     RecordBatch::try_new(flat.clone(), columns?).map_err(arrow_fault)
-}
-
-fn as_json(field: &Arc<Field>, column: &ArrayRef) -> Result<ArrayRef> {
-    let options = EncoderOptions::default().with_explicit_nulls(true);
-    let mut encoder = make_encoder(field, column, &options).map_err(arrow_fault)?;
-    let mut texts = StringBuilder::new();
-    let mut text = Vec::new();
-    for row in 0..column.len() {
-        if column.is_null(row) {
-            texts.append_null();
-            continue;
-        }
-        text.clear();
-        encoder.encode(row, &mut text);
-        texts.append_value(String::from_utf8_lossy(&text));
-    }
-    Ok(Arc::new(texts.finish()))
 }

@@ -2,12 +2,14 @@
 //! ones.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use arrow_json::writer::{LineDelimited, WriterBuilder};
 use arrow_select::concat::concat_batches;
 use longshore_sdk::array::RecordBatch;
 use longshore_sdk::ipc::Encoder;
 use longshore_sdk::{Error, Load, Mode, Result, SinkWriter};
+use longshore_values::JsonValues;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -125,7 +127,8 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 /// Every column of every row, also those that are null.
 fn json_lines(batch: &RecordBatch) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
-    let builder = WriterBuilder::new().with_explicit_nulls(true);
+    let builder =
+        WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(JsonValues));
     let mut writer = builder.build::<_, LineDelimited>(&mut lines);
     let unwritable = |error: longshore_sdk::schema::ArrowError| {
         Error::data(format!("rows cannot be written as JSON: {error}"))

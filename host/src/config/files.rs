@@ -8,7 +8,7 @@ use url::Url;
 
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place};
-use super::raw::{RawCsvRead, RawFiles, RawFormat, RawNulls};
+use super::raw::{RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
 use super::target::one_byte;
 use crate::error::{Error, Result};
 
@@ -44,7 +44,7 @@ pub struct Files {
     /// Rows of each file of a sample.
     pub sample_rows: usize,
     /// Types that the job gives.
-    pub columns: BTreeMap<String, DataType>,
+    pub columns: BTreeMap<String, Declared>,
     /// What happens to rows that cannot be read.
     pub bad_rows: BadRows,
     /// Whether folders such as `day=2026-11-20` are columns.
@@ -69,6 +69,7 @@ impl Files {
                 comment: None,
                 header: false,
                 nulls: Vec::new(),
+                quoted_nulls: false,
                 newlines: false,
             },
             sample_rows: 0,
@@ -78,6 +79,15 @@ impl Files {
             shown: Value::Null,
         }
     }
+}
+
+/// A type that the job gives.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// The type.
+    pub data_type: DataType,
+    /// Whether other spellings of a value are taken.
+    pub lenient: bool,
 }
 
 /// A format that can be read.
@@ -108,6 +118,8 @@ pub struct CsvRead {
     pub header: bool,
     /// What stands for NULL.
     pub nulls: Vec<String>,
+    /// Whether what stands for NULL does so within quotes, too.
+    pub quoted_nulls: bool,
     /// Whether values hold line ends.
     pub newlines: bool,
 }
@@ -149,14 +161,18 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
     // Only fails where a URL can have no password.
     let _ = bare.set_password(None);
     shown.insert("url".into(), json!(bare.as_str()));
-    let columns = raw.columns.iter().map(|(name, text)| {
+    let columns = raw.columns.iter().map(|(name, column)| {
+        let (text, lenient) = match column {
+            RawColumn::Type(text) => (text, false),
+            RawColumn::Reading(reading) => (&reading.data_type, reading.lenient),
+        };
         let data_type = column_type(text).ok_or_else(|| {
             Error::config(format!("`source.columns.{name}`: `{text}` is not a type")).with_hint(
-                "write string, boolean, int, bigint, float, double, date, timestamp, timestamptz, \
-                 binary or decimal(38,2)",
+                "write string, boolean, tinyint, smallint, int, bigint, float, double, date, timestamp, \
+                 timestamptz, timestamp(9), timestamptz(9), binary or decimal(38,2)",
             )
         });
-        Ok((name.clone(), data_type?))
+        Ok((name.clone(), Declared { data_type: data_type?, lenient }))
     });
     let sample_rows = match raw.sample_rows.unwrap_or(SAMPLE_ROWS) {
         rows @ 1..=SAMPLE_ROWS_LIMIT => rows as usize,
@@ -219,6 +235,7 @@ fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
             Some(RawNulls::One(text)) => vec![text],
             Some(RawNulls::Several(texts)) => texts,
         },
+        quoted_nulls: raw.quoted_nulls.unwrap_or(false),
         newlines: raw.newlines.unwrap_or(false),
     };
     match csv.delimiter.unwrap_or(b',') == csv.quote {
@@ -237,6 +254,14 @@ fn column_type(text: &str) -> Option<DataType> {
         Some((name, rest)) => (name.trim(), Some(rest.strip_suffix(')')?)),
         None => (text.trim(), None),
     };
+    if let (Some(arguments), "timestamp" | "timestamptz") = (arguments, name) {
+        let unit = match arguments.trim().parse::<u8>().ok()? {
+            0..=6 => TimeUnit::Microsecond,
+            7..=9 => TimeUnit::Nanosecond,
+            _ => return None,
+        };
+        return Some(DataType::Timestamp(unit, (name == "timestamptz").then(|| "UTC".into())));
+    }
     if let Some(arguments) = arguments {
         let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
         let (precision, scale) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);

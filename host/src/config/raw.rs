@@ -152,9 +152,9 @@ pub(super) struct RawFiles {
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(super) sample_rows: Option<u64>,
     /// Types of columns, which then need not be told from a sample: `{ zip: string, at: timestamp,
-    /// price: \"decimal(12,2)\" }`.
+    /// price: \"decimal(12,2)\" }`. `{ type: bigint, lenient: true }` takes other spellings, too.
     #[serde(default)]
-    pub(super) columns: std::collections::BTreeMap<String, String>,
+    pub(super) columns: std::collections::BTreeMap<String, RawColumn>,
     /// What happens to a row of CSV or JSON that cannot be read.
     #[serde(default)]
     pub(super) bad_rows: RawBadRows,
@@ -200,9 +200,34 @@ pub(super) struct RawCsvRead {
     pub(super) header: Option<bool>,
     /// What stands for NULL: a text or several; nothing at all if absent.
     pub(super) null: Option<RawNulls>,
+    /// Whether what stands for NULL does so within quotes, too; if absent, quoted values are values.
+    pub(super) quoted_nulls: Option<bool>,
     /// Whether values hold line ends. Then a file is one chunk; else a large file is cut at line ends,
     /// and a line end within quotes is noticed and refused.
     pub(super) newlines: Option<bool>,
+}
+
+/// A column's type.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "write a type, or { type: .., lenient: true }")]
+pub(super) enum RawColumn {
+    /// A text must stand for exactly one of its values.
+    Type(String),
+    /// With how texts are read.
+    Reading(RawReading),
+}
+
+/// How a column's texts are read.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReading {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub(super) data_type: String,
+    /// Whether other spellings are taken: blanks around, `+`, zeros in front, digits that the type has
+    /// no room for. Without it they are bad rows.
+    #[serde(default)]
+    pub(super) lenient: bool,
 }
 
 /// One text or several.

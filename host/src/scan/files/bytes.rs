@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use bytes::Bytes;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::error::DataFusionError;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResultPayload, ObjectStore};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::file_error;
 use crate::config::files::Packing;
@@ -27,23 +27,37 @@ const BEYOND_BYTES: u64 = 256 << 10;
 /// A file's bytes.
 pub(super) type Pieces = BoxStream<'static, Result<Bytes>>;
 
-/// A whole file, unpacked.
+/// Bytes that are unpacked at a time.
+const UNPACKED_BYTES: usize = 256 << 10;
+
+/// A whole file, unpacked: all that was packed into it, one stream behind the other.
 pub(super) fn unpacked(store: &Opened, key: &Key, bytes: u64, packing: Packing) -> Result<Pieces> {
     let packed = from(store, key, 0..bytes, bytes);
-    let kind = match packing {
-        Packing::None => return Ok(packed),
-        Packing::Gzip => FileCompressionType::GZIP,
-        Packing::Zstd => FileCompressionType::ZSTD,
-        Packing::Bzip2 => FileCompressionType::BZIP2,
-        Packing::Xz => FileCompressionType::XZ,
+    let reader = StreamReader::new(packed.map_err(std::io::Error::other));
+    macro_rules! unpack {
+        ($decoder:ident) => {{
+            let mut decoder = $decoder::new(reader);
+            decoder.multiple_members(true);
+            ReaderStream::with_capacity(decoder, UNPACKED_BYTES).boxed()
+        }};
+    }
+    let pieces = match packing {
+        Packing::None => return Ok(from(store, key, 0..bytes, bytes)),
+        Packing::Gzip => unpack!(GzipDecoder),
+        Packing::Zstd => unpack!(ZstdDecoder),
+        Packing::Bzip2 => unpack!(BzDecoder),
+        Packing::Xz => unpack!(XzDecoder),
     };
     let url = store.url(key);
-    let damaged = move |error: DataFusionError| match error {
-        DataFusionError::External(_) => Error::from(error),
-        error => Error::data(format!("{url}: cannot be unpacked: {}", error.strip_backtrace()))
-            .with_hint("name how it is packed with `source.compression`, or mend the file"),
+    let damaged = move |error: std::io::Error| {
+        let text = format!("{url}: cannot be unpacked: {error}");
+        match error.into_inner().map(|inner| inner.downcast::<Error>()) {
+            Some(Ok(own)) => *own,
+            _ => Error::data(text).with_hint(
+                "check that the file is whole; name how it is packed with `source.compression`",
+            ),
+        }
     };
-    let pieces = kind.convert_stream(packed.map_err(DataFusionError::from).boxed())?;
     Ok(pieces.map_err(damaged).boxed())
 }
 

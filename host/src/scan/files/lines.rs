@@ -44,6 +44,9 @@ pub(super) enum Unclear {
     /// Quotes that do not end, most likely.
     #[error("a record longer than {RECORD_LIMIT_BYTES} bytes at byte {0}")]
     TooLong(u64),
+    /// Lines that end as they did on old Macs.
+    #[error("the lines from byte {0} on end with carriage returns (CR) alone")]
+    Returns(u64),
 }
 
 /// Where a scan is.
@@ -184,8 +187,13 @@ pub(super) struct Lines {
     to: u64,
     /// The slice begins behind the first line's end.
     skips: bool,
+    /// The file's first bytes have not come: they may be a mark.
+    begins: bool,
     done: bool,
 }
+
+/// The mark that some programs begin UTF-8 with.
+const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Lines {
     /// A whole file, or the records that begin in a range of it; then `pieces` begin a byte before it,
@@ -200,6 +208,7 @@ impl Lines {
             seen: 0,
             to,
             skips: from > 0,
+            begins: from == 0,
             done: false,
         }
     }
@@ -217,6 +226,9 @@ impl Lines {
                 return Ok(is_rest.then_some(Block { at: self.at, bytes }));
             };
             self.held.extend_from_slice(&piece);
+            if self.begins && !self.begin()? {
+                continue;
+            }
             if self.skips && !self.skip() {
                 continue;
             }
@@ -225,6 +237,23 @@ impl Lines {
             }
         }
         Ok(None)
+    }
+
+    /// Takes off the mark that a file may begin with; whether enough bytes have come to know.
+    fn begin(&mut self) -> Result<bool> {
+        if self.held.len() < UTF8_MARK.len() {
+            return Ok(false);
+        }
+        self.begins = false;
+        if self.held.starts_with(b"\xff\xfe") || self.held.starts_with(b"\xfe\xff") {
+            return Err(Error::data("the text is UTF-16")
+                .with_hint("convert the file: iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8"));
+        }
+        if self.held.starts_with(UTF8_MARK) {
+            self.held.drain(..UTF8_MARK.len());
+            self.at += UTF8_MARK.len() as u64;
+        }
+        Ok(true)
     }
 
     /// Drops what belongs to the slice before; whether that is done.
@@ -258,7 +287,10 @@ impl Lines {
         };
         let Some(length) = end.map(|end| self.seen + end) else {
             self.seen = self.held.len();
+            let has_returns =
+                || memchr(b'\r', &self.held).is_some() && memchr(b'\n', &self.held).is_none();
             return match self.held.len() > RECORD_LIMIT_BYTES {
+                true if has_returns() => Err(Unclear::Returns(self.at)),
                 true => Err(Unclear::TooLong(self.at)),
                 false => Ok(None),
             };
@@ -291,6 +323,7 @@ fn unclear(cause: Unclear) -> Error {
         Unclear::LineEndInQuotes(_) => {
             "add `csv: { newlines: true }` to `source`: then a file is one chunk"
         }
+        Unclear::Returns(_) => "convert the line ends, as with `tr '\\r' '\\n'`",
         Unclear::Open(_) | Unclear::TooLong(_) => {
             "check that the file is whole; where quotes mean nothing, add `csv: { quote: \"\" }`"
         }

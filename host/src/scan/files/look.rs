@@ -10,7 +10,7 @@ use object_store::path::Path as Key;
 use sha2::{Digest, Sha256};
 
 use super::listing::Found;
-use super::schema::{Union, carried, exact, sampled, settled};
+use super::schema::{Rule, Union, carried, exact, settled};
 use super::{Table, arrow_file, parquet, shown, text};
 use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::{Error, Result};
@@ -127,13 +127,14 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
         false => (0..found.len()).collect(),
     };
     let looks = look_into(store, files, format, &found, places, &metadata).await?;
-    let mut union = Union::default();
+    let mut union = Union::new(match format {
+        FileFormat::Csv => Rule::Csv,
+        FileFormat::Json => Rule::Json,
+        FileFormat::Parquet | FileFormat::Arrow => Rule::Exact,
+    });
     for (place, look) in &looks {
         let name = shown(store, &found[*place].meta.location);
-        match is_text {
-            true => union.add(&name, &look.fields, sampled)?,
-            false => union.add(&name, &look.fields, exact)?,
-        }
+        union.add(&name, &look.fields)?;
     }
     let mut fields = match is_text {
         true => {
@@ -278,7 +279,7 @@ fn spread(files: usize) -> Vec<usize> {
 fn declared(files: &Files, fields: Vec<FieldRef>, is_all: bool) -> Result<Vec<FieldRef>> {
     let mut declared = files.columns.clone();
     let typed = |field: FieldRef| {
-        let data_type = declared.remove(field.name());
+        let data_type = declared.remove(field.name()).map(|declared| declared.data_type);
         let data_type = data_type.unwrap_or_else(|| settled(field.data_type()));
         Arc::new(Field::new(field.name(), data_type, true))
     };
@@ -291,7 +292,7 @@ fn declared(files: &Files, fields: Vec<FieldRef>, is_all: bool) -> Result<Vec<Fi
         .with_hint(format!("they have {}", known.join(", "))));
     }
     let others = declared.into_iter();
-    fields.extend(others.map(|(name, data_type)| Arc::new(Field::new(name, data_type, true))));
+    fields.extend(others.map(|(name, one)| Arc::new(Field::new(name, one.data_type, true))));
     Ok(fields)
 }
 

@@ -5,14 +5,17 @@
 
 mod arrow_file;
 mod bytes;
+mod column;
 mod csv;
 mod cut;
 mod filter;
 mod json;
+mod json_shape;
 mod lines;
 mod listing;
 mod look;
 mod parquet;
+mod records;
 mod schema;
 mod text;
 
@@ -108,6 +111,17 @@ impl Slice {
             e_tag: self.tag.clone(),
             version: None,
         })
+    }
+}
+
+impl Files {
+    /// How a column is read whose type is inferred so, unless the job declares it.
+    fn reading(&self, column: &str, inferred: column::Reading) -> column::Reading {
+        match self.columns.get(column) {
+            None => inferred,
+            Some(declared) if declared.lenient => column::Reading::Lenient,
+            Some(_) => column::Reading::Value,
+        }
     }
 }
 

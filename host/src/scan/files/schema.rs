@@ -4,11 +4,43 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
+use super::column::type_word;
 use crate::error::{Error, Result};
 
+/// Which types hold the values of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Of types that files say.
+    Exact,
+    /// Of types that were inferred from CSV: text holds everything.
+    Csv,
+    /// Of types that were inferred from JSON, which tells numbers from texts.
+    Json,
+}
+
+impl Rule {
+    fn widen(self, a: &DataType, b: &DataType) -> Option<DataType> {
+        match self {
+            Self::Exact => exact(a, b),
+            Self::Csv => sampled(a, b),
+            Self::Json => json(a, b),
+        }
+    }
+
+    fn hint(self, column: &str) -> String {
+        match self {
+            Self::Json => {
+                format!("keep the values as they stand: `source.columns: {{ {column}: string }}`")
+            }
+            _ => "read them as two relations, and make one of them with the job's `sql`".into(),
+        }
+    }
+}
+
 /// A schema that grows with each file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Union {
+    rule: Rule,
     columns: Vec<Column>,
     files: usize,
 }
@@ -23,13 +55,12 @@ struct Column {
 }
 
 impl Union {
-    /// Adds a file's columns; `widen` gives the type that holds both, if one does.
-    pub(super) fn add(
-        &mut self,
-        file: &str,
-        fields: &Fields,
-        widen: impl Fn(&DataType, &DataType) -> Option<DataType>,
-    ) -> Result<()> {
+    pub(super) fn new(rule: Rule) -> Self {
+        Self { rule, columns: Vec::new(), files: 0 }
+    }
+
+    /// Adds a file's columns.
+    pub(super) fn add(&mut self, file: &str, fields: &Fields) -> Result<()> {
         self.files += 1;
         for (place, field) in fields.iter().enumerate() {
             if fields.iter().take(place).any(|other| other.name() == field.name()) {
@@ -44,13 +75,15 @@ impl Union {
             };
             column.files += 1;
             let (own, other) = (column.field.data_type(), field.data_type());
-            let both = widen(own, other).ok_or_else(|| {
+            let both = self.rule.widen(own, other).ok_or_else(|| {
                 Error::data(format!(
-                    "column `{}` is {own} in {}, and {other} in {file}",
+                    "column `{}` is {} in {}, and {} in {file}",
                     field.name(),
-                    column.file
+                    type_word(own),
+                    column.file,
+                    type_word(other)
                 ))
-                .with_hint("read them as two relations, and make one of them with the job's `sql`")
+                .with_hint(self.rule.hint(field.name()))
             })?;
             let is_nullable = column.field.is_nullable() || field.is_nullable();
             column.field = column.field.clone().with_data_type(both).with_nullable(is_nullable);
@@ -76,13 +109,18 @@ fn bare(field: &Field) -> Field {
     field.clone().with_metadata(metadata)
 }
 
-/// The type that holds the values of both without a loss.
+/// The type that holds the values of both without a loss. What means the same is the same: how a list
+/// calls its items, `UTC` and `+00:00`, a dictionary and its values, large and small.
 pub(super) fn exact(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::*;
     let rank = |t: &DataType| [Int8, Int16, Int32, Int64].iter().position(|other| other == t);
     Some(match (a, b) {
         _ if a == b => a.clone(),
         (Null, other) | (other, Null) => other.clone(),
+        (Dictionary(_, a), Dictionary(_, b)) => return exact(a, b),
+        (Dictionary(_, values), other) | (other, Dictionary(_, values)) => {
+            return exact(values, other);
+        }
         _ if rank(a).is_some() && rank(b).is_some() => {
             if rank(a) > rank(b) {
                 a.clone()
@@ -92,50 +130,89 @@ pub(super) fn exact(a: &DataType, b: &DataType) -> Option<DataType> {
         }
         (Float32, Float64) | (Float64, Float32) => Float64,
         (Float64, Int8 | Int16 | Int32) | (Int8 | Int16 | Int32, Float64) => Float64,
-        (Utf8, LargeUtf8) | (LargeUtf8, Utf8) => LargeUtf8,
+        (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => LargeUtf8,
+        (Binary | LargeBinary | BinaryView, Binary | LargeBinary | BinaryView) => LargeBinary,
         (Decimal128(p, s), Decimal128(q, t)) => {
             let scale = *s.max(t);
             let whole = (i16::from(*p) - i16::from(*s)).max(i16::from(*q) - i16::from(*t));
             let precision = u8::try_from(whole + i16::from(scale)).ok().filter(|p| *p <= 38)?;
             Decimal128(precision, scale)
         }
-        (Timestamp(a, zone), Timestamp(b, other)) if zone == other => {
+        (Timestamp(a, zone), Timestamp(b, other))
+            if same_zone(zone.as_deref(), other.as_deref()) =>
+        {
             Timestamp(*a.max(b), zone.clone())
         }
+        (List(a), List(b)) => List(Arc::new(exact_field(a, b)?)),
+        (List(a) | LargeList(a), List(b) | LargeList(b)) => LargeList(Arc::new(exact_field(a, b)?)),
+        (Struct(a), Struct(b)) => Struct(exact_fields(a, b)?),
         _ => return None,
     })
 }
 
-/// The type that holds what was told from two samples of text: text holds everything.
+/// One place in both.
+fn exact_field(a: &Field, b: &Field) -> Option<Field> {
+    let data_type = exact(a.data_type(), b.data_type())?;
+    Some(a.clone().with_data_type(data_type).with_nullable(a.is_nullable() || b.is_nullable()))
+}
+
+/// By name, in the first one's order; what one lacks is NULL there.
+fn exact_fields(a: &Fields, b: &Fields) -> Option<Fields> {
+    let mut fields = Vec::new();
+    for own in a {
+        fields.push(match b.find(own.name()) {
+            Some((_, other)) => Arc::new(exact_field(own, other)?),
+            None => Arc::new(own.as_ref().clone().with_nullable(true)),
+        });
+    }
+    let is_new = |field: &&FieldRef| a.find(field.name()).is_none();
+    fields
+        .extend(b.iter().filter(is_new).map(|f| Arc::new(f.as_ref().clone().with_nullable(true))));
+    Some(fields.into())
+}
+
+fn same_zone(a: Option<&str>, b: Option<&str>) -> bool {
+    let is_utc = |zone: &str| matches!(zone, "UTC" | "Etc/UTC" | "Z" | "+00:00" | "+00" | "+0000");
+    match (a, b) {
+        (Some(a), Some(b)) => a == b || (is_utc(a) && is_utc(b)),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The type that holds what was told from two samples of CSV: text holds everything.
 pub(super) fn sampled(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::*;
     Some(match (a, b) {
         (Null, other) | (other, Null) => other.clone(),
         (Int64, Float64) | (Float64, Int64) => Float64,
-        (Date32, time @ Timestamp(..)) | (time @ Timestamp(..), Date32) => time.clone(),
         (Timestamp(a, zone), Timestamp(b, other)) if zone == other => {
             Timestamp(*a.max(b), zone.clone())
         }
-        (List(_) | Struct(_), _) | (_, List(_) | Struct(_)) => return nested(a, b),
         _ if a == b => a.clone(),
         _ => Utf8,
     })
 }
 
-fn nested(a: &DataType, b: &DataType) -> Option<DataType> {
-    match (a, b) {
-        (DataType::List(a), DataType::List(b)) => {
-            let item = sampled(a.data_type(), b.data_type())?;
-            Some(DataType::List(Arc::new(Field::new_list_field(item, true))))
+/// The type that holds what was told from two samples of JSON, as it stands there.
+fn json(a: &DataType, b: &DataType) -> Option<DataType> {
+    use DataType::*;
+    Some(match (a, b) {
+        _ if a == b => a.clone(),
+        (Null, other) | (other, Null) => other.clone(),
+        (Int64, Float64) | (Float64, Int64) => Float64,
+        (Int64, wide @ Decimal128(..)) | (wide @ Decimal128(..), Int64) => wide.clone(),
+        (List(a), List(b)) => {
+            List(Arc::new(Field::new_list_field(json(a.data_type(), b.data_type())?, true)))
         }
-        (DataType::Struct(a), DataType::Struct(b)) => {
-            let mut union = Union::default();
-            union.add("", a, sampled).ok()?;
-            union.add("", b, sampled).ok()?;
-            Some(DataType::Struct(union.fields().into()))
+        (Struct(a), Struct(b)) => {
+            let mut union = super::schema::Union::new(Rule::Json);
+            union.add("", a).ok()?;
+            union.add("", b).ok()?;
+            Struct(union.fields().into())
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }
 
 /// What text is read as: whole microseconds, unless there are more digits; what was never there, as text.

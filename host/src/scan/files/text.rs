@@ -1,22 +1,22 @@
-//! Files of lines, CSV and JSON: read block by block, decoded by Arrow, with what happens to rows that
-//! cannot be read.
+//! Files of lines, CSV and JSON: read block by block, with what happens to rows that cannot be read.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
 use object_store::ObjectMeta;
 
 use super::bytes::{from, unpacked};
+use super::column::{shown_value, type_word};
 use super::csv::{CsvDecoder, Style};
 use super::json::JsonDecoder;
 use super::lines::{Block, Lines, Marks, Splitter};
 use super::look::{Look, Looked, packing};
+use super::records::Fault;
 use super::{Rows, Slice, csv, json, shown};
 use crate::config::files::{BadRows, FileFormat, Files, Packing};
 use crate::error::{Error, Result};
@@ -32,10 +32,68 @@ const HEADER_BYTES: u64 = 1 << 20;
 /// Rows to a batch.
 pub(super) const BATCH_ROWS: usize = 8_192;
 
+/// Beyond so many bytes before a bad row, its line's number is not counted: they would be read for it.
+const LINE_COUNT_LIMIT_BYTES: u64 = 1 << 30;
+
 /// Makes rows of whole records.
 pub(super) trait Decode: Send {
     /// All rows of a block; after an error it begins anew.
-    fn decode(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, ArrowError>;
+    fn decode(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, BadRow>;
+}
+
+/// Why a row cannot be read, and what can be done about it.
+#[derive(Debug)]
+pub(super) struct BadRow {
+    cause: String,
+    hint: String,
+}
+
+impl BadRow {
+    /// A text that does not stand for a value of its column's type.
+    pub(super) fn value(field: &Field, text: &str) -> Self {
+        let (name, word) = (field.name(), type_word(field.data_type()));
+        let column = name.split('.').next().unwrap_or(name);
+        Self {
+            cause: format!("column `{name}`: {} is not exactly a {word}", shown_value(text)),
+            hint: format!(
+                "keep the texts with `source.columns: {{ {column}: string }}`, read them by value with \
+                 `{{ {column}: {{ type: \"{word}\", lenient: true }} }}`, raise `source.sample_rows`, or leave \
+                 such rows out with `bad_rows: skip`"
+            ),
+        }
+    }
+
+    pub(super) fn shape(cause: String) -> Self {
+        let hint = "correct the row, name its columns under `source.columns`, or leave such rows out with \
+                    `bad_rows: skip`";
+        Self { cause, hint: hint.into() }
+    }
+
+    pub(super) fn json(error: &serde_json::Error) -> Self {
+        Self::shape(super::json_shape::plain(error))
+    }
+
+    pub(super) fn not_utf8() -> Self {
+        Self {
+            cause: "it is not UTF-8".into(),
+            hint: "convert the file to UTF-8, as with iconv, or leave such rows out with `bad_rows: skip`".into(),
+        }
+    }
+
+    pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        Self::shape(cause.to_string())
+    }
+}
+
+impl From<Fault> for BadRow {
+    fn from(fault: Fault) -> Self {
+        Self { cause: fault.to_string(), hint: fault.hint().into() }
+    }
+}
+
+/// A text, if it is one.
+pub(super) fn utf8(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
 }
 
 /// Tells a file's columns from its first rows.
@@ -60,8 +118,8 @@ pub(super) async fn look(
         }
     }
     let told = match format {
-        FileFormat::Csv => csv::sample(&style, files, without_mark(&sample)),
-        _ => json::sample(files, without_mark(&sample)),
+        FileFormat::Csv => csv::sample(&style, files, &sample),
+        _ => json::sample(files, &sample),
     };
     let (fields, rows) = told.map_err(|error| error.with_context(shown(store, key)))?;
     let lines = memchr::memchr_iter(b'\n', &sample).count().max(1);
@@ -73,11 +131,6 @@ pub(super) async fn look(
         _ => None,
     };
     Ok(Look { fields, groups: Vec::new(), rows })
-}
-
-/// Without the mark that some programs begin UTF-8 with.
-fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The rows of slices, in `schema`.
@@ -130,6 +183,20 @@ struct OpenSlice {
     is_cut: bool,
     partitions: Vec<(String, Option<String>)>,
     left_out: LeftOut,
+    /// Lines before what comes next, if the slice began with the file.
+    lines_before: Option<u64>,
+    /// For counting lines.
+    meta: ObjectMeta,
+}
+
+/// A row that ends the run.
+struct Refused {
+    name: String,
+    meta: ObjectMeta,
+    is_cut: bool,
+    at: u64,
+    lines_before: Option<u64>,
+    bad: BadRow,
 }
 
 /// Rows of a slice that could not be read.
@@ -160,7 +227,10 @@ impl Reader {
                 None => open.lines.next().await,
             };
             match block.map_err(|error| error.with_context(open.name.clone()))? {
-                Some(block) => self.ready.extend(open.batches(block, &self.given)?),
+                Some(block) => match open.batches(block, &self.given)? {
+                    Ok(batches) => self.ready.extend(batches),
+                    Err(refused) => return Err(self.given.refusal(refused).await),
+                },
                 None => {
                     open.tell();
                     self.open = None;
@@ -190,7 +260,7 @@ impl Given {
         let begins = slice.range.is_none_or(|(start, _)| start == 0);
         let (mut lines, mut first) = (Lines::new(pieces, marks, slice.range), None);
         let decoder: Box<dyn Decode> = match is_csv {
-            false => Box::new(JsonDecoder::new(&self.looked)?),
+            false => Box::new(JsonDecoder::new(&self.files, &self.looked)?),
             true => {
                 if begins {
                     let block = lines.next().await;
@@ -202,7 +272,7 @@ impl Given {
                     (true, false) => self.header(&meta, &style).await,
                 };
                 let decoder = columns.and_then(|columns| {
-                    CsvDecoder::new(style.clone(), columns, &self.looked, &self.schema)
+                    CsvDecoder::new(style.clone(), columns, &self.files, &self.looked, &self.schema)
                 });
                 Box::new(decoder.map_err(|error| error.with_context(name.clone()))?)
             }
@@ -217,7 +287,38 @@ impl Given {
             is_cut: is_csv && !begins,
             partitions: slice.partitions.clone(),
             left_out: LeftOut::default(),
+            lines_before: begins.then_some(0),
+            meta,
         })
+    }
+
+    /// A bad row's place in its file.
+    async fn refusal(&self, refused: Refused) -> Error {
+        let Refused { name, meta, is_cut, at, lines_before, bad } = refused;
+        let lines = match lines_before {
+            Some(lines) => Some(lines),
+            None => self.count_lines(&meta, at).await,
+        };
+        let line = lines.map(|lines| format!(", line {}", lines + 1)).unwrap_or_default();
+        let within_a_value = match is_cut {
+            true => "; where values hold line ends, add `csv: { newlines: true }`",
+            false => "",
+        };
+        Error::data(format!("{name}: at byte {at}{line}: {}", bad.cause))
+            .with_hint(format!("{}{within_a_value}", bad.hint))
+    }
+
+    /// Line ends before a byte, unless they are too many to be read for a message, or cannot be.
+    async fn count_lines(&self, meta: &ObjectMeta, at: u64) -> Option<u64> {
+        if at > LINE_COUNT_LIMIT_BYTES {
+            return None;
+        }
+        let mut pieces = from(&self.store, &meta.location, 0..at, at);
+        let mut lines = 0;
+        while let Some(piece) = pieces.next().await {
+            lines += memchr::memchr_iter(b'\n', &piece.ok()?).count() as u64;
+        }
+        Some(lines)
     }
 
     /// The names of a file's columns, for a slice that does not begin with them.
@@ -231,36 +332,52 @@ impl Given {
 
 /// The names of columns in a file's first block.
 fn header(style: &Style, first: Option<&Block>) -> Result<Vec<String>> {
-    csv::header(style, without_mark(first.map_or(&[], |block| &block.bytes)))
+    csv::header(style, first.map_or(&[], |block| &block.bytes))
 }
 
 impl OpenSlice {
-    fn batches(&mut self, block: Block, given: &Given) -> Result<Vec<RecordBatch>> {
-        let Block { at, bytes } = block;
+    fn batches(
+        &mut self,
+        block: Block,
+        given: &Given,
+    ) -> Result<Result<Vec<RecordBatch>, Refused>> {
+        let Block { mut at, bytes } = block;
         let mut text = bytes.as_slice();
-        let mut at = at;
-        if at == 0 {
-            text = without_mark(text);
-            at += (bytes.len() - text.len()) as u64;
-        }
+        let lines_before = self.lines_before;
         if std::mem::take(&mut self.has_header) {
-            let header = csv::header_length(self.marks, text);
+            let header = self.marks.map_or(0, |marks| csv::header_length(marks, text));
             text = &text[header..];
             at += header as u64;
         }
-        let batches = match self.decoder.decode(text) {
-            Ok(batches) => batches,
+        let mut batches = Vec::new();
+        match self.decoder.decode(text) {
+            Ok(decoded) => batches = decoded,
             Err(_) => {
-                let mut batches = Vec::new();
                 let records = Splitter::new(self.marks).records(text);
-                self.salvage(text, at, &records, given.files.bad_rows, &mut batches)?;
-                batches
+                if let Err((start, bad)) =
+                    self.salvage(text, at, &records, given.files.bad_rows, &mut batches)
+                {
+                    let skipped = bytes.len() - text.len() + start;
+                    let lines_before =
+                        lines_before.map(|lines| lines + count_lines(&bytes[..skipped]));
+                    return Ok(Err(Refused {
+                        name: self.name.clone(),
+                        meta: self.meta.clone(),
+                        is_cut: self.is_cut,
+                        at: at + start as u64,
+                        lines_before,
+                        bad,
+                    }));
+                }
             }
-        };
-        batches.into_iter().map(|batch| arrange(batch, &given.schema, &self.partitions)).collect()
+        }
+        self.lines_before = lines_before.map(|lines| lines + count_lines(&bytes));
+        let arranged = batches.into_iter().map(|b| arrange(b, &given.schema, &self.partitions));
+        arranged.collect::<Result<_>>().map(Ok)
     }
 
-    /// Decodes records where one at least cannot be: halves of them, until those are found.
+    /// Decodes records where one at least cannot be: halves of them, until those are found. The first of
+    /// them, with where it begins, unless such rows are left out.
     fn salvage(
         &mut self,
         text: &[u8],
@@ -268,36 +385,27 @@ impl OpenSlice {
         records: &[Range<usize>],
         bad_rows: BadRows,
         batches: &mut Vec<RecordBatch>,
-    ) -> Result<()> {
+    ) -> Result<(), (usize, BadRow)> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
-        let cause = match self.decoder.decode(&text[first.start..last.end]) {
+        let bad = match self.decoder.decode(&text[first.start..last.end]) {
             Ok(decoded) => {
                 batches.extend(decoded);
                 return Ok(());
             }
-            Err(cause) => cause,
+            Err(bad) => bad,
         };
         if records.len() > 1 {
             let (left, right) = records.split_at(records.len() / 2);
             self.salvage(text, at, left, bad_rows, batches)?;
             return self.salvage(text, at, right, bad_rows, batches);
         }
-        let place = format!("{}: at byte {}: {}", self.name, at + first.start as u64, plain(cause));
-        let within_a_value = match self.is_cut {
-            true => "; where values hold line ends, add `csv: { newlines: true }`",
-            false => "",
-        };
-        match bad_rows {
-            BadRows::Fail => Err(Error::data(place).with_hint(format!(
-                "mend the row, give its column another type with `source.columns`, raise \
-                 `source.sample_rows`, or leave such rows out with `bad_rows: skip`{within_a_value}"
-            ))),
-            BadRows::Skip => {
-                self.left_out.rows += 1;
-                self.left_out.first.get_or_insert(place);
-                Ok(())
-            }
+        if bad_rows == BadRows::Fail {
+            return Err((first.start, bad));
         }
+        self.left_out.rows += 1;
+        let place = format!("{}: at byte {}: {}", self.name, at + first.start as u64, bad.cause);
+        self.left_out.first.get_or_insert(place);
+        Ok(())
     }
 
     /// What was left out.
@@ -309,16 +417,8 @@ impl OpenSlice {
     }
 }
 
-/// An error of Arrow, without its kind, on one line.
-fn plain(error: ArrowError) -> String {
-    let text = match error {
-        ArrowError::ParseError(text)
-        | ArrowError::CsvError(text)
-        | ArrowError::JsonError(text)
-        | ArrowError::InvalidArgumentError(text) => text,
-        other => other.to_string(),
-    };
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+fn count_lines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
 /// A batch in the order of a schema; what it has not, its folders know, or it is NULL.

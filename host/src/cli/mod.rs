@@ -150,6 +150,9 @@ enum PluginCommand {
     Replay(plugin_replay::ReplayArgs),
 }
 
+/// A thread's stack: deep SQL is walked on it. Only what is used of it takes memory.
+const STACK_BYTES: usize = 64 << 20;
+
 /// What commands work with.
 struct App {
     settings: Settings,
@@ -166,12 +169,14 @@ impl App {
         let io = Builder::new_multi_thread()
             .worker_threads(IO_THREADS)
             .thread_name("io")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(fault)?;
         let compute = Builder::new_multi_thread()
             .worker_threads(crate::config::settings::cores())
             .thread_name("compute")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(fault)?;
@@ -226,7 +231,7 @@ pub fn main() -> ExitCode {
     let json = cli.json;
     start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
     crate::scan::quiet_caught_panics();
-    match dispatch(cli) {
+    match on_large_stack(|| dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { error, reported }) => {
             if json && !reported {
@@ -236,6 +241,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.class().exit_code())
         }
     }
+}
+
+/// Plans are made on the calling thread, and the first thread's stack is not ours to choose.
+fn on_large_stack(work: impl FnOnce() -> Result<(), Failed> + Send) -> Result<(), Failed> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("main".into()).stack_size(STACK_BYTES);
+        let fault = |error| Failed::from(Error::io("starting a thread", error));
+        match thread.spawn_scoped(scope, work).map_err(fault)?.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// A command's error, and whether its `--json` answer already tells it.

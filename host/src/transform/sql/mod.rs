@@ -1,5 +1,11 @@
 //! SQL steps: each is a query over the table `data`, which is what came out of the step before.
 
+mod align;
+mod checked;
+mod joins;
+mod limits;
+mod types;
+
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::SchemaRef;
@@ -7,15 +13,20 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::error::Result as DfResult;
-use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+
+use longshore_values::unique_names;
+
+pub use limits::check_depth;
 
 use super::component::{BoundTransform, ComponentTransform};
 use crate::error::{Error, Result};
@@ -27,7 +38,8 @@ pub const SQL_MEMORY_LIMIT_BYTES: usize = 1 << 30;
 /// The name under which a step's query sees its rows.
 const TABLE: &str = "data";
 
-/// A context whose plans keep a chunk a partition wherever the query allows it.
+/// A context whose plans keep a chunk a partition wherever the query allows it, and in which no value is
+/// changed in silence.
 fn session_context() -> Result<SessionContext> {
     static RUNTIME: LazyLock<DfResult<Arc<RuntimeEnv>>> = LazyLock::new(|| {
         let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
@@ -35,7 +47,15 @@ fn session_context() -> Result<SessionContext> {
     });
     let runtime = RUNTIME.as_ref().map_err(|error| Error::internal(error.to_string()))?;
     let config = SessionConfig::new().with_round_robin_repartition(false);
-    Ok(SessionContext::new_with_config_rt(config, runtime.clone()))
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime.clone())
+        .with_default_features()
+        .with_type_planner(Arc::new(types::SqlTypes))
+        .build();
+    state.register_function_rewrite(Arc::new(align::AlignTypes))?;
+    state.add_analyzer_rule(Arc::new(checked::CheckedArithmetic));
+    Ok(SessionContext::new_with_state(state))
 }
 
 /// A context to run a plan in; `configure` adds what its nodes look for.
@@ -70,16 +90,24 @@ impl Rows {
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
     ) -> Result<Self> {
+        check_depth(sql)?;
         let context = session_context()?;
         for (name, table) in tables {
             context.register_table(TableReference::bare(name), table)?;
         }
+        let state = context.state();
+        let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+        if let Statement::Statement(statement) = &statement {
+            joins::refuse_sides_of_keys(statement)?;
+        }
+        let logical = state.statement_to_plan(statement).await?;
         let read_only = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
             .with_allow_statements(false);
-        let query = context.sql_with_options(sql, read_only).await?;
-        Ok(Self::Query(context, Box::new(query)))
+        read_only.verify_plan(&logical)?;
+        let query = DataFrame::new(state, joins::merge_using_keys(logical)?);
+        Ok(Self::Query(context, Box::new(with_unique_names(query)?)))
     }
 
     /// Keeps the first rows only, whichever those are.
@@ -117,6 +145,23 @@ impl Rows {
             }
         }
     }
+}
+
+/// Columns of one name get numbers, as those of a source's query do: `id`, `id_2`.
+fn with_unique_names(query: DataFrame) -> Result<DataFrame> {
+    let schema = query.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let unique = unique_names(&names);
+    if unique == names {
+        return Ok(query);
+    }
+    let columns: Vec<Expr> = schema
+        .columns()
+        .into_iter()
+        .zip(unique)
+        .map(|(column, name)| Expr::Column(column).alias(name))
+        .collect();
+    Ok(query.select(columns)?)
 }
 
 /// A plan, as a table for the query after it.

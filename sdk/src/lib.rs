@@ -23,6 +23,7 @@ mod export;
 pub mod host;
 pub mod ipc;
 mod sink;
+pub mod sql;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testkit;
 mod transform;

@@ -63,6 +63,10 @@ pub struct Config {
     /// What becomes of types that PostgreSQL has not by itself: `text` or `refuse`.
     #[serde(default)]
     unknown_types: UnknownTypes,
+    /// The time zone that a query's casts and functions work in: `utc`, or the `server`'s own. Values of
+    /// `timestamptz` are the same either way.
+    #[serde(default)]
+    timezone: Timezone,
     /// How long to wait for a table that somebody else has locked.
     #[serde(default = "default_lock_timeout_secs")]
     #[schemars(range(min = 1, max = 86_400))]
@@ -71,6 +75,17 @@ pub struct Config {
     #[serde(default = "default_statement_timeout_secs")]
     #[schemars(range(min = 1, max = 604_800))]
     statement_timeout_secs: u32,
+}
+
+/// A time zone for casts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Timezone {
+    /// The same on every server.
+    #[default]
+    Utc,
+    /// The one that the server gives to other clients.
+    Server,
 }
 
 fn default_lock_timeout_secs() -> u32 {
@@ -130,6 +145,7 @@ impl Connector for Postgres {
         let limits = Limits {
             lock_timeout_secs: config.lock_timeout_secs,
             statement_timeout_secs: config.statement_timeout_secs,
+            keeps_timezone: config.timezone == Timezone::Server,
         };
         let session = Session::open(&address, &Login { password, sslmode, root_cert }, &limits)?;
         Ok(Self { session, policy, known: None })

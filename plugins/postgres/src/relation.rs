@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use longshore_sdk::schema::{Schema, SchemaRef};
+use longshore_sdk::sql::{self, Lexis};
 use longshore_sdk::{Error, ErrorClass, Relation, Result};
+use longshore_values::unique_names;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
@@ -54,6 +56,8 @@ pub(crate) struct Leaf {
     /// The user may read it by its own name.
     readable: bool,
     row_security: bool,
+    /// Its rows are on another server.
+    pub(crate) foreign: bool,
 }
 
 /// A table, and the file that its rows were in when it was looked up.
@@ -75,7 +79,8 @@ impl Table {
     pub(crate) fn files(&self) -> Vec<File> {
         match &self.form {
             Form::Table { leaves, .. } => {
-                leaves.iter().take(FILE_LIMIT).map(|leaf| leaf.file.clone()).collect()
+                let own = leaves.iter().filter(|leaf| !leaf.foreign);
+                own.take(FILE_LIMIT).map(|leaf| leaf.file.clone()).collect()
             }
             _ => Vec::new(),
         }
@@ -129,6 +134,7 @@ impl Leaf {
             rows: None,
             readable: true,
             row_security: false,
+            foreign: false,
         }
     }
 }
@@ -157,7 +163,7 @@ pub(crate) fn files(
         "SELECT format('%I.%I', n.nspname, c.relname), c.oid, coalesce(pg_relation_filenode(c.oid), 0) \
          FROM (VALUES {}) AS v(schema, name) JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema \
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name \
-         WHERE has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') ORDER BY c.oid LIMIT {FILE_LIMIT}",
+         WHERE has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT') AND c.relkind IN ('r', 'p', 'm') ORDER BY c.oid LIMIT {FILE_LIMIT}",
         places.iter().map(place).collect::<Vec<_>>().join(", ")
     ))?;
     let file = |row: &Vec<Option<String>>| {
@@ -280,6 +286,7 @@ fn whole_or_parts(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
         rows: known.map(|rows| rows.iter().sum()),
         readable: true,
         row_security: false,
+        foreign: false,
     }]
 }
 
@@ -302,7 +309,7 @@ fn leaves(session: &mut Session, table: u32) -> Result<Vec<Leaf>> {
            coalesce(pg_table_size(c.oid), 0), CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, \
            coalesce(pg_relation_filenode(c.oid), 0), \
            has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), \
-           {row_security}, n.nspname, c.relname \
+           {row_security}, n.nspname, c.relname, c.relkind = 'f' \
          FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'm', 'f') ORDER BY c.oid"
     ))?;
@@ -327,6 +334,7 @@ fn parse_leaf(row: &[Option<String>]) -> Result<Leaf> {
             rows: number(5),
             readable: text(7)? == "t",
             row_security: text(8)? == "t",
+            foreign: text(11)? == "t",
         })
     };
     parsed().ok_or_else(|| fault::protocol("a table that cannot be read"))
@@ -397,7 +405,7 @@ fn columns(
 }
 
 fn look_up_query(session: &mut Session, query: &str, policy: Policy) -> Result<Table> {
-    let query = query.trim().trim_end_matches(';');
+    let query = sql::statement(query, Lexis::POSTGRESQL)?;
     let statement = session.describe(query)?;
     if statement.is_empty() {
         return Err(Error::data("the query gives no columns").with_hint("make it a SELECT"));
@@ -436,13 +444,11 @@ fn look_up_query(session: &mut Session, query: &str, policy: Policy) -> Result<T
 
 /// Columns of the same name get numbers: `a`, `a_2`.
 fn rename_twins(columns: &mut [Column]) {
-    for at in 1..columns.len() {
-        let (before, rest) = columns.split_at_mut(at);
-        let taken = |name: &str| before.iter().any(|column| column.name == name);
-        let name = &rest[0].name;
-        if taken(name) {
-            let free = (2..).map(|n| format!("{name}_{n}")).find(|name| !taken(name));
-            free.into_iter().for_each(|name| rest[0].rename(name));
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let unique = unique_names(&names);
+    for (column, name) in columns.iter_mut().zip(unique) {
+        if column.name != name {
+            column.rename(name);
         }
     }
 }

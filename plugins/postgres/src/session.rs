@@ -16,10 +16,15 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 /// Settings of every transaction: texts have one form, and nothing waits or runs for ever.
 const SETTINGS: &[(&str, &str)] = &[
     ("timezone", "UTC"),
-    ("datestyle", "ISO, YMD"),
+    // The order of days and months in dates that a query casts is the server's.
+    ("datestyle", "ISO"),
     ("intervalstyle", "iso_8601"),
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
+    // A text in a filter, and what NULL means, do not depend on how a server is set up.
+    ("standard_conforming_strings", "on"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
     // A session that waits for the run's next chunk is not idle.
     ("idle_in_transaction_session_timeout", "0"),
     ("transaction_timeout", "0"),
@@ -35,6 +40,8 @@ const KEPT_BYTES: usize = 4 << 20;
 pub(crate) struct Limits {
     pub(crate) lock_timeout_secs: u32,
     pub(crate) statement_timeout_secs: u32,
+    /// Whether the server's own time zone stays.
+    pub(crate) keeps_timezone: bool,
 }
 
 /// A session that reads. Its client is shared with the COPY that is read on it.
@@ -180,11 +187,13 @@ impl CopyStream {
 
 /// One statement that sets what the server knows of [`SETTINGS`] and of the job's limits.
 fn settings(limits: &Limits) -> String {
+    let keeps_timezone = limits.keeps_timezone;
     let (lock, statement) =
         (format!("{}s", limits.lock_timeout_secs), format!("{}s", limits.statement_timeout_secs));
     let limits = [("lock_timeout", lock.as_str()), ("statement_timeout", statement.as_str())];
     let values: Vec<String> = SETTINGS
         .iter()
+        .filter(|(name, _)| *name != "timezone" || !keeps_timezone)
         .chain(&limits)
         .map(|(name, value)| format!("('{name}', '{value}')"))
         .collect();

@@ -19,13 +19,18 @@ pub(super) struct Estimate {
     pub(super) tables: BTreeSet<(String, String)>,
 }
 
-/// Asks for the plan of a statement.
+/// What is expected of a statement.
 pub(super) fn estimate(session: &mut Session, select: &str) -> Result<Estimate> {
+    Ok(read(&explain(session, select)?))
+}
+
+/// The plan of a statement.
+pub(super) fn explain(session: &mut Session, select: &str) -> Result<Value> {
     let rows = session.query(&format!("EXPLAIN (VERBOSE, FORMAT JSON) {select}"))?;
     let lines: Vec<String> = rows.into_iter().flatten().flatten().collect();
-    let plans: Value = serde_json::from_str(&lines.join("\n"))
+    let mut plans: Value = serde_json::from_str(&lines.join("\n"))
         .map_err(|_| fault::protocol("a plan that is not JSON"))?;
-    Ok(read(&plans[0]["Plan"]))
+    Ok(plans[0]["Plan"].take())
 }
 
 fn read(plan: &Value) -> Estimate {

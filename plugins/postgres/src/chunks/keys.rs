@@ -1,6 +1,7 @@
 //! Ranges of a column's values, cut where the optimiser's statistics say that the rows are. Nothing
 //! is read for them but the statistics.
 
+use longshore_sdk::sql::{self, Lexis};
 use longshore_sdk::{ChunkWish, Error, Result};
 
 use super::Cut;
@@ -90,7 +91,7 @@ fn behind_view(session: &mut Session, oid: u32, attribute: i16) -> Result<Behind
     let Some(Some(view)) = rows.first().and_then(|row| row.first()) else {
         return Ok(Behind::Table);
     };
-    let columns = session.describe(view.trim().trim_end_matches(';'))?;
+    let columns = session.describe(sql::statement(view, Lexis::POSTGRESQL)?)?;
     // A view's columns are never dropped: their numbers are their places.
     let column = columns.get(usize::try_from(attribute - 1).unwrap_or(usize::MAX));
     Ok(Behind::Column(column.map(|column| (column.table_oid, column.attribute))))

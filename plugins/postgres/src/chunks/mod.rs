@@ -5,6 +5,7 @@ mod estimate;
 mod keys;
 mod pages;
 mod slice;
+mod stable;
 
 use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Result, Scan};
 
@@ -67,6 +68,11 @@ fn cut(
     };
     if let Some(name) = &wish.key {
         let whole = whole(table, expected.as_ref(), files);
+        if let Some(why) = stable::why_not(session, table, &scan.relation)? {
+            // A column that is not there is an error all the same.
+            table.column(name)?;
+            return Ok((format!("one chunk, not cut by `{name}`: {why}"), vec![whole]));
+        }
         return cut_by(session, table, name, &whole, wish);
     }
     if let Some(expected) = &expected

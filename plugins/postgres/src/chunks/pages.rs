@@ -45,7 +45,9 @@ pub(super) fn ranges(leaf: &Leaf, step: u64) -> Vec<Cut> {
 }
 
 fn slice(leaf: &Leaf, pages: Option<(u64, Option<u64>)>) -> Slice {
-    let (from, files) = (Some(leaf.from.clone()), vec![leaf.file.clone()]);
+    // A foreign table has no files here.
+    let files = if leaf.foreign { Vec::new() } else { vec![leaf.file.clone()] };
+    let from = Some(leaf.from.clone());
     Slice { from, files, pages, condition: None }
 }
 

@@ -171,6 +171,8 @@ impl<'a> Numeric<'a> {
         let sum = self.groups().fold(0, |sum, group| sum * 10_000 + u64::from(group));
         let shorten = |power| if sum % power == 0 { Ok(sum / power) } else { Err(Cause::Digits) };
         match self.below(scale) {
+            // No power of ten is too large for it.
+            _ if sum == 0 => Ok(0),
             0 => Ok(sum),
             -1 => shorten(10),
             -2 => shorten(100),
@@ -179,7 +181,6 @@ impl<'a> Numeric<'a> {
                 let power = 10_u64.checked_pow(below as u32);
                 power.and_then(|power| sum.checked_mul(power)).ok_or(Cause::Digits)
             }
-            _ if sum == 0 => Ok(0),
             _ => Err(Cause::Digits),
         }
     }
@@ -191,6 +192,7 @@ impl<'a> Numeric<'a> {
         for (index, group) in self.groups().enumerate() {
             let group = u128::from(group);
             let part = match self.below(scale) + 4 * (last - index as i32) {
+                _ if group == 0 => 0,
                 below @ 0.. => {
                     let power = 10_u128.checked_pow(below as u32);
                     power.and_then(|power| group.checked_mul(power)).ok_or(Cause::Digits)?
@@ -198,7 +200,6 @@ impl<'a> Numeric<'a> {
                 below @ -3..=-1 if group % 10_u128.pow(-below as u32) == 0 => {
                     group / 10_u128.pow(-below as u32)
                 }
-                _ if group == 0 => 0,
                 _ => return Err(Cause::Digits),
             };
             sum = sum.checked_add(part).ok_or(Cause::Digits)?;
@@ -209,20 +210,34 @@ impl<'a> Numeric<'a> {
 
     /// The scaled value of at most 76 digits, with its sign.
     fn widest(&self, precision: u8, scale: u8) -> Result<i256, Cause> {
-        let ten_thousand = i256::from_i128(10_000);
         let power = |exponent: i32| i256::from_i128(10).checked_pow(exponent as u32);
-        let add = |sum: i256, group: u16| {
-            sum.checked_mul(ten_thousand)?.checked_add(i256::from_i128(group.into()))
-        };
         let whole = || {
-            let sum = self.groups().try_fold(i256::ZERO, add)?;
-            let scaled = match self.below(scale) {
-                _ if sum == i256::ZERO => sum,
-                below @ 0..=76 => sum.checked_mul(power(below)?)?,
-                below @ -76..0 if sum % power(-below)? == i256::ZERO => sum / power(-below)?,
-                _ => return None,
-            };
-            (scaled < power(precision.into())?).then_some(scaled)
+            let mut sum = i256::ZERO;
+            // Digits of the scaled value below the group at hand.
+            let mut below = self.below(scale) + 4 * (self.groups.len() as i32 / 2 - 1);
+            for group in self.groups() {
+                // What is beyond the scale is cut off before it is added: with it the sum may not fit.
+                let (digits, group) = match below {
+                    0.. => (4, group),
+                    -3..=-1 => {
+                        let cut = 10_u16.pow(-below as u32);
+                        if group % cut != 0 {
+                            return None;
+                        }
+                        (4 + below, group / cut)
+                    }
+                    _ if group == 0 => (0, 0),
+                    _ => return None,
+                };
+                sum =
+                    sum.checked_mul(power(digits)?)?.checked_add(i256::from_i128(group.into()))?;
+                below -= 4;
+            }
+            let missing = below + 4;
+            if missing > 0 && sum != i256::ZERO {
+                sum = sum.checked_mul(power(missing)?)?;
+            }
+            (sum < power(precision.into())?).then_some(sum)
         };
         let scaled = whole().ok_or(Cause::Digits)?;
         Ok(if self.negative { -scaled } else { scaled })

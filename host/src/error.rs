@@ -32,8 +32,12 @@ pub enum Class {
     Throttled,
     /// Nobody: what was planned is gone, such as a snapshot. The run is begun anew.
     Stale,
-    /// The platform: memory, disk or another limit is spent.
+    /// The platform: memory or another limit is spent.
     Resource,
+    /// The platform: a disk or a quota is full. Trying again fills it no less.
+    Full,
+    /// Nobody: somebody stopped it.
+    Cancelled,
     /// The author of the plugin, or of Longshore.
     Internal,
 }
@@ -48,12 +52,12 @@ impl Class {
     /// 6 transfer.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Internal => 1,
+            Self::Internal | Self::Cancelled => 1,
             Self::Config => 2,
             Self::Connection | Self::Timeout | Self::Throttled | Self::Stale => 3,
             Self::NotFound | Self::Data => 4,
             Self::Auth => 5,
-            Self::Resource => 6,
+            Self::Resource | Self::Full => 6,
         }
     }
 
@@ -69,6 +73,8 @@ impl Class {
             Self::Throttled => "throttled",
             Self::Stale => "stale",
             Self::Resource => "resource",
+            Self::Full => "full",
+            Self::Cancelled => "cancelled",
             Self::Internal => "internal",
         }
     }
@@ -77,10 +83,14 @@ impl Class {
     pub fn owner(self) -> &'static str {
         match self {
             Self::Config | Self::Auth | Self::NotFound | Self::Data => "the job's owner",
-            Self::Connection | Self::Timeout | Self::Throttled | Self::Stale | Self::Resource => {
-                "the platform"
-            }
-            Self::Internal => "the plugin's author",
+            Self::Connection
+            | Self::Timeout
+            | Self::Throttled
+            | Self::Stale
+            | Self::Resource
+            | Self::Full => "the platform",
+            Self::Cancelled => "nobody: it was stopped",
+            Self::Internal => "the author of the plugin, or of Longshore",
         }
     }
 }
@@ -122,6 +132,8 @@ constructors! {
     timeout => Timeout;
     /// Of class [`Class::Resource`].
     resource => Resource;
+    /// Of class [`Class::Cancelled`].
+    cancelled => Cancelled;
     /// Of class [`Class::Internal`].
     internal => Internal;
 }
@@ -147,8 +159,8 @@ impl Error {
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
                 (Class::Auth, Some("grant the permission to the user that Longshore runs as"))
             }
-            Kind::StorageFull | Kind::QuotaExceeded => {
-                (Class::Resource, Some("make room there, then run again"))
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+                (Class::Full, Some("make room there, then run again"))
             }
             Kind::NotADirectory | Kind::InvalidFilename => (Class::Config, Some("check the path")),
             _ => (Class::Resource, None),

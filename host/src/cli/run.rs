@@ -21,7 +21,8 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     let catalog = app.catalog()?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
     let keeper = app.keeper(false)?;
-    let runner = runner(app, &catalog, ledger, &keeper);
+    let is_taken_up = ledger.recorded(run)?.is_some();
+    let runner = runner(app, &catalog, ledger, &keeper, is_taken_up);
     let mut showing = None;
     let ended = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
@@ -39,7 +40,7 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     });
     drop(showing);
     let Some((report, result)) = ended else {
-        return Err(Error::resource("the run was ended at once: what it left stays")
+        return Err(Error::cancelled("the run was ended at once: what it left stays")
             .with_hint(format!("`longshore runs cancel {run}` removes it"))
             .into());
     };
@@ -59,6 +60,7 @@ pub(super) fn runner<'a>(
     catalog: &'a Catalog,
     ledger: &'a Ledger,
     keeper: &'a Keeper,
+    is_taken_up: bool,
 ) -> Runner<'a> {
     Runner {
         catalog,
@@ -67,6 +69,8 @@ pub(super) fn runner<'a>(
         ledger,
         owner: Owner::Command,
         keeper: Some(keeper),
+        is_taken_up,
+        own_folders: std::slice::from_ref(&app.settings.state),
     }
 }
 

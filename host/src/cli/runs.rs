@@ -176,8 +176,9 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result
     let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref())?;
     let catalog = app.catalog()?;
     let keeper = app.keeper(false)?;
-    let runner = run::runner(app, &catalog, ledger, &keeper);
-    let report = app.io.block_on(runner.give_up(run, &job))?;
+    let runner = run::runner(app, &catalog, ledger, &keeper, true);
+    let why = Error::cancelled("the run was cancelled");
+    let report = app.io.block_on(runner.give_up(run, &job, why))?;
     match app.json {
         true => show::json(&report),
         false => show::answer(&format!("run {run}: was cut off; what it left is removed")),

@@ -48,6 +48,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         jobs: args.jobs.max(1),
         drain: Duration::from_secs(args.drain_secs),
         manager: Manager::of_process(),
+        ledger_fault: Mutex::default(),
     };
     app.io.block_on(daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())))
 }

@@ -1,6 +1,5 @@
 //! A file of YAML, TOML or JSON, by its ending, as one tree of values.
 
-use std::fs;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -8,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::keys::refuse_unknown;
+use super::small_file::read_small_file;
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::hex;
 
@@ -26,17 +26,7 @@ impl Document {
     /// Reads and parses a file.
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display();
-        let unreadable = |error| {
-            Error::config(format!("{name}: {error}"))
-                .with_hint("check the file's path and permissions")
-        };
-        let length = fs::metadata(path).map_err(unreadable)?.len();
-        if length > DOCUMENT_LIMIT_BYTES {
-            return Err(Error::config(format!(
-                "{name}: {length} bytes, the limit is {DOCUMENT_LIMIT_BYTES}: not a job file"
-            )));
-        }
-        let bytes = fs::read(path).map_err(unreadable)?;
+        let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::config(format!("{name}: not UTF-8 text: not a job file")))?;
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();

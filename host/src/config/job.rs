@@ -1,7 +1,6 @@
 //! A job, checked: everything after it is valid.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -15,6 +14,7 @@ use super::files::{Files, check_files, name_of};
 use super::place::is_folder;
 use super::raw::{RawConsistency, RawJob, RawRelation, RawSource, RawStep};
 use super::register::{Register, check_register};
+use super::small_file::read_small_file;
 use super::target::{Target, check_target};
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
@@ -22,6 +22,9 @@ use crate::sandbox::{Consistency, Relation};
 
 /// The longest name of a job or a relation.
 pub const NAME_LIMIT_BYTES: usize = 200;
+
+/// The longest query in a file.
+pub const QUERY_LIMIT_BYTES: u64 = 4 << 20;
 
 /// The most relations or chunks at the same time.
 pub const PARALLEL_LIMIT: u64 = 1_024;
@@ -382,24 +385,51 @@ fn text_or_file(
         }
         (None, Some(file)) => {
             let path = folder.join(file);
-            let text = fs::read_to_string(&path).map_err(|error| {
-                Error::config(format!("`{at}.{key}_file`: {}: {error}", path.display()))
-                    .with_hint("name a text file, relative to the job file's folder")
+            let what = format!("`{at}.{key}_file`");
+            let bytes = read_small_file(&what, &path, QUERY_LIMIT_BYTES)?;
+            let text = String::from_utf8(bytes).map_err(|_| {
+                Error::config(format!("{what}: {} is not UTF-8 text", path.display()))
+                    .with_hint("save it as plain UTF-8")
             })?;
-            Ok(Some(text))
+            Ok(Some(text.trim_start_matches('\u{feff}').to_owned()))
         }
         (text, None) => Ok(text),
     }
 }
 
-/// `public."Orders"` is called `Orders`.
+/// `public."Orders"` is called `Orders`, and `"q""t"` is called `q"t`.
 fn last_part(table: &str) -> String {
-    let unquoted = table.trim_end_matches(['"', '`', ']']);
-    let start = match unquoted.len() < table.len() {
-        true => unquoted.rfind(['"', '`', '[']),
-        false => unquoted.rfind('.'),
-    };
-    unquoted[start.map_or(0, |dot| dot + 1)..].to_owned()
+    let (mut last, mut rest) = (String::new(), table.trim());
+    while let Some(first) = rest.chars().next() {
+        let close = match first {
+            '"' | '`' => Some(first),
+            '[' => Some(']'),
+            _ => None,
+        };
+        let Some(close) = close else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            last = rest[..end].to_owned();
+            rest = rest[end..].strip_prefix('.').unwrap_or_default();
+            continue;
+        };
+        let end;
+        (last, end) = unquoted(rest, close);
+        rest = rest[end..].strip_prefix('.').unwrap_or_default();
+    }
+    last
+}
+
+/// A name within quotes, of which two are one, and where it ends.
+fn unquoted(text: &str, close: char) -> (String, usize) {
+    let mut name = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == close && chars.next_if(|(_, next)| *next == close).is_none() {
+            return (name, at + close.len_utf8());
+        }
+        name.push(c);
+    }
+    (name, text.len())
 }
 
 /// Names become folders, which readers of lakes skip when they begin with `.` or `_`.

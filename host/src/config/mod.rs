@@ -2,7 +2,7 @@
 
 pub mod connector;
 pub mod direct;
-mod document;
+pub mod document;
 pub mod files;
 pub mod job;
 mod keys;
@@ -12,6 +12,7 @@ mod raw;
 pub mod register;
 pub mod secret;
 pub mod settings;
+pub mod small_file;
 pub mod target;
 mod wanted;
 

@@ -2,11 +2,11 @@
 //! the operator's folder of secrets.
 
 use std::env;
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
+use super::small_file::read_small_file;
 use crate::capability::SecretValue;
 use crate::error::{Error, Result};
 
@@ -28,10 +28,13 @@ pub fn resolve(field: &str, written: &Value, secrets: Option<&Path>) -> Result<S
         .and_then(|map| map.iter().next())
         .and_then(|(key, value)| Some((key.as_str(), value.as_str()?)));
     match only {
-        Some(("env", name)) => env::var(name).map(SecretValue::new).map_err(|_| {
-            Error::config(format!("`{field}`: the environment has no `{name}`"))
-                .with_hint(format!("set `{name}` for the process that runs Longshore"))
-        }),
+        Some(("env", name)) => {
+            let value = env::var(name).map_err(|_| {
+                Error::config(format!("`{field}`: the environment has no `{name}`"))
+                    .with_hint(format!("set `{name}` for the process that runs Longshore"))
+            })?;
+            cleaned(field, &format!("the environment's `{name}`"), &value)
+        }
         Some(("file", path)) => read(field, Path::new(path)),
         Some(("secret", name)) => named(field, name, secrets),
         _ => Err(Error::config(format!("`{field}` is not a secret")).with_hint(hint)),
@@ -70,15 +73,55 @@ fn named(field: &str, name: &str, secrets: Option<&Path>) -> Result<SecretValue>
 }
 
 fn read(field: &str, path: &Path) -> Result<SecretValue> {
-    let unreadable = |cause: String| {
-        Error::config(format!("`{field}`: {}: {cause}", path.display()))
-            .with_hint("name a text file that Longshore may read")
+    let bytes = read_small_file(&format!("`{field}`"), path, SECRET_LIMIT_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::config(format!("`{field}`: {} is not UTF-8 text", path.display()))
+            .with_hint("save the secret as plain UTF-8")
+    })?;
+    cleaned(field, &path.display().to_string(), &text)
+}
+
+/// Without the one line end that editors and `echo` add. What cannot be a secret is named.
+fn cleaned(field: &str, place: &str, text: &str) -> Result<SecretValue> {
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    let wrong = if text.is_empty() {
+        "is empty"
+    } else if text.starts_with('\u{feff}') {
+        "begins with a byte order mark"
+    } else if text.contains('\0') {
+        "holds a NUL character"
+    } else {
+        return Ok(SecretValue::new(text));
     };
-    let length = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if length > SECRET_LIMIT_BYTES {
-        return Err(unreadable(format!("{length} bytes, the limit is {SECRET_LIMIT_BYTES}")));
+    Err(Error::config(format!("`{field}`: {place} {wrong}"))
+        .with_hint("save the secret as plain UTF-8, and nothing else with it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_end_is_no_part_of_a_secret_and_blanks_are() {
+        let read =
+            |text: &str| cleaned("password", "it", text).map(|secret| secret.reveal().to_owned());
+        for (text, secret) in [
+            ("a", "a"),
+            ("a\n", "a"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+            (" a ", " a "),
+            ("a\r", "a\r"),
+        ] {
+            assert_eq!(read(text).unwrap(), secret, "{text:?}");
+        }
+        for (text, wrong) in [
+            ("", "is empty"),
+            ("\r\n", "is empty"),
+            ("\u{feff}a", "byte order mark"),
+            ("a\0", "NUL"),
+        ] {
+            assert!(read(text).unwrap_err().to_string().contains(wrong), "{text:?}");
+        }
     }
-    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    // Editors and `echo` end a file with a newline that is no part of the secret.
-    Ok(SecretValue::new(text.strip_suffix('\n').unwrap_or(&text)))
 }

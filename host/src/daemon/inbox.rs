@@ -3,19 +3,27 @@
 //! A file is taken when it is completely written, however it got there: at once when it was renamed
 //! into the folder; when its writer has closed it; else when it has not changed for a while. While
 //! somebody has it open for writing, it is never taken.
+//!
+//! Whatever lies in the folder, and whatever becomes of it, nothing here ends the daemon: what cannot be
+//! taken is reported once, and a folder that goes away is waited for.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use serde::Serialize;
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::lease::{Writers, writers};
+use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_whole};
+use crate::config::document::DOCUMENT_LIMIT_BYTES;
+use crate::config::small_file::read_small_file;
 use crate::error::{Error, Result};
 
 /// After its writer closed a file: scripts often open and close it several times.
@@ -30,12 +38,42 @@ const QUIET_UNKNOWN_MILLIS: u64 = 5_000;
 /// The endings of job files.
 const ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
+/// What the daemon that has the folder holds locked. It is never removed: who comes next locks the same.
+const LOCK: &str = ".longshore.lock";
+
+/// How often the lock is tried for, and the wait between.
+const LOCK_TRIES: u32 = 5;
+const LOCK_WAIT_MILLIS: u64 = 50;
+
 /// A watched folder, with `running`, `done` and `failed` in it.
 pub struct Inbox {
     folder: PathBuf,
     seen: HashMap<PathBuf, Seen>,
+    /// What was reported: no job file, or one that was not taken in this state.
+    told: HashMap<PathBuf, Option<FileState>>,
+    open: Option<Open>,
+    /// Why the folder cannot be used, if it cannot.
+    lost: Option<String>,
+}
+
+/// The folder as it is now, locked and watched.
+struct Open {
+    /// Which folders these are: others may have their names by now.
+    identity: Vec<(u64, u64)>,
+    lock: File,
     events: UnboundedReceiver<Event>,
-    _watcher: RecommendedWatcher,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+/// What became of the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tended {
+    /// Nothing.
+    AsBefore,
+    /// It is there, for the first time or again.
+    Anew,
+    /// It cannot be used now.
+    Gone,
 }
 
 /// What is known of a file that is not taken yet.
@@ -52,11 +90,12 @@ enum Arrival {
     Renamed,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct FileState {
     inode: u64,
     length: u64,
     modified: (i64, i64),
+    mode: u32,
 }
 
 impl FileState {
@@ -65,52 +104,20 @@ impl FileState {
             inode: metadata.ino(),
             length: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            mode: metadata.mode(),
         }
     }
 }
 
-/// A job file that was taken: it lies in `running`, under a name that holds the run's id.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// Its name when it was dropped.
-    pub name: String,
-    /// The run's id.
-    pub run: String,
-    /// Where it lies.
-    pub path: PathBuf,
-}
-
-/// Where a job file goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// To `done`.
-    Done,
-    /// To `failed`.
-    Failed,
-}
-
 impl Inbox {
-    /// Watches a folder; makes it, if need be.
+    /// Locks and watches a folder; makes it, if need be.
     pub fn open(folder: &Path) -> Result<Self> {
-        for part in ["running", "done", "failed"] {
-            let path = folder.join(part);
-            fs::create_dir_all(&path)
-                .map_err(|error| Error::io(format!("inbox {}", path.display()), error))?;
-        }
-        let (send, events) = unbounded_channel();
-        let fault = |error: notify::Error| {
-            Error::resource(format!("watching {}: {error}", folder.display()))
-        };
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // Looking at the folder makes events too: they are not news.
-            if let Some(event) = event.ok().filter(|event| is_news(&event.kind)) {
-                // Whoever listened is gone when the daemon stops.
-                let _ = send.send(event);
-            }
-        })
-        .map_err(fault)?;
-        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(fault)?;
-        Ok(Self { folder: folder.to_owned(), seen: HashMap::new(), events, _watcher: watcher })
+        fs::create_dir_all(folder)
+            .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
+        let folder = std::path::absolute(folder)
+            .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
+        let open = Some(Open::new(&folder, None)?);
+        Ok(Self { folder, seen: HashMap::new(), told: HashMap::new(), open, lost: None })
     }
 
     /// The folder.
@@ -118,9 +125,38 @@ impl Inbox {
         &self.folder
     }
 
+    /// Sees to it that the folder is the one that is watched and locked, and whole.
+    pub fn tend(&mut self) -> Tended {
+        if let (Some(open), Ok(now)) = (&self.open, identity(&self.folder))
+            && open.identity == now
+        {
+            return Tended::AsBefore;
+        }
+        let held = self.open.take().map(|open| open.lock);
+        match Open::new(&self.folder, held) {
+            Ok(open) => {
+                self.open = Some(open);
+                self.seen.clear();
+                self.told.clear();
+                self.lost = None;
+                tracing::info!("inbox {}: the folder is back", shown(&self.folder));
+                Tended::Anew
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.lost.as_ref() != Some(&text) {
+                    tracing::error!("{text}: no jobs are taken until the folder is back");
+                    self.lost = Some(text);
+                }
+                Tended::Gone
+            }
+        }
+    }
+
     /// Waits until something happens in the folder, but not longer than this.
     pub async fn changed(&mut self, at_most: Duration) {
-        if let Ok(Some(event)) = tokio::time::timeout(at_most, self.events.recv()).await {
+        let Some(open) = &mut self.open else { return tokio::time::sleep(at_most).await };
+        if let Ok(Some(event)) = tokio::time::timeout(at_most, open.events.recv()).await {
             self.note(&event);
         }
     }
@@ -142,110 +178,201 @@ impl Inbox {
 
     /// Notes a file's state; gives when it is ready.
     fn look(&mut self, path: &Path, arrival: Arrival) -> bool {
-        let Some(metadata) = fs::symlink_metadata(path).ok().filter(|m| is_job(path, m)) else {
-            self.seen.remove(path);
+        let own = [RUNNING, DONE, FAILED, LOCK];
+        let name = path.file_name().unwrap_or_default();
+        if own.iter().any(|own| name == *own) || name.as_bytes().starts_with(b".") {
             return false;
+        }
+        if !has_jobs_ending(path) || path.is_dir() {
+            if self.told.insert(path.to_owned(), None).is_none() {
+                tracing::warn!("{}: no job file, it is left alone", shown(path));
+            }
+            return false;
+        }
+        // A link counts as what it leads to.
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                if let Ok(own) = fs::symlink_metadata(path) {
+                    self.refuse_once(path, FileState::of(&own), &Error::io(shown(path), error));
+                }
+                return false;
+            }
         };
         let state = FileState::of(&metadata);
+        if self.told.get(path) == Some(&Some(state.clone())) {
+            return false;
+        }
         let now = Instant::now();
         let seen = self.seen.entry(path.to_owned()).or_insert(Seen {
-            state: FileState::of(&metadata),
+            state: state.clone(),
             since: now,
             arrival,
         });
         if seen.state != state {
-            *seen = Seen { state, since: now, arrival: seen.arrival };
+            *seen = Seen { state: state.clone(), since: now, arrival: seen.arrival };
         }
         seen.arrival = seen.arrival.max(arrival);
-        let Ok(writers) = writers(path) else { return false };
-        let quiet = match (seen.arrival, writers) {
-            (_, Writers::Some) => return false,
+        let (arrival, since) = (seen.arrival, seen.since);
+        let quiet = match (arrival, writers(path)) {
+            (_, Ok(Writers::Some)) => return false,
             (Arrival::Renamed, _) => 0,
             (Arrival::Closed, _) => SETTLE_MILLIS,
-            (Arrival::Unknown, Writers::None) => QUIET_MILLIS,
-            (Arrival::Unknown, Writers::Unknown) => QUIET_UNKNOWN_MILLIS,
+            (Arrival::Unknown, Ok(Writers::None)) => QUIET_MILLIS,
+            (Arrival::Unknown, _) => QUIET_UNKNOWN_MILLIS,
         };
-        now.duration_since(seen.since) >= Duration::from_millis(quiet)
+        now.duration_since(since) >= Duration::from_millis(quiet)
     }
 
     /// The files that are completely written, oldest first.
-    pub fn ready(&mut self) -> Result<Vec<PathBuf>> {
-        while let Ok(event) = self.events.try_recv() {
-            self.note(&event);
+    pub fn ready(&mut self) -> Vec<PathBuf> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        let mut events = Vec::new();
+        while let Ok(event) = open.events.try_recv() {
+            events.push(event);
         }
-        let listed =
-            fs::read_dir(&self.folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let listed =
-            listed.map_err(|error| Error::io(format!("inbox {}", self.folder.display()), error))?;
-        let mut paths: Vec<PathBuf> = listed.into_iter().map(|entry| entry.path()).collect();
-        self.seen.retain(|path, _| path.exists());
+        events.iter().for_each(|event| self.note(event));
+        // A folder that cannot be listed is found gone the next time that it is looked after.
+        let listed = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = listed.map(|entry| entry.path()).collect();
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        self.seen.retain(|path, _| is_there(path));
+        self.told.retain(|path, _| is_there(path));
         paths.retain(|path| self.look(path, Arrival::Unknown));
         paths.sort_by_cached_key(|path| {
             let state = self.seen.get(path).map(|seen| seen.state.modified);
             (state, path.clone())
         });
-        Ok(paths)
+        paths
     }
 
-    /// Moves a file to `running`. None: somebody else was faster.
-    pub fn take(&mut self, path: &Path, run: &str) -> Result<Option<Taken>> {
+    /// Moves a file to `running`. None: somebody else was faster, or it cannot be, which has been told.
+    pub fn take(&mut self, path: &Path, run: &str) -> Option<Taken> {
         self.seen.remove(path);
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(Error::config(format!("{}: its name is not UTF-8", path.display())));
+        let taken = Taken::new(&self.folder, path.file_name()?, run);
+        let moved = match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_symlink() => take_linked(path, &taken.path),
+            Ok(_) => check_readable(path).and_then(|()| {
+                fs::rename(path, &taken.path).map_err(|e| Error::io(shown(path), e))
+            }),
+            Err(_) => return None,
         };
-        let taken = Taken {
-            name: name.to_owned(),
-            run: run.to_owned(),
-            path: self.folder.join("running").join(with_run(name, run)),
-        };
-        match fs::rename(path, &taken.path) {
-            Ok(()) => Ok(Some(taken)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(format!("taking {}", path.display()), error)),
+        let Err(error) = moved else { return Some(taken) };
+        match fs::metadata(path).or_else(|_| fs::symlink_metadata(path)) {
+            Ok(metadata) if identity(&self.folder).is_ok() => {
+                self.refuse_once(path, FileState::of(&metadata), &error);
+            }
+            _ => {}
         }
+        None
     }
 
-    /// Puts a job file away, with its report beside it.
-    pub fn put_away(
-        &self,
-        taken: &Taken,
-        outcome: Outcome,
-        report: &impl Serialize,
-    ) -> Result<PathBuf> {
-        put_away(&self.folder, taken, outcome, report)
+    /// Says once that a file is not taken, and sets it aside where that is possible.
+    fn refuse_once(&mut self, path: &Path, state: FileState, error: &Error) {
+        if self.told.get(path) == Some(&Some(state.clone())) {
+            return;
+        }
+        self.seen.remove(path);
+        self.told.insert(path.to_owned(), Some(state));
+        tracing::error!("{}: not taken: {error}", shown(path));
+        let Some(name) = path.file_name() else { return };
+        let failed = self.folder.join(FAILED);
+        let plain = Taken::new(&self.folder, name, "not-taken");
+        let Some(aside) = plain.path.file_name() else { return };
+        let report = json!({ "status": "failed", "error": error.report() });
+        let report_name = format!("{}.report.json", aside.to_string_lossy());
+        let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
+        if let Err(error) = write_whole(&failed.join(report_name), &text) {
+            tracing::warn!("its report cannot be written: {error}");
+        }
+        if fs::rename(path, failed.join(aside)).is_err() {
+            tracing::warn!("{}: it cannot be set aside, and is left where it is", shown(path));
+        }
     }
 
     /// The job files that a daemon which died had taken.
     pub fn left_running(&self) -> Result<Vec<Taken>> {
-        let running = self.folder.join("running");
-        let listed = fs::read_dir(&running).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let listed = listed.map_err(|error| Error::io(running.display(), error))?;
-        Ok(listed.into_iter().filter_map(|entry| taken_of(entry.path())).collect())
+        let running = self.folder.join(RUNNING);
+        let listed = fs::read_dir(&running).map_err(|error| Error::io(shown(&running), error))?;
+        Ok(listed.flatten().filter_map(|entry| Taken::of(entry.path())).collect())
     }
 }
 
-/// Puts a job file away, with its report beside it; gives where it lies then.
-pub(super) fn put_away(
-    inbox: &Path,
-    taken: &Taken,
-    outcome: Outcome,
-    report: &impl Serialize,
-) -> Result<PathBuf> {
-    let folder = inbox.join(match outcome {
-        Outcome::Done => "done",
-        Outcome::Failed => "failed",
-    });
-    let job = folder.join(with_run(&taken.name, &taken.run));
-    let report_path = folder.join(format!("{}.report.json", stem_and_run(&taken.name, &taken.run)));
-    let text =
-        serde_json::to_vec_pretty(report).map_err(|error| Error::internal(error.to_string()))?;
-    // The report first: whoever sees the job file there finds it.
-    let partial = report_path.with_extension("partial");
-    fs::write(&partial, text)
-        .and_then(|()| fs::rename(&partial, &report_path))
-        .and_then(|()| fs::rename(&taken.path, &job))
-        .map_err(|error| Error::io(format!("putting {} away", taken.path.display()), error))?;
-    Ok(job)
+impl Open {
+    /// Makes the folder whole, locks and watches it; `held` is the lock of the folder that was there before.
+    fn new(folder: &Path, held: Option<File>) -> Result<Self> {
+        let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
+        // The folder itself is not made: where one is mounted, another would hide it.
+        fs::metadata(folder).map_err(fault)?;
+        for part in [RUNNING, DONE, FAILED] {
+            fs::create_dir_all(folder.join(part)).map_err(fault)?;
+        }
+        let lock = lock(folder, held)?;
+        let (send, events) = unbounded_channel();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // Looking at the folder makes events too: they are not news.
+            if let Some(event) = event.ok().filter(|event| is_news(&event.kind)) {
+                // Whoever listened is gone when the daemon stops.
+                let _ = send.send(event);
+            }
+        });
+        let watcher = watcher.and_then(|mut watcher| {
+            watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher)
+        });
+        // Without news the folder is looked through all the same, a little later.
+        let told = |error: notify::Error| tracing::warn!("watching {}: {error}", shown(folder));
+        let _watcher = watcher.map_err(told).ok();
+        let identity = identity(folder).map_err(fault)?;
+        Ok(Self { identity, lock, events, _watcher })
+    }
+}
+
+/// The numbers of the folders and of the lock.
+fn identity(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
+    let of = |part: &str| fs::metadata(folder.join(part)).map(|m| (m.dev(), m.ino()));
+    ["", RUNNING, DONE, FAILED, LOCK].into_iter().map(of).collect()
+}
+
+/// Holds the folder for as long as the file is open.
+fn lock(folder: &Path, held: Option<File>) -> Result<File> {
+    let path = folder.join(LOCK);
+    let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
+    let is_same = |held: &File| {
+        let (own, there) = (held.metadata().ok(), fs::metadata(&path).ok());
+        own.zip(there).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    };
+    if let Some(held) = held.filter(is_same) {
+        return Ok(held);
+    }
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(fault)?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(fault(error)),
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(Duration::from_millis(LOCK_WAIT_MILLIS));
+            }
+        }
+    }
+    Err(Error::config(format!("another daemon has the inbox {}", shown(folder)))
+        .with_hint("stop it, or name another folder with --inbox DIR"))
+}
+
+/// A link's content becomes the job, as Kubernetes mounts files; the link goes.
+fn take_linked(path: &Path, to: &Path) -> Result<()> {
+    let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
+    write_whole(to, &bytes).map_err(|error| Error::io(shown(to), error))?;
+    fs::remove_file(path).map_err(|error| {
+        // What cannot be taken away would be taken again and again.
+        let _ = fs::remove_file(to);
+        Error::io(format!("taking {}", shown(path)), error)
+    })
+}
+
+/// What cannot be read is no job, wherever it lies.
+fn check_readable(path: &Path) -> Result<()> {
+    read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES).map(drop)
 }
 
 fn is_news(kind: &EventKind) -> bool {
@@ -255,33 +382,9 @@ fn is_news(kind: &EventKind) -> bool {
     }
 }
 
-fn is_job(path: &Path, metadata: &Metadata) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+fn has_jobs_ending(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    metadata.is_file()
-        && !name.starts_with('.')
-        && ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
-}
-
-/// `shop.yaml` becomes `shop.RUN.yaml`.
-fn with_run(name: &str, run: &str) -> String {
-    match name.rsplit_once('.') {
-        Some((stem, ending)) => format!("{stem}.{run}.{ending}"),
-        None => format!("{name}.{run}"),
-    }
-}
-
-fn stem_and_run(name: &str, run: &str) -> String {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    format!("{stem}.{run}")
-}
-
-/// The inverse of `with_run`.
-fn taken_of(path: PathBuf) -> Option<Taken> {
-    let name = path.file_name()?.to_str()?;
-    let (rest, ending) = name.rsplit_once('.')?;
-    let (stem, run) = rest.rsplit_once('.')?;
-    Some(Taken { name: format!("{stem}.{ending}"), run: run.to_owned(), path: path.clone() })
+    ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -290,10 +393,12 @@ mod tests {
 
     use super::*;
 
+    const RUN: &str = "20261128T083137Z-0a1b2c3d";
+
     async fn wait_ready(inbox: &mut Inbox, patience: Duration) -> Vec<String> {
         let until = Instant::now() + patience;
         loop {
-            let ready = inbox.ready().unwrap();
+            let ready = inbox.ready();
             if !ready.is_empty() || Instant::now() > until {
                 return ready
                     .iter()
@@ -311,13 +416,13 @@ mod tests {
         fs::write(folder.path().join("before.yaml"), "x").unwrap();
         let mut inbox = Inbox::open(folder.path()).unwrap();
         assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["before.yaml"]);
-        inbox.take(&folder.path().join("before.yaml"), "r0").unwrap().unwrap();
+        inbox.take(&folder.path().join("before.yaml"), RUN).unwrap();
 
         fs::write(outside.path().join("renamed.toml"), "x").unwrap();
         fs::rename(outside.path().join("renamed.toml"), folder.path().join("renamed.toml"))
             .unwrap();
         assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["renamed.toml"]);
-        inbox.take(&folder.path().join("renamed.toml"), "r1").unwrap().unwrap();
+        inbox.take(&folder.path().join("renamed.toml"), RUN).unwrap();
 
         fs::write(outside.path().join("linked.json"), "x").unwrap();
         fs::hard_link(outside.path().join("linked.json"), folder.path().join("linked.json"))
@@ -356,16 +461,34 @@ mod tests {
         wait_ready(&mut inbox, Duration::from_millis(600)).await;
         let started = Instant::now();
         for _ in 0..3 {
-            inbox.ready().unwrap();
+            inbox.ready();
             inbox.changed(Duration::from_millis(100)).await;
         }
         assert!(started.elapsed() >= Duration::from_millis(300), "woken by its own looking");
     }
 
     #[test]
-    fn names_hold_the_run_and_give_it_back() {
-        let taken = taken_of(PathBuf::from("/in/running/my.shop.r7.yaml")).unwrap();
-        assert_eq!((taken.name.as_str(), taken.run.as_str()), ("my.shop.yaml", "r7"));
-        assert_eq!(with_run(&taken.name, &taken.run), "my.shop.r7.yaml");
+    fn a_folder_that_goes_away_is_waited_for_and_found_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("inbox");
+        let mut inbox = Inbox::open(&folder).unwrap();
+        assert_eq!(inbox.tend(), Tended::AsBefore);
+        fs::rename(&folder, parent.path().join("away")).unwrap();
+        assert_eq!((inbox.tend(), inbox.tend()), (Tended::Gone, Tended::Gone));
+        assert!(inbox.ready().is_empty());
+        fs::create_dir(&folder).unwrap();
+        assert_eq!((inbox.tend(), inbox.tend()), (Tended::Anew, Tended::AsBefore));
+        fs::remove_dir(folder.join("running")).unwrap();
+        assert_eq!((inbox.tend(), folder.join("running").is_dir()), (Tended::Anew, true));
+    }
+
+    #[test]
+    fn a_folder_has_one_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Inbox::open(folder.path()).unwrap();
+        let second = Inbox::open(folder.path()).err().unwrap().to_string();
+        assert!(second.starts_with("another daemon has the inbox"), "{second}");
+        drop(first);
+        assert!(Inbox::open(folder.path()).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// From Linux's `fcntl.h`; the `libc` crate does not have it.
@@ -21,7 +22,8 @@ pub(super) enum Writers {
 
 /// Asks the kernel.
 pub(super) fn writers(path: &Path) -> io::Result<Writers> {
-    let file = File::open(path)?;
+    // Whatever it is: a pipe would be waited for.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let fd = file.as_raw_fd();
     // Should a writer come in this moment, the kernel signals it: with one that is ignored.
     // SAFETY: fcntl on a descriptor that is open for the whole call; no memory is passed.

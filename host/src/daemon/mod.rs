@@ -4,6 +4,7 @@ mod inbox;
 mod lease;
 mod manager;
 mod serve;
+mod taken;
 
 pub use inbox::Inbox;
 pub use manager::Manager;

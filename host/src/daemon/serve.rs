@@ -2,18 +2,22 @@
 //! rest goes on when the daemon is back.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::inbox::{Inbox, Outcome, Taken, put_away};
+use super::inbox::{Inbox, Tended};
 use super::manager::Manager;
+use super::taken::{Outcome, Taken, put_away};
 use crate::config::{Job, Settings};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Owner, RunState};
@@ -31,6 +35,15 @@ pub const DRAIN_SECS: u64 = 60;
 
 /// How long until a commit that a store cut off is tried again.
 const ROLL_FORWARD_SECS: u64 = 60;
+
+/// So often may the process die at a job before the job is set aside.
+const DEATH_LIMIT: u32 = 3;
+
+/// How long reading a job and the files that it names may take.
+const READ_JOB_SECS: u64 = 30;
+
+/// The stack of the thread that reads a job.
+const READER_STACK_BYTES: usize = 64 << 20;
 
 /// How long runs may take to end once the daemon was told again to stop.
 const END_SECS: u64 = 5;
@@ -62,6 +75,8 @@ pub struct Daemon {
     pub drain: Duration,
     /// Whoever started the daemon.
     pub manager: Manager,
+    /// What was said last of a ledger that cannot be written.
+    pub ledger_fault: Mutex<Option<String>>,
 }
 
 /// What the daemon is told from outside.
@@ -73,10 +88,20 @@ pub enum Signal {
     Reload,
 }
 
-/// A run that is over, or not.
+/// A run that is no longer under way.
 struct Ended {
     taken: Taken,
-    status: Status,
+    end: End,
+}
+
+/// What comes next of a run.
+enum End {
+    /// It goes on.
+    Now,
+    /// It goes on after a while.
+    Later,
+    /// Its job file is put away, with this report.
+    Over(Outcome, Value),
 }
 
 impl Daemon {
@@ -90,31 +115,27 @@ impl Daemon {
         let mut inbox = Inbox::open(inbox)?;
         let _watching = self.plugins.watch().await?;
         let daemon = Arc::new(self);
-        let mut waiting = daemon.recover(&inbox)?;
+        let mut desk = Desk::default();
+        daemon.recover(&inbox, &mut desk);
         tracing::info!("taking jobs from {}", inbox.folder().display());
         daemon.manager.ready();
         let (wish, wanted) = watch::channel(Wish::Go);
         let mut runs: JoinSet<Ended> = JoinSet::new();
         loop {
-            let room = daemon.jobs - runs.len();
-            let now = Instant::now();
-            let mut next: Vec<Taken> = Vec::new();
-            waiting.retain(|(at, taken): &(Instant, Taken)| {
-                let due = *at <= now && next.len() < room;
-                if due {
-                    next.push(taken.clone());
-                }
-                !due
-            });
-            if next.len() < room {
-                for path in inbox.ready()?.into_iter().take(room - next.len()) {
-                    next.extend(inbox.take(&path, &new_run_id()?)?);
-                }
+            if inbox.tend() == Tended::Anew {
+                daemon.recover(&inbox, &mut desk);
+            }
+            desk.put_away(&daemon, inbox.folder());
+            let room = daemon.jobs.saturating_sub(runs.len());
+            let mut next = desk.due(room);
+            for path in inbox.ready().into_iter().take(room - next.len()) {
+                next.extend(daemon.take(&mut inbox, &path));
             }
             for taken in next {
+                desk.under_way.insert(taken.run.clone());
                 let (daemon, wanted) = (daemon.clone(), wanted.clone());
                 let folder = inbox.folder().to_owned();
-                runs.spawn(async move { daemon.run(&folder, taken, wanted).await });
+                runs.spawn(async move { daemon.work(&folder, taken, wanted).await });
             }
             daemon.beat(runs.len()).await;
             tokio::select! {
@@ -124,15 +145,46 @@ impl Daemon {
                 },
                 Some(ended) = runs.join_next(), if !runs.is_empty() => {
                     give_back();
-                    if let Ok(Ended { taken, status: Status::Interrupted }) = ended {
-                        waiting.push((Instant::now() + Duration::from_secs(ROLL_FORWARD_SECS), taken));
+                    match ended {
+                        Ok(ended) => desk.take_back(ended),
+                        Err(error) => tracing::error!("a run ended without a word: {error}"),
                     }
                 }
                 () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
             }
         }
         daemon.drain(wish, runs, signals).await;
+        desk.put_away(&daemon, inbox.folder());
         Ok(())
+    }
+
+    /// Takes a job, once it is written down that one is taken.
+    fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Taken> {
+        let run = said(new_run_id())?;
+        // Where nothing can be written down no job is begun: it waits where it lies.
+        let taken_up = self.ledger.take_up(&run);
+        if let Err(error) = taken_up.and_then(|_| self.ledger.put_down(&run)) {
+            self.said_of_ledger(&error);
+            return None;
+        }
+        let taken = inbox.take(path, &run);
+        if taken.is_none() {
+            said(self.ledger.forget_take(&run));
+        }
+        taken
+    }
+
+    /// Says what is wrong with the ledger once, and not each time that it is asked.
+    fn said_of_ledger(&self, error: &Error) {
+        let text = error.to_string();
+        let mut last = self.ledger_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != Some(&text) {
+            tracing::error!(
+                "{text}{}: no jobs are taken until it can be written",
+                next_step(error)
+            );
+            *last = Some(text);
+        }
     }
 
     /// Lets what is being read finish, for as long as it may take. Told again, it waits no more.
@@ -198,17 +250,46 @@ impl Daemon {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn run(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<Wish>) -> Ended {
+    /// Runs a job; whatever happens in it, it ends.
+    async fn work(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<Wish>) -> Ended {
+        let working = AssertUnwindSafe(self.run(inbox, &taken, wanted)).catch_unwind();
+        let end = working.await.unwrap_or_else(|_| {
+            let error = Error::internal("the program panicked")
+                .with_hint("this is a fault of Longshore: report it, with the log");
+            self.refused(&taken, &error)
+        });
+        if let End::Later = end {
+            said(self.ledger.put_down(&taken.run));
+        }
+        Ended { taken, end }
+    }
+
+    async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<Wish>) -> End {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let job = match Job::read_in(&taken.path, &taken.name, inbox) {
-            Ok(job) => job,
+        let deaths = match self.ledger.take_up(&taken.run) {
+            Ok(deaths) => deaths,
             Err(error) => {
-                tracing::error!("{error}{}", next_step(&error));
-                tell(self.refuse(inbox, &taken, &error));
-                return Ended { taken, status: Status::Failed };
+                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
+                return End::Later;
             }
         };
+        let is_committing = || {
+            let recorded = self.ledger.recorded(&taken.run).ok().flatten();
+            recorded.is_some_and(|run| run.state == RunState::Committing)
+        };
+        let is_deadly = deaths >= DEATH_LIMIT && !is_committing();
+        if is_deadly && deaths > DEATH_LIMIT {
+            // Even to clean up behind it was too much.
+            return self.refused(taken, &deadly(deaths - 1));
+        }
+        let (path, name, folder) = (taken.path.clone(), taken.name.clone(), inbox.to_owned());
+        let reading = move || Job::read_in(&path, &name, &folder);
+        let job = match on_own_thread(reading).await {
+            Ok(job) => job,
+            Err(error) => return self.refused(taken, &error),
+        };
         let (settings, catalog) = (self.settings(), self.plugins.serving());
+        let own_folders = [settings.state.clone(), inbox.to_owned()];
         let runner = Runner {
             catalog: &catalog,
             settings: &settings,
@@ -216,21 +297,26 @@ impl Daemon {
             ledger: &self.ledger,
             owner: Owner::Daemon,
             keeper: self.keeper.as_ref(),
+            is_taken_up: true,
+            own_folders: &own_folders,
         };
+        if is_deadly {
+            return match runner.give_up(&taken.run, &job, deadly(deaths)).await {
+                Ok(report) => self.failed(taken, &deadly(deaths), json!(report)),
+                Err(error) => self.refused(taken, &deadly(deaths).with_context(error.to_string())),
+            };
+        }
         let mut showing = None;
         let watch = |progress| showing = Some((self.watch)(progress));
         let (report, result) = runner.run(&taken.run, &job, watch, wanted).await;
         drop(showing);
-        let status = report.status;
-        let outcome = match (status, result) {
+        said(forget_old_runs(&self.ledger, &settings));
+        match (report.status, result) {
             (Status::Interrupted, Err(error)) => {
                 tracing::warn!("{}: {error}{}", taken.name, next_step(&error));
-                return Ended { taken, status };
+                End::Later
             }
-            (_, Err(error)) => {
-                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
-                Outcome::Failed
-            }
+            (_, Err(error)) => self.failed(taken, &error, json!(report)),
             (_, Ok(())) => {
                 for relation in &report.relations {
                     tracing::info!(
@@ -240,52 +326,171 @@ impl Daemon {
                         relation.folder
                     );
                 }
-                Outcome::Done
+                End::Over(Outcome::Done, json!(report))
             }
-        };
-        tell(
-            put_away(inbox, &taken, outcome, &report)
-                .and_then(|path| self.ledger.moved(&taken.run, &path)),
-        );
-        tell(forget_old_runs(&self.ledger, &settings));
-        Ended { taken, status }
+        }
     }
 
-    fn refuse(&self, inbox: &Path, taken: &Taken, error: &Error) -> Result<()> {
-        put_away(inbox, taken, Outcome::Failed, &refusal(&taken.run, error)).map(drop)
+    fn failed(&self, taken: &Taken, error: &Error, report: Value) -> End {
+        tracing::error!("{}: {error}{}", taken.name, next_step(error));
+        End::Over(Outcome::Failed, report)
+    }
+
+    /// The end of a run that never was one.
+    fn refused(&self, taken: &Taken, error: &Error) -> End {
+        let report = refusal(&taken.run, error);
+        if let Ok(Some(_)) = self.ledger.recorded(&taken.run) {
+            said(self.ledger.finish(&taken.run, RunState::Failed, &report));
+        }
+        self.failed(taken, error, report)
     }
 
     /// Finds what a daemon that ended had taken: what was over is put away, the rest goes on.
-    fn recover(&self, inbox: &Inbox) -> Result<Vec<(Instant, Taken)>> {
-        let mut waiting = Vec::new();
-        let mut known = Vec::new();
-        for taken in inbox.left_running()? {
-            known.push(taken.run.clone());
-            let record = self.ledger.details(&taken.run)?;
-            let over = record.filter(|details| details.run.state.is_over());
-            match over.and_then(|details| details.run.report) {
-                Some(report) => {
-                    let done = report["status"] == json!(Status::Succeeded);
-                    let outcome = if done { Outcome::Done } else { Outcome::Failed };
-                    tracing::info!("{}: run {} was over", taken.name, taken.run);
-                    let path = inbox.put_away(&taken, outcome, &report)?;
-                    self.ledger.moved(&taken.run, &path)?;
-                }
-                None => {
-                    tracing::info!("{}: run {} goes on", taken.name, taken.run);
-                    waiting.push((Instant::now(), taken));
-                }
+    fn recover(&self, inbox: &Inbox, desk: &mut Desk) {
+        let taken = said(inbox.left_running()).unwrap_or_default();
+        let known: Vec<String> = taken.iter().map(|taken| taken.run.clone()).collect();
+        for taken in taken {
+            // It has been under way all the time: only its folder was gone.
+            if desk.under_way.contains(&taken.run) {
+                continue;
+            }
+            match self.adopt(&taken) {
+                Ok(end) => desk.take_back(Ended { taken, end }),
+                Err(error) => tracing::error!("{}: {error}{}", taken.name, next_step(&error)),
             }
         }
-        for run in self.ledger.unfinished(Owner::Daemon)? {
-            if !known.contains(&run) {
+        let unfinished = said(self.ledger.unfinished(Owner::Daemon)).unwrap_or_default();
+        for run in unfinished {
+            if !known.contains(&run) && !desk.under_way.contains(&run) {
                 tracing::error!("run {run}: its job file is gone; it cannot go on");
                 let error = Error::config("the job file was removed while the run was under way")
                     .with_hint("what it had staged is under .longshore/staging of its target");
-                self.ledger.finish(&run, RunState::Failed, &refusal(&run, &error))?;
+                said(self.ledger.finish(&run, RunState::Failed, &refusal(&run, &error)));
             }
         }
-        Ok(waiting)
+    }
+
+    fn adopt(&self, taken: &Taken) -> Result<End> {
+        let record = self.ledger.details(&taken.run)?;
+        let over = record.filter(|details| details.run.state.is_over());
+        Ok(match over.and_then(|details| details.run.report) {
+            Some(report) => {
+                let is_done = report["status"] == json!(Status::Succeeded);
+                tracing::info!("{}: run {} was over", taken.name, taken.run);
+                End::Over(if is_done { Outcome::Done } else { Outcome::Failed }, report)
+            }
+            None => {
+                tracing::info!("{}: run {} goes on", taken.name, taken.run);
+                End::Now
+            }
+        })
+    }
+}
+
+/// What the daemon has on its hands besides the runs under way.
+#[derive(Default)]
+struct Desk {
+    /// The ids of all runs whose job files lie in `running`.
+    under_way: HashSet<String>,
+    /// Runs that go on, from a moment on.
+    waiting: Vec<(Instant, Taken)>,
+    /// Runs that are over, whose job files are to be put away.
+    over: Vec<Over>,
+}
+
+struct Over {
+    taken: Taken,
+    outcome: Outcome,
+    report: Value,
+    /// When putting it away is tried, again if it failed.
+    due: Instant,
+    has_failed: bool,
+}
+
+impl Desk {
+    /// Up to so many runs that go on now.
+    fn due(&mut self, room: usize) -> Vec<Taken> {
+        let now = Instant::now();
+        let mut next = Vec::new();
+        self.waiting.retain(|(at, taken)| {
+            let is_due = *at <= now && next.len() < room;
+            if is_due {
+                next.push(taken.clone());
+            }
+            !is_due
+        });
+        next
+    }
+
+    fn take_back(&mut self, Ended { taken, end }: Ended) {
+        self.under_way.insert(taken.run.clone());
+        let now = Instant::now();
+        match end {
+            End::Now => self.waiting.push((now, taken)),
+            End::Later => {
+                self.waiting.push((now + Duration::from_secs(ROLL_FORWARD_SECS), taken));
+            }
+            End::Over(outcome, report) => {
+                self.over.push(Over { taken, outcome, report, due: now, has_failed: false });
+            }
+        }
+    }
+
+    /// Puts the job files away of runs that are over. What cannot be is tried again, and told once.
+    fn put_away(&mut self, daemon: &Daemon, inbox: &Path) {
+        for mut over in std::mem::take(&mut self.over) {
+            if over.due > Instant::now() {
+                self.over.push(over);
+                continue;
+            }
+            let (run, taken) = (over.taken.run.clone(), &over.taken);
+            match put_away(inbox, taken, over.outcome, &over.report) {
+                Ok(path) => {
+                    self.under_way.remove(&run);
+                    said(daemon.ledger.moved(&run, &path));
+                    said(daemon.ledger.forget_take(&run));
+                }
+                Err(error) => {
+                    if !over.has_failed {
+                        tracing::error!("{error}: it is tried again each minute");
+                    }
+                    over.has_failed = true;
+                    over.due = Instant::now() + Duration::from_secs(ROLL_FORWARD_SECS);
+                    self.over.push(over);
+                }
+            }
+        }
+    }
+}
+
+/// What a job that the process died of is told.
+fn deadly(deaths: u32) -> Error {
+    Error::internal(format!("the process died {deaths} times while this job was under way"))
+        .with_hint("look in the log for what ended it; drop the job again to try once more")
+}
+
+/// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.
+async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("reader".into()).stack_size(READER_STACK_BYTES);
+    thread
+        .spawn(move || {
+            let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+            // Nobody waits any more.
+            let _ = send.send(done);
+        })
+        .map_err(|error| Error::io("starting a thread", error))?;
+    let patience = Duration::from_secs(READ_JOB_SECS);
+    match tokio::time::timeout(patience, receive).await {
+        Ok(Ok(Ok(done))) => done,
+        Ok(_) => Err(Error::internal("reading the job panicked")
+            .with_hint("this is a fault of Longshore: report it, with the job file")),
+        Err(_) => Err(Error::timeout(format!(
+            "the job, or a file that it names, was not read in {READ_JOB_SECS} s"
+        ))
+        .with_hint("look whether the server of its folder answers")),
     }
 }
 
@@ -298,10 +503,8 @@ fn next_step(error: &Error) -> String {
     error.hint().map(|hint| format!("; next: {hint}")).unwrap_or_default()
 }
 
-fn tell(result: Result<()>) {
-    if let Err(error) = result {
-        tracing::error!("{error}");
-    }
+fn said<T>(result: Result<T>) -> Option<T> {
+    result.inspect_err(|error| tracing::error!("{error}{}", next_step(error))).ok()
 }
 
 /// Holds the state folder for as long as the file is open.

@@ -6,6 +6,7 @@ mod history;
 mod live;
 mod plan;
 mod runs;
+mod takes;
 mod tasks;
 
 use std::fs;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Class, Error, Result, ResultExt};
 
 pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
 pub use live::Live;
@@ -28,7 +29,7 @@ pub use tasks::{Progress as TaskProgress, Task};
 const FILE: &str = "ledger.sqlite";
 
 /// What brings a ledger from one version to the next; the number of those done is its version.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("takes.sql")];
 
 /// How long a statement waits for another process that writes.
 const BUSY_SECS: u64 = 30;
@@ -151,7 +152,11 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         let hint = match error.sqlite_error_code() {
-            Some(Code::DiskFull) => "make room where the state folder is",
+            Some(Code::DiskFull) => {
+                return Self::new(Class::Full, format!("the ledger: {error}"))
+                    .with_hint("make room where the state folder is")
+                    .with_source(error);
+            }
             Some(Code::CannotOpen | Code::PermissionDenied | Code::ReadOnly) => {
                 "let the user that Longshore runs as write the state folder"
             }

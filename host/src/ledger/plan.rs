@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::Ledger;
+use super::takes::got_on;
 use crate::error::Result;
 use crate::target::Spot;
 
@@ -80,6 +81,7 @@ impl Ledger {
     /// Writes a plan down, before anything of it is done.
     pub fn plan(&self, run: &str, plan: &PlanRecord) -> Result<()> {
         self.change(|change| {
+            got_on(change, run)?;
             change.execute(
                 "UPDATE runs SET built_by = ?2, hold = ?3, consistency = ?4 WHERE id = ?1",
                 params![run, plan.built_by, plan.hold, plan.consistency],

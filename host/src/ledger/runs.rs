@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::takes::got_on;
 use super::{Ledger, now};
 use crate::error::Result;
 
@@ -159,6 +160,7 @@ impl Ledger {
     pub fn committing(&self, run: &str, manifest: &impl Serialize) -> Result<()> {
         let manifest = serde_json::to_string(manifest)?;
         self.change_for_good(|change| {
+            got_on(change, run)?;
             change.execute(
                 "UPDATE runs SET state = 'committing', manifest = ?2 WHERE id = ?1",
                 params![run, manifest],
@@ -185,7 +187,7 @@ impl Ledger {
                  WHERE id = ?1",
                 params![run, state.name(), report, now()],
             )?;
-            for table in ["chunks", "parts"] {
+            for table in ["chunks", "parts", "takes"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             Ok(())

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::params;
 
+use super::takes::got_on;
 use super::{Ledger, now};
 use crate::error::{Error, Result};
 use crate::write::Part;
@@ -70,6 +71,7 @@ impl Ledger {
     /// An attempt succeeded: its parts are durable.
     pub fn done(&self, run: &str, task: Task, attempt: u32, parts: &[Part]) -> Result<()> {
         self.change(|change| {
+            got_on(change, run)?;
             for part in parts {
                 change
                     .prepare_cached(

@@ -101,7 +101,7 @@ pub(super) async fn commit(
     if let Err(error) = target.release(&run, &spots).await {
         tracing::warn!("{error}: its staging stays");
     }
-    Ok(report(target, commit.manifest, manifest))
+    Ok(published_report(target, commit.manifest, manifest))
 }
 
 async fn publish(
@@ -177,7 +177,8 @@ pub(super) async fn roll_forward(
     commit(ledger, places, retry, recorded).await
 }
 
-fn report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
+/// The report of a run that is published.
+pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
     let relations: Vec<RelationReport> = manifest
         .relations
         .iter()

@@ -1,31 +1,38 @@
 //! The runner: plans a job, runs its tasks, commits. A run that was interrupted is taken up again
 //! where the ledger says it was.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::commit::{Commit, Places, RelationCommit, Uncommitted, commit, roll_forward};
+use super::commit::{
+    Commit, Places, RelationCommit, Uncommitted, commit, published_report, roll_forward,
+};
 use super::destination::Destination;
 use super::execution::Execution;
 use super::holding::{Holding, Keeper};
 use super::load::{Load, Loading};
-use super::manifest::{Manifest, Telling};
+use super::manifest::{Manifest, RelationRecord, Telling};
 use super::progress::Progress;
 use super::record::{built_by, digests, given, to_record};
 use super::report::{RunReport, Status};
+use crate::config::place::Place;
 use crate::config::settings::cores;
+use crate::config::target::To;
 use crate::config::{Job, Record, Settings};
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
 use crate::plan::{Given, Planner, RunPlan};
 use crate::plugin::{Catalog, hex};
 use crate::tape::{self, TapeFolder};
-use crate::target::{Registrar, Spot, Table, Target};
+use crate::target::{Registrar, Spot, Table, Target, manifest_path};
 
 /// How often a run is begun anew because what it had planned was gone.
 pub const RESTART_LIMIT: u32 = 5;
@@ -69,6 +76,10 @@ pub struct Runner<'a> {
     pub owner: Owner,
     /// Keeps snapshots beyond the life of this process, if anybody does.
     pub keeper: Option<&'a Keeper>,
+    /// Whether the run may have been begun before, in another process.
+    pub is_taken_up: bool,
+    /// Folders of Longshore's own, in which no target lies.
+    pub own_folders: &'a [PathBuf],
 }
 
 /// Why a run did not succeed.
@@ -106,6 +117,10 @@ struct Run<'a> {
     /// When it began, perhaps in another process.
     created: DateTime<Utc>,
     wish: watch::Receiver<Wish>,
+    /// Nothing of it can be in the target yet.
+    is_new: bool,
+    /// It has a place in the target.
+    has_reserved: AtomicBool,
     _live: Live,
 }
 
@@ -120,11 +135,11 @@ impl Runner<'_> {
         wish: watch::Receiver<Wish>,
     ) -> (RunReport, Result<()>) {
         let created = Utc::now();
-        let (tried, created) = match self.open(id, job, wish).await {
+        let (tried, created) = match caught(self.open(id, job, wish)).await {
             Err(error) => (Err(error), created),
-            Ok(run) => {
-                let created = run.created;
-                (run.run(&mut watch).await, created)
+            Ok(mut run) => {
+                let tried = caught(run.work(&mut watch)).await;
+                (run.end(tried).await, run.created)
             }
         };
         let (status, error) = match tried {
@@ -132,7 +147,7 @@ impl Runner<'_> {
             Err(Stopped::Failed(error) | Stopped::Unprepared(error)) => (Status::Failed, error),
             Err(Stopped::Interrupted(error)) => (Status::Interrupted, error),
             Err(Stopped::Cancelled) => {
-                (Status::Cancelled, Error::resource("the run was cancelled"))
+                (Status::Cancelled, Error::cancelled("the run was cancelled"))
             }
         };
         let report = self.unpublished(id, job, status, created, &error);
@@ -148,7 +163,7 @@ impl Runner<'_> {
     }
 
     /// Gives up a run that no process works on any more: what it left in its target, and its holder.
-    pub async fn give_up(&self, id: &str, job: &Job) -> Result<RunReport> {
+    pub async fn give_up(&self, id: &str, job: &Job, why: Error) -> Result<RunReport> {
         let (_, wish) = watch::channel(Wish::Cancel);
         let run = match self.open(id, job, wish).await {
             Ok(run) => run,
@@ -159,9 +174,12 @@ impl Runner<'_> {
         };
         Holding::new(self.keeper, id).end().await;
         run.target().discard(id).await?;
-        let error = Error::resource("the run was cancelled");
-        let report = self.unpublished(id, job, Status::Cancelled, run.created, &error);
-        self.ledger.finish(id, RunState::Cancelled, &report)?;
+        let (status, state) = match why.class() {
+            Class::Cancelled => (Status::Cancelled, RunState::Cancelled),
+            _ => (Status::Failed, RunState::Failed),
+        };
+        let report = self.unpublished(id, job, status, run.created, &why);
+        self.ledger.finish(id, state, &report)?;
         Ok(report)
     }
 
@@ -174,6 +192,8 @@ impl Runner<'_> {
         let new =
             NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
         let live = self.ledger.live(id)?.ok_or_else(|| under_way(id))?;
+        check_target(job, self.own_folders)?;
+        let is_new = self.ledger.recorded(id)?.is_none() && !self.is_taken_up;
         self.ledger.begin(&new)?;
         let recorded = self.ledger.recorded(id)?;
         let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
@@ -184,7 +204,18 @@ impl Runner<'_> {
         let destination = Destination::open(job, &planner, self.settings).await?;
         let registrar = planner.registrar(job)?;
         let created = created.map_or_else(Utc::now, |created| created.to_utc());
-        Ok(Run { runner: self, id, job, destination, registrar, created, wish, _live: live })
+        Ok(Run {
+            runner: self,
+            id,
+            job,
+            destination,
+            registrar,
+            created,
+            wish,
+            is_new,
+            has_reserved: AtomicBool::new(false),
+            _live: live,
+        })
     }
 
     /// The report of a run that published nothing.
@@ -232,28 +263,58 @@ impl Run<'_> {
         Places { target: self.target(), registrar: self.registrar.as_deref() }
     }
 
-    async fn run(mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
+    async fn work(&mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
         let retry = self.runner.settings.retry;
         let recorded = self.ledger().recorded(self.id)?;
-        let tried = match recorded.map(|run| run.state) {
-            Some(RunState::Committing) => {
-                tracing::info!("run {}: going on with its commit", self.id);
-                self.ledger().event(self.id, "taken up again in the middle of its commit")?;
-                Holding::new(self.runner.keeper, self.id).end().await;
-                roll_forward(self.ledger(), self.places(), retry, self.id)
-                    .await
-                    .map_err(Stopped::from)
-            }
-            _ => self.try_until_done(watch).await,
+        if recorded.is_some_and(|run| run.state == RunState::Committing) {
+            tracing::info!("run {}: going on with its commit", self.id);
+            self.ledger().event(self.id, "taken up again in the middle of its commit")?;
+            Holding::new(self.runner.keeper, self.id).end().await;
+            return Ok(roll_forward(self.ledger(), self.places(), retry, self.id).await?);
+        }
+        match self.published().await? {
+            Some(report) => Ok(report),
+            None => self.try_until_done(watch).await,
+        }
+    }
+
+    /// The report of a run that was published by a process whose ledger is lost.
+    async fn published(&self) -> Result<Option<RunReport>> {
+        if self.is_new || self.ledger().planned(self.id)?.is_some() {
+            return Ok(None);
+        }
+        let Some(text) = self.target().manifest(self.id).await? else { return Ok(None) };
+        let manifest: Manifest = serde_json::from_slice(&text)?;
+        tracing::info!("run {}: its manifest is there: it was published", self.id);
+        let mode = self.job.target.mode;
+        let spot = |relation: &RelationRecord| Spot {
+            run: self.id.to_owned(),
+            relation: relation.name.clone(),
+            name: relation.published_as.clone(),
+            mode,
         };
+        let spots: Vec<Spot> = manifest.relations.iter().map(spot).collect();
+        if let Err(error) = self.target().release(self.id, &spots).await {
+            tracing::warn!("{error}: its staging stays");
+        }
+        let at = self.target().url(&manifest_path(self.id));
+        Ok(Some(published_report(self.target(), manifest, at)))
+    }
+
+    /// What comes of it, in the ledger and in the target.
+    async fn end(&self, tried: Result<RunReport, Stopped>) -> Result<RunReport, Stopped> {
         match tried {
             Ok(mut report) => {
                 report.tapes = tape::kept(&self.runner.settings.state, self.id);
-                self.ledger().finish(self.id, RunState::Succeeded, &report)?;
+                // It is published, whatever the ledger says to that.
+                if let Err(error) = self.ledger().finish(self.id, RunState::Succeeded, &report) {
+                    tracing::error!("run {}: published, but {error}", self.id);
+                }
                 Ok(report)
             }
             Err(Stopped::Interrupted(error)) => Err(Stopped::Interrupted(error)),
             Err(stopped) => {
+                Holding::new(self.runner.keeper, self.id).end().await;
                 self.discard().await;
                 Err(stopped)
             }
@@ -262,7 +323,26 @@ impl Run<'_> {
 
     /// Whatever happened, nothing of the run stays in the target.
     async fn discard(&self) {
-        if let Err(error) = self.target().discard(self.id).await {
+        let retry = self.runner.settings.retry;
+        if self.is_new && !self.has_reserved.load(Ordering::Relaxed) {
+            // It came to nothing: why it did not is what people want to know.
+            let gave_up = async { Ok(self.target().discard(self.id).await?) };
+            if let Err(Stopped::Failed(error)) = caught(gave_up).await {
+                tracing::debug!("{error}: nothing was left there");
+            }
+            return;
+        }
+        let give_up = async {
+            // Who runs a command waits for it to end; the daemon has the time.
+            match self.runner.owner {
+                Owner::Command => self.target().discard(self.id).await?,
+                Owner::Daemon => {
+                    retry.persist("cleaning up", || self.target().discard(self.id)).await?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(Stopped::Failed(error)) = caught(give_up).await {
             tracing::error!("{error}: remove what run {} left there", self.id);
         }
     }
@@ -392,11 +472,14 @@ impl Run<'_> {
             return Ok(held);
         }
         // What a run that died here had reserved and not written down is given back.
-        self.target().discard(self.id).await?;
+        if !self.is_new || self.has_reserved.load(Ordering::Relaxed) {
+            self.target().discard(self.id).await?;
+        }
         let mut spots = Vec::new();
         for relation in &self.job.relations {
             let mode = self.job.target.mode;
             spots.push(self.target().reserve(self.id, &relation.name, mode).await?);
+            self.has_reserved.store(true, Ordering::Relaxed);
         }
         self.ledger().reserve(self.id, &spots)?;
         Ok(spots)
@@ -541,6 +624,46 @@ async fn stop_before_reading(wish: &mut watch::Receiver<Wish>) -> Stopped {
     }
 }
 
+/// A panic is an error of the run in which it happened, and of nothing else.
+async fn caught<T>(work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
+    let done = std::panic::AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(Stopped::Failed(
+            Error::internal(format!("the program panicked: {said}"))
+                .with_hint("this is a fault of Longshore: report it, with the log"),
+        ))
+    })
+}
+
+/// No target lies in a folder of Longshore's own, and none takes its place.
+fn check_target(job: &Job, own_folders: &[PathBuf]) -> Result<()> {
+    let To::Folder(Place::Local(folder), _) = &job.target.to else { return Ok(()) };
+    let folder = real_path(folder);
+    for own in own_folders {
+        let own = real_path(own);
+        let hides = |name: &str| own.starts_with(folder.join(name));
+        if folder.starts_with(&own) || job.relations.iter().any(|relation| hides(&relation.name)) {
+            return Err(Error::config(format!(
+                "`target.url`: {} is a folder of Longshore's own",
+                own.display()
+            ))
+            .with_hint("name a folder beside it"));
+        }
+    }
+    Ok(())
+}
+
+/// Where a path really leads; what does not exist yet keeps its name.
+fn real_path(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match known {
+        Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
+}
+
 /// Two processes never work on one run.
 fn under_way(id: &str) -> Stopped {
     Stopped::Interrupted(
@@ -551,7 +674,7 @@ fn under_way(id: &str) -> Stopped {
 
 fn interrupted() -> Stopped {
     Stopped::Interrupted(
-        Error::resource("the run was interrupted")
+        Error::cancelled("the run was interrupted")
             .with_hint("it goes on when it is taken up again"),
     )
 }

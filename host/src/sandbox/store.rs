@@ -230,7 +230,8 @@ pub(super) fn to_wire(error: &Error) -> WireError {
         Class::Timeout => ErrorClass::Timeout,
         Class::Throttled => ErrorClass::Throttled,
         Class::Stale => ErrorClass::Stale,
-        Class::Resource => ErrorClass::Resource,
+        Class::Resource | Class::Full => ErrorClass::Resource,
+        Class::Cancelled => ErrorClass::Internal,
         Class::Internal => ErrorClass::Internal,
     };
     WireError {

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
-use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath};
+use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath, read_if_there};
 use super::object_files::ObjectFiles;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
@@ -228,6 +228,10 @@ impl Target for ByCompletion {
         let path = manifest_path(run);
         self.files.put(&path, manifest).await?;
         Ok(self.url(&path))
+    }
+
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
+        read_if_there(self.files.read(&manifest_path(run)).await).await
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use sha2::{Digest, Sha256};
 
-use super::files::{Folders, files_beneath, parent};
+use super::files::{Folders, files_beneath, parent, read_if_there};
 use super::{
     ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Spot, Target,
     manifest_path, names, staging,
@@ -200,6 +200,10 @@ impl<F: Folders> Target for ByRename<F> {
         let path = manifest_path(run);
         self.folders.put(&path, manifest).await?;
         Ok(self.url(&path))
+    }
+
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
+        read_if_there(self.folders.read(&manifest_path(run)).await).await
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

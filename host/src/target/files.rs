@@ -110,6 +110,15 @@ pub async fn read_small(stream: Result<ByteStream>) -> Result<Vec<u8>> {
     Ok(pieces.concat())
 }
 
+/// A small file, if it is there.
+pub(super) async fn read_if_there(stream: Result<ByteStream>) -> Result<Option<Vec<u8>>> {
+    match read_small(stream).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.class() == Class::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What is gone need not be removed.
 pub(super) fn absent_is_fine(done: Result<()>) -> Result<()> {
     match done {

@@ -68,6 +68,9 @@ pub trait Target: Debug + Send + Sync {
     /// Writes a run's manifest; gives where, as people read it.
     async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String>;
 
+    /// A run's manifest, if it was published.
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>>;
+
     /// Removes what a run has in the target and has not published: parts, names, staging.
     async fn discard(&self, run: &str) -> Result<()>;
 
@@ -161,6 +164,7 @@ fn staging(run: &str) -> String {
     format!("{HIDDEN}/staging/{run}")
 }
 
-fn manifest_path(run: &str) -> String {
+/// Where a run's manifest lies in a target of files.
+pub fn manifest_path(run: &str) -> String {
     format!("{HIDDEN}/runs/{run}.json")
 }

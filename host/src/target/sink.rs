@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use super::files::Files;
+use super::files::{Files, read_if_there};
 use super::local::LocalFolder;
 use super::{Publication, Published, Spot, Target};
 use crate::capability::tape::Recorder;
@@ -243,6 +243,11 @@ impl Target for SinkTarget {
         let (folder, file) = (LocalFolder::new(&self.manifests), format!("{run}.json"));
         folder.put(&file, manifest).await?;
         Ok(self.manifests.join(file).display().to_string())
+    }
+
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
+        let folder = LocalFolder::new(&self.manifests);
+        read_if_there(folder.read(&format!("{run}.json")).await).await
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

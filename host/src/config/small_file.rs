@@ -1,0 +1,65 @@
+//! Files that people write: jobs, queries, secrets, keys. Whatever a name leads to, reading it ends.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Reads a regular file of at most so many bytes. A pipe, a device or a folder is refused before anything
+/// is read of it; `what` says what the file is for.
+pub fn read_small_file(what: &str, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
+    let name = path.display();
+    let failed = |error: std::io::Error| {
+        let class = Error::io("", std::io::Error::from(error.kind())).class();
+        let own = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => {
+                Error::config(format!("{what}: {name}: {error}"))
+            }
+            _ => Error::new(class, format!("{what}: {name}: {error}")),
+        };
+        own.with_hint("check the file's path and permissions")
+    };
+    // Without waiting for whoever writes into a pipe, and without making a terminal ours.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Error::config(format!("{what}: {name} is not a regular file"))
+            .with_hint("name a file that holds the text"));
+    }
+    // What was read counts, and not what the file says of its length.
+    let mut bytes = Vec::new();
+    file.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(Error::config(format!("{what}: {name} holds more than {limit_bytes} bytes"))
+            .with_hint("name a smaller file"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_not_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let name = CString::new(pipe.as_os_str().as_bytes()).unwrap();
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            let said = read_small_file("`query_file`", path, 10).unwrap_err().to_string();
+            assert!(said.contains("is not a regular file"), "{said}");
+        }
+        let file = folder.path().join("file");
+        std::fs::write(&file, "0123456789").unwrap();
+        assert_eq!(read_small_file("`x`", &file, 10).unwrap(), b"0123456789");
+        assert!(
+            read_small_file("`x`", &file, 9).unwrap_err().to_string().contains("more than 9 bytes")
+        );
+    }
+}

@@ -7,9 +7,7 @@ use odbc_api::handles::{
 };
 use odbc_api::parameter::InputParameter;
 use odbc_api::sys::{CDataType, InfoType, SqlDataType};
-use odbc_api::{
-    ConnectionOptions, CursorImpl, Environment, IntoParameter, Preallocated, escape_attribute_value,
-};
+use odbc_api::{ConnectionOptions, CursorImpl, Environment, IntoParameter, Preallocated};
 
 use crate::fault::{Result, Trouble, checked};
 use crate::lifeline::Lifeline;
@@ -47,6 +45,17 @@ pub fn sources(environment: &Environment) -> Result<Vec<(String, String)>> {
     Ok(sources)
 }
 
+/// A value of a connection string, in braces where it would not be taken as it stands: with blanks at its
+/// ends, for one.
+fn written(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:\\,@".contains(c);
+    let is_braced = value.starts_with('{') && value.ends_with('}');
+    match value.chars().all(is_plain) || is_braced {
+        true => value.to_owned(),
+        false => format!("{{{}}}", value.replace('}', "}}")),
+    }
+}
+
 impl<'e> Session<'e> {
     /// Connects.
     pub fn open(
@@ -55,10 +64,8 @@ impl<'e> Session<'e> {
         login_timeout_secs: u32,
     ) -> Result<Self> {
         check_driver(environment, attributes)?;
-        let text: String = attributes
-            .iter()
-            .map(|(name, value)| format!("{name}={};", escape_attribute_value(value)))
-            .collect();
+        let text: String =
+            attributes.iter().map(|(name, value)| format!("{name}={};", written(value))).collect();
         let login_timeout_sec = Some(login_timeout_secs);
         let options = ConnectionOptions { login_timeout_sec, ..ConnectionOptions::default() };
         let connection = environment.connect_with_connection_string(&text, options)?;

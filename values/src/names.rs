@@ -1,17 +1,19 @@
 //! Names of columns.
 
-/// Renames those that stand before in the list: `id`, `id_2`. Names are compared as they are.
+/// Renames those whose names came before in the list: `id`, `id_2`. No name is taken from a column that has
+/// it of its own. Names are compared as they are.
 pub fn unique_names(names: &[&str]) -> Vec<String> {
     let mut unique: Vec<String> = Vec::with_capacity(names.len());
-    for name in names {
-        let is_taken = |candidate: &str| unique.iter().any(|other| other == candidate);
-        let mut candidate = (*name).to_owned();
-        let mut number = 2;
-        while is_taken(&candidate) {
-            candidate = format!("{name}_{number}");
-            number += 1;
+    for (place, name) in names.iter().enumerate() {
+        if !names[..place].contains(name) {
+            unique.push((*name).to_owned());
+            continue;
         }
-        unique.push(candidate);
+        let is_free = |candidate: &String| {
+            !names.contains(&candidate.as_str()) && !unique.contains(candidate)
+        };
+        let free = (2..).map(|number| format!("{name}_{number}")).find(is_free);
+        unique.extend(free);
     }
     unique
 }
@@ -22,7 +24,7 @@ mod tests {
 
     #[test]
     fn columns_of_the_same_name_get_numbers() {
-        assert_eq!(unique_names(&["a", "b", "a", "a_2", "a"]), ["a", "b", "a_2", "a_2_2", "a_3"]);
+        assert_eq!(unique_names(&["a", "b", "a", "a_2", "a"]), ["a", "b", "a_3", "a_2", "a_4"]);
         assert_eq!(unique_names(&[]), Vec::<String>::new());
     }
 }

@@ -121,6 +121,10 @@ fn by_key(
         Error::not_found(format!("`chunk_by`: no column `{key}`"))
             .with_hint(format!("the columns are {}", known.join(", ")))
     })?;
+    if let Some(why) = relation::why_changing(session, &scan.relation)? {
+        let cut = Cut { label: "everything".into(), condition: None, size };
+        return Ok((format!("one chunk, not cut by `{key}`: {why}"), vec![cut]));
+    }
     let kind = column.hive_type;
     if !kind.is_whole_number() && !kind.is_date() {
         return Err(Error::config(format!("`chunk_by`: `{key}` is a {}", kind.name()))
@@ -130,7 +134,7 @@ fn by_key(
     let filter = scan.filter.as_ref().map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
     let ends = session.rows(&format!(
         "SELECT CAST(MIN({name}) AS STRING), CAST(MAX({name}) AS STRING) FROM {}{filter}",
-        from(&scan.relation)
+        from(&scan.relation)?
     ))?;
     let end = |column: usize| ends.rows.first().and_then(|row| row.get(column)?.as_deref());
     let (Some(first), Some(last)) = (end(0), end(1)) else {

@@ -260,9 +260,9 @@ impl Connector for Impala {
         let columns = project(self.columns(&scan.relation)?, scan.projection.as_deref())?;
         let rows =
             Rows::new(session::schema(&columns, self.timestamps), i64::from(self.fetch_rows.get()));
-        let sql = select(&columns, scan, &slice);
+        let sql = select(&columns, scan, &slice)?;
         let table = match &scan.relation {
-            Relation::Table(_) => Some(relation::from(&scan.relation)),
+            Relation::Table(_) => Some(relation::from(&scan.relation)?),
             Relation::Query(_) => None,
         };
         let operation = execute(&mut self.session.borrow_mut(), &sql, table.as_deref())?;
@@ -296,20 +296,20 @@ fn project(columns: Vec<Column>, projection: Option<&[String]>) -> Result<Vec<Co
     names.iter().map(find).collect()
 }
 
-fn select(columns: &[Column], scan: &Scan, slice: &Slice) -> String {
+fn select(columns: &[Column], scan: &Scan, slice: &Slice) -> Result<String> {
     let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
     // Of rows that only count, one constant each.
     let names = if names.is_empty() { "CAST(1 AS INT)".to_owned() } else { names.join(", ") };
     let conditions: Vec<String> =
         slice.condition.iter().chain(&scan.filter).map(|own| format!("({own})")).collect();
-    let mut sql = format!("SELECT {names} FROM {}", relation::from(&scan.relation));
+    let mut sql = format!("SELECT {names} FROM {}", relation::from(&scan.relation)?);
     if !conditions.is_empty() {
         sql += &format!(" WHERE {}", conditions.join(" AND "));
     }
     if let Some(limit) = scan.limit {
         sql += &format!(" LIMIT {limit}");
     }
-    sql
+    Ok(sql)
 }
 
 /// Runs a query; when what the server knows of the table's files is out of date, once more after a

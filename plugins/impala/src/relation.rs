@@ -1,9 +1,11 @@
 //! What the server says of a relation: its columns from a result without rows, its size and partitions
 //! from the catalog.
 
+use longshore_sdk::sql::{self, Lexis};
 use longshore_sdk::{Relation, Result};
 
 use crate::address::Product;
+use crate::facts::Facts;
 use crate::service::Column;
 use crate::session::{Session, Table, quote};
 
@@ -27,11 +29,35 @@ pub struct Partition {
 }
 
 /// What is read, as it stands behind FROM.
-pub fn from(relation: &Relation) -> String {
-    match relation {
+pub fn from(relation: &Relation) -> Result<String> {
+    Ok(match relation {
         Relation::Table(name) => qualified(name),
-        Relation::Query(sql) => format!("({}) q", sql.trim().trim_end_matches(';')),
+        // The line's end ends a comment in the query too.
+        Relation::Query(query) => format!("({}\n) q", sql::statement(query, Lexis::HIVE)?),
+    })
+}
+
+/// Why a relation may give other rows when it is asked again; nothing if it cannot. Views are not looked
+/// into.
+pub fn why_changing(session: &mut Session, relation: &Relation) -> Result<Option<String>> {
+    let read = match relation {
+        Relation::Table(name) => vec![name.clone()],
+        Relation::Query(query) => match sql::reads_alike(query, Lexis::HIVE)? {
+            Ok(relations) => relations,
+            Err(why) => return Ok(Some(why)),
+        },
+    };
+    for name in read {
+        let table = match name.contains('`') {
+            true => name.clone(),
+            false => qualified(&name),
+        };
+        match Facts::look_up(session, &table)? {
+            Some(facts) if !facts.is_view() => {}
+            _ => return Ok(Some(format!("{name} is not known to be a table"))),
+        }
     }
+    Ok(None)
 }
 
 /// `db.table`, `table`, or either within backticks as it is.
@@ -43,7 +69,7 @@ pub fn qualified(name: &str) -> String {
 }
 
 pub fn columns(session: &mut Session, relation: &Relation) -> Result<Vec<Column>> {
-    let mut columns = session.describe(&format!("SELECT * FROM {} LIMIT 0", from(relation)))?;
+    let mut columns = session.describe(&format!("SELECT * FROM {} LIMIT 0", from(relation)?))?;
     let own = match relation {
         Relation::Table(name) => name.rsplit('.').next().unwrap_or_default().replace('`', ""),
         Relation::Query(_) => "q".to_owned(),
@@ -183,10 +209,10 @@ mod tests {
 
     #[test]
     fn names_are_quoted_part_by_part() {
-        let named = |name: &str| from(&Relation::Table(name.into()));
+        let named = |name: &str| from(&Relation::Table(name.into())).unwrap();
         assert_eq!(named("sales.orders"), "`sales`.`orders`");
         assert_eq!(named("`a.b`.c"), "`a.b`.c");
-        assert_eq!(from(&Relation::Query("SELECT 1; ".into())), "(SELECT 1) q");
+        assert_eq!(from(&Relation::Query("SELECT 1; ".into())).unwrap(), "(SELECT 1\n) q");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! How a relation is cut: by ranges of a key, by buckets of a hash, or not at all.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use longshore_sdk::host::odbc::{Login, Reading, Value};
+use longshore_sdk::host::odbc::{Fetch, Login, Reading, Value};
 use longshore_sdk::schema::DataType;
 use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan};
 
 use crate::dialect::Limit;
-use crate::relation::{Described, Key, describe, from, key};
+use crate::relation::{Described, Key, Source, describe, key, why_changing};
 use crate::types::Known;
 use crate::{Fetching, Odbc, quoted};
 
@@ -74,7 +74,8 @@ pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
         .into_iter()
         .map(|slice| if odbc.dialect.binds { slice } else { slice.written_out() })
         .map(|slice| {
-            let sql = statement(odbc, scan, &columns, slice.condition.as_deref());
+            let condition = slice.condition.as_deref();
+            let sql = statement(odbc, scan, &described.source, &columns, condition);
             let reading = Reading { sql, parameters: slice.parameters, ..reading.clone() };
             Ok(Chunk {
                 label: slice.label,
@@ -106,8 +107,14 @@ fn projected<'a>(columns: &'a [Known], scan: &Scan) -> Result<Vec<&'a Known>> {
     names.iter().map(find).collect()
 }
 
-fn statement(odbc: &Odbc, scan: &Scan, columns: &[&Known], slice: Option<&str>) -> String {
-    let names: Vec<String> = columns.iter().map(|known| quoted(&known.name, &odbc.quote)).collect();
+fn statement(
+    odbc: &Odbc,
+    scan: &Scan,
+    Source { with, from }: &Source,
+    columns: &[&Known],
+    slice: Option<&str>,
+) -> String {
+    let names: Vec<String> = columns.iter().map(|known| selected(odbc, known)).collect();
     let names = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
     let conditions: Vec<String> =
         scan.filter.as_deref().into_iter().chain(slice).map(|of| format!("({of})")).collect();
@@ -115,15 +122,23 @@ fn statement(odbc: &Odbc, scan: &Scan, columns: &[&Known], slice: Option<&str>) 
         true => String::new(),
         false => format!(" WHERE {}", conditions.join(" AND ")),
     };
-    let source = from(&scan.relation);
+    let rest = format!("{names} FROM {from}{filter}");
     match (scan.limit, odbc.dialect.limit) {
-        (None, _) => format!("SELECT {names} FROM {source}{filter}"),
-        (Some(rows), Limit::Last) => format!("SELECT {names} FROM {source}{filter} LIMIT {rows}"),
-        (Some(rows), Limit::Top) => format!("SELECT TOP {rows} {names} FROM {source}{filter}"),
-        (Some(rows), Limit::Fetch) => {
-            format!("SELECT {names} FROM {source}{filter} FETCH FIRST {rows} ROWS ONLY")
-        }
+        (None, _) => format!("{with}SELECT {rest}"),
+        (Some(rows), Limit::Last) => format!("{with}SELECT {rest} LIMIT {rows}"),
+        (Some(rows), Limit::Top) => format!("{with}SELECT TOP {rows} {rest}"),
+        (Some(rows), Limit::Fetch) => format!("{with}SELECT {rest} FETCH FIRST {rows} ROWS ONLY"),
     }
+}
+
+/// A column as it is selected: a text that its driver would cut is an error of the database's.
+fn selected(odbc: &Odbc, known: &Known) -> String {
+    let name = quoted(&known.name, &odbc.quote);
+    let is_cut =
+        known.data_type == DataType::Utf8 && (odbc.dialect.loose || known.fetch == Fetch::Wide);
+    let Some(guard) = odbc.dialect.guard.filter(|_| is_cut) else { return name };
+    let message = format!("column `{}` holds a NUL character", known.name);
+    guard.replace("{m}", &format!("'{}'", message.replace('\'', "''"))).replace("{k}", &name)
 }
 
 fn slices(
@@ -142,7 +157,11 @@ fn slices(
             let known = known.ok_or_else(|| {
                 Error::not_found(format!("`chunk_by`: the relation has no column `{name}`"))
             })?;
-            Key { column: name.clone(), known: Some(known.clone()) }
+            let key = Key { column: name.clone(), known: Some(known.clone()) };
+            if let Some(why) = why_changing(odbc, &scan.relation)? {
+                return uncut(&format!("not cut by `{name}`: {why}"));
+            }
+            key
         }
         None => {
             if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && wish.rows.is_none() {
@@ -166,7 +185,7 @@ fn slices(
     };
     let at_most = |count: u64| count.clamp(1, u64::from(wish.max_chunks.max(1)));
     if let Some(steps) = Steps::of(&key) {
-        let Some((low, high)) = ends(odbc, scan, &key, steps)? else {
+        let Some((low, high)) = ends(odbc, &described.source, &key, steps)? else {
             return uncut("its key has no values");
         };
         let span = high.saturating_sub(low).saturating_add(1).max(1) as u64;
@@ -254,9 +273,14 @@ impl Steps {
 }
 
 /// A key's least and greatest value: an index has them at its ends.
-fn ends(odbc: &mut Odbc, scan: &Scan, key: &Key, steps: Steps) -> Result<Option<(i64, i64)>> {
+fn ends(
+    odbc: &mut Odbc,
+    Source { with, from }: &Source,
+    key: &Key,
+    steps: Steps,
+) -> Result<Option<(i64, i64)>> {
     let name = quoted(&key.column, &odbc.quote);
-    let sql = format!("SELECT MIN({name}), MAX({name}) FROM {}", from(&scan.relation));
+    let sql = format!("{with}SELECT MIN({name}), MAX({name}) FROM {from}");
     let rows = odbc.session.query(&sql, &[], 1)?;
     let Some([Some(low), Some(high)]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
     let read = |text: &String| {

@@ -1,5 +1,7 @@
 //! What is particular to a database. To add one, add it to the table.
 
+use longshore_sdk::sql::Lexis;
+
 /// A database behind an ODBC driver.
 #[derive(Debug)]
 pub struct Dialect {
@@ -39,6 +41,13 @@ pub struct Dialect {
     pub loose: bool,
     /// How far comparisons mean what they mean in Arrow.
     pub compares: Compares,
+    /// How its SQL is read.
+    pub lexis: Lexis,
+    /// Makes a text, in place of `{k}`, an error where a driver would cut it at a NUL character; `{m}` is
+    /// the error's text.
+    pub guard: Option<&'static str>,
+    /// Whether there are dates such as `0000-00-00`, which drivers give as NULL unless they are texts.
+    pub zero_dates: bool,
 }
 
 /// Names of attributes.
@@ -118,6 +127,9 @@ const GENERIC: Dialect = Dialect {
     binds: true,
     loose: false,
     compares: Compares { decimals: false, dates: false, texts: false },
+    lexis: Lexis::STANDARD,
+    guard: None,
+    zero_dates: false,
 };
 
 const POSTGRESQL: Dialect = Dialect {
@@ -150,6 +162,7 @@ const POSTGRESQL: Dialect = Dialect {
          WHERE attrelid = CAST(? AS regclass) AND attnum > 0 AND NOT attisdropped",
     ),
     compares: Compares { decimals: true, dates: true, texts: true },
+    lexis: Lexis::POSTGRESQL,
     ..GENERIC
 };
 
@@ -179,6 +192,12 @@ const MYSQL: Dialect = Dialect {
          WHERE TABLE_SCHEMA = COALESCE(NULLIF(?, ''), DATABASE()) AND TABLE_NAME = ?",
     ),
     compares: Compares { decimals: true, dates: true, texts: false },
+    lexis: Lexis::MYSQL,
+    guard: Some(
+        "CASE WHEN LOCATE(X'00', CAST({k} AS BINARY)) > 0 THEN EXTRACTVALUE('<a/>', CONCAT('~', {m})) \
+         ELSE {k} END",
+    ),
+    zero_dates: true,
     ..GENERIC
 };
 
@@ -191,6 +210,7 @@ const SQLSERVER: Dialect = Dialect {
     limit: Limit::Top,
     bucket: Some("COALESCE(ABS(CAST(CHECKSUM({k}) AS bigint)) % {n}, 0)"),
     moment: "CAST(? AS datetime2)",
+    lexis: Lexis::SQLSERVER,
     size: Some(
         "SELECT SUM(row_count), SUM(used_page_count) * 8192 FROM sys.dm_db_partition_stats \
          WHERE object_id = OBJECT_ID(COALESCE(NULLIF(?, ''), SCHEMA_NAME()) + '.' + ?) \
@@ -209,6 +229,7 @@ const ORACLE: Dialect = Dialect {
     folds: Folds::Upper,
     limit: Limit::Fetch,
     bucket: Some("ORA_HASH({k}, {n} - 1)"),
+    lexis: Lexis::ORACLE,
     moment: "TO_TIMESTAMP(?, 'YYYY-MM-DD HH24:MI:SS.FF6')",
     size: Some(
         "SELECT num_rows, blocks * 8192 FROM all_tables \
@@ -223,6 +244,7 @@ const VERTICA: Dialect = Dialect {
     products: &["vertica"],
     drivers: &["vertica"],
     limit: Limit::Last,
+    lexis: Lexis::VERTICA,
     bucket: Some("COALESCE(HASH({k}) % {n}, 0)"),
     moment: "CAST(? AS timestamp)",
     compares: Compares { decimals: true, dates: true, texts: false },
@@ -235,11 +257,14 @@ const SQLITE: Dialect = Dialect {
     products: &["sqlite"],
     drivers: &["sqlite3", "sqlite"],
     // Row by row out of the file, not all rows at once.
-    options: &[("StepAPI", "1")],
+    // A file that is not there is not made.
+    options: &[("StepAPI", "1"), ("NoCreat", "1")],
     limit: Limit::Last,
     types: Some("SELECT name, type FROM pragma_table_info(?)"),
     binds: false,
     loose: true,
+    lexis: Lexis::SQLITE,
+    guard: Some("CASE WHEN instr({k}, char(0)) > 0 THEN json_extract('[]', {m}) ELSE {k} END"),
     ..GENERIC
 };
 

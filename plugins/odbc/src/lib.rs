@@ -162,7 +162,7 @@ impl Connector for Odbc {
     }
 
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
-        let Described { columns, rows, bytes } = relation::describe(self, relation)?;
+        let Described { columns, rows, bytes, .. } = relation::describe(self, relation)?;
         types::info(&columns, rows, bytes)
     }
 

@@ -1,7 +1,9 @@
 //! What is known of a table or a query, without reading its rows.
 
 use longshore_sdk::host::odbc::{Catalog, TableName, Value};
-use longshore_sdk::{Comparable, Relation, Result};
+use longshore_sdk::sql::{self, Kind};
+use longshore_sdk::{Comparable, Error, Relation, Result};
+use longshore_values::unique_names;
 
 use crate::dialect::Folds;
 use crate::types::{Known, known, value_bytes};
@@ -21,18 +23,55 @@ const OWN_SCHEMAS: &[&str] = &[
 /// Rows of a small answer.
 const FEW_ROWS: u32 = 10_000;
 
+/// The least bytes that a row takes in a file of SQLite's, about.
+const LEAST_ROW_BYTES: u64 = 8;
+
 /// What is known of a relation.
 pub struct Described {
     pub columns: Vec<Known>,
     pub rows: Option<u64>,
     pub bytes: Option<u64>,
+    pub source: Source,
 }
 
-/// What is read, as it stands behind FROM.
-pub fn from(relation: &Relation) -> String {
-    match relation {
-        Relation::Table(name) => name.clone(),
-        Relation::Query(sql) => format!("({}) q", sql.trim().trim_end_matches(';')),
+/// What is read, as statements have it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What stands before SELECT: the query, where it gives two columns of one name and others have to be
+    /// given to them.
+    pub with: String,
+    /// What stands behind FROM.
+    pub from: String,
+}
+
+impl Source {
+    fn of(from: String) -> Self {
+        Self { with: String::new(), from }
+    }
+
+    fn of_query(odbc: &Odbc, query: &str, names: &[&str]) -> Self {
+        let unique = unique_names(names);
+        if unique == names {
+            // The line's end ends a comment in the query too.
+            return Self::of(format!("({query}\n) q"));
+        }
+        let names: Vec<String> = unique.iter().map(|name| quoted(name, &odbc.quote)).collect();
+        Self { with: format!("WITH q ({}) AS ({query}\n) ", names.join(", ")), from: "q".into() }
+    }
+}
+
+/// A table's name, if it is one and no other SQL.
+fn check_name(odbc: &Odbc, name: &str) -> Result<()> {
+    let tokens = sql::tokens(name, odbc.dialect.lexis)?;
+    let is_name = tokens.iter().all(|token| match token.kind {
+        Kind::Word | Kind::Name => true,
+        Kind::Sign => matches!(token.text, "." | "-" | "#" | "@" | "$"),
+        Kind::Text | Kind::Comment | Kind::Blank => false,
+    });
+    match is_name {
+        true => Ok(()),
+        false => Err(Error::config(format!("`{name}` is not a table's name"))
+            .with_hint("put quotes around a name with blanks; write a `query` for anything else")),
     }
 }
 
@@ -63,19 +102,40 @@ fn plain_or_quoted(odbc: &Odbc, name: &str) -> String {
 
 /// Looks a relation up.
 pub fn describe(odbc: &mut Odbc, relation: &Relation) -> Result<Described> {
-    let columns = columns(odbc, relation)?;
+    let (source, columns) = columns(odbc, relation)?;
+    let row_bytes: u64 = columns.iter().map(|known| value_bytes(&known.data_type)).sum();
     let (rows, bytes) = match relation {
-        Relation::Table(name) => size(odbc, &parts(name, odbc.dialect.folds))?,
+        Relation::Table(name) => {
+            let table = parts(name, odbc.dialect.folds);
+            match odbc.dialect.loose {
+                true => (loose_rows(odbc, &table, &columns, row_bytes), None),
+                false => size(odbc, &table)?,
+            }
+        }
         Relation::Query(_) => (None, None),
     };
-    let row_bytes: u64 = columns.iter().map(|known| value_bytes(&known.data_type)).sum();
     let bytes = bytes.or(rows.map(|rows| rows * row_bytes));
-    Ok(Described { columns, rows, bytes })
+    Ok(Described { columns, rows, bytes, source })
 }
 
-/// A relation's columns.
-pub fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<Vec<Known>> {
-    let described = odbc.session.describe(&format!("SELECT * FROM {}", from(relation)))?;
+/// What a relation is read from, and its columns.
+fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<Known>)> {
+    let (source, mut described) = match relation {
+        Relation::Table(name) => {
+            check_name(odbc, name)?;
+            (Source::of(name.clone()), odbc.session.describe(&format!("SELECT * FROM {name}"))?)
+        }
+        Relation::Query(query) => {
+            let query = sql::statement(query, odbc.dialect.lexis)?;
+            let described = odbc.session.describe(query)?;
+            let names: Vec<&str> = described.iter().map(|column| column.name.as_str()).collect();
+            (Source::of_query(odbc, query, &names), described)
+        }
+    };
+    let names: Vec<&str> = described.iter().map(|column| column.name.as_str()).collect();
+    for (name, column) in unique_names(&names).into_iter().zip(&mut described) {
+        column.name = name;
+    }
     let words = match (relation, odbc.dialect.types) {
         (Relation::Table(name), Some(sql)) => {
             let name = match odbc.dialect.loose {
@@ -95,7 +155,39 @@ pub fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<Vec<Known>> {
         }
         known
     };
-    Ok(described.iter().map(column).collect())
+    Ok((source, described.iter().map(column).collect()))
+}
+
+/// Why a relation may give other rows when it is asked again; nothing if it cannot. Views are not looked
+/// into.
+pub fn why_changing(odbc: &mut Odbc, relation: &Relation) -> Result<Option<String>> {
+    let read = match relation {
+        Relation::Table(name) => vec![name.clone()],
+        Relation::Query(query) => match sql::reads_alike(query, odbc.dialect.lexis)? {
+            Ok(relations) => relations,
+            Err(why) => return Ok(Some(why)),
+        },
+    };
+    let catalog = odbc.session.catalog(&Catalog::Tables)?;
+    for name in read {
+        let table = parts(&name, odbc.dialect.folds);
+        let is_it = |row: &&Vec<Option<String>>| {
+            let [catalog, schema, Some(other), ..] = row.as_slice() else { return false };
+            let outer = [schema.as_deref(), catalog.as_deref()];
+            let is_there =
+                |part: &str| outer.iter().flatten().any(|o| o.eq_ignore_ascii_case(part));
+            other.eq_ignore_ascii_case(&table.name) && table.schema.as_deref().is_none_or(is_there)
+        };
+        let mut kinds =
+            catalog.iter().filter(is_it).map(|row| row.get(3).cloned().flatten()).peekable();
+        let is_table = |kind: Option<String>| {
+            kind.is_some_and(|kind| kind.to_ascii_uppercase().ends_with("TABLE"))
+        };
+        if kinds.peek().is_none() || !kinds.all(is_table) {
+            return Ok(Some(format!("{name} is not known to be a table")));
+        }
+    }
+    Ok(None)
 }
 
 fn words_of<'a>(words: &'a [Vec<Option<String>>], name: &str) -> Option<&'a str> {
@@ -107,9 +199,7 @@ fn words_of<'a>(words: &'a [Vec<Option<String>>], name: &str) -> Option<&'a str>
 
 /// Estimated rows and bytes.
 fn size(odbc: &mut Odbc, table: &TableName) -> Result<(Option<u64>, Option<u64>)> {
-    let Some(sql) = odbc.dialect.size else {
-        return Ok((odbc.dialect.loose.then(|| last_row(odbc, table)).flatten(), None));
-    };
+    let Some(sql) = odbc.dialect.size else { return Ok((None, None)) };
     let schema = table.schema.clone().or(table.catalog.clone()).unwrap_or_default();
     let names = [Value::Text(schema), Value::Text(table.name.clone())];
     let rows = odbc.session.query(sql, &names, FEW_ROWS)?;
@@ -117,10 +207,34 @@ fn size(odbc: &mut Odbc, table: &TableName) -> Result<(Option<u64>, Option<u64>)
     Ok((number(0).map(|rows| rows as u64), number(1).map(|bytes| bytes as u64)))
 }
 
-/// SQLite numbers its rows.
-fn last_row(odbc: &mut Odbc, table: &TableName) -> Option<u64> {
-    let sql = format!("SELECT MAX(rowid) FROM {}", quoted(&table.name, &odbc.quote));
-    odbc.session.query(&sql, &[], 1).ok()?.first()?.first()?.as_ref()?.parse().ok()
+/// SQLite numbers its rows, under three names, which columns may have, too.
+fn row_number(columns: &[Known]) -> Option<&'static str> {
+    let is_free = |name: &&str| !columns.iter().any(|known| known.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(is_free)
+}
+
+/// SQLite's rows: counted where they are few; else no more than their numbers and the file have room for.
+fn loose_rows(
+    odbc: &mut Odbc,
+    table: &TableName,
+    columns: &[Known],
+    row_bytes: u64,
+) -> Option<u64> {
+    let name = quoted(&table.name, &odbc.quote);
+    let mut number = |sql: &str| -> Option<u64> {
+        odbc.session.query(sql, &[], 1).ok()?.first()?.first()?.as_ref()?.parse().ok()
+    };
+    let few = u64::from(FEW_ROWS);
+    let counted =
+        number(&format!("SELECT COUNT(*) FROM (SELECT 1 FROM {name} LIMIT {})", few + 1))?;
+    if counted <= few {
+        return Some(counted);
+    }
+    let row = row_number(columns)?;
+    let span = number(&format!("SELECT MAX({row}) - MIN({row}) + 1 FROM {name}"));
+    let file = number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")?;
+    let room = file / row_bytes.clamp(1, LEAST_ROW_BYTES);
+    Some(span.unwrap_or(u64::MAX).min(room).max(counted))
 }
 
 /// A column by which a table can be cut.
@@ -134,9 +248,11 @@ pub struct Key {
 pub fn key(odbc: &mut Odbc, relation: &Relation, described: &Described) -> Option<Key> {
     let Relation::Table(name) = relation else { return None };
     let table = parts(name, odbc.dialect.folds);
-    // What is known of the size came from the numbers of its rows.
-    if odbc.dialect.loose && described.rows.is_some() {
-        return Some(Key { column: "rowid".into(), known: None });
+    if odbc.dialect.loose
+        && let Some(row) = row_number(&described.columns)
+        && has_row_numbers(odbc, &table, row)
+    {
+        return Some(Key { column: row.into(), known: None });
     }
     let primary = odbc.session.catalog(&Catalog::PrimaryKey(table.clone())).unwrap_or_default();
     let first = |rows: &[Vec<Option<String>>], column: usize, sequence: usize| {
@@ -151,6 +267,13 @@ pub fn key(odbc: &mut Odbc, relation: &Relation, described: &Described) -> Optio
     })?;
     let known = described.columns.iter().find(|known| known.name == column)?;
     Some(Key { column, known: Some(known.clone()) })
+}
+
+/// Views and some tables have none.
+fn has_row_numbers(odbc: &mut Odbc, table: &TableName, row: &str) -> bool {
+    let sql = format!("SELECT MAX({row}) FROM {}", quoted(&table.name, &odbc.quote));
+    let rows = odbc.session.query(&sql, &[], 1);
+    rows.is_ok_and(|rows| rows.first().and_then(|row| row.first()).is_some_and(Option::is_some))
 }
 
 /// A name's parts, as the catalog has them: `db.schema."Table"`.

@@ -54,6 +54,10 @@ fn strict(column: &Column, words: &str, dialect: &Dialect) -> (DataType, Fetch) 
     };
     let utc = || Some("UTC".into());
     let native = |data_type| (data_type, Fetch::Native);
+    let dated = |data_type| match dialect.zero_dates {
+        true => (data_type, Fetch::Text),
+        false => (data_type, Fetch::Native),
+    };
     match column.data_type {
         -7 => native(DataType::Boolean),
         -6 if column.unsigned => native(DataType::UInt8),
@@ -67,13 +71,13 @@ fn strict(column: &Column, words: &str, dialect: &Dialect) -> (DataType, Fetch) 
         7 => native(DataType::Float32),
         6 | 8 => native(DataType::Float64),
         2 | 3 => (decimal(column, &words, dialect), Fetch::Text),
-        9 | 91 => native(DataType::Date32),
+        9 | 91 => dated(DataType::Date32),
         10 | 92 => (DataType::Time64(TimeUnit::Microsecond), Fetch::Text),
         // Sessions are in UTC.
         11 | 93 if is_instant(&words, dialect) => {
-            native(DataType::Timestamp(TimeUnit::Microsecond, utc()))
+            dated(DataType::Timestamp(TimeUnit::Microsecond, utc()))
         }
-        11 | 93 => native(DataType::Timestamp(unit, None)),
+        11 | 93 => dated(DataType::Timestamp(unit, None)),
         // SQL Server's `time` and `datetimeoffset`.
         -154 => (DataType::Time64(TimeUnit::Nanosecond), Fetch::Text),
         -155 => (DataType::Timestamp(unit, utc()), Fetch::Text),

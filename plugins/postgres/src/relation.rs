@@ -479,6 +479,6 @@ mod tests {
         let mut columns = ["a", "b", "a", "a_2", "a"].map(|name| Column::of_kind(name, Kind::Int4));
         rename_twins(&mut columns);
         let names = columns.each_ref().map(|column| column.name.as_str());
-        assert_eq!(names, ["a", "b", "a_2", "a_2_2", "a_3"]);
+        assert_eq!(names, ["a", "b", "a_3", "a_2", "a_4"]);
     }
 }

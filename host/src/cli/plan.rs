@@ -13,6 +13,7 @@ use crate::numbers::{counted, grouped, human_bytes};
 use crate::plan::{ColumnPlan, Planner, RelationPlan, RunPlan, consistency_name};
 use crate::sandbox::Hold;
 use crate::scan::Scanned;
+use crate::write::parquet_type;
 
 pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path)?;
@@ -90,7 +91,13 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
         "the whole relation: its SQL needs all rows"
     };
     let _ = writeln!(text, "  tried again alone: {unit}");
-    let _ = writeln!(text, "  columns:");
+    let published = published(relation);
+    let at_source: Vec<[String; 2]> =
+        relation.columns.iter().map(|column| [column.name.clone(), column.arrow.clone()]).collect();
+    let is_changed = at_source.len() != published.len()
+        || at_source.iter().zip(&published).any(|(a, b)| (&a[0], &a[1]) != (&b[0], &b[1]));
+    let _ =
+        writeln!(text, "{}", if is_changed { "  columns at the source:" } else { "  columns:" });
     for column in &relation.columns {
         let ColumnPlan { name, arrow, parquet, source } = column;
         let _ = write!(text, "    {name}: {} -> {arrow} -> {parquet}", source.source_type);
@@ -99,10 +106,22 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
             None => writeln!(text),
         };
     }
+    if is_changed {
+        let _ = writeln!(text, "  columns published:");
+        for [name, arrow, parquet] in &published {
+            let _ = writeln!(text, "    {name}: {arrow} -> {parquet}");
+        }
+    }
     let _ = writeln!(text, "  plan:");
     for line in displayable(relation.physical.as_ref()).indent(false).to_string().lines() {
         let _ = writeln!(text, "    {line}");
     }
+}
+
+/// Name, type in Arrow and type in Parquet of each column that is published.
+fn published(relation: &RelationPlan) -> Vec<[String; 3]> {
+    let fields = relation.published.fields().iter();
+    fields.map(|f| [f.name().clone(), f.data_type().to_string(), parquet_type(f)]).collect()
 }
 
 fn pushed(scanned: &Scanned) -> Vec<String> {
@@ -191,6 +210,9 @@ fn relation_json(relation: &RelationPlan) -> Value {
         "bytes": relation.bytes,
         "chunkwise": relation.chunkwise,
         "columns": relation.columns.iter().map(column).collect::<Vec<_>>(),
+        "published": published(relation).iter().map(|[name, arrow, parquet]| {
+            json!({ "name": name, "type": arrow, "parquet": parquet })
+        }).collect::<Vec<_>>(),
         "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
         "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
     })

@@ -9,12 +9,15 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
+use longshore_values::text_column;
 use tokio::sync::Semaphore;
-use url::Url;
 
 use super::{App, show};
 use crate::capability::grant::shown;
 use crate::config::Job;
+use crate::config::document::DOCUMENT_LIMIT_BYTES;
+use crate::config::small_file::read_small_file;
+use crate::config::store_url::encoded_path;
 use crate::error::{Error, Result, ResultExt};
 use crate::plan::Planner;
 use crate::plugin::Catalog;
@@ -56,6 +59,7 @@ fn cells(batch: &RecordBatch) -> Result<RecordBatch> {
     let unshowable = |error: ArrowError| Error::data(error.to_string());
     let column = |(field, column): (&FieldRef, &ArrayRef)| {
         let options = FormatOptions::default();
+        let column = &shown_column(field, column)?;
         let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
         let cell =
             |row: usize| column.is_valid(row).then(|| cell(&formatter.value(row).to_string()));
@@ -69,6 +73,14 @@ fn cells(batch: &RecordBatch) -> Result<RecordBatch> {
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let schema = Arc::new(Schema::new(fields));
     RecordBatch::try_new_with_options(schema, cells, &rows).map_err(unshowable)
+}
+
+/// Dates and moments as the writers write them.
+fn shown_column(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match field.data_type().is_temporal() {
+        true => Ok(text_column(field, column)?.unwrap_or_else(|| column.clone())),
+        false => Ok(column.clone()),
+    }
 }
 
 fn cell(text: &str) -> String {
@@ -86,15 +98,38 @@ fn files_of(what: &str) -> Result<Option<String>> {
     }
     let path = Path::new(what);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if JOB_ENDINGS.contains(&ending) && !path.is_dir() {
+    if JOB_ENDINGS.contains(&ending) && !path.is_dir() && !holds_data(path, ending) {
         return Ok(None);
     }
     let whole = std::path::absolute(path).map_err(|error| Error::io(what, error))?;
-    let url = match whole.is_dir() {
-        true => Url::from_directory_path(&whole),
-        false => Url::from_file_path(&whole),
-    };
-    Ok(url.ok().map(|url| url.to_string()))
+    let whole = whole.to_str().ok_or_else(|| {
+        Error::config(format!("{}: its path is not UTF-8", whole.display()))
+            .with_hint("name it otherwise")
+    })?;
+    // A path is a name, unless only a pattern makes sense of it.
+    match whole.contains(['*', '?', '[']) && !path.exists() {
+        true => Ok(Some(format!("file://{}", whole.replace('%', "%25").replace('?', "%3F")))),
+        false => Ok(Some(format!("file://{}", encoded_path(whole)))),
+    }
+}
+
+/// JSON that is no job: rows, and not keys of which one is the source.
+fn holds_data(path: &Path, ending: &str) -> bool {
+    if ending != "json" {
+        return false;
+    }
+    let text = read_small_file("the file", path, DOCUMENT_LIMIT_BYTES);
+    // What is too large for a job is data.
+    let Ok(text) = text else { return path.is_file() };
+    match serde_json::from_slice::<serde_json::Value>(&text) {
+        Ok(value) => !["source", "target"].iter().any(|key| value.get(key).is_some()),
+        // Several values, one a line.
+        Err(_) => {
+            let lines = serde_json::Deserializer::from_slice(&text);
+            let first = lines.into_iter::<serde_json::Value>().next();
+            first.is_some_and(|first| first.is_ok_and(|row| row.get("source").is_none()))
+        }
+    }
 }
 
 fn read(
@@ -132,8 +167,12 @@ fn rows_as_json(batches: &[RecordBatch]) -> Result<serde_json::Value> {
     let options = FormatOptions::default();
     let mut rows = Vec::new();
     for batch in batches {
-        let formatters = batch
-            .columns()
+        let fields = batch.schema_ref().fields().iter();
+        let columns =
+            fields.zip(batch.columns()).map(|(field, column)| shown_column(field, column));
+        let columns = columns.collect::<Result<Vec<_>, _>>();
+        let columns = columns.map_err(|error| Error::data(error.to_string()))?;
+        let formatters = columns
             .iter()
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<Result<Vec<_>, _>>()

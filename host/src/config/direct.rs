@@ -1,9 +1,8 @@
 //! Which files a connector's tables may be read from, past the server, checked.
 
-use url::Url;
-
 use super::place::{Place, Sections, Side, check_place};
 use super::raw::{RawDirect, RawDirectFiles, RawDirectMode};
+use super::store_url::StoreUrl;
 use crate::error::{Error, Result};
 
 /// Whether and where tables are read from their files.
@@ -73,9 +72,7 @@ impl Direct {
     /// The store that a folder is in, from its root.
     pub fn place(&self, location: &Location) -> Result<Place> {
         let root = format!("{}://{}/", location.scheme, location.authority);
-        let url = Url::parse(&root).map_err(|error| {
-            Error::config(format!("{root}: {error}")).with_hint("check the catalog")
-        })?;
+        let url = StoreUrl::parse(&root, &root)?;
         let RawDirectFiles { s3, azure, hdfs, .. } = self.stores.clone();
         let sections = Sections { s3, azure, hdfs, sftp: None };
         check_place(Side::Source, sections.only(&location.scheme), &url)

@@ -1,9 +1,11 @@
 //! A file of YAML, TOML or JSON, by its ending, as one tree of values.
 
+use std::fmt;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::keys::refuse_unknown;
@@ -37,8 +39,10 @@ impl Document {
     pub fn parse(text: &str, ending: &str) -> Result<Self> {
         let value = match ending.to_ascii_lowercase().as_str() {
             "yaml" | "yml" => parse_yaml(text),
-            "toml" => toml::from_str(text).map_err(|error| error.to_string()),
-            "json" => serde_json::from_str(text).map_err(|error| error.to_string()),
+            "toml" => toml::from_str(text).map(Tree::into_value).map_err(|error| error.to_string()),
+            "json" => {
+                serde_json::from_str(text).map(Tree::into_value).map_err(|error| error.to_string())
+            }
             other => {
                 return Err(Error::config(format!("`.{other}` is not a format of Longshore's"))
                     .with_hint("name the file .yaml, .toml or .json"));
@@ -47,7 +51,7 @@ impl Document {
         let value = value.map_err(|cause| {
             // Only the first line: the rest draws the place, over several lines.
             let first = cause.lines().next().unwrap_or_default().to_owned();
-            let hint = format!("mend the {ending} there");
+            let hint = format!("correct the {ending} there");
             Error::config(format!("not valid {ending}: {first}")).with_hint(hint)
         })?;
         Ok(Self { value, digest: hex(&Sha256::digest(text)) })
@@ -91,5 +95,146 @@ fn join(at: &str, path: &str) -> String {
 /// YAML 1.2: a column that is called `n` or `yes` is no boolean.
 fn parse_yaml(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    serde_saphyr::from_str_with_options(text, options)
+        .map(Tree::into_value)
+        .map_err(|error| error.to_string())
+}
+
+/// A tree of values whose keys are texts, however they are written (`null:` in YAML, too), and come once.
+struct Tree(Value);
+
+impl Tree {
+    fn into_value(self) -> Value {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(TreeVisitor).map(Self)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Tree(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(Key(key)) = entries.next_key()? {
+            let Tree(value) = entries.next_value()?;
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` comes twice")));
+            }
+            map.insert(key, value);
+        }
+        // TOML's dates come as a map with one key of the library's own.
+        let date = map.get("$__toml_private_datetime").filter(|_| map.len() == 1).cloned();
+        Ok(date.unwrap_or(Value::Object(map)))
+    }
+}
+
+/// A key, as a text.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = match from.deserialize_any(TreeVisitor)? {
+            Value::String(text) => text,
+            Value::Array(_) | Value::Object(_) => return Err(D::Error::custom("a key is no text")),
+            other => other.to_string(),
+        };
+        Ok(Self(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(text: &str, ending: &str) -> Result<Value, String> {
+        Document::parse(text, ending)
+            .map(|document| document.value)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_key_comes_once_in_every_format() {
+        for (text, ending) in [
+            ("a: 1\na: 2\n", "yaml"),
+            ("{\"a\": 1, \"a\": 2}", "json"),
+            ("a = 1\na = 2\n", "toml"),
+            ("{\"x\": {\"a\": 1, \"b\": 0, \"a\": 2}}", "json"),
+        ] {
+            assert!(parse(text, ending).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_texts() {
+        let value = json!({ "csv": { "null": "NA", "true": 1 } });
+        assert_eq!(parse("csv: { null: NA, true: 1 }", "yaml").unwrap(), value);
+        assert_eq!(parse("csv: { \"null\": \"NA\", \"true\": 1 }", "yaml").unwrap(), value);
+    }
+
+    #[test]
+    fn all_formats_give_the_same_tree() {
+        let value = json!({ "a": [1, -2, 1.5, true, "x"], "b": { "c": "2026-11-28" } });
+        assert_eq!(
+            parse("a: [1, -2, 1.5, true, x]\nb: { c: 2026-11-28 }\n", "yaml").unwrap(),
+            value
+        );
+        assert_eq!(
+            parse("a = [1, -2, 1.5, true, 'x']\nb = { c = 2026-11-28 }\n", "toml").unwrap(),
+            value
+        );
+        assert_eq!(parse(&value.to_string(), "json").unwrap(), value);
+    }
 }

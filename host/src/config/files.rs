@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, TimeUnit};
+use glob::Pattern;
 use serde_json::{Map, Value, json};
-use url::Url;
 
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place};
 use super::raw::{RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
+use super::store_url::{StoreUrl, joined};
 use super::target::one_byte;
 use crate::error::{Error, Result};
 
@@ -31,8 +32,8 @@ const WILDCARDS: [char; 3] = ['*', '?', '['];
 pub struct Files {
     /// The folder that tables are found in.
     pub place: Place,
-    /// What the URL names beneath it: a file, a folder or a pattern; nothing if it is the folder.
-    pub pattern: String,
+    /// What the URL names beneath it: nothing if it is the folder.
+    pub sought: Sought,
     /// The URL as the job gives it, without a password.
     pub url: String,
     /// Their format, if the job says.
@@ -58,7 +59,7 @@ impl Files {
     pub fn of_parquet(place: Place, url: &str) -> Self {
         Self {
             place,
-            pattern: String::new(),
+            sought: Sought::default(),
             url: url.to_owned(),
             format: Some(FileFormat::Parquet),
             packing: Some(Packing::None),
@@ -124,6 +125,22 @@ pub struct CsvRead {
     pub newlines: bool,
 }
 
+/// What is sought in a folder: that which has exactly this name, or else what fits the pattern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// A file's or a folder's path, as it is.
+    pub name: String,
+    /// The pattern that it may be, too.
+    pub pattern: Option<String>,
+}
+
+impl Sought {
+    /// What a job names under `tables`: a name, nothing in which is encoded.
+    pub fn named(path: &str) -> Self {
+        Self { name: path.to_owned(), pattern: is_pattern(path).then(|| path.to_owned()) }
+    }
+}
+
 /// Whether a path is a pattern.
 pub fn is_pattern(path: &str) -> bool {
     path.contains(WILDCARDS)
@@ -137,30 +154,21 @@ pub fn name_of(path: &str) -> Option<String> {
 }
 
 pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<Files> {
-    let url = Url::parse(text).map_err(|error| {
-        Error::config(format!("`source.url`: {error}"))
-            .with_hint("write it as in file:///data/orders")
-    })?;
-    if url.scheme() == "sftp" {
+    let url = StoreUrl::parse("source.url", text)?;
+    if url.scheme == "sftp" {
         return Err(Error::config("`source.url`: files cannot be read over sftp")
             .with_hint("read them from file://, s3://, azure:// or hdfs://"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Error::config("`source.url` holds `?` or `#`")
-            .with_hint("name the folder in the URL, and such files under `tables`"));
     }
     let mut shown = config.clone();
     for section in ["s3", "azure"] {
         shown.remove(section);
     }
     let raw: RawFiles = typed("source", Value::Object(config))?;
-    let (folder, pattern) = cut(&url);
+    let (folder, sought) = cut(&url);
     let sections = Sections { s3: raw.s3, azure: raw.azure, hdfs: raw.hdfs, sftp: None };
     let place = check_place(Side::Source, sections, &folder)?;
-    let mut bare = url.clone();
-    // Only fails where a URL can have no password.
-    let _ = bare.set_password(None);
-    shown.insert("url".into(), json!(bare.as_str()));
+    let bare = url.shown();
+    shown.insert("url".into(), json!(bare));
     let columns = raw.columns.iter().map(|(name, column)| {
         let (text, lenient) = match column {
             RawColumn::Type(text) => (text, false),
@@ -183,8 +191,8 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
     };
     Ok(Files {
         place,
-        pattern,
-        url: bare.to_string(),
+        sought,
+        url: bare,
         format: raw.format.map(|format| match format {
             RawFormat::Parquet => FileFormat::Parquet,
             RawFormat::Csv => FileFormat::Csv,
@@ -202,18 +210,20 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
 }
 
 /// The folder of a URL, and what is sought beneath it: a pattern, or what looks like a file.
-fn cut(url: &Url) -> (Url, String) {
-    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy().into_owned();
-    let mut folders: Vec<&str> = path.split('/').collect();
-    let is_last_file = folders.last().is_some_and(|last| last.contains('.'));
-    let at = folders.iter().position(|part| is_pattern(part));
-    let Some(at) = at.or(is_last_file.then(|| folders.len() - 1)) else {
-        return (url.clone(), String::new());
-    };
-    let pattern = folders.split_off(at).join("/");
+fn cut(url: &StoreUrl) -> (StoreUrl, Sought) {
+    let is_last_file = url.path.last().is_some_and(|last| last.text.contains('.'));
+    let at = url.path.iter().position(|name| name.pattern.is_some());
     let mut folder = url.clone();
-    folder.set_path(&format!("{}/", folders.join("/")));
-    (folder, pattern)
+    let Some(at) = at.or(is_last_file.then(|| url.path.len() - 1)) else {
+        return (folder, Sought::default());
+    };
+    let names = folder.path.split_off(at);
+    let has_pattern = names.iter().any(|name| name.pattern.is_some());
+    let globs = names
+        .iter()
+        .map(|name| name.pattern.clone().unwrap_or_else(|| Pattern::escape(&name.text)));
+    let pattern = has_pattern.then(|| globs.collect::<Vec<_>>().join("/"));
+    (folder, Sought { name: joined(&names), pattern })
 }
 
 fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
@@ -293,14 +303,18 @@ mod tests {
     #[test]
     fn a_url_is_a_folder_and_what_is_sought_in_it() {
         let parts = |text: &str| {
-            let (folder, pattern) = cut(&Url::parse(text).unwrap());
-            (folder.to_string(), pattern)
+            let (folder, sought) = cut(&StoreUrl::parse("source.url", text).unwrap());
+            (folder.shown(), sought.name, sought.pattern.unwrap_or_default())
         };
-        let is = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(parts("file:///data/shop"), is("file:///data/shop", ""));
-        assert_eq!(parts("file:///data/a.csv"), is("file:///data/", "a.csv"));
-        assert_eq!(parts("s3://b/raw/2*/x/[ab].gz"), is("s3://b/raw/", "2*/x/[ab].gz"));
-        assert_eq!(parts("s3://b/**/*.csv"), is("s3://b/", "**/*.csv"));
+        let is = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+        assert_eq!(parts("file:///data/shop"), is("file:///data/shop", "", ""));
+        assert_eq!(parts("file:///data/a.csv"), is("file:///data", "a.csv", ""));
+        assert_eq!(parts("file:///50%2541/a.csv"), is("file:///50%2541", "a.csv", ""));
+        assert_eq!(
+            parts("s3://b/raw/2*/x/[ab].gz"),
+            is("s3://b/raw", "2*/x/[ab].gz", "2*/x/[ab].gz")
+        );
+        assert_eq!(parts("s3://b/**/*.csv"), is("s3://b", "**/*.csv", "**/*.csv"));
     }
 
     #[test]

@@ -327,7 +327,7 @@ fn check_file_relations(
             return Err(Error::config(format!("`{at}.chunk_by`: files are not cut by a column"))
                 .with_hint("remove it"));
         }
-        if !files.pattern.is_empty() {
+        if !files.sought.name.is_empty() {
             return Err(Error::config(format!("`{at}`: `source.url` names files already"))
                 .with_hint("name their folder in the URL, and the files here"));
         }

@@ -13,6 +13,7 @@ pub mod register;
 pub mod secret;
 pub mod settings;
 pub mod small_file;
+pub mod store_url;
 pub mod target;
 mod wanted;
 

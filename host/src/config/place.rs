@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use url::Url;
 
 use super::raw::RawSftp;
+use super::store_url::StoreUrl;
 use crate::error::{Error, Result};
 
 /// The port of SFTP, where the URL names none.
@@ -147,45 +147,40 @@ pub(super) fn is_folder(scheme: &str) -> bool {
 
 /// A store that needs nothing but its URL and what the environment says.
 pub fn parse_place(url: &str) -> Result<Place> {
-    let parsed = Url::parse(url)
-        .map_err(|error| Error::config(format!("`{url}`: {error}")).with_hint("write a URL"))?;
-    check_place(Side::Target, Sections::default(), &parsed)
+    check_place(Side::Target, Sections::default(), &StoreUrl::parse(url, url)?)
 }
 
 /// The place that a URL names, with what the job says of its store.
-pub(super) fn check_place(side: Side, raw: Sections, url: &Url) -> Result<Place> {
-    check_sections(side, &raw, url.scheme())?;
-    match url.scheme() {
-        "file" => {
-            let folder = url.to_file_path().map_err(|()| {
-                Error::config(format!("`{side}.url` is not a folder of this machine"))
-                    .with_hint("write it as in file:///lake/shop")
-            })?;
-            Ok(Place::Local(folder))
-        }
+pub(super) fn check_place(side: Side, raw: Sections, url: &StoreUrl) -> Result<Place> {
+    check_sections(side, &raw, &url.scheme)?;
+    check_login(side, url)?;
+    match url.scheme.as_str() {
+        "file" => Ok(Place::Local(PathBuf::from(format!("/{}", url.inner_path())))),
         "s3" | "s3a" => Ok(Place::S3(S3Place {
             side,
             bucket: host(side, url, "s3://bucket/lake/shop")?,
-            prefix: inner_path(side, url)?,
+            prefix: url.inner_path(),
             options: raw.s3.unwrap_or_default(),
         })),
         "azure" | "az" | "abfs" | "abfss" => Ok(Place::Azure(AzurePlace {
             side,
-            container: match url.username() {
+            container: match url.user.as_str() {
                 // abfss://container@account.dfs.core.windows.net/folder
                 "" => host(side, url, "azure://container/lake/shop")?,
                 container => container.to_owned(),
             },
-            prefix: inner_path(side, url)?,
+            prefix: url.inner_path(),
             options: azure_options(raw.azure.unwrap_or_default(), url),
         })),
         "hdfs" => Ok(Place::Hdfs(HdfsPlace {
             side,
-            cluster: url.host_str().filter(|host| !host.is_empty()).map(|host| match url.port() {
+            cluster: Some(url.host.as_str()).filter(|host| !host.is_empty()).map(|host| match url
+                .port
+            {
                 Some(port) => format!("hdfs://{host}:{port}"),
                 None => format!("hdfs://{host}"),
             }),
-            folder: format!("/{}", inner_path(side, url)?),
+            folder: format!("/{}", url.inner_path()),
             options: raw.hdfs.unwrap_or_default(),
         })),
         "sftp" => check_sftp(side, raw, url),
@@ -194,24 +189,40 @@ pub(super) fn check_place(side: Side, raw: Sections, url: &Url) -> Result<Place>
     }
 }
 
-fn check_sftp(side: Side, raw: Sections, url: &Url) -> Result<Place> {
+/// What a store has no use for is a mistake: a login, a port.
+fn check_login(side: Side, url: &StoreUrl) -> Result<()> {
+    let takes_user =
+        matches!(url.scheme.as_str(), "sftp" | "azure" | "az" | "abfs" | "abfss" | "hdfs");
+    let takes_port = matches!(url.scheme.as_str(), "sftp" | "hdfs");
+    let has = if !takes_user && !url.user.is_empty() {
+        "a user"
+    } else if url.scheme != "sftp" && url.password.is_some() {
+        "a password"
+    } else if !takes_port && url.port.is_some() {
+        "a port"
+    } else {
+        return Ok(());
+    };
+    let scheme = &url.scheme;
+    Err(Error::config(format!("`{side}.url` has {has}, for which `{scheme}:` has no use"))
+        .with_hint(format!("remove it; keys and servers go under `{side}`")))
+}
+
+fn check_sftp(side: Side, raw: Sections, url: &StoreUrl) -> Result<Place> {
     let options = raw.sftp.unwrap_or_default();
-    let user = match url.username() {
+    let user = match url.user.as_str() {
         "" => std::env::var("USER").map_err(|_| {
             Error::config(format!("`{side}.url` names no user"))
                 .with_hint("write it as in sftp://loader@host/lake/shop")
         })?,
-        user => decoded(side, user)?,
+        user => user.to_owned(),
     };
-    let password = match url.password() {
-        Some(password) => Some(Value::String(decoded(side, password)?)),
-        None => options.password,
-    };
+    let password = url.password.clone().map(Value::String).or(options.password);
     Ok(Place::Sftp(SftpPlace {
         user,
         host: host(side, url, "sftp://loader@host/lake/shop")?,
-        port: url.port().unwrap_or(SFTP_PORT),
-        folder: format!("/{}", inner_path(side, url)?),
+        port: url.port.unwrap_or(SFTP_PORT),
+        folder: format!("/{}", url.inner_path()),
         password,
         key_file: options.key_file,
         key_passphrase: options.key_passphrase,
@@ -236,38 +247,17 @@ fn check_sections(side: Side, raw: &Sections, scheme: &str) -> Result<()> {
     Ok(())
 }
 
-fn azure_options(mut options: AzureOptions, url: &Url) -> AzureOptions {
-    let account = url.host_str().filter(|_| !url.username().is_empty());
-    if let (None, Some(host)) = (&options.account, account) {
-        options.account = host.split('.').next().map(str::to_owned);
+fn azure_options(mut options: AzureOptions, url: &StoreUrl) -> AzureOptions {
+    if options.account.is_none() && !url.user.is_empty() {
+        options.account = url.host.split('.').next().map(str::to_owned);
     }
     options
 }
 
-fn host(side: Side, url: &Url, example: &str) -> Result<String> {
-    match url.host_str() {
-        Some(host) if !host.is_empty() => decoded(side, host),
-        _ => Err(Error::config(format!("`{side}.url` names no place in the store"))
+fn host(side: Side, url: &StoreUrl, example: &str) -> Result<String> {
+    match url.host.as_str() {
+        "" => Err(Error::config(format!("`{side}.url` names no place in the store"))
             .with_hint(format!("write it as in {example}"))),
+        host => Ok(host.to_owned()),
     }
-}
-
-/// The path without slashes around it; parts that lead elsewhere are refused.
-fn inner_path(side: Side, url: &Url) -> Result<String> {
-    let path = decoded(side, url.path())?;
-    let path = path.trim_matches('/');
-    match path.split('/').any(|part| part == "..") {
-        true => {
-            Err(Error::config(format!("`{side}.url` holds `..`"))
-                .with_hint("write the path it means"))
-        }
-        false => Ok(path.to_owned()),
-    }
-}
-
-fn decoded(side: Side, text: &str) -> Result<String> {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8()
-        .map(|text| text.into_owned())
-        .map_err(|_| Error::config(format!("`{side}.url` is not UTF-8")).with_hint("mend its %XX"))
 }

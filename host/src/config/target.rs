@@ -8,6 +8,7 @@ use url::Url;
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place, is_folder};
 use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
+use super::store_url::StoreUrl;
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 
@@ -138,23 +139,26 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
         RawMode::Replace => Mode::Replace,
         RawMode::Error => Mode::Error,
     };
+    let scheme = raw.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if scheme.is_none_or(|scheme| is_folder(&scheme)) {
+        let url = StoreUrl::parse("target.url", &raw.url)?;
+        let (to, partition_by) = check_folder(raw, &url)?;
+        return Ok(Target { to, url: url.shown(), mode, partition_by });
+    }
     let url = Url::parse(&raw.url).map_err(|error| {
         Error::config(format!("`target.url`: {error}"))
-            .with_hint("write it as in file:///lake/shop")
+            .with_hint("write it as in postgres://loader@host/shop")
     })?;
     let mut shown = url.clone();
     // Only fails where a URL can have no password.
     let _ = shown.set_password(None);
-    let (to, partition_by) = match is_folder(url.scheme()) {
-        true => check_folder(raw, &url)?,
-        false => (To::Sink(check_sink(raw, &url)?), Vec::new()),
-    };
-    Ok(Target { to, url: shown.to_string(), mode, partition_by })
+    let to = To::Sink(check_sink(raw, &url)?);
+    Ok(Target { to, url: shown.to_string(), mode, partition_by: Vec::new() })
 }
 
-fn check_folder(raw: RawTarget, url: &Url) -> Result<(To, Vec<String>)> {
+fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<(To, Vec<String>)> {
     if raw.plugin.is_some() {
-        return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme()))
+        return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme))
             .with_hint("remove it"));
     }
     let folder: RawFolder = typed("target", Value::Object(raw.rest))?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use semver::Version;
@@ -76,6 +77,8 @@ pub struct RelationPlan {
     pub physical: Arc<dyn ExecutionPlan>,
     /// The relation's columns at the source.
     pub columns: Vec<ColumnPlan>,
+    /// The columns that are published.
+    pub published: SchemaRef,
     /// Estimated rows at the source.
     pub rows: Option<u64>,
     /// Estimated bytes at the source.
@@ -342,11 +345,14 @@ impl<'a> Planner<'a> {
         }
         let physical = rows.into_plan().await?;
         // Told before anything is read.
-        Partitioning::of(&asking.job.target.partition_by, &physical.schema())?;
+        refuse_twins(&physical.schema())?;
+        let published =
+            Partitioning::table_schema(&asking.job.target.partition_by, &physical.schema())?;
         let chunkwise = is_chunkwise(&physical);
         Ok(RelationPlan {
             relation: relation.clone(),
             chunkwise,
+            published,
             physical,
             rows: match inputs.as_slice() {
                 [only] => only.described.rows,
@@ -357,6 +363,17 @@ impl<'a> Planner<'a> {
             scans: inputs.iter().flat_map(|input| input.table.take_scanned()).collect(),
             columns: inputs.iter().flat_map(InputPlan::columns).collect(),
         })
+    }
+}
+
+/// No format can tell two columns of one name apart.
+fn refuse_twins(schema: &SchemaRef) -> Result<()> {
+    let names = || schema.fields().iter().map(|field| field.name());
+    let twin = names().enumerate().find(|(place, name)| names().take(*place).any(|n| n == *name));
+    match twin {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::config(format!("two columns are called `{name}`"))
+            .with_hint("name them apart in the query or an `sql` step: SELECT a AS b")),
     }
 }
 

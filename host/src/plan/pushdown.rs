@@ -80,11 +80,12 @@ fn is_plain_literal(expr: &Expr, data_type: &DataType) -> bool {
         DataType::Timestamp(TimeUnit::Microsecond, zone) => zone.is_none(),
         _ => false,
     };
-    // A text with a zero byte cannot be sent to every source; it matches nothing there.
+    // A text with a zero byte cannot be sent to every source; a backslash is an escape in some; and what
+    // writes the SQL takes two quotes for one that is doubled already.
     let sendable = match value {
         ScalarValue::Utf8(Some(text))
         | ScalarValue::LargeUtf8(Some(text))
-        | ScalarValue::Utf8View(Some(text)) => !text.contains('\0'),
+        | ScalarValue::Utf8View(Some(text)) => !text.contains(['\0', '\\']) && !text.contains("''"),
         _ => true,
     };
     same && plain && sendable && !value.is_null()
@@ -166,6 +167,9 @@ mod tests {
         let name = || Expr::Column(ColumnRef::new_unqualified("Name"));
         assert_eq!(pushed(name().lt(lit("m"))), None, "order of texts depends on the collation");
         assert_eq!(pushed(col("score").eq(lit(0.5))), None, "the connector does not vouch for it");
+        for text in ["C:\\new", "a''b", "\\' OR true --", "a\0"] {
+            assert_eq!(pushed(name().eq(lit(text))), None, "{text}");
+        }
         assert_eq!(pushed(col("id").eq(lit(1_i32))), None, "another type");
         assert_eq!(pushed((col("id") + lit(1_i64)).eq(lit(3_i64))), None, "arithmetic");
         assert_eq!(pushed(col("id").eq(lit(1_i64)).or(name().lt(lit("m")))), None);

@@ -133,6 +133,17 @@ pub struct FieldRecord {
     pub nullable: bool,
 }
 
+impl FieldRecord {
+    pub(super) fn of_schema(schema: &SchemaRef) -> Vec<Self> {
+        let fields = schema.fields().iter().map(|field| Self {
+            name: field.name().clone(),
+            r#type: field.data_type().to_string(),
+            nullable: field.is_nullable(),
+        });
+        fields.collect()
+    }
+}
+
 /// A relation's parts, when all of its tasks are done.
 #[derive(Debug)]
 pub(super) struct Finished {
@@ -205,16 +216,7 @@ fn record(plan: &RelationPlan, finished: &Finished, published_as: &str) -> Relat
         retries: finished.retries,
         rows: finished.parts.iter().map(|part| part.rows).sum(),
         bytes: finished.parts.iter().map(|part| part.bytes).sum(),
-        schema: finished
-            .schema
-            .fields()
-            .iter()
-            .map(|field| FieldRecord {
-                name: field.name().clone(),
-                r#type: field.data_type().to_string(),
-                nullable: field.is_nullable(),
-            })
-            .collect(),
+        schema: FieldRecord::of_schema(&finished.schema),
         parts: finished.parts.clone(),
     }
 }

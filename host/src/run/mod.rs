@@ -2,6 +2,7 @@
 
 mod commit;
 mod destination;
+mod drift;
 mod execution;
 mod fingerprint;
 mod holder;

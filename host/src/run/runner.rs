@@ -16,6 +16,7 @@ use super::commit::{
     Commit, Places, RelationCommit, Uncommitted, commit, published_report, roll_forward,
 };
 use super::destination::Destination;
+use super::drift::check_columns;
 use super::execution::Execution;
 use super::holding::{Holding, Keeper};
 use super::load::{Load, Loading};
@@ -25,7 +26,7 @@ use super::record::{built_by, digests, given, to_record};
 use super::report::{RunReport, Status};
 use crate::config::place::Place;
 use crate::config::settings::cores;
-use crate::config::target::To;
+use crate::config::target::{Mode, To};
 use crate::config::{Job, Record, Settings};
 use crate::error::{Class, Error, Result};
 use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
@@ -438,6 +439,9 @@ impl Run<'_> {
         let made_ready = async {
             for (relation, spot) in plan.relations.iter().zip(&spots) {
                 let schema = relation.physical.schema();
+                if spot.mode == Mode::Append {
+                    check_columns(self.target(), spot, &schema).await?;
+                }
                 // It answered before: if it does not now, that will pass.
                 retry.persist("preparing", || self.target().begin(spot, &schema)).await?;
             }

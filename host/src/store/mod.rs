@@ -16,6 +16,7 @@ use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
 use crate::config::place::Place;
+use crate::config::store_url::encoded_path;
 use crate::error::{Class, Error, Result};
 
 pub(crate) use read_only::Pinned;
@@ -32,6 +33,9 @@ const STORE_RETRIES: usize = 3;
 /// And for so long.
 const STORE_RETRY_SECS: u64 = 30;
 
+/// How URLs of this machine's files begin.
+const LOCAL_BASE: &str = "file://";
+
 /// A store that files are read from, and the place in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
@@ -46,7 +50,12 @@ pub(crate) struct Opened {
 impl Opened {
     /// A file, as people read it.
     pub(crate) fn url(&self, key: &Key) -> String {
-        format!("{}/{key}", self.base)
+        format!("{}/{}", self.base, encoded_path(key.as_ref()))
+    }
+
+    /// Whether it is this machine's.
+    pub(crate) fn is_local(&self) -> bool {
+        self.base == LOCAL_BASE
     }
 }
 
@@ -70,7 +79,7 @@ pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<Opened> {
                 Error::config(format!("`source.url`: {} is not UTF-8", folder.display()))
                     .with_hint("name the folder otherwise")
             })?;
-            opened(Arc::new(LocalFileSystem::new()), "file://".into(), path)
+            opened(Arc::new(LocalFileSystem::new()), LOCAL_BASE.into(), path)
         }
         Place::S3(place) => {
             let client = s3::clients(place, secrets)?(READ_TIMEOUT_SECS)?;

@@ -24,7 +24,8 @@ use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath, read
 use super::object_files::ObjectFiles;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
-    Folder, PartFile, Publication, Published, Spot, Target, manifest_path, names, staging,
+    Folder, PartFile, Publication, Published, Spot, Target, manifest_path, names, run_ids,
+    runs_folder, staging,
 };
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result, ResultExt};
@@ -232,6 +233,10 @@ impl Target for ByCompletion {
 
     async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
         read_if_there(self.files.read(&manifest_path(run)).await).await
+    }
+
+    async fn manifests(&self) -> Result<Vec<String>> {
+        Ok(run_ids(self.files.list(&runs_folder()).await?.unwrap_or_default()))
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

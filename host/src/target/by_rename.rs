@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::files::{Folders, files_beneath, parent, read_if_there};
 use super::{
     ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Spot, Target,
-    manifest_path, names, staging,
+    manifest_path, names, run_ids, runs_folder, staging,
 };
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result, ResultExt};
@@ -204,6 +204,10 @@ impl<F: Folders> Target for ByRename<F> {
 
     async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
         read_if_there(self.folders.read(&manifest_path(run)).await).await
+    }
+
+    async fn manifests(&self) -> Result<Vec<String>> {
+        Ok(run_ids(self.folders.list(&runs_folder()).await?.unwrap_or_default()))
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

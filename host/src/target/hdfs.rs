@@ -16,6 +16,7 @@ use super::files::{
 };
 use super::upload::{Upload, Uploader};
 use crate::config::place::HdfsPlace;
+use crate::config::store_url::encoded_path;
 use crate::error::{Class, Error, Result};
 use crate::store::hdfs::{EXISTS, hdfs_client, hdfs_error};
 
@@ -92,7 +93,7 @@ impl HdfsFolder {
 #[async_trait]
 impl Files for HdfsFolder {
     fn url(&self, path: &str) -> String {
-        format!("{}{}", self.cluster, self.at(path))
+        format!("{}{}", self.cluster, encoded_path(&self.at(path)))
     }
 
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {

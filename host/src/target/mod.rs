@@ -71,6 +71,9 @@ pub trait Target: Debug + Send + Sync {
     /// A run's manifest, if it was published.
     async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>>;
 
+    /// The runs whose manifests are there.
+    async fn manifests(&self) -> Result<Vec<String>>;
+
     /// Removes what a run has in the target and has not published: parts, names, staging.
     async fn discard(&self, run: &str) -> Result<()>;
 
@@ -167,4 +170,14 @@ fn staging(run: &str) -> String {
 /// Where a run's manifest lies in a target of files.
 pub fn manifest_path(run: &str) -> String {
     format!("{HIDDEN}/runs/{run}.json")
+}
+
+fn runs_folder() -> String {
+    format!("{HIDDEN}/runs")
+}
+
+/// The runs of the manifests in a listing.
+fn run_ids(entries: Vec<Entry>) -> Vec<String> {
+    let run = |entry: Entry| entry.name.strip_suffix(".json").map(str::to_owned);
+    entries.into_iter().filter_map(run).collect()
 }

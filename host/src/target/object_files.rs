@@ -9,6 +9,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::files::{ByteStream, Entry, Files, STORE_TIMEOUT_SECS, absent_is_fine, within};
+use crate::config::store_url::encoded_path;
 use crate::error::Result;
 use crate::store::object_error;
 
@@ -54,7 +55,8 @@ impl ObjectFiles {
 #[async_trait]
 impl Files for ObjectFiles {
     fn url(&self, path: &str) -> String {
-        let parts = [self.base.as_str(), self.prefix.as_str(), path];
+        let (prefix, path) = (encoded_path(&self.prefix), encoded_path(path));
+        let parts = [self.base.as_str(), &prefix, &path];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
     }
 

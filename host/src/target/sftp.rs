@@ -26,6 +26,7 @@ use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use crate::config::place::SftpPlace;
 use crate::config::secret;
+use crate::config::store_url::encoded_path;
 use crate::error::{Class, Error, Result};
 
 /// How often a silent connection is asked whether it still lives.
@@ -278,7 +279,7 @@ impl SftpFolder {
 #[async_trait]
 impl Files for SftpFolder {
     fn url(&self, path: &str) -> String {
-        format!("{}{}", self.server(), self.at(path))
+        format!("{}{}", self.server(), encoded_path(&self.at(path)))
     }
 
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
+use longshore_values::write_date;
 
 use crate::error::{Error, Result};
 
@@ -97,7 +98,7 @@ impl Partitioning {
         for ((_, name), values) in self.columns.iter().zip(keys) {
             let text = match values.is_null(row) {
                 true => String::new(),
-                false => array_value_to_string(values, row).map_err(fault)?,
+                false => text_of(values, row)?,
             };
             // Hive tells nothing from an empty text.
             let value = if text.is_empty() { NULL_FOLDER.to_owned() } else { escaped(&text) };
@@ -115,6 +116,17 @@ impl Partitioning {
             path += &folder;
         }
         Ok(path)
+    }
+}
+
+fn text_of(values: &ArrayRef, row: usize) -> Result<String> {
+    match values.as_primitive_opt::<Date32Type>() {
+        Some(dates) => {
+            let mut text = Vec::new();
+            write_date(dates.value(row).into(), &mut text);
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        }
+        None => array_value_to_string(values, row).map_err(fault),
     }
 }
 

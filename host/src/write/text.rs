@@ -1,25 +1,32 @@
 //! Text: CSV and JSON lines. Nested values stand in CSV as JSON.
 
+use std::fmt::Write as _;
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::csv;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::json;
 use arrow::json::writer::LineDelimited;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use longshore_values::{JsonValues, text_column};
 
 use super::encoder::{Encoded, Encoder, arrow_fault, io_fault};
 use super::measured::Measured;
 use super::squeeze::Squeezed;
 use crate::config::target::{CsvStyle, Squeeze};
-use crate::error::{Result, ResultExt};
+use crate::error::{Error, Result, ResultExt};
 
-/// Writes one file of separated values.
+/// Text that is gathered before it goes into the file.
+const GATHERED_BYTES: usize = 64 << 10;
+
+/// Writes one file of separated values. A value that reads like NULL stands within quotes; NULL never
+/// does.
 pub(super) struct CsvEncoder {
-    writer: csv::Writer<Squeezed>,
-    /// The schema, nested columns as text.
-    flat: SchemaRef,
+    file: Squeezed,
+    style: CsvStyle,
+    gathered: Vec<u8>,
 }
 
 impl CsvEncoder {
@@ -30,22 +37,80 @@ impl CsvEncoder {
         file: Measured,
     ) -> Result<Self> {
         let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
-        let mut writer = csv::WriterBuilder::new()
-            .with_delimiter(style.delimiter)
-            .with_quote(style.quote)
-            .with_header(style.header)
-            .with_null(style.null.clone())
-            .build(file);
-        let flat = flat_schema(&schema);
+        let mut encoder = Self { file, style: style.clone(), gathered: Vec::new() };
         // The names of the columns also where there are no rows.
-        writer.write(&RecordBatch::new_empty(flat.clone())).map_err(arrow_fault)?;
-        Ok(Self { writer, flat })
+        if style.header {
+            for (place, field) in schema.fields().iter().enumerate() {
+                encoder.put(place, field.name());
+            }
+            encoder.gathered.push(b'\n');
+        }
+        Ok(encoder)
+    }
+
+    /// A record's value.
+    fn put(&mut self, place: usize, text: &str) {
+        if place > 0 {
+            self.gathered.push(self.style.delimiter);
+        }
+        let CsvStyle { delimiter, quote, null, .. } = &self.style;
+        let is_special =
+            |byte: u8| byte == *delimiter || byte == *quote || matches!(byte, b'\n' | b'\r');
+        if text != null && !text.bytes().any(is_special) {
+            return self.gathered.extend_from_slice(text.as_bytes());
+        }
+        self.gathered.push(*quote);
+        for byte in text.bytes() {
+            if byte == *quote {
+                self.gathered.push(byte);
+            }
+            self.gathered.push(byte);
+        }
+        self.gathered.push(*quote);
+    }
+
+    fn put_null(&mut self, place: usize) {
+        if place > 0 {
+            self.gathered.push(self.style.delimiter);
+        }
+        self.gathered.extend_from_slice(self.style.null.as_bytes());
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.write_all(&self.gathered).map_err(io_fault)?;
+        self.gathered.clear();
+        Ok(())
     }
 }
 
 impl Encoder for CsvEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(&flatten(batch, &self.flat)?).map_err(arrow_fault)
+        let columns = as_texts(batch)?;
+        // An error is an error, and no text.
+        let options = FormatOptions::new().with_display_error(false);
+        let formatters = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let formatters = formatters.collect::<Result<Vec<_>, _>>().map_err(arrow_fault)?;
+        let mut text = String::new();
+        for row in 0..batch.num_rows() {
+            for (place, (column, formatter)) in columns.iter().zip(&formatters).enumerate() {
+                if column.is_null(row) {
+                    self.put_null(place);
+                    continue;
+                }
+                text.clear();
+                if write!(text, "{}", formatter.value(row)).is_err() {
+                    let name = batch.schema_ref().field(place).name().clone();
+                    let error = ArrowError::CsvError("a value has no text".into());
+                    return Err(arrow_fault(error).with_context(format!("column `{name}`")));
+                }
+                self.put(place, &text);
+            }
+            self.gathered.push(b'\n');
+            if self.gathered.len() >= GATHERED_BYTES {
+                self.flush()?;
+            }
+        }
+        self.flush()
     }
 
     fn memory_bytes(&self) -> usize {
@@ -53,9 +118,22 @@ impl Encoder for CsvEncoder {
         0
     }
 
-    fn finish(self: Box<Self>) -> Result<Encoded> {
-        Ok(Encoded::new(self.writer.into_inner().finish().map_err(io_fault)?))
+    fn finish(mut self: Box<Self>) -> Result<Encoded> {
+        self.flush()?;
+        Ok(Encoded::new(self.file.finish().map_err(io_fault)?))
     }
+}
+
+/// Columns whose text is not what Arrow writes, as texts.
+fn as_texts(batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let fields = batch.schema_ref().fields().iter();
+    let text = |(field, column): (&_, &ArrayRef)| {
+        let field: &arrow::datatypes::FieldRef = field;
+        let text = text_column(field, column).map_err(arrow_fault);
+        let text = text.context(format!("column `{}`", field.name()))?;
+        Ok::<_, Error>(text.unwrap_or_else(|| column.clone()))
+    };
+    fields.zip(batch.columns()).map(text).collect()
 }
 
 /// Writes one file of JSON lines.
@@ -84,32 +162,4 @@ impl Encoder for JsonEncoder {
         self.writer.finish().map_err(arrow_fault)?;
         Ok(Encoded::new(self.writer.into_inner().finish().map_err(io_fault)?))
     }
-}
-
-fn flat_schema(schema: &SchemaRef) -> SchemaRef {
-    let flat = |field: &Arc<Field>| {
-        let data_type = field.data_type();
-        // Arrow's own writer knows neither nested values nor moments beyond its calendar.
-        match data_type.is_nested() || data_type.is_temporal() {
-            true => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
-            false => field.clone(),
-        }
-    };
-    Arc::new(Schema::new(schema.fields().iter().map(flat).collect::<Vec<_>>()))
-}
-
-fn flatten(batch: &RecordBatch, flat: &SchemaRef) -> Result<RecordBatch> {
-    let schema = batch.schema();
-    let columns: Result<Vec<ArrayRef>> = schema
-        .fields()
-        .iter()
-        .zip(batch.columns())
-        .map(|(field, column)| {
-            let text = text_column(field, column).map_err(arrow_fault);
-            Ok(text
-                .context(format!("column `{}`", field.name()))?
-                .unwrap_or_else(|| column.clone()))
-        })
-        .collect();
-    RecordBatch::try_new(flat.clone(), columns?).map_err(arrow_fault)
 }

@@ -248,7 +248,8 @@ pub(super) fn type_word(data_type: &DataType) -> Cow<'static, str> {
 /// A value in a message: its beginning, on one line.
 pub(super) fn shown_value(text: &str) -> String {
     const SHOWN_CHARACTERS: usize = 60;
-    let short: String = text.chars().take(SHOWN_CHARACTERS).flat_map(char::escape_debug).collect();
+    let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    let short: String = text.chars().take(SHOWN_CHARACTERS).map(shown).collect();
     let rest = if text.chars().nth(SHOWN_CHARACTERS).is_some() { ".." } else { "" };
     format!("'{short}{rest}'")
 }

@@ -58,8 +58,11 @@ pub(super) fn numbered(columns: usize) -> Vec<String> {
 
 /// The names in a text's first record.
 pub(super) fn header(style: &Style, text: &[u8]) -> Result<Vec<String>> {
-    let from = first_record(style.marks, text).start;
-    let text = utf8(&text[from..first_record(style.marks, text).end])
+    let record = first_record(style.marks, text);
+    if record.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = utf8(&text[record])
         .ok_or_else(|| Error::data("a column's name is not UTF-8").with_hint(UTF8_HINT))?;
     let mut records = Records::new(style.marks, text);
     let mut names: Vec<String> = Vec::new();

@@ -321,7 +321,7 @@ impl<'de> Visitor<'de> for Slot<'_> {
             let place =
                 if is_next { Some(next) } else { fields.iter().position(|f| *f.name() == *key) };
             let place = place.ok_or_else(|| {
-                refuse(format!("the key `{key}` is in none of the files of the sample"))
+                refuse(format!("the key '{key}' is in none of the files of the sample"))
             })?;
             if given[place] == *count {
                 return Err(refuse(format!("the key `{key}` comes twice")));

@@ -7,7 +7,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use percent_encoding::percent_decode_str;
 
 use super::{Folder, shown};
-use crate::config::files::{Files, is_pattern};
+use crate::config::files::{Files, Sought, is_pattern};
 use crate::error::{Class, Error, Result};
 use crate::store::{Opened, key, object_error};
 use crate::write::NULL_FOLDER;
@@ -33,27 +33,32 @@ pub(super) struct Found {
     pub(super) partitions: Vec<(String, Option<String>)>,
 }
 
-/// The files of a path or a pattern beneath the source's folder, in the order of their names.
-pub(super) async fn find(store: &Opened, files: &Files, sought: &str) -> Result<Vec<Found>> {
-    let parts: Vec<&str> = sought.split('/').filter(|part| !part.is_empty()).collect();
-    let literal = parts.iter().take_while(|part| !is_pattern(part)).count();
-    let root = beneath(&store.root, &parts[..literal])?;
+/// The files of a path or a pattern beneath the source's folder, in the order of their names. What has exactly
+/// the name is meant, where it is there.
+pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Result<Vec<Found>> {
+    let parts: Vec<&str> = sought.name.split('/').filter(|part| !part.is_empty()).collect();
     let whole = beneath(&store.root, &parts)?;
     let url = store.url(&whole);
-    let mut metas = match literal == parts.len() {
-        true => match store.objects.head(&root).await {
-            Ok(meta) => return Ok(vec![Found { meta, partitions: Vec::new() }]),
-            // A folder, then, or what listing says of it.
-            Err(_) => list(store, &root, |_| true).await?,
-        },
-        false => {
-            let pattern = Pattern::new(whole.as_ref()).map_err(|error| {
-                Error::config(format!("{url}: not a pattern: {error}"))
-                    .with_hint("write *, ?, [abc] or **")
-            })?;
-            list(store, &root, |key| pattern.matches_with(key.as_ref(), MATCHING)).await?
-        }
+    refuse_pipes(store, &whole)?;
+    let mut root = whole.clone();
+    let mut metas = match store.objects.head(&whole).await {
+        Ok(meta) => return Ok(vec![Found { meta, partitions: Vec::new() }]),
+        // A folder, then, or what listing says of it.
+        Err(_) => list(store, &whole, |_| true).await?,
     };
+    if let Some(pattern) = sought.pattern.as_ref().filter(|_| metas.is_empty()) {
+        let globs: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+        let literal = globs.iter().take_while(|glob| !is_pattern(glob)).count();
+        root = beneath(&store.root, &parts[..literal.min(parts.len())])?;
+        let place = Pattern::escape(store.root.as_ref());
+        let separator = if place.is_empty() { "" } else { "/" };
+        let pattern = Pattern::new(&format!("{place}{separator}{}", globs.join("/")));
+        let pattern = pattern.map_err(|error| {
+            Error::config(format!("{url}: not a pattern: {error}"))
+                .with_hint("write *, ?, [abc] or **")
+        })?;
+        metas = list(store, &root, |key| pattern.matches_with(key.as_ref(), MATCHING)).await?;
+    }
     if metas.is_empty() {
         return Err(Error::not_found(format!("{url}: no files there"))
             .with_hint("check the path: `longshore test-connection JOB` lists what is there"));
@@ -118,6 +123,17 @@ pub(super) async fn tables(store: &Opened) -> Result<Vec<String>> {
         .collect();
     tables.sort();
     Ok(tables)
+}
+
+/// Whoever opens a pipe waits for a writer.
+fn refuse_pipes(store: &Opened, key: &Key) -> Result<()> {
+    let path = std::path::Path::new("/").join(key.as_ref());
+    let is_odd = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    match store.is_local() && std::fs::metadata(&path).is_ok_and(is_odd) {
+        true => Err(Error::config(format!("{} is not a regular file", path.display()))
+            .with_hint("name a file that holds the rows")),
+        false => Ok(()),
+    }
 }
 
 async fn list(

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::source::{Described, Scanned};
-use crate::config::files::{FileFormat, Files};
+use crate::config::files::{FileFormat, Files, Sought};
 use crate::config::place::Place;
 use crate::error::{Class, Error, Result};
 use crate::sandbox::{ChunkWish, Column, Comparable, Consistency, Relation, Scan};
@@ -164,7 +164,7 @@ impl FileSource {
 
     /// Checks that the store can be read.
     pub async fn test(&self) -> Result<String> {
-        let found = listing::find(&self.store, &self.files, &self.files.pattern).await?;
+        let found = listing::find(&self.store, &self.files, &self.files.sought).await?;
         let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
         let files = crate::numbers::counted(found.len() as u64, "file");
         Ok(format!("{}: {files}, {}", self.files.url, crate::numbers::human_bytes(bytes)))
@@ -263,8 +263,11 @@ impl FileSource {
                     .await
                     .map(Arc::new);
             }
-            let pattern = if path.is_empty() { &self.files.pattern } else { path };
-            let found = listing::find(&self.store, &self.files, pattern).await?;
+            let sought = match path.is_empty() {
+                true => self.files.sought.clone(),
+                false => Sought::named(path),
+            };
+            let found = listing::find(&self.store, &self.files, &sought).await?;
             look::look(&self.store, &self.files, found).await.map(Arc::new)
         };
         cell.get_or_try_init(|| looking).await.cloned()

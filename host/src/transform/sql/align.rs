@@ -11,6 +11,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, cast,
@@ -25,9 +26,29 @@ const UUID_BYTES: i32 = 16;
 
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
 
-/// Gives both sides of a comparison one type.
+/// Gives both sides of a comparison one type: of `=` and the like while SQL is planned, as DataFusion refuses
+/// there what it cannot compare; of all else before it makes types fit.
 #[derive(Debug)]
 pub(super) struct AlignTypes;
+
+impl ExprPlanner for AlignTypes {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        use datafusion::sql::sqlparser::ast::BinaryOperator as Sql;
+        let RawBinaryExpr { op, left, right } = expr;
+        let compares =
+            matches!(op, Sql::Eq | Sql::NotEq | Sql::Lt | Sql::LtEq | Sql::Gt | Sql::GtEq);
+        if !compares {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        }
+        let right = toward(&left, right, schema)?;
+        let left = toward(&right, left, schema)?;
+        Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
+    }
+}
 
 impl FunctionRewrite for AlignTypes {
     fn name(&self) -> &str {

@@ -53,6 +53,7 @@ fn session_context() -> Result<SessionContext> {
         .with_default_features()
         .with_type_planner(Arc::new(types::SqlTypes))
         .build();
+    state.register_expr_planner(Arc::new(align::AlignTypes))?;
     state.register_function_rewrite(Arc::new(align::AlignTypes))?;
     state.add_analyzer_rule(Arc::new(checked::CheckedArithmetic));
     Ok(SessionContext::new_with_state(state))

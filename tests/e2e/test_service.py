@@ -25,6 +25,18 @@ class Box:
         self.root = folder / "memory/root"
         shutil.copy(DEB, self.root / "root/longshore.deb")
         self.run("dpkg", "-i", "/root/longshore.deb")
+        self.run("install", "-d", "-o", "longshore", "/srv/lake")
+        drop_in = self.root / "etc/systemd/system/longshore.service.d"
+        drop_in.mkdir()
+        (drop_in / "lake.conf").write_text("[Service]\nReadWritePaths=/srv/lake\n")
+        self.run("systemctl", "daemon-reload")
+
+    def allow(self, *targets):
+        """As an operator does, who adds targets to the policy."""
+        policy = self.root / "etc/longshore/policy.toml"
+        policy.write_text(policy.read_text().replace("write = []", f"write = {json.dumps(targets)}"))
+        self.run("systemctl", "reload", "longshore")
+        wait_for(lambda: "settings were read again" in self.journal())
 
     def _script(self, action, *args):
         command = [ROOT / "tests/servers/systemd-box.sh", action, self.folder, *args]
@@ -75,7 +87,7 @@ def box(scratch):
     box.down()
 
 
-LAKE = "file:///var/lib/longshore/lake"
+LAKE = "file:///srv/lake"
 
 
 def job(scale, table="orders", rows=50_000):
@@ -104,6 +116,7 @@ def test_the_package_brings_all_of_it(box):
         "/usr/share/man/man1/longshore-run.1.gz",
         "/usr/share/bash-completion/completions/longshore",
         "/etc/longshore/longshore.toml",
+        "/etc/longshore/policy.toml",
     ]:
         assert path in listed, path
     assert "longshore.service" in listed
@@ -114,6 +127,13 @@ def test_it_starts_says_that_it_is_ready_and_runs_a_job(box):
     box.run("systemctl", "start", "longshore")
     assert box.property("ActiveState") == "active"
     wait_for(lambda: box.property("StatusText") == "waiting for jobs")
+    # Nothing is written anywhere until the operator says where.
+    box.drop("early.json", job(0.01))
+    wait_for(lambda: box.reports("failed"))
+    [report] = box.reports("failed")
+    assert report["error"]["class"] == "auth" and "/etc/longshore/policy.toml" in report["error"]["next_step"]
+    box.run("sh", "-c", f"rm {INBOX}/failed/*")
+    box.allow(LAKE, "s3://lake")
     box.drop("first.json", job(0.1))
     wait_for(lambda: box.reports("done"), 300)
     assert box.reports("done")[0]["rows"] == 150_000
@@ -168,7 +188,6 @@ def test_killed_it_comes_back_and_goes_on(box):
 
 def test_a_daemon_that_hangs_is_started_anew_by_its_watchdog(box):
     folder = box.root / "etc/systemd/system/longshore.service.d"
-    folder.mkdir()
     (folder / "watchdog.conf").write_text("[Service]\nWatchdogSec=3\n")
     box.run("systemctl", "daemon-reload")
     box.run("systemctl", "restart", "longshore")

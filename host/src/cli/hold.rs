@@ -29,7 +29,7 @@ pub(super) struct HoldArgs {
 }
 
 pub(super) fn hold(app: &App, args: &HoldArgs) -> Result<()> {
-    let job = Job::read_in(&args.job, &args.name, &args.folder)?;
+    let job = Job::read_in(&args.job, &args.name, &args.folder, &app.settings.policy)?;
     let catalog = app.catalog()?;
     let alone = Duration::from_secs(app.settings.hold_secs);
     let holding = hold_source(&catalog, &app.settings, &job, &args.connector, &args.socket, alone);

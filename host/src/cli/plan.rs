@@ -16,7 +16,7 @@ use crate::scan::Scanned;
 use crate::write::parquet_type;
 
 pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
-    let job = Job::read(path)?;
+    let job = Job::read(path, &app.settings.policy)?;
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
     let plan = app.io.block_on(async {

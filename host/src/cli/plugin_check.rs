@@ -39,7 +39,8 @@ impl Subject {
     /// The plugin, with the config and the relations that are to be used.
     pub(super) fn read<'a>(&self, app: &'a App) -> Result<(Arc<Plugin>, Given<'a>)> {
         let plugin = plugin::find(app, &self.plugin)?;
-        let job = self.job.as_deref().map(Job::read).transpose()?;
+        let job = self.job.as_deref();
+        let job = job.map(|path| Job::read(path, &app.settings.policy)).transpose()?;
         let config = match &job {
             Some(job) => Some(config_of(job, &plugin)?),
             None => self.with.as_deref().map(parse).transpose()?,

@@ -34,7 +34,7 @@ pub(super) fn preview(app: &App, what: &str, rows: usize) -> Result<()> {
     let (job, catalog) = match files_of(what)? {
         // No plugin is needed.
         Some(url) => (Job::of_files(what, &url)?, Arc::new(Catalog::default())),
-        None => (Job::read(Path::new(what))?, app.catalog()?),
+        None => (Job::read(Path::new(what), &app.settings.policy)?, app.catalog()?),
     };
     let previews = read(app, &job, &catalog, rows)?;
     if app.json {

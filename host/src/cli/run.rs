@@ -12,7 +12,7 @@ use crate::plugin::Catalog;
 use crate::run::{Keeper, Runner, Wish, forget_old_runs, new_run_id};
 
 pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
-    let job = Job::read(path)?;
+    let job = Job::read(path, &app.settings.policy)?;
     execute(app, &ledger(app)?, &new_run_id()?, &job)
 }
 

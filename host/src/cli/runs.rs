@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{App, Failed, run, show};
-use crate::config::Job;
+use crate::config::{Job, Policy};
 use crate::daemon::lock;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Recorded, RunDetails, RunRecord, RunState};
@@ -173,7 +173,9 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 
 /// Removes what a run that was cut off left, so that it will not go on.
 fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result<()> {
-    let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref())?;
+    // To clean up is allowed, whatever the policy says by now.
+    let policy = Policy::default();
+    let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref(), &policy)?;
     let catalog = app.catalog()?;
     let keeper = app.keeper(false)?;
     let runner = run::runner(app, &catalog, ledger, &keeper, true);
@@ -209,18 +211,18 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
             (true, None) => return Err(error.into()),
         },
     };
-    let job = job_of(&recorded, dropped.as_deref())?;
+    let job = job_of(&recorded, dropped.as_deref(), &app.settings.policy)?;
     // What was cut off goes on under its own id; what failed left nothing to go on with.
     let next = if recorded.state.is_over() { new_run_id()? } else { run };
     run::execute(app, ledger, &next, &job)
 }
 
-fn job_of(recorded: &Recorded, dropped: Option<&Path>) -> Result<Job> {
+fn job_of(recorded: &Recorded, dropped: Option<&Path>, policy: &Policy) -> Result<Job> {
     let file = &recorded.file;
     let shown = dropped.unwrap_or(file);
     let folder = shown.parent().unwrap_or(Path::new("."));
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let job = Job::read_in(file, &name, folder)?;
+    let job = Job::read_in(file, &name, folder, policy)?;
     match job.digest == recorded.digest || recorded.state.is_over() {
         true => Ok(job),
         false => Err(Error::config(format!("{}: changed since the run began", file.display()))

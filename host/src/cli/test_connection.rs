@@ -15,7 +15,7 @@ use crate::target::SinkTarget;
 const LISTED: usize = 50;
 
 pub(super) fn test(app: &App, path: &Path) -> Result<()> {
-    let job = Job::read(path)?;
+    let job = Job::read(path, &app.settings.policy)?;
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
     let (answer, relations, target, catalog) = app.io.block_on(async {

@@ -11,7 +11,7 @@ use crate::numbers::counted;
 use crate::plan::Planner;
 
 pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
-    let job = Job::read(path)?;
+    let job = Job::read(path, &app.settings.policy)?;
     let catalog = app.catalog()?;
     let planner = Planner::new(&catalog, &app.settings);
     planner.transforms(&job)?;

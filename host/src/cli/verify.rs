@@ -47,7 +47,9 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
             }
         }
         if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
-            faults = compare(app, &manifest, target.as_ref(), &Job::read(job)?).await?;
+            faults =
+                compare(app, &manifest, target.as_ref(), &Job::read(job, &app.settings.policy)?)
+                    .await?;
         }
         answer(app, &manifest, faults)
     })
@@ -99,7 +101,8 @@ async fn compare(
 
 async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Folder>)> {
     let secrets = app.settings.secrets.as_deref();
-    let from_job = args.job.as_deref().map(Job::read).transpose()?;
+    let from_job = args.job.as_deref();
+    let from_job = from_job.map(|path| Job::read(path, &app.settings.policy)).transpose()?;
     let from_job = from_job.map(|job| match job.target.to {
         To::Folder(place, _) => Ok(place),
         To::Sink(_) => Err(not_files(&job.target.url)),

@@ -1,8 +1,8 @@
 //! Which files a connector's tables may be read from, past the server, checked.
 
-use super::place::{Place, Sections, Side, check_place};
+use super::place::{AzurePlace, HdfsPlace, Place, S3Place, Sections, Side, check_place};
 use super::raw::{RawDirect, RawDirectFiles, RawDirectMode};
-use super::store_url::StoreUrl;
+use super::store_url::{StoreUrl, encoded_path};
 use crate::error::{Error, Result};
 
 /// Whether and where tables are read from their files.
@@ -67,6 +67,36 @@ impl Direct {
             true => location.scheme != "file",
             false => self.under.iter().any(|folder| location.is_under(folder)),
         }
+    }
+
+    /// The stores that the job says something of, for whoever looks whether it may.
+    pub(super) fn stores(&self) -> Vec<Place> {
+        let RawDirectFiles { s3, azure, hdfs, .. } = self.stores.clone();
+        let side = Side::Source;
+        let (none, nowhere) = (String::new, || "/".to_owned());
+        let s3 =
+            s3.map(|options| Place::S3(S3Place { side, bucket: none(), prefix: none(), options }));
+        let azure = azure.map(|options| {
+            Place::Azure(AzurePlace { side, container: none(), prefix: none(), options })
+        });
+        let hdfs = hdfs.map(|options| {
+            Place::Hdfs(HdfsPlace { side, cluster: None, folder: nowhere(), options })
+        });
+        [s3, azure, hdfs].into_iter().flatten().collect()
+    }
+
+    /// The place of a folder.
+    pub(super) fn place_of(&self, location: &Location) -> Result<Place> {
+        let root = format!(
+            "{}://{}/{}",
+            location.scheme,
+            location.authority,
+            encoded_path(&location.path)
+        );
+        let url = StoreUrl::parse(&root, &root)?;
+        let RawDirectFiles { s3, azure, hdfs, .. } = self.stores.clone();
+        let sections = Sections { s3, azure, hdfs, sftp: None };
+        check_place(Side::Source, sections.only(&location.scheme), &url)
     }
 
     /// The store that a folder is in, from its root.

@@ -7,11 +7,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::access::Access;
 use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::check_direct;
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
 use super::place::is_folder;
+use super::policy::Policy;
 use super::raw::{RawConsistency, RawJob, RawRelation, RawSource, RawStep};
 use super::register::{Register, check_register};
 use super::small_file::read_small_file;
@@ -143,15 +145,19 @@ pub struct Parallel {
 }
 
 impl Job {
-    /// Reads and checks a job file.
-    pub fn read(path: &Path) -> Result<Self> {
-        Self::read_in(path, &path.display().to_string(), path.parent().unwrap_or(Path::new(".")))
+    /// Reads and checks a job file, also against the operator's policy.
+    pub fn read(path: &Path, policy: &Policy) -> Result<Self> {
+        let whole = std::path::absolute(path).map_err(|error| Error::io(path.display(), error))?;
+        let folder = whole.parent().unwrap_or(Path::new("/"));
+        Self::read_in(&whole, &path.display().to_string(), folder, policy)
     }
 
     /// A job that reads files and writes nothing: for a look at them, under a name for people.
     pub fn of_files(name: &str, url: &str) -> Result<Self> {
         let raw = json!({ "source": { "url": url }, "target": { "url": "file:///" } });
-        let mut job = Self::check(typed("", raw)?, "preview", Path::new("."))?;
+        let (policy, here) = (Policy::default(), Path::new("."));
+        let access = Access::new(&policy, here);
+        let mut job = Self::check(typed("", raw)?, "preview", access)?;
         for relation in &mut job.relations {
             name.clone_into(&mut relation.name);
         }
@@ -159,12 +165,14 @@ impl Job {
     }
 
     /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
-    pub fn read_in(path: &Path, name: &str, folder: &Path) -> Result<Self> {
+    pub fn read_in(path: &Path, name: &str, folder: &Path, policy: &Policy) -> Result<Self> {
+        let access = Access::new(policy, folder);
         let document = Document::read(path)?;
         let digest = document.digest.clone();
         let raw: RawJob = document.into_typed().context(name)?;
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
-        let job = Self::check(raw, stem, folder).context(name)?;
+        let job = Self::check(raw, stem, access).context(name)?;
+        access.job(&job).context(name)?;
         Ok(Self {
             file: path.to_owned(),
             dropped_name: name.to_owned(),
@@ -181,7 +189,7 @@ impl Job {
     }
 
     /// Checks a job; files that it names lie in `folder`.
-    fn check(raw: RawJob, default_name: &str, folder: &Path) -> Result<Self> {
+    fn check(raw: RawJob, default_name: &str, access: Access<'_>) -> Result<Self> {
         let name = raw.name.unwrap_or_else(|| default_name.to_owned());
         check_name("name", &name)?;
         let mut inputs: Vec<RawRelation> = raw.relations;
@@ -206,10 +214,10 @@ impl Job {
         }
         let source = check_source(raw.source)?;
         let inputs = match &source {
-            Source::Connector(_) => check_relations(inputs, folder)?,
-            Source::Files(files) => check_file_relations(inputs, files, &name, folder)?,
+            Source::Connector(_) => check_relations(inputs, access)?,
+            Source::Files(files) => check_file_relations(inputs, files, &name, access)?,
         };
-        let relations = match text_or_file("the job", "sql", raw.sql, raw.sql_file, folder)? {
+        let relations = match text_or_file("the job", "sql", raw.sql, raw.sql_file, access)? {
             None => inputs.into_iter().map(JobRelation::from).collect(),
             sql => vec![JobRelation { name: name.clone(), inputs, sql }],
         };
@@ -217,7 +225,7 @@ impl Job {
         let register = raw.register.map(|register| check_register(register, &target));
         Ok(Self {
             relations,
-            steps: check_steps(raw.transform, folder)?,
+            steps: check_steps(raw.transform, access)?,
             target,
             register: register.transpose()?,
             chunk: match raw.chunk {
@@ -243,7 +251,7 @@ impl Job {
             name,
             file: PathBuf::new(),
             dropped_name: String::new(),
-            folder: folder.to_owned(),
+            folder: access.folder().to_owned(),
             digest: String::new(),
         })
     }
@@ -268,7 +276,7 @@ fn check_source(raw: RawSource) -> Result<Source> {
     Ok(Source::Connector(Connector { direct, ..connector }))
 }
 
-fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<Input>> {
+fn check_relations(raw: Vec<RawRelation>, access: Access<'_>) -> Result<Vec<Input>> {
     if raw.is_empty() {
         return Err(Error::config("the job names nothing to move")
             .with_hint("add `tables: [..]`, `query: ..` or `relations: [..]`"));
@@ -277,7 +285,7 @@ fn check_relations(raw: Vec<RawRelation>, folder: &Path) -> Result<Vec<Input>> {
     let mut relations = Vec::new();
     for (index, relation) in raw.into_iter().enumerate() {
         let at = format!("relations[{index}]");
-        let query = text_or_file(&at, "query", relation.query, relation.query_file, folder)?;
+        let query = text_or_file(&at, "query", relation.query, relation.query_file, access)?;
         let chunk_by = relation.chunk_by;
         let relation = match (relation.table, query) {
             (Some(table), None) => {
@@ -311,7 +319,7 @@ fn check_file_relations(
     mut raw: Vec<RawRelation>,
     files: &Files,
     job: &str,
-    folder: &Path,
+    access: Access<'_>,
 ) -> Result<Vec<Input>> {
     if raw.is_empty() {
         let relation = Relation::Table(String::new());
@@ -346,13 +354,13 @@ fn check_file_relations(
         }
         relation.table = Some(path);
     }
-    check_relations(raw, folder)
+    check_relations(raw, access)
 }
 
-fn check_steps(raw: Vec<RawStep>, folder: &Path) -> Result<Vec<Step>> {
+fn check_steps(raw: Vec<RawStep>, access: Access<'_>) -> Result<Vec<Step>> {
     let check = |(index, step): (usize, RawStep)| {
         let at = format!("transform[{index}]");
-        let sql = text_or_file(&at, "sql", step.sql, step.sql_file, folder)?;
+        let sql = text_or_file(&at, "sql", step.sql, step.sql_file, access)?;
         match (sql, step.plugin) {
             (Some(sql), None) => match step.config.keys().next() {
                 None => Ok(Step::Sql(sql)),
@@ -376,7 +384,7 @@ fn text_or_file(
     key: &str,
     text: Option<String>,
     file: Option<String>,
-    folder: &Path,
+    access: Access<'_>,
 ) -> Result<Option<String>> {
     match (text, file) {
         (Some(_), Some(_)) => {
@@ -384,7 +392,8 @@ fn text_or_file(
                 .with_hint("keep one of them"))
         }
         (None, Some(file)) => {
-            let path = folder.join(file);
+            let path = access.folder().join(file);
+            access.file(&format!("{at}.{key}_file"), &path)?;
             let what = format!("`{at}.{key}_file`");
             let bytes = read_small_file(&what, &path, QUERY_LIMIT_BYTES)?;
             let text = String::from_utf8(bytes).map_err(|_| {

@@ -1,5 +1,6 @@
 //! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
 
+pub mod access;
 pub mod connector;
 pub mod direct;
 pub mod document;
@@ -17,6 +18,7 @@ pub mod store_url;
 pub mod target;
 mod wanted;
 
+pub use access::Access;
 pub use document::Document;
 pub use job::{Job, Record, Step};
 pub use keys::refuse_unknown;

@@ -9,6 +9,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::access::{Territory, Usage, real_path};
 use super::document::Document;
 use super::wanted::Wanted;
 use crate::capability::Endpoint;
@@ -49,6 +50,8 @@ struct RawRule {
     #[serde(default)]
     also: Vec<String>,
     secrets: Option<Vec<String>>,
+    read: Option<Vec<String>>,
+    write: Option<Vec<String>>,
 }
 
 /// A checked policy.
@@ -72,7 +75,22 @@ struct Rule {
     also: Vec<Endpoint>,
     /// Where a job's secrets may come from; anywhere if absent.
     secrets: Option<Vec<Place>>,
+    /// What the host may read for a job; anything if absent.
+    read: Option<Vec<Area>>,
+    /// Where the host may write for a job; anywhere if absent.
+    write: Option<Vec<Area>>,
 }
+
+/// A folder of files, of this machine or a store, with all that is beneath it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Area {
+    /// `inbox:`, the folder that the job file lay in.
+    JobFolder,
+    Folder(Territory),
+}
+
+/// The name under which rules fit the host itself.
+const HOST: &str = "longshore";
 
 /// `db.internal:5432`, `*.internal:5432`, `*:443`, `db.internal:*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,11 +99,12 @@ struct Pattern {
     port: Option<u16>,
 }
 
-/// Where a secret may come from: `secret`, `inline`, `env:NAME`, `file:FOLDER`.
+/// Where a secret may come from: `secret`, `inline`, `env:NAME`, `file:FOLDER`, `profile:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Secrets,
     Inline,
+    Profile(String),
     Environment(String),
     Folder(PathBuf),
 }
@@ -122,6 +141,14 @@ impl Policy {
         &self.signers
     }
 
+    /// What the host may touch for a job.
+    pub fn host(&self) -> HostPowers<'_> {
+        let is_host = |rule: &&Rule| {
+            rule.plugin == Wanted::default() || rule.plugin.name.as_deref() == Some(HOST)
+        };
+        HostPowers(Powers { policy: self, rules: self.rules.iter().filter(is_host).collect() })
+    }
+
     /// What a plugin may be granted, if it may be used at all.
     pub fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
         let rules = self.rules.iter().filter(|rule| rule.plugin.fits(name, version, digest));
@@ -134,6 +161,69 @@ impl Policy {
             true => Err(powers.refusal(format!("{name} {version} may not be used"))),
             false => Ok(powers),
         }
+    }
+}
+
+impl Area {
+    fn read(text: &str) -> Result<Self> {
+        match text {
+            "inbox:" => Ok(Self::JobFolder),
+            url => Territory::read(url).map(Self::Folder),
+        }
+    }
+}
+
+/// What the host may touch for a job: what all rules for every plugin, and those for `longshore`, allow.
+#[derive(Clone, Debug)]
+pub struct HostPowers<'a>(Powers<'a>);
+
+impl HostPowers<'_> {
+    /// Whether a folder or a file may be used so; `job_folder` is where the job file lay.
+    pub fn allows(&self, usage: Usage, territory: &Territory, job_folder: &Path) -> bool {
+        let fits = |area: &Area| match area {
+            Area::JobFolder => territory.is_under(&Territory::Local(job_folder.to_owned())),
+            Area::Folder(folder) => territory.is_under(folder),
+        };
+        self.areas(usage).all(|areas| areas.iter().any(fits))
+    }
+
+    /// Whether any rule limits what may be used so.
+    pub fn limits(&self, usage: Usage) -> bool {
+        self.areas(usage).next().is_some()
+    }
+
+    fn areas(&self, usage: Usage) -> impl Iterator<Item = &Vec<Area>> {
+        self.0.rules.iter().filter_map(move |rule| match usage {
+            Usage::Read => rule.read.as_ref(),
+            Usage::Write => rule.write.as_ref(),
+        })
+    }
+
+    /// Whether any rule limits the servers.
+    pub fn limits_endpoints(&self) -> bool {
+        self.0.rules.iter().any(|rule| rule.only.is_some())
+    }
+
+    /// Whether a job may name this server.
+    pub fn endpoint(&self, endpoint: &Endpoint) -> Result<()> {
+        self.0.endpoint(endpoint)
+    }
+
+    /// Whether a secret may come from where the job says.
+    pub fn secret(&self, field: &str, written: &Value) -> Result<()> {
+        self.0.secret(field, written)
+    }
+
+    /// Whether a profile of the host's own credentials may be used.
+    pub fn profile(&self, field: &str, name: &str) -> Result<()> {
+        self.0.secret(field, &serde_json::json!({ "profile": name }))
+    }
+
+    /// Why not, and whom to ask.
+    pub fn refusal(&self, key: &str, what: String) -> Error {
+        let file = self.0.policy.file.display();
+        Error::auth(format!("{what}: the policy forbids it"))
+            .with_hint(format!("ask the operator to add it to `{key}` in {file}"))
     }
 }
 
@@ -166,10 +256,13 @@ impl Powers<'_> {
     /// What may be connected to over ODBC, of what a config says. Drivers make connections of their own,
     /// which nobody sees: where endpoints are limited, drivers must be allowed by name.
     pub fn odbc(&self, config: &Map<String, Value>) -> OdbcGrant {
-        let limits = self.rules.iter().filter_map(|rule| match (&rule.odbc, &rule.only) {
-            (Some(names), _) => Some(names.clone()),
-            (None, Some(_)) => Some(Vec::new()),
-            (None, None) => None,
+        let limits = self.rules.iter().filter_map(|rule| match &rule.odbc {
+            Some(names) => Some(names.clone()),
+            // Drivers open connections and files that nobody sees.
+            None if rule.only.is_some() || rule.read.is_some() || rule.write.is_some() => {
+                Some(Vec::new())
+            }
+            None => None,
         });
         let both = |limit: Vec<String>, other: Vec<String>| {
             limit.into_iter().filter(|name| other.contains(name)).collect()
@@ -202,6 +295,7 @@ impl Rule {
             _ => Err(Error::config(format!("`also`: `{text}` is not one endpoint"))
                 .with_hint("write it as in kdc.internal:88")),
         });
+        let areas = |texts: Vec<String>| texts.iter().map(|text| Area::read(text)).collect();
         let places = |texts: Vec<String>| texts.iter().map(|text| Place::read(text)).collect();
         Ok(Self {
             plugin,
@@ -210,6 +304,8 @@ impl Rule {
             odbc: raw.odbc,
             only: raw.only.map(patterns).transpose().context("`only`")?,
             secrets: raw.secrets.map(places).transpose().context("`secrets`")?,
+            read: raw.read.map(areas).transpose().context("`read`")?,
+            write: raw.write.map(areas).transpose().context("`write`")?,
         })
     }
 }
@@ -253,10 +349,11 @@ impl Place {
         match text.split_once(':') {
             None if text == "secret" => Ok(Self::Secrets),
             None if text == "inline" => Ok(Self::Inline),
+            Some(("profile", name)) if !name.is_empty() => Ok(Self::Profile(name.to_owned())),
             Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
             Some(("file", folder)) if folder.starts_with('/') => Ok(Self::Folder(folder.into())),
             _ => Err(Error::config(format!("`{text}` is no place of secrets"))
-                .with_hint("write secret, inline, env:NAME or file:/FOLDER")),
+                .with_hint("write secret, inline, env:NAME, file:/FOLDER or profile:NAME")),
         }
     }
 
@@ -264,12 +361,13 @@ impl Place {
         let given = |key: &str| written.get(key).and_then(Value::as_str);
         match self {
             Self::Inline => written.is_string(),
+            Self::Profile(name) => given("profile") == Some(name),
             Self::Secrets => given("secret").is_some(),
             Self::Environment(name) => given("env") == Some(name),
             // Where the file really lies: a link could lead anywhere.
             Self::Folder(folder) => {
                 let file = given("file").and_then(|file| Path::new(file).canonicalize().ok());
-                file.is_some_and(|file| file.starts_with(folder))
+                file.is_some_and(|file| file.starts_with(real_path(folder)))
             }
         }
     }

@@ -283,7 +283,8 @@ impl Daemon {
             return self.refused(taken, &deadly(deaths - 1));
         }
         let (path, name, folder) = (taken.path.clone(), taken.name.clone(), inbox.to_owned());
-        let reading = move || Job::read_in(&path, &name, &folder);
+        let policy = self.settings().policy;
+        let reading = move || Job::read_in(&path, &name, &folder, &policy);
         let job = match on_own_thread(reading).await {
             Ok(job) => job,
             Err(error) => return self.refused(taken, &error),

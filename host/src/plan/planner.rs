@@ -150,7 +150,9 @@ impl<'a> Planner<'a> {
         let source = self.connector(from, 0).context("source")?;
         let secrets = self.settings.secrets.clone();
         let direct = from.direct.clone();
-        let direct = direct.map(|direct| Box::new(DirectReader::new(*direct, secrets)));
+        let direct = direct.map(|direct| {
+            Box::new(DirectReader::new(*direct, secrets, self.settings.policy.clone()))
+        });
         Ok(Arc::new(Source::Component(Box::new(source), direct)))
     }
 

@@ -1,7 +1,7 @@
 //! The runner: plans a job, runs its tasks, commits. A run that was interrupted is taken up again
 //! where the ledger says it was.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use super::manifest::{Manifest, RelationRecord, Telling};
 use super::progress::Progress;
 use super::record::{built_by, digests, given, to_record};
 use super::report::{RunReport, Status};
+use crate::config::access::real_path;
 use crate::config::place::Place;
 use crate::config::settings::cores;
 use crate::config::target::{Mode, To};
@@ -657,15 +658,6 @@ fn check_target(job: &Job, own_folders: &[PathBuf]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Where a path really leads; what does not exist yet keeps its name.
-fn real_path(path: &Path) -> PathBuf {
-    let known = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
-    match known {
-        Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
-        None => path.to_owned(),
-    }
 }
 
 /// Two processes never work on one run.

@@ -3,7 +3,7 @@
 //! it was described is looked into.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{FieldRef, SchemaRef};
@@ -13,6 +13,7 @@ use super::component::ComponentSource;
 use super::files::{FileSource, Folder};
 use super::source::Described;
 use crate::config::direct::{Direct, Location};
+use crate::config::{Access, Policy};
 use crate::error::{Error, Result};
 use crate::sandbox::{Comparable, Relation, Storage, Stored, StoredFolder};
 
@@ -25,6 +26,7 @@ pub struct DirectReader {
     direct: Direct,
     /// The operator's folder of secrets.
     secrets: Option<PathBuf>,
+    policy: Policy,
     decided: Mutex<HashMap<String, Way>>,
     /// Stores that did not answer, and what became of it: not every table waits for them.
     out_of_reach: Mutex<HashMap<String, String>>,
@@ -41,9 +43,14 @@ pub(super) enum Way {
 
 impl DirectReader {
     /// Nothing is decided yet.
-    pub fn new(direct: Direct, secrets: Option<PathBuf>) -> Self {
+    pub fn new(direct: Direct, secrets: Option<PathBuf>, policy: Policy) -> Self {
         let (decided, out_of_reach) = Default::default();
-        Self { direct, secrets, decided, out_of_reach }
+        Self { direct, secrets, policy, decided, out_of_reach }
+    }
+
+    /// Whether the operator lets a folder be read that the catalog names.
+    fn is_allowed(&self, location: &Location) -> bool {
+        Access::new(&self.policy, Path::new("/")).direct(&self.direct, location).is_ok()
     }
 
     /// How a relation is read, as far as it was looked up.
@@ -146,7 +153,8 @@ impl DirectReader {
             let place = Location::parse(&folder.location);
             place
                 .filter(|place| self.direct.allows(place))
-                .ok_or_else(|| format!("the job does not allow to read {}", folder.location))
+                .filter(|place| self.is_allowed(place))
+                .ok_or_else(|| format!("job or policy do not allow to read {}", folder.location))
         };
         let places = stored.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         let (Some(first), Some(one)) = (places.first().cloned(), stored.first()) else {

@@ -1,0 +1,318 @@
+//! What a job makes the host itself touch: files, folders, stores, their servers and secrets. All of it is held
+//! against the operator's policy here, when the job is read; a job that exists may do what it names.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::connector::Connector;
+use super::direct::{Direct, Location};
+use super::job::{Job, Source};
+use super::place::Place;
+use super::policy::{HostPowers, Policy};
+use super::store_url::StoreUrl;
+use super::target::To;
+use crate::capability::Endpoint;
+use crate::error::{Error, Result, ResultExt};
+
+/// Where requests to stores go unless somebody says otherwise.
+const HTTPS_PORT: u16 = 443;
+const HTTP_PORT: u16 = 80;
+const HDFS_PORT: u16 = 8020;
+
+/// What is done with a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Rows, queries or keys are read there.
+    Read,
+    /// Rows are written there.
+    Write,
+}
+
+impl Usage {
+    /// The key of a rule that limits it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "written",
+        }
+    }
+}
+
+/// A folder or a store, as a policy and a job name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Territory {
+    /// A folder of this machine, where it really lies.
+    Local(PathBuf),
+    /// Of a store, by scheme and host, the names of its path.
+    Store {
+        /// `s3`, `azure`, `hdfs`, `sftp`
+        scheme: &'static str,
+        /// The bucket, the container, the server.
+        host: String,
+        /// The path's names.
+        path: Vec<String>,
+    },
+}
+
+impl Territory {
+    /// What a policy names: a folder's URL.
+    pub(super) fn read(text: &str) -> Result<Self> {
+        let url = StoreUrl::parse(text, text)?;
+        let path: Vec<String> = url.path.iter().map(|name| name.text.clone()).collect();
+        let scheme = match url.scheme.as_str() {
+            "file" => {
+                let folder = PathBuf::from(format!("/{}", url.inner_path()));
+                return Ok(Self::Local(real_path(&folder)));
+            }
+            "s3" | "s3a" | "s3n" => "s3",
+            "azure" | "az" | "abfs" | "abfss" => "azure",
+            "hdfs" => "hdfs",
+            "sftp" => "sftp",
+            other => {
+                return Err(Error::config(format!("`{other}:` is not a folder of files"))
+                    .with_hint("name one of file://, s3://, azure://, hdfs:// or sftp://"));
+            }
+        };
+        let host = if scheme == "azure" && !url.user.is_empty() { url.user } else { url.host };
+        Ok(Self::Store { scheme, host, path })
+    }
+
+    fn of(place: &Place) -> Self {
+        let names = |path: &str| {
+            path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        let store = |scheme, host: &str, path: &str| Self::Store {
+            scheme,
+            host: host.to_owned(),
+            path: names(path),
+        };
+        match place {
+            Place::Local(folder) => Self::Local(real_path(folder)),
+            Place::S3(place) => store("s3", &place.bucket, &place.prefix),
+            Place::Azure(place) => store("azure", &place.container, &place.prefix),
+            Place::Hdfs(place) => {
+                let cluster = place.cluster.as_deref().unwrap_or_default();
+                let host =
+                    cluster.trim_start_matches("hdfs://").split(':').next().unwrap_or_default();
+                store("hdfs", host, &place.folder)
+            }
+            Place::Sftp(place) => store("sftp", &place.host, &place.folder),
+        }
+    }
+
+    fn of_location(location: &Location) -> Option<Self> {
+        Self::read(&format!(
+            "{}://{}/{}",
+            location.scheme,
+            location.authority,
+            encoded(&location.path)
+        ))
+        .ok()
+    }
+
+    /// Whether it is a folder or one beneath it.
+    pub fn is_under(&self, folder: &Self) -> bool {
+        match (self, folder) {
+            (Self::Local(own), Self::Local(folder)) => own.starts_with(folder),
+            (
+                Self::Store { scheme, host, path },
+                Self::Store { scheme: other, host: at, path: beneath },
+            ) => scheme == other && host == at && path.starts_with(beneath),
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Territory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local(folder) => write!(f, "{}", folder.display()),
+            Self::Store { scheme, host, path } => {
+                write!(f, "{scheme}://{host}")?;
+                path.iter().try_for_each(|name| write!(f, "/{name}"))
+            }
+        }
+    }
+}
+
+fn encoded(path: &str) -> String {
+    super::store_url::encoded_path(path)
+}
+
+/// Where a path really leads; what does not exist yet keeps its name.
+pub fn real_path(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match known {
+        Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
+        None => path,
+    }
+}
+
+/// What jobs may make the host touch.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    policy: &'a Policy,
+    /// The folder that the job file lay in when it was dropped.
+    folder: &'a Path,
+}
+
+impl<'a> Access<'a> {
+    /// For a job whose file lies in a folder.
+    pub fn new(policy: &'a Policy, folder: &'a Path) -> Self {
+        Self { policy, folder }
+    }
+
+    /// The folder that the job's own files lie in.
+    pub(super) fn folder(&self) -> &'a Path {
+        self.folder
+    }
+
+    fn powers(&self) -> HostPowers<'a> {
+        self.policy.host()
+    }
+
+    /// A file that the job names may be read.
+    pub fn file(&self, at: &str, path: &Path) -> Result<()> {
+        self.territory(Usage::Read, at, &Territory::Local(real_path(path)))
+    }
+
+    fn territory(&self, usage: Usage, at: &str, territory: &Territory) -> Result<()> {
+        match self.powers().allows(usage, territory, &real_path(self.folder)) {
+            true => Ok(()),
+            false => Err(self
+                .powers()
+                .refusal(usage.key(), format!("`{at}`: {territory} may not be {}", usage.done()))),
+        }
+    }
+
+    /// All that a job names.
+    pub(super) fn job(&self, job: &Job) -> Result<()> {
+        match &job.source {
+            Source::Files(files) => self.place(Usage::Read, "source", &files.place)?,
+            Source::Connector(connector) => self.connector("source", connector)?,
+        }
+        if let To::Folder(place, _) = &job.target.to {
+            self.place(Usage::Write, "target", place)?;
+        }
+        let Some(register) = &job.register else { return Ok(()) };
+        self.connector("register", &register.connector)?;
+        match Location::parse(&register.base).as_ref().and_then(Territory::of_location) {
+            Some(base) => self.territory(Usage::Write, "register.location", &base),
+            None if self.powers().limits(Usage::Write) => Err(self.powers().refusal(
+                Usage::Write.key(),
+                format!("`register.location`: {} may not be written", register.base),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn connector(&self, at: &str, connector: &Connector) -> Result<()> {
+        if let Some(keytab) =
+            connector.kerberos.as_ref().and_then(|kerberos| kerberos.keytab.as_ref())
+        {
+            self.key_file(&format!("{at}.kerberos.keytab"), keytab)?;
+        }
+        let Some(direct) = &connector.direct else { return Ok(()) };
+        direct.stores().iter().try_for_each(|place| self.store(&format!("{at}.direct"), place))
+    }
+
+    /// A folder that a catalog names, of a table that is read from its files.
+    pub fn direct(&self, direct: &Direct, location: &Location) -> Result<()> {
+        self.place(Usage::Read, "source.direct", &direct.place_of(location)?)
+    }
+
+    fn place(&self, usage: Usage, at: &str, place: &Place) -> Result<()> {
+        self.territory(usage, &format!("{at}.url"), &Territory::of(place))?;
+        self.store(at, place)
+    }
+
+    /// A store's server, secrets and keys.
+    fn store(&self, at: &str, place: &Place) -> Result<()> {
+        let secret = |key: &str, written: &Option<Value>| match written {
+            None => Ok(()),
+            Some(written) => self.powers().secret(&format!("{at}.{key}"), written),
+        };
+        match place {
+            Place::Local(_) => Ok(()),
+            Place::S3(place) => {
+                let options = &place.options;
+                secret("s3.access_key_id", &options.access_key_id)?;
+                secret("s3.secret_access_key", &options.secret_access_key)?;
+                secret("s3.session_token", &options.session_token)?;
+                if let Some(profile) = &options.profile {
+                    self.powers().profile(&format!("{at}.s3.profile"), profile)?;
+                }
+                self.server(&format!("{at}.s3.endpoint"), options.endpoint.as_deref())
+            }
+            Place::Azure(place) => {
+                secret("azure.access_key", &place.options.access_key)?;
+                secret("azure.sas", &place.options.sas)?;
+                self.server(&format!("{at}.azure.endpoint"), place.options.endpoint.as_deref())
+            }
+            Place::Hdfs(place) => {
+                if let Some(keytab) = &place.options.keytab {
+                    self.key_file(&format!("{at}.hdfs.keytab"), keytab)?;
+                }
+                if let Some(folder) = &place.options.conf_dir {
+                    self.file(&format!("{at}.hdfs.conf_dir"), folder)?;
+                }
+                if !place.options.settings.is_empty() && self.powers().limits_endpoints() {
+                    // They could name any server.
+                    return Err(self
+                        .powers()
+                        .refusal("only", format!("`{at}.hdfs.settings` may not be given")));
+                }
+                let cluster =
+                    place.cluster.as_deref().map(|cluster| cluster.trim_start_matches("hdfs://"));
+                self.endpoint(&format!("{at}.url"), cluster, HDFS_PORT)
+            }
+            Place::Sftp(place) => {
+                secret("sftp.password", &place.password)?;
+                secret("sftp.key_passphrase", &place.key_passphrase)?;
+                if let Some(key) = &place.key_file {
+                    self.key_file(&format!("{at}.sftp.key_file"), key)?;
+                }
+                if let Some(hosts) = &place.known_hosts {
+                    self.file(&format!("{at}.sftp.known_hosts"), hosts)?;
+                }
+                self.endpoint(&format!("{at}.url"), Some(&place.host), place.port)
+            }
+        }
+    }
+
+    /// A file that holds a key is a secret.
+    fn key_file(&self, at: &str, path: &Path) -> Result<()> {
+        let file = serde_json::json!({ "file": self.folder.join(path) });
+        self.powers().secret(at, &file)
+    }
+
+    fn server(&self, at: &str, url: Option<&str>) -> Result<()> {
+        let Some(url) = url else { return Ok(()) };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+        let authority = rest.split('/').next().unwrap_or_default();
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        let port = if scheme.eq_ignore_ascii_case("http") { HTTP_PORT } else { HTTPS_PORT };
+        self.endpoint(at, Some(authority), port)
+    }
+
+    fn endpoint(&self, at: &str, authority: Option<&str>, default_port: u16) -> Result<()> {
+        let Some(authority) = authority else { return Ok(()) };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (host, port.parse().unwrap_or(default_port))
+            }
+            _ => (authority, default_port),
+        };
+        let endpoint = Endpoint { host: host.trim_matches(['[', ']']).to_owned(), port };
+        self.powers().endpoint(&endpoint).context(format!("`{at}`"))
+    }
+}

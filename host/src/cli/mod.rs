@@ -306,7 +306,12 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
 /// Logs go to stderr: warnings and compiling for a command, what happens for the daemon.
 fn start_log(filter: Option<&str>, daemon: bool) {
     let default = if daemon { "warn,longshore=info" } else { "warn,longshore::sandbox=info" };
-    let filter = EnvFilter::try_new(filter.unwrap_or(default)).unwrap_or_else(|error| {
+    // A level alone is ours: those of other crates say nothing to most.
+    let own_level = filter
+        .filter(|text| text.parse::<tracing::Level>().is_ok())
+        .map(|level| format!("warn,longshore={level}"));
+    let filter = own_level.as_deref().or(filter).unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
         show::warning(&format!("--log: {error}: logging `{default}`"));
         EnvFilter::new(default)
     });
@@ -317,7 +322,7 @@ fn start_log(filter: Option<&str>, daemon: bool) {
     }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(stderr().is_terminal())
+        .with_ansi(stderr().is_terminal() && !show::wants_no_color())
         .with_target(false)
         .with_writer(show::LogWriter::new)
         .init();

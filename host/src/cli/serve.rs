@@ -37,7 +37,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let signals = app.io.block_on(async { signals() })?;
     // Held as long as the daemon lives: one daemon a folder.
     let _lock = lock(state)?;
-    let watch: Watch = Arc::new(|progress| Box::new(show::progress(progress)));
+    let watch: Watch = Arc::new(|run, job, progress| Box::new(show::events(run, job, progress)));
     let daemon = Daemon {
         plugins: Arc::new(app.plugins()?.written_down_in(state)),
         settings: Mutex::new(app.settings.clone()),

@@ -17,6 +17,9 @@ const BAR_MILLIS: u64 = 100;
 /// How often a line is written where there is no terminal.
 const LINE_MILLIS: u64 = 1_000;
 
+/// How often the daemon's log says how far a run is, if it got on.
+const EVENT_SECS: u64 = 10;
+
 /// More relations than this share one bar.
 const BARS: usize = 20;
 
@@ -63,6 +66,11 @@ fn plain(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")
 }
 
+/// Whether somebody asked for plain text: <https://no-color.org>.
+pub(super) fn wants_no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// Writes log lines without tearing the bars.
 pub(super) struct LogWriter;
 
@@ -101,9 +109,10 @@ pub(super) fn progress(progress: Arc<Progress>) -> Showing {
 }
 
 fn bars(progress: Arc<Progress>) -> Showing {
-    let style = ProgressStyle::with_template(
-        "{prefix:20!} {bar:30.cyan/blue} {percent:>3}%  {msg}  {elapsed}",
-    )
+    let bar = if wants_no_color() { "{bar:30}" } else { "{bar:30.cyan/blue}" };
+    let style = ProgressStyle::with_template(&format!(
+        "{{prefix:20!}} {bar} {{percent:>3}}%  {{msg}}  {{elapsed}}"
+    ))
     .unwrap_or_else(|_| ProgressStyle::default_bar());
     let shown = progress.relations.len().min(BARS);
     let bars: Vec<ProgressBar> = progress.relations[..shown]
@@ -143,6 +152,28 @@ fn lines(progress: Arc<Progress>) -> Showing {
                         counts(relation)
                     ));
                 }
+            }
+        }
+    });
+    Showing(task.abort_handle(), Vec::new())
+}
+
+/// Logs a run's progress, of relations that got on, until what it gives is dropped. Call it on a runtime.
+pub(super) fn events(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
+    let (run, job) = (run.to_owned(), job.to_owned());
+    let task = tokio::spawn(async move {
+        let mut last = vec![(0, 0); progress.relations.len()];
+        loop {
+            tokio::time::sleep(Duration::from_secs(EVENT_SECS)).await;
+            for (relation, last) in progress.relations.iter().zip(&mut last) {
+                let now = (relation.rows(), relation.chunks_done());
+                if now == *last || now.1 == relation.chunks {
+                    continue;
+                }
+                *last = now;
+                let (rows, done) = now;
+                let (chunks, name) = (relation.chunks, relation.name.as_str());
+                tracing::info!(run, job, relation = name, rows, done, chunks, "reading");
             }
         }
     });

@@ -1,18 +1,39 @@
 //! `longshore test-connection JOB`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::{App, show};
 use crate::config::Job;
-use crate::error::Result;
+use crate::config::place::Place;
+use crate::config::target::To;
+use crate::error::{Error, Result, ResultExt};
 use crate::numbers::counted;
 use crate::plan::Planner;
-use crate::target::SinkTarget;
+use crate::target::{self, SinkTarget};
 
 /// How many names are listed for people; `--json` lists them all.
 const LISTED: usize = 50;
+
+/// Writes into a target of files, and leaves it as it was.
+async fn probe(app: &App, job: &Job) -> Result<String> {
+    let To::Folder(place, _) = &job.target.to else {
+        return Err(Error::internal("a target that is neither a sink nor files"));
+    };
+    let was_there: Vec<PathBuf> = match place {
+        Place::Local(folder) => [folder.clone(), folder.join(".longshore")].into(),
+        _ => Vec::new(),
+    };
+    let new: Vec<PathBuf> = was_there.into_iter().filter(|folder| !folder.exists()).collect();
+    let target = target::open(place, app.settings.secrets.as_deref()).await?;
+    let probed = target.probe().await;
+    // Only what the marker had made, and only where nothing else is in it.
+    for folder in new.iter().rev() {
+        let _ = std::fs::remove_dir(folder);
+    }
+    probed.map(|()| format!("{}: can be written", job.target.url))
+}
 
 pub(super) fn test(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path, &app.settings.policy)?;
@@ -24,7 +45,7 @@ pub(super) fn test(app: &App, path: &Path) -> Result<()> {
         let relations = source.relations().await?;
         let target = match planner.sink(&job)? {
             Some(sink) => Some(SinkTarget::new(sink, &job.target.url).test().await?),
-            None => None,
+            None => Some(probe(app, &job).await.context("target")?),
         };
         let catalog = match planner.registrar(&job)? {
             Some(registrar) => Some(registrar.test().await?),

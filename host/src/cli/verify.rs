@@ -13,7 +13,7 @@ use crate::config::target::To;
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::numbers::{counted, grouped};
 use crate::plan::Planner;
-use crate::run::{Fingerprint, Manifest};
+use crate::run::{Fingerprint, Manifest, RelationRecord};
 use crate::target::{self, Folder, checksum, read_small};
 
 #[derive(Args)]
@@ -28,10 +28,18 @@ pub(super) struct VerifyArgs {
     source: bool,
 }
 
-/// What is wrong with a part.
+/// What is not as it was written.
 struct Fault {
     path: String,
     what: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Part,
+    /// A relation, whose source says something else.
+    Relation,
 }
 
 pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
@@ -42,8 +50,13 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
             for part in &relation.parts {
                 let path = format!("{}/{}", relation.published_as, part.file);
                 if let Some(what) = fault(target.as_ref(), &path, part).await? {
-                    faults.push(Fault { path: target.url(&path), what });
+                    faults.push(Fault { path: target.url(&path), what, kind: Kind::Part });
                 }
+            }
+            if !faults.is_empty()
+                && let Some(later) = superseded_by(target.as_ref(), &manifest, relation).await?
+            {
+                return Err(superseded(&manifest, relation, &later).into());
             }
         }
         if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
@@ -51,8 +64,35 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
                 compare(app, &manifest, target.as_ref(), &Job::read(job, &app.settings.policy)?)
                     .await?;
         }
-        answer(app, &manifest, faults)
+        answer(app, args, &manifest, faults)
     })
+}
+
+/// The later run that took a relation's place, if one did.
+async fn superseded_by(
+    target: &dyn Folder,
+    manifest: &Manifest,
+    relation: &RelationRecord,
+) -> Result<Option<String>> {
+    let mut runs = target.manifests().await?;
+    runs.retain(|run| *run > manifest.run);
+    runs.sort();
+    for run in runs {
+        let Some(text) = target.manifest(&run).await? else { continue };
+        let Ok(later) = serde_json::from_slice::<Manifest>(&text) else { continue };
+        if later.relations.iter().any(|other| other.published_as == relation.published_as) {
+            return Ok(Some(run));
+        }
+    }
+    Ok(None)
+}
+
+fn superseded(manifest: &Manifest, relation: &RelationRecord, later: &str) -> Error {
+    Error::data(format!(
+        "run {}: `{}` was superseded by run {later}",
+        manifest.run, relation.published_as
+    ))
+    .with_hint(format!("verify the manifest of run {later}"))
 }
 
 /// Reads the source as the job says, and compares it with what was published.
@@ -68,7 +108,8 @@ async fn compare(
     for relation in &plan.relations {
         let name = &relation.relation.name;
         let Some(published) = manifest.relations.iter().find(|r| r.name == *name) else {
-            faults.push(Fault { path: name.clone(), what: "is not in the manifest".into() });
+            let what = "is not in the manifest".into();
+            faults.push(Fault { path: name.clone(), what, kind: Kind::Relation });
             continue;
         };
         let paths: Vec<String> = published
@@ -93,7 +134,7 @@ async fn compare(
             Some(files) if files != source => "the source has other values in as many rows".into(),
             _ => continue,
         };
-        faults.push(Fault { path: name.clone(), what });
+        faults.push(Fault { path: name.clone(), what, kind: Kind::Relation });
     }
     plan.source.release().await;
     Ok(faults)
@@ -103,15 +144,17 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
     let secrets = app.settings.secrets.as_deref();
     let from_job = args.job.as_deref();
     let from_job = from_job.map(|path| Job::read(path, &app.settings.policy)).transpose()?;
+    // The job says how its target is reached; where the manifest lies is what is verified.
     let from_job = from_job.map(|job| match job.target.to {
-        To::Folder(place, _) => Ok(place),
+        To::Folder(place, _) => Ok((job.target.url, place)),
         To::Sink(_) => Err(not_files(&job.target.url)),
     });
     let from_job = from_job.transpose()?;
     let (bytes, place) = match args.manifest.split_once("/.longshore/runs/") {
         Some((root, file)) if root.contains("://") => {
             let place = match from_job {
-                Some(place) => place,
+                Some((url, place)) if same_folder(&url, root) => place,
+                Some((url, _)) => return Err(elsewhere(root, &url)),
                 None => parse_place(root)?,
             };
             let target = target::open(&place, secrets).await?;
@@ -122,7 +165,7 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
             let path = Path::new(&args.manifest);
             let bytes = fs::read(path)
                 .map_err(|error| Error::io(format!("manifest {}", path.display()), error))?;
-            (bytes, from_job.or_else(|| beside(path)))
+            (bytes, beside(path))
         }
     };
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
@@ -138,6 +181,15 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
     };
     let target = target::open(&place, secrets).await?;
     Ok((manifest, target))
+}
+
+fn same_folder(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
+}
+
+fn elsewhere(manifest: &str, job: &str) -> Error {
+    Error::config(format!("the manifest lies in {manifest}, and the job writes to {job}"))
+        .with_hint("name the job that wrote it, or leave `--job` away")
 }
 
 /// What a sink took is not there to be read again.
@@ -172,7 +224,12 @@ async fn fault(
     }
 }
 
-fn answer(app: &App, manifest: &Manifest, faults: Vec<Fault>) -> Result<(), Failed> {
+fn answer(
+    app: &App,
+    args: &VerifyArgs,
+    manifest: &Manifest,
+    faults: Vec<Fault>,
+) -> Result<(), Failed> {
     let parts: usize = manifest.relations.iter().map(|relation| relation.parts.len()).sum();
     if app.json {
         show::json(&json!({
@@ -186,8 +243,9 @@ fn answer(app: &App, manifest: &Manifest, faults: Vec<Fault>) -> Result<(), Fail
     }
     if faults.is_empty() {
         if !app.json {
+            let source = if args.source { "; the source has the same rows" } else { "" };
             show::answer(&format!(
-                "run {}: intact: {}, {} rows, every checksum as written",
+                "run {}: intact: {}, {} rows, every checksum as written{source}",
                 manifest.run,
                 counted(parts as u64, "part"),
                 grouped(manifest.rows)
@@ -198,12 +256,22 @@ fn answer(app: &App, manifest: &Manifest, faults: Vec<Fault>) -> Result<(), Fail
     for fault in &faults {
         show::warning(&format!("{}: {}", fault.path, fault.what));
     }
-    let error = Error::data(format!(
-        "run {}: {} of {} are not what was written",
-        manifest.run,
-        faults.len(),
-        counted(parts as u64, "part")
-    ))
-    .with_hint("publish the relation again, or restore the parts from a copy");
+    let relations = faults.iter().filter(|fault| fault.kind == Kind::Relation).count();
+    let error = match relations {
+        0 => Error::data(format!(
+            "run {}: {} of {} are not what was written",
+            manifest.run,
+            faults.len(),
+            counted(parts as u64, "part")
+        ))
+        .with_hint("publish the relation again, or restore the parts from a copy"),
+        _ => Error::data(format!(
+            "run {}: its files are as written, and the source differs in {} of {}",
+            manifest.run,
+            relations,
+            counted(manifest.relations.len() as u64, "relation")
+        ))
+        .with_hint("the source has changed since: run the job again"),
+    };
     Err(Failed { error, reported: true })
 }

@@ -114,8 +114,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Brings file, environment and flags together.
+    /// Brings file, environment and flags together. Folders are absolute: others start in other folders.
     pub fn resolve(args: SettingsArgs) -> Result<Self> {
+        let mut settings = Self::resolve_as_given(args)?;
+        let whole = |path: &mut PathBuf| {
+            *path =
+                std::path::absolute(&*path).map_err(|error| Error::io(path.display(), error))?;
+            Ok::<_, Error>(())
+        };
+        let folders = [&mut settings.plugins, &mut settings.cache, &mut settings.state];
+        folders.into_iter().chain(settings.secrets.as_mut()).try_for_each(whole)?;
+        Ok(settings)
+    }
+
+    fn resolve_as_given(args: SettingsArgs) -> Result<Self> {
         let file = match &args.config {
             Some(path) => Some(path.clone()),
             None => DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file()),

@@ -52,8 +52,8 @@ const END_SECS: u64 = 5;
 const LOCK_TRIES: u32 = 5;
 const LOCK_WAIT_MILLIS: u64 = 50;
 
-/// Shows a run's progress until what it gives is dropped.
-pub type Watch = Arc<dyn Fn(Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
+/// Shows the progress of a run, by its id and its job, until what it gives is dropped.
+pub type Watch = Arc<dyn Fn(&str, &str, Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
 
 /// What a daemon works with.
 pub struct Daemon {
@@ -308,7 +308,7 @@ impl Daemon {
             };
         }
         let mut showing = None;
-        let watch = |progress| showing = Some((self.watch)(progress));
+        let watch = |progress| showing = Some((self.watch)(&taken.run, &job.name, progress));
         let (report, result) = runner.run(&taken.run, &job, watch, wanted).await;
         drop(showing);
         said(forget_old_runs(&self.ledger, &settings));

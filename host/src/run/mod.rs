@@ -21,7 +21,7 @@ mod task;
 pub use fingerprint::Fingerprint;
 pub use holder::{HOLD_SECS, hold};
 pub use holding::{HOLDER_START_SECS, Keeper};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, RelationRecord};
 pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status};
 pub use retention::forget_old_runs;

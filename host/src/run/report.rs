@@ -114,6 +114,10 @@ impl RunReport {
                 self.consistency.as_deref().unwrap_or("unknown"),
             );
         }
+        let _ = match &self.manifest {
+            Some(manifest) => writeln!(text, "run {}: {manifest}", self.run),
+            None => writeln!(text, "run {}", self.run),
+        };
         text
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod hdfs;
 mod hdfs_objects;
 mod read_only;
 pub(crate) mod s3;
+pub(crate) mod s3_uploads;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -4,17 +4,56 @@ use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde_json::Value;
 
-use super::{client_options, retry_config};
-use crate::config::place::S3Place;
+use super::s3_uploads::OpenUploads;
+use super::{REQUEST_TIMEOUT_SECS, client_options, retry_config};
+use crate::config::place::{S3Options, S3Place};
 use crate::config::secret;
 use crate::error::{Error, Result};
 
 /// Where nobody names a region: compatible stores take any.
 const DEFAULT_REGION: &str = "us-east-1";
+
+/// What lists the uploads that a bucket keeps open.
+pub(crate) fn open_uploads(place: &S3Place, secrets: Option<&Path>) -> Result<Arc<OpenUploads>> {
+    let store = clients(place, secrets)?(REQUEST_TIMEOUT_SECS)?;
+    let profile = profile(&format!("{}.s3.profile", place.side), place.options.profile.as_deref())?;
+    let plain_http =
+        endpoint(&place.options, &profile).is_some_and(|url| url.starts_with("http://"));
+    OpenUploads::new(store, region(&place.options, &profile), plain_http, REQUEST_TIMEOUT_SECS)
+}
+
+fn region(given: &S3Options, profile: &HashMap<String, String>) -> String {
+    let region = given
+        .region
+        .clone()
+        .or_else(|| env::var("AWS_REGION").ok())
+        .or_else(|| env::var("AWS_DEFAULT_REGION").ok())
+        .or_else(|| profile.get("region").cloned());
+    region.unwrap_or_else(|| DEFAULT_REGION.into())
+}
+
+fn endpoint(given: &S3Options, profile: &HashMap<String, String>) -> Option<String> {
+    given
+        .endpoint
+        .clone()
+        .or_else(|| env::var("AWS_ENDPOINT_URL_S3").ok())
+        .or_else(|| env::var("AWS_ENDPOINT_URL").ok())
+        .or_else(|| profile.get("endpoint_url").cloned())
+}
+
+/// What is put into a request's header must be able to stand there.
+fn check_key(field: &str, key: String) -> Result<String> {
+    match key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        true => Ok(key),
+        false => Err(Error::config(format!("`{field}` holds a character that no key has"))
+            .with_hint("look for line ends and blanks in what it is read from")),
+    }
+}
 
 /// Makes clients of a bucket, whose requests may take so many seconds.
 pub(crate) fn clients(
@@ -24,26 +63,17 @@ pub(crate) fn clients(
     let (given, side) = (&place.options, place.side);
     let profile = profile(&format!("{side}.s3.profile"), given.profile.as_deref())?;
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(&place.bucket);
-    let region = given
-        .region
-        .clone()
-        .or_else(|| env::var("AWS_REGION").ok())
-        .or_else(|| env::var("AWS_DEFAULT_REGION").ok())
-        .or_else(|| profile.get("region").cloned());
-    builder = builder.with_region(region.unwrap_or_else(|| DEFAULT_REGION.into()));
-    let endpoint = given
-        .endpoint
-        .clone()
-        .or_else(|| env::var("AWS_ENDPOINT_URL_S3").ok())
-        .or_else(|| env::var("AWS_ENDPOINT_URL").ok())
-        .or_else(|| profile.get("endpoint_url").cloned());
+    builder = builder.with_region(region(given, &profile));
+    let endpoint = endpoint(given, &profile);
     let plain_http = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
     builder = builder.with_virtual_hosted_style_request(given.virtual_hosted.unwrap_or(false));
     let resolved = |field: &str, written: &Option<Value>| {
-        secret::resolve_given(&format!("{side}.s3.{field}"), written, secrets)
+        let field = format!("{side}.s3.{field}");
+        let given = secret::resolve_given(&field, written, secrets)?;
+        given.map(|key| check_key(&field, key)).transpose()
     };
     let keys = [
         (resolved("access_key_id", &given.access_key_id)?, "aws_access_key_id"),

@@ -24,11 +24,12 @@ use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath, read
 use super::object_files::ObjectFiles;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
-    Folder, PartFile, Publication, Published, Spot, Target, manifest_path, names, run_ids,
-    runs_folder, staging,
+    Folder, PartFile, Publication, Published, Spot, Target, manifest_path, names, probe_path,
+    run_ids, runs_folder, staging,
 };
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result, ResultExt};
+use crate::store::s3_uploads::{OpenUpload, OpenUploads};
 use crate::store::{REQUEST_TIMEOUT_SECS, object_error};
 use crate::write::Part;
 
@@ -46,6 +47,8 @@ pub(super) struct ByCompletion {
     files: Arc<ObjectFiles>,
     uploads: Arc<dyn MultipartStore>,
     io: Handle,
+    /// Tells which uploads are open, where the store keeps them.
+    open: Option<Arc<OpenUploads>>,
     /// Held while an upload is begun and written down: what a run has begun is known before it is
     /// given up, also when whoever began it is gone.
     beginning: Arc<RwLock<()>>,
@@ -72,11 +75,12 @@ impl ByCompletion {
         client: impl Fn(u64) -> Result<S>,
         base: String,
         prefix: String,
+        open: Option<Arc<OpenUploads>>,
     ) -> Result<Self> {
         let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
         let (files, beginning) = (Arc::new(files), Arc::default());
         let uploads = Arc::new(client(WRITE_TIMEOUT_SECS)?);
-        Ok(Self { files, uploads, io: Handle::current(), beginning })
+        Ok(Self { files, uploads, io: Handle::current(), open, beginning })
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.
@@ -135,16 +139,20 @@ impl ByCompletion {
         format!("{}/{spot_name}/{file}", staging(run))
     }
 
-    /// Begins an upload, and writes it down. Both or neither: who asks may be stopped meanwhile.
+    /// Begins an upload, and writes it down: that it will be begun, and then its id. A process that dies
+    /// between leaves what tells where to look.
     async fn begin_upload(&self, path: &str, key: &Key, journal: String) -> Result<String> {
         let (files, uploads) = (self.files.clone(), self.uploads.clone());
         let (path, key) = (path.to_owned(), key.clone());
         let beginning = self.beginning.clone().read_owned().await;
         let begin = async move {
+            let written = |upload: &str| {
+                let (key, upload, pieces) = (key.to_string(), upload.to_owned(), Vec::new());
+                serde_json::to_vec(&Held { key, upload, pieces })
+            };
+            files.put(&journal, &written("")?).await?;
             let upload = files.asked(&path, uploads.create_multipart(&key)).await?;
-            let open = Held { key: key.to_string(), upload: upload.clone(), pieces: Vec::new() };
-            let written = serde_json::to_vec(&open).map_err(|e| Error::internal(e.to_string()))?;
-            files.put(&journal, &written).await?;
+            files.put(&journal, &written(&upload)?).await?;
             drop(beginning);
             Ok(upload)
         };
@@ -152,26 +160,59 @@ impl ByCompletion {
         begun.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
     }
 
+    /// What a run has written down of its uploads.
+    async fn journals(&self, run: &str) -> Result<Vec<Key>> {
+        let folder = self.files.key(&staging(run));
+        let listed = self.files.store.list(Some(&folder)).map_ok(|meta| meta.location);
+        self.files.asked(&staging(run), listed.try_collect()).await
+    }
+
     /// Gives up every upload that a run has written down, and removes what it completed.
     async fn give_up(&self, run: &str) -> Result<()> {
         let _none_is_begun = self.beginning.write().await;
-        let folder = self.files.key(&staging(run));
-        let written: Vec<_> = self
-            .files
-            .asked(&staging(run), self.files.store.list(Some(&folder)).try_collect())
-            .await?;
-        for entry in written {
-            let bytes = self
-                .files
-                .asked("", async { self.files.store.get(&entry.location).await?.bytes().await });
+        let journals = self.journals(run).await?;
+        self.abort_open(run, &journals).await?;
+        for journal in journals {
+            let bytes =
+                self.files.asked("", async { self.files.store.get(&journal).await?.bytes().await });
             let open: Held = serde_json::from_slice(&bytes.await?)
-                .map_err(|error| Error::internal(format!("{}: {error}", entry.location)))?;
+                .map_err(|error| Error::internal(format!("{journal}: {error}")))?;
             let key = stored(&open.key)?;
-            absent_is_fine(
-                self.files.asked("", self.uploads.abort_multipart(&key, &open.upload)).await,
-            )?;
+            if !open.upload.is_empty() {
+                absent_is_fine(
+                    self.files.asked("", self.uploads.abort_multipart(&key, &open.upload)).await,
+                )?;
+            }
             absent_is_fine(self.files.asked("", self.files.store.delete(&key)).await)?;
-            absent_is_fine(self.files.asked("", self.files.store.delete(&entry.location)).await)?;
+            absent_is_fine(self.files.asked("", self.files.store.delete(&journal)).await)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the uploads of a run that the store still keeps open: those of attempts that failed, and those
+    /// whose ids nobody wrote down.
+    async fn abort_open(&self, run: &str, journals: &[Key]) -> Result<()> {
+        let Some(open) = self.open.as_ref().filter(|_| !journals.is_empty()) else { return Ok(()) };
+        let (staging, root) = (self.files.key(&staging(run)), self.files.key(""));
+        let beneath = |key: &Key| {
+            let rest = key.as_ref().strip_prefix(staging.as_ref())?.trim_start_matches('/');
+            Some(if root.as_ref().is_empty() { rest.to_owned() } else { format!("{root}/{rest}") })
+        };
+        let own: BTreeSet<String> = journals.iter().filter_map(beneath).collect();
+        let listed = match open.beneath(root.as_ref()).await {
+            Ok(listed) => listed,
+            Err(error) if error.class() == Class::Auth => {
+                tracing::warn!("{error}: uploads that nobody wrote down may stay open");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for OpenUpload { key, upload } in listed {
+            if own.contains(&key) {
+                let key = stored(&key)?;
+                let aborted = self.uploads.abort_multipart(&key, &upload);
+                absent_is_fine(self.files.asked("", aborted).await)?;
+            }
         }
         Ok(())
     }
@@ -245,6 +286,9 @@ impl Target for ByCompletion {
     }
 
     async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
+        // Of attempts that failed or were cut off, nothing stays open.
+        let journals = self.journals(run).await?;
+        self.abort_open(run, &journals).await?;
         self.files.remove(&staging(run)).await?;
         for spot in spots {
             names::release(self.files.as_ref(), run, &spot.name).await?;
@@ -286,12 +330,21 @@ impl Folder for ByCompletion {
             let path = format!("{}/{file}", spot.name);
             let aborting = self.uploads.abort_multipart(&key, &held.upload);
             absent_is_fine(self.files.asked(&path, aborting).await)?;
+            return self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await;
         }
-        self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await
+        // Whoever wrote it may still be giving it up: what is written down tells where to look.
+        Ok(())
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.files.read(path).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let path = probe_path()?;
+        let put = self.files.put(&path, b"longshore").await;
+        let removed = self.files.remove(&path).await;
+        put.and(removed)
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {

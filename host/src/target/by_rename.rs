@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::files::{Folders, files_beneath, parent, read_if_there};
 use super::{
     ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Spot, Target,
-    manifest_path, names, run_ids, runs_folder, staging,
+    manifest_path, names, probe_path, run_ids, runs_folder, staging,
 };
 use crate::config::target::Mode;
 use crate::error::{Class, Error, Result, ResultExt};
@@ -233,6 +233,13 @@ impl<F: Folders> Folder for ByRename<F> {
 
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.folders.read(path).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let path = probe_path()?;
+        let put = self.folders.put(&path, b"longshore").await;
+        let removed = self.folders.remove(&path).await;
+        put.and(removed)
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::place::Place;
 use crate::config::target::Mode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::{azure, s3};
 use crate::write::Part;
 
@@ -93,6 +93,9 @@ pub trait Folder: Target {
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;
 
+    /// Writes a marker and removes it again: whether the target can be written.
+    async fn probe(&self) -> Result<()>;
+
     /// What is directly in a folder; nothing if it is not there.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>>;
 }
@@ -153,12 +156,14 @@ pub async fn open(place: &Place, secrets: Option<&Path>) -> Result<Arc<dyn Folde
         }
         Place::S3(place) => {
             let (clients, base) = (s3::clients(place, secrets)?, format!("s3://{}", place.bucket));
-            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone())?)
+            let open = Some(s3::open_uploads(place, secrets)?);
+            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone(), open)?)
         }
         Place::Azure(place) => {
             let base = format!("azure://{}", place.container);
             let clients = azure::clients(place, secrets)?;
-            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone())?)
+            // Azure drops what is not committed by itself, after a week.
+            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone(), None)?)
         }
     })
 }
@@ -170,6 +175,13 @@ fn staging(run: &str) -> String {
 /// Where a run's manifest lies in a target of files.
 pub fn manifest_path(run: &str) -> String {
     format!("{HIDDEN}/runs/{run}.json")
+}
+
+/// Where it is tried whether a target can be written.
+fn probe_path() -> Result<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| Error::resource(error.to_string()))?;
+    Ok(format!("{HIDDEN}/probe-{:016x}", u64::from_le_bytes(random)))
 }
 
 fn runs_folder() -> String {

@@ -42,7 +42,8 @@ impl Client {
     pub(crate) fn probe(&self, url: &str) -> Result<String> {
         let answer = Response::to(&self.request("HEAD", url, Vec::new(), Vec::new()))?;
         match answer.status() {
-            status @ (401 | 403 | 500..) => Err(refused(status, answer)),
+            // Many take no HEAD: that somebody answers is enough.
+            status @ (401 | 403 | 500 | 502..) => Err(refused(status, answer)),
             status => Ok(format!("answers with status {status}")),
         }
     }

@@ -6,8 +6,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use serde::{Deserialize, Serialize};
+
+use crate::config::nearest;
 
 /// A result of the host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -105,6 +108,8 @@ struct Details {
     code: Option<String>,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// What else is wrong with the same thing.
+    also: Vec<Error>,
 }
 
 macro_rules! constructors {
@@ -148,7 +153,40 @@ impl Error {
             code: None,
             hint: None,
             source: None,
+            also: Vec::new(),
         }))
+    }
+
+    /// All of them as one, if there are any; the first one's class is that of all.
+    pub fn all(errors: Vec<Self>) -> Result<()> {
+        let mut flat = Vec::new();
+        for mut error in errors {
+            let also = std::mem::take(&mut error.0.also);
+            flat.push(error);
+            flat.extend(also);
+        }
+        let mut errors = flat.into_iter();
+        match errors.next() {
+            None => Ok(()),
+            Some(mut first) => {
+                first.0.also = errors.collect();
+                Err(first)
+            }
+        }
+    }
+
+    /// What else is wrong with the same thing.
+    pub fn also(&self) -> &[Self] {
+        &self.0.also
+    }
+
+    /// The same, with something done to each of what is wrong.
+    pub fn map_each(mut self, change: impl Fn(Self) -> Self) -> Self {
+        let also = std::mem::take(&mut self.0.also);
+        let also = also.into_iter().map(&change).collect();
+        let mut first = change(self);
+        first.0.also = also;
+        first
     }
 
     /// What the operating system said of a file or folder; `what` says what was being done.
@@ -190,7 +228,11 @@ impl Error {
 
     /// Adds what was being done; the last one added is the outermost.
     pub fn with_context(mut self, context: impl Into<String>) -> Self {
-        self.0.context.insert(0, context.into());
+        let context = context.into();
+        for other in &mut self.0.also {
+            other.0.context.insert(0, context.clone());
+        }
+        self.0.context.insert(0, context);
         self
     }
 
@@ -230,6 +272,7 @@ impl Error {
             code: self.0.code.clone(),
             next_step: self.0.hint.clone(),
             exit_code: self.class().exit_code(),
+            also: self.0.also.iter().map(Self::report).collect(),
         }
     }
 }
@@ -251,6 +294,9 @@ pub struct ErrorReport {
     pub next_step: Option<String>,
     /// The exit code that goes with it.
     pub exit_code: u8,
+    /// What else is wrong with the same thing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<ErrorReport>,
 }
 
 /// One line that steers no terminal, whatever a message held.
@@ -326,7 +372,7 @@ impl FindOwn for DataFusionError {
 impl Error {
     /// A copy without the source.
     pub fn copy(&self) -> Self {
-        let Details { class, context, message, code, hint, .. } = &*self.0;
+        let Details { class, context, message, code, hint, also, .. } = &*self.0;
         Self(Box::new(Details {
             class: *class,
             context: context.clone(),
@@ -334,18 +380,74 @@ impl Error {
             code: code.clone(),
             hint: hint.clone(),
             source: None,
+            also: also.iter().map(Self::copy).collect(),
         }))
     }
 }
 
+/// What DataFusion says, in our words, and who must act.
 fn classify(error: &DataFusionError) -> Error {
-    let class = match error {
-        DataFusionError::ResourcesExhausted(_) => Class::Resource,
-        DataFusionError::IoError(_) => Class::Resource,
-        DataFusionError::Internal(_) => Class::Internal,
-        _ => Class::Data,
-    };
-    Error::new(class, error.strip_backtrace())
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) => Error::resource(plain(text)),
+        DataFusionError::IoError(error) => Error::io("SQL", std::io::Error::from(error.kind())),
+        DataFusionError::Internal(text) => {
+            Error::internal(format!("the query cannot be carried out: {}", plain(text)))
+                .with_hint("write it another way, and report it to Longshore with the job file")
+        }
+        DataFusionError::SQL(error, _) => {
+            let text = error.to_string();
+            Error::data(format!("the SQL cannot be read: {}", plain(&text)))
+                .with_hint("correct the query there")
+        }
+        DataFusionError::SchemaError(error, _) => schema_error(error),
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Execution(text)
+        | DataFusionError::Configuration(text) => Error::data(plain(text)),
+        DataFusionError::ArrowError(error, _) => Error::data(plain(&error.to_string())),
+        other => Error::data(plain(&other.strip_backtrace())),
+    }
+}
+
+fn schema_error(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let known: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            let hint = match nearest(&field.name, known.iter().copied()) {
+                Some(near) => {
+                    format!("did you mean `{near}`? Names with capitals stand in double quotes")
+                }
+                None => format!("the columns are {}", known.join(", ")),
+            };
+            Error::data(format!("no column `{}`", field.name)).with_hint(hint)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            Error::data(format!("`{}` is a column of several tables", field.name))
+                .with_hint("write the table before it: t.a")
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::data(format!("two columns are called `{name}`"))
+                .with_hint("name them apart: SELECT a AS b")
+        }
+    }
+}
+
+/// Without what only who knows the library understands.
+fn plain(text: &str) -> String {
+    let text = text.split("This issue was likely caused by").next().unwrap_or(text);
+    let words = [
+        ("datafusion.public.", ""),
+        ("sql parser error: ", ""),
+        ("Error during planning: ", ""),
+        ("Arrow error: ", ""),
+        ("Schema error: ", ""),
+        ("Execution error: ", ""),
+        ("Optimizer rule ", "rule "),
+        ("This feature is not implemented: ", ""),
+    ];
+    let text = words.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    text.trim().trim_end_matches('.').to_owned()
 }
 
 /// Adds context to a failed result.

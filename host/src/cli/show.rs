@@ -42,12 +42,13 @@ pub(super) fn json(value: &impl Serialize) {
     }
 }
 
-/// An error, on one line: the thing, the cause, the next step.
+/// An error, on one line: the thing, the cause, the next step. What else is wrong has a line each.
 pub(super) fn failure(error: &Error) {
     match error.hint() {
         Some(hint) => say(&format!("longshore: {error}; next: {hint}")),
         None => say(&format!("longshore: {error}")),
     }
+    error.also().iter().for_each(failure);
 }
 
 /// What somebody should look at.

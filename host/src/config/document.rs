@@ -8,7 +8,8 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::keys::refuse_unknown;
+use super::positions::positions;
+use super::shape::check_shape;
 use super::small_file::read_small_file;
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::hex;
@@ -20,6 +21,8 @@ pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct Document {
     value: Value,
+    text: String,
+    ending: String,
     /// SHA-256 of its text, in hex.
     pub digest: String,
 }
@@ -37,7 +40,8 @@ impl Document {
 
     /// Parses a text whose format is named by a file's ending.
     pub fn parse(text: &str, ending: &str) -> Result<Self> {
-        let value = match ending.to_ascii_lowercase().as_str() {
+        let ending = ending.to_ascii_lowercase();
+        let value = match ending.as_str() {
             "yaml" | "yml" => parse_yaml(text),
             "toml" => toml::from_str(text).map(Tree::into_value).map_err(|error| error.to_string()),
             "json" => {
@@ -54,25 +58,39 @@ impl Document {
             let hint = format!("correct the {ending} there");
             Error::config(format!("not valid {ending}: {first}")).with_hint(hint)
         })?;
-        Ok(Self { value, digest: hex(&Sha256::digest(text)) })
+        let digest = hex(&Sha256::digest(text));
+        Ok(Self { value, text: text.to_owned(), ending, digest })
+    }
+
+    /// Says where in the file the keys stand that an error names.
+    pub fn locate(&self, error: Error) -> Error {
+        let positions = positions(&self.text, &self.ending);
+        error.map_each(|one| {
+            let named = one.to_string();
+            let mut words = named.split('`').skip(1).step_by(2);
+            match words.find_map(|word| positions.get(word)) {
+                Some((line, column)) => one.with_context(format!("line {line}, column {column}")),
+                None => one,
+            }
+        })
     }
 
     /// The values as a type, whose JSON Schema tells the known keys.
-    pub fn into_typed<T: DeserializeOwned + schemars::JsonSchema>(self) -> Result<T> {
+    pub fn typed<T: DeserializeOwned + schemars::JsonSchema>(&self) -> Result<T> {
         if !self.value.is_object() {
             return Err(Error::config("the file holds no keys")
                 .with_hint("begin with `source:`, as in the README's first job"));
         }
-        typed("", self.value)
+        typed("", self.value.clone()).map_err(|error| self.locate(error))
     }
 }
 
 /// The value at a path, as a type, whose JSON Schema tells the known keys.
 pub(super) fn typed<T: DeserializeOwned + schemars::JsonSchema>(
     at: &str,
-    value: Value,
+    mut value: Value,
 ) -> Result<T> {
-    refuse_unknown(schemars::schema_for!(T).as_value(), at, &value)?;
+    Error::all(check_shape(schemars::schema_for!(T).as_value(), at, &mut value))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = join(at, &error.path().to_string());
         let cause = error.into_inner().to_string();

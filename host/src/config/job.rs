@@ -14,7 +14,7 @@ use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
 use super::place::is_folder;
 use super::policy::Policy;
-use super::raw::{RawConsistency, RawJob, RawRelation, RawSource, RawStep};
+use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
 use super::register::{Register, check_register};
 use super::small_file::read_small_file;
 use super::target::{Target, check_target};
@@ -169,9 +169,10 @@ impl Job {
         let access = Access::new(policy, folder);
         let document = Document::read(path)?;
         let digest = document.digest.clone();
-        let raw: RawJob = document.into_typed().context(name)?;
+        let raw: RawJob = document.typed().context(name)?;
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
-        let job = Self::check(raw, stem, access).context(name)?;
+        let job = Self::check(raw, stem, access).map_err(|error| document.locate(error));
+        let job = job.context(name)?;
         access.job(&job).context(name)?;
         Ok(Self {
             file: path.to_owned(),
@@ -212,36 +213,43 @@ impl Job {
             return Err(Error::config("`chunk_by` without `query`")
                 .with_hint("give `chunk_by` beside the table, under `relations`"));
         }
-        let source = check_source(raw.source)?;
+        // Each part by itself: all that is wrong is told together.
+        let mut faults = Vec::new();
+        let source = kept(&mut faults, check_source(raw.source));
         let inputs = match &source {
-            Source::Connector(_) => check_relations(inputs, access)?,
-            Source::Files(files) => check_file_relations(inputs, files, &name, access)?,
+            None => None,
+            Some(Source::Connector(_)) => kept(&mut faults, check_relations(inputs, access)),
+            Some(Source::Files(files)) => {
+                kept(&mut faults, check_file_relations(inputs, files, &name, access))
+            }
         };
-        let relations = match text_or_file("the job", "sql", raw.sql, raw.sql_file, access)? {
+        let sql = text_or_file("the job", "sql", raw.sql, raw.sql_file, access);
+        let sql = kept(&mut faults, sql).flatten();
+        let target = kept(&mut faults, check_target(raw.target));
+        let register = match (raw.register, &target) {
+            (Some(register), Some(target)) => kept(&mut faults, check_register(register, target)),
+            _ => None,
+        };
+        let steps = kept(&mut faults, check_steps(raw.transform, access));
+        let chunk = kept(&mut faults, check_chunk(raw.chunk));
+        let parallel = kept(&mut faults, check_parallel(raw.parallel));
+        Error::all(faults)?;
+        let (Some(source), Some(inputs), Some(target), Some(steps)) =
+            (source, inputs, target, steps)
+        else {
+            return Err(Error::internal("a part of the job is missing"));
+        };
+        let relations = match sql {
             None => inputs.into_iter().map(JobRelation::from).collect(),
             sql => vec![JobRelation { name: name.clone(), inputs, sql }],
         };
-        let target = check_target(raw.target)?;
-        let register = raw.register.map(|register| check_register(register, &target));
         Ok(Self {
             relations,
-            steps: check_steps(raw.transform, access)?,
+            steps,
             target,
-            register: register.transpose()?,
-            chunk: match raw.chunk {
-                Some(chunk) => ChunkSize {
-                    rows: positive("chunk.rows", chunk.rows)?,
-                    bytes: positive("chunk.bytes", chunk.bytes)?,
-                },
-                None => ChunkSize::default(),
-            },
-            parallel: match raw.parallel {
-                Some(parallel) => Parallel {
-                    relations: at_once("parallel.relations", parallel.relations)?,
-                    chunks: at_once("parallel.chunks", parallel.chunks)?,
-                },
-                None => Parallel::default(),
-            },
+            register,
+            chunk: chunk.unwrap_or_default(),
+            parallel: parallel.unwrap_or_default(),
             record: raw.record,
             consistency: raw.consistency.map(|demanded| match demanded {
                 RawConsistency::Snapshot => Consistency::Snapshot,
@@ -255,6 +263,27 @@ impl Job {
             digest: String::new(),
         })
     }
+}
+
+/// What is right; what is wrong joins the rest of it.
+fn kept<T>(faults: &mut Vec<Error>, checked: Result<T>) -> Option<T> {
+    checked.map_err(|error| faults.push(error)).ok()
+}
+
+fn check_chunk(raw: Option<RawChunk>) -> Result<ChunkSize> {
+    let Some(chunk) = raw else { return Ok(ChunkSize::default()) };
+    Ok(ChunkSize {
+        rows: positive("chunk.rows", chunk.rows)?,
+        bytes: positive("chunk.bytes", chunk.bytes)?,
+    })
+}
+
+fn check_parallel(raw: Option<RawParallel>) -> Result<Parallel> {
+    let Some(parallel) = raw else { return Ok(Parallel::default()) };
+    Ok(Parallel {
+        relations: at_once("parallel.relations", parallel.relations)?,
+        chunks: at_once("parallel.chunks", parallel.chunks)?,
+    })
 }
 
 fn check_source(raw: RawSource) -> Result<Source> {

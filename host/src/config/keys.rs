@@ -49,7 +49,7 @@ fn walk(root: &Value, schemas: &[&Value], value: &Value, path: &str, depth: usiz
 }
 
 /// The plain schemas behind references and choices.
-fn alternatives<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<&'a Value> {
+pub(super) fn alternatives<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<&'a Value> {
     if depth > DEPTH_LIMIT {
         return Vec::new();
     }
@@ -70,13 +70,13 @@ fn alternatives<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<&'a
 }
 
 /// Whether some schema is about objects and none takes keys that it does not name.
-fn is_closed(schemas: &[&Value]) -> bool {
+pub(super) fn is_closed(schemas: &[&Value]) -> bool {
     let mut objects = schemas.iter().filter(|schema| schema.get("properties").is_some()).peekable();
     objects.peek().is_some()
         && objects.all(|schema| schema.get("additionalProperties") == Some(&Value::Bool(false)))
 }
 
-fn unknown(path: &str, key: &str, schemas: &[&Value]) -> Error {
+pub(super) fn unknown(path: &str, key: &str, schemas: &[&Value]) -> Error {
     let known: BTreeSet<&str> = schemas
         .iter()
         .filter_map(|schema| schema.get("properties")?.as_object())

@@ -112,8 +112,7 @@ enum Place {
 impl Policy {
     /// Reads and checks a policy.
     pub fn read(path: &Path) -> Result<Self> {
-        let raw: RawPolicy =
-            Document::read(path)?.into_typed().context(path.display().to_string())?;
+        let raw: RawPolicy = Document::read(path)?.typed().context(path.display().to_string())?;
         let rules = raw.rule.into_iter().enumerate().map(|(index, rule)| {
             Rule::check(rule).context(format!("{}: `rule[{index}]`", path.display()))
         });

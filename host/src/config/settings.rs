@@ -133,9 +133,9 @@ impl Settings {
             None => DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.is_file()),
         };
         let raw = match &file {
-            Some(path) => Document::read(path)?
-                .into_typed::<RawSettings>()
-                .context(path.display().to_string())?,
+            Some(path) => {
+                Document::read(path)?.typed::<RawSettings>().context(path.display().to_string())?
+            }
             None => RawSettings::default(),
         };
         let parallel = args.parallel.or(raw.parallel).unwrap_or_else(cores);

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::{Block, Endianness, root_as_footer};
+use arrow::util::display::FormatOptions;
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::path::Path as Key;
@@ -112,13 +113,17 @@ impl Reader {
     }
 }
 
+/// What does not fit is an error, and not NULL.
+const EXACT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
+
 /// A batch's columns in the types that all files share.
 fn typed(batch: &RecordBatch, looked: &Looked) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
     for field in looked.file_fields() {
         let Some(column) = batch.column_by_name(field.name()) else { continue };
         fields.push(field.clone());
-        columns.push(cast(column, field.data_type())?);
+        columns.push(cast_with_options(column, field.data_type(), &EXACT)?);
     }
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)

@@ -26,7 +26,7 @@ use parquet::errors::ParquetError;
 
 use super::look::{Group, Look, Looked};
 use super::{Rows, Slice, file_error, filter, shown};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::sandbox::Scan;
 use crate::scan::caught;
 use crate::store::Opened;
@@ -166,6 +166,9 @@ fn fault(store: &Opened, key: &Key, error: DataFusionError) -> Error {
             Error::data(format!("{name}: cannot be read as Parquet: {arrow}"))
                 .with_hint("write the file anew, or leave it out with a pattern")
         }
-        other => Error::data(format!("{name}: {}", other.strip_backtrace())),
+        _ => Error::from(error)
+            .with_class(Class::Data)
+            .with_context(name)
+            .with_hint("write the file anew in a plainer form, or leave it out with a pattern"),
     }
 }

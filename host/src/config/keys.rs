@@ -5,48 +5,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// How alike two keys must be, from 0 to 1, for one to be suggested for the other.
 const SUGGEST_SIMILARITY: f64 = 0.75;
 
 /// How deep a schema's references are followed.
 const DEPTH_LIMIT: usize = 64;
-
-/// Refuses the first key of the value at a path that its schema does not know.
-pub fn refuse_unknown(schema: &Value, at: &str, value: &Value) -> Result<()> {
-    walk(schema, &[schema], value, at, 0)
-}
-
-fn walk(root: &Value, schemas: &[&Value], value: &Value, path: &str, depth: usize) -> Result<()> {
-    if depth > DEPTH_LIMIT {
-        return Ok(());
-    }
-    let schemas: Vec<&Value> = schemas.iter().flat_map(|s| alternatives(root, s, 0)).collect();
-    match value {
-        Value::Object(map) => {
-            for (key, inner) in map {
-                let path = join(path, key);
-                let known: Vec<&Value> = schemas
-                    .iter()
-                    .filter_map(|schema| schema.get("properties")?.get(key))
-                    .collect();
-                if known.is_empty() && is_closed(&schemas) {
-                    return Err(unknown(&path, key, &schemas));
-                }
-                walk(root, &known, inner, &path, depth + 1)?;
-            }
-        }
-        Value::Array(items) => {
-            let schemas: Vec<&Value> = schemas.iter().filter_map(|s| s.get("items")).collect();
-            for (index, inner) in items.iter().enumerate() {
-                walk(root, &schemas, inner, &format!("{path}[{index}]"), depth + 1)?;
-            }
-        }
-        _ => {}
-    }
-    Ok(())
-}
 
 /// The plain schemas behind references and choices.
 pub(super) fn alternatives<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<&'a Value> {
@@ -99,41 +64,4 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .filter(|(similarity, _)| *similarity >= SUGGEST_SIMILARITY)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
-}
-
-fn join(path: &str, key: &str) -> String {
-    match path {
-        "" => key.to_owned(),
-        path => format!("{path}.{key}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_unknown_key_names_its_path_and_the_nearest_known_one() {
-        let schema = json!({
-            "properties": { "relations": { "type": "array", "items": { "$ref": "#/$defs/R" } } },
-            "additionalProperties": false,
-            "$defs": { "R": { "properties": { "table": {} , "query": {} }, "additionalProperties": false } }
-        });
-        let error = refuse_unknown(
-            &schema,
-            "",
-            &json!({ "relations": [{ "table": "a" }, { "tabel": "b" }] }),
-        );
-        let error = error.unwrap_err();
-        assert_eq!(error.to_string(), "unknown key `relations[1].tabel`");
-        assert_eq!(error.hint(), Some("did you mean `table`?"));
-    }
-
-    #[test]
-    fn open_objects_take_any_key() {
-        let schema = json!({ "properties": { "url": {} } });
-        assert!(refuse_unknown(&schema, "", &json!({ "url": "x", "anything": 1 })).is_ok());
-    }
 }

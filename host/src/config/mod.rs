@@ -24,9 +24,9 @@ pub use access::Access;
 pub use document::Document;
 pub use job::{Job, Record, Step};
 pub(crate) use keys::nearest;
-pub use keys::refuse_unknown;
 pub use policy::{Policy, Powers};
 pub use settings::Settings;
+pub use shape::check_shape;
 pub use wanted::{Pin, Wanted};
 
 /// The JSON Schema of a job file.

@@ -13,15 +13,29 @@ use crate::error::{Error, Result};
 /// The largest secret that is read: a chain of certificates.
 pub const SECRET_LIMIT_BYTES: u64 = 1 << 20;
 
+/// How a secret is written.
+const HINT: &str = "write { secret: NAME }, { env: NAME } or { file: PATH }";
+
 /// The id under which the unit file loads the folder of secrets.
 const CREDENTIAL_PREFIX: &str = "secret_";
+
+/// Whether what a job wrote in a secret's place can be one; nothing is read.
+pub fn check_form(field: &str, written: &Value) -> Result<()> {
+    let only = written.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());
+    let is_one = only.is_some_and(|(key, value)| {
+        ["env", "file", "secret"].contains(&key.as_str()) && value.is_string()
+    });
+    match written.is_string() || is_one {
+        true => Ok(()),
+        false => Err(Error::config(format!("`{field}` is not a secret")).with_hint(HINT)),
+    }
+}
 
 /// Resolves what a job wrote in a secret's place; `field` is for errors.
 pub fn resolve(field: &str, written: &Value, secrets: Option<&Path>) -> Result<SecretValue> {
     if let Value::String(value) = written {
         return Ok(SecretValue::new(value.clone()));
     }
-    let hint = "write { secret: NAME }, { env: NAME } or { file: PATH }";
     let only = written
         .as_object()
         .filter(|map| map.len() == 1)
@@ -37,7 +51,7 @@ pub fn resolve(field: &str, written: &Value, secrets: Option<&Path>) -> Result<S
         }
         Some(("file", path)) => read(field, Path::new(path)),
         Some(("secret", name)) => named(field, name, secrets),
-        _ => Err(Error::config(format!("`{field}` is not a secret")).with_hint(hint)),
+        _ => Err(Error::config(format!("`{field}` is not a secret")).with_hint(HINT)),
     }
 }
 

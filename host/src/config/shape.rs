@@ -67,9 +67,13 @@ fn walk(
             *value = json!([value.take()]);
             return walk(&inner, &schemas, value, path, faults);
         }
-        return faults.push(mismatch(&schemas, value, path));
+        if !is_choice(&schemas) {
+            faults.push(mismatch(&schemas, value, path));
+        }
+        return;
     }
     match value {
+        Value::String(_) if is_choice(&schemas) => {}
         Value::String(word) => faults.extend(check_word(&fitting, word, path)),
         Value::Object(map) => walk_object(&inner, &fitting, map, path, faults),
         Value::Array(items) => {
@@ -109,6 +113,14 @@ fn walk_object(
             walk(this, &known, inner, &place, faults);
         }
     }
+}
+
+/// Whether several kinds of values are taken: such a type says itself what it wants, with an example.
+fn is_choice(schemas: &[&Value]) -> bool {
+    let mut kinds: Vec<&str> = schemas.iter().flat_map(|schema| kind_words(schema)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds.len() > 1
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -297,6 +309,21 @@ mod tests {
             json!({ "source": { "url": "x:" }, "tables": [1], "chunk": { "bytes": "64MB" } }),
         );
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_path_and_the_nearest_known_one() {
+        let schema = json!({
+            "properties": { "relations": { "type": "array", "items": { "$ref": "#/$defs/R" } } },
+            "additionalProperties": false,
+            "$defs": { "R": { "properties": { "table": {} , "query": {} }, "additionalProperties": false } }
+        });
+        let mut value = json!({ "relations": [{ "table": "a" }, { "tabel": "b" }] });
+        let faults = check_shape(&schema, "", &mut value);
+        assert_eq!(faults[0].to_string(), "unknown key `relations[1].tabel`");
+        assert_eq!(faults[0].hint(), Some("did you mean `table`?"));
+        let open = json!({ "properties": { "url": {} } });
+        assert!(check_shape(&open, "", &mut json!({ "url": "x", "anything": 1 })).is_empty());
     }
 
     #[test]

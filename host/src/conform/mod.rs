@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::capability::Grant;
 use crate::config::Settings;
 use crate::error::{Class, Error, Result};
-use crate::plugin::{Described, Plugin, bind};
+use crate::plugin::{Described, Plugin, Secrets, bind};
 use crate::sandbox::Relation;
 
 /// What a component is held against.
@@ -87,7 +87,7 @@ fn bound(
 ) -> Result<(String, Grant)> {
     let powers = settings.policy.powers(plugin.name(), &plugin.version, &plugin.digest)?;
     let of = &plugin.described;
-    let secrets = settings.secrets.as_deref();
+    let secrets = Secrets::Folder(settings.secrets.as_deref());
     let (config_given, mut grant) =
         bind(config, of.config_schema(), of.secrets(), of.endpoints(), secrets, &powers)?;
     grant.odbc = plugin.stamp.asks_for_odbc().then(|| powers.odbc(config));

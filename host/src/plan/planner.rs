@@ -14,7 +14,7 @@ use crate::config::job::{self, JobRelation};
 use crate::config::target::{Sink, To};
 use crate::config::{Job, Powers, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
-use crate::plugin::{Catalog, bind};
+use crate::plugin::{Catalog, Secrets, bind};
 use crate::sandbox::{Column, Consistency, Hold, Snapshot};
 use crate::scan::{ComponentSource, DirectReader, FileSource, Scanned, Source};
 use crate::target::{BoundSink, Registrar};
@@ -118,6 +118,8 @@ pub struct Planner<'a> {
     pub limit: Option<usize>,
     /// What stands already.
     pub given: Given,
+    /// Nothing is read and nobody is asked: secrets have no values, and nothing is granted.
+    pub is_dry: bool,
 }
 
 /// What a plan need not ask the source for.
@@ -134,7 +136,7 @@ pub struct Given {
 impl<'a> Planner<'a> {
     /// A planner for whole runs.
     pub fn new(catalog: &'a Catalog, settings: &'a Settings) -> Self {
-        Self { catalog, settings, limit: None, given: Given::default() }
+        Self { catalog, settings, limit: None, given: Given::default(), is_dry: false }
     }
 
     /// Opens files, or chooses the job's connector and works out what it is granted. Asks nothing of the
@@ -168,9 +170,13 @@ impl<'a> Planner<'a> {
             &described.config_schema,
             &described.secrets,
             &described.endpoints,
-            self.settings.secrets.as_deref(),
+            self.secrets(),
             &powers,
         )?;
+        if self.is_dry {
+            grant.endpoints.clear();
+            return Ok(ComponentSource::new(plugin, config, grant, Handle::current()));
+        }
         grant.odbc = plugin.asks_for_odbc.then(|| powers.odbc(&from.config));
         if from.kerberos.is_some() && !plugin.asks_for_kerberos {
             let error = format!("`kerberos`: {} does not log in by Kerberos", described.name);
@@ -188,6 +194,13 @@ impl<'a> Planner<'a> {
         let source =
             self.connector(&register.connector, 1 + plugin_steps(job)).context("register")?;
         Ok(Some(Arc::new(Registrar::new(source, register.base.clone()))))
+    }
+
+    fn secrets(&self) -> Secrets<'_> {
+        match self.is_dry {
+            true => Secrets::Unread,
+            false => Secrets::Folder(self.settings.secrets.as_deref()),
+        }
     }
 
     fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
@@ -221,7 +234,7 @@ impl<'a> Planner<'a> {
                 &described.config_schema,
                 &described.secrets,
                 &[],
-                self.settings.secrets.as_deref(),
+                self.secrets(),
                 &powers.context(at.clone())?,
             )
             .context(at)?;
@@ -244,7 +257,7 @@ impl<'a> Planner<'a> {
             &described.config_schema,
             &described.secrets,
             &described.endpoints,
-            self.settings.secrets.as_deref(),
+            self.secrets(),
             &self.powers(&described.name, &plugin.version, &plugin.digest).context("target")?,
         )
         .context("target")?;

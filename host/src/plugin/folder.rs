@@ -43,6 +43,8 @@ pub struct Plugins {
     state: Option<PathBuf>,
     /// Who must have signed what serves, if anybody must.
     signers: Vec<PublicKey>,
+    /// Only files of these names, if not all.
+    only: Option<Vec<String>>,
 }
 
 /// A file that was looked at.
@@ -112,7 +114,13 @@ impl Plugins {
             seen: Mutex::default(),
             state: None,
             signers: Vec::new(),
+            only: None,
         }
+    }
+
+    /// Looks at files of these names only, such as `postgres` for `postgres.wasm`: all take their time.
+    pub fn only(self, names: Vec<String>) -> Self {
+        Self { only: Some(names), ..self }
     }
 
     /// Has only what one of these has signed serve.
@@ -183,8 +191,13 @@ impl Plugins {
                 .with_hint("name the folder of plugins with --plugins DIR or LONGSHORE_PLUGINS")
         })?;
         let paths = listed.into_iter().map(|file| file.path());
+        let is_wanted = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == stem))
+        };
+        let is_component = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "wasm");
         let mut paths: Vec<PathBuf> =
-            paths.filter(|path| path.extension().is_some_and(|ending| ending == "wasm")).collect();
+            paths.filter(|path| is_component(path) && is_wanted(path)).collect();
         paths.sort();
         Ok(paths)
     }

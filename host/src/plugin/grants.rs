@@ -6,13 +6,23 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::capability::SecretValue;
 use crate::capability::{Endpoint, Grant};
-use crate::config::{Powers, refuse_unknown, secret};
+use crate::config::{Powers, check_shape, secret};
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::EndpointField;
 
 /// The config field for a password that stands in a URL.
 const URL_PASSWORD_FIELD: &str = "password";
+
+/// Where the values of secrets come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Secrets<'a> {
+    /// Also from the operator's folder, if there is one.
+    Folder(Option<&'a Path>),
+    /// From nowhere: only how a job writes them is looked at.
+    Unread,
+}
 
 /// Checks a plugin's config against its schema, takes the secrets out, and works out the grant.
 /// Gives the config as the plugin gets it.
@@ -21,7 +31,7 @@ pub fn bind(
     schema: &str,
     secret_fields: &[String],
     endpoint_fields: &[EndpointField],
-    secrets: Option<&Path>,
+    secrets: Secrets<'_>,
     powers: &Powers<'_>,
 ) -> Result<(String, Grant)> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| {
@@ -32,13 +42,24 @@ pub fn bind(
     if secret_fields.iter().any(|field| field == URL_PASSWORD_FIELD) {
         take_url_password(&mut config)?;
     }
-    refuse_unknown(&schema, "", &Value::Object(config.clone()))?;
+    let mut shaped = Value::Object(config);
+    Error::all(check_shape(&schema, "", &mut shaped))?;
+    let Value::Object(mut config) = shaped else {
+        return Err(Error::internal("a config that is no set of keys"));
+    };
     for field in secret_fields {
         let Some(written) = config.get_mut(field).filter(|written| !written.is_null()) else {
             continue;
         };
         powers.secret(field, written)?;
-        grant.secrets.insert(field.clone(), secret::resolve(field, written, secrets)?);
+        let value = match secrets {
+            Secrets::Folder(folder) => secret::resolve(field, written, folder)?,
+            Secrets::Unread => {
+                secret::check_form(field, written)?;
+                SecretValue::new(String::new())
+            }
+        };
+        grant.secrets.insert(field.clone(), value);
         *written = json!({ "secret": field });
     }
     for EndpointField { field, default_port } in endpoint_fields {
@@ -110,7 +131,7 @@ mod tests {
         let policy = Policy::default();
         let powers = policy.powers("postgres", &Version::new(1, 0, 0), "").unwrap();
         let url = EndpointField { field: "url".into(), default_port: 5432 };
-        bind(&config, schema, &["password".into()], &[url], None, &powers)
+        bind(&config, schema, &["password".into()], &[url], Secrets::Folder(None), &powers)
     }
 
     #[test]

@@ -18,5 +18,5 @@ pub use component::{
 };
 pub use contract::{CONTRACT_VERSION, Stamp};
 pub use folder::{Plugins, Watching};
-pub use grants::bind;
+pub use grants::{Secrets, bind};
 pub use serving::{Serving, ServingPlugin};

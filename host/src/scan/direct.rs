@@ -153,8 +153,13 @@ impl DirectReader {
             let place = Location::parse(&folder.location);
             place
                 .filter(|place| self.direct.allows(place))
-                .filter(|place| self.is_allowed(place))
-                .ok_or_else(|| format!("job or policy do not allow to read {}", folder.location))
+                .ok_or_else(|| format!("the job does not allow to read {}", folder.location))
+                .and_then(|place| match self.is_allowed(&place) {
+                    true => Ok(place),
+                    false => {
+                        Err(format!("the policy does not allow to read {}", folder.location))
+                    }
+                })
         };
         let places = stored.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         let (Some(first), Some(one)) = (places.first().cloned(), stored.first()) else {

@@ -4,4 +4,4 @@ mod component;
 mod sql;
 
 pub use component::{BoundTransform, ComponentTransform};
-pub use sql::{Rows, task_context};
+pub use sql::{Rows, check_query, task_context};

@@ -23,9 +23,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use longshore_values::unique_names;
 
+use crate::config::nearest;
 pub use limits::check_depth;
 
 use super::component::{BoundTransform, ComponentTransform};
@@ -57,6 +59,33 @@ fn session_context() -> Result<SessionContext> {
     state.register_function_rewrite(Arc::new(align::AlignTypes))?;
     state.add_analyzer_rule(Arc::new(checked::CheckedArithmetic));
     Ok(SessionContext::new_with_state(state))
+}
+
+/// What can be told of a query without its tables.
+pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
+    check_depth(sql)?;
+    let state = session_context()?.state();
+    let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+    let Statement::Statement(parsed) = &statement else {
+        return Err(Error::data("that is no query").with_hint("write a SELECT"));
+    };
+    if !matches!(parsed.as_ref(), SqlStatement::Query(_)) {
+        return Err(Error::data("that is no query").with_hint("write a SELECT"));
+    }
+    joins::refuse_sides_of_keys(parsed)?;
+    for table in state.resolve_table_references(&statement)? {
+        let name = table.table();
+        if !tables.contains(&name) {
+            let known = tables.join(", ");
+            return Err(Error::data(format!("no table `{name}`")).with_hint(
+                match nearest(name, tables.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`? The tables are {known}"),
+                    None => format!("the tables are {known}"),
+                },
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A context to run a plan in; `configure` adds what its nodes look for.

@@ -93,14 +93,8 @@ fn walk_object(
     path: &str,
     faults: &mut Vec<Error>,
 ) {
-    if let [schema] = schemas {
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        for key in required.filter_map(Value::as_str).filter(|key| !map.contains_key(*key)) {
-            faults.push(missing(&join(path, key)));
-        }
-    }
     let own = OPEN_PARTS.iter().find(|(part, _)| path.split('[').next() == Some(part));
-    for (key, inner) in map {
+    for (key, inner) in map.iter_mut() {
         let place = join(path, key);
         let known: Vec<&Value> =
             schemas.iter().filter_map(|schema| schema.get("properties")?.get(key)).collect();
@@ -111,6 +105,12 @@ fn walk_object(
             let known =
                 if known.is_empty() { others.filter(|s| s.is_object()).collect() } else { known };
             walk(this, &known, inner, &place, faults);
+        }
+    }
+    if let [schema] = schemas {
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        for key in required.filter_map(Value::as_str).filter(|key| !map.contains_key(*key)) {
+            faults.push(missing(&join(path, key)));
         }
     }
 }

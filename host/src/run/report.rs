@@ -105,19 +105,20 @@ impl RunReport {
             let _ = writeln!(text, "recorded: longshore plugin replay {}", tape.display());
         }
         if self.status == Status::Succeeded {
-            let _ = writeln!(
+            let _ = write!(
                 text,
-                "published {} rows in {:.1} s ({} rows/s), consistency {}",
+                "published {} rows in {:.1} s ({} rows/s), consistency {}; run {}",
                 grouped(self.rows),
                 self.seconds,
                 grouped((self.rows as f64 / self.seconds.max(1e-9)) as u64),
                 self.consistency.as_deref().unwrap_or("unknown"),
+                self.run,
             );
+            let _ = match &self.manifest {
+                Some(manifest) => writeln!(text, ", manifest {manifest}"),
+                None => writeln!(text),
+            };
         }
-        let _ = match &self.manifest {
-            Some(manifest) => writeln!(text, "run {}: {manifest}", self.run),
-            None => writeln!(text, "run {}", self.run),
-        };
         text
     }
 }

@@ -440,7 +440,8 @@ impl Run<'_> {
         let made_ready = async {
             for (relation, spot) in plan.relations.iter().zip(&spots) {
                 let schema = relation.physical.schema();
-                if spot.mode == Mode::Append {
+                // A catalog knows its tables' columns itself.
+                if spot.mode == Mode::Append && self.registrar.is_none() {
                     check_columns(self.target(), spot, &schema).await?;
                 }
                 // It answered before: if it does not now, that will pass.
@@ -477,7 +478,8 @@ impl Run<'_> {
             return Ok(held);
         }
         // What a run that died here had reserved and not written down is given back.
-        if !self.is_new || self.has_reserved.load(Ordering::Relaxed) {
+        let is_known = !self.is_new || self.has_reserved.load(Ordering::Relaxed);
+        if is_known || matches!(self.destination, Destination::Sink(_)) {
             self.target().discard(self.id).await?;
         }
         let mut spots = Vec::new();

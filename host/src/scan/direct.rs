@@ -156,9 +156,7 @@ impl DirectReader {
                 .ok_or_else(|| format!("the job does not allow to read {}", folder.location))
                 .and_then(|place| match self.is_allowed(&place) {
                     true => Ok(place),
-                    false => {
-                        Err(format!("the policy does not allow to read {}", folder.location))
-                    }
+                    false => Err(format!("the policy does not allow to read {}", folder.location)),
                 })
         };
         let places = stored.iter().map(place).collect::<Result<Vec<_>, _>>()?;

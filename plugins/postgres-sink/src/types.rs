@@ -31,30 +31,14 @@ pub(crate) fn columns(schema: &Schema) -> Result<Vec<Column>> {
                 field.name(),
                 field.data_type()
             ))
-            .with_hint(next_step(field))
+            .with_hint(format!(
+                "cast it in an `sql` step, for example CAST(\"{}\" AS VARCHAR)",
+                field.name()
+            ))
         })?;
         Ok(Column { name: field.name().clone(), sql_type, nullable: field.is_nullable() })
     };
     schema.fields().iter().map(column).collect()
-}
-
-/// What makes a column one that PostgreSQL can hold.
-fn next_step(field: &Field) -> String {
-    let name = field.name();
-    match field.data_type() {
-        DataType::Struct(fields) if !fields.is_empty() => {
-            let part = fields[0].name();
-            format!(
-                "take its fields one by one in an `sql` step: \
-                 SELECT data.\"{name}\"['{part}'] AS \"{name}_{part}\", .. FROM data"
-            )
-        }
-        data_type if data_type.is_nested() => format!(
-            "leave it out in an `sql` step: SELECT * EXCEPT (\"{name}\") FROM data; or make a text of \
-             it in the source's query"
-        ),
-        _ => format!("cast it in an `sql` step: CAST(\"{name}\" AS VARCHAR)"),
-    }
 }
 
 /// What PostgreSQL calls a field's type.

@@ -405,7 +405,8 @@ fn columns(
 }
 
 fn look_up_query(session: &mut Session, query: &str, policy: Policy) -> Result<Table> {
-    let query = sql::statement(query, Lexis::POSTGRESQL)?;
+    // What is no one statement is the server's to refuse, in its own words.
+    let query = sql::statement(query, Lexis::POSTGRESQL).unwrap_or(query);
     let statement = session.describe(query)?;
     if statement.is_empty() {
         return Err(Error::data("the query gives no columns").with_hint("make it a SELECT"));

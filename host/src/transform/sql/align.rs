@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, StringArray};
-use arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, cast,
 };
-use longshore_values::{MomentUnit, Zone, read_date, read_moment};
+use longshore_values::{MomentUnit, Zone, read_date, read_moment, text_column};
 
 use super::types::is_uuid;
 use crate::error::Error;
@@ -184,6 +184,11 @@ fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
         (_, text) if is_uuid(&from) && is_text(text) => {
             Transformed::yes(cast(call(TextOfUuid::new(), *expr), to))
         }
+        // Arrow casts no nested value to text: it becomes JSON, as in CSV.
+        (nested, text) if nested.is_nested() && is_text(text) => {
+            let function = TextOfNested { field: from.clone(), ..TextOfNested::new() };
+            Transformed::yes(cast(call(function, *expr), to))
+        }
         (text, _) if is_text(text) && is_uuid(&field) => match text_of(&expr) {
             Some(text) => Transformed::yes(uuid_literal(text)?),
             None => Transformed::yes(call(UuidOfText::new(), *expr)),
@@ -253,6 +258,41 @@ fn write_uuid(bytes: &[u8]) -> String {
 fn call(function: impl ScalarUDFImpl + 'static, arg: Expr) -> Expr {
     let function = Arc::new(ScalarUDF::new_from_impl(function));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![arg]))
+}
+
+/// A list, struct or map as JSON.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TextOfNested {
+    field: FieldRef,
+    signature: Signature,
+}
+
+impl TextOfNested {
+    fn new() -> Self {
+        let signature = Signature::any(1, Volatility::Immutable);
+        Self { field: Arc::new(Field::new("", DataType::Null, true)), signature }
+    }
+}
+
+impl ScalarUDFImpl for TextOfNested {
+    fn name(&self) -> &str {
+        "json_text"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let texts = text_column(&self.field, &arrays[0])?;
+        let texts = texts.ok_or_else(|| DataFusionError::Internal("no nested value".into()))?;
+        Ok(ColumnarValue::Array(texts))
+    }
 }
 
 /// A uuid's text.

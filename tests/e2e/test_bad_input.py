@@ -20,14 +20,14 @@ def write(program, text, name="job.yaml"):
 CASES = [
     ("source: {url: 'tpch:'}\ntabels: [orders]\ntarget: {url: LAKE}\n", 2, ["`tabels`", "did you mean `tables`?"]),
     ("source: {url: 'tpch:', scal: 1}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scal`", "did you mean `scale`?"]),
-    ("source: {url: 'tpch:', scale: x}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale`", "expected f64"]),
+    ("source: {url: 'tpch:', scale: x}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale` is a text, and a number is wanted"]),
     ("source: {url: 'tpch:', scale: -1}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale`", "above 0"]),
     ("source: {url: 'tpch:'}\ntables: [order]\ntarget: {url: LAKE}\n", 4, ["no table `order`", "orders"]),
     ("source: {url: 'db2://h'}\ntables: [x]\ntarget: {url: LAKE}\n", 2, ["no connector for `db2:`", "postgres"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, compression: lzma}\n", 2, ["`lzma`", "zstd"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: merge}\n", 2, ["target.mode", "merge"]),
     ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n", 2, ["no sink for `ftp:`", "write to file, s3"]),
-    ("source: {url: 'tpch:'}\ntables: orders\ntarget: {url: LAKE}\n", 2, ["tables", "sequence"]),
+    ("source: {url: 'tpch:'}\ntables: 5\ntarget: {url: LAKE}\n", 2, ["`tables` is a whole number, and a list is wanted"]),
     ("source: {url: 'tpch:'}\n  tables: [orders]\n", 2, ["not valid yaml", "line"]),
     (
         "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\ntransform: [{sql: SELEC 1}]\n",

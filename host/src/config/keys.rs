@@ -41,19 +41,28 @@ pub(super) fn is_closed(schemas: &[&Value]) -> bool {
         && objects.all(|schema| schema.get("additionalProperties") == Some(&Value::Bool(false)))
 }
 
-pub(super) fn unknown(path: &str, key: &str, schemas: &[&Value]) -> Error {
-    let known: BTreeSet<&str> = schemas
+/// The keys that the schemas name.
+fn known<'a>(schemas: &[&'a Value]) -> BTreeSet<&'a str> {
+    schemas
         .iter()
         .filter_map(|schema| schema.get("properties")?.as_object())
         .flat_map(|properties| properties.keys().map(String::as_str))
-        .collect();
+        .collect()
+}
+
+/// The key that was meant by one that no schema names, if one is alike.
+pub(super) fn meant<'a>(key: &str, schemas: &[&'a Value]) -> Option<&'a str> {
+    nearest(key, known(schemas).into_iter())
+}
+
+pub(super) fn unknown(path: &str, meant: Option<&str>, schemas: &[&Value]) -> Error {
     let error = Error::config(format!("unknown key `{path}`"));
-    match nearest(key, known.iter().copied()) {
+    match meant {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),
-        None => error.with_hint(format!(
-            "the keys here are {}",
-            known.into_iter().collect::<Vec<_>>().join(", ")
-        )),
+        None => {
+            let known: Vec<&str> = known(schemas).into_iter().collect();
+            error.with_hint(format!("the keys here are {}", known.join(", ")))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{alternatives, is_closed, nearest, unknown};
+use super::keys::{alternatives, is_closed, meant, nearest, unknown};
 use crate::error::Error;
 
 /// How deep values are looked into.
@@ -34,13 +34,15 @@ const OTHER_WORDS: [(&str, &str); 8] = [
 /// wanted.
 pub fn check_shape(schema: &Value, at: &str, value: &mut Value) -> Vec<Error> {
     let mut faults = Vec::new();
-    walk(&Walk { root: schema, depth: 0 }, &[schema], value, at, &mut faults);
+    walk(&Walk { root: schema, whole: at.is_empty(), depth: 0 }, &[schema], value, at, &mut faults);
     faults
 }
 
 #[derive(Clone, Copy)]
 struct Walk<'a> {
     root: &'a Value,
+    /// The whole file is looked at, not one of its parts.
+    whole: bool,
     depth: usize,
 }
 
@@ -93,13 +95,17 @@ fn walk_object(
     path: &str,
     faults: &mut Vec<Error>,
 ) {
-    let own = OPEN_PARTS.iter().find(|(part, _)| path.split('[').next() == Some(part));
+    let is_path = |part: &str| this.whole && path.split('[').next() == Some(part);
+    let own = OPEN_PARTS.iter().find(|(part, _)| is_path(part));
+    let mut misspelt = Vec::new();
     for (key, inner) in map.iter_mut() {
         let place = join(path, key);
         let known: Vec<&Value> =
             schemas.iter().filter_map(|schema| schema.get("properties")?.get(key)).collect();
         if known.is_empty() && is_closed(schemas) {
-            faults.push(unknown(&place, key, schemas));
+            let meant = meant(key, schemas);
+            misspelt.extend(meant);
+            faults.push(unknown(&place, meant, schemas));
         } else if own.is_none_or(|(_, own)| own.contains(&key.as_str())) {
             let others = schemas.iter().filter_map(|schema| schema.get("additionalProperties"));
             let known =
@@ -109,7 +115,8 @@ fn walk_object(
     }
     if let [schema] = schemas {
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        for key in required.filter_map(Value::as_str).filter(|key| !map.contains_key(*key)) {
+        let is_missing = |key: &&str| !map.contains_key(*key) && !misspelt.contains(key);
+        for key in required.filter_map(Value::as_str).filter(is_missing) {
             faults.push(missing(&join(path, key)));
         }
     }

@@ -52,6 +52,12 @@ impl Slice {
     }
 }
 
+/// Whether values may be longer than their columns' types say.
+fn has_any_length(odbc: &Odbc, columns: &[&Known]) -> bool {
+    let is_long = |known: &&Known| matches!(known.data_type, DataType::Utf8 | DataType::Binary);
+    odbc.dialect.loose && columns.iter().any(is_long)
+}
+
 /// A whole relation.
 fn whole() -> Vec<Slice> {
     vec![Slice { label: "all".into(), condition: None, parameters: Vec::new() }]
@@ -67,7 +73,7 @@ pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
         sql: String::new(),
         parameters: Vec::new(),
         fetch: columns.iter().map(|known| known.fetch).collect(),
-        by_row: odbc.config.fetch == Fetching::Rows,
+        by_row: odbc.config.fetch == Fetching::Rows || has_any_length(odbc, &columns),
     };
     let count = slices.len() as u64;
     let chunks: Vec<Result<Chunk>> = slices

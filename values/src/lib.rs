@@ -9,6 +9,7 @@ mod column;
 mod json;
 mod names;
 mod number;
+mod padded;
 
 pub use calendar::{
     MomentUnit, Zone, read_date, read_moment, write_date, write_moment, write_time,
@@ -19,3 +20,4 @@ pub use names::unique_names;
 pub use number::{
     Exactness, MAX_EXACT_INTEGER, read_boolean, read_decimal, read_f32, read_f64, read_integer,
 };
+pub use padded::{is_padded, padded};

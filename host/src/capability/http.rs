@@ -134,7 +134,11 @@ fn headers(given: &[(String, String)]) -> Result<HeaderMap> {
         if OWN_HEADERS.contains(&name.as_str()) {
             return Err(fault());
         }
-        headers.append(name, HeaderValue::from_str(value).map_err(|_| fault())?);
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            Error::config(format!("the header `{name}` holds a character that no header has"))
+                .with_hint("look for line ends in the text or the secret that it is made of")
+        })?;
+        headers.append(name, value);
     }
     Ok(headers)
 }

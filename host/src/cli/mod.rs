@@ -231,6 +231,7 @@ pub fn main() -> ExitCode {
     let json = cli.json;
     start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
     crate::scan::quiet_caught_panics();
+    ignore_size_limit_signal();
     match on_large_stack(|| dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { error, reported }) => {
@@ -241,6 +242,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.class().exit_code())
         }
     }
+}
+
+/// A file that grows beyond what the user may write is an error of that write, and not the program's end.
+fn ignore_size_limit_signal() {
+    // SAFETY: no handler of ours runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Plans are made on the calling thread, and the first thread's stack is not ours to choose.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{App, Failed, show};
 use crate::config::Job;
 use crate::config::place::{Place, parse_place};
-use crate::config::target::To;
+use crate::config::target::{Mode, To};
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::numbers::{counted, grouped};
 use crate::plan::Planner;
@@ -74,17 +74,18 @@ async fn superseded_by(
     manifest: &Manifest,
     relation: &RelationRecord,
 ) -> Result<Option<String>> {
-    let mut runs = target.manifests().await?;
-    runs.retain(|run| *run > manifest.run);
-    runs.sort();
-    for run in runs {
+    let mut latest: Option<Manifest> = None;
+    for run in target.manifests().await? {
         let Some(text) = target.manifest(&run).await? else { continue };
-        let Ok(later) = serde_json::from_slice::<Manifest>(&text) else { continue };
-        if later.relations.iter().any(|other| other.published_as == relation.published_as) {
-            return Ok(Some(run));
+        let Ok(other) = serde_json::from_slice::<Manifest>(&text) else { continue };
+        let is_it = |record: &RelationRecord| record.published_as == relation.published_as;
+        let replaces = other.job.mode != Some(Mode::Append) && other.relations.iter().any(is_it);
+        let after = latest.as_ref().map_or(&manifest.finished, |latest| &latest.finished);
+        if replaces && other.run != manifest.run && other.finished > *after {
+            latest = Some(other);
         }
     }
-    Ok(None)
+    Ok(latest.map(|latest| latest.run))
 }
 
 fn superseded(manifest: &Manifest, relation: &RelationRecord, later: &str) -> Error {

@@ -157,6 +157,28 @@ pub fn real_path(path: &Path) -> PathBuf {
     }
 }
 
+/// What may be read of this machine's files while a job runs: links are only known by then.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    policy: Policy,
+    job_folder: PathBuf,
+}
+
+impl Reach {
+    /// For a job whose file lay in a folder.
+    pub fn new(policy: &Policy, job_folder: &Path) -> Self {
+        Self { policy: policy.clone(), job_folder: job_folder.to_owned() }
+    }
+
+    /// A file may be read, wherever it really lies.
+    pub fn file(&self, path: &Path) -> Result<()> {
+        match self.policy.host().limits(Usage::Read) {
+            true => Access::new(&self.policy, &self.job_folder).file("source", path),
+            false => Ok(()),
+        }
+    }
+}
+
 /// What jobs may make the host touch.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
@@ -183,6 +205,14 @@ impl<'a> Access<'a> {
     /// A file that the job names may be read.
     pub fn file(&self, at: &str, path: &Path) -> Result<()> {
         self.territory(Usage::Read, at, &Territory::Local(real_path(path)))
+    }
+
+    /// A job file that is a link is a file that somebody names.
+    pub(super) fn job_file(&self, path: &Path) -> Result<()> {
+        match path.is_symlink() {
+            true => self.file("the job's file", path),
+            false => Ok(()),
+        }
     }
 
     fn territory(&self, usage: Usage, at: &str, territory: &Territory) -> Result<()> {

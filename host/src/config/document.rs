@@ -43,7 +43,7 @@ impl Document {
         let ending = ending.to_ascii_lowercase();
         let value = match ending.as_str() {
             "yaml" | "yml" => parse_yaml(text),
-            "toml" => toml::from_str(text).map(Tree::into_value).map_err(|error| error.to_string()),
+            "toml" => parse_toml(text),
             "json" => {
                 serde_json::from_str(text).map(Tree::into_value).map_err(|error| error.to_string())
             }
@@ -113,9 +113,19 @@ fn join(at: &str, path: &str) -> String {
 /// YAML 1.2: a column that is called `n` or `yes` is no boolean.
 fn parse_yaml(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options)
-        .map(Tree::into_value)
-        .map_err(|error| error.to_string())
+    serde_saphyr::from_str_with_options(text, options).map(Tree::into_value).map_err(|error| {
+        let said = error.to_string();
+        let said = said.strip_prefix("error: ").unwrap_or(&said);
+        // What a program could set is no next step for whoever writes the file.
+        said.split(", set ").next().unwrap_or_default().to_owned()
+    })
+}
+
+fn parse_toml(text: &str) -> Result<Value, String> {
+    toml::from_str(text).map(Tree::into_value).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+    })
 }
 
 /// A tree of values whose keys are texts, however they are written (`null:` in YAML, too), and come once.

@@ -164,7 +164,7 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
         shown.remove(section);
     }
     let raw: RawFiles = typed("source", Value::Object(config))?;
-    let (folder, sought) = cut(&url);
+    let (folder, sought) = cut(&url, text.ends_with('/'));
     let sections = Sections { s3: raw.s3, azure: raw.azure, hdfs: raw.hdfs, sftp: None };
     let place = check_place(Side::Source, sections, &folder)?;
     let bare = url.shown();
@@ -209,9 +209,10 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
     })
 }
 
-/// The folder of a URL, and what is sought beneath it: a pattern, or what looks like a file.
-fn cut(url: &StoreUrl) -> (StoreUrl, Sought) {
-    let is_last_file = url.path.last().is_some_and(|last| last.text.contains('.'));
+/// The folder of a URL, and what is sought beneath it: a pattern, or what looks like a file, unless it is said to
+/// be a folder.
+fn cut(url: &StoreUrl, is_folder: bool) -> (StoreUrl, Sought) {
+    let is_last_file = !is_folder && url.path.last().is_some_and(|last| last.text.contains('.'));
     let at = url.path.iter().position(|name| name.pattern.is_some());
     let mut folder = url.clone();
     let Some(at) = at.or(is_last_file.then(|| url.path.len() - 1)) else {
@@ -303,12 +304,14 @@ mod tests {
     #[test]
     fn a_url_is_a_folder_and_what_is_sought_in_it() {
         let parts = |text: &str| {
-            let (folder, sought) = cut(&StoreUrl::parse("source.url", text).unwrap());
+            let (folder, sought) =
+                cut(&StoreUrl::parse("source.url", text).unwrap(), text.ends_with('/'));
             (folder.shown(), sought.name, sought.pattern.unwrap_or_default())
         };
         let is = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
         assert_eq!(parts("file:///data/shop"), is("file:///data/shop", "", ""));
         assert_eq!(parts("file:///data/a.csv"), is("file:///data", "a.csv", ""));
+        assert_eq!(parts("file:///data/v1.2/"), is("file:///data/v1.2", "", ""));
         assert_eq!(parts("file:///50%2541/a.csv"), is("file:///50%2541", "a.csv", ""));
         assert_eq!(
             parts("s3://b/raw/2*/x/[ab].gz"),

@@ -167,6 +167,7 @@ impl Job {
     /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
     pub fn read_in(path: &Path, name: &str, folder: &Path, policy: &Policy) -> Result<Self> {
         let access = Access::new(policy, folder);
+        access.job_file(path).context(name)?;
         let document = Document::read(path)?;
         let digest = document.digest.clone();
         let raw: RawJob = document.typed().context(name)?;
@@ -366,7 +367,9 @@ fn check_file_relations(
         }
         if !files.sought.name.is_empty() {
             return Err(Error::config(format!("`{at}`: `source.url` names files already"))
-                .with_hint("name their folder in the URL, and the files here"));
+                .with_hint(
+                    "name their folder in the URL, with a `/` at its end, and the files here",
+                ));
         }
         let Some(path) = &relation.table else { continue };
         let path = path.trim_matches('/').to_owned();
@@ -512,8 +515,9 @@ mod tests {
     use super::*;
 
     fn job(yaml: &str) -> Result<Job> {
-        let raw = Document::parse(yaml, "yaml")?.into_typed()?;
-        Job::check(raw, "shop", Path::new("."))
+        let raw = Document::parse(yaml, "yaml")?.typed()?;
+        let policy = Policy::default();
+        Job::check(raw, "shop", Access::new(&policy, Path::new(".")))
     }
 
     fn refusal(yaml: &str) -> String {

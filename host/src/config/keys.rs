@@ -41,26 +41,32 @@ pub(super) fn is_closed(schemas: &[&Value]) -> bool {
         && objects.all(|schema| schema.get("additionalProperties") == Some(&Value::Bool(false)))
 }
 
-/// The keys that the schemas name.
-fn known<'a>(schemas: &[&'a Value]) -> BTreeSet<&'a str> {
+/// The keys that the schemas name, and others.
+fn known<'a>(schemas: &[&'a Value], others: &[&'a str]) -> BTreeSet<&'a str> {
     schemas
         .iter()
         .filter_map(|schema| schema.get("properties")?.as_object())
         .flat_map(|properties| properties.keys().map(String::as_str))
+        .chain(others.iter().copied())
         .collect()
 }
 
 /// The key that was meant by one that no schema names, if one is alike.
-pub(super) fn meant<'a>(key: &str, schemas: &[&'a Value]) -> Option<&'a str> {
-    nearest(key, known(schemas).into_iter())
+pub(super) fn meant<'a>(key: &str, schemas: &[&'a Value], others: &[&'a str]) -> Option<&'a str> {
+    nearest(key, known(schemas, others).into_iter())
 }
 
-pub(super) fn unknown(path: &str, meant: Option<&str>, schemas: &[&Value]) -> Error {
+pub(super) fn unknown(
+    path: &str,
+    meant: Option<&str>,
+    schemas: &[&Value],
+    others: &[&str],
+) -> Error {
     let error = Error::config(format!("unknown key `{path}`"));
     match meant {
         Some(near) => error.with_hint(format!("did you mean `{near}`?")),
         None => {
-            let known: Vec<&str> = known(schemas).into_iter().collect();
+            let known: Vec<&str> = known(schemas, others).into_iter().collect();
             error.with_hint(format!("the keys here are {}", known.join(", ")))
         }
     }

@@ -20,7 +20,7 @@ pub mod store_url;
 pub mod target;
 mod wanted;
 
-pub use access::Access;
+pub use access::{Access, Reach};
 pub use document::Document;
 pub use job::{Job, Record, Step};
 pub(crate) use keys::nearest;

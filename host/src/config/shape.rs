@@ -1,7 +1,7 @@
 //! Whether values have the shape that a JSON Schema tells: ours for job files and settings, a plugin's own for its
 //! config. All that is wrong is told at once, in the words of whoever writes the file.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::keys::{alternatives, is_closed, meant, nearest, unknown};
 use crate::error::Error;
@@ -77,6 +77,7 @@ fn walk(
     match value {
         Value::String(_) if is_choice(&schemas) => {}
         Value::String(word) => faults.extend(check_word(&fitting, word, path)),
+        Value::Number(number) => faults.extend(check_number(&fitting, number, path)),
         Value::Object(map) => walk_object(&inner, &fitting, map, path, faults),
         Value::Array(items) => {
             let schemas: Vec<&Value> = fitting.iter().filter_map(|s| s.get("items")).collect();
@@ -95,18 +96,21 @@ fn walk_object(
     path: &str,
     faults: &mut Vec<Error>,
 ) {
-    let is_path = |part: &str| this.whole && path.split('[').next() == Some(part);
-    let own = OPEN_PARTS.iter().find(|(part, _)| is_path(part));
+    let own = Some(own_keys(path)).filter(|own| this.whole && !own.is_empty());
     let mut misspelt = Vec::new();
     for (key, inner) in map.iter_mut() {
         let place = join(path, key);
         let known: Vec<&Value> =
             schemas.iter().filter_map(|schema| schema.get("properties")?.get(key)).collect();
         if known.is_empty() && is_closed(schemas) {
-            let meant = meant(key, schemas);
+            let others = match this.whole {
+                true => &[],
+                false => own_keys(path),
+            };
+            let meant = meant(key, schemas, others);
             misspelt.extend(meant);
-            faults.push(unknown(&place, meant, schemas));
-        } else if own.is_none_or(|(_, own)| own.contains(&key.as_str())) {
+            faults.push(unknown(&place, meant, schemas, others));
+        } else if own.is_none_or(|own| own.contains(&key.as_str())) {
             let others = schemas.iter().filter_map(|schema| schema.get("additionalProperties"));
             let known =
                 if known.is_empty() { others.filter(|s| s.is_object()).collect() } else { known };
@@ -128,6 +132,12 @@ fn is_choice(schemas: &[&Value]) -> bool {
     kinds.sort_unstable();
     kinds.dedup();
     kinds.len() > 1
+}
+
+/// The keys of an open part that are the same whoever reads it.
+fn own_keys(path: &str) -> &'static [&'static str] {
+    let part = path.split('[').next();
+    OPEN_PARTS.iter().find(|(name, _)| Some(*name) == part).map_or(&[], |(_, keys)| keys)
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -158,7 +168,7 @@ fn accepts(schema: &Value, value: &Value) -> bool {
 }
 
 /// The words that a schema knows; nothing if it takes any text.
-fn words<'a>(schema: &'a Value) -> Option<Vec<&'a str>> {
+fn words(schema: &Value) -> Option<Vec<&str>> {
     if let Some(word) = schema.get("const") {
         return Some(word.as_str().into_iter().collect());
     }
@@ -178,6 +188,25 @@ fn check_word(schemas: &[&Value], word: &str, path: &str) -> Option<Error> {
         Some(near) => format!("did you mean `{near}`? The words are {all}"),
         None => format!("the words are {all}"),
     }))
+}
+
+fn check_number(schemas: &[&Value], number: &Number, path: &str) -> Option<Error> {
+    let [schema] = schemas else { return None };
+    let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+    // Beyond 64 bits it is no number of ours.
+    let (least, most) = (bound("minimum"), bound("maximum"));
+    let format = schema.get("format").and_then(Value::as_str);
+    let most = most.or_else(|| (format == Some("uint32")).then_some(f64::from(u32::MAX)));
+    let value = number.as_f64()?;
+    let fits = least.is_none_or(|least| value >= least) && most.is_none_or(|most| value <= most);
+    let wanted = match (least, most) {
+        _ if fits => return None,
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+        (Some(least), None) => format!("{least} or more"),
+        (None, Some(most)) => format!("{most} or less"),
+        (None, None) => return None,
+    };
+    Some(Error::config(format!("`{path}` is {number}")).with_hint(format!("give {wanted}")))
 }
 
 fn missing(path: &str) -> Error {
@@ -217,7 +246,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn kind_words<'a>(schema: &'a Value) -> Vec<&'a str> {
+fn kind_words(schema: &Value) -> Vec<&str> {
     let word = |kind: &str| match kind {
         "boolean" => Some("true or false"),
         "integer" => Some("a whole number"),
@@ -265,7 +294,12 @@ fn example(schemas: &[&Value], value: &Value, path: &str) -> Option<String> {
                     .find(|(_, inner)| accepts(inner, value))
                     .map(|(key, _)| key.as_str())
             };
-            let inner = first.or_else(fits)?;
+            let likely = || {
+                let is_query = value.as_str().is_some_and(|text| text.contains(' '));
+                let word = if is_query { "sql" } else { "rows" };
+                properties.get(word).filter(|inner| accepts(inner, value)).map(|_| word)
+            };
+            let inner = first.or_else(likely).or_else(fits)?;
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             Some(format!("`{key}: {{ {inner}: {shown} }}`"))
         }

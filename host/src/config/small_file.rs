@@ -5,28 +5,38 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 
 /// Reads a regular file of at most so many bytes. A pipe, a device or a folder is refused before anything
 /// is read of it; `what` says what the file is for.
 pub fn read_small_file(what: &str, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let name = path.display();
     let failed = |error: std::io::Error| {
-        let class = Error::io("", std::io::Error::from(error.kind())).class();
-        let own = match error.kind() {
-            ErrorKind::NotFound | ErrorKind::PermissionDenied => {
-                Error::config(format!("{what}: {name}: {error}"))
-            }
-            _ => Error::new(class, format!("{what}: {name}: {error}")),
+        let class = match error.raw_os_error() {
+            // What has a path and cannot be read as a file has a wrong path.
+            Some(
+                libc::EAGAIN | libc::ELOOP | libc::EIO | libc::EINVAL | libc::ENXIO | libc::EPERM,
+            ) => Class::Config,
+            _ => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::PermissionDenied => Class::Config,
+                kind => Error::io("", std::io::Error::from(kind)).class(),
+            },
         };
-        own.with_hint("check the file's path and permissions")
+        Error::new(class, format!("{what}: {name}: {error}"))
+            .with_hint("check the file's path and permissions")
     };
     // Without waiting for whoever writes into a pipe, and without making a terminal ours.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let odd = || {
+        Error::config(format!("{what}: {name} is not a regular file"))
+            .with_hint("name a file that holds the text")
+    };
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(odd());
+    }
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(Error::config(format!("{what}: {name} is not a regular file"))
-            .with_hint("name a file that holds the text"));
+        return Err(odd());
     }
     // What was read counts, and not what the file says of its length.
     let mut bytes = Vec::new();

@@ -12,7 +12,7 @@ use super::inputs::{Asking, InputPlan};
 use crate::config::connector::Connector;
 use crate::config::job::{self, JobRelation};
 use crate::config::target::{Sink, To};
-use crate::config::{Job, Powers, Settings, Step, Wanted};
+use crate::config::{Job, Powers, Reach, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, Secrets, bind};
 use crate::sandbox::{Column, Consistency, Hold, Snapshot};
@@ -145,7 +145,9 @@ impl<'a> Planner<'a> {
         let from = match &job.source {
             job::Source::Connector(from) => from,
             job::Source::Files(files) => {
-                let opened = FileSource::open(files, self.settings.secrets.as_deref())?;
+                let reach = Reach::new(&self.settings.policy, &job.folder);
+                let secrets = self.settings.secrets.as_deref();
+                let opened = FileSource::open(files, secrets, reach)?;
                 return Ok(Arc::new(Source::Files(Box::new(opened))));
             }
         };

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::config::Job;
 use crate::config::Step;
 use crate::config::job::{Input, JobRelation};
+use crate::config::target::Mode;
 use crate::plan::{RelationPlan, RunPlan, consistency_name};
 use crate::sandbox::{Hold, Relation, Snapshot};
 use crate::target::Spot;
@@ -81,6 +82,9 @@ pub struct JobRecord {
     /// The columns that folders tell, and the files do not hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partition_by: Vec<String>,
+    /// What it did where the target was there already; nothing where manifests did not say so yet.
+    #[serde(default)]
+    pub mode: Option<Mode>,
 }
 
 /// A plugin that took part.
@@ -252,6 +256,7 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
         target: job.target.url.clone(),
         format: job.target.format_name().to_owned(),
         partition_by: job.target.partition_by.clone(),
+        mode: Some(job.target.mode),
     }
 }
 

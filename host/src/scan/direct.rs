@@ -13,7 +13,7 @@ use super::component::ComponentSource;
 use super::files::{FileSource, Folder};
 use super::source::Described;
 use crate::config::direct::{Direct, Location};
-use crate::config::{Access, Policy};
+use crate::config::{Access, Policy, Reach};
 use crate::error::{Error, Result};
 use crate::sandbox::{Comparable, Relation, Storage, Stored, StoredFolder};
 
@@ -126,7 +126,8 @@ impl DirectReader {
         }
         let place = self.direct.place(&store)?;
         let columns = (schema.clone(), columns);
-        let files = FileSource::of_table(place, folders, columns, self.secrets.as_deref())?;
+        let reach = Reach::new(&self.policy, Path::new("/"));
+        let files = FileSource::of_table(place, folders, columns, self.secrets.as_deref(), reach)?;
         match files.unfit(relation).await {
             Ok(Some(why)) => Ok(Way::Server(why)),
             Ok(None) => Ok(Way::Files(Arc::new(files))),

@@ -6,7 +6,7 @@ use std::path::Path;
 use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
 use serde_json::Value;
 
-use super::{client_options, retry_config};
+use super::{check_endpoint, client_options, retry_config};
 use crate::config::place::AzurePlace;
 use crate::config::secret;
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ pub(crate) fn clients(
     let endpoint = given.endpoint.clone().or_else(|| env::var("AZURE_STORAGE_ENDPOINT").ok());
     let plain_http = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
     if let Some(endpoint) = endpoint {
+        check_endpoint(&format!("{side}.azure.endpoint"), &endpoint)?;
         builder = builder.with_endpoint(endpoint);
     }
     let resolved = |field: &str, written: &Option<Value>| {

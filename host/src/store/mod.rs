@@ -15,6 +15,7 @@ use std::time::Duration;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
 
 use crate::config::place::Place;
 use crate::config::store_url::encoded_path;
@@ -110,12 +111,15 @@ pub(crate) fn object_error(url: &str, error: &object_store::Error) -> Error {
         return own.copy();
     }
     let text = without_queries(&error.to_string());
+    let answer = Answer::of(&text);
+    let says = |codes: &[&str]| match &answer {
+        Some(answer) => codes.contains(&answer.code),
+        None => codes.iter().any(|code| text.contains(code)),
+    };
     let credentials =
         "check the store's credentials: the job's, the environment's or the profile's";
     let (class, hint) = match error {
-        Store::NotFound { .. }
-            if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") =>
-        {
+        _ if says(&["NoSuchBucket", "ContainerNotFound"]) => {
             (Class::NotFound, Some("make the bucket, or check its name in `url`"))
         }
         Store::NotFound { .. } => (Class::NotFound, None),
@@ -126,23 +130,57 @@ pub(crate) fn object_error(url: &str, error: &object_store::Error) -> Error {
         Store::InvalidPath { .. }
         | Store::NotSupported { .. }
         | Store::UnknownConfigurationKey { .. } => (Class::Config, None),
-        _ if ["ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "AuthenticationFailed"]
-            .iter()
-            .any(|code| text.contains(code)) =>
-        {
-            (Class::Auth, Some(credentials))
-        }
-        _ if text.contains("SlowDown") || text.contains("503") => (Class::Throttled, None),
+        _ if says(&REFUSALS) => (Class::Auth, Some(credentials)),
+        _ if says(&["SlowDown", "503"]) => (Class::Throttled, None),
         _ if text.contains("timed out") || text.contains("timeout") => (Class::Timeout, None),
         _ if text.contains("status code: 4") || text.contains("Client error") => {
             (Class::Resource, None)
         }
         _ => (Class::Connection, Some("check that the store answers, and `endpoint`")),
     };
+    let text = answer.map_or_else(|| text.clone(), |answer| answer.to_string());
     let own = Error::new(class, format!("{url}: {text}"));
     match hint {
         Some(hint) => own.with_hint(hint),
         None => own,
+    }
+}
+
+/// Codes of a store that does not let somebody in.
+const REFUSALS: [&str; 8] = [
+    "AccessDenied",
+    "AuthenticationFailed",
+    "AuthorizationFailure",
+    "AuthorizationPermissionMismatch",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+];
+
+/// What a store says in its XML.
+struct Answer<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> Answer<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let element = |name: &str| {
+            let rest = text.split_once(&format!("<{name}>"))?.1;
+            Some(rest.split_once(&format!("</{name}>"))?.0)
+        };
+        Some(Self { code: element("Code")?, message: element("Message").unwrap_or_default() })
+    }
+}
+
+impl std::fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let first = self.message.lines().next().unwrap_or_default().trim_end_matches('.');
+        match first {
+            "" => write!(f, "{}", self.code),
+            message => write!(f, "{message} ({})", self.code),
+        }
     }
 }
 
@@ -153,6 +191,20 @@ fn without_queries(text: &str) -> String {
         _ => word.to_owned(),
     };
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A server's URL, before a client is made that would not survive it.
+fn check_endpoint(at: &str, endpoint: &str) -> Result<()> {
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let is_plain = !endpoint.contains(|c: char| c.is_control() || c == ' ');
+    match is_plain && Url::parse(endpoint).is_ok_and(|url| is_web(&url)) {
+        true => Ok(()),
+        false => {
+            let shown: String = endpoint.chars().filter(|c| !c.is_control()).collect();
+            Err(Error::config(format!("`{at}`: `{shown}` is no server's URL"))
+                .with_hint("write it as in https://storage.internal:9000"))
+        }
+    }
 }
 
 /// How long one request may take.

@@ -10,7 +10,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde_json::Value;
 
 use super::s3_uploads::OpenUploads;
-use super::{REQUEST_TIMEOUT_SECS, client_options, retry_config};
+use super::{REQUEST_TIMEOUT_SECS, check_endpoint, client_options, retry_config};
 use crate::config::place::{S3Options, S3Place};
 use crate::config::secret;
 use crate::error::{Error, Result};
@@ -63,8 +63,16 @@ pub(crate) fn clients(
     let (given, side) = (&place.options, place.side);
     let profile = profile(&format!("{side}.s3.profile"), given.profile.as_deref())?;
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(&place.bucket);
-    builder = builder.with_region(region(given, &profile));
+    let region = region(given, &profile);
+    if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Err(Error::config(format!("`{side}.s3.region` is no region's name"))
+            .with_hint("write it as in us-east-1"));
+    }
+    builder = builder.with_region(region);
     let endpoint = endpoint(given, &profile);
+    if let Some(endpoint) = &endpoint {
+        check_endpoint(&format!("{side}.s3.endpoint"), endpoint)?;
+    }
     let plain_http = endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);

@@ -12,7 +12,7 @@ use futures::StreamExt;
 
 use super::PartFile;
 use super::files::{ByteStream, Entry, Files, Folders};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 
 /// What is read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -59,22 +59,19 @@ impl Files for LocalFolder {
         self.write(&aside, bytes)
             .and_then(|()| fs::rename(&aside, &path))
             .and_then(|()| sync(path.parent().unwrap_or(&self.root)))
-            .map_err(|error| Error::io(format!("writing {}", path.display()), error))
+            .map_err(|error| making("writing", &path, error))
     }
 
     async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
         let (path, aside) = (self.at(path), self.at(aside));
-        let link = || {
-            self.write(&aside, bytes)?;
-            self.make_parent(&path)?;
-            let linked = fs::hard_link(&aside, &path);
-            fs::remove_file(&aside)?;
-            linked
-        };
-        match link() {
+        let failed = |error| making("writing", &path, error);
+        self.write(&aside, bytes).and_then(|()| self.make_parent(&path)).map_err(failed)?;
+        let linked = fs::hard_link(&aside, &path);
+        fs::remove_file(&aside).map_err(failed)?;
+        match linked {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(Error::io(format!("writing {}", path.display()), error)),
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -139,15 +136,13 @@ impl Folders for LocalFolder {
             self.make_parent(&path)?;
             File::create(&path)
         };
-        let file =
-            create().map_err(|error| Error::io(format!("creating {}", path.display()), error))?;
+        let file = create().map_err(|error| making("creating", &path, error))?;
         Ok(Box::new(LocalPart { file, path, finished: false }))
     }
 
     async fn make_folder(&self, path: &str) -> Result<()> {
         let path = self.at(path);
-        fs::create_dir_all(&path)
-            .map_err(|error| Error::io(format!("target {}", path.display()), error))
+        fs::create_dir_all(&path).map_err(|error| making("making", &path, error))
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {
@@ -178,6 +173,21 @@ impl Folders for LocalFolder {
     async fn sync_folder(&self, path: &str) -> Result<()> {
         let path = self.at(path);
         sync(&path).map_err(|error| publishing(&path, error))
+    }
+}
+
+/// Where nothing can be made, the job names a wrong place.
+fn making(what: &str, path: &Path, error: io::Error) -> Error {
+    let is_no_place = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::AlreadyExists
+    ) || error.raw_os_error() == Some(libc::ELOOP);
+    let own = Error::io(format!("{what} {}", path.display()), error);
+    match is_no_place {
+        true => own
+            .with_class(Class::Config)
+            .with_hint("name another folder in `target.url`: nothing can be made in this one"),
+        false => own,
     }
 }
 
@@ -212,13 +222,24 @@ struct LocalPart {
     finished: bool,
 }
 
+impl LocalPart {
+    /// The writers above know no path.
+    fn named(&self, error: io::Error) -> io::Error {
+        let kind = error.kind();
+        if kind == ErrorKind::Interrupted {
+            return error;
+        }
+        io::Error::new(kind, Error::io(format!("writing {}", self.path.display()), error))
+    }
+}
+
 impl Write for LocalPart {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file.write(bytes).map_err(|error| self.named(error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(|error| self.named(error))
     }
 }
 

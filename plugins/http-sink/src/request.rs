@@ -28,7 +28,12 @@ impl Client {
         let mut headers: Vec<(String, String)> =
             config.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let Some(token) = &config.token {
-            headers.push(("authorization".into(), format!("Bearer {}", token.reveal()?)));
+            let token = token.reveal()?;
+            if token.contains(char::is_control) {
+                return Err(Error::config("the secret of `token` holds a line end or the like")
+                    .with_hint("save the secret without: one line end at its end does not count"));
+            }
+            headers.push(("authorization".into(), format!("Bearer {token}")));
         }
         Ok(Self {
             headers,

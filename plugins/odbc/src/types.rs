@@ -6,6 +6,8 @@ use longshore_sdk::host::odbc::{Column, Fetch};
 use longshore_sdk::schema::{DataType, Field, Schema, TimeUnit};
 use longshore_sdk::{Column as Told, Comparable, RelationInfo, Result};
 
+use longshore_values::padded;
+
 use crate::dialect::{Compares, Dialect};
 
 /// The most digits of a decimal number.
@@ -20,6 +22,8 @@ pub struct Known {
     pub name: String,
     pub data_type: DataType,
     pub nullable: bool,
+    /// Its texts are filled up with blanks, which do not count.
+    pub padded: bool,
     pub source_type: String,
     pub comparable: Comparable,
     pub fetch: Fetch,
@@ -40,6 +44,8 @@ pub fn known(column: &Column, words: Option<&str>, dialect: &Dialect, wide: bool
         comparable: comparable(&data_type, dialect.compares),
         data_type,
         nullable: column.nullable,
+        // CHAR and NCHAR.
+        padded: !dialect.loose && matches!(column.data_type, 1 | -8),
         source_type: words.unwrap_or(&column.type_name).to_owned(),
         fetch,
     }
@@ -148,7 +154,10 @@ fn comparable(data_type: &DataType, compares: Compares) -> Comparable {
 
 /// What the host is told of a relation.
 pub fn info(columns: &[Known], rows: Option<u64>, bytes: Option<u64>) -> Result<RelationInfo> {
-    let field = |known: &Known| Field::new(&known.name, known.data_type.clone(), true);
+    let field = |known: &Known| {
+        let field = Field::new(&known.name, known.data_type.clone(), true);
+        if known.padded { padded(field) } else { field }
+    };
     let told = |known: &Known| Told {
         source_type: known.source_type.clone(),
         comparable: known.comparable,

@@ -9,6 +9,7 @@ use longshore_sdk::{Comparable, Error, Result};
 use crate::policy::{Arrays, DECIMAL_MAX_PRECISION, Numerics, Policy, SpecialValues, UnknownTypes};
 use crate::session::Session;
 use longshore_postgres_client::fault;
+use longshore_values::padded;
 
 /// The widest `Decimal128`.
 const DECIMAL128_MAX_PRECISION: u8 = 38;
@@ -74,6 +75,8 @@ pub struct Column {
     pub(crate) source_type: String,
     pub(crate) kind: Kind,
     pub(crate) nullable: bool,
+    /// Its texts are filled up with blanks, which do not count.
+    padded: bool,
     /// What the server makes of it first, such as `::text`.
     pub(crate) cast: &'static str,
     pub(crate) special_values: SpecialValues,
@@ -121,6 +124,7 @@ impl Column {
                 false => Comparable::No,
             },
             nullable: described.nullable || nullified,
+            padded: described.type_oid == CHAR_OID && way.cast.is_empty(),
             kind: way.kind,
             cast: way.cast,
             special_values: policy.special_values,
@@ -136,7 +140,8 @@ impl Column {
 
     /// Its field in the Arrow schema.
     pub(crate) fn field(&self) -> Field {
-        self.kind.field(&self.name, self.nullable)
+        let field = self.kind.field(&self.name, self.nullable);
+        if self.padded { padded(field) } else { field }
     }
 
     /// What the host is told of it.
@@ -155,6 +160,7 @@ impl Column {
             source_type: "?".into(),
             kind,
             nullable: true,
+            padded: false,
             cast: "",
             special_values: SpecialValues::Refuse,
             comparable: Comparable::No,
@@ -296,6 +302,9 @@ enum Form {
 }
 
 const MONEY_OID: u32 = 790;
+
+/// `char(n)`.
+const CHAR_OID: u32 = 1042;
 
 impl Types {
     /// Looks up types and what they are made of.

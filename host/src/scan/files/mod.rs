@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::source::{Described, Scanned};
+use crate::config::access::Reach;
 use crate::config::files::{FileFormat, Files, Sought};
 use crate::config::place::Place;
 use crate::error::{Class, Error, Result};
@@ -50,6 +51,7 @@ pub struct FileSource {
     /// Those of a table of a connector's, if they are.
     table: Option<Table>,
     store: Opened,
+    reach: Reach,
     config: String,
     looked: Mutex<HashMap<String, Arc<OnceCell<Arc<Looked>>>>>,
 }
@@ -127,8 +129,9 @@ impl Files {
 
 impl FileSource {
     /// Opens the store; `secrets` is the operator's folder of secrets.
-    pub fn open(files: &Files, secrets: Option<&Path>) -> Result<Self> {
+    pub fn open(files: &Files, secrets: Option<&Path>, reach: Reach) -> Result<Self> {
         Ok(Self {
+            reach,
             store: store::open(&files.place, secrets)?,
             config: files.shown.to_string(),
             files: files.clone(),
@@ -144,12 +147,13 @@ impl FileSource {
         folders: Vec<Folder>,
         (schema, file_columns): (SchemaRef, usize),
         secrets: Option<&Path>,
+        reach: Reach,
     ) -> Result<Self> {
         let mut store = store::open(&place, secrets)?;
         store.root = store::key(&common_folder(&folders))?;
         let files = Files::of_parquet(place, &store.url(&store.root));
         let table = Some(Table { folders, schema, file_columns });
-        Ok(Self { files, table, store, config: String::new(), looked: Mutex::default() })
+        Ok(Self { files, table, store, reach, config: String::new(), looked: Mutex::default() })
     }
 
     /// Why a table's files do not hold it as it was described, if they do not.
@@ -164,7 +168,7 @@ impl FileSource {
 
     /// Checks that the store can be read.
     pub async fn test(&self) -> Result<String> {
-        let found = listing::find(&self.store, &self.files, &self.files.sought).await?;
+        let found = self.find(&self.files.sought).await?;
         let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
         let files = crate::numbers::counted(found.len() as u64, "file");
         Ok(format!("{}: {files}, {}", self.files.url, crate::numbers::human_bytes(bytes)))
@@ -233,8 +237,10 @@ impl FileSource {
         }
         let mut tags = HashMap::new();
         for slice in &slices {
+            let key = store::key(&slice.key)?;
+            self.check_reach([&key])?;
             if let Some(tag) = &slice.tag {
-                tags.insert(store::key(&slice.key)?, tag.clone());
+                tags.insert(key, tag.clone());
             }
         }
         let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags));
@@ -250,6 +256,21 @@ impl FileSource {
         Ok((rows, held))
     }
 
+    async fn find(&self, sought: &Sought) -> Result<Vec<listing::Found>> {
+        let found = listing::find(&self.store, &self.files, sought).await?;
+        self.check_reach(found.iter().map(|found| &found.meta.location))?;
+        Ok(found)
+    }
+
+    /// Links may lead anywhere.
+    fn check_reach<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<()> {
+        if !self.store.is_local() {
+            return Ok(());
+        }
+        let mut paths = keys.into_iter().map(|key| Path::new("/").join(key.as_ref()));
+        paths.try_for_each(|path| self.reach.file(&path))
+    }
+
     async fn look(&self, relation: &Relation) -> Result<Arc<Looked>> {
         let Relation::Table(path) = relation else {
             return Err(Error::config("files have no queries of their own")
@@ -259,6 +280,7 @@ impl FileSource {
         let looking = async {
             if let Some(table) = &self.table {
                 let found = listing::of_folders(&self.store, &table.folders).await?;
+                self.check_reach(found.iter().map(|found| &found.meta.location))?;
                 return look::look_at_table(&self.store, &self.files, found, table)
                     .await
                     .map(Arc::new);
@@ -267,7 +289,7 @@ impl FileSource {
                 true => self.files.sought.clone(),
                 false => Sought::named(path),
             };
-            let found = listing::find(&self.store, &self.files, &sought).await?;
+            let found = self.find(&sought).await?;
             look::look(&self.store, &self.files, found).await.map(Arc::new)
         };
         cell.get_or_try_init(|| looking).await.cloned()

@@ -76,12 +76,11 @@ impl Union {
             column.files += 1;
             let (own, other) = (column.field.data_type(), field.data_type());
             let both = self.rule.widen(own, other).ok_or_else(|| {
+                let (own, other) = told_apart(own, other);
                 Error::data(format!(
-                    "column `{}` is {} in {}, and {} in {file}",
+                    "column `{}` is {own} in {}, and {other} in {file}",
                     field.name(),
-                    type_word(own),
                     column.file,
-                    type_word(other)
                 ))
                 .with_hint(self.rule.hint(field.name()))
             })?;
@@ -99,6 +98,41 @@ impl Union {
             Arc::new(column.field.with_nullable(is_nullable))
         };
         self.columns.into_iter().map(field).collect()
+    }
+}
+
+/// What two types are called, with as much as tells them apart.
+fn told_apart(a: &DataType, b: &DataType) -> (String, String) {
+    let words = (type_word(a).into_owned(), type_word(b).into_owned());
+    match (a, b) {
+        _ if words.0 != words.1 => words,
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            let differs = |a: &&FieldRef| {
+                b.find(a.name()).is_some_and(|(_, b)| exact(a.data_type(), b.data_type()).is_none())
+            };
+            let Some((own, (_, other))) =
+                a.iter().find(differs).and_then(|own| Some((own, b.find(own.name())?)))
+            else {
+                return words;
+            };
+            let (inner, outer) = told_apart(own.data_type(), other.data_type());
+            let name = own.name();
+            (
+                format!("an object whose `{name}` is {inner}"),
+                format!("one whose `{name}` is {outer}"),
+            )
+        }
+        (
+            DataType::List(a) | DataType::LargeList(a),
+            DataType::List(b) | DataType::LargeList(b),
+        ) => {
+            let (a, b) = told_apart(a.data_type(), b.data_type());
+            (format!("a list of {a}"), format!("a list of {b}"))
+        }
+        (DataType::Timestamp(_, Some(a)), DataType::Timestamp(_, Some(b))) => {
+            (format!("{} of {a}", words.0), format!("{} of {b}", words.1))
+        }
+        _ => (a.to_string(), b.to_string()),
     }
 }
 
@@ -146,6 +180,7 @@ pub(super) fn exact(a: &DataType, b: &DataType) -> Option<DataType> {
         (List(a), List(b)) => List(Arc::new(exact_field(a, b)?)),
         (List(a) | LargeList(a), List(b) | LargeList(b)) => LargeList(Arc::new(exact_field(a, b)?)),
         (Struct(a), Struct(b)) => Struct(exact_fields(a, b)?),
+        (Map(a, _), Map(b, _)) => Map(Arc::new(exact_entries(a, b)?), false),
         _ => return None,
     })
 }
@@ -154,6 +189,16 @@ pub(super) fn exact(a: &DataType, b: &DataType) -> Option<DataType> {
 fn exact_field(a: &Field, b: &Field) -> Option<Field> {
     let data_type = exact(a.data_type(), b.data_type())?;
     Some(a.clone().with_data_type(data_type).with_nullable(a.is_nullable() || b.is_nullable()))
+}
+
+/// Of maps: a key and a value, however they are called.
+fn exact_entries(a: &Field, b: &Field) -> Option<Field> {
+    let (DataType::Struct(own), DataType::Struct(other)) = (a.data_type(), b.data_type()) else {
+        return None;
+    };
+    let pairs = own.iter().zip(other);
+    let fields = pairs.map(|(own, other)| exact_field(own, other)).collect::<Option<Vec<_>>>()?;
+    Some(a.clone().with_data_type(DataType::Struct(fields.into())))
 }
 
 /// By name, in the first one's order; what one lacks is NULL there.

@@ -1,5 +1,6 @@
 //! Comparisons between types that DataFusion does not compare, or compares in nanoseconds, which end in
-//! the year 2262: moments with texts and dates, times of two units, uuids with texts.
+//! the year 2262: moments with texts and dates, times of two units, uuids with texts. Texts that their
+//! database fills up with blanks are compared without those, as there.
 
 use std::sync::Arc;
 
@@ -9,14 +10,15 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::functions::string::expr_fn::rtrim;
 use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility, cast,
+    ScalarUDFImpl, Signature, Volatility, cast, lit,
 };
-use longshore_values::{MomentUnit, Zone, read_date, read_moment, text_column};
+use longshore_values::{MomentUnit, Zone, is_padded, read_date, read_moment, text_column};
 
 use super::types::is_uuid;
 use crate::error::Error;
@@ -147,6 +149,12 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
         {
             // Both sides come here: all units fit.
             cast(expr, DataType::Time64(TimeUnit::Nanosecond))
+        }
+        _ if is_padded(&own) => rtrim(vec![expr]),
+        _ if is_padded(&wanted)
+            && let Some(text) = text_of(&expr) =>
+        {
+            lit(text.trim_end_matches(' '))
         }
         _ if is_uuid(&wanted) && is_text(from) => match text_of(&expr) {
             Some(text) => uuid_literal(text)?,

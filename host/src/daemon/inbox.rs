@@ -305,7 +305,9 @@ impl Open {
         // The folder itself is not made: where one is mounted, another would hide it.
         fs::metadata(folder).map_err(fault)?;
         for part in [RUNNING, DONE, FAILED] {
-            fs::create_dir_all(folder.join(part)).map_err(fault)?;
+            let path = folder.join(part);
+            fs::create_dir_all(&path)
+                .map_err(|error| Error::io(format!("inbox {}", shown(&path)), error))?;
         }
         let lock = lock(folder, held)?;
         let (send, events) = unbounded_channel();

@@ -204,9 +204,10 @@ fn always(name: &str) -> String {
 
 /// A table, as its files tell of it.
 async fn as_files(files: &FileSource, of: &Relation, described: Described) -> Result<Described> {
-    let Described { rows, bytes, .. } = files.describe(of).await?;
+    let Described { rows, bytes, columns: own, .. } = files.describe(of).await?;
     let (schema, mut columns) = (described.schema, described.columns);
-    for (column, field) in columns.iter_mut().zip(schema.fields()) {
+    for ((column, own), field) in columns.iter_mut().zip(own).zip(schema.fields()) {
+        column.lossy = own.lossy.or(column.lossy.take());
         if !field.data_type().is_nested() {
             column.comparable = Comparable::Order;
         }

@@ -220,7 +220,10 @@ mod tests {
         );
         assert_eq!(set("sqlserver://[::1]:1433/s"), "Driver=D;Server=::1,1433;Database=s;Extra=1");
         assert_eq!(set("oracle://me@db:1521/ORCL"), "Driver=D;DBQ=db:1521/ORCL;UID=me;Extra=1");
-        assert_eq!(set("sqlite:///a/b.db"), "Driver=D;Database=/a/b.db;Extra=1;StepAPI=1");
+        assert_eq!(
+            set("sqlite:///a/b.db"),
+            "Driver=D;Database=/a/b.db;Extra=1;StepAPI=1;NoCreat=1"
+        );
         assert_eq!(set("odbc:DSN=x;Server={a;b}"), "DSN=x;Server=a;b;Extra=1");
     }
 

@@ -1,7 +1,7 @@
 //! What is known of a table or a query, without reading its rows.
 
 use longshore_sdk::host::odbc::{Catalog, TableName, Value};
-use longshore_sdk::sql::{self, Kind};
+use longshore_sdk::sql::{self, Kind, Lexis};
 use longshore_sdk::{Comparable, Error, Relation, Result};
 use longshore_values::unique_names;
 
@@ -58,6 +58,15 @@ impl Source {
         let names: Vec<String> = unique.iter().map(|name| quoted(name, &odbc.quote)).collect();
         Self { with: format!("WITH q ({}) AS ({query}\n) ", names.join(", ")), from: "q".into() }
     }
+}
+
+/// A query without its comments: SQLite's driver takes a `;` in one for the end of a statement.
+fn without_comments(query: &str, lexis: Lexis) -> Result<String> {
+    let text = |token: &sql::Token<'_>| match token.kind {
+        Kind::Comment => " ".to_owned(),
+        _ => token.text.to_owned(),
+    };
+    Ok(sql::tokens(query, lexis)?.iter().map(text).collect())
 }
 
 /// A table's name, if it is one and no other SQL.
@@ -126,7 +135,11 @@ fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<Known>)>
             (Source::of(name.clone()), odbc.session.describe(&format!("SELECT * FROM {name}"))?)
         }
         Relation::Query(query) => {
-            let query = sql::statement(query, odbc.dialect.lexis)?;
+            let mut query = sql::statement(query, odbc.dialect.lexis)?;
+            let plain = without_comments(query, odbc.dialect.lexis)?;
+            if odbc.dialect.loose {
+                query = &plain;
+            }
             let described = odbc.session.describe(query)?;
             let names: Vec<&str> = described.iter().map(|column| column.name.as_str()).collect();
             (Source::of_query(odbc, query, &names), described)

@@ -1,5 +1,6 @@
 //! Arrow IPC files: their batches one by one, never all at once.
 
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(super) async fn look(store: &Opened, meta: &ObjectMeta) -> Result<Look> {
         bytes: (i64::from(block.metaDataLength()) + block.bodyLength()).max(0) as u64,
     };
     let groups = footer.batches.iter().map(group).collect();
-    Ok(Look { fields: footer.schema.fields().clone(), groups, rows: None })
+    Ok(Look { fields: footer.schema.fields().clone(), groups, rows: None, finer: BTreeSet::new() })
 }
 
 /// The rows of slices.

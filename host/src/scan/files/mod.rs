@@ -42,6 +42,9 @@ use crate::sandbox::{ChunkWish, Column, Comparable, Consistency, Relation, Scan}
 use crate::store::{self, Opened, Pinned, object_error};
 use look::Looked;
 
+/// What is said of a column of INT96.
+const FINER: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
+
 /// A chunk's rows.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
 
@@ -189,6 +192,7 @@ impl FileSource {
             FileFormat::Arrow => "arrow",
         };
         let column = |(index, field): (usize, &FieldRef)| Column {
+            lossy: looked.finer.contains(field.name()).then(|| FINER.to_owned()),
             source_type: match index < looked.file_columns {
                 true => word.to_owned(),
                 false => "folder".to_owned(),
@@ -197,7 +201,6 @@ impl FileSource {
                 true => Comparable::No,
                 false => Comparable::Order,
             },
-            lossy: None,
         };
         Ok(Described {
             columns: looked.schema.fields().iter().enumerate().map(column).collect(),

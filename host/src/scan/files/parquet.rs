@@ -22,6 +22,7 @@ use datafusion::prelude::SessionContext;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use object_store::path::Path as Key;
+use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
 
 use super::look::{Group, Look, Looked};
@@ -67,7 +68,12 @@ pub(super) async fn look(
         let text = format!("its footer says {said} rows, and its row groups {rows}");
         return Err(failed(DataFusionError::ParquetError(Box::new(ParquetError::General(text)))));
     }
-    Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows) })
+    let leaves = metadata.file_metadata().schema_descr().columns().iter();
+    let finer = leaves
+        .filter(|leaf| leaf.physical_type() == Physical::INT96)
+        .filter_map(|leaf| leaf.path().parts().first().cloned())
+        .collect();
+    Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows), finer })
 }
 
 /// The rows of slices.

@@ -1,6 +1,6 @@
 //! Files of lines, CSV and JSON: read block by block, with what happens to rows that cannot be read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -130,7 +130,7 @@ pub(super) async fn look(
         }
         _ => None,
     };
-    Ok(Look { fields, groups: Vec::new(), rows })
+    Ok(Look { fields, groups: Vec::new(), rows, finer: BTreeSet::new() })
 }
 
 /// The rows of slices, in `schema`.

@@ -15,7 +15,7 @@ use datafusion::common::TableReference;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{FunctionRegistry, SessionStateBuilder, TaskContext};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
@@ -73,17 +73,25 @@ pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     }
     joins::refuse_sides_of_keys(parsed)?;
-    for table in state.resolve_table_references(&statement)? {
+    check_tables(&state, &statement, tables)
+}
+
+/// A query reads only what it is given.
+fn check_tables(state: &SessionState, statement: &Statement, tables: &[&str]) -> Result<()> {
+    for table in state.resolve_table_references(statement)? {
         let name = table.table();
-        if !tables.contains(&name) {
-            let known = tables.join(", ");
-            return Err(Error::data(format!("no table `{name}`")).with_hint(
-                match nearest(name, tables.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`? The tables are {known}"),
-                    None => format!("the tables are {known}"),
-                },
-            ));
+        let is_given = tables.contains(&name) || state.table_functions().contains_key(name);
+        if table.schema().is_none() && is_given {
+            continue;
         }
+        let hint = match (tables, nearest(name, tables.iter().copied())) {
+            ([only], _) => format!("the table is called `{only}`"),
+            (_, Some(near)) => {
+                format!("did you mean `{near}`? The tables are {}", tables.join(", "))
+            }
+            (_, None) => format!("the tables are {}", tables.join(", ")),
+        };
+        return Err(Error::data(format!("no table `{table}`")).with_hint(hint));
     }
     Ok(())
 }
@@ -122,14 +130,17 @@ impl Rows {
     ) -> Result<Self> {
         check_depth(sql)?;
         let context = session_context()?;
+        let mut names = Vec::new();
         for (name, table) in tables {
             context.register_table(TableReference::bare(name), table)?;
+            names.push(name);
         }
         let state = context.state();
         let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
         if let Statement::Statement(statement) = &statement {
             joins::refuse_sides_of_keys(statement)?;
         }
+        check_tables(&state, &statement, &names)?;
         let logical = state.statement_to_plan(statement).await?;
         let read_only = SQLOptions::new()
             .with_allow_ddl(false)

@@ -123,11 +123,11 @@ fn holds_data(path: &Path, ending: &str) -> bool {
     let Ok(text) = text else { return path.is_file() };
     match serde_json::from_slice::<serde_json::Value>(&text) {
         Ok(value) => !["source", "target"].iter().any(|key| value.get(key).is_some()),
-        // Several values, one a line.
+        // A job is one value.
         Err(_) => {
             let lines = serde_json::Deserializer::from_slice(&text);
-            let first = lines.into_iter::<serde_json::Value>().next();
-            first.is_some_and(|first| first.is_ok_and(|row| row.get("source").is_none()))
+            let first: Vec<_> = lines.into_iter::<serde_json::Value>().take(2).collect();
+            first.len() == 2 && first.iter().all(Result::is_ok)
         }
     }
 }

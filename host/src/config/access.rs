@@ -66,6 +66,10 @@ impl Territory {
     /// What a policy names: a folder's URL.
     pub(super) fn read(text: &str) -> Result<Self> {
         let url = StoreUrl::parse(text, text)?;
+        if url.path.iter().any(|name| name.pattern.is_some()) {
+            return Err(Error::config(format!("`{text}` is a pattern, and a folder is wanted"))
+                .with_hint("name the folder: all that is beneath it is meant"));
+        }
         let path: Vec<String> = url.path.iter().map(|name| name.text.clone()).collect();
         let scheme = match url.scheme.as_str() {
             "file" => {
@@ -152,6 +156,8 @@ pub fn real_path(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let known = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
     match known {
+        // Nothing must not be joined: it would add a `/`.
+        Some((part, real)) if part == path => real,
         Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
         None => path,
     }
@@ -170,10 +176,10 @@ impl Reach {
         Self { policy: policy.clone(), job_folder: job_folder.to_owned() }
     }
 
-    /// A file may be read, wherever it really lies.
-    pub fn file(&self, path: &Path) -> Result<()> {
+    /// A file may be read, wherever it really lies; `at` says what names it.
+    pub fn file(&self, at: &str, path: &Path) -> Result<()> {
         match self.policy.host().limits(Usage::Read) {
-            true => Access::new(&self.policy, &self.job_folder).file("source", path),
+            true => Access::new(&self.policy, &self.job_folder).file(at, path),
             false => Ok(()),
         }
     }

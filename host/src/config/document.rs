@@ -117,14 +117,22 @@ fn parse_yaml(text: &str) -> Result<Value, String> {
         let said = error.to_string();
         let said = said.strip_prefix("error: ").unwrap_or(&said);
         // What a program could set is no next step for whoever writes the file.
-        said.split(", set ").next().unwrap_or_default().to_owned()
+        let said = said.split(", set ").next().unwrap_or_default();
+        match said.split_once("duplicate mapping key: ") {
+            Some((place, key)) => format!("{place}the key `{key}` comes twice"),
+            None => said.to_owned(),
+        }
     })
 }
 
 fn parse_toml(text: &str) -> Result<Value, String> {
     toml::from_str(text).map(Tree::into_value).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+        let span = error.span().unwrap_or_default();
+        let line = text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
+        match (error.message(), text.get(span)) {
+            ("duplicate key", Some(key)) => format!("line {line}: the key `{key}` comes twice"),
+            (message, _) => format!("line {line}: {message}"),
+        }
     })
 }
 

@@ -24,6 +24,7 @@ use super::lease::{Writers, writers};
 use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_whole};
 use crate::config::document::DOCUMENT_LIMIT_BYTES;
 use crate::config::small_file::read_small_file;
+use crate::config::{Policy, Reach};
 use crate::error::{Error, Result};
 
 /// After its writer closed a file: scripts often open and close it several times.
@@ -247,11 +248,14 @@ impl Inbox {
     }
 
     /// Moves a file to `running`. None: somebody else was faster, or it cannot be, which has been told.
-    pub fn take(&mut self, path: &Path, run: &str) -> Option<Taken> {
+    /// A link leads no further than the policy lets jobs read.
+    pub fn take(&mut self, path: &Path, run: &str, policy: &Policy) -> Option<Taken> {
         self.seen.remove(path);
         let taken = Taken::new(&self.folder, path.file_name()?, run);
         let moved = match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_symlink() => take_linked(path, &taken.path),
+            Ok(metadata) if metadata.is_symlink() => Reach::new(policy, &self.folder)
+                .file("the job file", path)
+                .and_then(|()| take_linked(path, &taken.path)),
             Ok(_) => check_readable(path).and_then(|()| {
                 fs::rename(path, &taken.path).map_err(|e| Error::io(shown(path), e))
             }),
@@ -418,13 +422,13 @@ mod tests {
         fs::write(folder.path().join("before.yaml"), "x").unwrap();
         let mut inbox = Inbox::open(folder.path()).unwrap();
         assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["before.yaml"]);
-        inbox.take(&folder.path().join("before.yaml"), RUN).unwrap();
+        inbox.take(&folder.path().join("before.yaml"), RUN, &Policy::default()).unwrap();
 
         fs::write(outside.path().join("renamed.toml"), "x").unwrap();
         fs::rename(outside.path().join("renamed.toml"), folder.path().join("renamed.toml"))
             .unwrap();
         assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["renamed.toml"]);
-        inbox.take(&folder.path().join("renamed.toml"), RUN).unwrap();
+        inbox.take(&folder.path().join("renamed.toml"), RUN, &Policy::default()).unwrap();
 
         fs::write(outside.path().join("linked.json"), "x").unwrap();
         fs::hard_link(outside.path().join("linked.json"), folder.path().join("linked.json"))

@@ -167,7 +167,7 @@ impl Daemon {
             self.said_of_ledger(&error);
             return None;
         }
-        let taken = inbox.take(path, &run);
+        let taken = inbox.take(path, &run, &self.settings().policy);
         if taken.is_none() {
             said(self.ledger.forget_take(&run));
         }

@@ -19,7 +19,7 @@ pub(super) async fn check_columns(
     let Some(there) = columns_there(target, &spot.name).await? else { return Ok(()) };
     let new = FieldRecord::of_schema(schema);
     let named = |fields: &[FieldRecord]| -> Vec<String> {
-        fields.iter().map(|field| format!("{} {}", field.name, field.r#type)).collect()
+        fields.iter().map(|field| format!("`{}` ({})", field.name, field.r#type)).collect()
     };
     let (there, new) = (named(&there), named(&new));
     if there == new {
@@ -28,9 +28,9 @@ pub(super) async fn check_columns(
     let missing = there.iter().find(|field| !new.contains(field));
     let added = new.iter().find(|field| !there.contains(field));
     let how = match (missing, added) {
-        (Some(missing), Some(added)) => format!("`{missing}` is there, and `{added}` would come"),
-        (Some(missing), None) => format!("`{missing}` is there, and would not come"),
-        (None, Some(added)) => format!("`{added}` is not there"),
+        (Some(missing), Some(added)) => format!("{missing} is there, and {added} would come"),
+        (Some(missing), None) => format!("{missing} is there, and would not come"),
+        (None, Some(added)) => format!("{added} is not there"),
         (None, None) => "they would come in another order".into(),
     };
     Err(Error::config(format!(

@@ -108,7 +108,7 @@ impl Files for LocalFolder {
             Err(error) if error.kind() == ErrorKind::NotADirectory && path.exists() => {
                 Ok(Some(Vec::new()))
             }
-            Err(error) => Err(Error::io(format!("listing {}", path.display()), error)),
+            Err(error) => Err(making("listing", &path, error)),
         }
     }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use super::arrow_ipc::ArrowEncoder;
+use super::fit::check_fits;
 use super::measured::Measured;
 use super::parquet::ParquetEncoder;
 use super::text::{CsvEncoder, JsonEncoder};
@@ -55,6 +56,7 @@ pub fn open_encoder(
     sample: Option<&RecordBatch>,
     file: Box<dyn PartFile>,
 ) -> Result<Box<dyn Encoder>> {
+    check_fits(format, &schema)?;
     let file = Measured::new(file);
     Ok(match format {
         Format::Parquet(compression) => {

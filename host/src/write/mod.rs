@@ -5,6 +5,7 @@ mod arrow_ipc;
 mod dictionary;
 mod encoder;
 mod file_parts;
+mod fit;
 mod measured;
 mod parquet;
 mod part;

@@ -18,7 +18,7 @@ mod types;
 use std::collections::BTreeMap;
 
 use longshore_sdk::host::OdbcSession;
-use longshore_sdk::host::odbc::Login;
+use longshore_sdk::host::odbc::{Login, Setting};
 use longshore_sdk::{
     ChunkWish, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Relation,
     RelationInfo, Result, Scan, Secret,
@@ -102,6 +102,23 @@ pub struct Odbc {
 
 longshore_sdk::export_connector!(Odbc);
 
+/// SQLite's number for a file that cannot be opened.
+const SQLITE_CANNOT_OPEN: &str = "HY000/14";
+
+/// SQLite's driver does not name the file.
+fn not_opened(error: Error, login: &Login, dialect: Option<&Dialect>) -> Error {
+    let is_it = dialect.is_some_and(|dialect| dialect.loose);
+    let file = login.attributes.iter().find_map(|attribute| match &attribute.value {
+        Setting::Text(file) if attribute.name == "Database" => Some(file),
+        _ => None,
+    });
+    match (error.code() == Some(SQLITE_CANNOT_OPEN) && is_it, file) {
+        (true, Some(file)) => Error::config(format!("{file} cannot be opened as a database"))
+            .with_hint("check `url`: the file must be there, and its user must be able to read it"),
+        _ => error,
+    }
+}
+
 impl Connector for Odbc {
     type Config = Config;
 
@@ -131,7 +148,8 @@ impl Connector for Odbc {
 
     fn open(config: Config) -> Result<Self> {
         let (login, named) = login::login(&config)?;
-        let mut session = OdbcSession::connect(&login)?;
+        let mut session =
+            OdbcSession::connect(&login).map_err(|error| not_opened(error, &login, named))?;
         let product = session.product()?;
         let dialect = match named {
             Some(dialect) => dialect,

@@ -271,7 +271,7 @@ impl FileSource {
             return Ok(());
         }
         let mut paths = keys.into_iter().map(|key| Path::new("/").join(key.as_ref()));
-        paths.try_for_each(|path| self.reach.file(&path))
+        paths.try_for_each(|path| self.reach.file("source", &path))
     }
 
     async fn look(&self, relation: &Relation) -> Result<Arc<Looked>> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
 use object_store::ObjectMeta;
@@ -48,15 +48,27 @@ pub(super) struct BadRow {
     hint: String,
 }
 
+/// Whether a moment has digits of a second that its type has no place for, and a finer one has.
+fn has_nanoseconds(data_type: &DataType, text: &str) -> bool {
+    let DataType::Timestamp(unit, _) = data_type else { return false };
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    *unit != TimeUnit::Nanosecond && (7..=9).contains(&digits)
+}
+
 impl BadRow {
     /// A text that does not stand for a value of its column's type.
     pub(super) fn value(field: &Field, text: &str) -> Self {
         let (name, word) = (field.name(), type_word(field.data_type()));
         let column = name.split('.').next().unwrap_or(name);
+        let finer = match has_nanoseconds(field.data_type(), text) {
+            true => format!("keep all digits with `source.columns: {{ {column}: {word}(9) }}`, "),
+            false => String::new(),
+        };
         Self {
             cause: format!("column `{name}`: {} is not exactly a {word}", shown_value(text)),
             hint: format!(
-                "keep the texts with `source.columns: {{ {column}: string }}`, read them by value with \
+                "{finer}keep the texts with `source.columns: {{ {column}: string }}`, read them by value with \
                  `{{ {column}: {{ type: \"{word}\", lenient: true }} }}`, raise `source.sample_rows`, or leave \
                  such rows out with `bad_rows: skip`"
             ),

@@ -104,8 +104,8 @@ ABUSES = {
     "stream-type": "not those that it described",
     "stream-endless": "more than 100000 rows in one chunk",
     "stream-no-rows": "no row in 100 calls",
-    "type-union": "cannot hold it",
-    "type-width": "cannot hold it",
+    "type-union": "cannot hold",
+    "type-width": "cannot hold",
 }
 
 #: What `plugin list` says of a component that misbehaves when it is asked what it is.

@@ -75,8 +75,8 @@ TRANSFORMS = {
     "pieces-huge": "128 MiB",
     "pieces-many": "128 MiB",
     "rows-without-columns": " rows ",
-    "type-union": ("cannot hold it", 4),
-    "type-width": ("cannot hold it", 4),
+    "type-union": ("cannot hold", 4),
+    "type-width": ("cannot hold", 4),
 }
 
 #: Calls of a sink before its rows are visible; `holds` is asked after an interruption only.

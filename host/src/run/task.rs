@@ -44,7 +44,9 @@ pub(super) async fn run_partition(
         let _work = slots.work();
         let attempt = attempt.begin()?;
         let lane = Lane::with(slots.clone(), slot);
-        attempt.end(collect(plan, partition, attempt.context(lane)?).await)
+        let read = lane.read();
+        let done = attempt.end(collect(plan, partition, attempt.context(lane)?).await);
+        done.inspect_err(|_| slots.take_off(&read))
     })
     .await
 }
@@ -60,10 +62,13 @@ pub(super) async fn run_whole(
         let _work = slots.work();
         let attempt = attempt.begin()?;
         let plan = reset_plan_states(plan.clone())?;
-        let context = attempt.context(Lane::new(slots.clone()))?;
+        let lane = Lane::new(slots.clone());
+        let read = lane.read();
+        let context = attempt.context(lane)?;
         let partitions = 0..plan.properties().partitioning.partition_count();
         let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
-        attempt.end(futures::future::try_join_all(running).await.map(|parts| parts.concat()))
+        let done = futures::future::try_join_all(running).await.map(|parts| parts.concat());
+        attempt.end(done).inspect_err(|_| slots.take_off(&read))
     })
     .await
 }

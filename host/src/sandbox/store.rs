@@ -176,7 +176,11 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
             "{plugin}: `{call}` asked for {} MiB of memory, the limit is {} MiB",
             bytes >> 20,
             state.limits.memory_mib
-        ));
+        ))
+        .with_hint(
+            "rows of hundreds of MiB need more: raise `memory_mib` under `[limits]` in longshore.toml; \
+             without such rows, report it to the plugin's author",
+        );
     }
     let message = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => {

@@ -271,7 +271,7 @@ impl Reading {
     /// Hands a batch on; false when nobody wants it.
     async fn hand_on(&self, batch: RecordBatch, held: &mut Account) -> Result<bool> {
         let bytes = batch.get_array_memory_size();
-        self.lane.slots.count(batch.num_rows(), bytes);
+        self.lane.count(batch.num_rows(), bytes);
         // This one, those that wait behind it, and the one that is worked on.
         held.set(bytes * (BATCHES_AHEAD + 2));
         Ok(self.batches.send(Ok(batch)).await.is_ok())

@@ -16,7 +16,7 @@ pub struct Slots {
     relation: Arc<Semaphore>,
     columns: usize,
     working: AtomicUsize,
-    /// Rows read so far, retries included.
+    /// Rows read so far, but those of attempts that failed.
     pub rows: AtomicU64,
     /// Bytes of batches read so far, retries included.
     pub bytes: AtomicU64,
@@ -73,11 +73,15 @@ impl Slots {
         Work(self.clone())
     }
 
-    pub(super) fn count(&self, rows: usize, bytes: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Takes off what a failed attempt has read.
+    pub fn take_off(&self, read: &ReadRows) {
+        self.rows.fetch_sub(read.0.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }
 }
+
+/// The rows that an attempt has read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadRows(Arc<AtomicU64>);
 
 /// An attempt under way.
 #[derive(Debug)]
@@ -95,17 +99,29 @@ impl Drop for Work {
 pub struct Lane {
     pub(super) slots: Arc<Slots>,
     held: Mutex<Option<Slot>>,
+    read: ReadRows,
 }
 
 impl Lane {
     /// For a plan that reads one chunk, in this place.
     pub fn with(slots: Arc<Slots>, slot: Slot) -> Self {
-        Self { slots, held: Mutex::new(Some(slot)) }
+        Self { slots, held: Mutex::new(Some(slot)), read: ReadRows::default() }
     }
 
     /// For a plan that takes a place for each chunk that it reads.
     pub fn new(slots: Arc<Slots>) -> Self {
-        Self { slots, held: Mutex::default() }
+        Self { slots, held: Mutex::default(), read: ReadRows::default() }
+    }
+
+    /// What is read through it.
+    pub fn read(&self) -> ReadRows {
+        self.read.clone()
+    }
+
+    pub(super) fn count(&self, rows: usize, bytes: usize) {
+        self.read.0.fetch_add(rows as u64, Ordering::Relaxed);
+        self.slots.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.slots.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) async fn take(&self) -> Result<Slot> {
@@ -114,5 +130,21 @@ impl Lane {
             Some(slot) => Ok(slot),
             None => self.slots.take().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_an_attempt_that_failed_are_taken_off() {
+        let slots = Arc::new(Slots::new(Arc::new(Semaphore::new(1)), 1, 1));
+        let (good, bad) = (Lane::new(slots.clone()), Lane::new(slots.clone()));
+        good.count(5, 50);
+        bad.count(7, 70);
+        slots.take_off(&bad.read());
+        slots.take_off(&bad.read());
+        assert_eq!(slots.rows.load(Ordering::Relaxed), 5);
     }
 }

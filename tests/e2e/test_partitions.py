@@ -55,7 +55,6 @@ REFUSALS = {
     "no folder's name": ({"partition_by": ["lat"]}, "`lat` is Float64, whose values do not name folders", "whole numbers"),
     "nothing left": ({"partition_by": ["carrier", "name"]}, "leaves no column for the files", "fewer"),
     "twice": ({"partition_by": ["name", "NAME"]}, "names `NAME` twice", "once"),
-    "not a list": ({"partition_by": "name"}, "`target.partition_by`", ""),
 }
 
 

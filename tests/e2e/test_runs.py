@@ -189,6 +189,28 @@ def test_without_its_snapshot_a_run_reads_all_again_and_says_so(program, server)
     assert table.num_rows == 200_000 and set(table["state"].to_pylist()) == {"after"}
 
 
+def test_a_holder_ends_with_a_daemon_that_dies_before_it_has_a_plan(program, server):
+    with server.connect() as connection, server.connect() as blocker:
+        connection.execute("DROP TABLE IF EXISTS unplanned")
+        connection.execute("CREATE TABLE unplanned AS SELECT 1 AS n")
+        blocker.execute("BEGIN")
+        blocker.execute("LOCK TABLE unplanned IN ACCESS EXCLUSIVE MODE")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%unplanned%'"
+        daemon = Daemon(program)
+        try:
+            job = program.postgres(server, "u.yaml", tables=["unplanned"])
+            job.rename(daemon.inbox / "u.yaml")
+            wait_for(lambda: connection.execute(waiting).fetchone()[0] > 0)
+            sockets = program.folder / "state/holders"
+            wait_for(lambda: list(sockets.glob("*.sock")))
+        finally:
+            daemon.stop(signal.SIGKILL)
+        blocker.execute("ROLLBACK")
+        wait_for(lambda: not list(sockets.glob("*.sock")), 30)
+        held = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        wait_for(lambda: connection.execute(held).fetchone() == (0,), 30)
+
+
 def test_verify_reads_the_source_again_if_told(program, server):
     with server.connect() as connection:
         connection.execute("DROP TABLE IF EXISTS compared")

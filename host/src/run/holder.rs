@@ -2,13 +2,14 @@
 //! away, so that a run which is taken up again still reads the same instant.
 //!
 //! It listens at a socket in the state folder, which only its user can reach. Whoever connects is
-//! told what is held, in one line of JSON; `release` ends it. Alone for too long, it ends by itself.
+//! told what is held, in one line of JSON; `keep` says that the run's plan is written down, and `release` ends it.
+//! Alone for too long, it ends by itself; at once, if nobody will look for it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,12 @@ pub const HOLD_SECS: u64 = 3_600;
 
 /// How often a holder that is alone looks whether it can still be found.
 const LOOK_SECS: u64 = 2;
+
+/// How long a holder that nobody keeps waits for somebody to connect.
+const UNKEPT_SECS: u64 = 2;
+
+/// What tells a holder that its run can be found again.
+pub(super) const KEEP: &str = "keep";
 
 /// What ends a holder.
 pub(super) const RELEASE: &str = "release";
@@ -103,6 +110,7 @@ pub async fn hold(
     let serving = Serving {
         line: format!("{}\n", serde_json::to_string(&said)?),
         guests: AtomicUsize::new(0),
+        is_kept: AtomicBool::new(false),
         changed: Notify::new(),
         released: Notify::new(),
     };
@@ -123,6 +131,7 @@ fn inode(socket: &Path) -> Option<u64> {
 struct Serving {
     line: String,
     guests: AtomicUsize,
+    is_kept: AtomicBool,
     changed: Notify,
     released: Notify,
 }
@@ -138,6 +147,10 @@ impl Serving {
         let mut looks = interval(Duration::from_secs(LOOK_SECS));
         loop {
             let is_alone = self.guests.load(Ordering::SeqCst) == 0;
+            let patience = match self.is_kept.load(Ordering::SeqCst) {
+                true => alone,
+                false => alone.min(Duration::from_secs(UNKEPT_SECS)),
+            };
             tokio::select! {
                 accepted = listener.accept() => if let Ok((guest, _)) = accepted {
                     self.guests.fetch_add(1, Ordering::SeqCst);
@@ -148,8 +161,8 @@ impl Serving {
                 () = self.released.notified() => return,
                 // Another holder has its place: nobody will ever find this one.
                 _ = looks.tick(), if is_alone => if is_replaced() { return },
-                () = sleep_until(since + alone), if is_alone => {
-                    tracing::warn!("nobody came back for {} s: letting go", alone.as_secs());
+                () = sleep_until(since + patience), if is_alone => {
+                    tracing::warn!("nobody came back for {} s: letting go", patience.as_secs());
                     return;
                 }
             }
@@ -161,8 +174,10 @@ impl Serving {
         let told = writing.write_all(self.line.as_bytes()).await.is_ok();
         let mut lines = BufReader::new(reading).lines();
         while told && let Ok(Some(line)) = lines.next_line().await {
-            if line == RELEASE {
-                self.released.notify_one();
+            match line.as_str() {
+                KEEP => self.is_kept.store(true, Ordering::SeqCst),
+                RELEASE => self.released.notify_one(),
+                _ => {}
             }
         }
         self.guests.fetch_sub(1, Ordering::SeqCst);

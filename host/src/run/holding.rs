@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::holder::{Held, RELEASE, Said};
+use super::holder::{Held, KEEP, RELEASE, Said};
 use super::record::HoldRecord;
 use super::socket::SocketPath;
 use crate::config::Job;
@@ -118,6 +118,11 @@ impl Guest {
         }
     }
 
+    /// Has it wait for a daemon that comes back.
+    async fn keep(&mut self) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(format!("{KEEP}\n").as_bytes()).await
+    }
+
     /// Has it let go, and waits until it has.
     async fn release(mut self) {
         let releasing = async {
@@ -175,6 +180,15 @@ impl<'a> Holding<'a> {
                 self.find_and_release().await;
                 None
             }
+        }
+    }
+
+    /// The run's plan is written down: whoever takes it up looks for the holder.
+    pub(super) async fn keep(&self) {
+        if let Some(guest) = self.guest.lock().await.as_mut()
+            && let Err(error) = guest.keep().await
+        {
+            tracing::debug!("a holder: {error}");
         }
     }
 

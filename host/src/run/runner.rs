@@ -518,6 +518,7 @@ impl Run<'_> {
         }
         let record = to_record(&plan, spots, holding.is_kept().await)?;
         self.ledger().plan(self.id, &record)?;
+        holding.keep().await;
         Ok(plan)
     }
 

@@ -33,11 +33,17 @@ pub(super) struct Found {
     pub(super) partitions: Vec<(String, Option<String>)>,
 }
 
+/// What is sought, if it has exactly that name.
+pub(super) fn whole(store: &Opened, sought: &Sought) -> Result<Key> {
+    let parts: Vec<&str> = sought.name.split('/').filter(|part| !part.is_empty()).collect();
+    beneath(&store.root, &parts)
+}
+
 /// The files of a path or a pattern beneath the source's folder, in the order of their names. What has exactly
 /// the name is meant, where it is there.
 pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Result<Vec<Found>> {
     let parts: Vec<&str> = sought.name.split('/').filter(|part| !part.is_empty()).collect();
-    let whole = beneath(&store.root, &parts)?;
+    let whole = whole(store, sought)?;
     let url = store.url(&whole);
     refuse_pipes(store, &whole)?;
     let mut root = whole.clone();

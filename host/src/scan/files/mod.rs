@@ -260,6 +260,8 @@ impl FileSource {
     }
 
     async fn find(&self, sought: &Sought) -> Result<Vec<listing::Found>> {
+        // Even to ask for a file's size can open it.
+        self.check_reach([&listing::whole(&self.store, sought)?])?;
         let found = listing::find(&self.store, &self.files, sought).await?;
         self.check_reach(found.iter().map(|found| &found.meta.location))?;
         Ok(found)

@@ -136,8 +136,9 @@ fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<Known>)>
         }
         Relation::Query(query) => {
             let mut query = sql::statement(query, odbc.dialect.lexis)?;
-            let plain = without_comments(query, odbc.dialect.lexis)?;
+            let plain;
             if odbc.dialect.loose {
+                plain = without_comments(query, odbc.dialect.lexis)?;
                 query = &plain;
             }
             let described = odbc.session.describe(query)?;

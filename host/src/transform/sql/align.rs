@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, StringArray};
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, StringArray,
+};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -158,7 +160,7 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
         }
         _ if is_uuid(&wanted) && is_text(from) => match text_of(&expr) {
             Some(text) => uuid_literal(text)?,
-            None => call(UuidOfText::new(), expr),
+            None => call(Conversion::UuidOfText, expr),
         },
         _ => expr,
     })
@@ -190,16 +192,16 @@ fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
                 .into());
         }
         (_, text) if is_uuid(&from) && is_text(text) => {
-            Transformed::yes(cast(call(TextOfUuid::new(), *expr), to))
+            Transformed::yes(cast(call(Conversion::TextOfUuid, *expr), to))
         }
         // Arrow casts no nested value to text: it becomes JSON, as in CSV.
         (nested, text) if nested.is_nested() && is_text(text) => {
-            let function = TextOfNested { field: from.clone(), ..TextOfNested::new() };
-            Transformed::yes(cast(call(function, *expr), to))
+            let conversion = Conversion::TextOfNested(from.clone());
+            Transformed::yes(cast(call(conversion, *expr), to))
         }
         (text, _) if is_text(text) && is_uuid(&field) => match text_of(&expr) {
             Some(text) => Transformed::yes(uuid_literal(text)?),
-            None => Transformed::yes(call(UuidOfText::new(), *expr)),
+            None => Transformed::yes(call(Conversion::UuidOfText, *expr)),
         },
         _ => Transformed::no(Expr::Cast(Cast { expr, field })),
     })
@@ -263,119 +265,78 @@ fn write_uuid(bytes: &[u8]) -> String {
     text
 }
 
-fn call(function: impl ScalarUDFImpl + 'static, arg: Expr) -> Expr {
-    let function = Arc::new(ScalarUDF::new_from_impl(function));
+fn call(what: Conversion, arg: Expr) -> Expr {
+    let signature = Signature::any(1, Volatility::Immutable);
+    let function = Arc::new(ScalarUDF::new_from_impl(Convert { what, signature }));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![arg]))
 }
 
-/// A list, struct or map as JSON.
+/// What Arrow's casts do not convert.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct TextOfNested {
-    field: FieldRef,
+enum Conversion {
+    /// A list, struct or map of this field to JSON.
+    TextOfNested(FieldRef),
+    TextOfUuid,
+    UuidOfText,
+}
+
+/// A conversion, as DataFusion calls it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Convert {
+    what: Conversion,
     signature: Signature,
 }
 
-impl TextOfNested {
-    fn new() -> Self {
-        let signature = Signature::any(1, Volatility::Immutable);
-        Self { field: Arc::new(Field::new("", DataType::Null, true)), signature }
-    }
-}
-
-impl ScalarUDFImpl for TextOfNested {
+impl ScalarUDFImpl for Convert {
     fn name(&self) -> &str {
-        "json_text"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let texts = text_column(&self.field, &arrays[0])?;
-        let texts = texts.ok_or_else(|| DataFusionError::Internal("no nested value".into()))?;
-        Ok(ColumnarValue::Array(texts))
-    }
-}
-
-/// A uuid's text.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct TextOfUuid {
-    signature: Signature,
-}
-
-impl TextOfUuid {
-    fn new() -> Self {
-        Self { signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for TextOfUuid {
-    fn name(&self) -> &str {
-        "uuid_text"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let uuids = arrays[0].as_any().downcast_ref::<FixedSizeBinaryArray>();
-        let uuids = uuids.ok_or_else(|| DataFusionError::Internal("no uuids".into()))?;
-        let texts: StringArray = uuids.iter().map(|uuid| uuid.map(write_uuid)).collect();
-        Ok(ColumnarValue::Array(Arc::new(texts)))
-    }
-}
-
-/// The uuid of a text.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct UuidOfText {
-    signature: Signature,
-}
-
-impl UuidOfText {
-    fn new() -> Self {
-        Self { signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-impl ScalarUDFImpl for UuidOfText {
-    fn name(&self) -> &str {
-        "uuid_of_text"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
-        Ok(DataType::FixedSizeBinary(UUID_BYTES))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let texts = arrow::compute::cast(&arrays[0], &DataType::Utf8)?;
-        let mut uuids = FixedSizeBinaryBuilder::with_capacity(texts.len(), UUID_BYTES);
-        for text in texts.as_string::<i32>() {
-            let Some(text) = text else {
-                uuids.append_null();
-                continue;
-            };
-            let bytes = read_uuid(text).ok_or_else(|| {
-                DataFusionError::from(Error::data(format!("'{text}' is no uuid")))
-            })?;
-            uuids.append_value(bytes)?;
+        match self.what {
+            Conversion::TextOfNested(_) => "json_text",
+            Conversion::TextOfUuid => "uuid_text",
+            Conversion::UuidOfText => "uuid_of_text",
         }
-        Ok(ColumnarValue::Array(Arc::new(uuids.finish())))
     }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
+        Ok(match self.what {
+            Conversion::TextOfNested(_) | Conversion::TextOfUuid => DataType::Utf8,
+            Conversion::UuidOfText => DataType::FixedSizeBinary(UUID_BYTES),
+        })
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let values = &arrays[0];
+        Ok(ColumnarValue::Array(match &self.what {
+            Conversion::TextOfNested(field) => text_column(field, values)?
+                .ok_or_else(|| DataFusionError::Internal("no nested value".into()))?,
+            Conversion::TextOfUuid => texts_of_uuids(values)?,
+            Conversion::UuidOfText => uuids_of_texts(values)?,
+        }))
+    }
+}
+
+fn texts_of_uuids(values: &ArrayRef) -> DfResult<ArrayRef> {
+    let uuids = values.as_any().downcast_ref::<FixedSizeBinaryArray>();
+    let uuids = uuids.ok_or_else(|| DataFusionError::Internal("no uuids".into()))?;
+    let texts: StringArray = uuids.iter().map(|uuid| uuid.map(write_uuid)).collect();
+    Ok(Arc::new(texts))
+}
+
+fn uuids_of_texts(values: &ArrayRef) -> DfResult<ArrayRef> {
+    let texts = arrow::compute::cast(values, &DataType::Utf8)?;
+    let mut uuids = FixedSizeBinaryBuilder::with_capacity(texts.len(), UUID_BYTES);
+    for text in texts.as_string::<i32>() {
+        let Some(text) = text else {
+            uuids.append_null();
+            continue;
+        };
+        let bytes = read_uuid(text)
+            .ok_or_else(|| DataFusionError::from(Error::data(format!("'{text}' is no uuid"))))?;
+        uuids.append_value(bytes)?;
+    }
+    Ok(Arc::new(uuids.finish()))
 }

@@ -69,8 +69,9 @@ class Killer:
         if self.at is None or (what, self.counts[what]) != self.at[:2] or self.victim is None:
             return None
         delivered, self.at = self.at[2], None
-        self.victim.kill()
-        self.victim.wait()
+        process = self.victim()
+        process.kill()
+        process.wait()
         return None if delivered else "cut"
 
     def target(self, folder, **options):
@@ -108,8 +109,9 @@ def hidden(s3, folder):
 def killed_at(program, killer, what, number, delivered, *args):
     """Runs the program until the killer has it. It may be over before: then there was no such request."""
     killer.kill_at(what, number, delivered)
-    killer.victim = program.start(*args)
-    code = killer.victim.wait(PATIENCE)
+    process = program.start(*args)
+    killer.victim = lambda: process
+    code = process.wait(PATIENCE)
     killer.victim, killer.at = None, None
     return code == -signal.SIGKILL
 
@@ -230,12 +232,13 @@ def test_a_job_that_the_daemon_sets_aside_leaves_nothing(program, s3, killer, fo
     job = s3_job(program, killer, folder)
     daemon = Daemon(program)
     try:
+        # Whichever of its lives it is in.
+        killer.victim = lambda: daemon.process
+        killer.kill_at("create", 1, True)
         drop(daemon, job)
         for _ in range(3):
-            killer.kill_at("create", 1, True)
-            killer.victim = daemon.process
             daemon.process.wait(PATIENCE)
-            killer.victim = None
+            killer.kill_at("create", 1, True)
             daemon.start()
         [report] = settled(daemon)
         assert report["in"] == "failed", report

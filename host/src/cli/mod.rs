@@ -204,7 +204,10 @@ impl App {
             .map_err(|error| Error::io("finding the program itself", error))?;
         let path = |path: &Path| path.display().to_string();
         let settings = &self.settings;
-        let mut command = vec![path(&program), "--plugins".into(), path(&settings.plugins)];
+        let mut command = vec![path(&program)];
+        for folder in settings.plugins.all() {
+            command.extend(["--plugins".into(), path(folder)]);
+        }
         command.extend(["--cache".into(), path(&settings.cache)]);
         command.extend(["--state".into(), path(&settings.state)]);
         command.extend(["--hold-secs".into(), settings.hold_secs.to_string()]);

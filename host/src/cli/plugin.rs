@@ -31,7 +31,7 @@ pub(super) fn list(app: &App, args: &ListArgs) -> Result<()> {
         return Ok(());
     }
     if slots.is_empty() {
-        show::answer(&format!("no plugins in {}", app.settings.plugins.display()));
+        show::answer(&format!("no plugins in {}", app.settings.plugins));
     }
     for slot in slots {
         if let Some(plugin) = &slot.serving {
@@ -96,7 +96,7 @@ pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
     }
     let found = app.catalog()?.find(&wanted.parse()?);
     found.ok_or_else(|| {
-        let message = format!("no plugin `{wanted}` in {}", app.settings.plugins.display());
+        let message = format!("no plugin `{wanted}` in {}", app.settings.plugins);
         Error::config(message)
             .with_hint("`longshore plugin list` shows them; or name a component's file")
     })

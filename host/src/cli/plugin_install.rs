@@ -23,7 +23,7 @@ pub(super) struct InstallArgs {
 /// Copies components into the plugin folder, where they serve from then on, and takes them into its
 /// lock file, if it has one.
 pub(super) fn install(app: &App, args: &InstallArgs) -> Result<()> {
-    let folder = &app.settings.plugins;
+    let folder = app.settings.plugins.first();
     fs::create_dir_all(folder).map_err(|error| Error::io(folder.display(), error))?;
     let pulled = tempfile::tempdir().map_err(|error| Error::io("a temporary folder", error))?;
     let plugins = loaded(app, &fetched(app, &args.from, pulled.path())?)?;
@@ -53,8 +53,8 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Result<()> {
 
 /// Writes the plugin folder's lock file: what lies there now may serve, and nothing else.
 pub(super) fn lock(app: &App) -> Result<()> {
-    let folder = &app.settings.plugins;
-    let plugins = loaded(app, std::slice::from_ref(folder))?;
+    let folder = app.settings.plugins.first();
+    let plugins = loaded(app, &[folder.to_owned()])?;
     let mut lock = Lock::default();
     plugins.iter().for_each(|plugin| lock.take_in(plugin));
     lock.write(folder)?;

@@ -57,7 +57,7 @@ fn recorded_or_newer(app: &App, recorded: &PluginLabel) -> Result<Arc<Plugin>> {
     let exact: Wanted = format!("{name}@sha256:{digest}").parse()?;
     let found = catalog.find(&exact).or_else(|| catalog.find(&name.parse().ok()?));
     found.ok_or_else(|| {
-        let folder = app.settings.plugins.display();
+        let folder = &app.settings.plugins;
         Error::config(format!("no {name} {version} in {folder}, and no other {name}"))
             .with_hint("name a build of it with --plugin")
     })

@@ -25,7 +25,7 @@ pub use document::Document;
 pub use job::{Job, Record, Step};
 pub(crate) use keys::nearest;
 pub use policy::{Policy, Powers};
-pub use settings::Settings;
+pub use settings::{PluginFolders, Settings};
 pub use shape::check_shape;
 pub use wanted::{Pin, Wanted};
 

@@ -1,6 +1,7 @@
 //! The operator's settings: `longshore.toml`, then `LONGSHORE_*`, then flags.
 
 use std::env;
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -18,15 +19,19 @@ use crate::sandbox::Limits;
 /// Where `longshore.toml` is looked for, if it is not named.
 const DEFAULT_FILES: [&str; 2] = ["longshore.toml", "/etc/longshore/longshore.toml"];
 
+/// The folders of plugins, as in PATH.
+const PLUGINS_VARIABLE: &str = "LONGSHORE_PLUGINS";
+
 /// Settings as flags; each has an environment variable and a key in `longshore.toml` too.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SettingsArgs {
     /// The settings file [default: ./longshore.toml, then /etc/longshore/longshore.toml]
     #[arg(long, global = true, env = "LONGSHORE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder of plugins [default: `plugins` beside the program]
-    #[arg(long, global = true, env = "LONGSHORE_PLUGINS", value_name = "DIR")]
-    plugins: Option<PathBuf>,
+    /// One more folder of plugins, before those of LONGSHORE_PLUGINS [default: `plugins` beside the
+    /// program]; may be repeated
+    #[arg(long, global = true, value_name = "DIR")]
+    plugins: Vec<PathBuf>,
     /// The folder of compiled plugins [default: ~/.cache/longshore]
     #[arg(long, global = true, env = "LONGSHORE_CACHE", value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -67,7 +72,7 @@ pub struct SettingsArgs {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawSettings {
-    plugins: Option<PathBuf>,
+    plugins: Option<OneOrMore>,
     cache: Option<PathBuf>,
     secrets: Option<PathBuf>,
     policy: Option<PathBuf>,
@@ -82,13 +87,74 @@ struct RawSettings {
     limits: Limits,
 }
 
+/// A folder, or a list of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "write a folder, or a list of folders")]
+enum OneOrMore {
+    One(PathBuf),
+    More(Vec<PathBuf>),
+}
+
+impl From<OneOrMore> for Vec<PathBuf> {
+    fn from(folders: OneOrMore) -> Self {
+        match folders {
+            OneOrMore::One(folder) => vec![folder],
+            OneOrMore::More(folders) => folders,
+        }
+    }
+}
+
+/// The folders of plugins: at least one.
+#[derive(Clone, Debug)]
+pub struct PluginFolders(Vec<PathBuf>);
+
+impl PluginFolders {
+    /// What flags add, then what the environment, the file, or else the program has.
+    fn resolve(added: Vec<PathBuf>, file: Option<OneOrMore>) -> Result<Self> {
+        let environment = env::var_os(PLUGINS_VARIABLE).filter(|value| !value.is_empty());
+        let base = match (environment, file) {
+            (Some(value), _) => env::split_paths(&value).collect(),
+            (None, Some(folders)) => folders.into(),
+            (None, None) => vec![beside_the_program("plugins")?],
+        };
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for folder in added.into_iter().chain(base) {
+            let folder = absolute(&folder)?;
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        if folders.is_empty() {
+            return Err(Error::config("`plugins` names no folder").with_hint("name one"));
+        }
+        Ok(Self(folders))
+    }
+
+    /// The one that `plugin install` and `plugin lock` work on.
+    pub fn first(&self) -> &Path {
+        &self.0[0]
+    }
+
+    /// All of them, in the order of their precedence.
+    pub fn all(&self) -> &[PathBuf] {
+        &self.0
+    }
+}
+
+impl Display for PluginFolders {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let folders = self.0.iter().map(|folder| folder.display().to_string());
+        f.write_str(&folders.collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Checked settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The settings file.
     pub file: Option<PathBuf>,
-    /// The folder of plugins.
-    pub plugins: PathBuf,
+    /// The folders of plugins.
+    pub plugins: PluginFolders,
     /// The folder of compiled plugins.
     pub cache: PathBuf,
     /// The folder of secrets.
@@ -118,11 +184,10 @@ impl Settings {
     pub fn resolve(args: SettingsArgs) -> Result<Self> {
         let mut settings = Self::resolve_as_given(args)?;
         let whole = |path: &mut PathBuf| {
-            *path =
-                std::path::absolute(&*path).map_err(|error| Error::io(path.display(), error))?;
+            *path = absolute(path)?;
             Ok::<_, Error>(())
         };
-        let folders = [&mut settings.plugins, &mut settings.cache, &mut settings.state];
+        let folders = [&mut settings.cache, &mut settings.state];
         folders.into_iter().chain(settings.secrets.as_mut()).try_for_each(whole)?;
         Ok(settings)
     }
@@ -148,10 +213,7 @@ impl Settings {
             file,
             policy,
             policy_file,
-            plugins: match args.plugins.or(raw.plugins) {
-                Some(folder) => folder,
-                None => beside_the_program("plugins")?,
-            },
+            plugins: PluginFolders::resolve(args.plugins, raw.plugins)?,
             cache: match args.cache.or(raw.cache) {
                 Some(folder) => folder,
                 None => default_cache(),
@@ -190,6 +252,10 @@ impl Settings {
 /// The cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::io(path.display(), error))
 }
 
 fn beside_the_program(name: &str) -> Result<PathBuf> {

@@ -1,11 +1,12 @@
 //! The catalog: the plugins that serve at one moment, by file. A run keeps the one that it began
 //! with, so that whatever happens to the plugin folder, it never mixes versions.
 
-use std::path::{Path, PathBuf};
+use std::cmp::Reverse;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::component::{Chosen, ConnectorPlugin, Described, Plugin, SinkPlugin, TransformPlugin};
-use crate::config::Wanted;
+use crate::config::{PluginFolders, Wanted};
 use crate::error::{Error, Result};
 use crate::sandbox::{
     ConnectorComponent, ConnectorDescription, SinkComponent, SinkDescription, TransformComponent,
@@ -26,7 +27,7 @@ pub struct Slot {
 /// The plugins that serve at one moment.
 #[derive(Clone, Default)]
 pub struct Catalog {
-    folder: PathBuf,
+    folders: Option<PluginFolders>,
     slots: Vec<Slot>,
 }
 
@@ -34,11 +35,11 @@ pub struct Catalog {
 type OfKind<'a, D, C> = Option<(&'a D, &'a C, &'a [String])>;
 
 impl Catalog {
-    pub(super) fn new(folder: &Path, slots: Vec<Slot>) -> Self {
-        Self { folder: folder.to_owned(), slots }
+    pub(super) fn new(folders: PluginFolders, slots: Vec<Slot>) -> Self {
+        Self { folders: Some(folders), slots }
     }
 
-    /// Every file, by name.
+    /// Every file, by folder and name.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
@@ -86,7 +87,7 @@ impl Catalog {
 
     /// A plugin of any kind.
     pub fn find(&self, wanted: &Wanted) -> Option<Arc<Plugin>> {
-        best(self.serving().filter(|plugin| fits(wanted, plugin))).cloned()
+        self.best(self.serving().filter(|plugin| fits(wanted, plugin))).cloned()
     }
 
     /// What a run that uses these plugins should know: that a file holds something newer, which
@@ -119,7 +120,7 @@ impl Catalog {
             of_kind.is_some_and(|(_, _, answers)| answers.iter().any(|answer| answer == word))
         };
         let answering = || self.serving().filter(|plugin| answers(plugin, word));
-        if let Some(plugin) = best(answering().filter(|plugin| fits(wanted, plugin)))
+        if let Some(plugin) = self.best(answering().filter(|plugin| fits(wanted, plugin)))
             && let Some((described, component, _)) = of_kind(&plugin.described)
         {
             let (version, digest) = (plugin.version.clone(), plugin.digest.clone());
@@ -135,13 +136,13 @@ impl Catalog {
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
         if !there.is_empty() {
-            let message = format!("no {what} is `{wanted}` in {}", self.folder.display());
+            let message = format!("no {what} is `{wanted}` in {}", self.place());
             return Err(Error::config(message).with_hint(format!("there is {}", there.join(", "))));
         }
         let faults = self.slots.iter().filter(|slot| slot.serving.is_none());
         let faults: Vec<String> =
             faults.filter_map(|slot| slot.fault.as_ref()).map(ToString::to_string).collect();
-        let message = format!("no {what} in {}", self.folder.display());
+        let message = format!("no {what} in {}", self.place());
         let message = match faults.as_slice() {
             [] => message,
             faults => format!("{message} (not usable there: {})", faults.join("; ")),
@@ -153,13 +154,23 @@ impl Catalog {
             known => format!("there is {}; put another plugin's component there", known.join(", ")),
         }))
     }
+
+    /// The highest version; of equal ones, that of the folder named first, and there the one that
+    /// came last.
+    fn best<'a>(&self, plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> Option<&'a Arc<Plugin>> {
+        let folders = self.folders.as_ref().map_or(&[][..], PluginFolders::all);
+        let folder = |plugin: &Plugin| {
+            folders.iter().position(|folder| plugin.path.parent() == Some(folder.as_path()))
+        };
+        plugins.max_by_key(|plugin| (&plugin.version, Reverse(folder(plugin)), plugin.came))
+    }
+
+    /// Where its plugins lie.
+    fn place(&self) -> String {
+        self.folders.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
 }
 
 fn fits(wanted: &Wanted, plugin: &Plugin) -> bool {
     wanted.fits(plugin.name(), &plugin.version, &plugin.digest)
-}
-
-/// The highest version; of equal ones, the one that came last.
-fn best<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> Option<&'a Arc<Plugin>> {
-    plugins.max_by_key(|plugin| (&plugin.version, plugin.came))
 }

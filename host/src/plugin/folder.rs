@@ -1,4 +1,4 @@
-//! The plugin folder, live. What is new or changed is read, hashed, checked, compiled and asked what
+//! The plugin folders, live. What is new or changed is read, hashed, checked, compiled and asked what
 //! it is, away from everything that runs; then it serves, from one moment to the next. What cannot
 //! be used is told, and the last good one goes on serving.
 
@@ -20,6 +20,7 @@ use super::admission::{Admission, Lock, signature_of};
 use super::catalog::{Catalog, Slot};
 use super::component::Plugin;
 use super::serving::Serving;
+use crate::config::PluginFolders;
 use crate::error::{Error, Result};
 use crate::sandbox::Sandbox;
 
@@ -33,10 +34,10 @@ const LOOK_MILLIS: u64 = 2_000;
 /// The same, while a file is being copied.
 const LOOK_AGAIN_MILLIS: u64 = 100;
 
-/// The plugin folder.
+/// The plugin folders.
 pub struct Plugins {
     sandbox: Sandbox,
-    folder: PathBuf,
+    folders: PluginFolders,
     serving: RwLock<Arc<Catalog>>,
     seen: Mutex<Vec<Seen>>,
     /// The state folder in which is written down what serves.
@@ -53,6 +54,13 @@ struct Seen {
     state: ComponentState,
     /// What the file holds now could not be used, and may still change.
     unsettled: bool,
+}
+
+/// What decides which components of a folder may serve.
+struct Guard {
+    /// The folder's lock file.
+    lock: Option<FileState>,
+    admission: Admission,
 }
 
 /// What tells whether anything of a component has changed: its file, its signature, the lock file.
@@ -105,11 +113,11 @@ impl FileState {
 }
 
 impl Plugins {
-    /// The folder; nothing of it serves before it is looked at.
-    pub fn new(sandbox: Sandbox, folder: &Path) -> Self {
+    /// The folders; nothing of them serves before they are looked at.
+    pub fn new(sandbox: Sandbox, folders: &PluginFolders) -> Self {
         Self {
             sandbox,
-            folder: folder.to_owned(),
+            folders: folders.clone(),
             serving: RwLock::default(),
             seen: Mutex::default(),
             state: None,
@@ -138,27 +146,29 @@ impl Plugins {
         self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks at the folder, once and for good: for a command.
+    /// Looks at the folders, once and for good: for a command.
     pub async fn load(&self) -> Result<Arc<Catalog>> {
         self.look(Duration::ZERO).await?;
         Ok(self.serving())
     }
 
-    /// Looks at the folder. What cannot be used is given this time to become complete. Gives
+    /// Looks at the folders. What cannot be used is given this time to become complete. Gives
     /// whether something is still given it.
     async fn look(&self, patience: Duration) -> Result<bool> {
         let mut seen = self.seen.lock().await;
-        let files = self.files()?;
-        let lock = FileState::of(&Lock::path(&self.folder)).ok();
-        let admission = Admission::of(&self.folder, &self.signers)?;
-        let looking = files.into_iter().map(async |path| {
-            let state = ComponentState::of(&path, lock).ok()?;
-            let known = seen.iter().find(|known| known.slot.path == path);
+        let mut files = Vec::new();
+        for folder in self.folders.all() {
+            files.extend(self.files(folder)?);
+        }
+        let looking = files.iter().map(async |(path, guard)| {
+            let state = ComponentState::of(path, guard.lock).ok()?;
+            let known = seen.iter().find(|known| known.slot.path == *path);
             match known.filter(|known| known.state == state && !known.unsettled) {
-                Some(_) => Some(Looked::Same(path)),
+                Some(_) => Some(Looked::Same(path.clone())),
                 None => {
                     let last = known.and_then(|known| known.slot.serving.clone());
-                    Some(Looked::Read(self.read(path, state, last, patience, &admission).await))
+                    let read = self.read(path, state, last, patience, &guard.admission);
+                    Some(Looked::Read(read.await))
                 }
             }
         });
@@ -177,18 +187,19 @@ impl Plugins {
         *seen = now;
         if changed {
             let slots = seen.iter().map(|seen| seen.slot.clone()).filter(Slot::is_known).collect();
-            let catalog = Arc::new(Catalog::new(&self.folder, slots));
+            let catalog = Arc::new(Catalog::new(self.folders.clone(), slots));
             *self.serving.write().unwrap_or_else(PoisonError::into_inner) = catalog;
         }
         Ok(seen.iter().any(|seen| seen.unsettled))
     }
 
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let listed =
-            fs::read_dir(&self.folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    /// A folder's components, and what guards them.
+    fn files(&self, folder: &Path) -> Result<Vec<(PathBuf, Arc<Guard>)>> {
+        let listed = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let listed = listed.map_err(|error| {
-            Error::config(format!("plugin folder {}: {error}", self.folder.display()))
-                .with_hint("name the folder of plugins with --plugins DIR or LONGSHORE_PLUGINS")
+            Error::config(format!("plugin folder {}: {error}", folder.display())).with_hint(
+                "name a folder of plugins that is there, with --plugins DIR or LONGSHORE_PLUGINS",
+            )
         })?;
         let paths = listed.into_iter().map(|file| file.path());
         let is_wanted = |path: &PathBuf| {
@@ -199,35 +210,39 @@ impl Plugins {
         let mut paths: Vec<PathBuf> =
             paths.filter(|path| is_component(path) && is_wanted(path)).collect();
         paths.sort();
-        Ok(paths)
+        let guard = Arc::new(Guard {
+            lock: FileState::of(&Lock::path(folder)).ok(),
+            admission: Admission::of(folder, &self.signers)?,
+        });
+        Ok(paths.into_iter().map(|path| (path, guard.clone())).collect())
     }
 
     async fn read(
         &self,
-        path: PathBuf,
+        path: &Path,
         state: ComponentState,
         last: Option<Arc<Plugin>>,
         patience: Duration,
         admission: &Admission,
     ) -> Seen {
-        let (serving, fault) = match Plugin::load(&self.sandbox, &path, admission).await {
+        let (serving, fault) = match Plugin::load(&self.sandbox, path, admission).await {
             Ok(plugin) => (Some(Arc::new(plugin)), None),
             Err(error) => (last, Some(Arc::new(error))),
         };
         let unsettled = fault.is_some() && state.age() < patience;
         let fault = fault.filter(|_| !unsettled);
-        Seen { slot: Slot { path, serving, fault }, state, unsettled }
+        Seen { slot: Slot { path: path.to_owned(), serving, fault }, state, unsettled }
     }
 
     /// Keeps looking, for as long as the answer is kept: for a daemon.
     pub async fn watch(self: &Arc<Self>) -> Result<Watching> {
         let plugins = self.clone();
         let (send, mut events) = unbounded_channel();
-        let watcher = watch(&plugins.folder, send.clone());
+        let watchers = watch(plugins.folders.all(), &send);
         plugins.look(Duration::ZERO).await?;
         plugins.tell(&Catalog::default());
         let task = tokio::spawn(async move {
-            // Should nobody tell: the folder is looked at from time to time all the same.
+            // Should nobody tell: the folders are looked at from time to time all the same.
             let _send = send;
             let mut wait = LOOK_MILLIS;
             let mut is_readable = true;
@@ -249,7 +264,7 @@ impl Plugins {
                 }
             }
         });
-        Ok(Watching { task, _watcher: watcher })
+        Ok(Watching { task, _watchers: watchers })
     }
 
     /// Tells the log what has changed.
@@ -303,10 +318,10 @@ impl Slot {
     }
 }
 
-/// Somebody looks at the folder.
+/// Somebody looks at the folders.
 pub struct Watching {
     task: JoinHandle<()>,
-    _watcher: Option<RecommendedWatcher>,
+    _watchers: Vec<RecommendedWatcher>,
 }
 
 impl Drop for Watching {
@@ -315,8 +330,12 @@ impl Drop for Watching {
     }
 }
 
-/// Tells of news in a folder, where the kernel can.
-fn watch(folder: &Path, send: UnboundedSender<()>) -> Option<RecommendedWatcher> {
+/// Tells of news in folders, where the kernel can.
+fn watch(folders: &[PathBuf], send: &UnboundedSender<()>) -> Vec<RecommendedWatcher> {
+    folders.iter().filter_map(|folder| watch_one(folder, send.clone())).collect()
+}
+
+fn watch_one(folder: &Path, send: UnboundedSender<()>) -> Option<RecommendedWatcher> {
     let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Looking at the folder makes events too: they are not news.
         if event.is_ok_and(|event| !event.kind.is_access()) {

@@ -758,6 +758,40 @@ def test_a_job_that_is_gone_is_named_whole(program):
     assert code == 2 and str(job) in line, line
 
 
+def test_folders_of_plugins_are_added_to_those_at_hand(program):
+    """Also two of them; of one version, that of the folder named first is used."""
+    only(program, "tpch", "mask")
+    mine, more = program.folder / "mine", program.folder / "more"
+    for folder, name in [(mine, "postgres"), (mine, "tpch"), (more, "impala")]:
+        folder.mkdir(exist_ok=True)
+        shutil.copy(PLUGINS / f"{name}.wasm", folder)
+    listed = json.loads(program.ok("--json", "--plugins", mine, "--plugins", more, "plugin", "list"))
+    assert [plugin["name"] for plugin in listed] == ["postgres", "tpch", "impala", "mask", "tpch"]
+    assert json.loads(program.ok("--json", "--plugins", mine, "plugin", "inspect", "tpch"))["path"] == str(mine / "tpch.wasm")
+    job = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
+    assert program.report("--plugins", mine, "--plugins", more, "run", job)["rows"] == 25
+
+
+def test_the_environment_names_folders_as_path_does(program):
+    only(program, "tpch")
+    more = program.folder / "more"
+    more.mkdir()
+    shutil.copy(PLUGINS / "mask.wasm", more)
+    both = f"{program.env['LONGSHORE_PLUGINS']}:{more}"
+    listed = json.loads(program.ok("--json", "plugin", "list", env={"LONGSHORE_PLUGINS": both}))
+    assert [plugin["name"] for plugin in listed] == ["tpch", "mask"]
+
+
+@pytest.mark.parametrize("filter", ["debug", "longshore=debug"])
+def test_a_debug_log_tells_what_the_program_does(program, filter):
+    done = program.call("--log", filter, "run", rows_job(only(program)))
+    said = done.stderr
+    assert done.returncode == 0
+    for words in ["a relation is planned", "an attempt begins", "a chunk is written", "rows=3", "all relations are published"]:
+        assert words in said, said
+    assert not re.search("hyper|rustls|datafusion|cranelift", said), said
+
+
 def test_a_folder_of_plugins_that_is_not_there_is_told(program):
     line, code = refused(program, "--plugins", program.folder / "nowhere", "plugin", "list")
     assert code == 2 and "nowhere" in line, line

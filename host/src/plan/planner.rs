@@ -309,8 +309,10 @@ impl<'a> Planner<'a> {
                 is_uncut: self.limit.is_some(),
                 recorded,
             };
-            let planned = self.plan_relation(asking).await;
-            relations.push(planned.context(relation.name.clone())?);
+            let planned = self.plan_relation(asking).await.context(relation.name.clone())?;
+            let (chunks, rows) = (planned.chunks(), planned.rows);
+            tracing::debug!(relation = relation.name, chunks, rows, "a relation is planned");
+            relations.push(planned);
         }
         let consistency = overall_consistency(&relations);
         check_demand(job, consistency, &hold)?;

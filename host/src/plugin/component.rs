@@ -268,6 +268,7 @@ async fn load(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<P
         Error::config(format!("its version `{}`: {error}", described.version()))
             .with_hint("give it one such as 1.2.0")
     })?;
+    tracing::debug!(path = %path.display(), digest, "a component is loaded");
     Ok(Plugin { path: path.to_owned(), digest, stamp, version, came, described })
 }
 

@@ -96,6 +96,7 @@ pub(super) async fn commit(
         Err(error) if take_back(places, &commit).await => return Err(error.into()),
         Err(error) => return Err(Uncommitted::HalfWay(error)),
     };
+    tracing::debug!(run, manifest, "all relations are published");
     let spots: Vec<Spot> = commit.relations.iter().map(|relation| relation.spot.clone()).collect();
     // What is published is published: a leftover is only a leftover.
     if let Err(error) = target.release(&run, &spots).await {

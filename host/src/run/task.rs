@@ -87,6 +87,7 @@ impl<'a> Next<'a> {
     fn begin(self) -> Result<Begun<'a>> {
         let Journal { ledger, run, task, relation, tapes, .. } = self.0;
         let number = ledger.attempt(run, *task)?;
+        tracing::debug!(run, relation, chunk = task.chunk, attempt = number, "an attempt begins");
         let tapes = tapes.as_ref().map(|tapes| tapes.attempt(relation, task.chunk, number).into());
         Ok(Begun { journal: self.0, number, tapes })
     }
@@ -106,9 +107,15 @@ impl Begun<'_> {
     }
 
     fn end(&self, done: Result<Vec<Part>>) -> Result<Vec<Part>> {
-        let Journal { ledger, run, task, .. } = self.journal;
+        let Journal { ledger, run, task, relation, .. } = self.journal;
         match &done {
-            Ok(parts) => ledger.done(run, *task, self.number, parts)?,
+            Ok(parts) => {
+                let rows: u64 = parts.iter().map(|part| part.rows).sum();
+                let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+                let (chunk, attempt) = (task.chunk, self.number);
+                tracing::debug!(run, relation, chunk, attempt, rows, bytes, "a chunk is written");
+                ledger.done(run, *task, self.number, parts)?;
+            }
             Err(error) => {
                 if let Some(tapes) = &self.tapes {
                     tapes.keep(error);

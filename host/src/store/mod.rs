@@ -73,6 +73,7 @@ pub(crate) fn key(path: &str) -> Result<Key> {
 /// that serves connections.
 pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<Opened> {
     let opened = |objects: Arc<dyn ObjectStore>, base: String, root: &str| {
+        tracing::debug!(base, root, "a store is opened for reading");
         Ok(Opened { objects, base, root: key(root)? })
     };
     match place {

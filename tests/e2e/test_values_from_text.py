@@ -798,13 +798,54 @@ def test_a_declared_moment_that_would_lose_digits_is_refused_with_what_keeps_the
     assert raw(table(program, "t")["at"]) == [moment("2026-01-01 00:00:00.1234567", 9)]
 
 
+FINE = moment("2026-01-01 00:00:00.123456", 9) + 700
+
+
+def old_moments(data, values, type, **columns):
+    rows = pa.table({"at": pa.array(values, type), **columns})
+    pq.write_table(rows, data / "t.parquet", use_deprecated_int96_timestamps=True, row_group_size=20_000)
+
+
+OLD = {
+    "one": ([FINE], pa.timestamp("ns"), 1),
+    "behind many": ([0] * 50_000 + [FINE], pa.timestamp("ns"), 50_001),
+    "behind nothing": ([None, None, 0, None, FINE], pa.timestamp("ns"), 5),
+    "in a list": ([[0, None], [], None, [0, FINE]], pa.list_(pa.timestamp("ns")), 4),
+    "in a struct": ([{"x": 0}, None, {"x": FINE}], pa.struct([("x", pa.timestamp("ns"))]), 3),
+    "before 1970": ([0, -1], pa.timestamp("ns"), 2),
+}
+
+
+@pytest.mark.parametrize("values, type, row", OLD.values(), ids=OLD)
+def test_an_old_moment_of_parquet_is_whole_or_refused(program, data, values, type, row):
+    """And the next step that is named keeps it."""
+    old_moments(data, values, type)
+    line, code = program.refused("run", program.job(source(data), tables=["t.parquet"]))
+    assert code == 4 and f"t.parquet: row {row}, column `at" in line and "finer than microseconds" in line, line
+    assert "int96: nanoseconds" in line, line
+    program.ok("run", program.job(source(data, parquet={"int96": "nanoseconds"}), tables=["t.parquet"]))
+    assert table(program, "t")["at"].combine_chunks().equals(pa.array(values, type))
+
+
+def test_an_old_moment_that_a_filter_asks_for_is_whole_or_refused(program, data):
+    old_moments(data, [0, FINE], pa.timestamp("ns"), id=pa.array([1, 2]))
+    sql = [{"sql": "SELECT id FROM data WHERE at > '2026-01-01 00:00:00.123456'"}]
+    line, code = program.refused("run", program.job(source(data), tables=["t.parquet"], transform=sql))
+    assert code == 4 and "finer than microseconds" in line, line
+
+
 def test_a_plan_says_what_of_the_old_moments_of_parquet_is_cut_off(program, data):
-    at = moment("2026-01-01 00:00:00.123456", 9) + 700
-    pq.write_table(pa.table({"at": pa.array([at], pa.timestamp("ns"))}), data / "t.parquet", use_deprecated_int96_timestamps=True)
-    job = program.job(source(data), tables=["t.parquet"])
+    old_moments(data, [FINE], pa.timestamp("ns"))
+    job = program.job(source(data, parquet={"int96": "truncated"}), tables=["t.parquet"])
     assert "at: parquet -> Timestamp(µs) -> INT64 Timestamp(MICROS)  WARNING: INT96 holds nanoseconds" in program.ok("plan", job)
     program.ok("run", job)
-    assert table(program, "t")["at"].cast(pa.timestamp("ns")).cast(pa.int64()).to_pylist() == [at - 700]
+    assert table(program, "t")["at"].cast(pa.timestamp("ns")).cast(pa.int64()).to_pylist() == [FINE - 700]
+
+
+def test_an_old_moment_beyond_nanoseconds_is_refused_where_they_are_asked_for(program, data):
+    old_moments(data, [0, moment("2300-01-01 00:00:00")], pa.timestamp("us"))
+    line, code = program.refused("run", program.job(source(data, parquet={"int96": "nanoseconds"}), tables=["t.parquet"]))
+    assert code == 4 and "row 2, column `at`: 2300-01-01 00:00:00" in line and "1677 and 2262" in line, line
 
 
 def test_the_old_moments_of_parquet_reach_over_all_years(program, data):

@@ -13,7 +13,7 @@ use super::store_url::{StoreUrl, joined};
 use super::target::one_byte;
 use crate::error::{Error, Result};
 
-pub use super::raw::{RawBadRows as BadRows, RawPacking as Packing};
+pub use super::raw::{RawBadRows as BadRows, RawInt96 as Int96, RawPacking as Packing};
 
 /// Rows that are looked at in each file of a sample, unless the job says.
 const SAMPLE_ROWS: u64 = 10_000;
@@ -42,6 +42,8 @@ pub struct Files {
     pub packing: Option<Packing>,
     /// How CSV is read.
     pub csv: CsvRead,
+    /// How INT96 is read.
+    pub int96: Int96,
     /// Rows of each file of a sample.
     pub sample_rows: usize,
     /// Types that the job gives.
@@ -73,6 +75,7 @@ impl Files {
                 quoted_nulls: false,
                 newlines: false,
             },
+            int96: Int96::default(),
             sample_rows: 0,
             columns: BTreeMap::new(),
             bad_rows: BadRows::Fail,
@@ -201,6 +204,7 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
         }),
         packing: raw.compression,
         csv: check_csv(raw.csv.unwrap_or_default())?,
+        int96: raw.parquet.unwrap_or_default().int96,
         sample_rows,
         columns: columns.collect::<Result<_>>()?,
         bad_rows: raw.bad_rows,

@@ -147,6 +147,8 @@ pub(super) struct RawFiles {
     pub(super) compression: Option<RawPacking>,
     /// How CSV is read.
     pub(super) csv: Option<RawCsvRead>,
+    /// How Parquet is read.
+    pub(super) parquet: Option<RawParquetRead>,
     /// How many rows of a file are looked at to tell the types of CSV and JSON; 10,000 if absent. Ten
     /// files are looked into, or all that hold 64 MiB together.
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -182,6 +184,28 @@ pub enum RawPacking {
     Bzip2,
     /// xz
     Xz,
+}
+
+/// How Parquet is read.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawParquetRead {
+    /// What becomes of timestamps that are INT96.
+    #[serde(default)]
+    pub(super) int96: RawInt96,
+}
+
+/// What becomes of timestamps that are INT96: nanoseconds of any day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RawInt96 {
+    /// Microseconds. A value that holds more is an error.
+    #[default]
+    Microseconds,
+    /// Nanoseconds, 1677 to 2262. A value beyond is an error.
+    Nanoseconds,
+    /// Microseconds. What is finer is cut off.
+    Truncated,
 }
 
 /// How CSV is read.

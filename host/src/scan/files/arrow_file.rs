@@ -50,7 +50,7 @@ pub(super) async fn look(store: &Opened, meta: &ObjectMeta) -> Result<Look> {
         bytes: (i64::from(block.metaDataLength()) + block.bodyLength()).max(0) as u64,
     };
     let groups = footer.batches.iter().map(group).collect();
-    Ok(Look { fields: footer.schema.fields().clone(), groups, rows: None, finer: BTreeSet::new() })
+    Ok(Look { fields: footer.schema.fields().clone(), groups, rows: None, int96: BTreeSet::new() })
 }
 
 /// The rows of slices.

@@ -46,8 +46,8 @@ pub(super) struct Looked {
     pub(super) file_columns: usize,
     pub(super) rows: Option<u64>,
     pub(super) metadata: Arc<FileMetadataCache>,
-    /// Columns that hold more than what is read of them: nanoseconds.
-    pub(super) finer: BTreeSet<String>,
+    /// Columns with INT96 in them.
+    pub(super) int96: BTreeSet<String>,
     /// Tells schemas apart.
     pub(super) digest: String,
     /// Why they do not hold the table that they should, if so.
@@ -83,8 +83,8 @@ pub(super) struct Look {
     pub(super) fields: Fields,
     pub(super) groups: Vec<Group>,
     pub(super) rows: Option<u64>,
-    /// Columns that hold more than what is read of them.
-    pub(super) finer: BTreeSet<String>,
+    /// Columns with INT96 in them.
+    pub(super) int96: BTreeSet<String>,
 }
 
 /// How a file is packed, by the job's word or its ending.
@@ -158,7 +158,7 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
     }
     fields.extend(partition_fields(store, &found, &fields)?);
     let rows = rows(&looks, &found);
-    let finer = looks.iter().flat_map(|(_, look)| look.finer.clone()).collect();
+    let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
     let groups = match is_text {
         true => vec![Vec::new(); found.len()],
         false => looks.into_iter().map(|(_, look)| look.groups).collect(),
@@ -166,7 +166,7 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
     let schema = Arc::new(Schema::new(fields));
     let digest = hex(&Sha256::digest(encode_schema(&schema)?));
     let unfit = None;
-    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, finer, digest, unfit })
+    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, int96, digest, unfit })
 }
 
 /// Looks into the files of a table.
@@ -187,10 +187,10 @@ pub(super) async fn look_at_table(
         Some(format!("{}: {why}", shown(store, &found[*place].meta.location)))
     });
     let rows = rows(&looks, &found);
-    let finer = looks.iter().flat_map(|(_, look)| look.finer.clone()).collect();
+    let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
     let groups = looks.into_iter().map(|(_, look)| look.groups).collect();
     let digest = hex(&Sha256::digest(encode_schema(&schema)?));
-    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, finer, digest, unfit })
+    Ok(Looked { format, found, groups, schema, file_columns, rows, metadata, int96, digest, unfit })
 }
 
 /// Looks into some of the files, several at a time.
@@ -205,7 +205,7 @@ async fn look_into(
     let looks = places.into_iter().map(|place| async move {
         let meta = &found[place].meta;
         let look = match format {
-            FileFormat::Parquet => parquet::look(store, meta, metadata).await?,
+            FileFormat::Parquet => parquet::look(store, meta, metadata, files.int96).await?,
             FileFormat::Arrow => arrow_file::look(store, meta).await?,
             FileFormat::Csv | FileFormat::Json => text::look(store, files, format, meta).await?,
         };

@@ -9,6 +9,7 @@ mod column;
 mod csv;
 mod cut;
 mod filter;
+mod int96;
 mod json;
 mod json_shape;
 mod lines;
@@ -35,15 +36,15 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::source::{Described, Scanned};
 use crate::config::access::Reach;
-use crate::config::files::{FileFormat, Files, Sought};
+use crate::config::files::{FileFormat, Files, Int96, Sought};
 use crate::config::place::Place;
 use crate::error::{Class, Error, Result};
 use crate::sandbox::{ChunkWish, Column, Comparable, Consistency, Relation, Scan};
 use crate::store::{self, Opened, Pinned, object_error};
 use look::Looked;
 
-/// What is said of a column of INT96.
-const FINER: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
+/// What is said of a column of INT96 that is truncated.
+const CUT_OFF: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
 
 /// A chunk's rows.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
@@ -191,8 +192,11 @@ impl FileSource {
             FileFormat::Json => "json",
             FileFormat::Arrow => "arrow",
         };
+        let is_cut_off = |field: &FieldRef| {
+            self.files.int96 == Int96::Truncated && looked.int96.contains(field.name())
+        };
         let column = |(index, field): (usize, &FieldRef)| Column {
-            lossy: looked.finer.contains(field.name()).then(|| FINER.to_owned()),
+            lossy: is_cut_off(field).then(|| CUT_OFF.to_owned()),
             source_type: match index < looked.file_columns {
                 true => word.to_owned(),
                 false => "folder".to_owned(),
@@ -250,7 +254,9 @@ impl FileSource {
         let store = Opened { objects, ..self.store.clone() };
         let (schema, held) = (schema.clone(), looked.held_bytes());
         let rows = match looked.format {
-            FileFormat::Parquet => parquet::read(&store, &looked, scan, &slices, &schema)?,
+            FileFormat::Parquet => {
+                parquet::read(&store, self.files.int96, &looked, scan, slices, &schema)?
+            }
             FileFormat::Arrow => arrow_file::read(store, looked, scan, slices, schema),
             FileFormat::Csv | FileFormat::Json => {
                 text::read(store, self.files.clone(), looked, scan, slices, schema)

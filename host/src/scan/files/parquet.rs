@@ -26,7 +26,8 @@ use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
 
 use super::look::{Group, Look, Looked};
-use super::{Rows, Slice, file_error, filter, shown};
+use super::{Rows, Slice, file_error, filter, int96, shown};
+use crate::config::files::Int96;
 use crate::error::{Class, Error, Result};
 use crate::sandbox::Scan;
 use crate::scan::caught;
@@ -35,19 +36,20 @@ use crate::store::Opened;
 /// What the reader knows the store by; nobody sees it.
 const STORE_URL: &str = "source://files";
 
-/// What Impala, Hive and Spark wrote as INT96 reaches beyond nanoseconds.
-const INT96_UNIT: TimeUnit = TimeUnit::Microsecond;
-
 /// What a file says of itself.
 pub(super) async fn look(
     store: &Opened,
     meta: &ObjectMeta,
     cache: &Arc<FileMetadataCache>,
+    int96: Int96,
 ) -> Result<Look> {
     let failed = |error| fault(store, &meta.location, error);
     let file = DFParquetMetadata::new(store.objects.as_ref(), meta)
         .with_file_metadata_cache(Some(cache.clone()))
-        .with_coerce_int96(Some(INT96_UNIT));
+        .with_coerce_int96(Some(match int96 {
+            Int96::Microseconds | Int96::Truncated => TimeUnit::Microsecond,
+            Int96::Nanoseconds => TimeUnit::Nanosecond,
+        }));
     let metadata = guarded(file.fetch_metadata()).await.map_err(failed)?;
     let schema = guarded(file.fetch_schema()).await.map_err(failed)?;
     let group = |group: &parquet::file::metadata::RowGroupMetaData| {
@@ -69,16 +71,51 @@ pub(super) async fn look(
         return Err(failed(DataFusionError::ParquetError(Box::new(ParquetError::General(text)))));
     }
     let leaves = metadata.file_metadata().schema_descr().columns().iter();
-    let finer = leaves
+    let int96 = leaves
         .filter(|leaf| leaf.physical_type() == Physical::INT96)
         .filter_map(|leaf| leaf.path().parts().first().cloned())
         .collect();
-    Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows), finer })
+    Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows), int96 })
 }
 
-/// The rows of slices.
+/// The rows of slices, once their INT96 has been looked at.
 pub(super) fn read(
     store: &Opened,
+    int96: Int96,
+    looked: &Looked,
+    scan: &Scan,
+    slices: Vec<Slice>,
+    schema: &SchemaRef,
+) -> Result<Rows> {
+    let rows = read_unchecked(store, int96, looked, scan, &slices, schema)?;
+    // A filter may ask for columns that are not read.
+    let is_read = |name: &String| scan.filter.is_some() || schema.index_of(name).is_ok();
+    let columns: Vec<String> = looked.int96.iter().filter(|name| is_read(name)).cloned().collect();
+    if columns.is_empty() || int96 == Int96::Truncated {
+        return Ok(rows);
+    }
+    let (store, metadata) = (store.clone(), looked.metadata.clone());
+    let checked = async move {
+        for slice in &slices {
+            let meta = slice.meta()?;
+            let failed = |error| fault(&store, &meta.location, error);
+            let file = DFParquetMetadata::new(store.objects.as_ref(), &meta)
+                .with_file_metadata_cache(Some(metadata.clone()));
+            let metadata = guarded(file.fetch_metadata()).await.map_err(failed)?;
+            let slice = int96::Slice { metadata: &metadata, range: slice.range };
+            let found = int96::find_unfit(store.objects.as_ref(), &meta, slice, &columns, int96);
+            if let Some(unfit) = guarded(found).await.map_err(failed)? {
+                return Err(unfit.refusal(&shown(&store, &meta.location), int96));
+            }
+        }
+        Ok(rows)
+    };
+    Ok(futures::stream::once(checked).try_flatten().boxed())
+}
+
+fn read_unchecked(
+    store: &Opened,
+    int96: Int96,
     looked: &Looked,
     scan: &Scan,
     slices: &[Slice],
@@ -89,7 +126,10 @@ pub(super) fn read(
         .with_table_partition_cols(looked.partition_fields().to_vec())
         .build();
     let mut options = TableParquetOptions::default();
-    options.global.coerce_int96 = Some("us".into());
+    options.global.coerce_int96 = Some(match int96 {
+        Int96::Microseconds | Int96::Truncated => "us".into(),
+        Int96::Nanoseconds => "ns".into(),
+    });
     options.global.pushdown_filters = true;
     options.global.reorder_filters = true;
     let factory =

@@ -142,7 +142,7 @@ pub(super) async fn look(
         }
         _ => None,
     };
-    Ok(Look { fields, groups: Vec::new(), rows, finer: BTreeSet::new() })
+    Ok(Look { fields, groups: Vec::new(), rows, int96: BTreeSet::new() })
 }
 
 /// The rows of slices, in `schema`.

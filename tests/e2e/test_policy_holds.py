@@ -231,7 +231,7 @@ def test_all_rules_hold_together(program, vault):
 
 def test_a_database_file_elsewhere_is_refused_and_not_opened(program, vault):
     policy(only(program, "odbc"), 'read = ["file://HERE/data"]')
-    forbidden(program, vault, "run", program.job(vault.fill({"url": "sqlite://HERE/vault/canary.csv"}), tables=["t"]), or_config=True)
+    forbidden(program, vault, "run", program.job(vault.fill({"url": "sqlite://HERE/vault/canary.csv"}), tables=["t"]))
 
 
 # Keys that name places to write to

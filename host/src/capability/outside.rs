@@ -210,7 +210,7 @@ impl Outside {
     pub async fn odbc_drivers(&mut self, io: &Handle) -> Answered<Vec<u8>> {
         let drivers = async {
             let granted = self.grant.odbc()?;
-            Ok(serde_json::to_vec(&granted.allowed(odbc::drivers(io).await?))?)
+            Ok(serde_json::to_vec(&granted.allowed(odbc::drivers(io).await?)?)?)
         };
         self.way.answered(Topic::Odbc, drivers).await
     }

@@ -13,7 +13,7 @@ use super::access::{Territory, Usage, real_path};
 use super::document::Document;
 use super::wanted::Wanted;
 use crate::capability::Endpoint;
-use crate::capability::odbc::OdbcGrant;
+use crate::capability::odbc::{Allowed, OdbcGrant};
 use crate::error::{Error, Result, ResultExt};
 
 /// A policy as it is written.
@@ -266,7 +266,8 @@ impl Powers<'_> {
         let both = |limit: Vec<String>, other: Vec<String>| {
             limit.into_iter().filter(|name| other.contains(name)).collect()
         };
-        OdbcGrant::new(config, limits.reduce(both))
+        let policy = self.policy.file.clone();
+        OdbcGrant::new(config, limits.reduce(both).map(|names| Allowed { names, policy }))
     }
 
     /// Endpoints that are granted besides those of the job.

@@ -160,10 +160,10 @@ fn installed(dialect: &Dialect) -> Result<String> {
     let installed = odbc_drivers()?;
     dialect.driver(&installed).ok_or_else(|| {
         let there = match installed.is_empty() {
-            true => "none is".to_owned(),
+            true => "none is installed".to_owned(),
             false => format!("there are: {}", installed.join(", ")),
         };
-        Error::config(format!("no ODBC driver for {} is installed; {there}", dialect.name))
+        Error::config(format!("no ODBC driver for {} can be used; {there}", dialect.name))
             .with_hint("install one, or name it: `driver: ..` in the job's source")
     })
 }

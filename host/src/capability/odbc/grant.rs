@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -52,35 +53,61 @@ pub struct OdbcGrant {
     /// What stands in the job's config.
     texts: BTreeSet<String>,
     /// The drivers and data sources that the operator allows; all that are set up, if absent.
-    allowed: Option<Vec<String>>,
+    allowed: Option<Allowed>,
+}
+
+/// What the operator's policy lets be used.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    /// Names of drivers and data sources.
+    pub names: Vec<String>,
+    /// The policy's file.
+    pub policy: PathBuf,
+}
+
+impl Allowed {
+    fn refusal(&self, what: &str) -> Error {
+        Error::auth(format!("{what} may not be used: the policy forbids it"))
+            .with_hint(format!("ask the operator of {}", self.policy.display()))
+    }
 }
 
 impl fmt::Display for OdbcGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.allowed {
             None => f.write_str("to what its config names"),
-            Some(allowed) => write!(f, "to what its config names, by {}", allowed.join(", ")),
+            Some(allowed) => write!(f, "to what its config names, by {}", allowed.names.join(", ")),
         }
     }
 }
 
 impl OdbcGrant {
     /// What a config says: its texts, and the parts of its URLs and connection strings.
-    pub fn new(config: &Map<String, Value>, allowed: Option<Vec<String>>) -> Self {
+    pub fn new(config: &Map<String, Value>, allowed: Option<Allowed>) -> Self {
         let mut texts = BTreeSet::new();
         config.values().for_each(|value| collect(value, &mut texts));
         Self { texts, allowed }
     }
 
-    /// Of these drivers, those that the operator allows.
-    pub fn allowed(&self, mut drivers: Vec<String>) -> Vec<String> {
-        drivers.retain(|driver| self.allows(driver));
-        drivers
+    /// Of these drivers, those that the operator allows; an error if there are some, and none may be used.
+    pub fn allowed(&self, installed: Vec<String>) -> Result<Vec<String>> {
+        let is_allowed = |driver: &String| self.check_allowed(driver).is_ok();
+        let allowed: Vec<String> = installed.iter().filter(|it| is_allowed(it)).cloned().collect();
+        match &self.allowed {
+            Some(policy) if allowed.is_empty() && !installed.is_empty() => {
+                Err(policy.refusal("ODBC drivers"))
+            }
+            _ => Ok(allowed),
+        }
     }
 
-    fn allows(&self, name: &str) -> bool {
-        let is_name = |allowed: &String| allowed.eq_ignore_ascii_case(name);
-        self.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(is_name))
+    fn check_allowed(&self, name: &str) -> Result<()> {
+        match &self.allowed {
+            Some(allowed) if !allowed.names.iter().any(|it| it.eq_ignore_ascii_case(name)) => {
+                Err(allowed.refusal(&format!("`{name}`")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The attributes of a login with its secrets, if all are granted.
@@ -109,9 +136,8 @@ impl OdbcGrant {
                 .with_hint("remove it from the job's source"));
         }
         let is_driver = known == "driver";
-        if (is_driver || known == "dsn") && !self.allows(text) {
-            return Err(Error::auth(format!("`{text}` may not be used: the policy forbids it"))
-                .with_hint("ask the operator"));
+        if is_driver || known == "dsn" {
+            self.check_allowed(text)?;
         }
         // A driver is one that is installed: the process looks.
         if is_driver || self.texts.contains(text) || is_switch(text) && !leads(&known) {
@@ -171,7 +197,8 @@ mod tests {
     use super::*;
 
     fn attributes(config: Value, set: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
-        let odbc = OdbcGrant::new(config.as_object().unwrap(), Some(vec!["SQLite3".into()]));
+        let allowed = Allowed { names: vec!["SQLite3".into()], policy: PathBuf::new() };
+        let odbc = OdbcGrant::new(config.as_object().unwrap(), Some(allowed));
         let text =
             |(name, value): &(&str, &str)| ((*name).to_owned(), Setting::Text((*value).to_owned()));
         let login = Login {

@@ -5,7 +5,7 @@ mod fault;
 mod grant;
 mod process;
 
-pub use grant::{Login, OdbcGrant, Setting};
+pub use grant::{Allowed, Login, OdbcGrant, Setting};
 pub use process::Process;
 
 use std::time::Duration;

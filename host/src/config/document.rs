@@ -75,6 +75,13 @@ impl Document {
         })
     }
 
+    /// One of its parts, without these keys, if it then has that form.
+    pub fn part<T: DeserializeOwned>(&self, name: &str, without: &[&str]) -> Option<T> {
+        let mut part = self.value.get(name)?.as_object()?.clone();
+        part.retain(|key, _| !without.contains(&key.as_str()));
+        serde_json::from_value(Value::Object(part)).ok()
+    }
+
     /// The values as a type, whose JSON Schema tells the known keys.
     pub fn typed<T: DeserializeOwned + schemars::JsonSchema>(&self) -> Result<T> {
         if !self.value.is_object() {

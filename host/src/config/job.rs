@@ -170,7 +170,8 @@ impl Job {
         access.job_file(path).context(name)?;
         let document = Document::read(path)?;
         let digest = document.digest.clone();
-        let raw: RawJob = document.typed().context(name)?;
+        let raw = document.typed().map_err(|error| with_parts(error, &document));
+        let raw: RawJob = raw.context(name)?;
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
         let job = Self::check(raw, stem, access).map_err(|error| document.locate(error));
         let job = job.context(name)?;
@@ -264,6 +265,17 @@ impl Job {
             digest: String::new(),
         })
     }
+}
+
+/// An error of the whole file, with what else is wrong within its source and its target.
+fn with_parts(error: Error, document: &Document) -> Error {
+    let source = document.part("source", &["direct", "kerberos"]);
+    let source = source.and_then(|raw| check_source(raw).err());
+    let target = document.part("target", &["mode"]).and_then(|raw| check_target(raw).err());
+    let parts = source.into_iter().chain(target).map(|error| document.locate(error));
+    Error::all(std::iter::once(error).chain(parts).collect())
+        .err()
+        .unwrap_or_else(|| Error::internal("no error of the file is left"))
 }
 
 /// What is right; what is wrong joins the rest of it.

@@ -740,6 +740,36 @@ def test_a_connection_without_an_answer_is_told_of_source_or_target(program):
     assert code == 3 and "127.0.0.1:1" in line and "s3://lake/x" in line, line
 
 
+# Rows of hundreds of MiB (38)
+
+
+LARGE = {"three of 100 MiB": (3, 100, "a value of 100 MiB, in a row of"), "one of 200 MiB": (1, 200, "a value of 200 MiB, in a row of 200 MiB")}
+
+
+@pytest.mark.parametrize("columns, size, words", LARGE.values(), ids=LARGE)
+def test_a_row_that_is_too_large_is_told_with_its_column_and_its_limit(server, program, columns, size, words):
+    values = ", ".join(f"repeat('x', {size} << 20) AS c{number}" for number in range(columns))
+    with server.connect() as connection:
+        connection.execute(f"CREATE TABLE large_{columns} AS SELECT 1 AS id, {values}")
+    job = program.postgres(server, tables=[f"large_{columns}"])
+    line, code = refused(program, "--memory", "256MiB", "run", job, env=QUICK)
+    assert code == 4 and "column `c0`: " in line and words in line and "`source.row_mib`" in line, line
+
+
+def test_a_row_below_its_limit_is_moved(server, program):
+    """And the next step that is named for a larger one works."""
+    limits = program.folder / "longshore.toml"
+    limits.write_text("[limits]\ncall_mib = 160\nmemory_mib = 1600\n")
+    with server.connect() as connection:
+        connection.execute("CREATE TABLE large AS SELECT repeat('x', 60 << 20) AS a, repeat('y', 60 << 20) AS b")
+    refused(program, "run", program.postgres(server, tables=["large"]), env=QUICK)
+    source = {"row_mib": 130}
+    assert program.report("run", program.postgres(server, source=source, tables=["large"]))["rows"] == 1
+    [file] = program.lake.rglob("*.parquet")
+    sizes = pq.read_table(file)
+    assert [len(sizes[name][0].as_py()) for name in ["a", "b"]] == [60 << 20, 60 << 20]
+
+
 # Where one stands, plugins, logs, colours (54)
 
 

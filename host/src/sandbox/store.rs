@@ -182,6 +182,14 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
              without such rows, report it to the plugin's author",
         );
     }
+    if error.root_cause().to_string().contains(TOO_MUCH_DATA) {
+        let most = state.limits.call_mib;
+        let said = format!("{plugin}: `{call}` handed over more than {most} MiB");
+        return Error::internal(said).with_hint(
+            "if rows are that large: raise `call_mib` under `[limits]` in longshore.toml; without such rows, \
+             report it to the plugin's author",
+        );
+    }
     let message = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => {
             let secs = state.ticks_per_call * EPOCH_TICK_MILLIS / 1_000;
@@ -191,10 +199,6 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
         }
         Some(Trap::StackOverflow) => format!("{plugin}: `{call}` overflowed its stack"),
         Some(trap) => format!("{plugin}: `{call}` trapped: {trap}"),
-        None if error.root_cause().to_string().contains(TOO_MUCH_DATA) => {
-            let most = state.limits.call_mib;
-            format!("{plugin}: `{call}` handed over more than {most} MiB")
-        }
         None => format!("{plugin}: `{call}` failed: {}", error.root_cause()),
     };
     let message = match state.log.last_error() {

@@ -47,9 +47,9 @@ pub(crate) struct CopyReader {
 }
 
 impl CopyReader {
-    pub(crate) fn new(stream: CopyStream, columns: Vec<Column>) -> Self {
+    pub(crate) fn new(stream: CopyStream, columns: Vec<Column>, row_limit_bytes: usize) -> Self {
         let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
-        Self { stream, schema, parser: Parser::new(&columns), ended: false }
+        Self { stream, schema, parser: Parser::new(&columns, row_limit_bytes), ended: false }
     }
 }
 
@@ -94,6 +94,7 @@ pub(crate) struct Parser {
     noted: usize,
     /// The beginning of a message that the last stretch cut off.
     carry: Vec<u8>,
+    row_limit_bytes: usize,
     header_seen: bool,
     pub(crate) rows: usize,
     bytes: usize,
@@ -103,12 +104,13 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    pub(crate) fn new(columns: &[Column]) -> Self {
+    pub(crate) fn new(columns: &[Column], row_limit_bytes: usize) -> Self {
         Self {
             builders: columns.iter().map(ColumnBuilder::new).collect(),
             fields: vec![Field::default(); columns.len() * BLOCK_STRIDE],
             noted: 0,
             carry: Vec::new(),
+            row_limit_bytes,
             header_seen: false,
             rows: 0,
             bytes: 0,
@@ -148,7 +150,12 @@ impl Parser {
         // First the header, which tells how much is missing.
         for wanted in [HEADER_BYTES, 0] {
             let wanted = if wanted == 0 { message_length(&carry)? } else { wanted };
+            if carry.len() > self.row_limit_bytes && wanted > carry.len() {
+                return Err(self.too_large(&carry, wanted));
+            }
             let missing = wanted.saturating_sub(carry.len()).min(bytes.len() - used);
+            // Once, and not twice as much: it may be large.
+            carry.reserve_exact(wanted.min(self.row_limit_bytes).saturating_sub(carry.len()));
             carry.extend_from_slice(&bytes[used..used + missing]);
             used += missing;
             if carry.len() < wanted {
@@ -158,6 +165,29 @@ impl Parser {
         }
         self.parse(&carry)?;
         Ok(&bytes[used..])
+    }
+
+    /// A row is larger than may be. What is known of it are the lengths of fields up to the limit.
+    fn too_large(&self, begun: &[u8], length: usize) -> longshore_sdk::Error {
+        let file_header = if self.header_seen { 0 } else { FILE_HEADER_BYTES };
+        let mut at = HEADER_BYTES + file_header + size_of::<i16>();
+        let (mut column, mut most) = ("", 0);
+        for builder in &self.builders {
+            let Some(length) = read_u32(begun, at) else { break };
+            let length = (length as i32).max(0) as usize;
+            if length > most {
+                (column, most) = (builder.name(), length);
+            }
+            at += size_of::<u32>() + length;
+        }
+        let [most, length, limit] = [most, length, self.row_limit_bytes].map(|bytes| bytes >> 20);
+        longshore_sdk::Error::data(format!(
+            "column `{column}`: a value of {most} MiB, in a row of {length} MiB: a row may hold {limit} MiB"
+        ))
+        .with_hint(
+            "raise `source.row_mib`, and the operator's `memory_mib` and `call_mib` with it; or leave the column \
+             out, or cut its values up in a query",
+        )
     }
 
     /// Parses the whole messages at the beginning of a stretch; gives how many bytes they take.
@@ -319,7 +349,7 @@ mod tests {
     fn parse(bytes: &[u8], size: usize) -> Result<Vec<(Option<i32>, Option<String>)>> {
         let columns = columns();
         let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
-        let mut parser = Parser::new(&columns);
+        let mut parser = Parser::new(&columns, 1 << 20);
         for stretch in bytes.chunks(size) {
             parser.push(stretch)?;
         }
@@ -344,7 +374,7 @@ mod tests {
             let mut bytes = stream(&[(Some(1), Some("one".into())), (None, None), (Some(3), Some("x".repeat(50)))]);
             let at = at % bytes.len();
             bytes[at] = value;
-            let mut parser = Parser::new(&columns());
+            let mut parser = Parser::new(&columns(), 1 << 20);
             // That it comes back is the promise.
             let _ = parser.push(&bytes);
         }
@@ -402,7 +432,7 @@ mod tests {
                 let mut column = Column::of_kind("c", kind.clone());
                 column.special_values = special_values;
                 let schema = Arc::new(Schema::new(vec![column.field()]));
-                let mut parser = Parser::new(&[column]);
+                let mut parser = Parser::new(&[column], 1 << 20);
                 let pushed = row_of(&field).chunks(size).try_for_each(|bytes| parser.push(bytes));
                 // That it comes back, with a sound batch or none, is the promise.
                 if pushed.is_ok() && let Ok(batch) = parser.finish_batch(schema) {
@@ -417,9 +447,21 @@ mod tests {
             bytes in proptest::collection::vec(prop_oneof![Just(0_u8), Just(b'd'), Just(b'E'), Just(4), any::<u8>()], 0..200),
             size in 1_usize..80,
         ) {
-            let mut parser = Parser::new(&columns());
+            let mut parser = Parser::new(&columns(), 1 << 20);
             let _ = bytes.chunks(size).try_for_each(|bytes| parser.push(bytes));
         }
+    }
+
+    #[test]
+    fn a_row_beyond_the_limit_is_refused_with_its_largest_column() {
+        let row = (Some(1), Some("x".repeat(3 << 20)));
+        let error = parse(&stream(&[(None, None), row]), 10_000).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "column `b`: a value of 3 MiB, in a row of 3 MiB: a row may hold 1 MiB"
+        );
+        let fits = [(Some(1), Some("x".repeat((1 << 20) - 100))); 1];
+        assert_eq!(parse(&stream(&fits), 10_000).unwrap(), fits);
     }
 
     #[test]

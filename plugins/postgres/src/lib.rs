@@ -75,6 +75,11 @@ pub struct Config {
     #[serde(default = "default_statement_timeout_secs")]
     #[schemars(range(min = 1, max = 604_800))]
     statement_timeout_secs: u32,
+    /// The most MiB that a row may hold. Beyond 120, the operator's limits `call_mib` and `memory_mib` must be
+    /// raised, too.
+    #[serde(default = "default_row_mib")]
+    #[schemars(range(min = 1, max = 1_024))]
+    row_mib: u32,
 }
 
 /// A time zone for casts.
@@ -96,9 +101,15 @@ fn default_statement_timeout_secs() -> u32 {
     6 * 3_600
 }
 
+/// A row is in memory several times on its way: as a message, as values, and as Arrow's bytes.
+fn default_row_mib() -> u32 {
+    96
+}
+
 /// The connector, with one open session.
 pub struct Postgres {
     session: Session,
+    row_limit_bytes: usize,
     policy: Policy,
     /// What was looked up last: a plan and its chunks ask for the same relation again and again.
     known: Option<(Relation, Table)>,
@@ -141,6 +152,7 @@ impl Connector for Postgres {
             arrays: config.arrays,
             unknown_types: config.unknown_types,
         };
+        let row_limit_bytes = (config.row_mib as usize) << 20;
         let Config { password, sslmode, root_cert, .. } = config;
         let limits = Limits {
             lock_timeout_secs: config.lock_timeout_secs,
@@ -148,7 +160,7 @@ impl Connector for Postgres {
             keeps_timezone: config.timezone == Timezone::Server,
         };
         let session = Session::open(&address, &Login { password, sslmode, root_cert }, &limits)?;
-        Ok(Self { session, policy, known: None })
+        Ok(Self { session, row_limit_bytes, policy, known: None })
     }
 
     fn test(&mut self) -> Result<String> {
@@ -197,7 +209,7 @@ impl Connector for Postgres {
         self.session.keep_memory(columns.len())?;
         let stream =
             self.session.start_copy(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))?;
-        Ok(Box::new(CopyReader::new(stream, columns)))
+        Ok(Box::new(CopyReader::new(stream, columns, self.row_limit_bytes)))
     }
 }
 

@@ -45,6 +45,11 @@ impl ColumnBuilder {
         Self { column: column.clone(), builder: Builder::new(&column.kind, nullify) }
     }
 
+    /// The column's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.column.name
+    }
+
     /// Adds the fields of one stretch.
     pub(crate) fn append(&mut self, bytes: &[u8], fields: &[Field]) -> Result<()> {
         self.builder.append(bytes, fields).map_err(|cause| cause.into_error(&self.column))

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: build demo test lint bench crash soak examples deb deny dist clean install-build install-test host plugins
+.PHONY: build demo test lint bench crash soak fuzz examples deb deny dist clean install-build install-test host plugins
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
@@ -55,6 +55,15 @@ crash: build install-test
 ## A thousand jobs at once (the tests drop 200)
 soak: build install-test
 	JOBS=1000 $(VENV)/bin/python -m pytest -q tests/e2e/test_faults.py -k jobs_at_once
+
+## Random input for the readers, job files, SQL and the inbox: as many cases of each property, and as many
+## seconds with an inbox (the tests try 256 cases, and 10 seconds)
+CASES ?= 20000
+FUZZ_SECONDS ?= 600
+fuzz: build install-test
+	PROPTEST_CASES=$(CASES) RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
+	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE) --lib
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m pytest -q --tb=native tests/e2e/test_inbox_events.py
 
 ## The example plugins in Rust, C, Python and JavaScript, and their tests. Downloads those languages'
 ## tools (about 0.7 GB, once) to target/examples-tools

@@ -5,6 +5,8 @@ pub mod connector;
 pub mod direct;
 pub mod document;
 pub mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod job;
 mod keys;
 pub mod place;

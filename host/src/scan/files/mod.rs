@@ -9,6 +9,8 @@ mod column;
 mod csv;
 mod cut;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod int96;
 mod json;
 mod json_shape;

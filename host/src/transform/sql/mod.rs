@@ -2,6 +2,8 @@
 
 mod align;
 mod checked;
+#[cfg(test)]
+mod fuzz;
 mod joins;
 mod limits;
 mod types;

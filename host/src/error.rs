@@ -345,7 +345,8 @@ impl From<DataFusionError> for Error {
                 Ok(own) => *own,
                 Err(other) => Error::internal(other.to_string()).with_source(other),
             },
-            DataFusionError::Context(context, inner) => Error::from(*inner).with_context(context),
+            // It names a step of the planner.
+            DataFusionError::Context(_, inner) => Error::from(*inner),
             DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
                 Ok(inner) => Error::from(inner),
                 Err(shared) => shared.as_ref().find_own().unwrap_or_else(|| classify(&shared)),
@@ -400,6 +401,12 @@ fn classify(error: &DataFusionError) -> Error {
                 .with_hint("correct the query there")
         }
         DataFusionError::SchemaError(error, _) => schema_error(error),
+        DataFusionError::Plan(text) if text.starts_with("Projections require unique") => {
+            let name = text.split('"').nth(1).unwrap_or("column");
+            let name = name.rsplit('.').next().unwrap_or(name);
+            Error::data(format!("the query gives `{name}` twice"))
+                .with_hint("leave one out, or name them apart: SELECT a AS b")
+        }
         DataFusionError::Plan(text)
         | DataFusionError::NotImplemented(text)
         | DataFusionError::Execution(text)

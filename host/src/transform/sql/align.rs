@@ -4,31 +4,24 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder, StringArray,
-};
-use arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::functions::string::expr_fn::rtrim;
-use datafusion::logical_expr::expr::{Between, Cast, InList, ScalarFunction};
+use datafusion::logical_expr::expr::{
+    Between, Cast, InList, InSubquery, ScalarFunction, SetComparison, TryCast,
+};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility, cast, lit,
-};
-use longshore_values::{MomentUnit, Zone, is_padded, read_date, read_moment, text_column};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast, lit};
+use longshore_values::{MomentUnit, is_padded};
 
+use super::convert::{Conversion, UUID_BYTES, read_sql_moment, read_uuid, unreadable};
 use super::types::is_uuid;
+use super::{numbers, sizes};
 use crate::error::Error;
-
-/// Bytes of a uuid.
-const UUID_BYTES: i32 = 16;
-
-const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
 
 /// Gives both sides of a comparison one type: of `=` and the like while SQL is planned, as DataFusion refuses
 /// there what it cannot compare; of all else before it makes types fit.
@@ -80,6 +73,8 @@ impl FunctionRewrite for AlignTypes {
                 Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
             }
             Expr::InList(InList { expr, list, negated }) => {
+                let (expr, list) = numbers::of_list(*expr, list, schema)?;
+                let expr = Box::new(expr);
                 let list = list.into_iter().map(|item| toward(&expr, item, schema));
                 let list = list.collect::<DfResult<Vec<_>>>()?;
                 let expr = match list.first() {
@@ -88,7 +83,28 @@ impl FunctionRewrite for AlignTypes {
                 };
                 Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
             }
+            Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
+                let (expr, subquery) = numbers::of_subquery(expr, subquery, schema)?;
+                Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
+            }
+            Expr::SetComparison(sought) => {
+                let SetComparison { expr, subquery, op, quantifier } = sought;
+                let (expr, subquery) = numbers::of_subquery(expr, subquery, schema)?;
+                let sought = SetComparison { expr, subquery, op, quantifier };
+                Ok(Transformed::yes(Expr::SetComparison(sought)))
+            }
             Expr::Cast(cast) => rewrite_cast(cast, schema),
+            Expr::TryCast(cast) => rewrite_try_cast(cast, schema),
+            Expr::Case(case) => Ok(Transformed::yes(Expr::Case(numbers::of_case(case, schema)?))),
+            Expr::ScalarFunction(function) if numbers::has_one_type(function.name()) => {
+                numbers::of_function(function, schema)
+            }
+            Expr::ScalarFunction(function) if sizes::makes_values(&function) => {
+                Ok(Transformed::yes(sizes::bounded(function)))
+            }
+            Expr::ScalarFunction(function) if function.name() == "to_date" => {
+                rewrite_to_date(function, schema)
+            }
             // The clock has nanoseconds: what it is compared with mostly has not.
             Expr::ScalarFunction(function) if function.name() == "now" => {
                 let now = Expr::ScalarFunction(function);
@@ -126,6 +142,13 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
     let (wanted, own) = (field_of(to, schema)?, field_of(&expr, schema)?);
     let (to, from) = (wanted.data_type(), own.data_type());
     Ok(match (to, from) {
+        _ if numbers::meet_as_doubles(to, from) => numbers::as_double(expr),
+        (_, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone))
+            if to != from && (is_text(to) || matches!(to, DataType::Timestamp(..))) =>
+        {
+            // A cast would be turned around by the optimizer, which cuts the other side.
+            Conversion::Microseconds(zone.clone()).of(expr)
+        }
         (
             DataType::Timestamp(
                 TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond,
@@ -136,7 +159,7 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
             let to = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
             match text_of(&expr) {
                 Some(text) => moment_literal(text, zone.is_some())?,
-                None => cast(expr, to),
+                None => Conversion::OfText(to).of(expr),
             }
         }
         (
@@ -160,14 +183,51 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
         }
         _ if is_uuid(&wanted) && is_text(from) => match text_of(&expr) {
             Some(text) => uuid_literal(text)?,
-            None => call(Conversion::UuidOfText, expr),
+            None => Conversion::UuidOfText.of(expr),
         },
         _ => expr,
     })
 }
 
+/// What is known of an expression. Its whole field takes its time, and only these types say more by it.
 fn field_of(expr: &Expr, schema: &DFSchema) -> DfResult<FieldRef> {
-    Ok(expr.to_field(schema)?.1)
+    let data_type = expr.get_type(schema)?;
+    if is_text(&data_type) || matches!(data_type, DataType::FixedSizeBinary(_)) {
+        return Ok(expr.to_field(schema)?.1);
+    }
+    Ok(Arc::new(Field::new("", data_type, true)))
+}
+
+/// As a cast: DataFusion's own moves a date by the zone of its text.
+fn rewrite_to_date(mut function: ScalarFunction, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
+    if let [text] = function.args.as_slice()
+        && is_text(&text.get_type(schema)?)
+    {
+        let date = Conversion::OfText(DataType::Date32).of(function.args.remove(0));
+        return Ok(Transformed::yes(date));
+    }
+    Ok(Transformed::no(Expr::ScalarFunction(function)))
+}
+
+/// Types that a text is read as by our own rules.
+fn is_read(data_type: &DataType) -> bool {
+    is_moment(data_type) || matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+fn is_moment(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..)
+    )
+}
+
+fn rewrite_try_cast(one: TryCast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
+    let TryCast { expr, field } = one;
+    let to = field.data_type();
+    if is_text(&expr.get_type(schema)?) && is_read(to) {
+        return Ok(Transformed::yes(Conversion::OfText(to.clone()).or_null(*expr)));
+    }
+    Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })))
 }
 
 fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
@@ -175,12 +235,12 @@ fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     let from = field_of(&expr, schema)?;
     let to = field.data_type().clone();
     Ok(match (from.data_type(), &to) {
-        (text, DataType::Timestamp(TimeUnit::Microsecond, zone)) if is_text(text) => {
-            match text_of(&expr) {
-                Some(text) => Transformed::yes(moment_literal(text, zone.is_some())?),
-                None => Transformed::no(Expr::Cast(Cast { expr, field })),
+        (text, read) if is_text(text) && is_read(read) => match (text_of(&expr), read) {
+            (Some(text), DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
+                Transformed::yes(moment_literal(text, zone.is_some())?)
             }
-        }
+            _ => Transformed::yes(Conversion::OfText(to).of(*expr)),
+        },
         // As DataFusion has it of its own moments: a number counts seconds.
         (number, DataType::Timestamp(TimeUnit::Microsecond, None)) if number.is_integer() => {
             let seconds = cast(*expr, DataType::Timestamp(TimeUnit::Second, None));
@@ -192,16 +252,16 @@ fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
                 .into());
         }
         (_, text) if is_uuid(&from) && is_text(text) => {
-            Transformed::yes(cast(call(Conversion::TextOfUuid, *expr), to))
+            Transformed::yes(cast(Conversion::TextOfUuid.of(*expr), to))
         }
         // Arrow casts no nested value to text: it becomes JSON, as in CSV.
         (nested, text) if nested.is_nested() && is_text(text) => {
             let conversion = Conversion::TextOfNested(from.clone());
-            Transformed::yes(cast(call(conversion, *expr), to))
+            Transformed::yes(cast(conversion.of(*expr), to))
         }
         (text, _) if is_text(text) && is_uuid(&field) => match text_of(&expr) {
             Some(text) => Transformed::yes(uuid_literal(text)?),
-            None => Transformed::yes(call(Conversion::UuidOfText, *expr)),
+            None => Transformed::yes(Conversion::UuidOfText.of(*expr)),
         },
         _ => Transformed::no(Expr::Cast(Cast { expr, field })),
     })
@@ -209,30 +269,10 @@ fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
 
 /// A moment in microseconds: a date, or a date and a time to the minute at least.
 fn moment_literal(text: &str, has_zone: bool) -> DfResult<Expr> {
-    let zone = if has_zone { Some(Arc::from("UTC")) } else { None };
-    let wrong = || {
-        Error::config(format!("'{text}' is no timestamp"))
-            .with_hint("write it as '2026-11-20 10:00:00', with up to six digits of a second")
-    };
-    let micros = read_literal(text.trim(), has_zone).ok_or_else(wrong)?;
+    let zone = has_zone.then(|| Arc::from("UTC"));
+    let micros = read_sql_moment(text, MomentUnit::Microsecond, has_zone)
+        .ok_or_else(|| unreadable("timestamp", text))?;
     Ok(Expr::Literal(ScalarValue::TimestampMicrosecond(Some(micros), zone), None))
-}
-
-fn read_literal(text: &str, has_zone: bool) -> Option<i64> {
-    if let Some(days) = read_date(text.as_bytes()) {
-        return days.checked_mul(MICROSECONDS_PER_DAY);
-    }
-    let read = |text: &str, zone| read_moment(text.as_bytes(), MomentUnit::Microsecond, zone);
-    // Without seconds they are none; without a zone it is the session's, UTC.
-    let with_seconds = |text: &str| {
-        let (date, clock) = text.split_once([' ', 'T'])?;
-        let minutes = clock.get(..5)?;
-        Some(format!("{date} {minutes}:00{}", &clock[5..]))
-    };
-    let texts = [Some(text.to_owned()), with_seconds(text)];
-    texts.iter().flatten().find_map(|text| {
-        read(text, Zone::None).or_else(|| has_zone.then(|| read(text, Zone::Offset(0))).flatten())
-    })
 }
 
 fn uuid_literal(text: &str) -> DfResult<Expr> {
@@ -241,102 +281,4 @@ fn uuid_literal(text: &str) -> DfResult<Expr> {
             .with_hint("write it as 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'")
     })?;
     Ok(Expr::Literal(ScalarValue::FixedSizeBinary(UUID_BYTES, Some(bytes)), None))
-}
-
-/// As PostgreSQL reads them: with or without hyphens and braces, in any case.
-fn read_uuid(text: &str) -> Option<Vec<u8>> {
-    let inner = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text);
-    let digits: Vec<u8> = inner.bytes().filter(|byte| *byte != b'-').collect();
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let bytes: Option<Vec<u8>> =
-        pairs.iter().map(|[high, low]| Some((digit(*high)? * 16 + digit(*low)?) as u8)).collect();
-    bytes.filter(|bytes| rest.is_empty() && bytes.len() == UUID_BYTES as usize)
-}
-
-fn write_uuid(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(36);
-    for (place, byte) in bytes.iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
-}
-
-fn call(what: Conversion, arg: Expr) -> Expr {
-    let signature = Signature::any(1, Volatility::Immutable);
-    let function = Arc::new(ScalarUDF::new_from_impl(Convert { what, signature }));
-    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![arg]))
-}
-
-/// What Arrow's casts do not convert.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Conversion {
-    /// A list, struct or map of this field to JSON.
-    TextOfNested(FieldRef),
-    TextOfUuid,
-    UuidOfText,
-}
-
-/// A conversion, as DataFusion calls it.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Convert {
-    what: Conversion,
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Convert {
-    fn name(&self) -> &str {
-        match self.what {
-            Conversion::TextOfNested(_) => "json_text",
-            Conversion::TextOfUuid => "uuid_text",
-            Conversion::UuidOfText => "uuid_of_text",
-        }
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
-        Ok(match self.what {
-            Conversion::TextOfNested(_) | Conversion::TextOfUuid => DataType::Utf8,
-            Conversion::UuidOfText => DataType::FixedSizeBinary(UUID_BYTES),
-        })
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let values = &arrays[0];
-        Ok(ColumnarValue::Array(match &self.what {
-            Conversion::TextOfNested(field) => text_column(field, values)?
-                .ok_or_else(|| DataFusionError::Internal("no nested value".into()))?,
-            Conversion::TextOfUuid => texts_of_uuids(values)?,
-            Conversion::UuidOfText => uuids_of_texts(values)?,
-        }))
-    }
-}
-
-fn texts_of_uuids(values: &ArrayRef) -> DfResult<ArrayRef> {
-    let uuids = values.as_any().downcast_ref::<FixedSizeBinaryArray>();
-    let uuids = uuids.ok_or_else(|| DataFusionError::Internal("no uuids".into()))?;
-    let texts: StringArray = uuids.iter().map(|uuid| uuid.map(write_uuid)).collect();
-    Ok(Arc::new(texts))
-}
-
-fn uuids_of_texts(values: &ArrayRef) -> DfResult<ArrayRef> {
-    let texts = arrow::compute::cast(values, &DataType::Utf8)?;
-    let mut uuids = FixedSizeBinaryBuilder::with_capacity(texts.len(), UUID_BYTES);
-    for text in texts.as_string::<i32>() {
-        let Some(text) = text else {
-            uuids.append_null();
-            continue;
-        };
-        let bytes = read_uuid(text)
-            .ok_or_else(|| DataFusionError::from(Error::data(format!("'{text}' is no uuid"))))?;
-        uuids.append_value(bytes)?;
-    }
-    Ok(Arc::new(uuids.finish()))
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, IntervalUnit};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type, IntervalUnit,
+};
 use arrow::error::ArrowError;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -22,7 +24,7 @@ use datafusion::logical_expr::{
     WindowFunctionDefinition, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
-use datafusion::physical_expr_common::datum::apply;
+use datafusion::physical_expr_common::datum::{apply, apply_cmp};
 
 use crate::error::Error;
 
@@ -34,6 +36,12 @@ const SUMMABLE_DIGITS: u8 = 28;
 
 /// The most digits of a decimal that can be summed at all.
 const SUMMABLE_DIGITS_256: u8 = 66;
+
+/// Digits behind the point of a quotient of decimals.
+const QUOTIENT_DIGITS: i8 = 16;
+
+/// What Arrow gives more of them than the dividend has.
+const ARROW_QUOTIENT_DIGITS: i8 = 4;
 
 /// Puts checked arithmetic in the place of DataFusion's.
 #[derive(Debug)]
@@ -76,22 +84,65 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if matches!(op, Plus | Minus | Multiply | Divide | Modulo)
-                && is_checked(&left.get_type(schema)?, &right.get_type(schema)?) =>
+                && is_checked(op, &type_of(&left, schema)?, &type_of(&right, schema)?) =>
         {
-            Transformed::yes(call(Checked::new(Some(op)), vec![*left, *right]))
+            let mut types = [type_of(&left, schema)?, type_of(&right, schema)?];
+            let mut left = *left;
+            if op == Divide
+                && let Some(finer) = dividend_type(&types[0], &types[1])
+            {
+                types[0] = finer.clone();
+                left = cast(left, finer);
+            }
+            let checked = Checked::new(Some(op), &types)?;
+            Transformed::yes(call(checked, vec![left, *right]))
         }
-        Expr::Negative(inner) if is_exact(&inner.get_type(schema)?) => {
-            Transformed::yes(call(Checked::new(None), vec![*inner]))
+        Expr::Negative(inner) if is_exact(&type_of(&inner, schema)?) => {
+            let checked = Checked::new(None, &[type_of(&inner, schema)?])?;
+            Transformed::yes(call(checked, vec![*inner]))
         }
         other => Transformed::no(other),
     })
+}
+
+/// The type of a dividend whose quotient has as many digits behind the point as a double tells apart, if there
+/// is room for them. Arrow gives four more than the dividend's.
+fn dividend_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    let (DataType::Decimal128(precision, scale), DataType::Decimal128(_, divisor_scale)) =
+        (left, right)
+    else {
+        return None;
+    };
+    let wanted = QUOTIENT_DIGITS - ARROW_QUOTIENT_DIGITS - scale;
+    let room = DECIMAL128_MAX_PRECISION as i8
+        - ARROW_QUOTIENT_DIGITS
+        - (*divisor_scale).max(0)
+        - *precision as i8;
+    let more = wanted.min(room);
+    (more > 0).then(|| DataType::Decimal128(precision + more as u8, scale + more))
+}
+
+/// An expression's type. What was checked knows its own: to ask DataFusion for that of a long chain, link by link,
+/// takes the third power of its length.
+fn type_of(expr: &Expr, schema: &DFSchema) -> DfResult<DataType> {
+    if let Expr::ScalarFunction(function) = expr
+        && let Some(checked) = function.func.inner().downcast_ref::<Checked>()
+    {
+        return Ok(checked.gives.clone());
+    }
+    expr.get_type(schema)
 }
 
 fn is_exact(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_decimal()
 }
 
-fn is_checked(left: &DataType, right: &DataType) -> bool {
+fn is_checked(op: Operator, left: &DataType, right: &DataType) -> bool {
+    // A sum of doubles is a double; but no number divides by zero.
+    let divides = matches!(op, Operator::Divide | Operator::Modulo);
+    if divides && left.is_floating() && right.is_floating() {
+        return true;
+    }
     let moves_date = |a: &DataType, b: &DataType| {
         matches!((a, b), (DataType::Date32 | DataType::Date64, DataType::Interval(_)))
     };
@@ -108,13 +159,23 @@ fn call(function: Checked, args: Vec<Expr>) -> Expr {
 struct Checked {
     /// Without one it is the negation.
     op: Option<Operator>,
+    /// Its result.
+    gives: DataType,
     signature: Signature,
 }
 
 impl Checked {
-    fn new(op: Option<Operator>) -> Self {
-        let values = if op.is_some() { 2 } else { 1 };
-        Self { op, signature: Signature::any(values, Volatility::Immutable) }
+    fn new(op: Option<Operator>, args: &[DataType]) -> DfResult<Self> {
+        let gives = result_type(op, args)?;
+        Ok(Self { op, gives, signature: Signature::any(args.len(), Volatility::Immutable) })
+    }
+}
+
+fn result_type(op: Option<Operator>, args: &[DataType]) -> DfResult<DataType> {
+    match (&op, args) {
+        (Some(op), [left, right]) => BinaryTypeCoercer::new(left, op, right).get_result_type(),
+        (None, [only]) => Ok(only.clone()),
+        _ => Err(DataFusionError::Internal("an operation on other than its values".into())),
     }
 }
 
@@ -135,11 +196,7 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn return_type(&self, args: &[DataType]) -> DfResult<DataType> {
-        match (&self.op, args) {
-            (Some(op), [left, right]) => BinaryTypeCoercer::new(left, op, right).get_result_type(),
-            (None, [only]) => Ok(only.clone()),
-            _ => Err(DataFusionError::Internal("an operation on other than its values".into())),
-        }
+        result_type(self.op, args)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
@@ -148,6 +205,7 @@ impl ScalarUDFImpl for Checked {
             (Some(op), [left, right]) => {
                 refuse_part_days(left)?;
                 refuse_part_days(right)?;
+                refuse_zero_doubles(op, left, right)?;
                 apply(left, right, kernel(op))
             }
             _ => {
@@ -205,6 +263,26 @@ fn check_digits(value: &ColumnarValue) -> Result<(), ArrowError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Doubles divide by zero to infinity, which is no number of the source's.
+fn refuse_zero_doubles(op: Operator, left: &ColumnarValue, right: &ColumnarValue) -> DfResult<()> {
+    if !matches!(op, Operator::Divide | Operator::Modulo) || !right.data_type().is_floating() {
+        return Ok(());
+    }
+    let zero = ColumnarValue::Scalar(ScalarValue::new_zero(&right.data_type())?);
+    let is_zero = apply_cmp(Operator::Eq, right, &zero)?;
+    let is_there = apply_cmp(Operator::Eq, left, left)?;
+    let rows = match (&is_zero, &is_there) {
+        (ColumnarValue::Array(array), _) | (_, ColumnarValue::Array(array)) => array.len(),
+        _ => 1,
+    };
+    let (is_zero, is_there) = (is_zero.to_array(rows)?, is_there.to_array(rows)?);
+    let both = arrow::compute::and_kleene(is_zero.as_boolean(), is_there.as_boolean())?;
+    if both.true_count() > 0 {
+        return Err(told(ArrowError::DivideByZero.into()));
+    }
+    Ok(())
 }
 
 /// A date has no hours: what an interval has of them would be dropped.

@@ -2,10 +2,13 @@
 
 mod align;
 mod checked;
+mod convert;
 #[cfg(test)]
 mod fuzz;
 mod joins;
 mod limits;
+mod numbers;
+mod sizes;
 mod types;
 
 use std::sync::{Arc, LazyLock};
@@ -14,7 +17,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
-use datafusion::error::Result as DfResult;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
@@ -26,11 +29,13 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 use longshore_values::unique_names;
 
 use crate::config::nearest;
 pub use limits::check_depth;
+use limits::check_work;
 
 use super::component::{BoundTransform, ComponentTransform};
 use crate::error::{Error, Result};
@@ -50,7 +55,11 @@ fn session_context() -> Result<SessionContext> {
         RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()
     });
     let runtime = RUNTIME.as_ref().map_err(|error| Error::internal(error.to_string()))?;
-    let config = SessionConfig::new().with_round_robin_repartition(false);
+    let config = SessionConfig::new()
+        .with_round_robin_repartition(false)
+        // 1.1 is exactly that, as in every database.
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
+        .set_usize("datafusion.sql_parser.recursion_limit", limits::SQL_DEPTH_LIMIT);
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime.clone())
@@ -67,15 +76,26 @@ fn session_context() -> Result<SessionContext> {
 pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
     check_depth(sql)?;
     let state = session_context()?.state();
-    let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+    let statement = parse(&state, sql)?;
     let Statement::Statement(parsed) = &statement else {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     };
     if !matches!(parsed.as_ref(), SqlStatement::Query(_)) {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     }
+    check_work(parsed)?;
     joins::refuse_sides_of_keys(parsed)?;
     check_tables(&state, &statement, tables)
+}
+
+fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
+    let parsed = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect);
+    parsed.map_err(|error| match error.find_root() {
+        DataFusionError::SQL(cause, _) if **cause == ParserError::RecursionLimitExceeded => {
+            limits::too_deep()
+        }
+        _ => error.into(),
+    })
 }
 
 /// A query reads only what it is given.
@@ -138,9 +158,11 @@ impl Rows {
             names.push(name);
         }
         let state = context.state();
-        let statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
-        if let Statement::Statement(statement) = &statement {
+        let mut statement = parse(&state, sql)?;
+        if let Statement::Statement(statement) = &mut statement {
+            check_work(statement)?;
             joins::refuse_sides_of_keys(statement)?;
+            numbers::read_exponents(statement);
         }
         check_tables(&state, &statement, &names)?;
         let logical = state.statement_to_plan(statement).await?;
@@ -149,7 +171,7 @@ impl Rows {
             .with_allow_dml(false)
             .with_allow_statements(false);
         read_only.verify_plan(&logical)?;
-        let query = DataFrame::new(state, joins::merge_using_keys(logical)?);
+        let query = DataFrame::new(state, numbers::of_plan(joins::merge_using_keys(logical)?)?);
         Ok(Self::Query(context, Box::new(with_unique_names(query)?)))
     }
 

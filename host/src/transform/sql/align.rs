@@ -175,6 +175,7 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
             // Both sides come here: all units fit.
             cast(expr, DataType::Time64(TimeUnit::Nanosecond))
         }
+        (DataType::Boolean, _) if text_of(&expr).is_some() => cast(expr, DataType::Boolean),
         _ if is_padded(&own) => rtrim(vec![expr]),
         _ if is_padded(&wanted)
             && let Some(text) = text_of(&expr) =>

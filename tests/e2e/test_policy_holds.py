@@ -10,6 +10,7 @@ import pytest
 
 from test_daemon import Daemon
 from test_flights import wait_for
+from test_http_sink import Endpoint
 from test_inbox import QUICK, drop, endings, lives, log, only, rows_job, settled
 
 #: What stands in every file that nobody may read.
@@ -283,6 +284,151 @@ def test_a_connection_is_not_tested_where_nothing_may_be_written(request, progra
     policy(only(program), 'write = ["file://HERE/out", "s3://lake/shop"]')
     dots = "dots" in request.node.callspec.id
     forbidden(program, vault, "test-connection", rows_job(program, target=vault.fill(target)), or_config=dots)
+
+
+# Sinks: `write` holds for what they write to as well
+
+#: A target, and what may be written instead: nothing, or what only looks like it. URL is an endpoint that listens.
+SINKS = {
+    "nothing may be": ("URL/rows", ""),
+    "folders may be": ("URL/rows", '"file:///", "s3://rows"'),
+    "a path that begins alike": ("URL/rows-evil", '"URL/rows"'),
+    "the path above": ("URL/", '"URL/rows"'),
+    "no path at all": ("URL", '"URL/rows"'),
+    "dots": ("URL/rows/../evil", '"URL/rows"'),
+    "dots that lead back": ("URL/evil/../rows", '"URL/rows"'),
+    "dots in disguise": ("URL/rows/%2e%2e/evil", '"URL/rows"'),
+    "another port": ("URL/rows", '"http://127.0.0.1:1/rows"'),
+    "no port": ("URL/rows", '"http://127.0.0.1/rows"'),
+    "another scheme": ("URL/rows", '"https://HOST/rows"'),
+    "another host": ("URL/rows", '"http://localhost:PORT/rows"'),
+    "a host in the place of the user": ("http://127.0.0.1:PORT@localhost:PORT/rows", '"URL/rows"'),
+    "postgres": ("postgres://nobody@127.0.0.1:1/shop", ""),
+    "a database that begins alike": ("postgres://nobody@127.0.0.1:1/shop-evil", '"postgres://127.0.0.1:1/shop"'),
+    "a database by the user's name": ("postgres://shop@127.0.0.1:1", '"postgres://127.0.0.1:1/shop"'),
+    "postgres at another port": ("postgres://nobody@127.0.0.1:1/shop", '"postgres://127.0.0.1/shop"'),
+    "postgres by another name": ("postgresql://nobody@127.0.0.1:1/shop", '"postgres://127.0.0.1:1/shop"'),
+}
+
+
+@pytest.fixture
+def endpoint():
+    endpoint = Endpoint()
+    yield endpoint
+    endpoint.server.shutdown()
+
+
+def placed(text, endpoint):
+    host = endpoint.url.removeprefix("http://")
+    return text.replace("URL", endpoint.url).replace("HOST", host).replace("PORT", host.rsplit(":", 1)[1])
+
+
+@pytest.mark.parametrize("command", ["run", "test-connection"])
+@pytest.mark.parametrize("url, areas", SINKS.values(), ids=SINKS)
+def test_a_sink_elsewhere_is_refused_and_hears_nothing(program, vault, endpoint, command, url, areas):
+    policy(only(program, "http-sink", "postgres-sink"), f"write = [{placed(areas, endpoint)}]")
+    forbidden(program, vault, command, rows_job(program, target={"url": placed(url, endpoint), "mode": "replace"}))
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize(
+    "area, url", [
+        ("URL/", "URL/rows"), ("URL", "URL/rows"), ("URL/rows", "URL/rows"), ("URL/rows/", "URL/rows/{relation}"),
+        ("http://operator@HOST/rows", "URL/rows"), ("URL/rows", "URL/%72ows"),
+    ],
+)  # fmt: skip
+def test_a_sink_that_a_policy_names_is_written_to(program, endpoint, area, url):
+    policy(only(program, "http-sink"), f'write = ["{placed(area, endpoint)}"]')
+    assert program.report("run", rows_job(program, target={"url": placed(url, endpoint)}))["rows"] == 3
+    assert len(endpoint.taken) == 1
+
+
+def test_a_rule_for_a_sink_alone_holds_too(program, vault, endpoint):
+    policy(only(program, "http-sink"), "write = []", plugin="http-sink")
+    forbidden(program, vault, "run", rows_job(program, target={"url": f"{endpoint.url}/rows"}))
+    policy(program, "write = []", plugin="postgres-sink")
+    assert program.report("run", rows_job(program, target={"url": f"{endpoint.url}/rows"}))["rows"] == 3
+
+
+def test_every_server_that_a_sink_names_is_held(program, vault, endpoint):
+    policy(only(program, "http-sink"), f'write = ["{endpoint.url}/rows"]')
+    keys = {"url": f"{endpoint.url}/rows", "events_url": f"{endpoint.url}/events"}
+    line = forbidden(program, vault, "run", rows_job(program, target=keys))
+    assert "events_url" in line and endpoint.requests == []
+    policy(program, f'write = ["{endpoint.url}/rows", "{endpoint.url}/events"]')
+    assert program.report("run", rows_job(program, target=keys))["rows"] == 3
+
+
+def test_a_user_and_a_password_do_not_matter_where_rows_go(program, vault):
+    """The refusal comes of the server, and not of the policy."""
+    policy(only(program, "postgres-sink"), 'write = ["postgres://operator@127.0.0.1:1/shop"]')
+    for user in ["nobody", "operator", "nobody:secret"]:
+        job = rows_job(program, target={"url": f"postgres://{user}@127.0.0.1:1/shop"})
+        line, code = program.refused("run", job, env=QUICK, seconds=60)
+        assert "the policy" not in line and code != 5, line
+
+
+def test_a_daemon_and_a_retry_hold_sinks_to_the_policy(program, vault, endpoint):
+    policy(only(program, "http-sink"), f'write = ["{endpoint.url}/rows"]')
+    daemon = Daemon(program)
+    try:
+        drop(daemon, rows_job(program, "evil.yaml", target={"url": f"{endpoint.url}/rows-evil"}))
+        [report] = settled(daemon)
+        assert report["error"]["class"] == "auth" and "the policy forbids it" in report["error"]["message"]
+        endpoint.refuse = lambda request, number: (400, {}, b"no")
+        drop(daemon, rows_job(program, "held.yaml", target={"url": f"{endpoint.url}/rows"}))
+        settled(daemon, 2)
+    finally:
+        daemon.stop(signal.SIGTERM)
+    policy(program, "write = []")
+    run = next(run["run"] for run in json.loads(program.ok("--json", "runs", "--state", program.folder / "state"))
+               if run["job"] == "held")
+    asked = len(endpoint.requests)
+    line, code = program.refused("runs", "retry", run, "--state", program.folder / "state")
+    assert code == 5 and "the policy forbids it" in line and len(endpoint.requests) == asked, line
+
+
+# Links within a target
+
+def linked_target(vault, place):
+    (vault.folder / "out" / place).parent.mkdir(parents=True, exist_ok=True)
+    (vault.folder / "out" / place).symlink_to(vault.folder / "vault")
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "version", "error"])
+@pytest.mark.parametrize("place", ["rows", ".longshore", ".longshore/staging", ".longshore/names", ".longshore/runs"])
+def test_a_link_in_a_target_leads_no_further_than_the_policy(program, vault, place, mode):
+    policy(only(program), 'write = ["file://HERE/out"]')
+    linked_target(vault, place)
+    target = vault.fill({"url": "file://HERE/out", "mode": mode})
+    done = program.call("run", rows_job(program, "rows.yaml", target=target), env=QUICK, seconds=60)
+    # Not every mode has to do with every folder.
+    assert done.returncode in (0, 5) and vault.is_untouched(), done.stderr
+    if done.returncode or place == "rows":
+        assert done.returncode == 5 and "the policy forbids it" in done.stderr and "policy.toml" in done.stderr
+
+
+def test_a_link_that_leads_to_nothing_is_followed_all_the_same(program, vault):
+    policy(only(program), 'write = ["file://HERE/out"]')
+    (vault.folder / "out/rows").symlink_to(vault.folder / "vault/new")
+    target = vault.fill({"url": "file://HERE/out", "mode": "append"})
+    forbidden(program, vault, "run", rows_job(program, "rows.yaml", target=target))
+
+
+def test_a_link_of_a_partition_leads_no_further_than_the_policy(program, vault):
+    policy(only(program), 'write = ["file://HERE/out"]')
+    linked_target(vault, "rows/name=two")
+    target = vault.fill({"url": "file://HERE/out", "mode": "append", "partition_by": ["name"]})
+    forbidden(program, vault, "run", rows_job(program, "rows.yaml", target=target))
+
+
+def test_a_link_within_what_may_be_written_is_followed(program, vault):
+    policy(only(program), 'write = ["file://HERE/out"]')
+    (vault.folder / "out/real").mkdir()
+    (vault.folder / "out/rows").symlink_to("real")
+    target = vault.fill({"url": "file://HERE/out", "mode": "append"})
+    assert program.report("run", rows_job(program, "rows.yaml", target=target))["rows"] == 3
+    assert list((vault.folder / "out/real").glob("*.parquet")) and vault.is_untouched()
 
 
 # Keys that name secrets

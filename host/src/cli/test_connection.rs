@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{App, show};
-use crate::config::Job;
 use crate::config::place::Place;
 use crate::config::target::To;
+use crate::config::{Job, Reach};
 use crate::error::{Error, Result, ResultExt};
 use crate::numbers::counted;
 use crate::plan::Planner;
@@ -26,7 +26,8 @@ async fn probe(app: &App, job: &Job) -> Result<String> {
         _ => Vec::new(),
     };
     let new: Vec<PathBuf> = was_there.into_iter().filter(|folder| !folder.exists()).collect();
-    let target = target::open(place, app.settings.secrets.as_deref()).await?;
+    let reach = Reach::new(&app.settings.policy, &job.folder);
+    let target = target::open(place, app.settings.secrets.as_deref(), Some(reach)).await?;
     let probed = target.probe().await;
     // Only what the marker had made, and only where nothing else is in it.
     for folder in new.iter().rev() {

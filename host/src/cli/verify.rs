@@ -158,7 +158,7 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
                 Some((url, _)) => return Err(elsewhere(root, &url)),
                 None => parse_place(root)?,
             };
-            let target = target::open(&place, secrets).await?;
+            let target = target::open(&place, secrets, None).await?;
             let bytes = read_small(target.read(&format!(".longshore/runs/{file}")).await).await?;
             (bytes, Some(place))
         }
@@ -180,7 +180,7 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
         Some(place) => place,
         None => parse_place(&manifest.job.target)?,
     };
-    let target = target::open(&place, secrets).await?;
+    let target = target::open(&place, secrets, None).await?;
     Ok((manifest, target))
 }
 

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::connector::Connector;
 use super::direct::{Direct, Location};
 use super::job::{Job, Source};
-use super::place::Place;
-use super::policy::{HostPowers, Policy};
+use super::place::{Place, is_folder};
+use super::policy::{HostPowers, Policy, Powers};
+use super::sink_url::SinkUrl;
 use super::store_url::StoreUrl;
-use super::target::To;
+use super::target::{Sink, To};
 use crate::capability::Endpoint;
 use crate::error::{Error, Result, ResultExt};
 
@@ -19,6 +20,10 @@ use crate::error::{Error, Result, ResultExt};
 const HTTPS_PORT: u16 = 443;
 const HTTP_PORT: u16 = 80;
 const HDFS_PORT: u16 = 8020;
+const SFTP_PORT: u16 = 22;
+
+/// How many links a path may lead through.
+const LINK_LIMIT: u32 = 40;
 
 /// What is done with a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +62,13 @@ pub enum Territory {
         scheme: &'static str,
         /// The bucket, the container, the server.
         host: String,
+        /// The server's port; none of a store that has none.
+        port: Option<u16>,
         /// The path's names.
         path: Vec<String>,
     },
+    /// What a sink writes to.
+    Sink(SinkUrl),
 }
 
 impl Territory {
@@ -86,7 +95,17 @@ impl Territory {
             }
         };
         let host = if scheme == "azure" && !url.user.is_empty() { url.user } else { url.host };
-        Ok(Self::Store { scheme, host, path })
+        Ok(Self::Store { scheme, host, port: port_of(scheme, url.port), path })
+    }
+
+    /// What a policy lets be written: a folder's URL, or that of what a sink writes to.
+    pub(super) fn read_target(text: &str) -> Result<Self> {
+        match text.split_once("://") {
+            Some((scheme, _)) if !is_folder(&scheme.to_ascii_lowercase()) => {
+                SinkUrl::parse(text).map(Self::Sink)
+            }
+            _ => Self::read(text),
+        }
     }
 
     fn of(place: &Place) -> Self {
@@ -96,6 +115,7 @@ impl Territory {
         let store = |scheme, host: &str, path: &str| Self::Store {
             scheme,
             host: host.to_owned(),
+            port: port_of(scheme, None),
             path: names(path),
         };
         match place {
@@ -104,11 +124,17 @@ impl Territory {
             Place::Azure(place) => store("azure", &place.container, &place.prefix),
             Place::Hdfs(place) => {
                 let cluster = place.cluster.as_deref().unwrap_or_default();
-                let host =
-                    cluster.trim_start_matches("hdfs://").split(':').next().unwrap_or_default();
-                store("hdfs", host, &place.folder)
+                let server = cluster.trim_start_matches("hdfs://");
+                let (host, port) = server.split_once(':').unwrap_or((server, ""));
+                let port = port_of("hdfs", port.parse().ok());
+                Self::Store { scheme: "hdfs", host: host.into(), port, path: names(&place.folder) }
             }
-            Place::Sftp(place) => store("sftp", &place.host, &place.folder),
+            Place::Sftp(place) => Self::Store {
+                scheme: "sftp",
+                host: place.host.clone(),
+                port: Some(place.port),
+                path: names(&place.folder),
+            },
         }
     }
 
@@ -127,9 +153,10 @@ impl Territory {
         match (self, folder) {
             (Self::Local(own), Self::Local(folder)) => own.starts_with(folder),
             (
-                Self::Store { scheme, host, path },
-                Self::Store { scheme: other, host: at, path: beneath },
-            ) => scheme == other && host == at && path.starts_with(beneath),
+                Self::Store { scheme, host, port, path },
+                Self::Store { scheme: other, host: at, port: by, path: beneath },
+            ) => scheme == other && host == at && port == by && path.starts_with(beneath),
+            (Self::Sink(own), Self::Sink(area)) => own.is_under(area),
             _ => false,
         }
     }
@@ -139,10 +166,14 @@ impl std::fmt::Display for Territory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Local(folder) => write!(f, "{}", folder.display()),
-            Self::Store { scheme, host, path } => {
+            Self::Store { scheme, host, port, path } => {
                 write!(f, "{scheme}://{host}")?;
+                if *port != port_of(scheme, None) {
+                    port.iter().try_for_each(|port| write!(f, ":{port}"))?;
+                }
                 path.iter().try_for_each(|name| write!(f, "/{name}"))
             }
+            Self::Sink(url) => url.fmt(f),
         }
     }
 }
@@ -151,19 +182,38 @@ fn encoded(path: &str) -> String {
     super::store_url::encoded_path(path)
 }
 
-/// Where a path really leads; what does not exist yet keeps its name.
-pub fn real_path(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let known = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
-    match known {
-        // Nothing must not be joined: it would add a `/`.
-        Some((part, real)) if part == path => real,
-        Some((part, real)) => real.join(path.strip_prefix(part).unwrap_or(Path::new(""))),
-        None => path,
+/// The port of a store's server; buckets and containers have none.
+fn port_of(scheme: &str, named: Option<u16>) -> Option<u16> {
+    match scheme {
+        "hdfs" => named.or(Some(HDFS_PORT)),
+        "sftp" => named.or(Some(SFTP_PORT)),
+        _ => None,
     }
 }
 
-/// What may be read of this machine's files while a job runs: links are only known by then.
+/// Where a path really leads; what does not exist yet keeps its name.
+pub fn real_path(path: &Path) -> PathBuf {
+    followed(path, LINK_LIMIT)
+}
+
+fn followed(path: &Path, links: u32) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = path.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let Some((part, real)) = known else { return path };
+    let mut names = path.strip_prefix(part).unwrap_or(Path::new("")).components();
+    let Some(first) = names.next() else { return real };
+    let (next, rest) = (real.join(first), names.as_path());
+    // Nothing must not be joined: it would add a `/`.
+    let under =
+        |folder: PathBuf| if rest.as_os_str().is_empty() { folder } else { folder.join(rest) };
+    match next.read_link() {
+        // It leads to nothing yet: what is made by its name is made there.
+        Ok(to) if links > 0 => followed(&under(real.join(to)), links - 1),
+        _ => under(next),
+    }
+}
+
+/// What may be touched of this machine's files while a job runs: links are only known by then.
 #[derive(Clone, Debug)]
 pub struct Reach {
     policy: Policy,
@@ -180,6 +230,14 @@ impl Reach {
     pub fn file(&self, at: &str, path: &Path) -> Result<()> {
         match self.policy.host().limits(Usage::Read) {
             true => Access::new(&self.policy, &self.job_folder).file(at, path),
+            false => Ok(()),
+        }
+    }
+
+    /// Something may be written there, wherever that really is.
+    pub fn written(&self, at: &str, path: &Path) -> Result<()> {
+        match self.policy.host().limits(Usage::Write) {
+            true => Access::new(&self.policy, &self.job_folder).written(at, path),
             false => Ok(()),
         }
     }
@@ -213,6 +271,11 @@ impl<'a> Access<'a> {
         self.territory(Usage::Read, at, &Territory::Local(real_path(path)))
     }
 
+    /// A file or a folder may be written.
+    fn written(&self, at: &str, path: &Path) -> Result<()> {
+        self.territory(Usage::Write, at, &Territory::Local(real_path(path)))
+    }
+
     /// A job file that is a link is a file that somebody names.
     pub(super) fn job_file(&self, path: &Path) -> Result<()> {
         match path.is_symlink() {
@@ -236,8 +299,15 @@ impl<'a> Access<'a> {
             Source::Files(files) => self.place(Usage::Read, "source", &files.place)?,
             Source::Connector(connector) => self.connector("source", connector)?,
         }
-        if let To::Folder(place, _) = &job.target.to {
-            self.place(Usage::Write, "target", place)?;
+        match &job.target.to {
+            To::Folder(place, _) => self.place(Usage::Write, "target", place)?,
+            // Its plugin knows what other keys name servers, and their ports: they are held when it is bound.
+            To::Sink(sink) => self.sink(sink, "url", None, &self.powers())?,
+        }
+        if let To::Folder(Place::Local(folder), _) = &job.target.to {
+            for relation in &job.relations {
+                self.written(&relation.name, &folder.join(&relation.name))?;
+            }
         }
         let Some(register) = &job.register else { return Ok(()) };
         self.connector("register", &register.connector)?;
@@ -264,6 +334,48 @@ impl<'a> Access<'a> {
     /// A folder that a catalog names, of a table that is read from its files.
     pub fn direct(&self, direct: &Direct, location: &Location) -> Result<()> {
         self.place(Usage::Read, "source.direct", &direct.place_of(location)?)
+    }
+
+    /// A key of a sink that names a server, held to the rules for its plugin too.
+    pub fn bound_sink(
+        &self,
+        sink: &Sink,
+        key: &str,
+        default_port: u16,
+        powers: &Powers<'_>,
+    ) -> Result<()> {
+        self.sink(sink, key, Some(default_port), &self.powers())?;
+        self.sink(sink, key, Some(default_port), &powers.places())
+    }
+
+    fn sink(
+        &self,
+        sink: &Sink,
+        key: &str,
+        default_port: Option<u16>,
+        powers: &HostPowers<'_>,
+    ) -> Result<()> {
+        let Some(value) = sink.config.get(key).and_then(Value::as_str) else { return Ok(()) };
+        if !powers.limits(Usage::Write) {
+            return Ok(());
+        }
+        let url = match value.contains("://") {
+            true => SinkUrl::parse(value),
+            false => SinkUrl::parse(&format!("{}://{value}", sink.scheme)),
+        };
+        let at = format!("target.{key}");
+        let what = match url {
+            Ok(url) => {
+                let url = Territory::Sink(url.with_default_port(default_port));
+                if powers.allows(Usage::Write, &url, &real_path(self.folder)) {
+                    return Ok(());
+                }
+                format!("`{at}`: {url} may not be written")
+            }
+            // It may hold a password.
+            Err(_) => format!("`{at}`: what it names has no plain form, and may not be written"),
+        };
+        Err(powers.refusal(Usage::Write.key(), what))
     }
 
     fn place(&self, usage: Usage, at: &str, place: &Place) -> Result<()> {

@@ -17,6 +17,7 @@ pub mod register;
 pub mod secret;
 pub mod settings;
 mod shape;
+mod sink_url;
 pub mod small_file;
 pub mod store_url;
 pub mod target;

@@ -81,12 +81,12 @@ struct Rule {
     write: Option<Vec<Area>>,
 }
 
-/// A folder of files, of this machine or a store, with all that is beneath it.
+/// A folder of files, of this machine or a store, or what a sink writes to, with all that is beneath it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Area {
     /// `inbox:`, the folder that the job file lay in.
     JobFolder,
-    Folder(Territory),
+    Territory(Territory),
 }
 
 /// The name under which rules fit the host itself.
@@ -164,11 +164,14 @@ impl Policy {
 }
 
 impl Area {
-    fn read(text: &str) -> Result<Self> {
-        match text {
-            "inbox:" => Ok(Self::JobFolder),
-            url => Territory::read(url).map(Self::Folder),
-        }
+    fn read(usage: Usage, text: &str) -> Result<Self> {
+        let territory = match (usage, text) {
+            (_, "inbox:") => return Ok(Self::JobFolder),
+            // Connectors are held by `only`.
+            (Usage::Read, url) => Territory::read(url),
+            (Usage::Write, url) => Territory::read_target(url),
+        };
+        territory.map(Self::Territory)
     }
 }
 
@@ -177,11 +180,11 @@ impl Area {
 pub struct HostPowers<'a>(Powers<'a>);
 
 impl HostPowers<'_> {
-    /// Whether a folder or a file may be used so; `job_folder` is where the job file lay.
+    /// Whether a folder, a file or a server may be used so; `job_folder` is where the job file lay.
     pub fn allows(&self, usage: Usage, territory: &Territory, job_folder: &Path) -> bool {
         let fits = |area: &Area| match area {
             Area::JobFolder => territory.is_under(&Territory::Local(job_folder.to_owned())),
-            Area::Folder(folder) => territory.is_under(folder),
+            Area::Territory(area) => territory.is_under(area),
         };
         self.areas(usage).all(|areas| areas.iter().any(fits))
     }
@@ -233,7 +236,12 @@ pub struct Powers<'a> {
     rules: Vec<&'a Rule>,
 }
 
-impl Powers<'_> {
+impl<'a> Powers<'a> {
+    /// What these rules say of where rows may be read and written.
+    pub(super) fn places(&self) -> HostPowers<'a> {
+        HostPowers(self.clone())
+    }
+
     /// Whether a job may name this endpoint.
     pub fn endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         let fits = |only: &Vec<Pattern>| only.iter().any(|pattern| pattern.fits(endpoint));
@@ -295,7 +303,9 @@ impl Rule {
             _ => Err(Error::config(format!("`also`: `{text}` is not one endpoint"))
                 .with_hint("write it as in kdc.internal:88")),
         });
-        let areas = |texts: Vec<String>| texts.iter().map(|text| Area::read(text)).collect();
+        let areas = |usage, texts: Vec<String>| {
+            texts.iter().map(|text| Area::read(usage, text)).collect::<Result<Vec<_>>>()
+        };
         let places = |texts: Vec<String>| texts.iter().map(|text| Place::read(text)).collect();
         Ok(Self {
             plugin,
@@ -304,8 +314,8 @@ impl Rule {
             odbc: raw.odbc,
             only: raw.only.map(patterns).transpose().context("`only`")?,
             secrets: raw.secrets.map(places).transpose().context("`secrets`")?,
-            read: raw.read.map(areas).transpose().context("`read`")?,
-            write: raw.write.map(areas).transpose().context("`write`")?,
+            read: raw.read.map(|read| areas(Usage::Read, read)).transpose().context("`read`")?,
+            write: raw.write.map(|to| areas(Usage::Write, to)).transpose().context("`write`")?,
         })
     }
 }

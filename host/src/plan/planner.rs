@@ -12,7 +12,7 @@ use super::inputs::{Asking, InputPlan};
 use crate::config::connector::Connector;
 use crate::config::job::{self, JobRelation};
 use crate::config::target::{Sink, To};
-use crate::config::{Job, Powers, Reach, Settings, Step, Wanted};
+use crate::config::{Access, Job, Powers, Reach, Settings, Step, Wanted};
 use crate::error::{Error, Result, ResultExt};
 use crate::plugin::{Catalog, Secrets, bind};
 use crate::sandbox::{Column, Consistency, Hold, Snapshot};
@@ -247,20 +247,25 @@ impl<'a> Planner<'a> {
 
     /// Chooses the job's sink, if its target is one, and works out what it is granted.
     pub fn sink(&self, job: &Job) -> Result<Option<Arc<BoundSink>>> {
-        let To::Sink(Sink { scheme, plugin: wanted, config }) = &job.target.to else {
-            return Ok(None);
-        };
+        let To::Sink(sink) = &job.target.to else { return Ok(None) };
+        let Sink { scheme, plugin: wanted, config } = sink;
         let position = 1 + plugin_steps(job);
         let find = |wanted: &Wanted| self.catalog.sink(scheme, wanted);
         let plugin = self.choose(position, wanted, find).context("target")?;
         let described = &plugin.described;
+        let powers = self.powers(&described.name, &plugin.version, &plugin.digest);
+        let powers = powers.context("target")?;
+        let access = Access::new(&self.settings.policy, &job.folder);
+        for field in &described.endpoints {
+            access.bound_sink(sink, &field.field, field.default_port, &powers)?;
+        }
         let (config, grant) = bind(
             config,
             &described.config_schema,
             &described.secrets,
             &described.endpoints,
             self.secrets(),
-            &self.powers(&described.name, &plugin.version, &plugin.digest).context("target")?,
+            &powers,
         )
         .context("target")?;
         Ok(Some(Arc::new(BoundSink { plugin, config, grant })))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::target::{Format, To};
-use crate::config::{Job, Settings};
+use crate::config::{Job, Reach, Settings};
 use crate::error::{Error, Result};
 use crate::plan::Planner;
 use crate::target::{self, Folder, SinkTarget, Spot, Target};
@@ -27,7 +27,8 @@ impl Destination {
     ) -> Result<Self> {
         match &job.target.to {
             To::Folder(place, format) => {
-                let folder = target::open(place, settings.secrets.as_deref()).await?;
+                let reach = Reach::new(&settings.policy, &job.folder);
+                let folder = target::open(place, settings.secrets.as_deref(), Some(reach)).await?;
                 let partition_by = job.target.partition_by.clone();
                 Ok(Self::Files { folder, format: format.clone(), partition_by })
             }

@@ -12,6 +12,7 @@ use futures::StreamExt;
 
 use super::PartFile;
 use super::files::{ByteStream, Entry, Files, Folders};
+use crate::config::Reach;
 use crate::error::{Class, Error, Result};
 
 /// What is read at a time.
@@ -21,11 +22,17 @@ const READ_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct LocalFolder {
     root: PathBuf,
+    /// How far links in it may lead, if anybody limits that.
+    reach: Option<Reach>,
 }
 
 impl LocalFolder {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), reach: None }
+    }
+
+    pub(super) fn within(self, reach: Option<Reach>) -> Self {
+        Self { reach, ..self }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -33,6 +40,15 @@ impl LocalFolder {
             "" => self.root.clone(),
             path => self.root.join(path),
         }
+    }
+
+    /// A path that is about to be touched, if it really lies where it may.
+    fn held(&self, path: &str) -> Result<PathBuf> {
+        let at = self.at(path);
+        if let Some(reach) = &self.reach {
+            reach.written("target.url", &at)?;
+        }
+        Ok(at)
     }
 
     fn make_parent(&self, path: &Path) -> io::Result<()> {
@@ -55,7 +71,7 @@ impl Files for LocalFolder {
     }
 
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let (path, aside) = (self.at(path), self.at(&format!("{path}.partial")));
+        let (path, aside) = (self.held(path)?, self.held(&format!("{path}.partial"))?);
         self.write(&aside, bytes)
             .and_then(|()| fs::rename(&aside, &path))
             .and_then(|()| sync(path.parent().unwrap_or(&self.root)))
@@ -63,7 +79,7 @@ impl Files for LocalFolder {
     }
 
     async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
-        let (path, aside) = (self.at(path), self.at(aside));
+        let (path, aside) = (self.held(path)?, self.held(aside)?);
         let failed = |error| making("writing", &path, error);
         self.write(&aside, bytes).and_then(|()| self.make_parent(&path)).map_err(failed)?;
         let linked = fs::hard_link(&aside, &path);
@@ -76,7 +92,7 @@ impl Files for LocalFolder {
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {
-        let path = self.at(path);
+        let path = self.held(path)?;
         let fault = |path: &Path, error| Error::io(format!("reading {}", path.display()), error);
         let file = File::open(&path).map_err(|error| fault(&path, error))?;
         let pieces =
@@ -90,7 +106,7 @@ impl Files for LocalFolder {
     }
 
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {
-        let path = self.at(folder);
+        let path = self.held(folder)?;
         let listed = fs::read_dir(&path).and_then(|entries| {
             entries
                 .map(|entry| {
@@ -113,7 +129,7 @@ impl Files for LocalFolder {
     }
 
     async fn remove(&self, path: &str) -> Result<()> {
-        let path = self.at(path);
+        let path = self.held(path)?;
         let removed = match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
             Ok(_) => fs::remove_file(&path),
@@ -131,7 +147,7 @@ impl Files for LocalFolder {
 #[async_trait]
 impl Folders for LocalFolder {
     async fn create(&self, path: &str) -> Result<Box<dyn PartFile>> {
-        let path = self.at(path);
+        let path = self.held(path)?;
         let create = || {
             self.make_parent(&path)?;
             File::create(&path)
@@ -141,12 +157,12 @@ impl Folders for LocalFolder {
     }
 
     async fn make_folder(&self, path: &str) -> Result<()> {
-        let path = self.at(path);
+        let path = self.held(path)?;
         fs::create_dir_all(&path).map_err(|error| making("making", &path, error))
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {
-        let (from, to) = (self.at(from), self.at(to));
+        let (from, to) = (self.held(from)?, self.held(to)?);
         match rename_with(&from, &to, libc::RENAME_NOREPLACE) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -162,7 +178,7 @@ impl Folders for LocalFolder {
     }
 
     async fn exchange(&self, a: &str, b: &str) -> Result<bool> {
-        let (a, b) = (self.at(a), self.at(b));
+        let (a, b) = (self.held(a)?, self.held(b)?);
         match rename_with(&a, &b, libc::RENAME_EXCHANGE) {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
@@ -171,7 +187,7 @@ impl Folders for LocalFolder {
     }
 
     async fn sync_folder(&self, path: &str) -> Result<()> {
-        let path = self.at(path);
+        let path = self.held(path)?;
         sync(&path).map_err(|error| publishing(&path, error))
     }
 }

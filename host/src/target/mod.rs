@@ -26,6 +26,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Reach;
 use crate::config::place::Place;
 use crate::config::target::Mode;
 use crate::error::{Error, Result};
@@ -145,11 +146,18 @@ pub trait PartFile: Write + Send {
     async fn finish(self: Box<Self>) -> Result<String>;
 }
 
-/// Opens a folder; `secrets` is the operator's folder of secrets. Call it on the runtime that serves
-/// connections.
-pub async fn open(place: &Place, secrets: Option<&Path>) -> Result<Arc<dyn Folder>> {
+/// Opens a folder; `secrets` is the operator's folder of secrets, `reach` what a job may write, where one
+/// does. Call it on the runtime that serves connections.
+pub async fn open(
+    place: &Place,
+    secrets: Option<&Path>,
+    reach: Option<Reach>,
+) -> Result<Arc<dyn Folder>> {
     Ok(match place {
-        Place::Local(folder) => Arc::new(by_rename::ByRename::new(local::LocalFolder::new(folder))),
+        Place::Local(folder) => {
+            let folder = local::LocalFolder::new(folder).within(reach);
+            Arc::new(by_rename::ByRename::new(folder))
+        }
         Place::Hdfs(place) => Arc::new(by_rename::ByRename::new(hdfs::HdfsFolder::open(place)?)),
         Place::Sftp(place) => {
             Arc::new(by_rename::ByRename::new(sftp::SftpFolder::open(place, secrets).await?))

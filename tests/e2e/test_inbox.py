@@ -358,6 +358,37 @@ def test_a_folder_of_the_inbox_that_something_else_took_is_told_and_used_when_it
     assert published(program, "good") == 3 and not (program.lake / "good_v2").exists()
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_a_link_in_the_place_of_a_folder_of_the_inbox_is_never_followed(daemon, program, part):
+    """Whoever may rename in the inbox must not make the daemon write elsewhere."""
+    elsewhere = program.folder / "elsewhere"
+    elsewhere.mkdir()
+    other = daemon.inbox / ".other"
+    other.symlink_to(elsewhere)
+    while not (daemon.inbox / part).is_symlink():
+        shutil.rmtree(daemon.inbox / part, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rename(other, daemon.inbox / part)
+    bad = program.folder / "bad.yaml"
+    bad.write_text("tabels: [x]\n")
+    drop(daemon, rows_job(program))
+    drop(daemon, bad)
+    wait_for(lambda: lives(daemon) and told(program, "it is a link"), PATIENCE)
+    assert list(elsewhere.iterdir()) == []
+    (daemon.inbox / part).unlink()
+    settled(daemon, 2)
+    serves(daemon)
+    assert list(elsewhere.iterdir()) == [] and len(told(program, "it is a link")) < 4
+
+
+def test_a_link_in_the_place_of_the_lock_is_never_followed(program):
+    inbox = program.folder / "inbox"
+    inbox.mkdir()
+    (inbox / ".longshore.lock").symlink_to(program.folder / "elsewhere")
+    done = only(program).call("serve", "--inbox", inbox, "--state", program.folder / "state", seconds=60)
+    assert done.returncode != 0 and not (program.folder / "elsewhere").exists(), done.stderr
+
+
 def moved(inbox, aside):
     os.rename(inbox, aside)
     inbox.mkdir()

@@ -166,9 +166,21 @@ impl Job {
 
     /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
     pub fn read_in(path: &Path, name: &str, folder: &Path, policy: &Policy) -> Result<Self> {
+        Self::read_at(path, path, name, folder, policy)
+    }
+
+    /// The same of a file whose folder is held open: `held` is where it is read, whatever `path` leads to by
+    /// then.
+    pub fn read_at(
+        held: &Path,
+        path: &Path,
+        name: &str,
+        folder: &Path,
+        policy: &Policy,
+    ) -> Result<Self> {
         let access = Access::new(policy, folder);
-        access.job_file(path).context(name)?;
-        let document = Document::read(path)?;
+        access.job_file(held).context(name)?;
+        let document = Document::read_at(held, path)?;
         let digest = document.digest.clone();
         let raw = document.typed().map_err(|error| with_parts(error, &document));
         let raw: RawJob = raw.context(name)?;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::lease::{Writers, writers};
+use super::part::Part;
 use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_whole};
 use crate::config::document::DOCUMENT_LIMIT_BYTES;
 use crate::config::small_file::read_small_file;
@@ -252,15 +253,13 @@ impl Inbox {
     pub fn take(&mut self, path: &Path, run: &str, policy: &Policy) -> Option<Taken> {
         self.seen.remove(path);
         let taken = Taken::new(&self.folder, path.file_name()?, run);
-        let moved = match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_symlink() => Reach::new(policy, &self.folder)
-                .file("the job file", path)
-                .and_then(|()| take_linked(path, &taken.path)),
-            Ok(_) => check_readable(path).and_then(|()| {
-                fs::rename(path, &taken.path).map_err(|e| Error::io(shown(path), e))
-            }),
-            Err(_) => return None,
-        };
+        let is_link = fs::symlink_metadata(path).ok()?.is_symlink();
+        let moved = Part::open(&self.folder, RUNNING)
+            .map_err(|error| Error::io(shown(&self.folder.join(RUNNING)), error))
+            .and_then(|running| match is_link {
+                true => self.take_linked(path, &running.file(taken.file_name()), policy),
+                false => take_file(path, &running.file(taken.file_name())),
+            });
         let Err(error) = moved else { return Some(taken) };
         match fs::metadata(path).or_else(|_| fs::symlink_metadata(path)) {
             Ok(metadata) if identity(&self.folder).is_ok() => {
@@ -280,16 +279,19 @@ impl Inbox {
         self.told.insert(path.to_owned(), Some(state));
         tracing::error!("{}: not taken: {error}", shown(path));
         let Some(name) = path.file_name() else { return };
-        let failed = self.folder.join(FAILED);
+        let failed = match Part::open(&self.folder, FAILED) {
+            Ok(failed) => failed,
+            Err(error) => return tracing::warn!("its report cannot be written: {error}"),
+        };
         let plain = Taken::new(&self.folder, name, "not-taken");
-        let Some(aside) = plain.path.file_name() else { return };
+        let aside = plain.file_name();
         let report = json!({ "status": "failed", "error": error.report() });
-        let report_name = format!("{}.report.json", aside.to_string_lossy());
+        let report_name = format!("{aside}.report.json");
         let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
-        if let Err(error) = write_whole(&failed.join(report_name), &text) {
+        if let Err(error) = write_whole(&failed.file(report_name), &text) {
             tracing::warn!("its report cannot be written: {error}");
         }
-        if fs::rename(path, failed.join(aside)).is_err() {
+        if fs::rename(path, failed.file(aside)).is_err() {
             tracing::warn!("{}: it cannot be set aside, and is left where it is", shown(path));
         }
     }
@@ -297,8 +299,22 @@ impl Inbox {
     /// The job files that a daemon which died had taken.
     pub fn left_running(&self) -> Result<Vec<Taken>> {
         let running = self.folder.join(RUNNING);
-        let listed = fs::read_dir(&running).map_err(|error| Error::io(shown(&running), error))?;
-        Ok(listed.flatten().filter_map(|entry| Taken::of(entry.path())).collect())
+        let listed = Part::open(&self.folder, RUNNING).and_then(|part| fs::read_dir(part.path()));
+        let listed = listed.map_err(|error| Error::io(shown(&running), error))?;
+        let named = listed.flatten().map(|entry| running.join(entry.file_name()));
+        Ok(named.filter_map(Taken::of).collect())
+    }
+
+    /// A link's content becomes the job, as Kubernetes mounts files; the link goes.
+    fn take_linked(&self, path: &Path, to: &Path, policy: &Policy) -> Result<()> {
+        Reach::new(policy, &self.folder).file("the job file", path)?;
+        let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
+        write_whole(to, &bytes).map_err(|error| Error::io(shown(path), error))?;
+        fs::remove_file(path).map_err(|error| {
+            // What cannot be taken away would be taken again and again.
+            let _ = fs::remove_file(to);
+            Error::io(format!("taking {}", shown(path)), error)
+        })
     }
 }
 
@@ -310,7 +326,7 @@ impl Open {
         fs::metadata(folder).map_err(fault)?;
         for part in [RUNNING, DONE, FAILED] {
             let path = folder.join(part);
-            fs::create_dir_all(&path)
+            Part::open(folder, part)
                 .map_err(|error| Error::io(format!("inbox {}", shown(&path)), error))?;
         }
         let lock = lock(folder, held)?;
@@ -335,8 +351,11 @@ impl Open {
 
 /// The numbers of the folders and of the lock.
 fn identity(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
-    let of = |part: &str| fs::metadata(folder.join(part)).map(|m| (m.dev(), m.ino()));
-    ["", RUNNING, DONE, FAILED, LOCK].into_iter().map(of).collect()
+    let numbers = |m: Metadata| (m.dev(), m.ino());
+    // The folder itself may be a link.
+    let own = fs::metadata(folder).map(numbers);
+    let of = |part: &str| fs::symlink_metadata(folder.join(part)).map(numbers);
+    std::iter::once(own).chain([RUNNING, DONE, FAILED, LOCK].into_iter().map(of)).collect()
 }
 
 /// Holds the folder for as long as the file is open.
@@ -344,14 +363,17 @@ fn lock(folder: &Path, held: Option<File>) -> Result<File> {
     let path = folder.join(LOCK);
     let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
     let is_same = |held: &File| {
-        let (own, there) = (held.metadata().ok(), fs::metadata(&path).ok());
+        let (own, there) = (held.metadata().ok(), fs::symlink_metadata(&path).ok());
         own.zip(there).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
     };
     if let Some(held) = held.filter(is_same) {
         return Ok(held);
     }
-    let file =
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(fault)?;
+    // Not where a link leads, and without waiting for whoever reads a pipe.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).custom_flags(flags);
+    let file = options.open(&path).map_err(fault)?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -365,20 +387,10 @@ fn lock(folder: &Path, held: Option<File>) -> Result<File> {
         .with_hint("stop it, or name another folder with --inbox DIR"))
 }
 
-/// A link's content becomes the job, as Kubernetes mounts files; the link goes.
-fn take_linked(path: &Path, to: &Path) -> Result<()> {
-    let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
-    write_whole(to, &bytes).map_err(|error| Error::io(shown(to), error))?;
-    fs::remove_file(path).map_err(|error| {
-        // What cannot be taken away would be taken again and again.
-        let _ = fs::remove_file(to);
-        Error::io(format!("taking {}", shown(path)), error)
-    })
-}
-
 /// What cannot be read is no job, wherever it lies.
-fn check_readable(path: &Path) -> Result<()> {
-    read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES).map(drop)
+fn take_file(path: &Path, to: &Path) -> Result<()> {
+    read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
+    fs::rename(path, to).map_err(|error| Error::io(shown(path), error))
 }
 
 fn is_news(kind: &EventKind) -> bool {

@@ -3,6 +3,7 @@
 mod inbox;
 mod lease;
 mod manager;
+mod part;
 mod serve;
 mod taken;
 

@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 
 use super::inbox::{Inbox, Tended};
 use super::manager::Manager;
-use super::taken::{Outcome, Taken, put_away};
-use crate::config::{Job, Settings};
+use super::part::Part;
+use super::taken::{Outcome, RUNNING, Taken, put_away, shown};
+use crate::config::{Job, Policy, Settings};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Owner, RunState};
 use crate::memory::give_back;
@@ -282,9 +283,9 @@ impl Daemon {
             // Even to clean up behind it was too much.
             return self.refused(taken, &deadly(deaths - 1));
         }
-        let (path, name, folder) = (taken.path.clone(), taken.name.clone(), inbox.to_owned());
+        let (taken_up, folder) = (taken.clone(), inbox.to_owned());
         let policy = self.settings().policy;
-        let reading = move || Job::read_in(&path, &name, &folder, &policy);
+        let reading = move || read_job(&taken_up, &folder, &policy);
         let job = match on_own_thread(reading).await {
             Ok(job) => job,
             Err(error) => return self.refused(taken, &error),
@@ -468,6 +469,14 @@ impl Desk {
 fn deadly(deaths: u32) -> Error {
     Error::internal(format!("the process died {deaths} times while this job was under way"))
         .with_hint("look in the log for what ended it; drop the job again to try once more")
+}
+
+/// Reads a job in `running`, and nowhere that a link in its place leads.
+fn read_job(taken: &Taken, inbox: &Path, policy: &Policy) -> Result<Job> {
+    let Taken { name, path, .. } = taken;
+    let running = Part::open(inbox, RUNNING)
+        .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
+    Job::read_at(&running.file(taken.file_name()), path, name, inbox, policy)
 }
 
 /// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.

@@ -1,12 +1,15 @@
 //! A job file that was taken: what it is called, and where it goes.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::part::Part;
+use crate::config::document::DOCUMENT_LIMIT_BYTES;
 use crate::error::{Error, Result};
 
 /// The longest name of a job without its ending: with the run's id and the endings of its report, a file
@@ -70,6 +73,11 @@ impl Taken {
         })
     }
 
+    /// What it is called where it lies.
+    pub(super) fn file_name(&self) -> String {
+        with_run(&self.name, &self.run)
+    }
+
     fn report_name(&self) -> String {
         let stem = self.name.rsplit_once('.').map_or(self.name.as_str(), |(stem, _)| stem);
         format!("{stem}.{}.report.json", self.run)
@@ -85,16 +93,17 @@ pub(super) fn put_away(
     report: &impl Serialize,
 ) -> Result<PathBuf> {
     let fault = |error| Error::io(format!("putting {} away", shown(&taken.path)), error);
-    let folder = inbox.join(outcome.folder());
-    fs::create_dir_all(&folder).map_err(fault)?;
-    let job = folder.join(with_run(&taken.name, &taken.run));
+    let part = |name| Part::open(inbox, name).map_err(fault);
+    let (running, folder) = (part(RUNNING)?, part(outcome.folder())?);
     let text = serde_json::to_vec_pretty(report)?;
-    write_whole(&folder.join(taken.report_name()), &text).map_err(fault)?;
-    match move_file(&taken.path, &job) {
+    write_whole(&folder.file(taken.report_name()), &text).map_err(fault)?;
+    let (from, to) = (running.file(taken.file_name()), folder.file(taken.file_name()));
+    match move_file(&from, &to) {
         // Somebody took it away: the report tells all.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.exists() => Ok(job),
-        moved => moved.map(|()| job).map_err(fault),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.path().exists() => {}
+        moved => moved.map_err(fault)?,
     }
+    Ok(inbox.join(outcome.folder()).join(taken.file_name()))
 }
 
 /// Writes a file that is there whole or not at all.
@@ -108,11 +117,15 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     partial.persist(path).map(drop).map_err(|error| error.error)
 }
 
-/// Also to another file system: `done` may be a link.
+/// Also to another file system: one may be mounted at `done`.
 fn move_file(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            write_whole(to, &fs::read(from)?)?;
+            let mut bytes = Vec::new();
+            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+            let file = File::options().read(true).custom_flags(flags).open(from)?;
+            file.take(DOCUMENT_LIMIT_BYTES).read_to_end(&mut bytes)?;
+            write_whole(to, &bytes)?;
             fs::remove_file(from)
         }
         moved => moved,

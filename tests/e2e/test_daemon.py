@@ -61,6 +61,35 @@ def test_many_jobs_at_once_are_each_run_once(daemon, flights, program):
     assert list((daemon.inbox / "running").iterdir()) == []
 
 
+def hard_to_plan(program, name):
+    """A job that computes for minutes before anything is read."""
+    rows = program.folder / "rows.csv"
+    rows.write_text("x\n1\n")
+    columns = ", ".join("+".join(["x"] * 250) + f" AS c{number}" for number in range(100))
+    return program.job({"url": f"file://{rows}"}, name, transform=[{"sql": f"SELECT {columns} FROM data"}])
+
+
+def test_jobs_that_are_hard_to_plan_hold_up_nobody(program):
+    daemon = Daemon(program, "--jobs", "4")
+    try:
+        for name in ["hard0.yaml", "hard1.yaml"]:
+            hard_to_plan(program, name).rename(daemon.inbox / name)
+        log = program.folder / "daemon.log"
+        wait_for(lambda: log.read_text().count(": taken, run") == 2)
+        good = program.job({"url": f"file://{program.folder}/rows.csv"}, "good.yaml")
+        good.rename(daemon.inbox / good.name)
+        assert [report["job"] for report in daemon.reports("done")] == ["good"]
+        state = ("--state", program.folder / "state")
+        runs = {run["job"]: run["run"] for run in json.loads(program.ok("--json", "runs", *state))}
+        program.ok("runs", "cancel", runs["hard0"], *state)
+        assert [report["status"] for report in daemon.reports("failed")] == ["cancelled"]
+        began = time.monotonic()
+        assert daemon.stop() == 0 and time.monotonic() - began < 30
+        assert list((daemon.inbox / "running").glob("hard1.*"))
+    finally:
+        daemon.stop(signal.SIGKILL)
+
+
 def test_a_slowly_written_job_is_taken_when_it_is_whole(daemon, program):
     text = program.job(QUICK, "slow.yaml", tables=["nation"]).read_text()
     with (daemon.inbox / "slow.yaml").open("w") as slow:

@@ -1,6 +1,7 @@
 //! Planning: a job becomes relations, chunks and one physical plan each. Nothing happens here but
 //! questions to the source.
 
+mod aside;
 mod inputs;
 mod planner;
 mod pushdown;

@@ -368,10 +368,9 @@ impl Run<'_> {
                     let text = format!("{error}: trying again in {} ms", wait.as_millis());
                     tracing::warn!("run {}: {text}", self.id);
                     self.ledger().event(self.id, &text)?;
-                    let mut wish = self.wish.clone();
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        stopped = stop_before_reading(&mut wish) => return Err(stopped),
+                        stopped = self.stopping_before_reading() => return Err(stopped),
                     }
                     retries += 1;
                 }
@@ -399,10 +398,9 @@ impl Run<'_> {
         holding: &Holding<'_>,
         watch: &mut impl FnMut(Arc<Progress>),
     ) -> Result<RunReport, Stopped> {
-        let mut wish = self.wish.clone();
         let (spots, plan, loads) = tokio::select! {
             prepared = self.prepare(holding) => prepared.map_err(Stopped::Unprepared)?,
-            stopped = stop_before_reading(&mut wish) => return Err(stopped),
+            stopped = self.stopping_before_reading() => return Err(stopped),
         };
         watch(Arc::new(Progress {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
@@ -498,7 +496,8 @@ impl Run<'_> {
         if let Some(record) = self.ledger().planned(self.id)? {
             holding.take_up(&record.hold, self.is_all_read(&record)?).await?;
             planner.given = given(&record, self.job)?;
-            let plan = planner.plan(self.job).await?;
+            let source = planner.source(self.job)?;
+            let plan = planner.plan_aside(self.job, source).await?;
             if built_by(&plan) != record.built_by {
                 plan.source.release().await;
                 return Err(Error::new(Class::Stale, "Longshore or a plugin is another one now"));
@@ -511,7 +510,7 @@ impl Run<'_> {
             None => None,
         };
         planner.given = Given { hold, ..Given::default() };
-        let plan = planner.plan_on(self.job, source).await?;
+        let plan = planner.plan_aside(self.job, source).await?;
         for warning in self.runner.catalog.warnings(&plan.digests()) {
             tracing::warn!("run {}: {warning}", self.id);
             self.ledger().event(self.id, &warning)?;
@@ -587,27 +586,40 @@ impl Run<'_> {
         }
     }
 
-    /// Resolves when the run is to end before its time: at once, or when it is drained.
-    async fn stopping(&self, loads: &[Load]) -> Stopped {
+    /// Resolves when a run that has read nothing yet is to end.
+    async fn stopping_before_reading(&self) -> Stopped {
+        match self.told_to_stop().await {
+            None => Stopped::Cancelled,
+            Some(_) => interrupted(),
+        }
+    }
+
+    /// Resolves when the run is to be drained until a moment, or cancelled.
+    async fn told_to_stop(&self) -> Option<Instant> {
         let mut wish = self.wish.clone();
         let mut looks = tokio::time::interval(Duration::from_millis(CANCEL_LOOK_MILLIS));
-        let until = loop {
+        loop {
             let wanted = *wish.borrow_and_update();
             match wanted {
                 Wish::Go => {}
-                Wish::Cancel => return Stopped::Cancelled,
-                Wish::Drain(until) => break until,
+                Wish::Cancel => return None,
+                Wish::Drain(until) => return Some(until),
             }
             tokio::select! {
                 // Nobody is left to wish anything: the run goes on.
                 changed = wish.changed() => if changed.is_err() { std::future::pending().await },
                 _ = looks.tick() => match self.ledger().is_cancelled(self.id) {
-                    Ok(true) => return Stopped::Cancelled,
+                    Ok(true) => return None,
                     Ok(false) => {}
                     Err(error) => tracing::warn!("{error}"),
                 },
             }
-        };
+        }
+    }
+
+    /// Resolves when the run is to end before its time: at once, or when it is drained.
+    async fn stopping(&self, loads: &[Load]) -> Stopped {
+        let Some(until) = self.told_to_stop().await else { return Stopped::Cancelled };
         loads.iter().for_each(|load| load.progress.slots.close());
         let drained = async {
             while loads.iter().any(|load| load.progress.slots.working() > 0) {
@@ -619,16 +631,6 @@ impl Run<'_> {
             () = sleep_until(until.into()) => tracing::warn!("run {}: some chunks did not end in time", self.id),
         }
         interrupted()
-    }
-}
-
-/// Resolves when a run that has read nothing yet is to end.
-async fn stop_before_reading(wish: &mut watch::Receiver<Wish>) -> Stopped {
-    let wanted = wish.wait_for(|wish| *wish != Wish::Go).await.map(|wish| *wish);
-    match wanted {
-        Ok(Wish::Cancel) => Stopped::Cancelled,
-        Ok(_) => interrupted(),
-        Err(_) => std::future::pending().await,
     }
 }
 

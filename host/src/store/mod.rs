@@ -21,7 +21,7 @@ use crate::config::place::Place;
 use crate::config::store_url::encoded_path;
 use crate::error::{Class, Error, Result};
 
-pub(crate) use read_only::Pinned;
+pub(crate) use read_only::{BeyondEnd, Pinned};
 
 /// How long a store may take for one try of a request that carries no rows.
 pub(crate) const REQUEST_TIMEOUT_SECS: u64 = 20;

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path as Key;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
@@ -75,27 +75,50 @@ impl<R: Reads> ObjectStore for ReadOnly<R> {
     }
 }
 
-/// Files as they were when they were listed: one that has changed since is not read.
+/// Files as they were when they were listed: one that has changed since is not read, and none beyond its end.
 #[derive(Debug)]
 pub(crate) struct Pinning {
     objects: Arc<dyn ObjectStore>,
     /// Entity tags, as the store gave them.
     tags: HashMap<Key, String>,
+    /// How long they are.
+    sizes: HashMap<Key, u64>,
 }
+
+/// A file points beyond its own end: that is no fault of its store.
+#[derive(Debug)]
+pub(crate) struct BeyondEnd;
+
+impl fmt::Display for BeyondEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("beyond the file's end")
+    }
+}
+
+impl std::error::Error for BeyondEnd {}
 
 /// See [`Pinning`].
 pub(crate) type Pinned = ReadOnly<Pinning>;
 
 impl Pinned {
-    /// The files of a store that have these tags.
-    pub(crate) fn new(objects: Arc<dyn ObjectStore>, tags: HashMap<Key, String>) -> Self {
-        Self(Pinning { objects, tags })
+    /// The files of a store that have these tags and sizes.
+    pub(crate) fn new(
+        objects: Arc<dyn ObjectStore>,
+        tags: HashMap<Key, String>,
+        sizes: HashMap<Key, u64>,
+    ) -> Self {
+        Self(Pinning { objects, tags, sizes })
     }
 }
 
 #[async_trait]
 impl Reads for Pinning {
     async fn get(&self, key: &Key, mut options: GetOptions) -> Result<GetResult> {
+        if let (Some(GetRange::Bounded(range)), Some(size)) = (&options.range, self.sizes.get(key))
+            && (range.is_empty() || range.end > *size)
+        {
+            return Err(Error::Generic { store: "file", source: Box::new(BeyondEnd) });
+        }
         options.if_match = self.tags.get(key).cloned();
         self.objects.get_opts(key, options).await
     }

@@ -21,7 +21,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::look::{Group, Look, Looked};
 use super::text::arrange;
-use super::{Rows, Slice, file_error, shown};
+use super::{DAMAGED, Rows, Slice, detail, file_error, shown};
 use crate::error::{Error, Result};
 use crate::sandbox::Scan;
 use crate::scan::caught;
@@ -29,6 +29,14 @@ use crate::store::Opened;
 
 /// Bytes behind the footer: its length, and the mark.
 const TRAILER_BYTES: u64 = 10;
+
+/// How a file begins.
+const FILE_MARK: &[u8] = b"ARROW1";
+
+/// How a message of a stream begins.
+const STREAM_MARK: [u8; 4] = [0xff; 4];
+
+const ANEW: &str = "write the file anew in Arrow's file format, or leave it out with a pattern";
 
 /// The longest footer.
 const FOOTER_LIMIT_BYTES: u64 = 64 << 20;
@@ -93,7 +101,7 @@ impl Reader {
                 Some(open) => open,
                 None => {
                     let Some(slice) = self.slices.pop_front() else { return Ok(None) };
-                    let opened = open(&self.store, slice).await?;
+                    let opened = open(&self.store, slice, None).await?;
                     self.open.insert(opened)
                 }
             };
@@ -102,9 +110,13 @@ impl Reader {
                 continue;
             };
             let bytes = block_bytes(&self.store, &open.key, &block).await?;
-            let damaged = |error| damaged(&self.store, &open.key, error);
+            let damaged = |error| damaged(&self.store, &open.key, None, &error);
             let decode = || open.decoder.read_record_batch(&block, &Buffer::from(bytes));
-            let Some(batch) = decoded(decode).map_err(damaged)? else { continue };
+            let batch = match decoded(decode) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => continue,
+                Err(error) => return Err(blamed(&self.store, &open.slice, &block, &error).await),
+            };
             let rows = batch.num_rows().min(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= rows as u64;
             let batch = typed(&batch.slice(0, rows), &self.looked).map_err(damaged)?;
@@ -130,13 +142,17 @@ fn typed(batch: &RecordBatch, looked: &Looked) -> Result<RecordBatch, ArrowError
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
 }
 
-async fn open(store: &Opened, slice: Slice) -> Result<OpenFile> {
+/// Opens a file, or one of its columns.
+async fn open(store: &Opened, slice: Slice, column: Option<usize>) -> Result<OpenFile> {
     let meta = slice.meta()?;
     let Footer { mut decoder, dictionaries, batches, .. } = footer(store, &meta).await?;
     for block in &dictionaries {
         let bytes = block_bytes(store, &meta.location, block).await?;
         let read = decoded(|| decoder.read_dictionary(block, &Buffer::from(bytes)));
-        read.map_err(|error| damaged(store, &meta.location, error))?;
+        read.map_err(|error| damaged(store, &meta.location, None, &error))?;
+    }
+    if let Some(column) = column {
+        decoder = decoder.with_projection(vec![column]);
     }
     let (from, to) = slice.range.unwrap_or((0, u64::MAX));
     let is_own = |block: &Block| (from..to).contains(&(block.offset().max(0) as u64));
@@ -144,24 +160,48 @@ async fn open(store: &Opened, slice: Slice) -> Result<OpenFile> {
     Ok(OpenFile { key: meta.location, slice, decoder, batches })
 }
 
+/// The column that makes a batch unreadable, as far as that can be told.
+async fn blamed(store: &Opened, slice: &Slice, block: &Block, error: &ArrowError) -> Error {
+    let meta = match slice.meta() {
+        Ok(meta) => meta,
+        Err(error) => return error,
+    };
+    let columns = footer(store, &meta).await.map(|footer| footer.schema.fields().clone());
+    for (place, field) in columns.iter().flatten().enumerate() {
+        let opened = open(store, slice.clone(), Some(place)).await;
+        let bytes = block_bytes(store, &meta.location, block).await;
+        let (Ok(opened), Ok(bytes)) = (opened, bytes) else { break };
+        let decode = || opened.decoder.read_record_batch(block, &Buffer::from(bytes));
+        if let Err(error) = decoded(decode) {
+            return damaged(store, &meta.location, Some(field.name()), &error);
+        }
+    }
+    damaged(store, &meta.location, None, error)
+}
+
 async fn footer(store: &Opened, meta: &ObjectMeta) -> Result<Footer> {
     let key = &meta.location;
-    let wrong = |error: ArrowError| damaged(store, key, error);
+    let wrong = |error: ArrowError| damaged(store, key, None, &error);
     let short = || wrong(ArrowError::IpcError("it is too short".into()));
     let end = meta.size.checked_sub(TRAILER_BYTES).ok_or_else(short)?;
     let trailer = bytes(store, key, end..meta.size).await?;
     let trailer = trailer.as_ref().try_into().map_err(|_| short())?;
-    let length = read_footer_length(trailer).map_err(wrong)? as u64;
-    if length > FOOTER_LIMIT_BYTES {
-        return Err(wrong(ArrowError::IpcError(format!("a footer of {length} bytes"))));
-    }
-    let begin = end.checked_sub(length).ok_or_else(short)?;
-    let text = bytes(store, key, begin..end).await?;
-    let parsed =
-        root_as_footer(&text).map_err(|error| wrong(ArrowError::IpcError(error.to_string())))?;
+    let length = match read_footer_length(trailer) {
+        Ok(length) => length as u64,
+        Err(_) => return Err(no_file(store, key, &bytes(store, key, 0..TRAILER_BYTES).await?)),
+    };
+    let begin = end.checked_sub(length).filter(|_| length <= FOOTER_LIMIT_BYTES);
+    let text = bytes(store, key, begin.ok_or_else(short)?..end).await?;
+    let parsed = root_as_footer(&text).map_err(|_| wrong(ArrowError::IpcError(DAMAGED.into())))?;
     let schema = parsed.schema().ok_or_else(short)?;
     if schema.endianness() == Endianness::Big {
-        return Err(wrong(ArrowError::IpcError("its numbers are of the other byte order".into())));
+        return Err(unread(
+            store,
+            key,
+            None,
+            "its numbers are of the other byte order, big-endian",
+        )
+        .with_hint("write it with its numbers little-endian, as most machines do"));
     }
     let schema = Arc::new(decoded(|| Ok(fb_to_schema(schema))).map_err(wrong)?);
     let dictionaries = parsed.dictionaries().into_iter().flatten();
@@ -176,7 +216,7 @@ async fn footer(store: &Opened, meta: &ObjectMeta) -> Result<Footer> {
 
 /// What came of decoding: Arrow's reader panics at some of what it does not expect.
 fn decoded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
-    caught(decode).unwrap_or_else(|| Err(ArrowError::IpcError("it is damaged".into())))
+    caught(decode).unwrap_or_else(|| Err(ArrowError::IpcError(DAMAGED.into())))
 }
 
 async fn block_bytes(store: &Opened, key: &Key, block: &Block) -> Result<Bytes> {
@@ -190,7 +230,32 @@ async fn bytes(store: &Opened, key: &Key, range: Range<u64>) -> Result<Bytes> {
     got.map_err(|error| file_error(store, key, &error))
 }
 
-fn damaged(store: &Opened, key: &Key, error: ArrowError) -> Error {
-    Error::data(format!("{}: cannot be read as an Arrow IPC file: {error}", shown(store, key)))
-        .with_hint("write the file anew in Arrow's file format, or leave it out with a pattern")
+/// What does not end as an Arrow file does, by how it begins.
+fn no_file(store: &Opened, key: &Key, begin: &[u8]) -> Error {
+    if begin.starts_with(&STREAM_MARK) {
+        return unread(store, key, None, "it is an Arrow stream").with_hint(
+            "write it in Arrow's file format, as pyarrow.ipc.new_file does, and not as a stream",
+        );
+    }
+    let cause = match begin.starts_with(FILE_MARK) {
+        true => "its end is missing: it was cut off",
+        false => "it neither begins nor ends as such a file does",
+    };
+    unread(store, key, None, cause).with_hint(ANEW)
+}
+
+fn damaged(store: &Opened, key: &Key, column: Option<&str>, error: &ArrowError) -> Error {
+    let text = error.to_string();
+    let lower = text.to_lowercase();
+    if lower.contains("utf-8") || lower.contains("utf8") {
+        return unread(store, key, column, "a text in it is not UTF-8")
+            .with_hint("write the file anew, the text as UTF-8 or the column as binary");
+    }
+    unread(store, key, column, &format!("it is damaged{}", detail(&text))).with_hint(ANEW)
+}
+
+fn unread(store: &Opened, key: &Key, column: Option<&str>, cause: &str) -> Error {
+    let (name, place) = (shown(store, key), column.map(|column| format!("column `{column}`: ")));
+    let place = place.unwrap_or_default();
+    Error::data(format!("{name}: {place}cannot be read as an Arrow IPC file: {cause}"))
 }

@@ -51,6 +51,10 @@ impl Unfit {
                 "is not between 1677 and 2262, as nanoseconds must be",
                 "leave `source.parquet.int96` out to read microseconds",
             ),
+            _ if self.nanos % NANOS_A_MICROSECOND == 0 => (
+                "is further from 1970 than microseconds reach",
+                "write the file anew without it; a table that is read directly can be read through its server",
+            ),
             _ => (
                 "is finer than microseconds",
                 "keep it with `source.parquet: { int96: nanoseconds }`, or cut it off with \

@@ -1,6 +1,6 @@
 //! What a relation's files hold: their format, their columns, and where they can be cut.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
@@ -17,7 +17,7 @@ use crate::config::files::{FileFormat, Files, Packing};
 use crate::error::{Error, Result};
 use crate::plugin::hex;
 use crate::scan::encode_schema;
-use crate::store::Opened;
+use crate::store::{Opened, Pinned};
 
 /// From how many files the types of CSV and JSON are told, where they are not few.
 const SAMPLE_FILES: usize = 10;
@@ -202,6 +202,9 @@ async fn look_into(
     places: Vec<usize>,
     metadata: &Arc<FileMetadataCache>,
 ) -> Result<Vec<(usize, Look)>> {
+    let sizes = found.iter().map(|found| (found.meta.location.clone(), found.meta.size));
+    let objects = Pinned::new(store.objects.clone(), HashMap::new(), sizes.collect());
+    let store = &Opened { objects: Arc::new(objects), ..store.clone() };
     let looks = places.into_iter().map(|place| async move {
         let meta = &found[place].meta;
         let look = match format {

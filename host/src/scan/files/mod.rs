@@ -18,6 +18,8 @@ mod lines;
 mod listing;
 mod look;
 mod parquet;
+mod parquet_fault;
+mod parquet_footer;
 mod records;
 mod schema;
 mod text;
@@ -42,11 +44,14 @@ use crate::config::files::{FileFormat, Files, Int96, Sought};
 use crate::config::place::Place;
 use crate::error::{Class, Error, Result};
 use crate::sandbox::{ChunkWish, Column, Comparable, Consistency, Relation, Scan};
-use crate::store::{self, Opened, Pinned, object_error};
+use crate::store::{self, BeyondEnd, Opened, Pinned, object_error};
 use look::Looked;
 
 /// What is said of a column of INT96 that is truncated.
 const CUT_OFF: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
+
+/// What is said of a file that a reader panics at.
+const DAMAGED: &str = "it is damaged";
 
 /// A chunk's rows.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
@@ -244,15 +249,16 @@ impl FileSource {
             let what = "files with other columns came since the run was planned";
             return Err(Error::new(Class::Stale, format!("{}: {what}", self.files.url)));
         }
-        let mut tags = HashMap::new();
+        let (mut tags, mut sizes) = (HashMap::new(), HashMap::new());
         for slice in &slices {
             let key = store::key(&slice.key)?;
             self.check_reach([&key])?;
+            sizes.insert(key.clone(), slice.bytes);
             if let Some(tag) = &slice.tag {
                 tags.insert(key, tag.clone());
             }
         }
-        let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags));
+        let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags, sizes));
         let store = Opened { objects, ..self.store.clone() };
         let (schema, held) = (schema.clone(), looked.held_bytes());
         let rows = match looked.format {
@@ -328,8 +334,41 @@ fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
     match error {
         Store::Precondition { .. } | Store::NotModified { .. } => stale("the file has changed"),
         Store::NotFound { .. } => stale("the file is gone"),
+        Store::Generic { source, .. } if source.is::<BeyondEnd>() => Error::data(format!(
+            "{}: it is damaged, or was cut off: it points beyond its own end",
+            shown(store, key)
+        ))
+        .with_hint("write the file anew, or leave it out with a pattern"),
         other => object_error(&url, other),
     }
+}
+
+/// How a library's words begin, that say no more than which library speaks.
+const PREFIXES: [&str; 13] = [
+    "Parquet argument error: ",
+    "Parquet error: ",
+    "External: ",
+    "External error: ",
+    "Arrow error: ",
+    "Arrow: ",
+    "Ipc error: ",
+    "Parser error: ",
+    "Invalid argument error: ",
+    "Compute error: ",
+    "Cast error: ",
+    "EOF: ",
+    "NYI: ",
+];
+
+/// A cause that only the library knows, as a part of a sentence; nothing, where its words help nobody.
+fn detail(text: &str) -> String {
+    let mut rest = text.trim();
+    while let Some(shorter) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+        rest = shorter;
+    }
+    let first = rest.lines().next().unwrap_or_default().trim();
+    let is_debris = first.is_empty() || first == DAMAGED || first.contains(['{', '(', '<']);
+    if is_debris { String::new() } else { format!(" (detail: {first})") }
 }
 
 /// What a file's folders say of columns.

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -19,16 +18,20 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionContext;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
-use object_store::path::Path as Key;
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::schema::types::Type as Described;
 
 use super::look::{Group, Look, Looked};
-use super::{Rows, Slice, file_error, filter, int96, shown};
+use super::parquet_fault::{Fault, damage, fault};
+use super::parquet_footer::{self, Factory};
+use super::{DAMAGED, Rows, Slice, filter, int96, shown};
 use crate::config::files::Int96;
-use crate::error::{Class, Error, Result};
+use crate::error::{Error, Result};
 use crate::sandbox::Scan;
 use crate::scan::caught;
 use crate::store::Opened;
@@ -44,14 +47,23 @@ pub(super) async fn look(
     int96: Int96,
 ) -> Result<Look> {
     let failed = |error| fault(store, &meta.location, error);
+    let fetching = parquet_footer::fetch(store, meta, cache, None);
+    let metadata = guarded(fetching).await.map_err(failed)?;
+    // It has the footer from the cache.
     let file = DFParquetMetadata::new(store.objects.as_ref(), meta)
         .with_file_metadata_cache(Some(cache.clone()))
+        .with_page_index_policy(Some(PageIndexPolicy::Skip))
         .with_coerce_int96(Some(match int96 {
             Int96::Microseconds | Int96::Truncated => TimeUnit::Microsecond,
             Int96::Nanoseconds => TimeUnit::Nanosecond,
         }));
-    let metadata = guarded(file.fetch_metadata()).await.map_err(failed)?;
     let schema = guarded(file.fetch_schema()).await.map_err(failed)?;
+    let described = metadata.file_metadata().schema().get_fields();
+    if let Some(field) = described.iter().find(|field| holds_empty_group(field)) {
+        let (name, column) = (shown(store, &meta.location), field.name());
+        let error = format!("{name}: column `{column}` holds a group without columns");
+        return Err(Error::data(error).with_hint("write the file anew without it"));
+    }
     let group = |group: &parquet::file::metadata::RowGroupMetaData| {
         let column = group.columns().first();
         let from = column.map_or(0, |column| {
@@ -65,11 +77,6 @@ pub(super) async fn look(
     };
     let groups: Vec<Group> = metadata.row_groups().iter().map(group).collect();
     let rows: u64 = groups.iter().map(|group| group.rows).sum();
-    let said = metadata.file_metadata().num_rows();
-    if u64::try_from(said).ok() != Some(rows) {
-        let text = format!("its footer says {said} rows, and its row groups {rows}");
-        return Err(failed(DataFusionError::ParquetError(Box::new(ParquetError::General(text)))));
-    }
     let leaves = metadata.file_metadata().schema_descr().columns().iter();
     let int96 = leaves
         .filter(|leaf| leaf.physical_type() == Physical::INT96)
@@ -78,16 +85,36 @@ pub(super) async fn look(
     Ok(Look { fields: schema.fields().clone(), groups, rows: Some(rows), int96 })
 }
 
+/// Nothing can be read of it.
+fn holds_empty_group(column: &Described) -> bool {
+    column.is_group()
+        && (column.get_fields().is_empty()
+            || column.get_fields().iter().any(|field| holds_empty_group(field)))
+}
+
 /// The rows of slices, once their INT96 has been looked at.
 pub(super) fn read(
     store: &Opened,
     int96: Int96,
-    looked: &Looked,
+    looked: &Arc<Looked>,
     scan: &Scan,
     slices: Vec<Slice>,
     schema: &SchemaRef,
 ) -> Result<Rows> {
     let rows = read_unchecked(store, int96, looked, scan, &slices, schema)?;
+    let blame = Blame {
+        store: store.clone(),
+        int96,
+        looked: looked.clone(),
+        scan: Scan { filter: None, limit: None, ..scan.clone() },
+        slices: slices.clone(),
+        schema: schema.clone(),
+    };
+    let rows = rows.or_else(move |error| {
+        let blame = blame.clone();
+        async move { Err(blame.told(error).await) }
+    });
+    let rows = rows.boxed();
     // A filter may ask for columns that are not read.
     let is_read = |name: &String| scan.filter.is_some() || schema.index_of(name).is_ok();
     let columns: Vec<String> = looked.int96.iter().filter(|name| is_read(name)).cloned().collect();
@@ -99,9 +126,8 @@ pub(super) fn read(
         for slice in &slices {
             let meta = slice.meta()?;
             let failed = |error| fault(&store, &meta.location, error);
-            let file = DFParquetMetadata::new(store.objects.as_ref(), &meta)
-                .with_file_metadata_cache(Some(metadata.clone()));
-            let metadata = guarded(file.fetch_metadata()).await.map_err(failed)?;
+            let fetching = parquet_footer::fetch(&store, &meta, &metadata, None);
+            let metadata = guarded(fetching).await.map_err(failed)?;
             let slice = int96::Slice { metadata: &metadata, range: slice.range };
             let found = int96::find_unfit(store.objects.as_ref(), &meta, slice, &columns, int96);
             if let Some(unfit) = guarded(found).await.map_err(failed)? {
@@ -120,7 +146,7 @@ fn read_unchecked(
     scan: &Scan,
     slices: &[Slice],
     schema: &SchemaRef,
-) -> Result<Rows> {
+) -> Result<BoxStream<'static, DfResult<RecordBatch>>> {
     let own = Arc::new(Schema::new(looked.file_fields().to_vec()));
     let table = TableSchema::builder(own)
         .with_table_partition_cols(looked.partition_fields().to_vec())
@@ -132,8 +158,9 @@ fn read_unchecked(
     });
     options.global.pushdown_filters = true;
     options.global.reorder_filters = true;
-    let factory =
-        CachedParquetFileReaderFactory::new(store.objects.clone(), looked.metadata.clone());
+    // One that is damaged would lose rows, and nobody could see it.
+    options.global.bloom_filter_on_read = false;
+    let factory = Factory { store: store.clone(), cache: looked.metadata.clone() };
     let mut source = ParquetSource::new(table)
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(factory));
@@ -160,9 +187,61 @@ fn read_unchecked(
     let context = SessionContext::new();
     context.register_object_store(url.as_ref(), store.objects.clone());
     let rows = DataSourceExec::from_data_source(config).execute(0, context.task_ctx())?;
-    let (store, first) = (store.clone(), slices.first().map(Slice::meta).transpose()?);
-    let key = first.map(|meta| meta.location).unwrap_or_default();
-    Ok(guarded_stream(rows).map_err(move |error| fault(&store, &key, error)).boxed())
+    Ok(guarded_stream(rows).boxed())
+}
+
+/// Finds which file and which column cannot be read, when something cannot: the reader does not say.
+#[derive(Clone)]
+struct Blame {
+    store: Opened,
+    int96: Int96,
+    looked: Arc<Looked>,
+    /// Without a filter.
+    scan: Scan,
+    slices: Vec<Slice>,
+    schema: SchemaRef,
+}
+
+impl Blame {
+    async fn told(&self, error: DataFusionError) -> Error {
+        let first = match self.slices.first().map(Slice::meta).transpose() {
+            Ok(first) => first.map(|meta| meta.location).unwrap_or_default(),
+            Err(error) => return error,
+        };
+        let text = match Fault::of(&self.store, &first, error) {
+            Fault::Told(error) => return error,
+            Fault::Damage(text) => text,
+        };
+        // Those that are read, and then those that only the filter asks for.
+        let all = self.looked.file_fields().iter();
+        let (read, others): (Vec<_>, Vec<_>) =
+            all.partition(|field| self.schema.index_of(field.name()).is_ok());
+        for slice in &self.slices {
+            for field in read.iter().chain(&others) {
+                if let Err(error) = self.try_column(slice, field).await {
+                    return error;
+                }
+            }
+        }
+        let name = shown(&self.store, &first);
+        match self.slices.len() {
+            1 => damage(&name, None, &text),
+            files => damage(&format!("{name}, or one of {files} files read with it"), None, &text),
+        }
+    }
+
+    async fn try_column(&self, slice: &Slice, field: &FieldRef) -> Result<()> {
+        let key = slice.meta()?.location;
+        let schema = Arc::new(Schema::new(vec![field.clone()]));
+        let slices = std::slice::from_ref(slice);
+        let rows =
+            read_unchecked(&self.store, self.int96, &self.looked, &self.scan, slices, &schema)?;
+        let read = rows.try_for_each(|_| std::future::ready(Ok(()))).await;
+        read.map_err(|error| match Fault::of(&self.store, &key, error) {
+            Fault::Told(error) => error,
+            Fault::Damage(text) => damage(&shown(&self.store, &key), Some(field.name()), &text),
+        })
+    }
 }
 
 /// What comes of work that panics at some of what it does not expect.
@@ -191,30 +270,5 @@ fn guarded_stream(rows: SendableRecordBatchStream) -> impl Stream<Item = DfResul
 }
 
 fn damaged() -> DataFusionError {
-    DataFusionError::ParquetError(Box::new(ParquetError::General("it is damaged".into())))
-}
-
-/// Who must act on what the reader says of a file.
-fn fault(store: &Opened, key: &Key, error: DataFusionError) -> Error {
-    let name = shown(store, key);
-    match error.find_root() {
-        DataFusionError::ObjectStore(error) => file_error(store, key, error),
-        DataFusionError::ParquetError(parquet) => match parquet.as_ref() {
-            ParquetError::External(source) => match source.downcast_ref() {
-                Some(error) => file_error(store, key, error),
-                None => Error::data(format!("{name}: {source}")),
-            },
-            other => Error::data(format!("{name}: cannot be read as Parquet: {other}"))
-                .with_hint("write the file anew, or leave it out with a pattern"),
-        },
-        DataFusionError::External(_) => Error::from(error),
-        DataFusionError::ArrowError(arrow, _) => {
-            Error::data(format!("{name}: cannot be read as Parquet: {arrow}"))
-                .with_hint("write the file anew, or leave it out with a pattern")
-        }
-        _ => Error::from(error)
-            .with_class(Class::Data)
-            .with_context(name)
-            .with_hint("write the file anew in a plainer form, or leave it out with a pattern"),
-    }
+    DataFusionError::ParquetError(Box::new(ParquetError::General(DAMAGED.into())))
 }

@@ -293,6 +293,8 @@ fn mapped(data_type: &DataType, leaf: &dyn Fn(&DataType) -> DataType) -> DataTyp
         DataType::List(item) => DataType::List(field(item)),
         DataType::LargeList(item) => DataType::LargeList(field(item)),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+        // No format that is written has a dictionary of lists.
+        DataType::Dictionary(_, values) if values.is_nested() => mapped(values, leaf),
         other => leaf(other),
     }
 }

@@ -344,7 +344,7 @@ fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
 }
 
 /// How a library's words begin, that say no more than which library speaks.
-const PREFIXES: [&str; 13] = [
+const PREFIXES: [&str; 14] = [
     "Parquet argument error: ",
     "Parquet error: ",
     "External: ",
@@ -357,6 +357,7 @@ const PREFIXES: [&str; 13] = [
     "Compute error: ",
     "Cast error: ",
     "EOF: ",
+    "Error evaluating filter predicate: ",
     "NYI: ",
 ];
 

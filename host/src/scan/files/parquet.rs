@@ -29,7 +29,7 @@ use parquet::schema::types::Type as Described;
 use super::look::{Group, Look, Looked};
 use super::parquet_fault::{Fault, damage, fault};
 use super::parquet_footer::{self, Factory};
-use super::{DAMAGED, Rows, Slice, filter, int96, shown};
+use super::{DAMAGED, Rows, Slice, detail, filter, int96, shown};
 use crate::config::files::Int96;
 use crate::error::{Error, Result};
 use crate::sandbox::Scan;
@@ -106,6 +106,7 @@ pub(super) fn read(
         store: store.clone(),
         int96,
         looked: looked.clone(),
+        has_filter: scan.filter.is_some(),
         scan: Scan { filter: None, limit: None, ..scan.clone() },
         slices: slices.clone(),
         schema: schema.clone(),
@@ -196,6 +197,7 @@ struct Blame {
     store: Opened,
     int96: Int96,
     looked: Arc<Looked>,
+    has_filter: bool,
     /// Without a filter.
     scan: Scan,
     slices: Vec<Slice>,
@@ -223,10 +225,17 @@ impl Blame {
                 }
             }
         }
-        let name = shown(&self.store, &first);
-        match self.slices.len() {
-            1 => damage(&name, None, &text),
-            files => damage(&format!("{name}, or one of {files} files read with it"), None, &text),
+        let name = match self.slices.len() {
+            1 => shown(&self.store, &first),
+            files => {
+                format!("{}, or one of {files} files read with it", shown(&self.store, &first))
+            }
+        };
+        match self.has_filter {
+            // Each column can be read: it was the condition.
+            true => Error::data(format!("{name}: a condition of the SQL failed{}", detail(&text)))
+                .with_hint("write the condition in another way, as with a cast of the column"),
+            false => damage(&name, None, &text),
         }
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod azure;
 pub(crate) mod hdfs;
 mod hdfs_objects;
+mod local_objects;
 mod read_only;
 pub(crate) mod s3;
 pub(crate) mod s3_uploads;
@@ -12,7 +13,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
@@ -82,7 +82,7 @@ pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<Opened> {
                 Error::config(format!("`source.url`: {} is not UTF-8", folder.display()))
                     .with_hint("name the folder otherwise")
             })?;
-            opened(Arc::new(LocalFileSystem::new()), LOCAL_BASE.into(), path)
+            opened(Arc::new(local_objects::LocalObjects::open()), LOCAL_BASE.into(), path)
         }
         Place::S3(place) => {
             let client = s3::clients(place, secrets)?(READ_TIMEOUT_SECS)?;

@@ -35,6 +35,8 @@ pub struct Name {
     pub text: String,
     /// The pattern that it is, if it is one; what was encoded in it stands for itself.
     pub pattern: Option<String>,
+    /// As a URL has it: a pattern as it was written, all else with as much encoded as must be.
+    shown: String,
 }
 
 impl StoreUrl {
@@ -124,20 +126,17 @@ impl StoreUrl {
     pub fn shown(&self) -> String {
         let mut text = format!("{}://", self.scheme);
         if !self.user.is_empty() {
-            text += &encoded(&self.user);
+            text += &encoded(&self.user).replace('/', "%2F");
             text.push('@');
         }
-        text += &self.host;
+        text += &encoded_host(&self.host);
         if let Some(port) = self.port {
             // Writing to a text does not fail.
             let _ = write!(text, ":{port}");
         }
         for name in &self.path {
             text.push('/');
-            match &name.pattern {
-                Some(pattern) => text += pattern,
-                None => text += &encoded(&name.text),
-            }
+            text += &name.shown;
         }
         if self.path.is_empty() && self.host.is_empty() {
             text.push('/');
@@ -157,7 +156,8 @@ impl Name {
                 .with_hint("write the path that it means"));
         }
         let pattern = raw.contains(WILDCARDS).then(|| pattern(at, raw)).transpose()?;
-        Ok(Self { text, pattern })
+        let shown = if pattern.is_some() { raw.to_owned() } else { encoded(&text) };
+        Ok(Self { text, pattern, shown })
     }
 }
 
@@ -217,14 +217,37 @@ fn decoded(at: &str, text: &str) -> Result<String> {
 /// A name as a URL has it: what would mean something else there is encoded.
 fn encoded(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
-    for (place, c) in name.chars().enumerate() {
+    let last = name.trim_end().len();
+    for (place, c) in name.char_indices() {
         let means_more = c.is_control() || "%?#*[@:".contains(c);
-        match means_more || (place == 0 && c == '~') {
-            true => c.to_string().bytes().for_each(|byte| text += &format!("%{byte:02X}")),
+        // A URL has no blanks at its end.
+        let is_end = place >= last;
+        match means_more || is_end || (place == 0 && c == '~') {
+            true => push_encoded(&mut text, c),
             false => text.push(c),
         }
     }
     text
+}
+
+/// A server's name as a URL has it; `[::1]` is one.
+fn encoded_host(host: &str) -> String {
+    let mut text = String::with_capacity(host.len());
+    for c in host.chars() {
+        let ends_it = c == ':' && !host.starts_with('[');
+        match c.is_control() || c.is_whitespace() || ends_it || "%?#@/".contains(c) {
+            true => push_encoded(&mut text, c),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+fn push_encoded(text: &mut String, c: char) {
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        // Writing to a text does not fail.
+        let _ = write!(text, "%{byte:02X}");
+    }
 }
 
 /// A path as a URL has it, from its names as they are.

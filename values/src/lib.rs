@@ -7,6 +7,7 @@
 mod calendar;
 mod column;
 mod json;
+mod loose;
 mod names;
 mod number;
 mod padded;
@@ -16,6 +17,10 @@ pub use calendar::{
 };
 pub use column::text_column;
 pub use json::{JsonValues, json_options};
+pub use loose::{
+    read_boolean_loosely, read_bytes_loosely, read_decimal_loosely, read_f32_loosely,
+    read_f64_loosely,
+};
 pub use names::unique_names;
 pub use number::{
     Exactness, MAX_EXACT_INTEGER, read_boolean, read_decimal, read_f32, read_f64, read_integer,

@@ -49,8 +49,8 @@ pub fn read_integer(text: &[u8]) -> Option<i64> {
 }
 
 /// A number's parts, as they are written.
-struct Parts<'a> {
-    is_negative: bool,
+pub(super) struct Parts<'a> {
+    pub(super) is_negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
     exponent: Option<i32>,
@@ -85,8 +85,26 @@ impl<'a> Parts<'a> {
         Some(Self { is_negative, whole, fraction, exponent })
     }
 
+    /// The same with a `+`, zeros in front, and digits on one side of a point only.
+    pub(super) fn loose(text: &'a [u8]) -> Option<Self> {
+        let (is_negative, rest) = match text.split_first()? {
+            (b'-', rest) => (true, rest),
+            (b'+', rest) => (false, rest),
+            _ => (false, text),
+        };
+        let (whole, rest) = take_digits(rest);
+        let (fraction, rest) = take_digits(rest.strip_prefix(b".").unwrap_or(rest));
+        let exponent = match rest.split_first() {
+            None => None,
+            Some((b'e' | b'E', rest)) => Some(read_exponent(rest)?),
+            Some(_) => return None,
+        };
+        let has_digits = !whole.is_empty() || !fraction.is_empty();
+        has_digits.then_some(Self { is_negative, whole, fraction, exponent })
+    }
+
     /// The digits that count, and the power of ten of the last one. No digits for zero.
-    fn significant(&self) -> (Vec<u8>, i32) {
+    pub(super) fn significant(&self) -> (Vec<u8>, i32) {
         let mut digits: Vec<u8> = self.whole.iter().chain(self.fraction).copied().collect();
         let mut power = self.exponent.unwrap_or(0) - self.fraction.len() as i32;
         while digits.last() == Some(&b'0') {
@@ -107,7 +125,7 @@ impl<'a> Parts<'a> {
         self.fraction.is_empty() && self.exponent.is_none()
     }
 
-    fn is_zero(&self) -> bool {
+    pub(super) fn is_zero(&self) -> bool {
         self.whole.iter().chain(self.fraction).all(|digit| *digit == b'0')
     }
 }
@@ -185,6 +203,12 @@ fn read_special(text: &[u8], exactness: Exactness) -> Option<f64> {
         b"-Infinity" | b"-inf" => Some(f64::NEG_INFINITY),
         _ => None,
     }
+}
+
+/// Whether a word stands for what is no number, in capitals or not.
+pub(super) fn special(text: &str) -> bool {
+    let word = text.trim_start_matches(['+', '-']);
+    ["nan", "inf", "infinity"].iter().any(|special| word.eq_ignore_ascii_case(special))
 }
 
 /// Whether a number is the one that a float's shortest text, `1.5e3`, stands for.

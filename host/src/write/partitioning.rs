@@ -100,6 +100,12 @@ impl Partitioning {
                 true => String::new(),
                 false => text_of(values, row)?,
             };
+            if text == NULL_FOLDER {
+                return Err(Error::data(format!(
+                    "column `{name}`: the text {NULL_FOLDER} names the folder of NULL"
+                ))
+                .with_hint("make another text or NULL of it, with the job's `transform`"));
+            }
             // Hive tells nothing from an empty text.
             let value = if text.is_empty() { NULL_FOLDER.to_owned() } else { escaped(&text) };
             let folder = format!("{}={value}", escaped(name));
@@ -228,5 +234,12 @@ mod tests {
         let long = long.unwrap();
         let by = Partitioning::of(&names(&["k"]), &long.schema()).unwrap().unwrap();
         assert!(by.split(&long).unwrap_err().to_string().contains("300 bytes names no folder"));
+        let null = RecordBatch::try_from_iter([
+            ("k", Arc::new(StringArray::from(vec![NULL_FOLDER])) as ArrayRef),
+            ("n", Arc::new(Int64Array::from(vec![1])) as _),
+        ]);
+        let null = null.unwrap();
+        let by = Partitioning::of(&names(&["k"]), &null.schema()).unwrap().unwrap();
+        assert!(by.split(&null).unwrap_err().to_string().contains("names the folder of NULL"));
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json;
 use arrow::json::writer::LineDelimited;
@@ -27,7 +27,12 @@ pub(super) struct CsvEncoder {
     file: Squeezed,
     style: CsvStyle,
     gathered: Vec<u8>,
+    /// Whether a record is a single value: nothing at all would be an empty line.
+    is_single: bool,
 }
+
+/// What begins UTF-8 in some files, and is no value there.
+const UTF8_MARK: char = '\u{feff}';
 
 impl CsvEncoder {
     pub(super) fn new(
@@ -37,7 +42,8 @@ impl CsvEncoder {
         file: Measured,
     ) -> Result<Self> {
         let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
-        let mut encoder = Self { file, style: style.clone(), gathered: Vec::new() };
+        let is_single = schema.fields().len() == 1;
+        let mut encoder = Self { file, style: style.clone(), gathered: Vec::new(), is_single };
         // The names of the columns also where there are no rows.
         if style.header {
             for (place, field) in schema.fields().iter().enumerate() {
@@ -56,7 +62,9 @@ impl CsvEncoder {
         let CsvStyle { delimiter, quote, null, .. } = &self.style;
         let is_special =
             |byte: u8| byte == *delimiter || byte == *quote || matches!(byte, b'\n' | b'\r');
-        if text != null && !text.bytes().any(is_special) {
+        let reads_otherwise =
+            text == null || text.starts_with(UTF8_MARK) || (self.is_single && text.is_empty());
+        if !reads_otherwise && !text.bytes().any(is_special) {
             return self.gathered.extend_from_slice(text.as_bytes());
         }
         self.gathered.push(*quote);
@@ -86,19 +94,19 @@ impl CsvEncoder {
 impl Encoder for CsvEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let columns = as_texts(batch)?;
-        // An error is an error, and no text.
-        let options = FormatOptions::new().with_display_error(false);
-        let formatters = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
+        let formatters = columns.iter().map(Formatter::of);
         let formatters = formatters.collect::<Result<Vec<_>, _>>().map_err(arrow_fault)?;
+        // A column of type Null has no other.
+        let nulls: Vec<_> = columns.iter().map(|column| column.logical_nulls()).collect();
         let mut text = String::new();
         for row in 0..batch.num_rows() {
-            for (place, (column, formatter)) in columns.iter().zip(&formatters).enumerate() {
-                if column.is_null(row) {
+            for (place, (nulls, formatter)) in nulls.iter().zip(&formatters).enumerate() {
+                if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                     self.put_null(place);
                     continue;
                 }
                 text.clear();
-                if write!(text, "{}", formatter.value(row)).is_err() {
+                if formatter.write(row, &mut text).is_err() {
                     let name = batch.schema_ref().field(place).name().clone();
                     let error = ArrowError::CsvError("a value has no text".into());
                     return Err(arrow_fault(error).with_context(format!("column `{name}`")));
@@ -121,6 +129,34 @@ impl Encoder for CsvEncoder {
     fn finish(mut self: Box<Self>) -> Result<Encoded> {
         self.flush()?;
         Ok(Encoded::new(self.file.finish().map_err(io_fault)?))
+    }
+}
+
+/// How a column's values are written.
+enum Formatter<'a> {
+    /// Of two shortest texts for a number, the one that the readers take: Arrow's writer takes the other one.
+    Float(&'a Float32Array),
+    Double(&'a Float64Array),
+    Arrow(ArrayFormatter<'a>),
+}
+
+impl<'a> Formatter<'a> {
+    fn of(column: &'a ArrayRef) -> Result<Self, ArrowError> {
+        // An error is an error, and no text.
+        const OPTIONS: FormatOptions<'static> = FormatOptions::new().with_display_error(false);
+        Ok(match column.data_type() {
+            DataType::Float32 => Self::Float(column.as_primitive()),
+            DataType::Float64 => Self::Double(column.as_primitive()),
+            _ => Self::Arrow(ArrayFormatter::try_new(column, &OPTIONS)?),
+        })
+    }
+
+    fn write(&self, row: usize, text: &mut String) -> std::fmt::Result {
+        match self {
+            Self::Float(column) => write!(text, "{:?}", column.value(row)),
+            Self::Double(column) => write!(text, "{:?}", column.value(row)),
+            Self::Arrow(formatter) => write!(text, "{}", formatter.value(row)),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which files a relation has: those of a folder, of a pattern, or one.
 
+use std::borrow::Cow;
+
 use futures::{StreamExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path as Key;
@@ -72,12 +74,12 @@ pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Resu
     metas.sort_by(|a, b| a.location.cmp(&b.location));
     let found = metas.into_iter().map(|meta| {
         let partitions = match files.partitions {
-            true => partitions(&root, &meta.location),
+            true => partitions(&root, &meta.location)?,
             false => Vec::new(),
         };
-        Found { meta, partitions }
+        Ok(Found { meta, partitions })
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// The files of a table's folders, in the order of their names.
@@ -175,16 +177,28 @@ fn beneath(root: &Key, parts: &[&str]) -> Result<Key> {
 }
 
 /// `day=2026-11-20/kind=a%2Fb`, as names and values.
-fn partitions(root: &Key, file: &Key) -> Vec<(String, Option<String>)> {
+fn partitions(root: &Key, file: &Key) -> Result<Vec<(String, Option<String>)>> {
     let rest = file.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
     let folders = rest.rsplit_once('/').map_or("", |(folders, _)| folders);
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pair = |folder: &str| {
-        let (name, value) = folder.split_once('=')?;
-        let value = (value != NULL_FOLDER).then(|| decoded(value));
-        Some((decoded(name), value))
-    };
-    folders.split('/').filter_map(pair).collect()
+    let mut columns: Vec<(String, Option<String>)> = Vec::new();
+    for folder in folders.split('/') {
+        let Some((name, value)) = folder.split_once('=') else { continue };
+        let refused = |cause: &str| {
+            Error::data(format!("{file}: the folder {folder} {cause}"))
+                .with_hint("rename it, or set `source.partitions: false`")
+        };
+        let decoded = |text: &str| {
+            let text = percent_decode_str(text).decode_utf8();
+            text.map(Cow::into_owned).map_err(|_| refused("stands for no text in UTF-8"))
+        };
+        let name = decoded(name)?;
+        if columns.iter().any(|(other, _)| *other == name) {
+            return Err(refused("lies in another one of its column"));
+        }
+        let value = if value == NULL_FOLDER { None } else { Some(decoded(value)?) };
+        columns.push((name, value));
+    }
+    Ok(columns)
 }
 
 #[cfg(test)]
@@ -197,9 +211,12 @@ mod tests {
         let file = key("lake/orders/day=2026-11-20/kind=a%2Fb/x=__HIVE_DEFAULT_PARTITION__/1.csv");
         let texts = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
         assert_eq!(
-            partitions(&root, &file.unwrap()),
+            partitions(&root, &file.unwrap()).unwrap(),
             [texts("day", Some("2026-11-20")), texts("kind", Some("a/b")), texts("x", None)]
         );
-        assert_eq!(partitions(&root, &key("lake/orders/1.csv").unwrap()), []);
+        let of = |file: &str| partitions(&root, &key(file).unwrap());
+        assert_eq!(of("lake/orders/1.csv").unwrap(), []);
+        assert!(of("lake/orders/k=%FF/1.csv").unwrap_err().to_string().contains("k=%FF"));
+        assert!(of("lake/orders/k=1/k=2/1.csv").is_err());
     }
 }

@@ -141,14 +141,14 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
         let name = shown(store, &found[*place].meta.location);
         union.add(&name, &look.fields)?;
     }
+    let own_fields = union.fields();
+    let own: Vec<String> = own_fields.iter().map(|field| field.name().clone()).collect();
     let mut fields = match is_text {
         true => {
             let is_all = format == FileFormat::Csv && looks.len() == found.len();
-            declared(files, union.fields(), is_all)?
+            declared(files, own_fields, is_all)?
         }
-        false => {
-            union.fields().iter().map(|field| typed(field, carried(field.data_type()))).collect()
-        }
+        false => own_fields.iter().map(|field| typed(field, carried(field.data_type()))).collect(),
     };
     let file_columns = fields.len();
     if file_columns == 0 {
@@ -156,7 +156,19 @@ pub(super) async fn look(store: &Opened, files: &Files, found: Vec<Found>) -> Re
         return Err(Error::data(format!("{first}: no columns in it"))
             .with_hint("leave empty files out with a pattern"));
     }
-    fields.extend(partition_fields(store, &found, &fields)?);
+    for field in partition_fields(store, &found)? {
+        // A file's own column goes before its folder.
+        if own.contains(field.name()) {
+            let first = found.first().map(|found| shown(store, &found.meta.location));
+            tracing::warn!(
+                "{}: `{}` is a column of the files: what their folders say of it is not read",
+                first.unwrap_or_default(),
+                field.name()
+            );
+        } else if fields.iter().all(|known| known.name() != field.name()) {
+            fields.push(field);
+        }
+    }
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
     let groups = match is_text {
@@ -307,7 +319,7 @@ fn declared(files: &Files, fields: Vec<FieldRef>, is_all: bool) -> Result<Vec<Fi
 }
 
 /// The columns of folders: whole numbers and dates, where all of them are.
-fn partition_fields(store: &Opened, found: &[Found], fields: &[FieldRef]) -> Result<Vec<FieldRef>> {
+fn partition_fields(store: &Opened, found: &[Found]) -> Result<Vec<FieldRef>> {
     let names = |found: &Found| -> Vec<String> {
         found.partitions.iter().map(|(name, _)| name.clone()).collect()
     };
@@ -330,10 +342,7 @@ fn partition_fields(store: &Opened, found: &[Found], fields: &[FieldRef]) -> Res
         };
         Arc::new(Field::new(name, data_type, values.len() < found.len()))
     };
-    let of_folders = wanted.iter().enumerate().map(field);
-    // A file's own column says more than its folder.
-    let is_new = |field: &FieldRef| fields.iter().all(|own| own.name() != field.name());
-    Ok(of_folders.filter(is_new).collect())
+    Ok(wanted.iter().enumerate().map(field).collect())
 }
 
 fn is_number(text: &str) -> bool {

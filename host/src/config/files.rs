@@ -21,9 +21,6 @@ const SAMPLE_ROWS: u64 = 10_000;
 /// The most rows that are looked at in each file of a sample.
 const SAMPLE_ROWS_LIMIT: u64 = 10_000_000;
 
-/// Stands for a quote where there is none: UTF-8 never holds it.
-const NO_QUOTE: u8 = 0xff;
-
 /// The characters that make a pattern of a path.
 const WILDCARDS: [char; 3] = ['*', '?', '['];
 
@@ -67,7 +64,7 @@ impl Files {
             packing: Some(Packing::None),
             csv: CsvRead {
                 delimiter: None,
-                quote: NO_QUOTE,
+                quote: None,
                 escape: None,
                 comment: None,
                 header: false,
@@ -112,9 +109,9 @@ pub enum FileFormat {
 pub struct CsvRead {
     /// Between values; by the file's ending if absent.
     pub delimiter: Option<u8>,
-    /// Around values.
-    pub quote: u8,
-    /// Before a quote within quotes.
+    /// Around values, unless quotes mean nothing.
+    pub quote: Option<u8>,
+    /// Within quotes, before a quote or before itself.
     pub escape: Option<u8>,
     /// Begins lines that are no rows.
     pub comment: Option<u8>,
@@ -239,8 +236,8 @@ fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
     let csv = CsvRead {
         delimiter: byte("delimiter", raw.delimiter)?,
         quote: match raw.quote.as_deref() {
-            Some("") => NO_QUOTE,
-            _ => byte("quote", raw.quote)?.unwrap_or(b'"'),
+            Some("") => None,
+            _ => byte("quote", raw.quote)?.or(Some(b'"')),
         },
         escape: byte("escape", raw.escape)?,
         comment: byte("comment", raw.comment)?,
@@ -253,7 +250,7 @@ fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
         quoted_nulls: raw.quoted_nulls.unwrap_or(false),
         newlines: raw.newlines.unwrap_or(false),
     };
-    match csv.delimiter.unwrap_or(b',') == csv.quote {
+    match csv.quote == Some(csv.delimiter.unwrap_or(b',')) {
         true => {
             Err(Error::config("`source.csv`: delimiter and quote are the same")
                 .with_hint("choose two"))

@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::array::builder::*;
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::*;
 use longshore_values::{
-    Exactness, MomentUnit, Zone, read_boolean, read_date, read_decimal, read_f32, read_f64,
+    Exactness, MomentUnit, Zone, read_boolean, read_boolean_loosely, read_bytes_loosely, read_date,
+    read_decimal, read_decimal_loosely, read_f32, read_f32_loosely, read_f64, read_f64_loosely,
     read_integer, read_moment,
 };
+
+use super::loose::{date_loosely, moment_loosely};
 
 use crate::error::{Error, Result};
 
@@ -27,8 +29,9 @@ pub(super) enum Reading {
 
 /// A column that grows.
 pub(super) struct Column {
-    data_type: DataType,
     exactness: Exactness,
+    /// Whether it takes other spellings, too.
+    is_lenient: bool,
     values: Values,
 }
 
@@ -46,8 +49,6 @@ enum Values {
     Decimal(Decimal128Builder, u8, i8),
     Binary(BinaryBuilder),
     Text(StringBuilder),
-    /// Made into the type at the end, by Arrow's own rules.
-    Lenient(StringBuilder),
 }
 
 impl Column {
@@ -55,7 +56,6 @@ impl Column {
         let zone = |zone: &Option<Arc<str>>| zone.as_ref().map_or(Zone::None, |_| Zone::Offset(0));
         let values = match data_type {
             DataType::Utf8 => Values::Text(StringBuilder::new()),
-            _ if reading == Reading::Lenient => Values::Lenient(StringBuilder::new()),
             DataType::Boolean => Values::Boolean(BooleanBuilder::new()),
             DataType::Int8 => Values::Int8(Int8Builder::new()),
             DataType::Int16 => Values::Int16(Int16Builder::new()),
@@ -83,7 +83,7 @@ impl Column {
             Reading::Spelling => Exactness::Spelling,
             Reading::Value | Reading::Lenient => Exactness::Value,
         };
-        Ok(Self { data_type: data_type.clone(), exactness, values })
+        Ok(Self { exactness, is_lenient: reading == Reading::Lenient, values })
     }
 
     pub(super) fn is_text(&self) -> bool {
@@ -93,10 +93,11 @@ impl Column {
     /// Whether JSON writes such values as texts.
     pub(super) fn is_quoted_in_json(&self) -> bool {
         use Values::*;
-        matches!(
+        let is_quoted = matches!(
             self.values,
-            Text(_) | Lenient(_) | Date(_) | Microseconds(..) | Nanoseconds(..) | Binary(_)
-        )
+            Text(_) | Date(_) | Microseconds(..) | Nanoseconds(..) | Binary(_)
+        );
+        is_quoted || self.is_lenient
     }
 
     pub(super) fn is_floating(&self) -> bool {
@@ -106,8 +107,8 @@ impl Column {
     /// Whether it takes numbers and truth values as they stand.
     pub(super) fn is_bare_in_json(&self, is_number: bool) -> bool {
         match &self.values {
+            _ if self.is_lenient => true,
             Values::Boolean(_) => !is_number,
-            Values::Lenient(_) => true,
             _ => is_number && !self.is_quoted_in_json(),
         }
     }
@@ -115,9 +116,13 @@ impl Column {
     /// Takes a text, or says no: it does not stand for a value of the column's type.
     #[must_use]
     pub(super) fn append(&mut self, text: &str) -> bool {
+        self.append_exactly(text) || (self.is_lenient && self.append_loosely(text.trim()))
+    }
+
+    fn append_exactly(&mut self, text: &str) -> bool {
         let (bytes, exactness) = (text.as_bytes(), self.exactness);
         match &mut self.values {
-            Values::Text(builder) | Values::Lenient(builder) => {
+            Values::Text(builder) => {
                 builder.append_value(text);
                 true
             }
@@ -151,9 +156,41 @@ impl Column {
         }
     }
 
+    /// Takes what can be made of a text in another spelling.
+    fn append_loosely(&mut self, text: &str) -> bool {
+        if self.append_exactly(text) {
+            return true;
+        }
+        let bytes = text.as_bytes();
+        match &mut self.values {
+            Values::Text(_) => false,
+            Values::Boolean(builder) => {
+                put(read_boolean_loosely(text), |v| builder.append_value(v))
+            }
+            Values::Int8(builder) => put(whole_loosely(bytes), |v| builder.append_value(v)),
+            Values::Int16(builder) => put(whole_loosely(bytes), |v| builder.append_value(v)),
+            Values::Int32(builder) => put(whole_loosely(bytes), |v| builder.append_value(v)),
+            Values::Int64(builder) => put(whole_loosely(bytes), |v| builder.append_value(v)),
+            Values::Float32(builder) => put(read_f32_loosely(text), |v| builder.append_value(v)),
+            Values::Float64(builder) => put(read_f64_loosely(text), |v| builder.append_value(v)),
+            Values::Date(builder) => put(date_loosely(text), |v| builder.append_value(v)),
+            Values::Microseconds(builder, _) => {
+                put(moment_loosely(text, TimeUnit::Microsecond), |v| builder.append_value(v))
+            }
+            Values::Nanoseconds(builder, _) => {
+                put(moment_loosely(text, TimeUnit::Nanosecond), |v| builder.append_value(v))
+            }
+            Values::Decimal(builder, precision, scale) => {
+                let value = read_decimal_loosely(bytes, *precision, *scale);
+                put(value, |v| builder.append_value(v))
+            }
+            Values::Binary(builder) => put(read_bytes_loosely(text), |v| builder.append_value(v)),
+        }
+    }
+
     pub(super) fn append_null(&mut self) {
         match &mut self.values {
-            Values::Text(builder) | Values::Lenient(builder) => builder.append_null(),
+            Values::Text(builder) => builder.append_null(),
             Values::Boolean(builder) => builder.append_null(),
             Values::Int8(builder) => builder.append_null(),
             Values::Int16(builder) => builder.append_null(),
@@ -169,11 +206,10 @@ impl Column {
         }
     }
 
-    /// All values so far; it is empty then. The first text that could not be made into one, if any.
-    pub(super) fn finish(&mut self) -> Result<ArrayRef, String> {
-        Ok(match &mut self.values {
+    /// All values so far; it is empty then.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match &mut self.values {
             Values::Text(builder) => Arc::new(builder.finish()),
-            Values::Lenient(builder) => return lenient(&builder.finish(), &self.data_type),
             Values::Boolean(builder) => Arc::new(builder.finish()),
             Values::Int8(builder) => Arc::new(builder.finish()),
             Values::Int16(builder) => Arc::new(builder.finish()),
@@ -186,7 +222,7 @@ impl Column {
             Values::Nanoseconds(builder, _) => Arc::new(builder.finish()),
             Values::Decimal(builder, ..) => Arc::new(builder.finish()),
             Values::Binary(builder) => Arc::new(builder.finish()),
-        })
+        }
     }
 }
 
@@ -196,6 +232,13 @@ fn put<T>(value: Option<T>, append: impl FnOnce(T)) -> bool {
 
 fn whole<T: TryFrom<i64>>(text: &[u8]) -> Option<T> {
     T::try_from(read_integer(text)?).ok()
+}
+
+/// Digits behind the point are cut off.
+fn whole_loosely<T: TryFrom<i128>>(text: &[u8]) -> Option<T> {
+    /// As many as 64 bits can have.
+    const DIGITS: u8 = 19;
+    T::try_from(read_decimal_loosely(text, DIGITS, 0)?).ok()
 }
 
 /// Bytes as our writers write them: two digits each, in lower case.
@@ -208,15 +251,6 @@ fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_chunks::<2>();
     let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
     rest.is_empty().then(|| bytes.collect::<Option<Vec<u8>>>()).flatten()
-}
-
-fn lenient(texts: &arrow::array::StringArray, data_type: &DataType) -> Result<ArrayRef, String> {
-    let trimmed: arrow::array::StringArray = texts.iter().map(|text| text.map(str::trim)).collect();
-    let options = CastOptions { safe: true, ..CastOptions::default() };
-    let values =
-        cast_with_options(&trimmed, data_type, &options).map_err(|error| error.to_string())?;
-    let lost = (0..values.len()).find(|row| values.is_null(*row) && !texts.is_null(*row));
-    lost.map_or(Ok(values), |row| Err(texts.value(row).to_owned()))
 }
 
 /// What people call a type: what they write under `source.columns`.

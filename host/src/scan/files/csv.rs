@@ -15,12 +15,9 @@ use super::lines::{Marks, Splitter};
 use super::look::{Looked, ending};
 use super::records::{Fault, Records, Value};
 use super::schema::sampled;
-use super::text::{BATCH_ROWS, BadRow, Decode, utf8};
+use super::text::{BATCH_ROWS, BadRow, Cell, Decode, utf8};
 use crate::config::files::{BadRows, Files};
 use crate::error::{Error, Result};
-
-/// What to do about text in another encoding.
-const UTF8_HINT: &str = "convert the file to UTF-8, as with iconv";
 
 /// How one file is written.
 #[derive(Clone, Debug)]
@@ -39,15 +36,19 @@ impl Style {
         let marks = Marks {
             delimiter: csv.delimiter.unwrap_or(by_ending),
             quote: csv.quote,
-            escape: csv.escape,
+            // A quote that stands before itself is doubled, as it is without an escape.
+            escape: csv.escape.filter(|_| csv.quote.is_some()).filter(|_| csv.escape != csv.quote),
             comment: csv.comment,
         };
         let (nulls, quoted_nulls) = (csv.nulls.clone(), csv.quoted_nulls);
         Self { marks, header: csv.header, nulls, quoted_nulls }
     }
 
-    fn is_null(&self, value: &Value<'_>) -> bool {
-        (!value.is_quoted || self.quoted_nulls) && self.nulls.iter().any(|null| *null == value.text)
+    /// Whether a value is NULL; `alone` if it is its row's only one: then nothing at all is an empty line.
+    fn is_null(&self, value: &Value<'_>, alone: bool) -> bool {
+        let reads_so = |null: &String| *null == value.text;
+        ((!value.is_quoted || self.quoted_nulls) && self.nulls.iter().any(reads_so))
+            || (alone && !value.is_quoted && value.text.is_empty())
     }
 }
 
@@ -56,14 +57,21 @@ pub(super) fn numbered(columns: usize) -> Vec<String> {
     (1..=columns).map(|number| format!("column_{number}")).collect()
 }
 
-/// The names in a text's first record.
-pub(super) fn header(style: &Style, text: &[u8]) -> Result<Vec<String>> {
-    let record = first_record(style.marks, text);
-    if record.is_empty() {
-        return Ok(Vec::new());
-    }
-    let text = utf8(&text[record])
-        .ok_or_else(|| Error::data("a column's name is not UTF-8").with_hint(UTF8_HINT))?;
+/// What a file's first record says.
+#[derive(Default)]
+pub(super) struct Header {
+    pub(super) names: Vec<String>,
+    /// Its bytes, and those of comments and empty lines before it.
+    pub(super) length: usize,
+}
+
+/// The names in a text's first record, if it has one.
+pub(super) fn header(style: &Style, text: &[u8]) -> Result<Option<Header>> {
+    let Some(record) = Splitter::new(Some(style.marks)).first(text) else { return Ok(None) };
+    let length = record.end;
+    let Some(text) = utf8(&text[record]) else {
+        return Err(Error::data("a column's name is not UTF-8").with_hint(Fault::NotUtf8.hint()));
+    };
     let mut records = Records::new(style.marks, text);
     let mut names: Vec<String> = Vec::new();
     while let Some(value) = records.next_value().map_err(|fault| fault.told("the first line"))? {
@@ -74,68 +82,77 @@ pub(super) fn header(style: &Style, text: &[u8]) -> Result<Vec<String>> {
         }
         names.push(name);
     }
-    Ok(names)
-}
-
-/// How many bytes the first record takes, with the lines before it that are no records.
-pub(super) fn header_length(marks: Marks, text: &[u8]) -> usize {
-    first_record(marks, text).end
-}
-
-fn first_record(marks: Marks, text: &[u8]) -> std::ops::Range<usize> {
-    let records = Splitter::new(Some(marks)).records(text);
-    let is_record = |range: &std::ops::Range<usize>| {
-        let record = &text[range.start..range.end];
-        let is_comment = marks.comment.is_some() && record.first().copied() == marks.comment;
-        !is_comment && !record.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
-    };
-    records.into_iter().find(is_record).unwrap_or(text.len()..text.len())
+    Ok(Some(Header { names, length }))
 }
 
 /// The columns of a text, and how many of its rows were looked at.
 pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<(Fields, usize)> {
-    let mut names = if style.header { header(style, text)? } else { Vec::new() };
-    let start = if style.header { header_length(style.marks, text) } else { 0 };
-    let mut guesses = vec![Guess::default(); names.len()];
-    let (mut rows, mut line) = (0, 1 + count_lines(&text[..start]));
-    for record in Splitter::new(Some(style.marks)).records(&text[start..]) {
+    let header = if style.header { header(style, text)? } else { None };
+    let Header { names, length } = header.unwrap_or_default();
+    let (before, text) = text.split_at(length);
+    let (mut rows, mut line) = (0, 1 + count_lines(before));
+    let mut seen = Seen { guesses: vec![Guess::default(); names.len()], names };
+    for record in Splitter::new(Some(style.marks)).records(text) {
         if rows == files.sample_rows {
             break;
         }
-        let bytes = &text[start + record.start..start + record.end];
-        let place = format!("line {line}");
-        line += count_lines(bytes);
-        let record = utf8(bytes)
-            .ok_or_else(|| Error::data(format!("{place} is not UTF-8")).with_hint(UTF8_HINT))?;
-        let mut records = Records::new(style.marks, record);
-        if records.skip_to_record(names.len() == 1).is_none() {
-            continue;
+        let record = &text[record];
+        match seen.take(style, record) {
+            Ok(is_row) => rows += usize::from(is_row),
+            Err(_) if files.bad_rows == BadRows::Skip => {}
+            Err(fault) => return Err(fault.told(&format!("line {line}"))),
         }
-        let mut values = Vec::new();
-        while let Some(value) = records.next_value().map_err(|fault| fault.told(&place))? {
+        line += count_lines(record);
+    }
+    Ok((seen.fields(), rows))
+}
+
+/// What was seen of a file's columns.
+struct Seen {
+    names: Vec<String>,
+    guesses: Vec<Guess>,
+}
+
+impl Seen {
+    /// Takes a record; whether it is a row.
+    fn take(&mut self, style: &Style, record: &[u8]) -> Result<bool, Fault> {
+        if is_comment(style.marks, record) {
+            return Ok(false);
+        }
+        let record = utf8(record).ok_or(Fault::NotUtf8)?;
+        let mut records = Records::new(style.marks, record);
+        if records.skip_to_record(self.names.len() == 1).is_none() {
+            return Ok(false);
+        }
+        let mut values = Vec::with_capacity(self.names.len());
+        while let Some(value) = records.next_value()? {
             values.push(value);
         }
-        if names.is_empty() {
-            names = numbered(values.len());
-            guesses = vec![Guess::default(); names.len()];
+        if self.names.is_empty() {
+            self.names = numbered(values.len());
+            self.guesses = vec![Guess::default(); values.len()];
         }
-        rows += 1;
-        match (values.len() == names.len(), files.bad_rows) {
-            (true, _) => {}
-            (false, BadRows::Skip) => continue,
-            (false, BadRows::Fail) => {
-                return Err(Fault::Values(values.len(), names.len()).told(&place));
-            }
+        if values.len() != self.names.len() {
+            return Err(Fault::Values(values.len(), self.names.len()));
         }
-        for (value, guess) in values.iter().zip(&mut guesses) {
-            if !style.is_null(value) {
+        let alone = values.len() == 1;
+        for (value, guess) in values.iter().zip(&mut self.guesses) {
+            if !style.is_null(value, alone) {
                 guess.take(value);
             }
         }
+        Ok(true)
     }
-    let fields =
-        names.into_iter().zip(guesses).map(|(name, guess)| Field::new(name, guess.data_type, true));
-    Ok((fields.collect(), rows))
+
+    fn fields(self) -> Fields {
+        let fields = self.names.into_iter().zip(self.guesses);
+        fields.map(|(name, guess)| Field::new(name, guess.data_type, true)).collect()
+    }
+}
+
+/// Whether a record is none: a line of which nothing is read.
+fn is_comment(marks: Marks, record: &[u8]) -> bool {
+    marks.comment.is_some() && record.first().copied() == marks.comment
 }
 
 fn count_lines(text: &[u8]) -> usize {
@@ -254,10 +271,11 @@ impl CsvDecoder {
             count += 1;
             let Some(place) = place else { continue };
             let column = &mut self.columns[place];
-            if self.style.is_null(&value) {
+            if self.style.is_null(&value, self.places.len() == 1) {
                 column.append_null();
             } else if !column.append(&value.text) {
-                return Err(BadRow::value(self.schema.field(place), &value.text));
+                let field = self.schema.field(place);
+                return Err(BadRow::value(&Cell::column(field), &value.text, &value.text));
             }
         }
         match count == self.places.len() {
@@ -267,11 +285,7 @@ impl CsvDecoder {
     }
 
     fn batch(&mut self) -> Result<RecordBatch, BadRow> {
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (place, column) in self.columns.iter_mut().enumerate() {
-            let array = column.finish();
-            arrays.push(array.map_err(|text| BadRow::value(self.schema.field(place), &text))?);
-        }
+        let arrays = self.columns.iter_mut().map(Column::finish).collect();
         let options =
             RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
@@ -279,7 +293,13 @@ impl CsvDecoder {
     }
 
     fn all(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, BadRow> {
-        let text = utf8(block).ok_or_else(BadRow::not_utf8)?;
+        let Some(text) = utf8(block) else {
+            let is_one_line = count_lines(block) <= 1;
+            return match is_one_line && is_comment(self.style.marks, block) {
+                true => Ok(Vec::new()),
+                false => Err(BadRow::not_utf8()),
+            };
+        };
         let mut records = Records::new(self.style.marks, text);
         let mut batches = Vec::new();
         while records.skip_to_record(self.places.len() == 1).is_some() {

@@ -13,58 +13,80 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::column::{Column, Reading, type_word};
-use super::json_shape::{Shape, is_object};
+use super::column::{Column, Reading, shown_value, type_word};
+use super::json_shape::Shape;
+use super::json_wrong::Wrong;
 use super::look::Looked;
-use super::text::{BATCH_ROWS, BadRow, Decode, utf8};
+use super::text::{BATCH_ROWS, BadRow, Cell, Decode, utf8};
 use crate::config::files::{BadRows, Files};
 use crate::error::{Error, Result};
 
 /// The columns of a text, and how many of its rows were looked at.
 pub(super) fn sample(files: &Files, text: &[u8]) -> Result<(Fields, usize)> {
     let mut shapes = Shape::Unseen;
-    let mut rows = 0;
+    let (mut rows, mut first_bad) = (0, None);
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
         if rows == files.sample_rows {
             break;
         }
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let place = format!("line {}", number + 1);
-        let line = utf8(line).ok_or_else(|| {
-            Error::data(format!("{place} is not UTF-8"))
-                .with_hint("convert the file to UTF-8, as with iconv")
-        })?;
-        rows += 1;
-        match Shape::of_row(line.trim(), &|name| files.columns.contains_key(name)) {
-            Ok(shape) => shapes = shapes.join(shape),
-            Err(_) if files.bad_rows == BadRows::Skip && is_object(text) => {}
-            Err(cause) => return Err(not_an_object(text, &place, &cause)),
+        match shape(files, line) {
+            Ok(None) => {}
+            Ok(Some(shape)) => {
+                shapes = shapes.join(shape);
+                rows += 1;
+            }
+            Err(wrong) if files.bad_rows == BadRows::Skip => {
+                first_bad.get_or_insert((number, wrong));
+            }
+            Err(wrong) => return Err(no_row(text, number, wrong)),
         }
     }
-    Ok((shapes.fields()?, rows))
+    match first_bad.filter(|_| rows == 0) {
+        Some((number, wrong)) => Err(no_row(text, number, wrong)),
+        None => Ok((shapes.fields()?, rows)),
+    }
 }
 
-/// What is wrong with a line that is no object, and what makes it one.
-fn not_an_object(text: &[u8], place: &str, cause: &str) -> Error {
-    let begins_with = text.iter().find(|byte| !byte.is_ascii_whitespace());
+/// What a line looks like; nothing of an empty one.
+fn shape(files: &Files, line: &[u8]) -> Result<Option<Shape>, Wrong> {
+    let line = trimmed(utf8(line).ok_or(Wrong::NotUtf8)?);
+    if line.is_empty() {
+        return Ok(None);
+    }
+    Shape::of_row(line, &|name| files.columns.contains_key(name)).map(Some)
+}
+
+/// A line without the blanks of JSON around it.
+fn trimmed(line: &str) -> &str {
+    line.trim_matches([' ', '\t', '\r'])
+}
+
+/// What is wrong with a line that is no row, and what makes it one.
+fn no_row(text: &[u8], number: usize, wrong: Wrong) -> Error {
+    let told = |wrong: &Wrong| {
+        Error::data(format!("line {}: {wrong}", number + 1)).with_hint(wrong.hint())
+    };
     let lines = "JSON is read as an object a line";
-    if begins_with == Some(&b'[') {
-        return Error::data(format!("begins with an array: {lines}"))
-            .with_hint("make lines of it: jq -c '.[]' FILE > FILE.jsonl");
+    match first_value(text) {
+        // Who makes lines of it by other means would leave one of both out.
+        Some((_, Err(twice @ Wrong::Twice(_)))) => told(&twice),
+        _ if text.trim_ascii_start().starts_with(b"[") => {
+            Error::data(format!("begins with an array: {lines}"))
+                .with_hint("make lines of it: jq -c '.[]' FILE > FILE.jsonl")
+        }
+        Some((value, Ok(_))) if number == 0 && value.starts_with('{') && value.contains('\n') => {
+            Error::data(format!("line 1: an object goes over several lines: {lines}"))
+                .with_hint("make lines of it: jq -c . FILE > FILE.jsonl")
+        }
+        _ => told(&wrong),
     }
-    let is_one_value = std::str::from_utf8(text).is_ok_and(|text| {
-        let mut values =
-            serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
-        values.next().is_some_and(|value| value.is_ok())
-    });
-    if is_one_value && place == "line 1" {
-        return Error::data(format!("{place}: an object goes over several lines: {lines}"))
-            .with_hint("make lines of it: jq -c . FILE > FILE.jsonl");
-    }
-    Error::data(format!("{place}: {cause}: {lines}"))
-        .with_hint("correct the line, or leave such lines out with `bad_rows: skip`")
+}
+
+/// The value that a text begins with, and its shape.
+fn first_value(text: &[u8]) -> Option<(&str, Result<Shape, Wrong>)> {
+    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
+    let value = values.next()?.ok()?;
+    Some((value.get(), Shape::of("", value, 0)))
 }
 
 /// Decodes records into the columns that are wanted: a key that is no column is an error and not lost.
@@ -97,7 +119,7 @@ impl JsonDecoder {
         let text = utf8(block).ok_or_else(BadRow::not_utf8)?;
         let mut batches = Vec::new();
         for line in text.split('\n') {
-            let line = line.trim_matches([' ', '\t', '\r']);
+            let line = trimmed(line);
             if line.is_empty() {
                 continue;
             }
@@ -115,14 +137,15 @@ impl JsonDecoder {
 
     fn take(&mut self, line: &str) -> Result<(), BadRow> {
         if !line.starts_with('{') {
-            return Err(BadRow::shape("the line is no object".into()));
+            return Err(Wrong::NoObject.into());
         }
         let bad = RefCell::new(None);
         let mut json = serde_json::Deserializer::from_str(line);
         let taken = Slot { node: &mut self.rows, bad: &bad }
             .deserialize(&mut json)
             .and_then(|()| json.end());
-        taken.map_err(|error| bad.into_inner().unwrap_or_else(|| BadRow::json(&error)))
+        taken
+            .map_err(|error| bad.into_inner().unwrap_or_else(|| Wrong::syntax(line, &error).into()))
     }
 }
 
@@ -144,16 +167,34 @@ fn rows_of(schema: &SchemaRef, files: &Files) -> Result<Node> {
     let nodes = schema
         .fields()
         .iter()
-        .map(|field| Node::new(field, reading(field), is_declared(field), field.name().clone()));
+        .map(|field| Node::new(field, reading(field), is_declared(field), Path::of(field.name())));
     let nodes = nodes.collect::<Result<Vec<_>>>()?;
     let kind = NodeKind::of_nodes(schema.fields().clone(), nodes);
-    Ok(Node { path: String::new(), data_type: DataType::Struct(schema.fields().clone()), kind })
+    Ok(Node { path: Path::of(""), data_type: DataType::Struct(schema.fields().clone()), kind })
+}
+
+/// The keys that lead to a value.
+#[derive(Clone)]
+struct Path {
+    /// The first of them.
+    column: String,
+    /// All of them, with points between.
+    whole: String,
+}
+
+impl Path {
+    fn of(column: &str) -> Self {
+        Self { column: column.to_owned(), whole: column.to_owned() }
+    }
+
+    fn key(&self, key: &str) -> Self {
+        Self { column: self.column.clone(), whole: format!("{}.{key}", self.whole) }
+    }
 }
 
 /// A column, or a part of one, that grows.
 struct Node {
-    /// The keys that lead to it.
-    path: String,
+    path: Path,
     data_type: DataType,
     kind: NodeKind,
 }
@@ -188,7 +229,7 @@ impl NodeKind {
 }
 
 impl Node {
-    fn new(field: &Field, reading: Reading, is_declared: bool, path: String) -> Result<Self> {
+    fn new(field: &Field, reading: Reading, is_declared: bool, path: Path) -> Result<Self> {
         let kind = match field.data_type() {
             DataType::List(item) => NodeKind::List {
                 item: Box::new(Self::new(item, reading, is_declared, path.clone())?),
@@ -198,7 +239,7 @@ impl Node {
             },
             DataType::Struct(fields) => {
                 let node = |inner: &FieldRef| {
-                    Self::new(inner, reading, is_declared, format!("{path}.{}", inner.name()))
+                    Self::new(inner, reading, is_declared, path.key(inner.name()))
                 };
                 NodeKind::of_nodes(fields.clone(), fields.iter().map(node).collect::<Result<_>>()?)
             }
@@ -208,6 +249,10 @@ impl Node {
             },
         };
         Ok(Self { path, data_type: field.data_type().clone(), kind })
+    }
+
+    fn cell(&self) -> Cell<'_> {
+        Cell { column: &self.path.column, path: &self.path.whole, data_type: &self.data_type }
     }
 
     fn append_null(&mut self) {
@@ -229,9 +274,7 @@ impl Node {
     fn finish(&mut self) -> Result<ArrayRef, BadRow> {
         let fault = |error: arrow::error::ArrowError| BadRow::internal(&error);
         Ok(match &mut self.kind {
-            NodeKind::Leaf { column, .. } => column.finish().map_err(|text| {
-                BadRow::value(&Field::new(&self.path, self.data_type.clone(), true), &text)
-            })?,
+            NodeKind::Leaf { column, .. } => column.finish(),
             NodeKind::List { item, item_field, ends, nulls } => {
                 let ends = OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(ends, vec![0])));
                 let list =
@@ -270,8 +313,7 @@ impl<'de> DeserializeSeed<'de> for Slot<'_> {
                 if take_leaf(column, *takes_all, raw) {
                     return Ok(());
                 }
-                let field = Field::new(&self.node.path, self.node.data_type.clone(), true);
-                self.bad.replace(Some(BadRow::value(&field, raw)));
+                self.bad.replace(Some(misfit(&self.node.cell(), raw)));
                 Err(D::Error::custom("a value that does not fit"))
             }
             _ => json.deserialize_any(self),
@@ -279,11 +321,38 @@ impl<'de> DeserializeSeed<'de> for Slot<'_> {
     }
 }
 
+impl Slot<'_> {
+    fn refuse<T, E: serde::de::Error>(self, found: &str) -> Result<T, E> {
+        self.bad.replace(Some(BadRow::kind(&self.node.cell(), found)));
+        Err(E::custom("a value of another kind"))
+    }
+}
+
 impl<'de> Visitor<'de> for Slot<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` as {}", self.node.path, type_word(&self.node.data_type))
+        write!(f, "`{}` as {}", self.node.path.whole, type_word(&self.node.data_type))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.refuse("true or false")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.refuse("a number")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.refuse("a number")
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.refuse("a number")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        self.refuse("a text")
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
@@ -293,7 +362,7 @@ impl<'de> Visitor<'de> for Slot<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let NodeKind::List { item, ends, nulls, .. } = &mut self.node.kind else {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+            return self.refuse("an array");
         };
         let mut end = *ends.last().unwrap_or(&0);
         while items.next_element_seed(Slot { node: item, bad: self.bad })?.is_some() {
@@ -306,10 +375,10 @@ impl<'de> Visitor<'de> for Slot<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let NodeKind::Struct { fields, nodes, given, count, nulls } = &mut self.node.kind else {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
+            return self.refuse("an object");
         };
-        let refuse = |text: String| {
-            self.bad.replace(Some(BadRow::shape(text)));
+        let refuse = |bad: BadRow| {
+            self.bad.replace(Some(bad));
             A::Error::custom("a key that does not fit")
         };
         *count += 1;
@@ -321,10 +390,12 @@ impl<'de> Visitor<'de> for Slot<'_> {
             let place =
                 if is_next { Some(next) } else { fields.iter().position(|f| *f.name() == *key) };
             let place = place.ok_or_else(|| {
-                refuse(format!("the key '{key}' is in none of the files of the sample"))
+                refuse(BadRow::shape(format!(
+                    "the key '{key}' is in none of the files of the sample"
+                )))
             })?;
             if given[place] == *count {
-                return Err(refuse(format!("the key `{key}` comes twice")));
+                return Err(refuse(Wrong::Twice(key.into_owned()).into()));
             }
             given[place] = *count;
             next = place + 1;
@@ -363,6 +434,14 @@ impl<'de> Deserialize<'de> for Key<'de> {
         }
         json.deserialize_str(Visit)
     }
+}
+
+/// Why a value was not taken.
+fn misfit(cell: &Cell<'_>, raw: &str) -> BadRow {
+    let Some(text) = (if raw.starts_with('"') { unquoted(raw) } else { Some(raw.into()) }) else {
+        return Wrong::Half(format!("column `{}`: {}", cell.path, shown_value(raw))).into();
+    };
+    BadRow::value(cell, &text, raw)
 }
 
 /// Takes a value as it stands in the file; whether it fits.

@@ -1,5 +1,6 @@
 //! What JSON values look like, and which type holds all of them as they stand.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
@@ -7,13 +8,18 @@ use longshore_values::{Exactness, MAX_EXACT_INTEGER, read_decimal, read_f64, rea
 use serde_json::value::RawValue;
 
 use super::column::shown_value;
+use super::json::unquoted;
+use super::json_wrong::Wrong;
 use crate::error::{Error, Result};
 
 /// The most digits of a decimal number.
 const DECIMAL_DIGITS: u8 = 38;
 
-/// How deep values are looked into; what lies deeper is text.
-const DEPTH_LIMIT: usize = 64;
+/// How deep values are looked into.
+pub(super) const DEPTH_LIMIT: usize = 64;
+
+/// So many keys are compared with each other: that is quicker than to keep them.
+const FEW_KEYS: usize = 16;
 
 /// What some values of one place look like.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,47 +44,57 @@ pub(super) enum Shape {
     Inexact(String),
 }
 
-/// Whether a text begins with an object.
-pub(super) fn is_object(text: &[u8]) -> bool {
-    text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
-}
-
 impl Shape {
     /// Of a whole line; keys that are declared are not looked into.
-    pub(super) fn of_row(line: &str, is_declared: &dyn Fn(&str) -> bool) -> Result<Self, String> {
-        let row: Pairs<'_> = serde_json::from_str(line).map_err(|error| plain(&error))?;
-        let mut shapes: Vec<(String, Self)> = Vec::new();
-        for (key, value) in row.0 {
-            if shapes.iter().any(|(other, _)| *other == key) {
-                return Err(format!("the key `{key}` comes twice"));
-            }
-            let shape = if is_declared(&key) { Self::Unseen } else { Self::of(value, 0)? };
+    pub(super) fn of_row(line: &str, is_declared: &dyn Fn(&str) -> bool) -> Result<Self, Wrong> {
+        if !line.starts_with('{') {
+            return Err(Wrong::NoObject);
+        }
+        let mut shapes = Vec::new();
+        for (key, value) in Pairs::of(line)?.0 {
+            let shape = match is_declared(&key) {
+                true => Self::of_declared(&key, value)?,
+                false => Self::of(&key, value, 0)?,
+            };
             shapes.push((key, shape));
         }
         Ok(Self::Object(shapes))
     }
 
-    fn of(value: &RawValue, depth: usize) -> Result<Self, String> {
+    /// What is declared as a text is kept as it stands, and need only be one.
+    fn of_declared(column: &str, value: &RawValue) -> Result<Self, Wrong> {
+        if value.get().starts_with('"') {
+            Self::of(column, value, 0)?;
+        }
+        Ok(Self::Unseen)
+    }
+
+    /// Of a value in a column.
+    pub(super) fn of(column: &str, value: &RawValue, depth: usize) -> Result<Self, Wrong> {
         let text = value.get();
         Ok(match text.as_bytes().first() {
             Some(b'n') | None => Self::Unseen,
+            Some(b'"') if unquoted(text).is_none() => {
+                return Err(Wrong::Half(format!("column `{column}`: {}", shown_value(text))));
+            }
             Some(b'"') => Self::Text,
             Some(b't' | b'f') => Self::Boolean,
-            Some(b'[' | b'{') if depth == DEPTH_LIMIT => return Err("values lie too deep".into()),
+            Some(b'[' | b'{') if depth == DEPTH_LIMIT => {
+                return Err(Wrong::Deep(column.to_owned()));
+            }
             Some(b'[') => {
                 let items: Vec<&RawValue> =
-                    serde_json::from_str(text).map_err(|error| plain(&error))?;
+                    serde_json::from_str(text).map_err(|error| Wrong::syntax(text, &error))?;
                 let mut shape = Self::Unseen;
                 for item in items {
-                    shape = shape.join(Self::of(item, depth + 1)?);
+                    shape = shape.join(Self::of(column, item, depth + 1)?);
                 }
                 Self::List(Box::new(shape))
             }
             Some(b'{') => {
-                let pairs: Pairs<'_> = serde_json::from_str(text).map_err(|error| plain(&error))?;
                 let mut shapes = Vec::new();
-                for (key, value) in pairs.0 {
-                    shapes.push((key, Self::of(value, depth + 1)?));
+                for (key, value) in Pairs::of(text)?.0 {
+                    shapes.push((key, Self::of(column, value, depth + 1)?));
                 }
                 Self::Object(shapes)
             }
@@ -186,7 +202,7 @@ impl Shape {
 }
 
 /// A key as YAML takes it.
-fn key_word(key: &str) -> String {
+pub(super) fn key_word(key: &str) -> String {
     let is_plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && key.starts_with(|c: char| c.is_ascii_alphabetic());
     if is_plain { key.to_owned() } else { format!("{key:?}") }
@@ -208,15 +224,32 @@ fn joined(mut a: Vec<(String, Shape)>, b: Vec<(String, Shape)>) -> Vec<(String, 
     a
 }
 
-/// What is wrong with a text that is no JSON, without the place that the library names.
-pub(super) fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let end = text.rfind(" at line ").unwrap_or(text.len());
-    format!("not valid JSON: {}, at character {}", &text[..end], error.column())
-}
-
 /// An object's keys and values, in their order.
 struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Pairs<'a> {
+    /// Those of an object in which no key comes twice.
+    fn of(text: &'a str) -> Result<Self, Wrong> {
+        let pairs: Self =
+            serde_json::from_str(text).map_err(|error| Wrong::syntax(text, &error))?;
+        match pairs.twice() {
+            Some(key) => Err(Wrong::Twice(key.to_owned())),
+            None => Ok(pairs),
+        }
+    }
+
+    fn twice(&self) -> Option<&str> {
+        let keys = || self.0.iter().map(|(key, _)| key.as_str());
+        if self.0.len() <= FEW_KEYS {
+            return keys()
+                .enumerate()
+                .find(|(at, key)| keys().take(*at).any(|k| k == *key))
+                .map(|(_, key)| key);
+        }
+        let mut known = HashSet::with_capacity(self.0.len());
+        keys().find(|key| !known.insert(*key))
+    }
+}
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {

@@ -20,7 +20,9 @@ pub(super) const RECORD_LIMIT_BYTES: usize = 64 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
     pub(super) delimiter: u8,
-    pub(super) quote: u8,
+    /// Nothing where quotes mean nothing.
+    pub(super) quote: Option<u8>,
+    /// Before a quote, where that is not doubled.
     pub(super) escape: Option<u8>,
     pub(super) comment: Option<u8>,
 }
@@ -88,6 +90,22 @@ impl Splitter {
         records
     }
 
+    /// The first record of a block that is neither a comment nor an empty line.
+    pub(super) fn first(mut self, bytes: &[u8]) -> Option<Range<usize>> {
+        let comment = self.marks.and_then(|marks| marks.comment);
+        let mut start = 0;
+        while start < bytes.len() {
+            let end = self.first_end(&bytes[start..], 0).map_or(bytes.len(), |end| start + end);
+            let record = &bytes[start..end];
+            let is_comment = comment.is_some() && record.first().copied() == comment;
+            if !is_comment && !matches!(record, b"\n" | b"\r\n" | b"\r") {
+                return Some(start..end);
+            }
+            start = end;
+        }
+        None
+    }
+
     /// Moves over bytes, up to the first record's end at or after `least`: how many bytes that is.
     fn first_end(&mut self, bytes: &[u8], least: usize) -> Option<usize> {
         let mut position = 0;
@@ -127,7 +145,7 @@ impl Splitter {
 
     /// Moves up to the next quote and over it, or to the end; the last record's end before it.
     fn leap(&mut self, marks: Marks, bytes: &[u8]) -> (usize, Option<usize>) {
-        let quote = memchr(marks.quote, bytes);
+        let quote = marks.quote.and_then(|quote| memchr(quote, bytes));
         let before = &bytes[..quote.unwrap_or(bytes.len())];
         self.at = match before.last() {
             None => self.at,
@@ -153,21 +171,23 @@ impl Splitter {
         // What cannot change anything is skipped.
         let skipped = match self.at {
             At::Plain => memchr2(delimiter, b'\n', bytes).unwrap_or(bytes.len()),
-            At::Quoted if escape.is_none() => memchr(quote, bytes).unwrap_or(bytes.len()),
+            At::Quoted if escape.is_none() => {
+                quote.and_then(|quote| memchr(quote, bytes)).unwrap_or(bytes.len())
+            }
             At::Comment => memchr(b'\n', bytes).unwrap_or(bytes.len()),
             _ => 0,
         };
         let Some(byte) = bytes.get(skipped).copied() else { return (bytes.len(), false) };
         self.at = match (self.at, byte) {
             (At::Quoted, byte) if Some(byte) == escape => At::Escaped,
-            (At::Quoted, byte) if byte == quote => At::Closed,
+            (At::Quoted, byte) if Some(byte) == quote => At::Closed,
             (At::Quoted | At::Escaped, _) => At::Quoted,
-            (At::Closed, byte) if byte == quote => At::Quoted,
+            (At::Closed, byte) if Some(byte) == quote => At::Quoted,
             (At::Line, byte) if Some(byte) == comment => At::Comment,
             (_, b'\n') => At::Line,
             (At::Comment, _) => At::Comment,
             (_, byte) if byte == delimiter => At::Field,
-            (At::Line | At::Field, byte) if byte == quote => At::Quoted,
+            (At::Line | At::Field, byte) if Some(byte) == quote => At::Quoted,
             _ => At::Plain,
         };
         (skipped + 1, self.at == At::Line)
@@ -194,6 +214,9 @@ pub(super) struct Lines {
 
 /// The mark that some programs begin UTF-8 with.
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// And UTF-16.
+const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 impl Lines {
     /// A whole file, or the records that begin in a range of it; then `pieces` begin a byte before it,
@@ -241,17 +264,21 @@ impl Lines {
 
     /// Takes off the mark that a file may begin with; whether enough bytes have come to know.
     fn begin(&mut self) -> Result<bool> {
-        if self.held.len() < UTF8_MARK.len() {
+        let begins_mark =
+            |mark: &&[u8]| mark.len() > self.held.len() && mark.starts_with(&self.held);
+        if UTF16_MARKS.iter().chain([&UTF8_MARK]).any(begins_mark) {
             return Ok(false);
         }
         self.begins = false;
-        if self.held.starts_with(b"\xff\xfe") || self.held.starts_with(b"\xfe\xff") {
+        if UTF16_MARKS.iter().any(|mark| self.held.starts_with(mark)) {
             return Err(Error::data("the text is UTF-16")
                 .with_hint("convert the file: iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8"));
         }
         if self.held.starts_with(UTF8_MARK) {
             self.held.drain(..UTF8_MARK.len());
             self.at += UTF8_MARK.len() as u64;
+            // What follows it is the first slice's, even where that ends within the mark: no line begins there.
+            self.to = self.to.max(self.at + 1);
         }
         Ok(true)
     }
@@ -339,7 +366,7 @@ mod tests {
 
     use super::*;
 
-    const MARKS: Marks = Marks { delimiter: b',', quote: b'"', escape: None, comment: None };
+    const MARKS: Marks = Marks { delimiter: b',', quote: Some(b'"'), escape: None, comment: None };
 
     fn read(text: &str, range: Option<(u64, u64)>, piece: usize) -> Result<Vec<String>> {
         let from = range.map_or(0, |(from, _)| from.saturating_sub(1)) as usize;

@@ -11,9 +11,11 @@ use futures::StreamExt;
 use object_store::ObjectMeta;
 
 use super::bytes::{from, unpacked};
-use super::column::{shown_value, type_word};
-use super::csv::{CsvDecoder, Style};
+use super::column::{Column, Reading, shown_value, type_word};
+use super::csv::{CsvDecoder, Header, Style};
 use super::json::JsonDecoder;
+use super::json_shape::key_word;
+use super::json_wrong::Wrong;
 use super::lines::{Block, Lines, Marks, Splitter};
 use super::look::{Look, Looked, packing};
 use super::records::Fault;
@@ -57,20 +59,35 @@ fn has_nanoseconds(data_type: &DataType, text: &str) -> bool {
 }
 
 impl BadRow {
-    /// A text that does not stand for a value of its column's type.
-    pub(super) fn value(field: &Field, text: &str) -> Self {
-        let (name, word) = (field.name(), type_word(field.data_type()));
-        let column = name.split('.').next().unwrap_or(name);
-        let finer = match has_nanoseconds(field.data_type(), text) {
-            true => format!("keep all digits with `source.columns: {{ {column}: {word}(9) }}`, "),
-            false => String::new(),
-        };
+    /// A text that does not stand for a value of its column's type; `shown` as it stands in the file.
+    pub(super) fn value(cell: &Cell<'_>, text: &str, shown: &str) -> Self {
+        let Cell { column, path, data_type } = cell;
+        let (column, word) = (key_word(column), type_word(data_type));
+        let mut hint = String::new();
+        if has_nanoseconds(data_type, text) {
+            hint = format!("keep all digits with `source.columns: {{ {column}: {word}(9) }}`, ");
+        }
+        hint += &format!("keep the texts with `source.columns: {{ {column}: string }}`, ");
+        if cell.is_column() && can_be_made(data_type, text) {
+            hint += &format!(
+                "take what can be made of them, less digits that have no room, with \
+                 `{{ {column}: {{ type: \"{word}\", lenient: true }} }}`, "
+            );
+        }
+        hint += "raise `source.sample_rows`, or leave such rows out with `bad_rows: skip`";
+        let cause = format!("column `{path}`: {} is not exactly a {word}", shown_value(shown));
+        Self { cause, hint }
+    }
+
+    /// A value of another kind than its column's.
+    pub(super) fn kind(cell: &Cell<'_>, found: &str) -> Self {
+        let Cell { column, path, data_type } = cell;
         Self {
-            cause: format!("column `{name}`: {} is not exactly a {word}", shown_value(text)),
+            cause: format!("column `{path}`: {found} stands where {} should", kind_word(data_type)),
             hint: format!(
-                "{finer}keep the texts with `source.columns: {{ {column}: string }}`, read them by value with \
-                 `{{ {column}: {{ type: \"{word}\", lenient: true }} }}`, raise `source.sample_rows`, or leave \
-                 such rows out with `bad_rows: skip`"
+                "keep the values as they stand with `source.columns: {{ {}: string }}`, or leave such rows out \
+                 with `bad_rows: skip`",
+                key_word(column)
             ),
         }
     }
@@ -81,15 +98,8 @@ impl BadRow {
         Self { cause, hint: hint.into() }
     }
 
-    pub(super) fn json(error: &serde_json::Error) -> Self {
-        Self::shape(super::json_shape::plain(error))
-    }
-
     pub(super) fn not_utf8() -> Self {
-        Self {
-            cause: "it is not UTF-8".into(),
-            hint: "convert the file to UTF-8, as with iconv, or leave such rows out with `bad_rows: skip`".into(),
-        }
+        Fault::NotUtf8.into()
     }
 
     pub(super) fn internal(cause: &dyn std::fmt::Display) -> Self {
@@ -99,7 +109,51 @@ impl BadRow {
 
 impl From<Fault> for BadRow {
     fn from(fault: Fault) -> Self {
-        Self { cause: fault.to_string(), hint: fault.hint().into() }
+        let skip = match fault {
+            Fault::Values(..) => "",
+            _ => ", or leave such rows out with `bad_rows: skip`",
+        };
+        Self { cause: fault.to_string(), hint: format!("{}{skip}", fault.hint()) }
+    }
+}
+
+impl From<Wrong> for BadRow {
+    fn from(wrong: Wrong) -> Self {
+        Self { cause: wrong.to_string(), hint: wrong.hint() }
+    }
+}
+
+/// Where a value goes.
+pub(super) struct Cell<'a> {
+    /// The column.
+    pub(super) column: &'a str,
+    /// The keys that lead to it, that of the column first.
+    pub(super) path: &'a str,
+    pub(super) data_type: &'a DataType,
+}
+
+impl<'a> Cell<'a> {
+    pub(super) fn column(field: &'a Field) -> Self {
+        Self { column: field.name(), path: field.name(), data_type: field.data_type() }
+    }
+
+    /// Whether it is the whole column's value.
+    fn is_column(&self) -> bool {
+        self.column == self.path
+    }
+}
+
+/// Whether a type that is read leniently takes a text.
+fn can_be_made(data_type: &DataType, text: &str) -> bool {
+    *data_type != DataType::Utf8
+        && Column::new(data_type, Reading::Lenient).is_ok_and(|mut column| column.append(text))
+}
+
+fn kind_word(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::List(_) => "an array",
+        DataType::Struct(_) => "an object",
+        _ => "another value",
     }
 }
 
@@ -119,19 +173,23 @@ pub(super) async fn look(
     let style = Style::of(files, key);
     let marks = (format == FileFormat::Csv).then_some(style.marks);
     let mut lines = Lines::new(unpacked(store, key, meta.size, packing)?, marks, None);
-    let (mut sample, mut is_whole) = (Vec::new(), false);
-    while !is_whole && sample.len() < SAMPLE_LIMIT_BYTES {
-        match lines.next().await? {
-            Some(block) => sample.extend(block.bytes),
-            None => is_whole = true,
+    let (mut sample, mut is_whole, mut wanted) = (Vec::new(), false, files.sample_rows);
+    let told = loop {
+        is_whole |= !read_sample(&mut lines, &mut sample, wanted).await?;
+        let told = match format {
+            FileFormat::Csv => csv::sample(&style, files, &sample),
+            _ => json::sample(files, &sample),
+        };
+        let is_all = is_whole || sample.len() >= SAMPLE_LIMIT_BYTES;
+        // Comments, empty lines, or rows that are left out.
+        let is_nothing = match &told {
+            Ok((fields, _)) => fields.is_empty(),
+            Err(_) => files.bad_rows == BadRows::Skip,
+        };
+        if is_all || !is_nothing {
+            break told;
         }
-        if memchr::memchr_iter(b'\n', &sample).count() > files.sample_rows {
-            break;
-        }
-    }
-    let told = match format {
-        FileFormat::Csv => csv::sample(&style, files, &sample),
-        _ => json::sample(files, &sample),
+        wanted = wanted.saturating_mul(4);
     };
     let (fields, rows) = told.map_err(|error| error.with_context(shown(store, key)))?;
     let lines = memchr::memchr_iter(b'\n', &sample).count().max(1);
@@ -143,6 +201,17 @@ pub(super) async fn look(
         _ => None,
     };
     Ok(Look { fields, groups: Vec::new(), rows, int96: BTreeSet::new() })
+}
+
+/// Reads on until a sample has more lines than are wanted; whether there may be more.
+async fn read_sample(lines: &mut Lines, sample: &mut Vec<u8>, wanted: usize) -> Result<bool> {
+    let mut count = count_lines(sample);
+    while count <= wanted as u64 && sample.len() < SAMPLE_LIMIT_BYTES {
+        let Some(block) = lines.next().await? else { return Ok(false) };
+        count += count_lines(&block.bytes);
+        sample.extend(block.bytes);
+    }
+    Ok(true)
 }
 
 /// The rows of slices, in `schema`.
@@ -189,8 +258,8 @@ struct OpenSlice {
     first: Option<Block>,
     decoder: Box<dyn Decode>,
     marks: Option<Marks>,
-    /// The first record holds the columns' names.
-    has_header: bool,
+    /// Where the first row can begin: behind the columns' names.
+    rows_from: u64,
     /// It may have been cut within a value: the slice before tells, when it comes so far.
     is_cut: bool,
     partitions: Vec<(String, Option<String>)>,
@@ -270,38 +339,61 @@ impl Given {
         let marks = is_csv.then_some(style.marks);
         let name = shown(&self.store, key);
         let begins = slice.range.is_none_or(|(start, _)| start == 0);
-        let (mut lines, mut first) = (Lines::new(pieces, marks, slice.range), None);
+        let mut lines = Lines::new(pieces, marks, slice.range);
+        let mut headed = Headed::default();
         let decoder: Box<dyn Decode> = match is_csv {
             false => Box::new(JsonDecoder::new(&self.files, &self.looked)?),
             true => {
-                if begins {
-                    let block = lines.next().await;
-                    first = block.map_err(|error| error.with_context(name.clone()))?;
-                }
-                let columns = match (style.header, begins) {
-                    (false, _) => Ok(csv::numbered(self.looked.file_columns)),
-                    (true, true) => header(&style, first.as_ref()),
-                    (true, false) => self.header(&meta, &style).await,
+                let own = if begins { Some(&mut lines) } else { None };
+                let decoder = match self.headed(&meta, &style, own).await {
+                    Ok(found) => {
+                        headed = found;
+                        let names = std::mem::take(&mut headed.names);
+                        CsvDecoder::new(style, names, &self.files, &self.looked, &self.schema)
+                    }
+                    Err(error) => Err(error),
                 };
-                let decoder = columns.and_then(|columns| {
-                    CsvDecoder::new(style.clone(), columns, &self.files, &self.looked, &self.schema)
-                });
                 Box::new(decoder.map_err(|error| error.with_context(name.clone()))?)
             }
         };
         Ok(OpenSlice {
             name,
             lines,
-            first,
+            first: headed.block,
             decoder,
             marks,
-            has_header: is_csv && style.header && begins,
+            rows_from: headed.rows_from,
             is_cut: is_csv && !begins,
             partitions: slice.partitions.clone(),
             left_out: LeftOut::default(),
-            lines_before: begins.then_some(0),
+            lines_before: begins.then_some(headed.lines),
             meta,
         })
+    }
+
+    /// What a file's columns are called. The slice that the file begins with, if it is `own`, is read up to the
+    /// names; they may come only behind it, where it holds but comments.
+    async fn headed(
+        &self,
+        meta: &ObjectMeta,
+        style: &Style,
+        own: Option<&mut Lines>,
+    ) -> Result<Headed> {
+        if !style.header {
+            let names = csv::numbered(self.looked.file_columns);
+            return Ok(Headed { names, ..Headed::default() });
+        }
+        if let Some(lines) = own
+            && let Some(headed) = Headed::find(lines, style).await?
+        {
+            return Ok(headed);
+        }
+        let beginning = 0..HEADER_BYTES.min(meta.size);
+        let pieces = from(&self.store, &meta.location, beginning, meta.size);
+        let mut lines = Lines::new(pieces, Some(style.marks), None);
+        let found = Headed::find(&mut lines, style).await?;
+        let none = Headed { rows_from: u64::MAX, ..Headed::default() };
+        Ok(found.map_or(none, |headed| Headed { block: None, lines: 0, ..headed }))
     }
 
     /// A bad row's place in its file.
@@ -332,19 +424,31 @@ impl Given {
         }
         Some(lines)
     }
-
-    /// The names of a file's columns, for a slice that does not begin with them.
-    async fn header(&self, meta: &ObjectMeta, style: &Style) -> Result<Vec<String>> {
-        let beginning = 0..HEADER_BYTES.min(meta.size);
-        let pieces = from(&self.store, &meta.location, beginning, meta.size);
-        let first = Lines::new(pieces, Some(style.marks), None).next().await?;
-        header(style, first.as_ref())
-    }
 }
 
-/// The names of columns in a file's first block.
-fn header(style: &Style, first: Option<&Block>) -> Result<Vec<String>> {
-    csv::header(style, first.map_or(&[], |block| &block.bytes))
+/// What a file's columns are called.
+#[derive(Default)]
+struct Headed {
+    names: Vec<String>,
+    /// Where the names end in the file.
+    rows_from: u64,
+    /// What was read to find them, and how many lines come before it.
+    block: Option<Block>,
+    lines: u64,
+}
+
+impl Headed {
+    async fn find(lines: &mut Lines, style: &Style) -> Result<Option<Self>> {
+        let mut before = 0;
+        while let Some(block) = lines.next().await? {
+            if let Some(Header { names, length }) = csv::header(style, &block.bytes)? {
+                let rows_from = block.at + length as u64;
+                return Ok(Some(Self { names, rows_from, block: Some(block), lines: before }));
+            }
+            before += count_lines(&block.bytes);
+        }
+        Ok(None)
+    }
 }
 
 impl OpenSlice {
@@ -356,11 +460,9 @@ impl OpenSlice {
         let Block { mut at, bytes } = block;
         let mut text = bytes.as_slice();
         let lines_before = self.lines_before;
-        if std::mem::take(&mut self.has_header) {
-            let header = self.marks.map_or(0, |marks| csv::header_length(marks, text));
-            text = &text[header..];
-            at += header as u64;
-        }
+        let no_rows = self.rows_from.saturating_sub(at).min(bytes.len() as u64);
+        text = &text[no_rows as usize..];
+        at += no_rows;
         let mut batches = Vec::new();
         match self.decoder.decode(text) {
             Ok(decoded) => batches = decoded,

@@ -42,7 +42,7 @@ fn files(format: FileFormat) -> Files {
     let place = Place::Local(Path::new("/").to_owned());
     let mut files = Files::of_parquet(place, "memory:");
     files.format = Some(format);
-    (files.csv.header, files.csv.quote) = (true, b'"');
+    (files.csv.header, files.csv.quote) = (true, Some(b'"'));
     files.csv.nulls = vec![String::new()];
     files.sample_rows = 10_000;
     files

@@ -170,11 +170,14 @@ proptest! {
             }
         }
         let batch = nullable(columns);
+        // Without a name or a value there is no column: such a file is refused.
+        let is_empty = batch.num_columns() == 1 && batch.column(0).null_count() == batch.num_rows();
+        prop_assume!(header || !is_empty || !null.is_empty());
         let style = CsvStyle { delimiter, quote, header, null: null.into() };
         let text = written(&Format::Csv(style, Squeeze::None), &batch);
         let mut files = files(FileFormat::Csv);
         files.csv.header = header;
-        (files.csv.delimiter, files.csv.quote) = (Some(delimiter), quote);
+        (files.csv.delimiter, files.csv.quote) = (Some(delimiter), Some(quote));
         files.csv.nulls = vec![null.into()];
         prop_assert_eq!(read_back(files, "t.csv", &text, &batch)?, batch);
     }

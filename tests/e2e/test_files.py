@@ -130,6 +130,38 @@ def test_quotes_can_mean_nothing(program, data):
     assert rows(program, "t") == [repr(('5" pipe', '"x')), repr(("y", "'z\""))]
 
 
+def test_a_header_comes_behind_comments_however_the_file_is_cut(program, data):
+    (data / "t.csv").write_text("\ufeff# c\r\n\r\n#" + "x" * 50 + "\r\nname\r\nann\r\nbob\r\n", encoding="utf-8", newline="")
+    for size in (3, 8, 1_000):
+        job = program.job(source(data, csv={"comment": "#"}), tables=["t.csv"], chunk={"bytes": size})
+        program.ok("run", job)
+    assert {tuple(rows(program, folder)) for folder in ("t", "t_v2", "t_v3")} == {("('ann',)", "('bob',)")}
+
+
+def test_names_that_end_with_a_number_sign_and_digits_are_read(program, data):
+    folder = data / "in"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv#2"):
+        (folder / name).write_text(f"name\n{name}\n")
+    program.ok("run", program.job(source(data, format="csv"), tables=["in"]))
+    assert rows(program, "in") == ["('a.csv',)", "('b.csv#2',)"]
+
+
+def test_a_column_of_files_goes_before_their_folder_and_the_log_says_so(program, data):
+    (data / "t/k=1").mkdir(parents=True)
+    (data / "t/k=1/a.csv").write_text("k,v\n5,6\n")
+    done = program.call("run", program.job(source(data), tables=["t"]))
+    assert done.returncode == 0 and "`k` is a column of the files" in done.stderr
+    assert rows(program, "t") == ["(5, 6)"]
+
+
+def test_a_folder_that_stands_for_no_text_is_refused(program, data):
+    (data / "t/k=%FF").mkdir(parents=True)
+    (data / "t/k=%FF/a.csv").write_text("v\n6\n")
+    line, code = program.refused("run", program.job(source(data), tables=["t"]))
+    assert "k=%FF" in line and code == 4
+
+
 def test_bad_rows_are_named_or_left_out(program, data):
     lines = ["a,b"] + [f"{n},{n}" for n in range(1_000)]
     lines[500], lines[700] = "x,1", "1,2,3"

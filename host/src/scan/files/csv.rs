@@ -165,11 +165,13 @@ struct Guess {
     data_type: DataType,
     /// There was a whole number that no double holds.
     has_large_integers: bool,
+    /// There was a moment that is beyond those in nanoseconds.
+    has_far_moments: bool,
 }
 
 impl Default for Guess {
     fn default() -> Self {
-        Self { data_type: DataType::Null, has_large_integers: false }
+        Self { data_type: DataType::Null, has_large_integers: false, has_far_moments: false }
     }
 }
 
@@ -183,8 +185,18 @@ impl Guess {
             let number = read_integer(value.text.as_bytes()).unwrap_or_default();
             self.has_large_integers |= number.unsigned_abs() > MAX_EXACT_INTEGER.unsigned_abs();
         }
+        if let DataType::Timestamp(TimeUnit::Microsecond, zone) = &seen {
+            let zone = zone.as_ref().map_or(Zone::None, |_| Zone::Offset(0));
+            let near = read_moment(value.text.as_bytes(), MomentUnit::Nanosecond, zone);
+            self.has_far_moments |= near.is_none();
+        }
         self.data_type = sampled(&self.data_type, &seen).unwrap_or(DataType::Utf8);
-        if self.data_type == DataType::Float64 && self.has_large_integers {
+        let is_lost = match &self.data_type {
+            DataType::Float64 => self.has_large_integers,
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => self.has_far_moments,
+            _ => false,
+        };
+        if is_lost {
             self.data_type = DataType::Utf8;
         }
     }

@@ -456,6 +456,18 @@ fn check(csv: CsvRead, bad_rows: BadRows, text: &[u8]) -> Result<(), TestCaseErr
     }
 }
 
+/// Where types are told from the first row, later values may not fit them, and are never changed.
+fn check_small_sample(csv: CsvRead, text: &[u8]) -> Result<(), TestCaseError> {
+    let files = Files { csv, sample_rows: 1, ..files(FileFormat::Csv) };
+    match (read(&files, "t.csv", text, WHOLE), expected(&files, text)) {
+        (Ok(table), Some((names, rows))) => check_rows(&table, &names, &rows),
+        (Ok(table), None) => {
+            Err(TestCaseError::fail(format!("must be refused: {:?}", table.batch())))
+        }
+        (Err(_), _) => Ok(()),
+    }
+}
+
 fn check_pieces(
     csv: CsvRead,
     bad_rows: BadRows,
@@ -494,6 +506,11 @@ proptest! {
         table in spoilt(), bad_rows in bad_rows(),
     ) {
         check(table.0, bad_rows, &table.1)?;
+    }
+
+    #[test]
+    fn a_small_sample_changes_no_value(table in prop_oneof![tidy(), spoilt()]) {
+        check_small_sample(table.0, &table.1)?;
     }
 
     #[test]

@@ -474,6 +474,14 @@ proptest! {
     }
 
     #[test]
+    fn a_small_sample_changes_no_value(
+        text in prop_oneof![tidy(), spoilt()], declares in any::<bool>(),
+    ) {
+        let files = Files { sample_rows: 1, ..json(BadRows::Fail, declares) };
+        check(&files, &text)?;
+    }
+
+    #[test]
     fn bad_lines_that_are_left_out_change_nothing(text in spoilt()) {
         let files = json(BadRows::Skip, false);
         let good = rows(&files, &text).into_iter().filter(|(_, row)| row.is_some());

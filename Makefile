@@ -1,4 +1,4 @@
-# What people call: make demo, make test, make build. What developers call: make lint, bench, dist.
+# `make help` lists what there is. Users call demo and test; developers check, unit and e2e.
 
 CARGO ?= cargo
 BIN := target/release/longshore
@@ -8,7 +8,8 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: build demo test lint bench crash soak fuzz examples deb deny dist clean install-build install-test host plugins
+.PHONY: help build demo test check unit e2e lint bench crash soak fuzz examples deb deny dist clean \
+  install-build install-test host plugins hostile
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
@@ -20,22 +21,42 @@ host: install-build
 plugins: host
 	$(BIN) plugin build --locked --out target/release/plugins $(PLUGINS)
 
+## This list
+help:
+	@awk '/^## / { sub(/^## /, ""); text = text (text ? " " : "") $$0; next } \
+	  /^[a-z][a-z0-9-]*:/ { if (text) { sub(/:.*/, ""); printf "  %-9s %s\n", $$0, text } } \
+	  !/^#|^[A-Z_]+ [:?]?=/ { text = "" }' $(MAKEFILE_LIST)
+
 ## A daemon on a temporary folder, a dropped job, its Parquet
 demo: build
 	@tools/demo.sh $(BIN)
 
 ## Everything, on servers of its own
-WORKERS ?= 3
-# Clippy's driver, where there is one, lints the unit tests and all they test while it compiles them.
+test: build install-test hostile unit
+	$(PYTEST) tests/e2e
+
+## Format, lint and unit tests; installs nothing and needs no root
+check:
+	$(CARGO) fmt --all --check
+	$(MAKE) unit
+
+## The unit tests. Clippy's driver, where there is one, lints them and all they test while it compiles them
 CLIPPY := $(shell command -v clippy-driver)
 # They need not be as fast as the program.
 UNIT_PROFILE := 'profile.release.package.longshore.opt-level=1'
-test: build install-test
-	$(BIN) plugin build --locked --out target/hostile $(HOSTILE)
+unit:
 	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
 	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
-	$(VENV)/bin/python -m pytest -q --tb=native --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	  tests/e2e
+
+## Some of the end-to-end tests: make e2e T="tests/e2e/test_files.py -k header"
+T ?= tests/e2e
+WORKERS ?= 3
+PYTEST := $(VENV)/bin/python -m pytest -q --tb=native --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+e2e: build install-test hostile
+	$(PYTEST) $(T)
+
+hostile: host
+	$(BIN) plugin build --locked --out target/hostile $(HOSTILE)
 
 ## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build

@@ -85,7 +85,8 @@ async fn startup(plugins: &Path) -> anyhow::Result<()> {
 /// From a file's arrival in a watched folder until its plugin serves.
 async fn serving_ms(component: &Path, cache: &Path) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let plugins = Arc::new(Plugins::new(Sandbox::new(cache, Limits::default())?, folder.path()));
+    let plugins =
+        Arc::new(Plugins::new(Sandbox::new(cache, Limits::default())?, &folder.path().into()));
     let _watching = plugins.watch().await?;
     let partial = folder.path().join("new.partial");
     fs::copy(component, &partial)?;
@@ -101,7 +102,8 @@ async fn serving_ms(component: &Path, cache: &Path) -> anyhow::Result<f64> {
 
 async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
     let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
-    let catalog = Plugins::new(Sandbox::new(&cache, Limits::default())?, plugins).load().await?;
+    let catalog =
+        Plugins::new(Sandbox::new(&cache, Limits::default())?, &plugins.into()).load().await?;
     let connector = catalog.connector("postgres", &Wanted::default())?;
     fs::remove_dir_all(&cache)?;
     let parsed = url::Url::parse(url)?;
@@ -148,7 +150,8 @@ async fn read(plugins: &Path, url: &str, table: &str) -> anyhow::Result<()> {
 
 async fn change(plugins: &Path, transform: &str, file: &str, config: &str) -> anyhow::Result<()> {
     let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
-    let catalog = Plugins::new(Sandbox::new(&cache, Limits::default())?, plugins).load().await?;
+    let catalog =
+        Plugins::new(Sandbox::new(&cache, Limits::default())?, &plugins.into()).load().await?;
     let plugin = catalog.transform(&transform.parse()?)?;
     fs::remove_dir_all(&cache)?;
     let file = FileReader::try_new(fs::File::open(file)?, None)?;

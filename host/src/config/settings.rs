@@ -141,6 +141,12 @@ impl PluginFolders {
     }
 }
 
+impl From<&Path> for PluginFolders {
+    fn from(only: &Path) -> Self {
+        Self(vec![only.to_owned()])
+    }
+}
+
 impl Display for PluginFolders {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let folders = self.0.iter().map(|folder| folder.display().to_string());

@@ -196,9 +196,10 @@ def column(name, days):
 
 
 def chunk(first, rows):
+    descriptor = json.dumps({"from": first.isoformat(), "rows": rows}).encode()
     return api.Chunk(
         label=f"{first} to {first + timedelta(rows - 1)}",
-        descriptor=json.dumps({"from": first.isoformat(), "rows": rows}).encode(),
+        lane=api.Lane_Component(descriptor),
         rows=rows,
         bytes=rows * ROW_BYTES,
     )

@@ -65,7 +65,7 @@ lint: install-build
 
 ## Ratios against peers from PyPI, side by side; see docs/benchmarks.md
 bench: build install-test
-	$(VENV)/bin/pip install --quiet --requirement bench/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --requirement bench/requirements.txt
 	$(VENV)/bin/python bench/run.py
 
 ## A thousand rounds of kill -9 (the tests run 6)

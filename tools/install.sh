@@ -44,7 +44,8 @@ case ${1:-} in
     fi
     stamp=$venv/requirements.sha256
     if ! sha256sum --check --quiet "$stamp" 2>/dev/null; then
-      "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+      # Its scripts name the checkout that they were made for: a folder that is kept may serve another one.
+      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
       sha256sum tests/requirements.txt >"$stamp"
     fi
     tests/servers/stores.sh hadoop "$3/hadoop"

@@ -83,7 +83,7 @@ class S3(Lake):
         import sys
 
         self.port = free_port()
-        self.server = self._spawn("moto", Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", self.port)
+        self.server = self._spawn("moto", sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.port)
         wait_port(self.port)
         self.client().create_bucket(Bucket="lake")
 

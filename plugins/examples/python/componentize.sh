@@ -10,7 +10,7 @@ folder=$(cd "$1" && pwd) world=$2 out=$3
 tools=${LONGSHORE_TOOLS:-$HOME/.cache/longshore-tools}/python
 if ! cmp -s "$here/requirements.txt" "$tools/installed"; then
   python3 -m venv "$tools"
-  "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+  "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
   cp "$here/requirements.txt" "$tools/installed"
 fi
 
@@ -20,5 +20,7 @@ cp "$folder"/*.py "$here"/*.py "$work"
 
 # The host gives a plugin no WASI: what Python would ask for is stubbed.
 site=$("$tools/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-"$tools/bin/componentize-py" --quiet --wit-path "$here/../../../wit" --world "$world" \
+# Not its script, which names the folder that it was installed in: that may be kept elsewhere.
+componentize() { "$tools/bin/python" -c 'import sys, componentize_py; sys.exit(componentize_py.script())' "$@"; }
+componentize --quiet --wit-path "$here/../../../wit" --world "$world" \
   componentize --stub-wasi --python-path "$work" --python-path "$site" --output "$out" "${world}_api"

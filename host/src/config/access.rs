@@ -228,18 +228,19 @@ impl Reach {
 
     /// A file may be read, wherever it really lies; `at` says what names it.
     pub fn file(&self, at: &str, path: &Path) -> Result<()> {
-        match self.policy.host().limits(Usage::Read) {
-            true => Access::new(&self.policy, &self.job_folder).file(at, path),
-            false => Ok(()),
-        }
+        self.touched(Usage::Read, at, path)
     }
 
     /// Something may be written there, wherever that really is.
     pub fn written(&self, at: &str, path: &Path) -> Result<()> {
-        match self.policy.host().limits(Usage::Write) {
-            true => Access::new(&self.policy, &self.job_folder).written(at, path),
-            false => Ok(()),
+        self.touched(Usage::Write, at, path)
+    }
+
+    fn touched(&self, usage: Usage, at: &str, path: &Path) -> Result<()> {
+        if !self.policy.host().limits(usage) {
+            return Ok(());
         }
+        Access::new(&self.policy, &self.job_folder).touched(usage, at, path)
     }
 }
 
@@ -268,12 +269,12 @@ impl<'a> Access<'a> {
 
     /// A file that the job names may be read.
     pub fn file(&self, at: &str, path: &Path) -> Result<()> {
-        self.territory(Usage::Read, at, &Territory::Local(real_path(path)))
+        self.touched(Usage::Read, at, path)
     }
 
-    /// A file or a folder may be written.
-    fn written(&self, at: &str, path: &Path) -> Result<()> {
-        self.territory(Usage::Write, at, &Territory::Local(real_path(path)))
+    /// A file or a folder, wherever it really is, may be used so.
+    fn touched(&self, usage: Usage, at: &str, path: &Path) -> Result<()> {
+        self.territory(usage, at, &Territory::Local(real_path(path)))
     }
 
     /// A job file that is a link is a file that somebody names.
@@ -306,7 +307,7 @@ impl<'a> Access<'a> {
         }
         if let To::Folder(Place::Local(folder), _) = &job.target.to {
             for relation in &job.relations {
-                self.written(&relation.name, &folder.join(&relation.name))?;
+                self.touched(Usage::Write, &relation.name, &folder.join(&relation.name))?;
             }
         }
         let Some(register) = &job.register else { return Ok(()) };
@@ -359,9 +360,10 @@ impl<'a> Access<'a> {
         if !powers.limits(Usage::Write) {
             return Ok(());
         }
-        let url = match value.contains("://") {
-            true => SinkUrl::parse(value),
-            false => SinkUrl::parse(&format!("{}://{value}", sink.scheme)),
+        let url = if value.contains("://") {
+            SinkUrl::parse(value)
+        } else {
+            SinkUrl::parse(&format!("{}://{value}", sink.scheme))
         };
         let at = format!("target.{key}");
         let what = match url {

@@ -12,10 +12,11 @@ use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
 use parquet::data_type::{Int96 as Value, Int96Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::parquet_footer::start_of;
 use crate::config::files::Int96;
 use crate::error::Error;
 
@@ -85,7 +86,8 @@ pub(super) async fn find_unfit(
 ) -> DfResult<Option<Unfit>> {
     let mut first_row = 0;
     for group in slice.metadata.row_groups() {
-        if begins_within(group, slice.range) {
+        let is_read = |(from, to): (u64, u64)| (from..to).contains(&start_of(group));
+        if slice.range.is_none_or(is_read) {
             for column in group.columns().iter().filter(|column| is_sought(column, columns)) {
                 let (start, length) = column.byte_range();
                 let bytes = objects.get_range(&file.location, start..start + length).await?;
@@ -99,13 +101,6 @@ pub(super) async fn find_unfit(
         first_row += group.num_rows().max(0) as u64;
     }
     Ok(None)
-}
-
-/// Row groups are read where their first column begins.
-fn begins_within(group: &RowGroupMetaData, range: Option<(u64, u64)>) -> bool {
-    let begins = |column: &ColumnChunkMetaData| column.byte_range().0;
-    let start = group.columns().first().map_or(0, begins);
-    range.is_none_or(|(from, to)| (from..to).contains(&start))
 }
 
 fn is_sought(column: &ColumnChunkMetaData, columns: &[String]) -> bool {
@@ -164,14 +159,16 @@ impl Levels<'_> {
     /// The row of a value, counted from 0.
     fn row_of(&self, value: usize) -> u64 {
         let is_there = |place: &usize| self.defined[*place] == self.most_defined;
-        let level = match self.defined.is_empty() {
-            true => Some(value),
-            false => (0..self.defined.len()).filter(is_there).nth(value),
+        let level = if self.defined.is_empty() {
+            Some(value)
+        } else {
+            (0..self.defined.len()).filter(is_there).nth(value)
         };
         let level = level.unwrap_or_default();
-        let begun = match self.repeated.is_empty() {
-            true => level + 1,
-            false => self.repeated[..=level].iter().filter(|level| **level == 0).count(),
+        let begun = if self.repeated.is_empty() {
+            level + 1
+        } else {
+            self.repeated[..=level].iter().filter(|level| **level == 0).count()
         };
         begun.saturating_sub(1) as u64
     }

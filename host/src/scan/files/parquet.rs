@@ -23,7 +23,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::schema::types::Type as Described;
 
 use super::look::{Group, Look, Looked};
@@ -64,16 +64,10 @@ pub(super) async fn look(
         let error = format!("{name}: column `{column}` holds a group without columns");
         return Err(Error::data(error).with_hint("write the file anew without it"));
     }
-    let group = |group: &parquet::file::metadata::RowGroupMetaData| {
-        let column = group.columns().first();
-        let from = column.map_or(0, |column| {
-            column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
-        });
-        Group {
-            from: from.max(0) as u64,
-            rows: group.num_rows().max(0) as u64,
-            bytes: group.compressed_size().max(0) as u64,
-        }
+    let group = |group: &RowGroupMetaData| Group {
+        from: parquet_footer::start_of(group),
+        rows: group.num_rows().max(0) as u64,
+        bytes: group.compressed_size().max(0) as u64,
     };
     let groups: Vec<Group> = metadata.row_groups().iter().map(group).collect();
     let rows: u64 = groups.iter().map(|group| group.rows).sum();
@@ -231,12 +225,12 @@ impl Blame {
                 format!("{}, or one of {files} files read with it", shown(&self.store, &first))
             }
         };
-        match self.has_filter {
-            // Each column can be read: it was the condition.
-            true => Error::data(format!("{name}: a condition of the SQL failed{}", detail(&text)))
-                .with_hint("write the condition in another way, as with a cast of the column"),
-            false => damage(&name, None, &text),
+        if !self.has_filter {
+            return damage(&name, None, &text);
         }
+        // Each column can be read: it was the condition.
+        Error::data(format!("{name}: a condition of the SQL failed{}", detail(&text)))
+            .with_hint("write the condition in another way, as with a cast of the column")
     }
 
     async fn try_column(&self, slice: &Slice, field: &FieldRef) -> Result<()> {

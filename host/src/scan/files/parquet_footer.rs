@@ -106,6 +106,14 @@ fn is_doubtful(column: &ColumnChunkMetaData, is_ordered: bool) -> bool {
     is_old || (has_bounds && !is_ordered)
 }
 
+/// Where a row group begins in its file: a slice of the file has those that begin within it.
+pub(super) fn start_of(group: &RowGroupMetaData) -> u64 {
+    let start = group.columns().first().map_or(0, |column| {
+        column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())
+    });
+    start.max(0) as u64
+}
+
 /// Gives DataFusion what is reliable.
 #[derive(Debug)]
 pub(super) struct Factory {

@@ -83,10 +83,13 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     use Operator::{Divide, Minus, Modulo, Multiply, Plus};
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if matches!(op, Plus | Minus | Multiply | Divide | Modulo)
-                && is_checked(op, &type_of(&left, schema)?, &type_of(&right, schema)?) =>
+            if matches!(op, Plus | Minus | Multiply | Divide | Modulo) =>
         {
             let mut types = [type_of(&left, schema)?, type_of(&right, schema)?];
+            if !is_checked(op, &types[0], &types[1]) {
+                let unchecked = BinaryExpr { left, op, right };
+                return Ok(Transformed::no(Expr::BinaryExpr(unchecked)));
+            }
             let mut left = *left;
             if op == Divide
                 && let Some(finer) = dividend_type(&types[0], &types[1])
@@ -97,9 +100,12 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
             let checked = Checked::new(Some(op), &types)?;
             Transformed::yes(call(checked, vec![left, *right]))
         }
-        Expr::Negative(inner) if is_exact(&type_of(&inner, schema)?) => {
-            let checked = Checked::new(None, &[type_of(&inner, schema)?])?;
-            Transformed::yes(call(checked, vec![*inner]))
+        Expr::Negative(inner) => {
+            let own = type_of(&inner, schema)?;
+            if !is_exact(&own) {
+                return Ok(Transformed::no(Expr::Negative(inner)));
+            }
+            Transformed::yes(call(Checked::new(None, &[own])?, vec![*inner]))
         }
         other => Transformed::no(other),
     })

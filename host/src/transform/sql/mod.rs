@@ -74,18 +74,26 @@ fn session_context() -> Result<SessionContext> {
 
 /// What can be told of a query without its tables.
 pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
-    check_depth(sql)?;
     let state = session_context()?.state();
-    let statement = parse(&state, sql)?;
+    let statement = read_statement(&state, sql)?;
     let Statement::Statement(parsed) = &statement else {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     };
     if !matches!(parsed.as_ref(), SqlStatement::Query(_)) {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     }
-    check_work(parsed)?;
-    joins::refuse_sides_of_keys(parsed)?;
     check_tables(&state, &statement, tables)
+}
+
+/// A statement within the limits.
+fn read_statement(state: &SessionState, sql: &str) -> Result<Statement> {
+    check_depth(sql)?;
+    let statement = parse(state, sql)?;
+    if let Statement::Statement(parsed) = &statement {
+        check_work(parsed)?;
+        joins::refuse_sides_of_keys(parsed)?;
+    }
+    Ok(statement)
 }
 
 fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
@@ -150,7 +158,6 @@ impl Rows {
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
     ) -> Result<Self> {
-        check_depth(sql)?;
         let context = session_context()?;
         let mut names = Vec::new();
         for (name, table) in tables {
@@ -158,11 +165,9 @@ impl Rows {
             names.push(name);
         }
         let state = context.state();
-        let mut statement = parse(&state, sql)?;
-        if let Statement::Statement(statement) = &mut statement {
-            check_work(statement)?;
-            joins::refuse_sides_of_keys(statement)?;
-            numbers::read_exponents(statement);
+        let mut statement = read_statement(&state, sql)?;
+        if let Statement::Statement(parsed) = &mut statement {
+            numbers::read_exponents(parsed);
         }
         check_tables(&state, &statement, &names)?;
         let logical = state.statement_to_plan(statement).await?;

@@ -81,7 +81,7 @@ fn jobs() -> Vec<Value> {
     ]
 }
 
-/// What is put in the place of something.
+/// Values that a mutation puts in the place of another.
 fn odd_values() -> Vec<Value> {
     let mut deep = json!(1);
     for depth in 0..80 {
@@ -358,7 +358,7 @@ fn validated(folder: &std::path::Path, name: &str, text: &str) -> Result<(), Err
     fs::write(&path, text).unwrap();
     let job = Job::read(&path, &Policy::default())?;
     for step in &job.steps {
-        // What is wrong with it is told with the query's own words.
+        // Its refusal quotes the query.
         if let Step::Sql(sql) = step {
             let _ = check_query(sql, &["data"]);
         }
@@ -366,7 +366,7 @@ fn validated(folder: &std::path::Path, name: &str, text: &str) -> Result<(), Err
     Ok(())
 }
 
-/// What is told of all that is wrong.
+/// The messages and hints of an error and of those told with it.
 fn told(error: &Error) -> Vec<String> {
     let one = |error: &Error| format!("{error}; next: {}", error.hint().unwrap_or("-"));
     std::iter::once(error).chain(error.also()).map(one).collect()

@@ -190,12 +190,12 @@ pub enum RawPacking {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawParquetRead {
-    /// What becomes of timestamps that are INT96.
+    /// How timestamps that are INT96 are read.
     #[serde(default)]
     pub(super) int96: RawInt96,
 }
 
-/// What becomes of timestamps that are INT96: nanoseconds of any day.
+/// How timestamps that are INT96 are read; they hold nanoseconds of any day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RawInt96 {

@@ -222,9 +222,10 @@ fn encoded(name: &str) -> String {
         let means_more = c.is_control() || "%?#*[@:".contains(c);
         // A URL has no blanks at its end.
         let is_end = place >= last;
-        match means_more || is_end || (place == 0 && c == '~') {
-            true => push_encoded(&mut text, c),
-            false => text.push(c),
+        if means_more || is_end || (place == 0 && c == '~') {
+            push_encoded(&mut text, c)
+        } else {
+            text.push(c)
         }
     }
     text
@@ -243,9 +244,10 @@ fn encoded_host(host: &str) -> String {
     let mut text = String::with_capacity(host.len());
     for c in host.chars() {
         let ends_it = c == ':' && !host.starts_with('[');
-        match c.is_control() || c.is_whitespace() || ends_it || "%?#@/".contains(c) {
-            true => push_encoded(&mut text, c),
-            false => text.push(c),
+        if c.is_control() || c.is_whitespace() || ends_it || "%?#@/".contains(c) {
+            push_encoded(&mut text, c)
+        } else {
+            text.push(c)
         }
     }
     text

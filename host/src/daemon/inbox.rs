@@ -256,9 +256,12 @@ impl Inbox {
         let is_link = fs::symlink_metadata(path).ok()?.is_symlink();
         let moved = Part::open(&self.folder, RUNNING)
             .map_err(|error| Error::io(shown(&self.folder.join(RUNNING)), error))
-            .and_then(|running| match is_link {
-                true => self.take_linked(path, &running.file(taken.file_name()), policy),
-                false => take_file(path, &running.file(taken.file_name())),
+            .and_then(|running| {
+                if is_link {
+                    self.take_linked(path, &running.file(taken.file_name()), policy)
+                } else {
+                    take_file(path, &running.file(taken.file_name()))
+                }
             });
         let Err(error) = moved else { return Some(taken) };
         match fs::metadata(path).or_else(|_| fs::symlink_metadata(path)) {

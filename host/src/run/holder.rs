@@ -147,9 +147,10 @@ impl Serving {
         let mut looks = interval(Duration::from_secs(LOOK_SECS));
         loop {
             let is_alone = self.guests.load(Ordering::SeqCst) == 0;
-            let patience = match self.is_kept.load(Ordering::SeqCst) {
-                true => alone,
-                false => alone.min(Duration::from_secs(UNKEPT_SECS)),
+            let patience = if self.is_kept.load(Ordering::SeqCst) {
+                alone
+            } else {
+                alone.min(Duration::from_secs(UNKEPT_SECS))
             };
             tokio::select! {
                 accepted = listener.accept() => if let Ok((guest, _)) = accepted {

@@ -159,9 +159,10 @@ fn of_url(dialect: &Dialect, rest: &str, config: &Config) -> Result<Vec<Attribut
 fn installed(dialect: &Dialect) -> Result<String> {
     let installed = odbc_drivers()?;
     dialect.driver(&installed).ok_or_else(|| {
-        let there = match installed.is_empty() {
-            true => "none is installed".to_owned(),
-            false => format!("there are: {}", installed.join(", ")),
+        let there = if installed.is_empty() {
+            "none is installed".to_owned()
+        } else {
+            format!("there are: {}", installed.join(", "))
         };
         Error::config(format!("no ODBC driver for {} can be used; {there}", dialect.name))
             .with_hint("install one, or name it: `driver: ..` in the job's source")

@@ -237,9 +237,10 @@ fn no_file(store: &Opened, key: &Key, begin: &[u8]) -> Error {
             "write it in Arrow's file format, as pyarrow.ipc.new_file does, and not as a stream",
         );
     }
-    let cause = match begin.starts_with(FILE_MARK) {
-        true => "its end is missing: it was cut off",
-        false => "it neither begins nor ends as such a file does",
+    let cause = if begin.starts_with(FILE_MARK) {
+        "its end is missing: it was cut off"
+    } else {
+        "it neither begins nor ends as such a file does"
     };
     unread(store, key, None, cause).with_hint(ANEW)
 }

@@ -307,9 +307,10 @@ impl CsvDecoder {
     fn all(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, BadRow> {
         let Some(text) = utf8(block) else {
             let is_one_line = count_lines(block) <= 1;
-            return match is_one_line && is_comment(self.style.marks, block) {
-                true => Ok(Vec::new()),
-                false => Err(BadRow::not_utf8()),
+            return if is_one_line && is_comment(self.style.marks, block) {
+                Ok(Vec::new())
+            } else {
+                Err(BadRow::not_utf8())
             };
         };
         let mut records = Records::new(self.style.marks, text);

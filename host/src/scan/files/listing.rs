@@ -73,10 +73,8 @@ pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Resu
     }
     metas.sort_by(|a, b| a.location.cmp(&b.location));
     let found = metas.into_iter().map(|meta| {
-        let partitions = match files.partitions {
-            true => partitions(&root, &meta.location)?,
-            false => Vec::new(),
-        };
+        let partitions =
+            if files.partitions { partitions(&root, &meta.location)? } else { Vec::new() };
         Ok(Found { meta, partitions })
     });
     found.collect()

@@ -190,7 +190,7 @@ fn toward(to: &Expr, expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
     })
 }
 
-/// What is known of an expression. Its whole field takes its time, and only these types say more by it.
+/// An expression's field. To work out a whole one is slow, and only these types have metadata that counts.
 fn field_of(expr: &Expr, schema: &DFSchema) -> DfResult<FieldRef> {
     let data_type = expr.get_type(schema)?;
     if is_text(&data_type) || matches!(data_type, DataType::FixedSizeBinary(_)) {

@@ -123,9 +123,8 @@ fn around(patterns: &'static [&'static str], core: &'static str) -> impl Strateg
     let depth = prop_oneof![6 => 0..12_usize, 2 => 12..60_usize];
     depth.prop_flat_map(move |depth| prop::collection::vec(select(patterns), depth)).prop_map(
         move |patterns| {
-            let put = |text: String, pattern: &str| match text.len() > 200_000 {
-                true => text,
-                false => pattern.replace('@', &text),
+            let put = |text: String, pattern: &str| {
+                if text.len() > 200_000 { text } else { pattern.replace('@', &text) }
             };
             patterns.into_iter().fold(core.to_owned(), put)
         },

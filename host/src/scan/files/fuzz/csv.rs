@@ -423,7 +423,7 @@ pub(super) fn digits(text: &str) -> Option<(bool, String, i64)> {
     Some((text.starts_with('-'), short, if is_zero { 0 } else { point }))
 }
 
-/// What is read is what stands there.
+/// The rows that are read are those of the reference.
 fn check_rows(table: &Table, names: &[String], rows: &[Row]) -> Result<(), TestCaseError> {
     let read: Vec<&str> = table.schema.fields().iter().map(|f| f.name().as_str()).collect();
     prop_assert_eq!(&read, names);

@@ -91,10 +91,7 @@ proptest! {
     #[test]
     fn a_folder_says_its_columns_value(column in name(), value in name()) {
         let escaped = |text: &str| {
-            let byte = |byte: u8| match byte.is_ascii_alphanumeric() || byte > 0x7f {
-                true => vec![byte],
-                false => format!("%{byte:02X}").into_bytes(),
-            };
+            let byte = |byte: u8| if byte.is_ascii_alphanumeric() || byte > 0x7f { vec![byte] } else { format!("%{byte:02X}").into_bytes() };
             String::from_utf8(text.bytes().flat_map(byte).collect()).unwrap()
         };
         prop_assume!(column != "t" && column != "x");

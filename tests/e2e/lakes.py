@@ -1,7 +1,9 @@
 """The stores that Longshore writes to: each a real server of the tests' own."""
 
+import html
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -170,11 +172,12 @@ class Azure(Lake):
         }
         return {"url": f"azure://lake/{path}", "azure": azure, **options}
 
-    def files(self, path):
-        import re
+    def names(self, query=""):
+        listed = self._ask("GET", "lake", f"comp=list{query}&restype=container").read().decode()
+        return [html.unescape(name) for name in re.findall(r"<Name>(.*?)</Name>", listed)]
 
-        listed = self._ask("GET", "lake", "comp=list&restype=container").read().decode()
-        names = [name for name in re.findall(r"<Name>(.*?)</Name>", listed) if name.startswith(f"{path}/")]
+    def files(self, path):
+        names = [name for name in self.names() if name.startswith(f"{path}/")]
         return {name.removeprefix(f"{path}/"): self._ask("GET", f"lake/{name}").read() for name in names}
 
     def put(self, path, data):

@@ -40,24 +40,36 @@ def s3(scratch):
     lake.stop()
 
 
+@pytest.fixture(scope="module")
+def azure(scratch):
+    lake = lakes.Azure()
+    lake.start(scratch / "leftovers-azure")
+    yield lake
+    lake.stop()
+
+
 def kind(method, path):
-    """What a request asks of S3."""
-    query = path.partition("?")[2]
+    """What a request asks of S3 or Azure."""
+    place, _, query = path.partition("?")
+    if "comp=block" in query:
+        return "complete" if "comp=blocklist" in query else "piece"
     if "uploads" in query:
         return "create" if method == "POST" else "list uploads"
     if "uploadId" in query:
         return {"PUT": "piece", "POST": "complete", "DELETE": "abort", "GET": "list pieces"}[method]
-    if "delete" in query:
+    if "delete" in query or "comp=batch" in query:
         return "remove"
+    if method == "PUT" and "/part-" in place and "/.longshore/" not in place:
+        return "overwrite"
     return {"PUT": "put", "DELETE": "remove", "HEAD": "look"}.get(method, "get")
 
 
 class Killer:
     """Kills the program at the so-many-th request of a kind: before the store has it, or before its answer is back."""
 
-    def __init__(self, s3):
-        self.counts, self.at, self.victim = collections.Counter(), None, None
-        self.proxy = FaultyHttp(s3.port, self.fault)
+    def __init__(self, lake):
+        self.counts, self.at, self.victim, self.store = collections.Counter(), None, None, type(lake)
+        self.proxy = FaultyHttp(lake.port, self.fault)
 
     def kill_at(self, what, number, delivered):
         self.counts.clear()
@@ -75,9 +87,9 @@ class Killer:
         return None if delivered else "cut"
 
     def target(self, folder, **options):
-        other = lakes.S3()
+        other = self.store()
         other.port = self.proxy.port
-        return lakes.S3.target(other, folder, **options)
+        return other.target(folder, **options)
 
 
 @pytest.fixture
@@ -88,11 +100,18 @@ def killer(s3):
 
 
 @pytest.fixture
+def azure_killer(azure):
+    killer = Killer(azure)
+    with killer.proxy:
+        yield killer
+
+
+@pytest.fixture
 def folder(program):
     return program.folder.name.replace(".", "-")
 
 
-def s3_job(program, killer, folder, name="shop.yaml", mode="version"):
+def store_job(program, killer, folder, name="shop.yaml", mode="version"):
     only(program)
     return program.job(csv_source(program), name, target=killer.target(folder, mode=mode), **CHUNKS)
 
@@ -134,8 +153,8 @@ KILLS_OF_MODES = [("version", *kill) for kill in KILLS] + [
 @pytest.mark.parametrize("mode, what, number", KILLS_OF_MODES)
 def test_a_run_that_was_killed_and_goes_on_leaves_no_upload(program, s3, killer, folder, what, number, delivered, mode):
     if mode != "version":
-        program.ok("run", s3_job(program, killer, folder))
-    job = s3_job(program, killer, folder, mode=mode)
+        program.ok("run", store_job(program, killer, folder))
+    job = store_job(program, killer, folder, mode=mode)
     if not killed_at(program, killer, what, number, delivered, "run", job):
         pytest.skip("no such request")
     if state(program) != "succeeded":
@@ -150,7 +169,7 @@ def test_a_run_that_was_killed_and_goes_on_leaves_no_upload(program, s3, killer,
 @DELIVERED
 @pytest.mark.parametrize("what, number", KILLS[:4], ids=[f"{what}-{number}" for what, number in KILLS[:4]])
 def test_a_run_that_was_killed_and_is_given_up_leaves_nothing(program, s3, killer, folder, what, number, delivered):
-    if not killed_at(program, killer, what, number, delivered, "run", s3_job(program, killer, folder)):
+    if not killed_at(program, killer, what, number, delivered, "run", store_job(program, killer, folder)):
         pytest.skip("no such request")
     if runs(program):
         program.ok("runs", "cancel", runs(program)[0]["run"])
@@ -160,7 +179,7 @@ def test_a_run_that_was_killed_and_is_given_up_leaves_nothing(program, s3, kille
 @DELIVERED
 @pytest.mark.parametrize("what", ["abort", "remove"])
 def test_a_clean_up_that_is_killed_is_done_the_next_time(program, s3, killer, folder, what, delivered):
-    assert killed_at(program, killer, "create", 4, True, "run", s3_job(program, killer, folder))
+    assert killed_at(program, killer, "create", 4, True, "run", store_job(program, killer, folder))
     run = runs(program)[0]["run"]
     for number in range(1, 4):
         if not killed_at(program, killer, what, number, delivered, "runs", "cancel", run):
@@ -171,7 +190,7 @@ def test_a_clean_up_that_is_killed_is_done_the_next_time(program, s3, killer, fo
 
 
 def test_a_run_that_was_killed_nine_times_leaves_no_upload(program, s3, killer, folder):
-    job = s3_job(program, killer, folder)
+    job = store_job(program, killer, folder)
     args = ["run", job]
     for number in range(9):
         if not killed_at(program, killer, ["create", "piece"][number % 2], 2, True, *args):
@@ -184,7 +203,7 @@ def test_a_run_that_was_killed_nine_times_leaves_no_upload(program, s3, killer, 
 
 def test_a_run_that_fails_after_a_kill_leaves_nothing(program, s3, killer, folder):
     """The rows were changed meanwhile, and now one is bad."""
-    job = s3_job(program, killer, folder)
+    job = store_job(program, killer, folder)
     assert killed_at(program, killer, "create", 3, True, "run", job)
     with (program.folder / "rows.csv").open("a") as rows_file:
         rows_file.write('7,"x"y\n1,2,3,4\n')
@@ -195,7 +214,7 @@ def test_a_run_that_fails_after_a_kill_leaves_nothing(program, s3, killer, folde
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_leaves_no_upload(program, s3, killer, folder, how):
-    run = program.start("run", s3_job(program, killer, folder))
+    run = program.start("run", store_job(program, killer, folder))
     wait_for(lambda: killer.counts["create"] >= 2 or run.poll() is not None, PATIENCE)
     run.send_signal(how)
     if run.wait(PATIENCE) == 0:
@@ -209,7 +228,7 @@ def test_what_is_somebody_elses_stays(program, s3, killer, folder):
         client.create_multipart_upload(Bucket="lake", Key=key)
     s3.put(f"{folder}/other/mine.txt", b"mine")
     before = sorted(uploads(s3, folder))
-    assert killed_at(program, killer, "create", 3, True, "run", s3_job(program, killer, folder))
+    assert killed_at(program, killer, "create", 3, True, "run", store_job(program, killer, folder))
     program.ok("runs", "retry", runs(program)[0]["run"])
     assert sorted(uploads(s3, folder)) == before and s3.files(folder)["other/mine.txt"] == b"mine"
     for upload in s3.open_uploads():
@@ -218,7 +237,7 @@ def test_what_is_somebody_elses_stays(program, s3, killer, folder):
 
 def test_a_run_beside_it_keeps_its_uploads(program, s3, killer, folder):
     """Two runs of one relation: the clean-up of the one that was killed leaves the other's parts alone."""
-    job = s3_job(program, killer, folder)
+    job = store_job(program, killer, folder)
     assert killed_at(program, killer, "create", 3, True, "run", job)
     first = runs(program)[0]["run"]
     other = program.start("run", job)
@@ -229,7 +248,7 @@ def test_a_run_beside_it_keeps_its_uploads(program, s3, killer, folder):
 
 
 def test_a_job_that_the_daemon_sets_aside_leaves_nothing(program, s3, killer, folder):
-    job = s3_job(program, killer, folder)
+    job = store_job(program, killer, folder)
     daemon = Daemon(program)
     try:
         # Whichever of its lives it is in.
@@ -251,7 +270,7 @@ def test_a_run_whose_manifest_is_in_s3_is_published(program, s3, killer, folder)
     """The ledger is gone, and the job is still in `running`."""
     daemon = Daemon(only(program))
     try:
-        drop(daemon, s3_job(program, killer, folder, mode="append"))
+        drop(daemon, store_job(program, killer, folder, mode="append"))
         settled(daemon)
         daemon.stop()
         before = s3.files(folder)
@@ -282,6 +301,40 @@ def test_a_local_run_that_the_daemon_sets_aside_leaves_nothing(program):
         serves(daemon)
     finally:
         daemon.stop(signal.SIGKILL)
+
+
+# Azure has no uploads: blocks of files that are not there yet
+
+
+def blocks(azure, folder):
+    """The files that are not there but for their blocks."""
+    there = set(azure.names())
+    names = azure.names("&include=uncommittedblobs")
+    return [name for name in names if name.startswith(f"{folder}/") and name not in there]
+
+
+@DELIVERED
+@pytest.mark.parametrize("what, number", [("piece", 1), ("piece", 3), ("complete", 2)])
+def test_a_run_that_was_killed_and_goes_on_leaves_no_block(program, azure, azure_killer, folder, what, number, delivered):
+    assert killed_at(program, azure_killer, what, number, delivered, "run", store_job(program, azure_killer, folder))
+    assert what == "complete" or not delivered or blocks(azure, folder) != []
+    program.ok("runs", "retry", runs(program)[0]["run"])
+    files = azure.files(folder)
+    assert rows(files, "shop") == ROWS and blocks(azure, folder) == []
+    assert all(path.startswith((".longshore/runs/", "shop/")) for path in files), sorted(files)
+
+
+@DELIVERED
+@pytest.mark.parametrize("how", ["retry", "cancel"])
+def test_a_clean_up_of_blocks_that_is_killed_is_done_the_next_time(program, azure, azure_killer, folder, how, delivered):
+    assert killed_at(program, azure_killer, "piece", 3, True, "run", store_job(program, azure_killer, folder))
+    run = runs(program)[0]["run"]
+    assert killed_at(program, azure_killer, "overwrite", 1, delivered, "runs", how, run)
+    program.call("runs", how, run)
+    assert state(program) == ("cancelled" if how == "cancel" else "succeeded")
+    files = azure.files(folder)
+    assert rows(files, "shop") == (0 if how == "cancel" else ROWS) and blocks(azure, folder) == []
+    assert all(path.startswith((".longshore/runs/", "shop/")) for path in files), sorted(files)
 
 
 # A full disk (48)

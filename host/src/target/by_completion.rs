@@ -14,7 +14,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutOptions, PutPayload,
+};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
@@ -47,8 +49,7 @@ pub(super) struct ByCompletion {
     files: Arc<ObjectFiles>,
     uploads: Arc<dyn MultipartStore>,
     io: Handle,
-    /// Tells which uploads are open, where the store keeps them.
-    open: Option<Arc<OpenUploads>>,
+    unfinished: Unfinished,
     /// Held while an upload is begun and written down: what a run has begun is known before it is
     /// given up, also when whoever began it is gone.
     beginning: Arc<RwLock<()>>,
@@ -59,6 +60,17 @@ impl fmt::Debug for ByCompletion {
         write!(f, "ByCompletion({:?})", self.files)
     }
 }
+
+/// How uploads that nobody completes are ended.
+pub(super) enum Unfinished {
+    /// The store lists and aborts them.
+    Listed(Arc<OpenUploads>),
+    /// No request ends them. Their blocks go when a whole file is written in their place.
+    Overwritten,
+}
+
+/// What says of a file that it only took the place of an upload.
+const GIVEN_UP: (&str, &str) = ("longshore", "given-up");
 
 /// What completes an upload.
 #[derive(Serialize, Deserialize)]
@@ -75,12 +87,12 @@ impl ByCompletion {
         client: impl Fn(u64) -> Result<S>,
         base: String,
         prefix: String,
-        open: Option<Arc<OpenUploads>>,
+        unfinished: Unfinished,
     ) -> Result<Self> {
         let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
         let (files, beginning) = (Arc::new(files), Arc::default());
         let uploads = Arc::new(client(WRITE_TIMEOUT_SECS)?);
-        Ok(Self { files, uploads, io: Handle::current(), open, beginning })
+        Ok(Self { files, uploads, io: Handle::current(), unfinished, beginning })
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.
@@ -192,14 +204,30 @@ impl ByCompletion {
     /// Ends the uploads of a run that the store still keeps open: those of attempts that failed, and those
     /// whose ids nobody wrote down.
     async fn abort_open(&self, run: &str, journals: &[Key]) -> Result<()> {
-        let Some(open) = self.open.as_ref().filter(|_| !journals.is_empty()) else { return Ok(()) };
+        if journals.is_empty() {
+            return Ok(());
+        }
         let (staging, root) = (self.files.key(&staging(run)), self.files.key(""));
         let beneath = |key: &Key| {
             let rest = key.as_ref().strip_prefix(staging.as_ref())?.trim_start_matches('/');
             Some(if root.as_ref().is_empty() { rest.to_owned() } else { format!("{root}/{rest}") })
         };
         let own: BTreeSet<String> = journals.iter().filter_map(beneath).collect();
-        let listed = match open.beneath(root.as_ref()).await {
+        match &self.unfinished {
+            Unfinished::Listed(open) => self.abort_listed(open, &own).await,
+            Unfinished::Overwritten => {
+                let keys = own.iter().map(|key| stored(key)).collect::<Result<Vec<_>>>()?;
+                let dropping: Vec<_> = keys.iter().map(|key| self.drop_blocks(key)).collect();
+                futures::stream::iter(dropping)
+                    .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
+                    .try_collect()
+                    .await
+            }
+        }
+    }
+
+    async fn abort_listed(&self, open: &OpenUploads, own: &BTreeSet<String>) -> Result<()> {
+        let listed = match open.beneath(self.files.key("").as_ref()).await {
             Ok(listed) => listed,
             Err(error) if error.class() == Class::Auth => {
                 tracing::warn!("{error}: uploads that nobody wrote down may stay open");
@@ -215,6 +243,28 @@ impl ByCompletion {
             }
         }
         Ok(())
+    }
+
+    /// Drops the blocks of an upload that was not completed. One that was completed is there, and stays.
+    async fn drop_blocks(&self, key: &Key) -> Result<()> {
+        let (store, path) = (&self.files.store, key.as_ref());
+        let (name, value) = GIVEN_UP;
+        let mark = Attribute::Metadata(name.into());
+        let head = GetOptions { head: true, ..Default::default() };
+        match self.files.asked(path, store.get_opts(key, head)).await {
+            Ok(there) if there.attributes.get(&mark).is_none_or(|is| is.as_ref() != value) => {
+                return Ok(());
+            }
+            // Whoever wrote this died before it was removed.
+            Ok(_) => {}
+            Err(error) if error.class() == Class::NotFound => {
+                let attributes = Attributes::from_iter([(mark, value)]);
+                let options = PutOptions { attributes, ..Default::default() };
+                self.files.asked(path, store.put_opts(key, PutPayload::new(), options)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        absent_is_fine(self.files.asked(path, store.delete(key)).await)
     }
 }
 
@@ -330,6 +380,9 @@ impl Folder for ByCompletion {
             let path = format!("{}/{file}", spot.name);
             let aborting = self.uploads.abort_multipart(&key, &held.upload);
             absent_is_fine(self.files.asked(&path, aborting).await)?;
+            if matches!(self.unfinished, Unfinished::Overwritten) {
+                self.drop_blocks(&key).await?;
+            }
             return self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await;
         }
         // Whoever wrote it may still be giving it up: what is written down tells where to look.

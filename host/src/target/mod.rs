@@ -32,6 +32,7 @@ use crate::config::target::Mode;
 use crate::error::{Error, Result};
 use crate::store::{azure, s3};
 use crate::write::Part;
+use by_completion::{ByCompletion, Unfinished};
 
 pub use by_rename::checksum;
 pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
@@ -164,14 +165,14 @@ pub async fn open(
         }
         Place::S3(place) => {
             let (clients, base) = (s3::clients(place, secrets)?, format!("s3://{}", place.bucket));
-            let open = Some(s3::open_uploads(place, secrets)?);
-            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone(), open)?)
+            let listed = Unfinished::Listed(s3::open_uploads(place, secrets)?);
+            Arc::new(ByCompletion::open(clients, base, place.prefix.clone(), listed)?)
         }
         Place::Azure(place) => {
             let base = format!("azure://{}", place.container);
             let clients = azure::clients(place, secrets)?;
-            // Azure drops what is not committed by itself, after a week.
-            Arc::new(by_completion::ByCompletion::open(clients, base, place.prefix.clone(), None)?)
+            let unfinished = Unfinished::Overwritten;
+            Arc::new(ByCompletion::open(clients, base, place.prefix.clone(), unfinished)?)
         }
     })
 }

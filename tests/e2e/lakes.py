@@ -39,6 +39,8 @@ class Lake:
     env = {}
     #: Whether a relation becomes visible by one rename.
     renames = True
+    #: Finds a name that the store cannot hold.
+    CANNOT_HOLD = re.compile("$.")
 
     def start(self, folder):
         self.folder = folder
@@ -126,6 +128,7 @@ class S3(Lake):
 
 class Azure(Lake):
     renames = False
+    CANNOT_HOLD = re.compile(r"\\|\.$")
 
     def start(self, folder):
         super().start(folder)
@@ -237,6 +240,8 @@ JVM = (
 
 class Hdfs(Lake):
     """A NameNode (or two) and DataNodes."""
+
+    CANNOT_HOLD = re.compile(":")
 
     def __init__(self, nodes=1, replication=1):
         self.nodes, self.replication = nodes, replication

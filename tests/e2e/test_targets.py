@@ -5,8 +5,9 @@ import json
 import subprocess
 import threading
 import time
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -270,3 +271,52 @@ def test_rows_lie_in_the_folders_of_their_values(program, lake, folder, server):
         program.ok("run", program.job(back, "back.yaml"))
         own = pq.read_table(program.lake / "back").to_pylist()
         assert sorted(((row["n"], row["part"], row["kind"]) for row in own), key=lambda row: row[0]) == expected(1, 10)
+
+
+#: Names that mean something somewhere: in a URL, a pattern, a shell, XML, a store's own paths.
+HOSTILE = [
+    " a b ", "50%", "%25", "..%2f", ".hidden", "x#1", "q?", "*", "[ab]", "{a,b}", "it's \"`$x`\"", "a=b", "1+1", "a&amp;b;<c>|d",
+    "a:b", "~me@x", "^!--", "a\\b", "\u00e9", "e\u0301", "🦀\u202e\ufeff\u00a0", "x.parquet", "Case", "case", "last.", "n" * 200,
+]  # fmt: skip
+
+
+def place_of(lake, path):
+    """The target of a path of names, each of which is encoded as a whole."""
+    return lake.target("/".join(quote(name, safe="") for name in path))
+
+
+def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(program, lake, folder):
+    """Of the place's folders, of the relation, and of a partition's value."""
+    path = [folder, *(name for name in HOSTILE if not lake.CANNOT_HOLD.search(name))]
+    names = [name for name in path[1:] if not name.startswith(".")]
+    data = program.folder / "data"
+    data.mkdir()
+    written = {}
+    for number, name in enumerate(names):
+        written[name] = [(str(n), kind) for n, kind in enumerate(HOSTILE)][number :: len(names)]
+        pq.write_table(pa.table(dict(zip(["n", "kind"], zip(*written[name])))), data / f"{number}.parquet")
+    job = program.job(
+        {"url": f"file://{data}/"},
+        target={**place_of(lake, path), "partition_by": ["kind"]},
+        relations=[{"table": f"{number}.parquet", "as": name} for number, name in enumerate(names)],
+    )
+    report = program.report("run", job)
+    root = "/".join(path[1:]) + "/"
+    files = [file.removeprefix(root).split("/") for file in lake.files(folder)]
+    found = sorted((name, unquote(inner)) for name, inner, _ in files)
+    assert found == sorted([(name, f"kind={kind}") for name in names for _, kind in written[name]] + [(".longshore", "runs")])
+    assert "intact" in program.ok("verify", report["manifest"], "--job", job)
+    place = report["manifest"].partition(".longshore/")[0]
+    if isinstance(lake, lakes.Sftp):
+        line, code = program.refused("preview", place)
+        assert "files cannot be read over sftp" in line and "s3://" in line and code == 2, line
+        return
+    source = place_of(lake, path)
+    again = [{"table": name, "as": f"t{number}"} for number, name in enumerate(names)]
+    job = program.job({**source, "url": source["url"] + "/"}, "again.yaml", relations=again)
+    seen = {name: sorted((row["n"], row["kind"]) for row in rows) for name, rows in program.report("preview", job).items()}
+    assert seen == {f"t{number}": sorted(written[name]) for number, name in enumerate(names)}
+    program.ok("run", program.job({**source, "url": source["url"] + "/"}, "again.yaml", relations=again[::5]))
+    for number, name in list(enumerate(names))[::5]:
+        rows = pq.read_table(program.lake / f"t{number}", partitioning=None).to_pylist()
+        assert sorted((row["n"], row["kind"]) for row in rows) == sorted(written[name]), name

@@ -4,11 +4,13 @@ and folders that become tables. What only Impala does, against the tests' own se
 import datetime
 import re
 import signal
+from urllib.parse import quote
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import lakes
 from hive import LOST, HiveServer, Impala
@@ -146,7 +148,7 @@ def test_no_file_is_read_that_the_job_does_not_name(program, hive):
     [
         ({"direct": "sometimes"}, "`source.direct`: write never, auto, always, or { files: auto, under: [..] }"),
         ({"direct": {"file": "auto"}}, "unknown key `source.direct.file`; next: did you mean `files`?"),
-        ({"direct": {"files": "auto", "under": ["warehouse"]}}, "`warehouse` is not a folder's URL"),
+        ({"direct": {"files": "auto", "under": ["warehouse"]}}, "`source.direct.under`: that is no URL"),
         ({"kerberos": "yes"}, "`source.kerberos`: write true, or { principal: .., keytab: .. }"),
         ({"kerberos": {"keytb": "x"}}, "did you mean `keytab`?"),
     ],
@@ -191,6 +193,19 @@ def test_a_published_folder_is_a_table(program, made):
     assert made.run("SELECT n_name FROM made.nation WHERE n_nationkey = 7") == [("GERMANY",)]
     text = program.ok("run", registered(program, made, "new", ["nation"], target={"mode": "replace"}))
     assert ", table made.nation" in text
+
+
+@pytest.mark.parametrize("location", [True, False])
+def test_a_folder_has_one_name_for_its_target_and_its_catalog(program, made, location):
+    path = quote(f"50% %25 x#1 q? a+b é {location}")
+    job = registered(program, made, path, ["nation"])
+    if location:
+        url = yaml.safe_load(job.read_text())["target"]["url"]
+        job = registered(program, made, path, ["nation"], register={"location": url})
+    program.ok("run", job)
+    assert made.run("SELECT count(*) FROM made.nation") == [(25,)]
+    program.ok("run", registered(program, made, path, ["nation"], target={"mode": "append"}))
+    assert made.run("SELECT count(*) FROM made.nation") == [(50,)]
 
 
 def test_every_type_that_the_catalog_knows_is_there(program, made):
@@ -291,7 +306,7 @@ WRONG = {
     "no scheme": ({"register": {"url": "db.internal"}}, "`register.url` does not begin with a scheme", 2),
     "no catalog": ({"register": {"url": "tpch:", "auth": None}}, "register", 2),
     "unknown key": ({"register": {"databse": "x"}}, "databse", 2),
-    "no place": ({"register": {"location": "/lake"}}, "`register.location`: `/lake` is not a URL", 2),
+    "no place": ({"register": {"location": "/lake"}}, "`register.location`: that is no URL", 2),
     "no database": ({"register": {"url": "nowhere"}}, "SCHEMA_NOT_FOUND", 4),
 }
 

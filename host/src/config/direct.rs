@@ -116,7 +116,8 @@ pub(super) fn check_direct(raw: RawDirect) -> Result<Option<Direct>> {
         RawDirect::Files(long) => *long,
     };
     let folder = |url: &String| {
-        Location::parse(url).ok_or_else(|| {
+        let named = StoreUrl::parse("source.direct.under", url)?;
+        Location::parse(&named.as_hadoop()).ok_or_else(|| {
             Error::config(format!("`source.direct.under`: `{url}` is not a folder's URL"))
                 .with_hint("write it as in hdfs://namenode:8020/warehouse")
         })

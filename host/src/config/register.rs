@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::connector::{Connector, check_connector};
 use super::place::Place;
 use super::raw::RawRegister;
+use super::store_url::StoreUrl;
 use super::target::{Format, Target, To};
 use crate::error::{Error, Result};
 
@@ -35,11 +36,7 @@ pub(super) fn check_register(raw: RawRegister, target: &Target) -> Result<Regist
     let RawRegister { url, plugin, location, kerberos, mut config } = raw;
     config.insert("url".into(), Value::String(url.clone()));
     let base = match location {
-        Some(location) if location.contains(':') => location,
-        Some(location) => {
-            return Err(Error::config(format!("`register.location`: `{location}` is not a URL"))
-                .with_hint("write it as in hdfs://nameservice1/lake/shop"));
-        }
+        Some(location) => StoreUrl::parse("register.location", &location)?.as_hadoop(),
         None => hadoop_url(place)?,
     };
     Ok(Register {

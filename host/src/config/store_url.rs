@@ -122,6 +122,13 @@ impl StoreUrl {
         joined(&self.path)
     }
 
+    /// As Hadoop's programs write it, which decode nothing: without the password.
+    pub fn as_hadoop(&self) -> String {
+        let user = if self.user.is_empty() { String::new() } else { format!("{}@", self.user) };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{user}{}{port}/{}", self.scheme, self.host, self.inner_path())
+    }
+
     /// As people write it: without the password, and read back as the same.
     pub fn shown(&self) -> String {
         let mut text = format!("{}://", self.scheme);
@@ -295,6 +302,9 @@ mod tests {
             (sftp.host.as_str(), sftp.port, sftp.shown().as_str()),
             ("host", Some(2222), "sftp://me%40x@host:2222/lake")
         );
+        let hadoop = |text: &str| parse(text).unwrap().as_hadoop();
+        assert_eq!(hadoop("hdfs://nn:8020/a%20b/%2525"), "hdfs://nn:8020/a b/%25");
+        assert_eq!(hadoop("abfss://c@x.net/"), "abfss://c@x.net/");
     }
 
     #[test]

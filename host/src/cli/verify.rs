@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{App, Failed, show};
 use crate::config::Job;
 use crate::config::place::{Place, parse_place};
+use crate::config::store_url::StoreUrl;
 use crate::config::target::{Mode, To};
 use crate::error::{Class, Error, Result, ResultExt};
 use crate::numbers::{counted, grouped};
@@ -151,7 +152,7 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
         To::Sink(_) => Err(not_files(&job.target.url)),
     });
     let from_job = from_job.transpose()?;
-    let (bytes, place) = match args.manifest.split_once("/.longshore/runs/") {
+    let (bytes, place) = match args.manifest.rsplit_once("/.longshore/runs/") {
         Some((root, file)) if root.contains("://") => {
             let place = match from_job {
                 Some((url, place)) if same_folder(&url, root) => place,
@@ -184,8 +185,10 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
     Ok((manifest, target))
 }
 
+/// However much of them is encoded.
 fn same_folder(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/') == b.trim_end_matches('/')
+    let shown = |url: &str| StoreUrl::parse(url, url).map(|url| url.as_hadoop());
+    matches!((shown(a), shown(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 fn elsewhere(manifest: &str, job: &str) -> Error {

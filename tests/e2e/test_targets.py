@@ -320,3 +320,17 @@ def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(p
     for number, name in list(enumerate(names))[::5]:
         rows = pq.read_table(program.lake / f"t{number}", partitioning=None).to_pylist()
         assert sorted((row["n"], row["kind"]) for row in rows) == sorted(written[name]), name
+
+
+def test_a_name_that_a_store_cannot_hold_is_refused_before_anything_is_written(program, lake, folder):
+    unfit = [name for name in HOSTILE if lake.CANNOT_HOLD.search(name)]
+    wrong = [([folder, name], "t") for name in unfit] + [([folder], name) for name in unfit] + [([folder, "n" * 1000], "t")]
+    (program.folder / "t.csv").write_text("n\n1\n")
+    for path, relation in wrong:
+        relations = [{"table": "t.csv", "as": relation}]
+        job = program.job({"url": f"file://{program.folder}/"}, target=place_of(lake, path), relations=relations)
+        line, code = program.refused("run", job, env={"LONGSHORE_RETRIES": "0", "LONGSHORE_RELATION_RETRIES": "0"})
+        # An SFTP server does not say what it cannot do.
+        assert code == (6 if isinstance(lake, lakes.Sftp) else 2) and "next: " in line, line
+        assert (relation if relation in unfit else path[-1][:200]) in line, line
+    assert lake.files(folder) == {}

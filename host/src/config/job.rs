@@ -17,7 +17,7 @@ use super::policy::Policy;
 use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
 use super::register::{Register, check_register};
 use super::small_file::read_small_file;
-use super::target::{Target, check_target};
+use super::target::{Target, To, check_target};
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::sandbox::{Consistency, Relation};
@@ -257,6 +257,7 @@ impl Job {
             None => inputs.into_iter().map(JobRelation::from).collect(),
             sql => vec![JobRelation { name: name.clone(), inputs, sql }],
         };
+        check_folders(&relations, &target)?;
         Ok(Self {
             relations,
             steps,
@@ -514,6 +515,20 @@ fn check_name(at: &str, name: &str) -> Result<()> {
             refused("holds a character that no folder can have")
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the target's store can hold the relations' folders.
+fn check_folders(relations: &[JobRelation], target: &Target) -> Result<()> {
+    let To::Folder(place, _) = &target.to else { return Ok(()) };
+    let unfit =
+        |relation: &JobRelation| Some((relation.name.clone(), place.unfit(&relation.name)?));
+    match relations.iter().find_map(unfit) {
+        None => Ok(()),
+        Some((name, why)) => {
+            Err(Error::config(format!("{}: no place for the relation `{name}`: {why}", target.url))
+                .with_hint("give it another name with `as: NAME`"))
+        }
     }
 }
 

@@ -6,11 +6,17 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::raw::RawSftp;
-use super::store_url::StoreUrl;
+use super::store_url::{Name, StoreUrl};
 use crate::error::{Error, Result};
 
 /// The port of SFTP, where the URL names none.
 const SFTP_PORT: u16 = 22;
+
+/// The longest key of an object store, in bytes.
+const KEY_LIMIT_BYTES: usize = 1024;
+
+/// What a run adds to a relation's key: the folders of its staging, its id, a part's name.
+const KEY_OWN_BYTES: usize = 160;
 
 /// The part of a job that names a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,29 @@ pub enum Place {
     Hdfs(HdfsPlace),
     /// A folder of a server.
     Sftp(SftpPlace),
+}
+
+impl Place {
+    /// Why the store cannot hold a folder of this name in the place, if it cannot.
+    pub(super) fn unfit(&self, name: &str) -> Option<&'static str> {
+        let own = match self {
+            Self::S3(place) => place.prefix.len() + KEY_OWN_BYTES,
+            Self::Azure(place) => place.prefix.len() + KEY_OWN_BYTES,
+            _ => 0,
+        };
+        let long = "a key has at most 1,024 bytes, with those that a run adds";
+        self.mistaken(name).or((own + name.len() > KEY_LIMIT_BYTES).then_some(long))
+    }
+
+    /// Why the store refuses a name, or makes another one of it.
+    fn mistaken(&self, name: &str) -> Option<&'static str> {
+        match self {
+            Self::Azure(_) if name.contains('\\') => Some("Azure takes `\\` for `/`"),
+            Self::Azure(_) if name.ends_with('.') => Some("Azure drops a dot at a name's end"),
+            Self::Hdfs(_) if name.contains(':') => Some("HDFS refuses names with `:`"),
+            _ => None,
+        }
+    }
 }
 
 /// `s3://BUCKET/PREFIX`
@@ -154,6 +183,22 @@ pub fn parse_place(url: &str) -> Result<Place> {
 pub(super) fn check_place(side: Side, raw: Sections, url: &StoreUrl) -> Result<Place> {
     check_sections(side, &raw, &url.scheme)?;
     check_login(side, url)?;
+    let place = place_of(side, raw, url)?;
+    let mistaken = |name: &Name| Some((name.text.clone(), place.mistaken(&name.text)?));
+    let unfit = url.path.iter().find_map(mistaken).or_else(|| {
+        let why = place.unfit("").filter(|_| side == Side::Target)?;
+        Some((url.inner_path(), why))
+    });
+    match unfit {
+        None => Ok(place),
+        Some((name, why)) => {
+            Err(Error::config(format!("`{side}.url`: no place for the folder `{name}`: {why}"))
+                .with_hint("name another folder"))
+        }
+    }
+}
+
+fn place_of(side: Side, raw: Sections, url: &StoreUrl) -> Result<Place> {
     match url.scheme.as_str() {
         "file" => Ok(Place::Local(PathBuf::from(format!("/{}", url.inner_path())))),
         "s3" | "s3a" => Ok(Place::S3(S3Place {

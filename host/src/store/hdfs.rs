@@ -104,6 +104,9 @@ fn java_class(java: &str) -> (Class, Option<&'static str>, Option<&'static str>)
         | "QuotaByStorageTypeExceededException" => {
             (Class::Resource, None, Some("raise the folder's quota or make room, then run again"))
         }
+        "FSLimitException$PathComponentTooLongException" => {
+            (Class::Config, None, Some("name a shorter folder in `url`"))
+        }
         "ParentNotDirectoryException" | "InvalidPathException" | "PathIsNotDirectoryException" => {
             (Class::Config, None, Some("check the path in `url`"))
         }

@@ -508,7 +508,10 @@ fn sftp_error(url: &str, error: SftpError) -> Error {
             }
             StatusCode::NoConnection | StatusCode::ConnectionLost => (Class::Connection, None),
             StatusCode::OpUnsupported => (Class::Config, None),
-            _ => (Class::Resource, Some("check the server's disk and its quota")),
+            _ => (
+                Class::Resource,
+                Some("check the server's disk, its quota and how long names may be"),
+            ),
         },
         SftpError::Timeout => (Class::Timeout, None),
         SftpError::IO(_) => (Class::Connection, None),

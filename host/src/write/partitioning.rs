@@ -165,14 +165,16 @@ fn names_folders(data_type: &DataType) -> bool {
         )
 }
 
-/// As Hive escapes what stands in a folder's name.
+/// As Hive escapes what stands in a folder's name; a dot at its end, too, which Azure would drop.
 fn escaped(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c) {
+    for (place, c) in text.char_indices() {
+        let is_last_dot = c == '.' && place + 1 == text.len();
+        if is_last_dot || c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c) {
             // Writing to a text does not fail.
-            true => drop(write!(name, "%{:02X}", c as u32)),
-            false => name.push(c),
+            let _ = write!(name, "%{:02X}", c as u32);
+        } else {
+            name.push(c);
         }
     }
     name
@@ -217,6 +219,7 @@ mod tests {
                 ("day=__HIVE_DEFAULT_PARTITION__/kind=__HIVE_DEFAULT_PARTITION__", 1),
             ]
         );
+        assert_eq!((escaped("a.b"), escaped("a..")), ("a.b".into(), "a.%2E".into()));
         assert_eq!(by.schema().fields().len(), 1);
         assert_eq!(apart[0].1.column(0).as_ref(), &Int64Array::from(vec![1, 4]) as &dyn Array);
     }

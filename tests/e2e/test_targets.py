@@ -306,7 +306,9 @@ def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(p
     found = sorted((name, unquote(inner)) for name, inner, _ in files)
     assert found == sorted([(name, f"kind={kind}") for name in names for _, kind in written[name]] + [(".longshore", "runs")])
     assert "intact" in program.ok("verify", report["manifest"], "--job", job)
-    place = report["manifest"].partition(".longshore/")[0]
+    place, hidden, file = report["manifest"].partition(".longshore/")
+    # The same place, with all encoded that can be.
+    assert "intact" in program.ok("verify", place_of(lake, path)["url"] + "/" + hidden + file, "--job", job)
     if isinstance(lake, lakes.Sftp):
         line, code = program.refused("preview", place)
         assert "files cannot be read over sftp" in line and "s3://" in line and code == 2, line

@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
+use datafusion::common::utils::memory::get_record_batch_memory_size;
 use tokio::sync::Notify;
 
 /// What the process needs before it holds any rows: its code, the compiled components, threads.
@@ -52,6 +54,25 @@ pub fn automatic_budget() -> u64 {
     let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
     let all = machine.into_iter().chain(group).min().unwrap_or(4 * MIN_BUDGET_BYTES);
     (all / 4).clamp(MIN_BUDGET_BYTES, MAX_AUTOMATIC_BUDGET_BYTES)
+}
+
+/// What is larger is given back to the system as soon as it is freed. Below it, the allocator keeps some.
+const KEPT_ALLOCATION_LIMIT_BYTES: libc::c_int = 4 << 20;
+
+/// What a batch really holds: columns that came in one piece share it.
+pub fn batch_bytes(batch: &RecordBatch) -> usize {
+    get_record_batch_memory_size(batch)
+}
+
+/// Has large values leave no holes: without it, the allocator keeps what was freed, up to 32 MiB a piece, for
+/// each thread. To be called before there are threads.
+pub fn give_back_large() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it only sets what the allocator goes by.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_ALLOCATION_LIMIT_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_ALLOCATION_LIMIT_BYTES);
+    }
 }
 
 /// Gives back to the system what was freed: the allocator keeps it, in pieces, for each thread.
@@ -110,9 +131,11 @@ impl Memory {
         Account { memory: self, bytes: 0 }
     }
 
-    /// Waits until there is room for one more chunk, of so many columns.
-    pub async fn admit(&'static self, columns: usize) -> Admission {
-        let expected = CHUNK_ESTIMATE_BYTES + COLUMN_ESTIMATE_BYTES * columns as u64;
+    /// Waits until there is room for one more chunk, of so many columns. Those before it held so many bytes at
+    /// the most.
+    pub async fn admit(&'static self, columns: usize, largest_bytes: u64) -> Admission {
+        let estimate = CHUNK_ESTIMATE_BYTES + COLUMN_ESTIMATE_BYTES * columns as u64;
+        let expected = estimate.max(largest_bytes);
         loop {
             // Before looking: what becomes free meanwhile is not missed.
             let freed = self.freed.notified();
@@ -197,29 +220,29 @@ mod tests {
         let memory = leaked(0);
         let mut held = memory.account();
         held.set(1 << 40);
-        let first = memory.admit(0).await;
+        let first = memory.admit(0, 0).await;
         assert!(memory.try_admit(0).is_none());
         drop(first);
-        drop(memory.admit(0).await);
+        drop(memory.admit(0, 0).await);
     }
 
     #[tokio::test]
     async fn wide_chunks_are_let_in_one_after_the_other() {
         let memory = leaked(BASELINE_BYTES + (80 << 20));
-        let _one = memory.admit(1_600).await;
+        let _one = memory.admit(1_600, 0).await;
         assert!(memory.try_admit(CHUNK_ESTIMATE_BYTES).is_none());
     }
 
     #[tokio::test]
     async fn chunks_are_let_in_by_what_those_before_them_hold() {
         let memory = leaked(BASELINE_BYTES + (100 << 20));
-        let _one = memory.admit(0).await;
+        let _one = memory.admit(0, 0).await;
         let mut held = memory.account();
         held.set(40 << 20);
-        let two = memory.admit(0).await;
+        let two = memory.admit(0, 0).await;
         held.set(80 << 20);
         assert!(memory.try_admit(0).is_none(), "two hold 80 MiB, a third would not fit");
-        let waiting = tokio::spawn(memory.admit(0));
+        let waiting = tokio::spawn(memory.admit(0, 0));
         tokio::task::yield_now().await;
         drop(two);
         held.set(10 << 20);

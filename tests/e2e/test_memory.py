@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 #: The program, its compiled plugins, and what the allocator keeps come on top of what is counted.
@@ -42,6 +43,22 @@ def test_a_run_under_a_small_budget_succeeds_and_stays_near_it(program, server, 
     peak = peak_mib(run)
     assert run.wait() == 0
     assert 0 < peak < LIMIT_MIB, f"{peak:.0f} MiB"
+
+
+def test_rows_of_many_mib_are_moved_within_the_budget_and_a_quarter(program, server):
+    budget_mib, row_mib, rows = 256, 20, 12
+    with server.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS large_rows")
+        value = f"repeat(md5(n::text), {row_mib} << 15)"
+        connection.execute(f"CREATE TABLE large_rows AS SELECT n, {value} AS v FROM generate_series(1, {rows}) n")
+    job = program.postgres(server, tables=["large_rows"], chunk={"rows": 2}, parallel={"chunks": 6})
+    program.ok("test-connection", job)
+    run = program.start("--memory", f"{budget_mib}MiB", "run", job)
+    peak = peak_mib(run)
+    assert run.wait() == 0
+    assert 0 < peak < budget_mib * 1.25, f"{peak:.0f} MiB"
+    read = pq.read_table(program.lake / "large_rows", columns=["n"])
+    assert sorted(read["n"].to_pylist()) == list(range(1, rows + 1))
 
 
 def test_a_budget_that_is_too_small_or_no_size_is_refused(program):

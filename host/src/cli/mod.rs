@@ -35,7 +35,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::Settings;
 use crate::config::settings::SettingsArgs;
 use crate::error::{Error, Result};
-use crate::memory::memory;
+use crate::memory::{give_back_large, memory};
 use crate::plugin::{Catalog, Plugins};
 use crate::run::Keeper;
 use crate::sandbox::Sandbox;
@@ -235,6 +235,7 @@ pub fn main() -> ExitCode {
     start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
     crate::scan::quiet_caught_panics();
     ignore_size_limit_signal();
+    give_back_large();
     match on_large_stack(|| dispatch(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { error, reported }) => {

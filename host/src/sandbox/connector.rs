@@ -259,6 +259,11 @@ impl OpenReader {
         Ok(next)
     }
 
+    /// What its instance has used.
+    pub fn usage(&self) -> Usage {
+        self.session.usage()
+    }
+
     /// Closes the reader; the session can be used again.
     pub async fn close(mut self) -> Result<Session> {
         self.session.close(self.reader, "drop reader").await?;

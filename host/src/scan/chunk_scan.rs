@@ -30,12 +30,15 @@ use super::odbc::SESSION_ESTIMATE_BYTES;
 use super::slots::Lane;
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::memory::{Account, memory};
+use crate::memory::{Account, batch_bytes, memory};
 use crate::sandbox::{Limits, OdbcReading, Scan};
 use crate::tape::Tapes;
 
 /// Batches that wait between reading and what comes after it.
 const BATCHES_AHEAD: usize = 2;
+
+/// Of batches that are larger, none waits: the next is read when this one is taken.
+const WAITING_BATCH_LIMIT_BYTES: usize = 4 << 20;
 
 /// A table of chunk descriptors, one row to a partition.
 pub fn chunk_rows(chunks: &[Chunk]) -> Result<Arc<dyn ExecutionPlan>> {
@@ -208,6 +211,7 @@ impl Reading {
         let (mut rows, bytes) = source.read(&self.scan, descriptor, &self.schema).await?;
         let mut beside = memory().account();
         beside.set(usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.lane.beside(bytes);
         while let Some(batch) = rows.next().await {
             if !self.hand_on(batch?, held).await? {
                 return Ok(false);
@@ -231,6 +235,7 @@ impl Reading {
         let mut pace = Pace::new(source.limits());
         while let Some(pieces) = reader.next().await? {
             pace.call()?;
+            self.lane.beside(reader.usage().memory_bytes);
             for batch in decoder.push(pieces).map_err(told)? {
                 pace.batch(&batch)?;
                 if !self.hand_on(batch, held).await? {
@@ -270,11 +275,17 @@ impl Reading {
 
     /// Hands a batch on; false when nobody wants it.
     async fn hand_on(&self, batch: RecordBatch, held: &mut Account) -> Result<bool> {
-        let bytes = batch.get_array_memory_size();
-        self.lane.count(batch.num_rows(), bytes);
+        let bytes = batch_bytes(&batch);
+        let waits = bytes <= WAITING_BATCH_LIMIT_BYTES;
         // This one, those that wait behind it, and the one that is worked on.
-        held.set(bytes * (BATCHES_AHEAD + 2));
-        Ok(self.batches.send(Ok(batch)).await.is_ok())
+        held.set(bytes * if waits { BATCHES_AHEAD + 2 } else { 2 });
+        self.lane.count(batch.num_rows(), bytes);
+        let is_wanted = self.batches.send(Ok(batch)).await.is_ok();
+        if !waits {
+            // All places are free again when it is taken.
+            let _ = self.batches.reserve_many(self.batches.max_capacity()).await;
+        }
+        Ok(is_wanted)
     }
 }
 
@@ -304,7 +315,7 @@ impl<'a> Pace<'a> {
             self.empty_calls = 0;
         }
         self.rows += batch.num_rows() as u64;
-        self.bytes += batch.get_array_memory_size() as u64;
+        self.bytes += batch_bytes(batch) as u64;
         let Limits { chunk_rows, chunk_mib, .. } = self.limits;
         if self.rows > *chunk_rows {
             return Err(endless(format!("more than {chunk_rows} rows in one chunk")));

@@ -29,6 +29,9 @@ use crate::tape::{PluginLabel, Script, Tapes};
 /// How long a session may take to say goodbye.
 const CLOSE_TIMEOUT_SECS: u64 = 5;
 
+/// A session whose instance has grown larger is not kept for the next chunk: its memory never shrinks.
+const KEPT_SESSION_LIMIT_BYTES: u64 = 32 << 20;
+
 /// How many chunks are asked for at a time.
 const CHUNKS_PER_CALL: u32 = 1_000;
 
@@ -224,11 +227,12 @@ impl ComponentSource {
         self.odbc.read(&self.grant, reading, schema).await
     }
 
-    /// Takes back a session that is in order, for the next chunk; one that was recorded is over.
+    /// Takes back a session that is in order, for the next chunk; one that was recorded, or is large, is over.
     pub(super) async fn take_back(&self, session: Session, tapes: Option<&Tapes>) {
-        match tapes {
-            None => self.keep(session),
-            Some(_) => end(session).await,
+        if tapes.is_some() || session.usage().memory_bytes > KEPT_SESSION_LIMIT_BYTES {
+            end(session).await;
+        } else {
+            self.keep(session);
         }
     }
 

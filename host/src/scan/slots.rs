@@ -3,11 +3,19 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::memory::{Admission, memory};
+
+/// How long the other chunks of a relation wait for the first one's first batch, which tells what they will hold.
+const FIRST_BATCH_WAIT_MILLIS: u64 = 1_000;
+
+/// A chunk holds its batches as they are read, as they are worked on, as they are encoded and written.
+const COPIES_OF_A_BATCH: u64 = 4;
 
 /// The places of one relation in a run, and a count of what came through them.
 #[derive(Debug)]
@@ -15,6 +23,10 @@ pub struct Slots {
     run: Arc<Semaphore>,
     relation: Arc<Semaphore>,
     columns: usize,
+    /// Goes ahead alone; closed when a batch has come.
+    first: Arc<Semaphore>,
+    /// The most that one of its chunks held.
+    largest_bytes: AtomicU64,
     working: AtomicUsize,
     /// Rows read so far, but those of attempts that failed.
     pub rows: AtomicU64,
@@ -27,6 +39,7 @@ pub struct Slots {
 pub struct Slot {
     _relation: OwnedSemaphorePermit,
     _run: OwnedSemaphorePermit,
+    _first: Option<OwnedSemaphorePermit>,
     _memory: Admission,
 }
 
@@ -36,6 +49,8 @@ impl Slots {
         Self {
             run,
             columns,
+            first: Arc::new(Semaphore::new(1)),
+            largest_bytes: AtomicU64::new(0),
             relation: Arc::new(Semaphore::new(chunks)),
             working: AtomicUsize::new(0),
             rows: AtomicU64::new(0),
@@ -48,7 +63,28 @@ impl Slots {
         let closed = |_| Error::internal("the run takes no more chunks");
         let relation = self.relation.clone().acquire_owned().await.map_err(closed)?;
         let run = self.run.clone().acquire_owned().await.map_err(closed)?;
-        Ok(Slot { _relation: relation, _run: run, _memory: memory().admit(self.columns).await })
+        let first = self.first().await;
+        let largest_bytes = self.largest_bytes.load(Ordering::Relaxed);
+        let admission = memory().admit(self.columns, largest_bytes).await;
+        Ok(Slot { _relation: relation, _run: run, _first: first, _memory: admission })
+    }
+
+    /// For the first chunk, a permit at once; for the others none, when a batch has come or they have waited
+    /// enough.
+    async fn first(&self) -> Option<OwnedSemaphorePermit> {
+        let wait = Duration::from_millis(FIRST_BATCH_WAIT_MILLIS);
+        let Ok(first) = timeout(wait, self.first.clone().acquire_owned()).await else {
+            self.first.close();
+            return None;
+        };
+        first.ok()
+    }
+
+    /// A chunk holds a batch of so many bytes, and so many beside it.
+    fn learn(&self, batch_bytes: u64, beside_bytes: u64) {
+        let held = beside_bytes + COPIES_OF_A_BATCH * batch_bytes;
+        self.largest_bytes.fetch_max(held, Ordering::Relaxed);
+        self.first.close();
     }
 
     /// Lets nobody in any more.
@@ -100,17 +136,20 @@ pub struct Lane {
     pub(super) slots: Arc<Slots>,
     held: Mutex<Option<Slot>>,
     read: ReadRows,
+    /// What the reader holds beside its batches.
+    beside_bytes: AtomicU64,
 }
 
 impl Lane {
     /// For a plan that reads one chunk, in this place.
     pub fn with(slots: Arc<Slots>, slot: Slot) -> Self {
-        Self { slots, held: Mutex::new(Some(slot)), read: ReadRows::default() }
+        Self { held: Mutex::new(Some(slot)), ..Self::new(slots) }
     }
 
     /// For a plan that takes a place for each chunk that it reads.
     pub fn new(slots: Arc<Slots>) -> Self {
-        Self { slots, held: Mutex::default(), read: ReadRows::default() }
+        let (held, read, beside_bytes) = Default::default();
+        Self { slots, held, read, beside_bytes }
     }
 
     /// What is read through it.
@@ -122,6 +161,12 @@ impl Lane {
         self.read.0.fetch_add(rows as u64, Ordering::Relaxed);
         self.slots.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.slots.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.slots.learn(bytes as u64, self.beside_bytes.load(Ordering::Relaxed));
+    }
+
+    /// The reader holds so many bytes beside its batches.
+    pub(super) fn beside(&self, bytes: u64) {
+        self.beside_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) async fn take(&self) -> Result<Slot> {

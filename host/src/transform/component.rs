@@ -21,7 +21,7 @@ use tokio::sync::mpsc::Sender;
 use crate::capability::tape::Recorder;
 use crate::capability::{Grant, Outside};
 use crate::error::{Result, ResultExt};
-use crate::memory::memory;
+use crate::memory::{batch_bytes, memory};
 use crate::plugin::TransformPlugin;
 use crate::sandbox::Transformer;
 use crate::scan::{IpcDecoder, IpcEncoder, Pace, decode_schema, encode_schema, lazily};
@@ -207,7 +207,7 @@ async fn run(
                 last
             }
         };
-        held.set(made.iter().map(RecordBatch::get_array_memory_size).sum());
+        held.set(made.iter().map(batch_bytes).sum());
         for batch in made {
             pace.batch(&batch)?;
             if batches.send(Ok(batch)).await.is_err() {

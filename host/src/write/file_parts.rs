@@ -15,7 +15,7 @@ use super::part_writer::{Parts, part_name};
 use super::partitioning::Partitioning;
 use crate::config::target::Format;
 use crate::error::{Error, Result};
-use crate::memory::memory;
+use crate::memory::{batch_bytes, memory};
 use crate::scan::caught;
 use crate::tape::Tapes;
 use crate::target::{Folder, Spot};
@@ -27,6 +27,9 @@ pub(super) const RELIEF_BYTES: usize = 1 << 20;
 /// Rows that are encoded at a time: in between others have their turn, and a run can be stopped.
 /// Parquet's writer also needs it: it calls itself for each row group of a batch.
 const ENCODED_ROWS: usize = 1 << 16;
+
+/// The same for large rows: what is encoded of them is written out before the next are.
+const ENCODED_BYTES: usize = 8 << 20;
 
 /// Where a relation's files go, and what they are.
 #[derive(Debug)]
@@ -64,8 +67,7 @@ impl FileParts {
         let writing = async {
             while let Some(batch) = rows.next().await {
                 let batch = batch?;
-                for at in (0..batch.num_rows()).step_by(ENCODED_ROWS) {
-                    let slice = batch.slice(at, ENCODED_ROWS.min(batch.num_rows() - at));
+                for slice in slices(&batch) {
                     apart.write(&slice).await?;
                     tokio::task::yield_now().await;
                 }
@@ -105,8 +107,7 @@ impl FileParts {
                 Some(open) => open,
                 None => encoder.insert(self.create(file, rows.schema(), Some(&batch)).await?),
             };
-            for at in (0..batch.num_rows()).step_by(ENCODED_ROWS) {
-                let slice = batch.slice(at, ENCODED_ROWS.min(batch.num_rows() - at));
+            for slice in slices(&batch) {
                 guarded(|| open.write(&slice))?;
                 held.set(open.memory_bytes());
                 if memory().is_short() && open.memory_bytes() > RELIEF_BYTES {
@@ -165,6 +166,14 @@ impl Parts for FileParts {
     fn relation(&self) -> &str {
         &self.spot.relation
     }
+}
+
+/// A batch, cut by rows and by bytes, as if its rows were all as large.
+fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let rows = batch.num_rows();
+    let pieces = batch_bytes(batch).div_ceil(ENCODED_BYTES).max(1);
+    let step = rows.div_ceil(pieces).clamp(1, ENCODED_ROWS);
+    (0..rows).step_by(step).map(move |at| batch.slice(at, step.min(rows - at)))
 }
 
 pub(super) async fn finish(

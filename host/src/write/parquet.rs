@@ -2,7 +2,7 @@
 
 use std::io;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
@@ -20,6 +20,9 @@ pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
 
 /// The most bytes of a row group, encoded: they are in memory until it is complete.
 pub const ROW_GROUP_LIMIT_BYTES: usize = 8 << 20;
+
+/// Values that are larger on average get neither a dictionary nor statistics.
+const LARGE_VALUE_BYTES: usize = 256 << 10;
 
 /// Writes one file.
 pub(super) struct ParquetEncoder {
@@ -42,6 +45,12 @@ impl ParquetEncoder {
         for column in sample.map(dictionary::useless).unwrap_or_default() {
             let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
             properties = properties.set_column_dictionary_enabled(path, false);
+        }
+        for column in sample.map(large_columns).unwrap_or_default() {
+            let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path, EnabledStatistics::None);
         }
         let writer = ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(unfit)?;
         Ok(Self { writer })
@@ -68,6 +77,15 @@ impl Encoder for ParquetEncoder {
     fn finish(self: Box<Self>) -> Result<Encoded> {
         Ok(Encoded::new(self.writer.into_inner().map_err(encoding)?))
     }
+}
+
+/// The columns, by index, of values so large that the writer must not keep copies: a dictionary keeps one, and
+/// statistics keep the least and the greatest.
+fn large_columns(batch: &RecordBatch) -> Vec<usize> {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    let is_large = |column: &ArrayRef| bytes(column) / column.len().max(1) > LARGE_VALUE_BYTES;
+    let columns = batch.columns().iter().enumerate();
+    columns.filter(|(_, column)| is_large(column)).map(|(index, _)| index).collect()
 }
 
 /// Why a schema is not Parquet's.

@@ -30,6 +30,9 @@ const BLOCK_ROWS: usize = 256;
 /// From one column's notes to the next one's; not a power of two, which caches dislike.
 const BLOCK_STRIDE: usize = BLOCK_ROWS + 8;
 
+/// More than a cut row needs: then its place in memory is large enough for the batch that is made of it.
+const CARRY_MARGIN_BYTES: usize = 64 << 10;
+
 /// A message's type and length.
 const HEADER_BYTES: usize = 5;
 
@@ -155,7 +158,8 @@ impl Parser {
             }
             let missing = wanted.saturating_sub(carry.len()).min(bytes.len() - used);
             // Once, and not twice as much: it may be large.
-            carry.reserve_exact(wanted.min(self.row_limit_bytes).saturating_sub(carry.len()));
+            let room = wanted.min(self.row_limit_bytes) + CARRY_MARGIN_BYTES;
+            carry.reserve_exact(room.saturating_sub(carry.len()));
             carry.extend_from_slice(&bytes[used..used + missing]);
             used += missing;
             if carry.len() < wanted {

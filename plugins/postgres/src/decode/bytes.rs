@@ -14,6 +14,10 @@ pub(super) struct Bytes {
 /// Short values are copied in blocks of this length: a copy of any other length is a call.
 const COPY_BYTES: usize = 16;
 
+/// Beyond it, room is made for what there is, and not for twice as much; and the next batch gets no more than
+/// this beforehand.
+const ROOM_LIMIT_BYTES: usize = 4 << 20;
+
 /// Longer values are worth the call.
 const SHORT_BYTES: usize = 8 * COPY_BYTES;
 
@@ -26,7 +30,7 @@ impl Bytes {
 
     /// An empty one with room for as much as this one holds.
     pub(super) fn another(&self) -> Self {
-        Self::with_capacity(self.offsets.len(), self.used)
+        Self::with_capacity(self.offsets.len(), self.used.min(ROOM_LIMIT_BYTES))
     }
 
     /// Forgets all but the first values.
@@ -43,7 +47,10 @@ impl Bytes {
         i32::try_from(end).map_err(|_| Cause::TooLong)?;
         // The last block may reach beyond the last value.
         if end + COPY_BYTES > self.data.len() {
-            self.data.resize((end + COPY_BYTES).next_power_of_two(), 0);
+            let wanted = end + COPY_BYTES;
+            let room = if wanted > ROOM_LIMIT_BYTES { wanted } else { wanted.next_power_of_two() };
+            self.data.reserve_exact(room - self.data.len());
+            self.data.resize(room, 0);
         }
         let old = self.offsets.len();
         self.offsets.resize(old + fields.len(), 0);

@@ -71,7 +71,8 @@ pub struct Plan {
     pub chunks: Box<dyn Iterator<Item = Result<Chunk>>>,
 }
 
-/// A chunk's rows, batch by batch. Batches of some 1 to 4 MiB serve best.
+/// A chunk's rows, batch by batch. Batches of some 1 to 4 MiB serve best; of larger ones than 32 MiB the
+/// rows are handed over a few at a time.
 pub trait Reader {
     /// The relation's schema, cut to the projection.
     fn schema(&self) -> SchemaRef;
@@ -150,12 +151,12 @@ pub mod component {
     use std::cell::RefCell;
     use std::marker::PhantomData;
 
-    use super::{Connector, Plan, Reader, Registration};
+    use super::{Connector, Plan, Reader, RecordBatch, Registration};
     use crate::bindings::capabilities::longshore::plugin::types::{
         EndpointField, Error as WireError,
     };
     use crate::bindings::connector::exports::longshore::plugin::connector_api as api;
-    use crate::{Result, config, ipc};
+    use crate::{Result, config, handed, ipc};
 
     pub struct Component<T>(PhantomData<T>);
 
@@ -245,7 +246,8 @@ pub mod component {
         fn read(&self, scan: api::Scan, descriptor: Vec<u8>) -> Result<api::Reader, WireError> {
             let reader = self.0.borrow_mut().read(&scan, &descriptor)?;
             let encoder = ipc::Encoder::new(&reader.schema())?;
-            Ok(api::Reader::new(ReaderResource(RefCell::new((reader, Some(encoder))))))
+            let (encoder, rest) = (Some(encoder), None);
+            Ok(api::Reader::new(ReaderResource(RefCell::new(OpenReader { reader, encoder, rest }))))
         }
     }
 
@@ -280,15 +282,40 @@ pub mod component {
         }
     }
 
-    pub struct ReaderResource(RefCell<(Box<dyn Reader>, Option<ipc::Encoder>)>);
+    pub struct ReaderResource(RefCell<OpenReader>);
+
+    struct OpenReader {
+        reader: Box<dyn Reader>,
+        /// None at the end.
+        encoder: Option<ipc::Encoder>,
+        /// What the last call did not hand over of its batch.
+        rest: Option<RecordBatch>,
+    }
+
+    impl OpenReader {
+        fn batch(&mut self) -> Result<Option<RecordBatch>> {
+            let whole = match self.rest.take() {
+                Some(rest) => Some(rest),
+                None => self.reader.next()?,
+            };
+            let Some(whole) = whole else { return Ok(None) };
+            let (batch, rest) = handed::cut(whole);
+            self.rest = rest;
+            handed::tell_large_row(&batch);
+            Ok(Some(batch))
+        }
+    }
 
     impl api::GuestReader for ReaderResource {
         fn next(&self) -> Result<Option<Vec<Vec<u8>>>, WireError> {
-            let (reader, encoder) = &mut *self.0.borrow_mut();
-            let Some(open) = encoder else { return Ok(None) };
-            Ok(match reader.next()? {
-                Some(batch) => Some(open.encode(&batch)?),
-                None => encoder.take().map(ipc::Encoder::finish).transpose()?,
+            let open = &mut *self.0.borrow_mut();
+            if open.encoder.is_none() {
+                return Ok(None);
+            }
+            let batch = open.batch()?;
+            Ok(match (batch, &mut open.encoder) {
+                (Some(batch), Some(encoder)) => Some(encoder.encode(&batch)?),
+                _ => open.encoder.take().map(ipc::Encoder::finish).transpose()?,
             })
         }
     }

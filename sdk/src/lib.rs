@@ -20,6 +20,7 @@ mod config;
 mod connector;
 mod error;
 mod export;
+mod handed;
 pub mod host;
 pub mod ipc;
 mod sink;

@@ -23,12 +23,13 @@ pub struct Log {
     written_bytes: usize,
     dropped: u64,
     last_error: Option<String>,
+    last: Option<String>,
 }
 
 impl Log {
     /// An empty log.
     pub fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, written_bytes: 0, dropped: 0, last_error: None }
+        Self { limit_bytes, written_bytes: 0, dropped: 0, last_error: None, last: None }
     }
 
     /// Writes one message in a plugin's name.
@@ -36,6 +37,7 @@ impl Log {
         if level == Level::Error {
             self.last_error = Some(message.to_owned());
         }
+        self.last = Some(message.to_owned());
         if self.written_bytes + message.len() > self.limit_bytes {
             if self.dropped == 0 {
                 tracing::warn!(
@@ -55,6 +57,11 @@ impl Log {
             Level::Warn => tracing::warn!(plugin, "{message}"),
             Level::Error => tracing::error!(plugin, "{message}"),
         }
+    }
+
+    /// The last message of any level: the SDK says there which value makes a row large.
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
     }
 
     /// The last error logged: after a trap, what the plugin said before it.

@@ -84,6 +84,14 @@ impl State {
         Usage { memory_bytes, host_calls: self.host_calls }
     }
 
+    /// A limit that was met, and what the plugin said before: perhaps which row is too large.
+    fn with_last_word(&self, met: String) -> String {
+        match self.log.last() {
+            Some(last) => format!("{met}; it said: {}", self.outside.grant.clean(last)),
+            None => met,
+        }
+    }
+
     /// An error of the plugin, as the host's.
     pub(super) fn plugin_error(&self, error: WireError) -> Error {
         let clean = |text: &str| self.outside.grant.clean(text);
@@ -172,11 +180,11 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
     state.outside.failed();
     let plugin = &state.plugin;
     if let Some(bytes) = state.limiter.refused_bytes {
-        return Error::internal(format!(
+        return Error::internal(state.with_last_word(format!(
             "{plugin}: `{call}` asked for {} MiB of memory, the limit is {} MiB",
             bytes >> 20,
             state.limits.memory_mib
-        ))
+        )))
         .with_hint(
             "rows of hundreds of MiB need more: raise `memory_mib` under `[limits]` in longshore.toml; \
              without such rows, report it to the plugin's author",
@@ -185,7 +193,7 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
     if error.root_cause().to_string().contains(TOO_MUCH_DATA) {
         let most = state.limits.call_mib;
         let said = format!("{plugin}: `{call}` handed over more than {most} MiB");
-        return Error::internal(said).with_hint(
+        return Error::internal(state.with_last_word(said)).with_hint(
             "if rows are that large: raise `call_mib` under `[limits]` in longshore.toml; without such rows, \
              report it to the plugin's author",
         );

@@ -111,6 +111,14 @@ def test_an_error_says_who_must_act(program, impala, said):
     assert said.split(": ", 1)[-1][:40] in error["message"]
 
 
+def test_a_value_that_is_too_large_is_told_with_its_column(program, impala):
+    columns = [("id", "bigint"), ("name", "string"), ("part", "bigint")]
+    impala.answers[r"^SELECT `id`"] = (columns, [(1, "x" * (100 << 20), 0)])
+    line, code = program.refused("--retries", "0", "--relation-retries", "0", "run", program.job(source(impala), tables=["orders"]))
+    assert code == 4 and "orders: " in line and "column `name`: a value of 100 MiB: a value may hold 96 MiB" in line, line
+    assert "fault of the plugin" not in line, line
+
+
 def test_a_run_that_is_stopped_cancels_its_query(program, impala):
     def begins(sql):
         impala.never_done = True

@@ -17,6 +17,12 @@ use longshore_sdk::{Error, Result};
 use crate::text;
 use crate::thrift::{Reader, disorder};
 
+/// The most that one value may hold: a row is in memory several times on its way.
+const VALUE_LIMIT_BYTES: usize = 96 << 20;
+
+/// The most that a column's values may come to in one fetch.
+const FETCH_LIMIT_BYTES: usize = 192 << 20;
+
 /// Collects one column.
 pub struct ColumnDecoder {
     name: String,
@@ -142,14 +148,14 @@ impl ColumnDecoder {
             (6, Values::Fixed(values), DataType::Float32) => {
                 append::<8, f32>(values, reader, rows, |bytes| f64::from_be_bytes(bytes) as f32)?;
             }
-            (7 | 8, Values::Texts(texts), _) => texts_of(reader, rows, texts)?,
+            (7 | 8, Values::Texts(texts), _) => texts_of(&self.name, reader, rows, texts)?,
             (
                 7,
                 Values::Fixed(_),
                 DataType::Decimal128(..) | DataType::Date32 | DataType::Timestamp(..),
             ) => {
                 self.raw.clear();
-                texts_of(reader, rows, &mut self.raw)?;
+                texts_of(&self.name, reader, rows, &mut self.raw)?;
             }
             (other, _, data_type) => {
                 return Err(disorder(format!(
@@ -225,8 +231,28 @@ fn append<const N: usize, T: arrow_buffer::ArrowNativeType>(
     Ok(())
 }
 
-fn texts_of(reader: &mut Reader<'_>, rows: usize, texts: &mut Texts) -> Result<()> {
-    (0..rows).try_for_each(|_| texts.push(reader.bytes()?))
+fn texts_of(name: &str, reader: &mut Reader<'_>, rows: usize, texts: &mut Texts) -> Result<()> {
+    for _ in 0..rows {
+        let length = reader.i32()?;
+        let length =
+            usize::try_from(length).map_err(|_| disorder(format!("a length of {length}")))?;
+        if length > VALUE_LIMIT_BYTES {
+            let [value, limit] = [length, VALUE_LIMIT_BYTES].map(|bytes| bytes >> 20);
+            return Err(Error::data(format!(
+                "column `{name}`: a value of {value} MiB: a value may hold {limit} MiB"
+            ))
+            .with_hint("leave the column out, or cut its values up in a query"));
+        }
+        if texts.bytes.len() + length > FETCH_LIMIT_BYTES {
+            let limit = FETCH_LIMIT_BYTES >> 20;
+            return Err(Error::data(format!(
+                "column `{name}`: more than {limit} MiB of values in one fetch"
+            ))
+            .with_hint("lower `source.fetch_rows`"));
+        }
+        texts.push(reader.take(length)?)?;
+    }
+    Ok(())
 }
 
 fn texts_array(

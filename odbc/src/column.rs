@@ -178,6 +178,11 @@ impl Column {
         }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Bytes of any length since the last batch.
     pub fn bytes(&self) -> usize {
         self.spare.bytes
@@ -203,7 +208,12 @@ fn take_whole(
         Form::Wide => (CDataType::WChar, 2),
         Form::Binary => (CDataType::Binary, 0),
     };
-    let is_there = whole_value(statement, number, kind, end, &mut spare.piece)?;
+    let is_there = whole_value(statement, number, kind, end, &mut spare.piece).map_err(
+        |trouble| match trouble {
+            Trouble::Own(what) => Trouble::own(format!("column `{name}`: {what}")),
+            other => other,
+        },
+    )?;
     let value = match (is_there, form) {
         (false, _) => None,
         (true, Form::Wide) => {

@@ -204,12 +204,20 @@ pub fn whole_value(
         match left.filter(|left| *left <= held && length != NO_TOTAL) {
             Some(left) => {
                 value.truncate(begun + left);
-                return Ok(true);
+                return within_limit(value).map(|()| true);
             }
             None => value.truncate(begun + held - held % end.max(1)),
         }
-        if value.len() > VALUE_LIMIT_BYTES {
-            return Err(Trouble::own(format!("a value of more than {VALUE_LIMIT_BYTES} bytes")));
-        }
+        within_limit(value)?;
     }
+}
+
+fn within_limit(value: &[u8]) -> Result<()> {
+    if value.len() <= VALUE_LIMIT_BYTES {
+        return Ok(());
+    }
+    Err(Trouble::own(format!(
+        "a value of more than {} MiB: leave the column out, or cut its values up in a query",
+        VALUE_LIMIT_BYTES >> 20
+    )))
 }

@@ -27,6 +27,9 @@ const BATCH_ROWS: usize = 16 << 10;
 /// Bytes of values after which a batch ends.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// The most bytes of the values of a batch: the host takes little more.
+const BATCH_LIMIT_BYTES: usize = 192 << 20;
+
 /// What a batch is told to.
 type Piece<'a> = &'a mut dyn FnMut(&[&[u8]]) -> Result<()>;
 
@@ -154,6 +157,7 @@ impl Batches {
             for column in &mut self.columns {
                 column.take_block(statement, rows, again)?;
             }
+            self.within_limit("`fetch: rows` in the job's source reads one row after the other")?;
             self.rows += rows;
             self.write(piece)?;
         }
@@ -169,12 +173,25 @@ impl Batches {
             for column in &mut self.columns {
                 column.take_row(statement)?;
             }
+            self.within_limit("leave columns out, or cut their values up in a query")?;
             self.rows += 1;
             let bytes: usize = self.columns.iter().map(Column::bytes).sum();
             if self.rows == BATCH_ROWS || bytes >= BATCH_BYTES {
                 self.write(piece)?;
             }
         }
+    }
+
+    /// Refuses what the host would not take, with the column that takes most of it.
+    fn within_limit(&self, instead: &str) -> Result<()> {
+        let bytes: usize = self.columns.iter().map(Column::bytes).sum();
+        let largest = self.columns.iter().max_by_key(|column| column.bytes());
+        let Some(largest) = largest.filter(|_| bytes > BATCH_LIMIT_BYTES) else { return Ok(()) };
+        let [most, limit] = [largest.bytes(), BATCH_LIMIT_BYTES].map(|bytes| bytes >> 20);
+        Err(Trouble::own(format!(
+            "column `{}`: {most} MiB, in a batch of more than {limit} MiB: {instead}",
+            largest.name()
+        )))
     }
 
     fn write(&mut self, piece: Piece<'_>) -> Result<()> {

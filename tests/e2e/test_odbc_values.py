@@ -44,6 +44,12 @@ def sqlite(program):
     return Sqlite(program.folder)
 
 
+def test_a_value_that_is_too_large_is_told_with_its_column(sqlite, program):
+    sqlite.run("CREATE TABLE large (id integer PRIMARY KEY, v blob); INSERT INTO large VALUES (1, zeroblob(140 << 20))")
+    line, code = program.refused("run", program.job(sqlite.source, tables=["large"]))
+    assert code == 4 and "large: " in line and "column `v`: a value of more than 128 MiB" in line, line
+
+
 @pytest.fixture(scope="module")
 def databases(server, mariadb, shared):  # noqa: F811
     """For each database, its source and how something is run there."""

@@ -1,5 +1,6 @@
-//! Outer joins with USING: the column that is joined by has the value that there is. DataFusion takes the
-//! one of a side that may have none (apache/datafusion#22881).
+//! Joins with USING: the column that is joined by is one. In outer joins it has the value that there is, where
+//! DataFusion takes the one of a side that may have none (apache/datafusion#22881). In `SELECT *` it comes first,
+//! as the standard has it, and WHERE knows it.
 
 use std::ops::ControlFlow;
 
@@ -10,8 +11,10 @@ use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::Column;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, JoinConstraint as SqlConstraint, JoinOperator, Query, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, Visit, Visitor,
+    ExcludeSelectItem, Expr as SqlExpr, Ident, Join as SqlJoin, JoinConstraint as SqlConstraint,
+    JoinOperator, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use crate::error::{Error, Result};
@@ -45,6 +48,120 @@ pub(super) fn merge_using_keys(plan: LogicalPlan) -> DfResult<LogicalPlan> {
         LogicalPlanBuilder::from(node).project(columns)?.build().map(Transformed::yes)
     })?;
     Ok(merged.data)
+}
+
+/// Writes out what the standard means, where a join with USING stands: the columns of `*`, keys first, and the
+/// keys in WHERE. Both sides' keys are the merged one in the plan, so each name has it.
+pub(super) fn name_keys(statement: &mut Statement) {
+    struct Selects;
+    impl VisitorMut for Selects {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+            // With several tables beside each other, a key may be another one's column, too.
+            let [from] = select.from.as_slice() else { return ControlFlow::Continue(()) };
+            if let [SelectItem::Wildcard(options)] = select.projection.as_slice()
+                && *options == WildcardAdditionalOptions::default()
+                && let Some(columns) = keys_first(from)
+            {
+                select.projection = columns;
+            }
+            if let Some(condition) = &mut select.selection {
+                let _ = condition.visit(&mut Keys { from, subqueries: 0 });
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = statement.visit(&mut Selects);
+}
+
+/// `k, a.* EXCLUDE (k), b.* EXCLUDE (k)`, if all joins are by the same keys and all tables have names.
+fn keys_first(from: &TableWithJoins) -> Option<Vec<SelectItem>> {
+    let keys = keys_of(from.joins.first()?)?;
+    let is_alike = |join: &SqlJoin| keys_of(join).as_ref() == Some(&keys);
+    if !from.joins.iter().all(is_alike) {
+        return None;
+    }
+    let key = |name: &String| Some(SelectItem::UnnamedExpr(side_of_key(from, name)?));
+    let excluded = keys.iter().map(|name| ObjectName::from(quoted(name))).collect();
+    let others = WildcardAdditionalOptions {
+        opt_exclude: Some(ExcludeSelectItem::Multiple(excluded)),
+        ..WildcardAdditionalOptions::default()
+    };
+    let rest = |table: &TableFactor| {
+        let name = ObjectName::from(quoted(&name_of(table)?));
+        let all = SelectItemQualifiedWildcardKind::ObjectName(name);
+        Some(SelectItem::QualifiedWildcard(all, others.clone()))
+    };
+    let tables =
+        std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+    keys.iter().map(key).chain(tables.map(rest)).collect()
+}
+
+/// A table's column that has the key's value: that of the last outer join, or else of the first join.
+fn side_of_key(from: &TableWithJoins, name: &String) -> Option<SqlExpr> {
+    let has_key = |join: &&SqlJoin| keys_of(join).is_some_and(|keys| keys.contains(name));
+    let outer = from.joins.iter().rfind(|join| has_key(join) && !is_inner(join));
+    let table = match (outer, from.joins.iter().find(has_key)?) {
+        (Some(outer), _) => &outer.relation,
+        (None, first) if std::ptr::eq(first, &from.joins[0]) => &from.relation,
+        (None, first) => &first.relation,
+    };
+    Some(SqlExpr::CompoundIdentifier(vec![quoted(&name_of(table)?), quoted(name)]))
+}
+
+/// The keys of a join with USING, of both sides' rows.
+fn keys_of(join: &SqlJoin) -> Option<Vec<String>> {
+    let (JoinOperator::Join(constraint)
+    | JoinOperator::Inner(constraint)
+    | JoinOperator::Left(constraint)
+    | JoinOperator::LeftOuter(constraint)
+    | JoinOperator::Right(constraint)
+    | JoinOperator::RightOuter(constraint)
+    | JoinOperator::FullOuter(constraint)) = &join.join_operator
+    else {
+        return None;
+    };
+    let SqlConstraint::Using(columns) = constraint else { return None };
+    Some(columns.iter().map(|column| last(&column.to_string())).collect())
+}
+
+fn is_inner(join: &SqlJoin) -> bool {
+    matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_))
+}
+
+fn quoted(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+/// Names the keys of a condition; those within its subqueries may be columns of theirs.
+struct Keys<'a> {
+    from: &'a TableWithJoins,
+    subqueries: usize,
+}
+
+impl VisitorMut for Keys<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.subqueries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.subqueries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<()> {
+        if let SqlExpr::Identifier(name) = expr
+            && self.subqueries == 0
+            && let Some(side) = side_of_key(self.from, &normal(&name.to_string()))
+        {
+            *expr = side;
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Refuses what names one side's key of such a join: it would be given the merged one.
@@ -97,8 +214,7 @@ struct Sides {
 impl Visitor for Sides {
     type Break = ();
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         for item in &select.projection {
             if let SelectItem::QualifiedWildcard(
                 SelectItemQualifiedWildcardKind::ObjectName(name),

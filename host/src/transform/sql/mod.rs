@@ -168,6 +168,7 @@ impl Rows {
         let mut statement = read_statement(&state, sql)?;
         if let Statement::Statement(parsed) = &mut statement {
             numbers::read_exponents(parsed);
+            joins::name_keys(parsed);
         }
         check_tables(&state, &statement, &names)?;
         let logical = state.statement_to_plan(statement).await?;

@@ -169,6 +169,42 @@ def test_a_column_of_times_that_are_none_is_refused_by_its_value(program):
     assert "'1000' is no time" in line, line
 
 
+# Joins with USING, and what windows give where there is no row
+
+LEFT_ROWS = "(SELECT 5 AS x, 1 AS k UNION ALL SELECT 6, 2) l"
+RIGHT_ROWS = "(SELECT 1 AS k, 7 AS y UNION ALL SELECT 3, 8) a"
+KEYED = {
+    f"SELECT * FROM {LEFT_ROWS} JOIN {RIGHT_ROWS} USING (k)": [[1, 5, 7]],
+    f"SELECT * FROM {LEFT_ROWS} FULL JOIN {RIGHT_ROWS} USING (k) WHERE k = 3": [[3, None, 8]],
+    f"SELECT * FROM {LEFT_ROWS} FULL JOIN {RIGHT_ROWS} USING (k) WHERE k = 2": [[2, 6, None]],
+    f"SELECT y, k FROM {LEFT_ROWS} RIGHT JOIN {RIGHT_ROWS} USING (k) WHERE k > 1": [[8, 3]],
+    f"SELECT * FROM {LEFT_ROWS} JOIN {RIGHT_ROWS} USING (k) JOIN (SELECT 9 AS z, 1 AS k) d USING (k)": [[1, 5, 7, 9]],
+    f"SELECT * FROM {LEFT_ROWS} JOIN {RIGHT_ROWS} USING (k) WHERE k IN (SELECT k FROM (SELECT 1 AS k) i)": [[1, 5, 7]],
+    f"SELECT x, k, y FROM {LEFT_ROWS} JOIN {RIGHT_ROWS} USING (k) WHERE k = 1": [[5, 1, 7]],
+    f"SELECT * FROM {LEFT_ROWS} JOIN (SELECT 1 AS k) a USING (k)": [[1, 5]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", KEYED)
+def test_the_key_of_a_join_with_using_is_one_column_and_the_first(program, sql):
+    assert made(program, sql) == KEYED[sql]
+
+
+def test_what_a_window_gives_where_there_is_no_row_keeps_its_digits(program):
+    assert made(program, "SELECT lag(e, 1, 0.5) OVER (ORDER BY k) AS x FROM data ORDER BY k")[0] == ["0.50"]
+    assert made(program, "SELECT lead(b, 1, -1) OVER (ORDER BY k) AS x FROM data ORDER BY k")[-1] == [-1]
+
+
+@pytest.mark.parametrize("value", ["lag(b, 1, 0.5)", "lead(b, 1, CAST(0.5 AS DOUBLE))", "lag(e, 1, 0.005)"])
+def test_a_window_refuses_a_default_that_would_lose_digits_and_says_what_to_write(program, value):
+    sql = f"SELECT {value} OVER (ORDER BY k) AS x FROM data"
+    line, code = program.refused("run", step(program, sql))
+    wider = "DOUBLE" if "DOUBLE" in value else "DECIMAL(38,9)"
+    assert code == 4 and "would lose digits" in line and f"(CAST(x AS {wider}), ..)" in line, line
+    column = value[value.index("(") + 1]
+    program.ok("run", step(program, sql.replace(f"({column},", f"(CAST({column} AS {wider}),")))
+
+
 # Queries that grow while they are planned
 
 

@@ -107,8 +107,38 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
             }
             Transformed::yes(call(Checked::new(None, &[own])?, vec![*inner]))
         }
+        Expr::WindowFunction(window) => {
+            check_default(&window, schema)?;
+            Transformed::no(Expr::WindowFunction(window))
+        }
         other => Transformed::no(other),
     })
+}
+
+/// What `lag` and `lead` give where there is no row becomes a value of their column: a number must not lose digits.
+fn check_default(window: &WindowFunction, schema: &DFSchema) -> DfResult<()> {
+    let name = window.fun.name();
+    let ([values, _, default], "lag" | "lead") = (window.params.args.as_slice(), name) else {
+        return Ok(());
+    };
+    let (own, given) = (type_of(values, schema)?, type_of(default, schema)?);
+    if !own.is_numeric() || !given.is_numeric() {
+        return Ok(());
+    }
+    let is_exact = match default {
+        Expr::Literal(value, _) => {
+            let there = value.cast_to(&own).and_then(|cast| cast.cast_to(&given));
+            there.is_ok_and(|back| back == *value)
+        }
+        _ => own == given || (own.is_integer() && given.is_integer()),
+    };
+    if is_exact {
+        return Ok(());
+    }
+    let said = format!("{name}(): its default is {given}, and would lose digits as {own}");
+    let wider = if given.is_floating() { "DOUBLE" } else { "DECIMAL(38,9)" };
+    let hint = format!("cast the values: {name}(CAST(x AS {wider}), ..)");
+    Err(Error::data(said).with_hint(hint).into())
 }
 
 /// The type of a dividend whose quotient has as many digits behind the point as a double tells apart, if there

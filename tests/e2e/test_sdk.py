@@ -36,7 +36,7 @@ def share(folder):
 
 
 def test_the_guide_leads_to_a_tested_connector(program, env):
-    guide = (ROOT / "docs/plugins.md").read_text()
+    guide = (ROOT / "docs/how-to/write-a-plugin.md").read_text()
     guide = guide[guide.index("## Ten minutes") : guide.index("## What a plugin is made of")]
     folder, shown = program.folder, ""
     job = re.search(r"^```yaml\n(.*?)^```", guide, re.M | re.S).group(1)

@@ -607,7 +607,7 @@ def test_moments_are_the_same_and_the_documents_say_in_which_zone_a_view_casts(n
     program.ok("run", program.postgres(new_york, source={"url": url}, tables=["days"]))
     [(moment, day)] = read(program.lake / "days")
     assert moment == datetime.datetime(2026, 1, 1, 2, tzinfo=datetime.timezone.utc) and str(day) in ("2026-01-01", "2025-12-31")
-    documents = (Path(__file__).resolve().parents[2] / "docs/postgres.md").read_text()
+    documents = (Path(__file__).resolve().parents[2] / "docs/how-to/postgres.md").read_text()
     keys = re.findall(r"^\| `(\w*time_?zone\w*)` \| (.*?) \| (.*?) \|$", documents, re.M)
     assert keys, "a key that keeps the server's own zone is not documented"
     for value in ("server", "America/New_York"):

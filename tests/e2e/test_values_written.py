@@ -310,7 +310,7 @@ def test_a_folders_value_is_read_as_what_it_was(once, program, format_, name):
 def test_a_date_of_milliseconds_is_a_date_in_parquet_or_the_documents_say_what(once):
     [path] = once("flat", "parquet").iterdir()
     is_date = pa.types.is_date32(pq.read_schema(path).field("date64").type)
-    documents = (ROOT / "docs/targets.md").read_text() + (ROOT / "docs/files.md").read_text()
+    documents = (ROOT / "docs/how-to/targets.md").read_text() + (ROOT / "docs/how-to/files.md").read_text()
     assert is_date or re.search("date64", documents, re.I)
 
 

@@ -1,4 +1,4 @@
-"""Every type of docs/how-to/postgres.md, value for value, compared by an independent reader."""
+"""Every type of docs/reference/postgres-types.md, value for value, compared by an independent reader."""
 
 import json
 import re
@@ -125,7 +125,7 @@ ASKED = {"xid": '"{0}"::text::int8', "cid": '"{0}"::text::int8', "float4": '"{0}
 
 def documented():
     """The documents' table: PostgreSQL's type, Arrow's, Parquet's."""
-    section = (ROOT / "docs/how-to/postgres.md").read_text().split("## Types")[1].split("\n## ")[0]
+    section = (ROOT / "docs/reference/postgres-types.md").read_text().split("## Types")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(.*?)` \| (.*?) \| (.*?) \|$", section, re.MULTILINE)
     return {name: (arrow, parquet) for name, arrow, parquet in rows}
 

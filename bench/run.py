@@ -268,7 +268,7 @@ def tax(server, scratch, runs):
             lambda: cpu(mask, file, hashed),
         ),
     }
-    print("\n### The tax of WebAssembly: CPU seconds, with the host's encoding, decoding and validation\n")
+    print("\n### The cost of WebAssembly: CPU seconds, with the host's encoding, decoding and validation\n")
     print("| | component | native | ratio |\n|---|---|---|---|")
     for name, (sandboxed, natively) in contenders.items():
         pairs = [(sandboxed(), natively()) for _ in range(runs)]

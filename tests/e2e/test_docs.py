@@ -61,6 +61,27 @@ def test_the_make_targets_exist(page):
             assert re.search(rf"^{target}:", makefile, re.M), target
 
 
+PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any("\ntarget:" in job for job in blocks(page, "yaml"))])
+def test_the_jobs_are_valid(program, page):
+    """Those that are whole, and need no plugin that is yet to be written."""
+    for text in blocks(page, "yaml"):
+        if text.startswith(("source:", "name:")) and "\ntarget:" in text and "my-source:" not in text:
+            (program.folder / "shown.yaml").write_text(text)
+            program.ok("validate", program.folder / "shown.yaml")
+
+
+@pytest.mark.parametrize("page, flag", [("docs/how-to/policy.md", "--policy"), ("docs/reference/settings.md", "--config")])
+def test_the_operators_files_are_valid(program, page, flag):
+    [text] = blocks(page, "toml")
+    (program.folder / "shown.toml").write_text(text)
+    line = "source: { url: 's3://raw/shop' }\ntables: [a.csv]\ntarget: { url: 'file:///lake/shop' }\n"
+    (program.folder / "job.yaml").write_text(line)
+    program.ok(flag, program.folder / "shown.toml", "validate", program.folder / "job.yaml")
+
+
 def test_the_published_job_schema_is_the_programs_own():
     answer = subprocess.run([LONGSHORE, "schema"], capture_output=True, text=True, check=True).stdout
     assert json.loads(answer) == json.loads((ROOT / "docs/job.schema.json").read_text())

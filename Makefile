@@ -43,7 +43,7 @@ check:
 ## The unit tests. Clippy's driver, where there is one, lints them and all they test while it compiles them
 CLIPPY := $(shell command -v clippy-driver)
 # They need not be as fast as the program.
-UNIT_PROFILE := 'profile.release.package.longshore.opt-level=1'
+UNIT_PROFILE := 'profile.release.package.longshore-engine.opt-level=1'
 unit:
 	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
 	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
@@ -111,7 +111,7 @@ endef
 deb: build $(CARGO_DEB)
 	$(BIN) docs target/docs
 	gzip --force --best --no-name target/docs/man/*.1
-	$(CARGO_DEB) --package longshore --no-build --quiet $(DEB) --output target/debian/longshore.deb
+	$(CARGO_DEB) --package longshore-cli --no-build --quiet $(DEB) --output target/debian/longshore.deb
 
 $(CARGO_DEB):
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \

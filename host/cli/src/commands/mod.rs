@@ -1,0 +1,347 @@
+//! The command line: one file for each command.
+
+mod docs;
+mod hold;
+mod odbc;
+mod plan;
+mod plugin;
+mod plugin_bench;
+mod plugin_build;
+mod plugin_check;
+mod plugin_install;
+mod plugin_new;
+mod plugin_replay;
+mod preview;
+mod run;
+mod runs;
+mod schema;
+mod serve;
+mod show;
+mod test_connection;
+mod validate;
+mod verify;
+
+use std::io::{IsTerminal, stderr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use longshore_model::config::Settings;
+use longshore_model::config::settings::SettingsArgs;
+use longshore_model::error::{Error, Result};
+use longshore_model::memory::{give_back_large, memory};
+use longshore_plugins::{Catalog, Plugins};
+use longshore_run::Keeper;
+use longshore_sandbox::Sandbox;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Threads that serve connections, timers and the inbox; what computes has its own.
+const IO_THREADS: usize = 2;
+
+/// Moves tables and query results out of databases into a data lake.
+#[derive(Parser)]
+#[command(name = "longshore", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Print a machine's answer on stdout
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log: error, warn, info, debug, trace, or a filter such as longshore_engine::scan=debug
+    #[arg(long, global = true, env = "LONGSHORE_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a job and wait for it
+    Run {
+        /// The job file: YAML, TOML or JSON
+        job: PathBuf,
+    },
+    /// Show what a run would do, without reading rows
+    Plan {
+        /// The job file
+        job: PathBuf,
+    },
+    /// Check a job file, without asking its source
+    Validate {
+        /// The job file
+        job: PathBuf,
+    },
+    /// Show the first rows of a job's relations, or of files
+    Preview {
+        /// The job file; or files: a path, or a URL, which may be a pattern
+        #[arg(value_name = "JOB|FILES")]
+        what: String,
+        /// How many rows to show
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        rows: usize,
+    },
+    /// Check that a job's source answers, and list what can be read there
+    TestConnection {
+        /// The job file
+        job: PathBuf,
+    },
+    /// List the runs that the ledger knows, newest first
+    #[command(args_conflicts_with_subcommands = true)]
+    Runs {
+        #[command(subcommand)]
+        command: Option<runs::RunsCommand>,
+        /// How many to list
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Re-read what a run published, and say whether it is still what was written
+    Verify(verify::VerifyArgs),
+    /// Take jobs from a folder, for as long as it runs
+    Serve(serve::ServeArgs),
+    /// Keep a job's snapshot open at its source: the daemon starts this
+    #[command(hide = true)]
+    Hold(hold::HoldArgs),
+    /// Write man pages and completions, for packages
+    #[command(hide = true)]
+    Docs(docs::DocsArgs),
+    /// Look at plugins, make them, and check them
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Look at the ODBC drivers and data sources of this machine
+    #[command(subcommand)]
+    Odbc(odbc::OdbcCommand),
+    /// Print the JSON Schema of a job file
+    Schema,
+}
+
+#[derive(Subcommand)]
+enum PluginCommand {
+    /// List the plugins
+    List(plugin::ListArgs),
+    /// Show what a plugin is, asks for, and takes as config
+    Inspect {
+        /// A plugin's name, or a component's file
+        plugin: String,
+    },
+    /// Copy components into the plugin folder, and take them into its lock file
+    Install(plugin_install::InstallArgs),
+    /// Write the plugin folder's lock file: what lies there now may serve, and nothing else
+    Lock,
+    /// Make the crate of a new plugin: it builds, tests and runs as it is
+    New(plugin_new::NewArgs),
+    /// Compile a plugin's crate and make it a component
+    Build(plugin_build::BuildArgs),
+    /// Hold a component, of whatever language, against what plugins must keep to
+    Check(plugin_check::Subject),
+    /// Measure a component: rows per second, computing, memory, calls of the host
+    Bench(plugin_bench::BenchArgs),
+    /// Run again, off-line, what a plugin did for a chunk that failed
+    #[command(
+        long_about = "Run again, off-line, what a plugin did for a chunk that failed. A job with \
+        `record: on-failure` leaves a tape of it in the state folder: all that crossed into the \
+        plugin, rows included, without secrets. The exit code is that of the error that comes; \
+        none, if the plugin goes past where it failed."
+    )]
+    Replay(plugin_replay::ReplayArgs),
+}
+
+/// A thread's stack: deep SQL is walked on it. Only what is used of it takes memory.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What commands work with.
+struct App {
+    settings: Settings,
+    json: bool,
+    io: Runtime,
+    compute: Runtime,
+}
+
+impl App {
+    fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
+        let settings = Settings::resolve(settings)?;
+        memory().set_budget(settings.memory_bytes);
+        let fault = |error| Error::io("starting threads", error);
+        let io = Builder::new_multi_thread()
+            .worker_threads(IO_THREADS)
+            .thread_name("io")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(fault)?;
+        let compute = Builder::new_multi_thread()
+            .worker_threads(longshore_model::config::settings::cores())
+            .thread_name("compute")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()
+            .map_err(fault)?;
+        Ok(Self { settings, json, io, compute })
+    }
+
+    fn sandbox(&self) -> Result<Sandbox> {
+        let _on_io = self.io.enter();
+        Sandbox::new(&self.settings.cache, self.settings.limits)
+    }
+
+    fn plugins(&self) -> Result<Plugins> {
+        let plugins = Plugins::new(self.sandbox()?, &self.settings.plugins);
+        Ok(plugins.signed_by(self.settings.policy.signers()))
+    }
+
+    /// The plugins as they are now.
+    fn catalog(&self) -> Result<Arc<Catalog>> {
+        self.io.block_on(self.plugins()?.load())
+    }
+
+    /// What finds the holders of the state folder, and starts them with these settings.
+    fn keeper(&self, starts: bool) -> Result<Keeper> {
+        let program = std::env::current_exe()
+            .map_err(|error| Error::io("finding the program itself", error))?;
+        let path = |path: &Path| path.display().to_string();
+        let settings = &self.settings;
+        let mut command = vec![path(&program)];
+        for folder in settings.plugins.all() {
+            command.extend(["--plugins".into(), path(folder)]);
+        }
+        command.extend(["--cache".into(), path(&settings.cache)]);
+        command.extend(["--state".into(), path(&settings.state)]);
+        command.extend(["--hold-secs".into(), settings.hold_secs.to_string()]);
+        if let Some(secrets) = &settings.secrets {
+            command.extend(["--secrets".into(), path(secrets)]);
+        }
+        for (flag, file) in [("--config", &settings.file), ("--policy", &settings.policy_file)] {
+            command.extend(file.iter().flat_map(|file| [flag.to_owned(), path(file)]));
+        }
+        Ok(Keeper {
+            folder: settings.state.join("holders"),
+            command: Some(command).filter(|_| starts && settings.hold_secs > 0),
+        })
+    }
+
+    fn compute(&self) -> &Handle {
+        self.compute.handle()
+    }
+}
+
+/// Runs the program; gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
+    longshore_engine::ipc::quiet_caught_panics();
+    ignore_size_limit_signal();
+    give_back_large();
+    match on_large_stack(|| dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed { error, reported }) => {
+            if json && !reported {
+                show::json(&serde_json::json!({ "error": error.report() }));
+            }
+            show::failure(&error);
+            ExitCode::from(error.class().exit_code())
+        }
+    }
+}
+
+/// A file that grows beyond what the user may write is an error of that write, and not the program's end.
+fn ignore_size_limit_signal() {
+    // SAFETY: no handler of ours runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
+/// Plans are made on the calling thread, and the first thread's stack is not ours to choose.
+fn on_large_stack(work: impl FnOnce() -> Result<(), Failed> + Send) -> Result<(), Failed> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("main".into()).stack_size(STACK_BYTES);
+        let fault = |error| Failed::from(Error::io("starting a thread", error));
+        match thread.spawn_scoped(scope, work).map_err(fault)?.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// A command's error, and whether its `--json` answer already tells it.
+struct Failed {
+    error: Error,
+    reported: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, reported: false }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failed> {
+    match cli.command {
+        Command::Schema => {
+            show::json(&schema::job());
+            return Ok(());
+        }
+        Command::Docs(args) => return Ok(docs::docs(&args)?),
+        Command::Plugin(PluginCommand::Build(args)) => return Ok(plugin_build::build(args)?),
+        Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(&args)?),
+        _ => {}
+    }
+    let app = App::new(cli.settings.clone(), cli.json)?;
+    match cli.command {
+        Command::Run { job } => run::run(&app, &job),
+        Command::Plan { job } => Ok(plan::plan(&app, &job)?),
+        Command::Validate { job } => Ok(validate::validate(&app, &job)?),
+        Command::Preview { what, rows } => Ok(preview::preview(&app, &what, rows)?),
+        Command::TestConnection { job } => Ok(test_connection::test(&app, &job)?),
+        Command::Runs { command, limit } => runs::runs(&app, command, limit),
+        Command::Verify(args) => verify::verify(&app, &args),
+        Command::Hold(args) => Ok(hold::hold(&app, &args)?),
+        Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
+        Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
+        Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
+        Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
+        Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),
+        Command::Plugin(PluginCommand::Lock) => Ok(plugin_install::lock(&app)?),
+        Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
+        Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
+        Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
+        Command::Plugin(PluginCommand::Build(_) | PluginCommand::New(_))
+        | Command::Docs(_)
+        | Command::Schema => Ok(()),
+    }
+}
+
+/// Logs go to stderr: warnings and compiling for a command, what happens for the daemon.
+fn start_log(filter: Option<&str>, daemon: bool) {
+    let default = if daemon { "warn,longshore=info" } else { "warn,longshore_sandbox=info" };
+    // A level alone is ours: those of other crates say nothing to most.
+    let own_level = filter
+        .filter(|text| text.parse::<tracing::Level>().is_ok())
+        .map(|level| format!("warn,longshore={level}"));
+    let filter = own_level.as_deref().or(filter).unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        show::warning(&format!("--log: {error}: logging `{default}`"));
+        EnvFilter::new(default)
+    });
+    if is_journal()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        return tracing_subscriber::registry().with(filter).with(journal).init();
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal() && !show::wants_no_color())
+        .with_target(false)
+        .with_writer(show::LogWriter::new)
+        .init();
+}
+
+/// Whether stderr is the journal: then it gets each message with its fields.
+fn is_journal() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let stderr = std::fs::metadata("/proc/self/fd/2");
+    stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
+}

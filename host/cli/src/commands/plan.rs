@@ -1,0 +1,219 @@
+//! `longshore plan JOB`: what a run would do, without reading rows.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use datafusion::physical_plan::displayable;
+use longshore_engine::plan::{ColumnPlan, Planner, RelationPlan, RunPlan};
+use longshore_engine::scan::Scanned;
+use longshore_engine::write::parquet_type;
+use longshore_model::config::Job;
+use longshore_model::error::{Error, Result};
+use longshore_model::format::{counted, grouped, human_bytes};
+use longshore_sandbox::Hold;
+use serde_json::{Value, json};
+
+use super::{App, show};
+
+pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
+    let job = Job::read(path, &app.settings.policy)?;
+    let catalog = app.catalog()?;
+    let planner = Planner::new(&catalog, &app.settings);
+    let plan = app.io.block_on(async {
+        let plan = planner.plan(&job).await?;
+        plan.source.release().await;
+        Ok::<_, Error>(plan)
+    })?;
+    match app.json {
+        true => show::json(&as_json(&job, &plan)),
+        false => show::answer(&as_text(&job, &plan)),
+    }
+    Ok(())
+}
+
+fn as_text(job: &Job, plan: &RunPlan) -> String {
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "job {}: {} {} -> {}",
+        job.name,
+        plan.source.name(),
+        plan.source.version(),
+        job.target.url
+    );
+    let _ = match &plan.sink {
+        Some(bound) => {
+            let described = &bound.plugin.described;
+            writeln!(text, " ({} {})", described.name, described.version)
+        }
+        None => writeln!(text),
+    };
+    if let Some(bound) = &plan.registrar {
+        let described = &bound.plugin().described;
+        let (name, version) = (&described.name, &described.version);
+        let _ = writeln!(text, "register: as tables over {}/.. ({name} {version})", bound.base());
+    }
+    let _ = writeln!(text, "consistency: {}", plan.explained_consistency());
+    let _ = writeln!(
+        text,
+        "parallel: {} at a time, of each relation {}",
+        counted(plan.parallel as u64, "chunk"),
+        plan.parallel_chunks
+    );
+    let _ = writeln!(text, "grants: {}", grants(plan).join("; "));
+    for relation in &plan.relations {
+        relation_text(&mut text, relation);
+    }
+    text
+}
+
+fn relation_text(text: &mut String, relation: &RelationPlan) {
+    let _ = writeln!(
+        text,
+        "\n{}: about {} rows, {}",
+        relation.relation.name,
+        relation.rows.map_or("?".into(), grouped),
+        relation.bytes.map_or("? bytes".into(), human_bytes)
+    );
+    for scanned in &relation.scans {
+        let of = match relation.relation.sql {
+            None => String::new(),
+            Some(_) => format!(" of {}", relation.relation.inputs[scanned.input].name),
+        };
+        let _ = writeln!(text, "  chunks{of}: {}: {}", scanned.chunks.len(), scanned.strategy);
+        for line in pushed(scanned) {
+            let _ = writeln!(text, "  pushed to the source: {line}");
+        }
+    }
+    let unit = if relation.chunkwise {
+        "each chunk"
+    } else {
+        "the whole relation: its SQL needs all rows"
+    };
+    let _ = writeln!(text, "  tried again alone: {unit}");
+    let published = published(relation);
+    let at_source: Vec<[String; 2]> =
+        relation.columns.iter().map(|column| [column.name.clone(), column.arrow.clone()]).collect();
+    let is_changed = at_source.len() != published.len()
+        || at_source.iter().zip(&published).any(|(a, b)| (&a[0], &a[1]) != (&b[0], &b[1]));
+    let _ =
+        writeln!(text, "{}", if is_changed { "  columns at the source:" } else { "  columns:" });
+    for column in &relation.columns {
+        let ColumnPlan { name, arrow, parquet, source } = column;
+        let _ = write!(text, "    {name}: {} -> {arrow} -> {parquet}", source.source_type);
+        let _ = match &source.lossy {
+            Some(lossy) => writeln!(text, "  WARNING: {lossy}"),
+            None => writeln!(text),
+        };
+    }
+    if is_changed {
+        let _ = writeln!(text, "  columns published:");
+        for [name, arrow, parquet] in &published {
+            let _ = writeln!(text, "    {name}: {arrow} -> {parquet}");
+        }
+    }
+    let _ = writeln!(text, "  plan:");
+    for line in displayable(relation.physical.as_ref()).indent(false).to_string().lines() {
+        let _ = writeln!(text, "    {line}");
+    }
+}
+
+/// Name, type in Arrow and type in Parquet of each column that is published.
+fn published(relation: &RelationPlan) -> Vec<[String; 3]> {
+    let fields = relation.published.fields().iter();
+    fields.map(|f| [f.name().clone(), f.data_type().to_string(), parquet_type(f)]).collect()
+}
+
+fn pushed(scanned: &Scanned) -> Vec<String> {
+    let scan = &scanned.scan;
+    let projection =
+        scan.projection.as_ref().map(|columns| format!("columns {}", columns.join(", ")));
+    let filter = scan.filter.as_ref().map(|filter| format!("filter {filter}"));
+    let limit = scan.limit.map(|limit| format!("limit {limit}"));
+    [projection, filter, limit].into_iter().flatten().collect()
+}
+
+fn grants(plan: &RunPlan) -> Vec<String> {
+    let source = plan.source.grant().map(|grant| (plan.source.name(), grant));
+    let transforms = plan.transforms.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
+    let sink = plan.sink.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
+    let mut grants = Vec::new();
+    let registrar = plan.registrar.iter();
+    let registrar = registrar.map(|b| (b.plugin().described.name.as_str(), b.grant()));
+    for (name, grant) in source.into_iter().chain(transforms).chain(sink).chain(registrar) {
+        let endpoints = grant.endpoints.iter();
+        grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
+        if let Some(odbc) = &grant.odbc {
+            grants.push(format!("{name} may connect over ODBC {odbc}"));
+        }
+        if let Some(kerberos) = &grant.kerberos {
+            let whom = kerberos.principal.as_deref().unwrap_or("who has the key or the ticket");
+            grants.push(format!("{name} may log in by Kerberos as {whom}"));
+        }
+        grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
+    }
+    if grants.is_empty() {
+        grants.push("none".into());
+    }
+    grants
+}
+
+fn as_json(job: &Job, plan: &RunPlan) -> Value {
+    json!({
+        "job": job.name,
+        "connector": { "name": plan.source.name(), "version": plan.source.version() },
+        "target": job.target.url,
+        "sink": plan.sink.as_ref().map(|bound| {
+            let described = &bound.plugin.described;
+            json!({ "name": described.name, "version": described.version })
+        }),
+        "register": plan.registrar.as_ref().map(|bound| {
+            let described = &bound.plugin().described;
+            json!({ "name": described.name, "version": described.version, "location": bound.base() })
+        }),
+        "consistency": plan.consistency.name(),
+        "snapshot": match &plan.hold {
+            Hold::Held(snapshot) => json!({ "source": snapshot.label }),
+            Hold::Unavailable(reason) => json!({ "unavailable": reason }),
+        },
+        "parallel": plan.parallel,
+        "grants": grants(plan),
+        "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),
+    })
+}
+
+fn relation_json(relation: &RelationPlan) -> Value {
+    let column = |column: &ColumnPlan| {
+        json!({
+            "name": column.name,
+            "source_type": column.source.source_type,
+            "type": column.arrow,
+            "parquet": column.parquet,
+            "lossy": column.source.lossy,
+        })
+    };
+    let scan = |scanned: &Scanned| {
+        json!({
+            "input": relation.relation.inputs[scanned.input].name,
+            "strategy": scanned.strategy,
+            "projection": scanned.scan.projection,
+            "filter": scanned.scan.filter,
+            "limit": scanned.scan.limit,
+            "chunks": scanned.chunks.iter().map(|chunk| json!({
+                "label": chunk.label, "rows": chunk.rows, "bytes": chunk.bytes,
+            })).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "name": relation.relation.name,
+        "rows": relation.rows,
+        "bytes": relation.bytes,
+        "chunkwise": relation.chunkwise,
+        "columns": relation.columns.iter().map(column).collect::<Vec<_>>(),
+        "published": published(relation).iter().map(|[name, arrow, parquet]| {
+            json!({ "name": name, "type": arrow, "parquet": parquet })
+        }).collect::<Vec<_>>(),
+        "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
+        "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
+    })
+}

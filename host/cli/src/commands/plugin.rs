@@ -1,0 +1,172 @@
+//! `longshore plugin list` and `longshore plugin inspect`
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use longshore_model::error::{Error, Result};
+use longshore_plugins::{Admission, Plugin, Serving, ServingPlugin, Slot};
+use longshore_sandbox::EndpointField;
+use serde_json::{Value, json};
+
+use super::{App, show};
+use crate::daemon;
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    /// What the daemon of the state folder serves now, instead of what lies in the plugin folder
+    #[arg(long)]
+    serving: bool,
+}
+
+pub(super) fn list(app: &App, args: &ListArgs) -> Result<()> {
+    if args.serving {
+        return list_serving(app);
+    }
+    let catalog = app.catalog()?;
+    let slots = catalog.slots();
+    if app.json {
+        show::json(&slots.iter().map(slot_json).collect::<Vec<_>>());
+        return Ok(());
+    }
+    if slots.is_empty() {
+        show::answer(&format!("no plugins in {}", app.settings.plugins));
+    }
+    for slot in slots {
+        if let Some(plugin) = &slot.serving {
+            show::answer(&format!(
+                "{:<12} {:<10} {:<10} {}",
+                plugin.name(),
+                plugin.version.to_string(),
+                kind(plugin),
+                plugin.summary()
+            ));
+        }
+        if let Some(fault) = &slot.fault {
+            show::answer(&format!("not usable: {fault}"));
+        }
+    }
+    Ok(())
+}
+
+fn list_serving(app: &App) -> Result<()> {
+    let state = &app.settings.state;
+    if !daemon::is_running(state)? {
+        return Err(Error::config(format!("no daemon runs on {}", state.display()))
+            .with_hint("start one with `longshore serve`, or name its folder with --state"));
+    }
+    let serving = Serving::read(state)?;
+    if app.json {
+        show::json(&serving);
+        return Ok(());
+    }
+    for file in &serving {
+        if let Some(plugin) = &file.plugin {
+            let ServingPlugin { name, version, kind, digest } = plugin;
+            let digest: String = digest.chars().take(12).collect();
+            let kind = kind.name();
+            show::answer(&format!(
+                "{name:<14} {version:<10} {kind:<10} sha256:{digest} {}",
+                file.path.display()
+            ));
+        }
+        if let Some(fault) = &file.fault {
+            show::answer(&format!("not usable: {fault}"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn inspect(app: &App, wanted: &str) -> Result<()> {
+    let plugin = find(app, wanted)?;
+    match app.json {
+        true => show::json(&plugin_json(&plugin)),
+        false => show::answer(&plugin_text(&plugin)),
+    }
+    Ok(())
+}
+
+/// A plugin by its name in the folder, or by its file.
+pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
+    let path = Path::new(wanted);
+    if path.is_file() {
+        let sandbox = app.sandbox()?;
+        return app.io.block_on(Plugin::load(&sandbox, path, &Admission::default())).map(Arc::new);
+    }
+    let found = app.catalog()?.find(&wanted.parse()?);
+    found.ok_or_else(|| {
+        let message = format!("no plugin `{wanted}` in {}", app.settings.plugins);
+        Error::config(message)
+            .with_hint("`longshore plugin list` shows them; or name a component's file")
+    })
+}
+
+pub(super) fn kind(plugin: &Plugin) -> &'static str {
+    plugin.stamp.kind.name()
+}
+
+fn slot_json(slot: &Slot) -> Value {
+    match (&slot.serving, &slot.fault) {
+        (_, Some(fault)) => json!({ "path": slot.path, "error": fault.report() }),
+        (Some(plugin), None) => plugin_json(plugin),
+        (None, None) => json!({ "path": slot.path }),
+    }
+}
+
+fn plugin_json(plugin: &Plugin) -> Value {
+    let schema = plugin.described.config_schema();
+    json!({
+        "name": plugin.name(),
+        "version": plugin.version.to_string(),
+        "kind": kind(plugin),
+        "summary": plugin.summary(),
+        "path": plugin.path,
+        "digest": plugin.digest,
+        "contract": plugin.stamp.version,
+        "imports": plugin.stamp.imports,
+        "schemes": plugin.described.schemes(),
+        "endpoints": endpoints(plugin),
+        "secrets": plugin.described.secrets(),
+        "config_schema": serde_json::from_str::<Value>(schema).unwrap_or(Value::Null),
+    })
+}
+
+fn plugin_text(plugin: &Plugin) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} {} ({}): {}",
+        plugin.name(),
+        plugin.version,
+        kind(plugin),
+        plugin.summary()
+    );
+    let _ = writeln!(text, "file:      {}", plugin.path.display());
+    let _ = writeln!(text, "digest:    sha256:{}", plugin.digest);
+    let _ = writeln!(text, "contract:  longshore:plugin {}", plugin.stamp.version);
+    let _ = writeln!(text, "imports:   {}", listed(&plugin.stamp.imports));
+    let _ = writeln!(text, "schemes:   {}", listed(plugin.described.schemes()));
+    let _ = writeln!(text, "endpoints: {}", listed(&endpoints(plugin)));
+    let _ = writeln!(text, "secrets:   {}", listed(plugin.described.secrets()));
+    let _ = writeln!(text, "config:");
+    let schema = plugin.described.config_schema();
+    let schema: Value = serde_json::from_str(schema).unwrap_or(Value::Null);
+    for (key, field) in schema["properties"].as_object().into_iter().flatten() {
+        let about = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let _ = writeln!(text, "  {key}: {about}");
+    }
+    text
+}
+
+fn endpoints(plugin: &Plugin) -> Vec<String> {
+    let endpoint = |e: &EndpointField| format!("{} (port {})", e.field, e.default_port);
+    plugin.described.endpoints().iter().map(endpoint).collect()
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none".into(),
+        names => names.join(", "),
+    }
+}

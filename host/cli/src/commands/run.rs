@@ -1,0 +1,95 @@
+//! `longshore run JOB`
+
+use std::path::Path;
+
+use longshore_model::config::Job;
+use longshore_model::error::Error;
+use longshore_plugins::Catalog;
+use longshore_run::ledger::{Ledger, Owner};
+use longshore_run::{Keeper, Runner, Wish, forget_old_runs, new_run_id};
+use tokio::sync::watch;
+
+use super::{App, Failed, show};
+
+pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
+    let job = Job::read(path, &app.settings.policy)?;
+    execute(app, &ledger(app)?, &new_run_id()?, &job)
+}
+
+/// Runs a job in the foreground, or goes on with a run of it.
+pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Result<(), Failed> {
+    let catalog = app.catalog()?;
+    // A run that the daemon began, and that is gone on with here, may have a holder.
+    let keeper = app.keeper(false)?;
+    let is_taken_up = ledger.recorded(run)?.is_some();
+    let runner = runner(app, &catalog, ledger, &keeper, is_taken_up);
+    let mut showing = None;
+    let ended = app.io.block_on(async {
+        let watch = |progress| showing = Some(show::progress(progress));
+        let (wish, wanted) = watch::channel(Wish::Go);
+        let told_twice = async {
+            stopped().await;
+            wish.send_replace(Wish::Cancel);
+            // What is left to do may wait for a plugin, and that for ever.
+            stopped().await;
+        };
+        tokio::select! {
+            ended = runner.run(run, job, watch, wanted) => Some(ended),
+            () = told_twice => None,
+        }
+    });
+    drop(showing);
+    let Some((report, result)) = ended else {
+        return Err(Error::cancelled("the run was ended at once: what it left stays")
+            .with_hint(format!("`longshore runs cancel {run}` removes it"))
+            .into());
+    };
+    if let Err(error) = forget_old_runs(ledger, &app.settings) {
+        show::warning(&error.to_string());
+    }
+    match app.json {
+        true => show::json(&report),
+        false => show::answer(&report.to_text()),
+    }
+    result.map_err(|error| Failed { error, reported: true })
+}
+
+/// What runs jobs in the foreground.
+pub(super) fn runner<'a>(
+    app: &'a App,
+    catalog: &'a Catalog,
+    ledger: &'a Ledger,
+    keeper: &'a Keeper,
+    is_taken_up: bool,
+) -> Runner<'a> {
+    Runner {
+        catalog,
+        settings: &app.settings,
+        compute: app.compute(),
+        ledger,
+        owner: Owner::Command,
+        keeper: Some(keeper),
+        is_taken_up,
+        own_folders: std::slice::from_ref(&app.settings.state),
+    }
+}
+
+/// The ledger of the state folder. A command whose user has none that can be written still runs.
+fn ledger(app: &App) -> Result<Ledger, Error> {
+    Ledger::open(&app.settings.state).or_else(|error| {
+        show::warning(&format!("{error}: this run is not written down"));
+        Ledger::in_memory()
+    })
+}
+
+/// Resolves when somebody wants the program to stop.
+pub(super) async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

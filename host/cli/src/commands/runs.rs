@@ -1,0 +1,261 @@
+//! `longshore runs`: what the ledger knows.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use longshore_model::config::{Job, Policy};
+use longshore_model::error::{Error, Result};
+use longshore_run::ledger::{Ledger, Recorded, RunDetails, RunRecord, RunState};
+use longshore_run::new_run_id;
+
+use super::{App, Failed, run, show};
+use crate::daemon::lock;
+
+/// How many runs are listed, unless told.
+const LISTED: u64 = 20;
+
+#[derive(Subcommand)]
+pub(super) enum RunsCommand {
+    /// Show a run: its attempts, its errors, what happened
+    Show {
+        /// The run's id, or its beginning
+        run: String,
+    },
+    /// Stop a run that is under way; nothing of it is published
+    Cancel {
+        /// The run's id, or its beginning
+        run: String,
+    },
+    /// Run a job again that failed, or go on with a run that was cut off
+    Retry {
+        /// The run's id, or its beginning
+        run: String,
+    },
+}
+
+pub(super) fn runs(
+    app: &App,
+    command: Option<RunsCommand>,
+    limit: Option<u64>,
+) -> Result<(), Failed> {
+    let ledger = Ledger::open(&app.settings.state)?;
+    match command {
+        None => Ok(list(app, &ledger, limit.unwrap_or(LISTED))?),
+        Some(RunsCommand::Show { run }) => Ok(details(app, &ledger, &run)?),
+        Some(RunsCommand::Cancel { run }) => Ok(cancel(app, &ledger, &run)?),
+        Some(RunsCommand::Retry { run }) => retry(app, &ledger, &run),
+    }
+}
+
+fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
+    let runs = ledger.runs(limit)?;
+    if app.json {
+        show::json(&runs);
+        return Ok(());
+    }
+    if runs.is_empty() {
+        show::answer(&format!("no runs in {}", app.settings.state.display()));
+        return Ok(());
+    }
+    let mut text =
+        format!("{:<26} {:<11} {:<20} {:>12}  {}\n", "RUN", "STATE", "BEGAN", "ROWS", "JOB");
+    for run in &runs {
+        let _ = writeln!(
+            text,
+            "{:<26} {:<11} {:<20} {:>12}  {}",
+            run.run,
+            run.state.name(),
+            run.created.get(..19).unwrap_or(&run.created),
+            rows(run),
+            run.job
+        );
+    }
+    show::answer(&text);
+    Ok(())
+}
+
+fn rows(run: &RunRecord) -> String {
+    match &run.report {
+        Some(report) if run.state == RunState::Succeeded => {
+            report["rows"].as_u64().map(longshore_model::format::grouped).unwrap_or_default()
+        }
+        _ if !run.state.is_over() => format!("{} of {}", run.tasks.done, run.tasks.chunks),
+        _ => "-".into(),
+    }
+}
+
+fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
+    let details = ledger.details(&find(ledger, id)?)?.ok_or_else(|| unknown(id))?;
+    match app.json {
+        true => show::json(&details),
+        false => show::answer(&as_text(&details)),
+    }
+    Ok(())
+}
+
+fn as_text(details: &RunDetails) -> String {
+    let RunDetails { run, file, events, attempts } = details;
+    let mut text =
+        format!("run {}: {}, job {}, by {}\n", run.run, run.state.name(), run.job, run.owner);
+    let _ = writeln!(text, "job file: {file}");
+    let _ = writeln!(text, "began {}", run.created);
+    if let Some(finished) = &run.finished {
+        let _ = writeln!(text, "ended {finished}");
+    }
+    if !run.state.is_over() {
+        let _ = writeln!(text, "chunks: {} of {} done", run.tasks.done, run.tasks.chunks);
+    }
+    if run.restarts > 0 {
+        let _ = writeln!(text, "begun anew {} times", run.restarts);
+    }
+    for event in events {
+        let _ = writeln!(text, "{}  {}", event.at, event.text);
+    }
+    for attempt in attempts {
+        let _ = write!(
+            text,
+            "{}  {} chunk {}, attempt {}: ",
+            attempt.started, attempt.relation, attempt.chunk, attempt.attempt
+        );
+        let _ = match (&attempt.class, &attempt.error) {
+            (Some(class), Some(error)) => writeln!(
+                text,
+                "{class} ({} must act): {error}",
+                attempt.who_must_act.as_deref().unwrap_or("somebody")
+            ),
+            _ if run.state.is_over() => writeln!(text, "did not end"),
+            _ => writeln!(text, "under way, or cut off"),
+        };
+    }
+    if let Some(report) = &run.report {
+        for relation in report["relations"].as_array().into_iter().flatten() {
+            let _ = writeln!(
+                text,
+                "published {} rows -> {}",
+                relation["rows"].as_u64().map(longshore_model::format::grouped).unwrap_or_default(),
+                relation["folder"].as_str().unwrap_or_default()
+            );
+        }
+        if let Some(message) = report["error"]["message"].as_str() {
+            let _ = writeln!(text, "error: {message}");
+        }
+        if let Some(next) = report["error"]["next_step"].as_str() {
+            let _ = writeln!(text, "next: {next}");
+        }
+    }
+    text
+}
+
+fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
+    let run = find(ledger, id)?;
+    let recorded = ledger.recorded(&run)?.ok_or_else(|| unknown(id))?;
+    // Only a run that nobody works on is given up here; others are asked.
+    if recorded.state == RunState::Running
+        && ledger.live(&run)?.is_some()
+        && lock(&app.settings.state).is_ok()
+    {
+        return give_up(app, ledger, &run, &recorded);
+    }
+    if !ledger.ask_to_cancel(&run)? {
+        let state = ledger.recorded(&run)?.map_or("unknown", |run| run.state.name());
+        return Err(Error::config(format!("run {run} is {state}: there is nothing to cancel"))
+            .with_hint("`longshore runs` lists the runs"));
+    }
+    match app.json {
+        true => show::json(&serde_json::json!({ "run": run, "cancel": "asked" })),
+        false => show::answer(&format!(
+            "run {run}: asked to stop; `longshore runs show {run}` tells when it has"
+        )),
+    }
+    Ok(())
+}
+
+/// Removes what a run that was cut off left, so that it will not go on.
+fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result<()> {
+    // To clean up is allowed, whatever the policy says by now.
+    let policy = Policy::default();
+    let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref(), &policy)?;
+    let catalog = app.catalog()?;
+    let keeper = app.keeper(false)?;
+    let runner = run::runner(app, &catalog, ledger, &keeper, true);
+    let why = Error::cancelled("the run was cancelled");
+    let report = app.io.block_on(runner.give_up(run, &job, why))?;
+    match app.json {
+        true => show::json(&report),
+        false => show::answer(&format!("run {run}: was cut off; what it left is removed")),
+    }
+    Ok(())
+}
+
+/// Where a daemon has the state folder, it runs the job; else this command does.
+fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
+    let run = find(ledger, id)?;
+    let recorded = ledger.recorded(&run)?.ok_or_else(|| unknown(id))?;
+    if recorded.state == RunState::Succeeded {
+        return Err(Error::config(format!("run {run} has succeeded"))
+            .with_hint("run its job with `longshore run JOB`")
+            .into());
+    }
+    // Its name in the inbox, which `failed` and `running` lie in.
+    let dropped = dropped_as(&recorded.file, &run);
+    let _lock = match lock(&app.settings.state) {
+        Ok(lock) => lock,
+        Err(error) => match (recorded.state.is_over(), dropped) {
+            (true, Some(path)) => return Ok(drop_again(app, &recorded.file, &path)?),
+            (false, _) => {
+                return Err(Error::config(format!("run {run} is under way"))
+                    .with_hint(format!("`longshore runs show {run}` tells how far it is"))
+                    .into());
+            }
+            (true, None) => return Err(error.into()),
+        },
+    };
+    let job = job_of(&recorded, dropped.as_deref(), &app.settings.policy)?;
+    // What was cut off goes on under its own id; what failed left nothing to go on with.
+    let next = if recorded.state.is_over() { new_run_id()? } else { run };
+    run::execute(app, ledger, &next, &job)
+}
+
+fn job_of(recorded: &Recorded, dropped: Option<&Path>, policy: &Policy) -> Result<Job> {
+    let file = &recorded.file;
+    let shown = dropped.unwrap_or(file);
+    let folder = shown.parent().unwrap_or(Path::new("."));
+    let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let job = Job::read_in(file, &name, folder, policy)?;
+    match job.digest == recorded.digest || recorded.state.is_over() {
+        true => Ok(job),
+        false => Err(Error::config(format!("{}: changed since the run began", file.display()))
+            .with_hint("put it back as it was, or run it anew with `longshore run`")),
+    }
+}
+
+/// `INBOX/failed/shop.RUN.yaml` was dropped as `INBOX/shop.yaml`.
+fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
+    let name = file.file_name()?.to_str()?.replace(&format!(".{run}."), ".");
+    let folder = file.parent()?;
+    let inside = ["running", "done", "failed"].iter().any(|part| folder.ends_with(part));
+    inside.then(|| Some(folder.parent()?.join(name))).flatten()
+}
+
+fn drop_again(app: &App, file: &Path, to: &Path) -> Result<()> {
+    let fault = |error| Error::io(format!("dropping {} again", file.display()), error);
+    let aside =
+        to.with_file_name(format!(".{}", to.file_name().unwrap_or_default().to_string_lossy()));
+    std::fs::copy(file, &aside).map_err(fault)?;
+    std::fs::rename(&aside, to).map_err(fault)?;
+    match app.json {
+        true => show::json(&serde_json::json!({ "dropped": to })),
+        false => show::answer(&format!("dropped again as {}: the daemon takes it", to.display())),
+    }
+    Ok(())
+}
+
+fn find(ledger: &Ledger, id: &str) -> Result<String> {
+    ledger.find(id)?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Error {
+    Error::not_found(format!("no run, or more than one, has an id that begins with `{id}`"))
+        .with_hint("`longshore runs` lists the runs")
+}

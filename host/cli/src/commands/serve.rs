@@ -1,0 +1,72 @@
+//! `longshore serve --inbox DIR --state DIR`
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::Args;
+use longshore_model::config::Settings;
+use longshore_model::config::settings::SettingsArgs;
+use longshore_model::error::{Error, Result};
+use longshore_run::ledger::Ledger;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::{App, show};
+use crate::daemon::{DRAIN_SECS, Daemon, Manager, Signal, Watch, lock};
+
+/// Job files at the same time, unless told.
+const JOBS: usize = 2;
+
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// The folder that job files are dropped into; `running`, `done` and `failed` are made in it
+    #[arg(long, env = "LONGSHORE_INBOX", value_name = "DIR")]
+    inbox: PathBuf,
+    /// How many jobs to run at the same time
+    #[arg(long, env = "LONGSHORE_JOBS", default_value_t = JOBS, value_name = "N")]
+    jobs: usize,
+    /// How long to let chunks finish when told to stop; what does not is read again after the start
+    #[arg(long, env = "LONGSHORE_DRAIN_SECS", default_value_t = DRAIN_SECS, value_name = "SECS")]
+    drain_secs: u64,
+}
+
+pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Result<()> {
+    let state = &app.settings.state;
+    // First of all: a daemon that is told to stop while it starts ends as one that runs.
+    let signals = app.io.block_on(async { signals() })?;
+    // Held as long as the daemon lives: one daemon a folder.
+    let _lock = lock(state)?;
+    let watch: Watch = Arc::new(|run, job, progress| Box::new(show::events(run, job, progress)));
+    let daemon = Daemon {
+        plugins: Arc::new(app.plugins()?.written_down_in(state)),
+        settings: Mutex::new(app.settings.clone()),
+        compute: app.compute().clone(),
+        ledger: Ledger::open(state)?,
+        keeper: Some(app.keeper(true)?),
+        watch,
+        jobs: args.jobs.max(1),
+        drain: Duration::from_secs(args.drain_secs),
+        manager: Manager::of_process(),
+        ledger_fault: Mutex::default(),
+    };
+    app.io.block_on(daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())))
+}
+
+/// SIGTERM and SIGINT stop, SIGHUP reloads.
+fn signals() -> Result<Receiver<Signal>> {
+    let (send, receive) = channel(8);
+    let kinds = [
+        (SignalKind::terminate(), Signal::Stop),
+        (SignalKind::interrupt(), Signal::Stop),
+        (SignalKind::hangup(), Signal::Reload),
+    ];
+    for (kind, meaning) in kinds {
+        let mut arriving = signal(kind).map_err(|error| Error::io("waiting for signals", error))?;
+        let send = send.clone();
+        tokio::spawn(async move {
+            while arriving.recv().await.is_some() && send.send(meaning).await.is_ok() {}
+        });
+    }
+    Ok(receive)
+}

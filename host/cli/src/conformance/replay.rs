@@ -1,0 +1,166 @@
+//! Running a tape again: the same calls, answered from the tape, by the component that was recorded or
+//! by another build of it.
+
+use std::path::Path;
+use std::sync::PoisonError;
+
+use arrow::array::RecordBatch;
+use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
+use longshore_model::error::{Error, Result};
+use longshore_plugins::{Described, Plugin};
+use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::tape::{Ending, Player, Seen, Tape};
+use longshore_sandbox::tape::{Label, Script};
+use longshore_sandbox::{Load, OpenTarget, Scan, Session, Transformer};
+
+/// A tape that was read, ready to be run again.
+pub struct Replay {
+    /// What it is of.
+    pub label: Label,
+    ending: Ending,
+    player: Player,
+    inputs: Vec<Vec<Vec<u8>>>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Replayed {
+    /// How the work on the tape ended.
+    pub then: Ending,
+    /// How it compares with what is on the tape.
+    pub verdict: Verdict,
+    /// Rows that the plugin gave.
+    pub rows: u64,
+    /// Calls that gave something.
+    pub outputs: u64,
+    /// How it ended this time.
+    pub error: Option<Error>,
+}
+
+/// How a replay compares with what is on its tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It gave the same, bit for bit, and failed in the same way.
+    Same,
+    /// It went on where it had failed, or ended well.
+    Passed,
+    /// It failed in another way.
+    FailedOtherwise,
+    /// It failed in the same way, but had given something else in this call, from 0.
+    GaveOther(u64),
+}
+
+impl Replay {
+    /// Reads a tape.
+    pub fn read(path: &Path) -> Result<Self> {
+        let Tape { label, player, inputs, ending } = Tape::read(path)?;
+        Ok(Self { label, ending, player, inputs })
+    }
+
+    /// Runs it again with this plugin.
+    pub async fn run(self, plugin: &Plugin) -> Result<(Label, Replayed)> {
+        let Self { label, ending, player, inputs } = self;
+        let seen = player.seen();
+        let (name, outside) = (plugin.name(), Outside::played(player));
+        let mut rows = 0;
+        let done = match (&label.script, &plugin.described) {
+            (
+                Script::Connector { config, scan, descriptor, schema },
+                Described::Connector(_, component),
+            ) => {
+                let opened = component.open(name, &config.to_string(), outside).await;
+                let pace = ReadLimits::new(component.limits());
+                read(opened, scan, descriptor, schema, pace, &mut rows).await
+            }
+            (Script::Transform { config, input, output }, Described::Transform(_, component)) => {
+                let opened = component.open(name, &config.to_string(), outside, input).await;
+                let pace = ReadLimits::new(component.limits());
+                change(opened, output, &inputs, pace, &mut rows).await
+            }
+            (Script::Sink { config, load, chunk, attempt }, Described::Sink(_, component)) => {
+                let opened = component.open(name, &config.to_string(), outside).await;
+                write(opened, load, *chunk, *attempt, &inputs).await
+            }
+            _ => {
+                return Err(Error::config(format!("{name} is of another kind than the tape's"))
+                    .with_hint("name a build of the plugin that was recorded"));
+            }
+        };
+        let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((label, compared(ending, done, seen, rows)))
+    }
+}
+
+async fn read(
+    opened: Result<Session>,
+    scan: &Scan,
+    descriptor: &[u8],
+    schema: &[u8],
+    mut pace: ReadLimits<'_>,
+    rows: &mut u64,
+) -> Result<()> {
+    let mut reader = opened?.read(scan, descriptor).await?;
+    let mut decoder = IpcDecoder::new(decode_schema(schema.to_vec())?);
+    while let Some(pieces) = reader.next().await? {
+        pace.call()?;
+        for batch in decoder.push(pieces)? {
+            pace.batch(&batch)?;
+            *rows += batch.num_rows() as u64;
+        }
+    }
+    *rows += decoder.finish()?.map_or(0, |batch| batch.num_rows() as u64);
+    reader.close().await?.end().await
+}
+
+async fn change(
+    opened: Result<Transformer>,
+    output: &[u8],
+    inputs: &[Vec<Vec<u8>>],
+    mut pace: ReadLimits<'_>,
+    rows: &mut u64,
+) -> Result<()> {
+    let mut transformer = opened?;
+    let mut decoder = IpcDecoder::new(decode_schema(output.to_vec())?);
+    let mut count = |batches: Vec<RecordBatch>| {
+        *rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        batches.iter().try_for_each(|batch| pace.batch(batch))
+    };
+    for pieces in inputs {
+        count(decoder.push(transformer.process(pieces).await?)?)?;
+    }
+    let mut last = decoder.push(transformer.finish().await?)?;
+    last.extend(decoder.finish()?);
+    count(last)
+}
+
+async fn write(
+    opened: Result<OpenTarget>,
+    load: &Load,
+    chunk: u64,
+    attempt: u32,
+    inputs: &[Vec<Vec<u8>>],
+) -> Result<()> {
+    let mut writer = opened?.write(load, chunk, attempt).await?;
+    for pieces in inputs {
+        writer.write(pieces).await?;
+    }
+    writer.finish().await?.1.end().await
+}
+
+fn compared(then: Ending, done: Result<()>, seen: Seen, rows: u64) -> Replayed {
+    let Seen { outputs, differs_at, went_on } = seen;
+    let error = done.err().filter(|_| !went_on);
+    let verdict = match &error {
+        None => Verdict::Passed,
+        Some(now) if is_same(now, &then.error) => {
+            differs_at.map_or(Verdict::Same, Verdict::GaveOther)
+        }
+        Some(_) => Verdict::FailedOtherwise,
+    };
+    Replayed { then, verdict, rows, outputs, error }
+}
+
+/// Whether an error is the one on the tape, which may stand in the words of its run.
+fn is_same(now: &Error, then: &Error) -> bool {
+    now.class() == then.class() && then.to_string().ends_with(&now.to_string())
+}

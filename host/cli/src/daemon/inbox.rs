@@ -1,0 +1,515 @@
+//! The inbox: a folder into which job files are dropped.
+//!
+//! A file is taken when it is completely written, however it got there: at once when it was renamed
+//! into the folder; when its writer has closed it; else when it has not changed for a while. While
+//! somebody has it open for writing, it is never taken.
+//!
+//! Whatever lies in the folder, and whatever becomes of it, nothing here ends the daemon: what cannot be
+//! taken is reported once, and a folder that goes away is waited for.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
+use longshore_model::config::small_file::read_small_file;
+use longshore_model::config::{Policy, Reach};
+use longshore_model::error::{Error, Result};
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::lease::{Writers, writers};
+use super::part::Part;
+use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_whole};
+
+/// After its writer closed a file: scripts often open and close it several times.
+const SETTLE_MILLIS: u64 = 200;
+
+/// Without news of a writer: hard links, network file systems, files from before the start.
+const QUIET_MILLIS: u64 = 2_000;
+
+/// The same, where the kernel does not say who writes.
+const QUIET_UNKNOWN_MILLIS: u64 = 5_000;
+
+/// The endings of job files.
+const ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
+
+/// What the daemon that has the folder holds locked. It is never removed: who comes next locks the same.
+const LOCK: &str = ".longshore.lock";
+
+/// How often the lock is tried for, and the wait between.
+const LOCK_TRIES: u32 = 5;
+const LOCK_WAIT_MILLIS: u64 = 50;
+
+/// A watched folder, with `running`, `done` and `failed` in it.
+pub struct Inbox {
+    folder: PathBuf,
+    seen: HashMap<PathBuf, Seen>,
+    /// What was reported: no job file, or one that was not taken in this state.
+    told: HashMap<PathBuf, Option<FileState>>,
+    open: Option<Open>,
+    /// Why the folder cannot be used, if it cannot.
+    lost: Option<String>,
+}
+
+/// The folder as it is now, locked and watched.
+struct Open {
+    /// Which folders these are: others may have their names by now.
+    identity: Vec<(u64, u64)>,
+    lock: File,
+    events: UnboundedReceiver<Event>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+/// What became of the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tended {
+    /// Nothing.
+    AsBefore,
+    /// It is there, for the first time or again.
+    Anew,
+    /// It cannot be used now.
+    Gone,
+}
+
+/// What is known of a file that is not taken yet.
+struct Seen {
+    state: FileState,
+    since: Instant,
+    arrival: Arrival,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Arrival {
+    Unknown,
+    Closed,
+    Renamed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FileState {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    mode: u32,
+}
+
+impl FileState {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            mode: metadata.mode(),
+        }
+    }
+}
+
+impl Inbox {
+    /// Locks and watches a folder; makes it, if need be.
+    pub fn open(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder)
+            .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
+        let folder = std::path::absolute(folder)
+            .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
+        let open = Some(Open::new(&folder, None)?);
+        Ok(Self { folder, seen: HashMap::new(), told: HashMap::new(), open, lost: None })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Sees to it that the folder is the one that is watched and locked, and whole.
+    pub fn tend(&mut self) -> Tended {
+        if let (Some(open), Ok(now)) = (&self.open, identity(&self.folder))
+            && open.identity == now
+        {
+            return Tended::AsBefore;
+        }
+        let held = self.open.take().map(|open| open.lock);
+        match Open::new(&self.folder, held) {
+            Ok(open) => {
+                self.open = Some(open);
+                self.seen.clear();
+                self.told.clear();
+                self.lost = None;
+                tracing::info!("inbox {}: the folder is back", shown(&self.folder));
+                Tended::Anew
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.lost.as_ref() != Some(&text) {
+                    tracing::error!("{text}: no jobs are taken until the folder is back");
+                    self.lost = Some(text);
+                }
+                Tended::Gone
+            }
+        }
+    }
+
+    /// Waits until something happens in the folder, but not longer than this.
+    pub async fn changed(&mut self, at_most: Duration) {
+        let Some(open) = &mut self.open else { return tokio::time::sleep(at_most).await };
+        if let Ok(Some(event)) = tokio::time::timeout(at_most, open.events.recv()).await {
+            self.note(&event);
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        let arrival = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Arrival::Closed,
+            EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => {
+                Arrival::Renamed
+            }
+            _ => return,
+        };
+        for path in &event.paths {
+            if let Some(name) = path.file_name() {
+                self.look(&self.folder.join(name), arrival);
+            }
+        }
+    }
+
+    /// Notes a file's state; gives when it is ready.
+    fn look(&mut self, path: &Path, arrival: Arrival) -> bool {
+        let own = [RUNNING, DONE, FAILED, LOCK];
+        let name = path.file_name().unwrap_or_default();
+        if own.iter().any(|own| name == *own) || name.as_bytes().starts_with(b".") {
+            return false;
+        }
+        if !has_jobs_ending(path) || path.is_dir() {
+            if self.told.insert(path.to_owned(), None).is_none() {
+                tracing::warn!("{}: no job file, it is left alone", shown(path));
+            }
+            return false;
+        }
+        // A link counts as what it leads to.
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                if let Ok(own) = fs::symlink_metadata(path) {
+                    self.refuse_once(path, FileState::of(&own), &Error::io(shown(path), error));
+                }
+                return false;
+            }
+        };
+        let state = FileState::of(&metadata);
+        if self.told.get(path) == Some(&Some(state.clone())) {
+            return false;
+        }
+        let now = Instant::now();
+        let seen = self.seen.entry(path.to_owned()).or_insert(Seen {
+            state: state.clone(),
+            since: now,
+            arrival,
+        });
+        if seen.state != state {
+            *seen = Seen { state: state.clone(), since: now, arrival: seen.arrival };
+        }
+        seen.arrival = seen.arrival.max(arrival);
+        let (arrival, since) = (seen.arrival, seen.since);
+        let quiet = match (arrival, writers(path)) {
+            (_, Ok(Writers::Some)) => return false,
+            (Arrival::Renamed, _) => 0,
+            (Arrival::Closed, _) => SETTLE_MILLIS,
+            (Arrival::Unknown, Ok(Writers::None)) => QUIET_MILLIS,
+            (Arrival::Unknown, _) => QUIET_UNKNOWN_MILLIS,
+        };
+        now.duration_since(since) >= Duration::from_millis(quiet)
+    }
+
+    /// The files that are completely written, oldest first.
+    pub fn ready(&mut self) -> Vec<PathBuf> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        let mut events = Vec::new();
+        while let Ok(event) = open.events.try_recv() {
+            events.push(event);
+        }
+        events.iter().for_each(|event| self.note(event));
+        // A folder that cannot be listed is found gone the next time that it is looked after.
+        let listed = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = listed.map(|entry| entry.path()).collect();
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        self.seen.retain(|path, _| is_there(path));
+        self.told.retain(|path, _| is_there(path));
+        paths.retain(|path| self.look(path, Arrival::Unknown));
+        paths.sort_by_cached_key(|path| {
+            let state = self.seen.get(path).map(|seen| seen.state.modified);
+            (state, path.clone())
+        });
+        paths
+    }
+
+    /// Moves a file to `running`. None: somebody else was faster, or it cannot be, which has been told.
+    /// A link leads no further than the policy lets jobs read.
+    pub fn take(&mut self, path: &Path, run: &str, policy: &Policy) -> Option<Taken> {
+        self.seen.remove(path);
+        let taken = Taken::new(&self.folder, path.file_name()?, run);
+        let is_link = fs::symlink_metadata(path).ok()?.is_symlink();
+        let moved = Part::open(&self.folder, RUNNING)
+            .map_err(|error| Error::io(shown(&self.folder.join(RUNNING)), error))
+            .and_then(|running| {
+                if is_link {
+                    self.take_linked(path, &running.file(taken.file_name()), policy)
+                } else {
+                    take_file(path, &running.file(taken.file_name()))
+                }
+            });
+        let Err(error) = moved else { return Some(taken) };
+        match fs::metadata(path).or_else(|_| fs::symlink_metadata(path)) {
+            Ok(metadata) if identity(&self.folder).is_ok() => {
+                self.refuse_once(path, FileState::of(&metadata), &error);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Says once that a file is not taken, and sets it aside where that is possible.
+    fn refuse_once(&mut self, path: &Path, state: FileState, error: &Error) {
+        if self.told.get(path) == Some(&Some(state.clone())) {
+            return;
+        }
+        self.seen.remove(path);
+        self.told.insert(path.to_owned(), Some(state));
+        tracing::error!("{}: not taken: {error}", shown(path));
+        let Some(name) = path.file_name() else { return };
+        let failed = match Part::open(&self.folder, FAILED) {
+            Ok(failed) => failed,
+            Err(error) => return tracing::warn!("its report cannot be written: {error}"),
+        };
+        let plain = Taken::new(&self.folder, name, "not-taken");
+        let aside = plain.file_name();
+        let report = json!({ "status": "failed", "error": error.report() });
+        let report_name = format!("{aside}.report.json");
+        let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
+        if let Err(error) = write_whole(&failed.file(report_name), &text) {
+            tracing::warn!("its report cannot be written: {error}");
+        }
+        if fs::rename(path, failed.file(aside)).is_err() {
+            tracing::warn!("{}: it cannot be set aside, and is left where it is", shown(path));
+        }
+    }
+
+    /// The job files that a daemon which died had taken.
+    pub fn left_running(&self) -> Result<Vec<Taken>> {
+        let running = self.folder.join(RUNNING);
+        let listed = Part::open(&self.folder, RUNNING).and_then(|part| fs::read_dir(part.path()));
+        let listed = listed.map_err(|error| Error::io(shown(&running), error))?;
+        let named = listed.flatten().map(|entry| running.join(entry.file_name()));
+        Ok(named.filter_map(Taken::of).collect())
+    }
+
+    /// A link's content becomes the job, as Kubernetes mounts files; the link goes.
+    fn take_linked(&self, path: &Path, to: &Path, policy: &Policy) -> Result<()> {
+        Reach::new(policy, &self.folder).file("the job file", path)?;
+        let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
+        write_whole(to, &bytes).map_err(|error| Error::io(shown(path), error))?;
+        fs::remove_file(path).map_err(|error| {
+            // What cannot be taken away would be taken again and again.
+            let _ = fs::remove_file(to);
+            Error::io(format!("taking {}", shown(path)), error)
+        })
+    }
+}
+
+impl Open {
+    /// Makes the folder whole, locks and watches it; `held` is the lock of the folder that was there before.
+    fn new(folder: &Path, held: Option<File>) -> Result<Self> {
+        let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
+        // The folder itself is not made: where one is mounted, another would hide it.
+        fs::metadata(folder).map_err(fault)?;
+        for part in [RUNNING, DONE, FAILED] {
+            let path = folder.join(part);
+            Part::open(folder, part)
+                .map_err(|error| Error::io(format!("inbox {}", shown(&path)), error))?;
+        }
+        let lock = lock(folder, held)?;
+        let (send, events) = unbounded_channel();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // Looking at the folder makes events too: they are not news.
+            if let Some(event) = event.ok().filter(|event| is_news(&event.kind)) {
+                // Whoever listened is gone when the daemon stops.
+                let _ = send.send(event);
+            }
+        });
+        let watcher = watcher.and_then(|mut watcher| {
+            watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher)
+        });
+        // Without news the folder is looked through all the same, a little later.
+        let told = |error: notify::Error| tracing::warn!("watching {}: {error}", shown(folder));
+        let _watcher = watcher.map_err(told).ok();
+        let identity = identity(folder).map_err(fault)?;
+        Ok(Self { identity, lock, events, _watcher })
+    }
+}
+
+/// The numbers of the folders and of the lock.
+fn identity(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
+    let numbers = |m: Metadata| (m.dev(), m.ino());
+    // The folder itself may be a link.
+    let own = fs::metadata(folder).map(numbers);
+    let of = |part: &str| fs::symlink_metadata(folder.join(part)).map(numbers);
+    std::iter::once(own).chain([RUNNING, DONE, FAILED, LOCK].into_iter().map(of)).collect()
+}
+
+/// Holds the folder for as long as the file is open.
+fn lock(folder: &Path, held: Option<File>) -> Result<File> {
+    let path = folder.join(LOCK);
+    let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
+    let is_same = |held: &File| {
+        let (own, there) = (held.metadata().ok(), fs::symlink_metadata(&path).ok());
+        own.zip(there).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    };
+    if let Some(held) = held.filter(is_same) {
+        return Ok(held);
+    }
+    // Not where a link leads, and without waiting for whoever reads a pipe.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).custom_flags(flags);
+    let file = options.open(&path).map_err(fault)?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(fault(error)),
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(Duration::from_millis(LOCK_WAIT_MILLIS));
+            }
+        }
+    }
+    Err(Error::config(format!("another daemon has the inbox {}", shown(folder)))
+        .with_hint("stop it, or name another folder with --inbox DIR"))
+}
+
+/// What cannot be read is no job, wherever it lies.
+fn take_file(path: &Path, to: &Path) -> Result<()> {
+    read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
+    fs::rename(path, to).map_err(|error| Error::io(shown(path), error))
+}
+
+fn is_news(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => matches!(access, AccessKind::Close(AccessMode::Write)),
+        _ => true,
+    }
+}
+
+fn has_jobs_ending(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    ENDINGS.contains(&ending.to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const RUN: &str = "20261128T083137Z-0a1b2c3d";
+
+    async fn wait_ready(inbox: &mut Inbox, patience: Duration) -> Vec<String> {
+        let until = Instant::now() + patience;
+        loop {
+            let ready = inbox.ready();
+            if !ready.is_empty() || Instant::now() > until {
+                return ready
+                    .iter()
+                    .map(|p| p.file_name().unwrap().to_str().unwrap().to_owned())
+                    .collect();
+            }
+            inbox.changed(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_taken_however_it_got_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir_in(folder.path().parent().unwrap()).unwrap();
+        fs::write(folder.path().join("before.yaml"), "x").unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["before.yaml"]);
+        inbox.take(&folder.path().join("before.yaml"), RUN, &Policy::default()).unwrap();
+
+        fs::write(outside.path().join("renamed.toml"), "x").unwrap();
+        fs::rename(outside.path().join("renamed.toml"), folder.path().join("renamed.toml"))
+            .unwrap();
+        assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["renamed.toml"]);
+        inbox.take(&folder.path().join("renamed.toml"), RUN, &Policy::default()).unwrap();
+
+        fs::write(outside.path().join("linked.json"), "x").unwrap();
+        fs::hard_link(outside.path().join("linked.json"), folder.path().join("linked.json"))
+            .unwrap();
+        assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["linked.json"]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_still_written_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        let mut writer = fs::File::create(folder.path().join("slow.yaml")).unwrap();
+        writer.write_all(b"name: ").unwrap();
+        let patience = Duration::from_millis(QUIET_MILLIS + 500);
+        assert!(wait_ready(&mut inbox, patience).await.is_empty());
+        writer.write_all(b"slow").unwrap();
+        drop(writer);
+        assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["slow.yaml"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_job_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        for name in [".hidden.yaml", "notes.txt", "job.yaml~"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert!(wait_ready(&mut inbox, Duration::from_millis(600)).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn looking_at_the_folder_is_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        fs::write(folder.path().join("slow.yaml"), "x").unwrap();
+        wait_ready(&mut inbox, Duration::from_millis(600)).await;
+        let started = Instant::now();
+        for _ in 0..3 {
+            inbox.ready();
+            inbox.changed(Duration::from_millis(100)).await;
+        }
+        assert!(started.elapsed() >= Duration::from_millis(300), "woken by its own looking");
+    }
+
+    #[test]
+    fn a_folder_that_goes_away_is_waited_for_and_found_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("inbox");
+        let mut inbox = Inbox::open(&folder).unwrap();
+        assert_eq!(inbox.tend(), Tended::AsBefore);
+        fs::rename(&folder, parent.path().join("away")).unwrap();
+        assert_eq!((inbox.tend(), inbox.tend()), (Tended::Gone, Tended::Gone));
+        assert!(inbox.ready().is_empty());
+        fs::create_dir(&folder).unwrap();
+        assert_eq!((inbox.tend(), inbox.tend()), (Tended::Anew, Tended::AsBefore));
+        fs::remove_dir(folder.join("running")).unwrap();
+        assert_eq!((inbox.tend(), folder.join("running").is_dir()), (Tended::Anew, true));
+    }
+
+    #[test]
+    fn a_folder_has_one_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Inbox::open(folder.path()).unwrap();
+        let second = Inbox::open(folder.path()).err().unwrap().to_string();
+        assert!(second.starts_with("another daemon has the inbox"), "{second}");
+        drop(first);
+        assert!(Inbox::open(folder.path()).is_ok());
+    }
+}

@@ -1,0 +1,560 @@
+//! The daemon's loop: take, run, put away. On a signal it drains: what can end in time ends, and the
+//! rest goes on when the daemon is back.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use longshore_model::config::{Job, Policy, Settings};
+use longshore_model::error::{Error, Result};
+use longshore_model::format::grouped;
+use longshore_model::memory::give_back;
+use longshore_plugins::Plugins;
+use longshore_run::ledger::{Ledger, Owner, RunState};
+use longshore_run::{Keeper, Progress, Runner, Status, Wish, forget_old_runs, new_run_id};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::inbox::{Inbox, Tended};
+use super::manager::Manager;
+use super::part::Part;
+use super::taken::{Outcome, RUNNING, Taken, put_away, shown};
+
+/// How often the inbox is looked through, also without news.
+const LOOK_MILLIS: u64 = 250;
+
+/// How long a daemon that is told to stop lets chunks finish, unless told. Below systemd's own
+/// time-out, so that nothing is ever killed.
+pub const DRAIN_SECS: u64 = 60;
+
+/// How long until a commit that a store cut off is tried again.
+const ROLL_FORWARD_SECS: u64 = 60;
+
+/// So often may the process die at a job before the job is set aside.
+const DEATH_LIMIT: u32 = 3;
+
+/// How long reading a job and the files that it names may take.
+const READ_JOB_SECS: u64 = 30;
+
+/// The stack of the thread that reads a job.
+const READER_STACK_BYTES: usize = 64 << 20;
+
+/// How long runs may take to end once the daemon was told again to stop.
+const END_SECS: u64 = 5;
+
+/// How often the state folder's lock is tried for, and the wait between.
+const LOCK_TRIES: u32 = 5;
+const LOCK_WAIT_MILLIS: u64 = 50;
+
+/// Shows the progress of a run, by its id and its job, until what it gives is dropped.
+pub type Watch = Arc<dyn Fn(&str, &str, Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
+
+/// What a daemon works with.
+pub struct Daemon {
+    /// The plugins.
+    pub plugins: Arc<Plugins>,
+    /// The operator's settings; read again on request.
+    pub settings: Mutex<Settings>,
+    /// The runtime that computes.
+    pub compute: Handle,
+    /// Where everything is written down first.
+    pub ledger: Ledger,
+    /// Keeps snapshots while the daemon is away.
+    pub keeper: Option<Keeper>,
+    /// Shows progress.
+    pub watch: Watch,
+    /// Jobs at the same time.
+    pub jobs: usize,
+    /// How long a stop lets chunks finish.
+    pub drain: Duration,
+    /// Whoever started the daemon.
+    pub manager: Manager,
+    /// What was said last of a ledger that cannot be written.
+    pub ledger_fault: Mutex<Option<String>>,
+}
+
+/// What the daemon is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Finish what can be finished, and end.
+    Stop,
+    /// Read the settings again.
+    Reload,
+}
+
+/// A run that is no longer under way.
+struct Ended {
+    taken: Taken,
+    end: End,
+}
+
+/// What comes next of a run.
+enum End {
+    /// It goes on.
+    Now,
+    /// It goes on after a while.
+    Later,
+    /// Its job file is put away, with this report.
+    Over(Outcome, Value),
+}
+
+impl Daemon {
+    /// Takes jobs until told to stop. `reload` reads the settings again.
+    pub async fn serve(
+        self,
+        inbox: &Path,
+        mut signals: tokio::sync::mpsc::Receiver<Signal>,
+        reload: impl Fn() -> Result<Settings>,
+    ) -> Result<()> {
+        let mut inbox = Inbox::open(inbox)?;
+        let _watching = self.plugins.watch().await?;
+        let daemon = Arc::new(self);
+        let mut desk = Desk::default();
+        daemon.recover(&inbox, &mut desk);
+        tracing::info!("taking jobs from {}", inbox.folder().display());
+        daemon.manager.ready();
+        let (wish, wanted) = watch::channel(Wish::Go);
+        let mut runs: JoinSet<Ended> = JoinSet::new();
+        loop {
+            if inbox.tend() == Tended::Anew {
+                daemon.recover(&inbox, &mut desk);
+            }
+            desk.put_away(&daemon, inbox.folder());
+            let room = daemon.jobs.saturating_sub(runs.len());
+            let mut next = desk.due(room);
+            for path in inbox.ready().into_iter().take(room - next.len()) {
+                next.extend(daemon.take(&mut inbox, &path));
+            }
+            for taken in next {
+                desk.under_way.insert(taken.run.clone());
+                let (daemon, wanted) = (daemon.clone(), wanted.clone());
+                let folder = inbox.folder().to_owned();
+                runs.spawn(async move { daemon.work(&folder, taken, wanted).await });
+            }
+            daemon.beat(runs.len()).await;
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Some(Signal::Reload) => daemon.reload(&reload),
+                    Some(Signal::Stop) | None => break,
+                },
+                Some(ended) = runs.join_next(), if !runs.is_empty() => {
+                    give_back();
+                    match ended {
+                        Ok(ended) => desk.take_back(ended),
+                        Err(error) => tracing::error!("a run ended without a word: {error}"),
+                    }
+                }
+                () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
+            }
+        }
+        daemon.drain(wish, runs, signals).await;
+        desk.put_away(&daemon, inbox.folder());
+        Ok(())
+    }
+
+    /// Takes a job, once it is written down that one is taken.
+    fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Taken> {
+        let run = said(new_run_id())?;
+        // Where nothing can be written down no job is begun: it waits where it lies.
+        let taken_up = self.ledger.take_up(&run);
+        if let Err(error) = taken_up.and_then(|_| self.ledger.put_down(&run)) {
+            self.said_of_ledger(&error);
+            return None;
+        }
+        let taken = inbox.take(path, &run, &self.settings().policy);
+        if taken.is_none() {
+            said(self.ledger.forget_take(&run));
+        }
+        taken
+    }
+
+    /// Says what is wrong with the ledger once, and not each time that it is asked.
+    fn said_of_ledger(&self, error: &Error) {
+        let text = error.to_string();
+        let mut last = self.ledger_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != Some(&text) {
+            tracing::error!(
+                "{text}{}: no jobs are taken until it can be written",
+                next_step(error)
+            );
+            *last = Some(text);
+        }
+    }
+
+    /// Lets what is being read finish, for as long as it may take. Told again, it waits no more.
+    async fn drain(
+        &self,
+        wish: watch::Sender<Wish>,
+        mut runs: JoinSet<Ended>,
+        mut signals: tokio::sync::mpsc::Receiver<Signal>,
+    ) {
+        tracing::info!(
+            "stopping: {} under way",
+            longshore_model::format::counted(runs.len() as u64, "run")
+        );
+        self.manager.stopping(self.drain);
+        wish.send_replace(Wish::Drain(Instant::now() + self.drain));
+        let mut told_again = false;
+        loop {
+            tokio::select! {
+                ended = runs.join_next() => if ended.is_none() { break },
+                Some(Signal::Stop) = signals.recv() => {
+                    wish.send_replace(Wish::Drain(Instant::now()));
+                    told_again = true;
+                }
+                // A run may wait for a plugin that waits for ever.
+                () = tokio::time::sleep(Duration::from_secs(END_SECS)), if told_again => {
+                    tracing::warn!("some runs did not end in time: they go on the next time");
+                    break;
+                }
+            }
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Says that the daemon lives: only when what does its work answers.
+    async fn beat(&self, runs: usize) {
+        if !self.manager.is_due() {
+            return;
+        }
+        let computes = self.compute.spawn(async {}).await;
+        match (computes, self.ledger.unfinished(Owner::Daemon)) {
+            (Ok(()), Ok(unfinished)) => self.manager.beat(&match runs {
+                0 => "waiting for jobs".to_owned(),
+                _ => format!("running {runs}: {}", unfinished.join(", ")),
+            }),
+            (Err(error), _) => tracing::error!("the threads that compute do not answer: {error}"),
+            (_, Err(error)) => tracing::error!("the ledger does not answer: {error}"),
+        }
+    }
+
+    fn reload(&self, reload: &impl Fn() -> Result<Settings>) {
+        self.manager.reloading();
+        match reload() {
+            Ok(settings) => {
+                longshore_model::memory::memory().set_budget(settings.memory_bytes);
+                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+                tracing::info!("the settings were read again; they hold for the next runs");
+            }
+            Err(error) => {
+                tracing::error!("{error}{}: the settings stay as they were", next_step(&error));
+            }
+        }
+        self.manager.ready();
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs a job; whatever happens in it, it ends.
+    async fn work(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<Wish>) -> Ended {
+        let working = AssertUnwindSafe(self.run(inbox, &taken, wanted)).catch_unwind();
+        let end = working.await.unwrap_or_else(|_| {
+            let error = Error::internal("the program panicked")
+                .with_hint("this is a fault of Longshore: report it, with the log");
+            self.refused(&taken, &error)
+        });
+        if let End::Later = end {
+            said(self.ledger.put_down(&taken.run));
+        }
+        Ended { taken, end }
+    }
+
+    async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<Wish>) -> End {
+        tracing::info!("{}: taken, run {}", taken.name, taken.run);
+        let deaths = match self.ledger.take_up(&taken.run) {
+            Ok(deaths) => deaths,
+            Err(error) => {
+                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
+                return End::Later;
+            }
+        };
+        let is_committing = || {
+            let recorded = self.ledger.recorded(&taken.run).ok().flatten();
+            recorded.is_some_and(|run| run.state == RunState::Committing)
+        };
+        let is_deadly = deaths >= DEATH_LIMIT && !is_committing();
+        if is_deadly && deaths > DEATH_LIMIT {
+            // Even to clean up behind it was too much.
+            return self.refused(taken, &deadly(deaths - 1));
+        }
+        let (taken_up, folder) = (taken.clone(), inbox.to_owned());
+        let policy = self.settings().policy;
+        let reading = move || read_job(&taken_up, &folder, &policy);
+        let job = match on_own_thread(reading).await {
+            Ok(job) => job,
+            Err(error) => return self.refused(taken, &error),
+        };
+        let (settings, catalog) = (self.settings(), self.plugins.serving());
+        let own_folders = [settings.state.clone(), inbox.to_owned()];
+        let runner = Runner {
+            catalog: &catalog,
+            settings: &settings,
+            compute: &self.compute,
+            ledger: &self.ledger,
+            owner: Owner::Daemon,
+            keeper: self.keeper.as_ref(),
+            is_taken_up: true,
+            own_folders: &own_folders,
+        };
+        if is_deadly {
+            return match runner.give_up(&taken.run, &job, deadly(deaths)).await {
+                Ok(report) => self.failed(taken, &deadly(deaths), json!(report)),
+                Err(error) => self.refused(taken, &deadly(deaths).with_context(error.to_string())),
+            };
+        }
+        let mut showing = None;
+        let watch = |progress| showing = Some((self.watch)(&taken.run, &job.name, progress));
+        let (report, result) = runner.run(&taken.run, &job, watch, wanted).await;
+        drop(showing);
+        said(forget_old_runs(&self.ledger, &settings));
+        match (report.status, result) {
+            (Status::Interrupted, Err(error)) => {
+                tracing::warn!("{}: {error}{}", taken.name, next_step(&error));
+                End::Later
+            }
+            (_, Err(error)) => self.failed(taken, &error, json!(report)),
+            (_, Ok(())) => {
+                for relation in &report.relations {
+                    tracing::info!(
+                        "{}: published {} rows -> {}",
+                        taken.name,
+                        grouped(relation.rows),
+                        relation.folder
+                    );
+                }
+                End::Over(Outcome::Done, json!(report))
+            }
+        }
+    }
+
+    fn failed(&self, taken: &Taken, error: &Error, report: Value) -> End {
+        tracing::error!("{}: {error}{}", taken.name, next_step(error));
+        End::Over(Outcome::Failed, report)
+    }
+
+    /// The end of a run that never was one.
+    fn refused(&self, taken: &Taken, error: &Error) -> End {
+        let report = refusal(&taken.run, error);
+        if let Ok(Some(_)) = self.ledger.recorded(&taken.run) {
+            said(self.ledger.finish(&taken.run, RunState::Failed, &report));
+        }
+        self.failed(taken, error, report)
+    }
+
+    /// Finds what a daemon that ended had taken: what was over is put away, the rest goes on.
+    fn recover(&self, inbox: &Inbox, desk: &mut Desk) {
+        let taken = said(inbox.left_running()).unwrap_or_default();
+        let known: Vec<String> = taken.iter().map(|taken| taken.run.clone()).collect();
+        for taken in taken {
+            // It has been under way all the time: only its folder was gone.
+            if desk.under_way.contains(&taken.run) {
+                continue;
+            }
+            match self.adopt(&taken) {
+                Ok(end) => desk.take_back(Ended { taken, end }),
+                Err(error) => tracing::error!("{}: {error}{}", taken.name, next_step(&error)),
+            }
+        }
+        let unfinished = said(self.ledger.unfinished(Owner::Daemon)).unwrap_or_default();
+        for run in unfinished {
+            if !known.contains(&run) && !desk.under_way.contains(&run) {
+                tracing::error!("run {run}: its job file is gone; it cannot go on");
+                let error = Error::config("the job file was removed while the run was under way")
+                    .with_hint("what it had staged is under .longshore/staging of its target");
+                said(self.ledger.finish(&run, RunState::Failed, &refusal(&run, &error)));
+            }
+        }
+    }
+
+    fn adopt(&self, taken: &Taken) -> Result<End> {
+        let record = self.ledger.details(&taken.run)?;
+        let over = record.filter(|details| details.run.state.is_over());
+        Ok(match over.and_then(|details| details.run.report) {
+            Some(report) => {
+                let is_done = report["status"] == json!(Status::Succeeded);
+                tracing::info!("{}: run {} was over", taken.name, taken.run);
+                End::Over(if is_done { Outcome::Done } else { Outcome::Failed }, report)
+            }
+            None => {
+                tracing::info!("{}: run {} goes on", taken.name, taken.run);
+                End::Now
+            }
+        })
+    }
+}
+
+/// What the daemon has on its hands besides the runs under way.
+#[derive(Default)]
+struct Desk {
+    /// The ids of all runs whose job files lie in `running`.
+    under_way: HashSet<String>,
+    /// Runs that go on, from a moment on.
+    waiting: Vec<(Instant, Taken)>,
+    /// Runs that are over, whose job files are to be put away.
+    over: Vec<Over>,
+}
+
+struct Over {
+    taken: Taken,
+    outcome: Outcome,
+    report: Value,
+    /// When putting it away is tried, again if it failed.
+    due: Instant,
+    has_failed: bool,
+}
+
+impl Desk {
+    /// Up to so many runs that go on now.
+    fn due(&mut self, room: usize) -> Vec<Taken> {
+        let now = Instant::now();
+        let mut next = Vec::new();
+        self.waiting.retain(|(at, taken)| {
+            let is_due = *at <= now && next.len() < room;
+            if is_due {
+                next.push(taken.clone());
+            }
+            !is_due
+        });
+        next
+    }
+
+    fn take_back(&mut self, Ended { taken, end }: Ended) {
+        self.under_way.insert(taken.run.clone());
+        let now = Instant::now();
+        match end {
+            End::Now => self.waiting.push((now, taken)),
+            End::Later => {
+                self.waiting.push((now + Duration::from_secs(ROLL_FORWARD_SECS), taken));
+            }
+            End::Over(outcome, report) => {
+                self.over.push(Over { taken, outcome, report, due: now, has_failed: false });
+            }
+        }
+    }
+
+    /// Puts the job files away of runs that are over. What cannot be is tried again, and told once.
+    fn put_away(&mut self, daemon: &Daemon, inbox: &Path) {
+        for mut over in std::mem::take(&mut self.over) {
+            if over.due > Instant::now() {
+                self.over.push(over);
+                continue;
+            }
+            let (run, taken) = (over.taken.run.clone(), &over.taken);
+            match put_away(inbox, taken, over.outcome, &over.report) {
+                Ok(path) => {
+                    self.under_way.remove(&run);
+                    said(daemon.ledger.moved(&run, &path));
+                    said(daemon.ledger.forget_take(&run));
+                }
+                Err(error) => {
+                    if !over.has_failed {
+                        tracing::error!("{error}: it is tried again each minute");
+                    }
+                    over.has_failed = true;
+                    over.due = Instant::now() + Duration::from_secs(ROLL_FORWARD_SECS);
+                    self.over.push(over);
+                }
+            }
+        }
+    }
+}
+
+/// What a job that the process died of is told.
+fn deadly(deaths: u32) -> Error {
+    Error::internal(format!("the process died {deaths} times while this job was under way"))
+        .with_hint("look in the log for what ended it; drop the job again to try once more")
+}
+
+/// Reads a job in `running`, and nowhere that a link in its place leads.
+fn read_job(taken: &Taken, inbox: &Path, policy: &Policy) -> Result<Job> {
+    let Taken { name, path, .. } = taken;
+    let running = Part::open(inbox, RUNNING)
+        .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
+    Job::read_at(&running.file(taken.file_name()), path, name, inbox, policy)
+}
+
+/// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.
+async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("reader".into()).stack_size(READER_STACK_BYTES);
+    thread
+        .spawn(move || {
+            let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+            // Nobody waits any more.
+            let _ = send.send(done);
+        })
+        .map_err(|error| Error::io("starting a thread", error))?;
+    let patience = Duration::from_secs(READ_JOB_SECS);
+    match tokio::time::timeout(patience, receive).await {
+        Ok(Ok(Ok(done))) => done,
+        Ok(_) => Err(Error::internal("reading the job panicked")
+            .with_hint("this is a fault of Longshore: report it, with the job file")),
+        Err(_) => Err(Error::timeout(format!(
+            "the job, or a file that it names, was not read in {READ_JOB_SECS} s"
+        ))
+        .with_hint("look whether the server of its folder answers")),
+    }
+}
+
+/// The report of a run that never was.
+fn refusal(run: &str, error: &Error) -> Value {
+    json!({ "run": run, "status": Status::Failed, "error": error.report() })
+}
+
+fn next_step(error: &Error) -> String {
+    error.hint().map(|hint| format!("; next: {hint}")).unwrap_or_default()
+}
+
+fn said<T>(result: Result<T>) -> Option<T> {
+    result.inspect_err(|error| tracing::error!("{error}{}", next_step(error))).ok()
+}
+
+/// Holds the state folder for as long as the file is open.
+pub fn lock(state: &Path) -> Result<File> {
+    let path: PathBuf = state.join("lock");
+    let file = fs::create_dir_all(state)
+        .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path))
+        .map_err(|error| Error::io(format!("state folder {}", state.display()), error))?;
+    let mut locked = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        // Who only looks whether a daemon runs holds it for a moment too.
+        std::thread::sleep(Duration::from_millis(LOCK_WAIT_MILLIS));
+        locked = file.try_lock();
+    }
+    match locked {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::config(format!("another daemon has the state folder {}", state.display()))
+                .with_hint("stop it, or name another folder with --state DIR"))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io(path.display(), error)),
+    }
+}
+
+/// Whether a daemon holds the state folder.
+pub fn is_running(state: &Path) -> Result<bool> {
+    let path = state.join("lock");
+    match File::open(&path) {
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(Error::io(path.display(), error)),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(path.display(), error)),
+    }
+}

@@ -1,0 +1,128 @@
+//! A target's folders as tables of a catalog: a connector in the sandbox makes them, or brings them up to
+//! date, when a run has published.
+
+use std::fmt;
+
+use arrow::datatypes::SchemaRef;
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Error, Result, ResultExt};
+use longshore_model::grant::Grant;
+use longshore_model::part::Spot;
+use longshore_plugins::ConnectorPlugin;
+use longshore_sandbox::Registration;
+use serde::{Deserialize, Serialize};
+
+use crate::destination::load_mode;
+use crate::ipc::encode_schema;
+use crate::scan::ComponentSource;
+use crate::write::Partitioning;
+
+/// A catalog.
+pub struct Registrar {
+    source: ComponentSource,
+    base: String,
+}
+
+/// A folder that is to be a table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Table {
+    /// The run that publishes it.
+    pub run: String,
+    /// Its name.
+    pub name: String,
+    /// Its columns, as an Arrow IPC schema message: what its files hold, and then what folders tell.
+    pub schema: Vec<u8>,
+    /// The last columns, if their values name folders.
+    #[serde(default)]
+    pub partitions: Vec<String>,
+    /// What happens to what is there.
+    pub mode: Mode,
+}
+
+impl Table {
+    /// The table of a relation's folder, whose rows are of this schema.
+    pub fn new(spot: &Spot, schema: &SchemaRef, partition_by: &[String]) -> Result<Self> {
+        let schema = Partitioning::table_schema(partition_by, schema)?;
+        Ok(Self {
+            run: spot.run.clone(),
+            name: spot.name.clone(),
+            schema: encode_schema(&schema)?,
+            partitions: partition_by.to_vec(),
+            mode: spot.mode,
+        })
+    }
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registrar({})", self.plugin().described.name)
+    }
+}
+
+impl Registrar {
+    /// A catalog that a connector speaks with; `base` is the target's folder, as the catalog knows it.
+    pub fn new(source: ComponentSource, base: String) -> Self {
+        Self { source, base }
+    }
+
+    /// The connector.
+    pub fn plugin(&self) -> &ConnectorPlugin {
+        self.source.plugin()
+    }
+
+    /// What it was granted.
+    pub fn grant(&self) -> &Grant {
+        self.source.grant()
+    }
+
+    /// Where the tables' folders are, as the catalog knows it.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Checks that the catalog answers.
+    pub async fn test(&self) -> Result<String> {
+        self.source.test().await.context("register")
+    }
+
+    /// Whether these can become tables, as far as can be told before they are published.
+    pub async fn check(&self, tables: &[Table]) -> Result<()> {
+        self.source.check_tables(&self.registrations(tables)).await.context("register")
+    }
+
+    /// Makes tables of them, or brings the tables up to date; gives their names.
+    pub async fn register(&self, tables: &[Table]) -> Result<Vec<String>> {
+        let names = self.source.register(&self.registrations(tables)).await.context("register")?;
+        match names.len() == tables.len() {
+            true => Ok(names),
+            false => Err(Error::internal(format!(
+                "{} gave {} names for {} tables",
+                self.plugin().described.name,
+                names.len(),
+                tables.len()
+            ))),
+        }
+    }
+
+    /// Takes back what [`Self::register`] did.
+    pub async fn withdraw(&self, tables: &[Table]) -> Result<()> {
+        self.source.withdraw(&self.registrations(tables)).await.context("register")
+    }
+
+    /// Ends its sessions.
+    pub async fn release(&self) {
+        self.source.release().await;
+    }
+
+    fn registrations(&self, tables: &[Table]) -> Vec<Registration> {
+        let registration = |table: &Table| Registration {
+            run: table.run.clone(),
+            name: table.name.clone(),
+            location: format!("{}/{}", self.base, table.name),
+            schema: table.schema.clone(),
+            partitions: table.partitions.clone(),
+            mode: load_mode(table.mode),
+        };
+        tables.iter().map(registration).collect()
+    }
+}

@@ -1,0 +1,118 @@
+//! Errors of DataFusion, and ours on their way through it.
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use longshore_model::config::nearest;
+use longshore_model::error::Error;
+
+/// An error of ours that DataFusion carries.
+pub trait External {
+    /// The same, as one of DataFusion's.
+    fn external(self) -> DataFusionError;
+}
+
+impl External for Error {
+    fn external(self) -> DataFusionError {
+        DataFusionError::External(Box::new(self))
+    }
+}
+
+/// The error of ours inside, if there is one; the rest is classed by what DataFusion says of it.
+pub fn from_datafusion(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(other) => Error::internal(other.to_string()).with_source(other),
+        },
+        // It names a step of the planner.
+        DataFusionError::Context(_, inner) => from_datafusion(*inner),
+        DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
+            Ok(inner) => from_datafusion(inner),
+            Err(shared) => own(&shared).unwrap_or_else(|| classify(&shared)),
+        },
+        other => classify(&other),
+    }
+}
+
+/// A copy of our own error inside one that is shared.
+fn own(error: &DataFusionError) -> Option<Error> {
+    match error.find_root() {
+        DataFusionError::External(inner) => inner.downcast_ref::<Error>().map(Error::copy),
+        _ => None,
+    }
+}
+
+/// What DataFusion says, in our words, and who must act.
+fn classify(error: &DataFusionError) -> Error {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(text) => Error::resource(plain(text)),
+        DataFusionError::IoError(error) => Error::io("SQL", std::io::Error::from(error.kind())),
+        DataFusionError::Internal(text) => {
+            Error::internal(format!("the query cannot be carried out: {}", plain(text)))
+                .with_hint("write it another way, and report it to Longshore with the job file")
+        }
+        DataFusionError::SQL(error, _) => {
+            let text = error.to_string();
+            Error::data(format!("the SQL cannot be read: {}", plain(&text)))
+                .with_hint("correct the query there")
+        }
+        DataFusionError::SchemaError(error, _) => schema_error(error),
+        DataFusionError::Plan(text) if text.starts_with("Projections require unique") => {
+            let name = text.split('"').nth(1).unwrap_or("column");
+            let name = name.rsplit('.').next().unwrap_or(name);
+            Error::data(format!("the query gives `{name}` twice"))
+                .with_hint("leave one out, or name them apart: SELECT a AS b")
+        }
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Execution(text)
+        | DataFusionError::Configuration(text) => Error::data(plain(text)),
+        DataFusionError::ArrowError(error, _) => Error::data(plain(&error.to_string())),
+        other => Error::data(plain(&other.strip_backtrace())),
+    }
+}
+
+fn schema_error(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let known: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            let hint = match nearest(&field.name, known.iter().copied()) {
+                Some(near) => {
+                    format!("did you mean `{near}`? Names with capitals stand in double quotes")
+                }
+                None => format!("the columns are {}", known.join(", ")),
+            };
+            Error::data(format!("no column `{}`", field.name)).with_hint(hint)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            Error::data(format!("`{}` is a column of several tables", field.name))
+                .with_hint("write the table before it: t.a")
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::data(format!("two columns are called `{name}`"))
+                .with_hint("name them apart: SELECT a AS b")
+        }
+    }
+}
+
+/// Without what only who knows the library understands.
+fn plain(text: &str) -> String {
+    let text = text.split("This issue was likely caused by").next().unwrap_or(text);
+    let words = [
+        ("datafusion.public.", ""),
+        ("sql parser error: ", ""),
+        ("Error during planning: ", ""),
+        ("Arrow error: ", ""),
+        ("Schema error: ", ""),
+        ("Cast error: ", ""),
+        ("Compute error: ", ""),
+        ("Overflow happened on: ", ""),
+        ("Cannot infer common argument type for comparison operation ", "cannot compare "),
+        ("Execution error: ", ""),
+        ("Optimizer rule ", "rule "),
+        ("This feature is not implemented: ", ""),
+    ];
+    let text = words.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    text.trim().trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,483 @@
+//! Publishing in object stores, which cannot rename: each part is an upload to its last place that
+//! nobody sees until it is completed, and the commit completes them all.
+//!
+//! What is open is written down in `.longshore/staging/RUN`, so that the uploads of a run that died
+//! can be given up from anywhere.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Class, Error, Result, ResultExt};
+use longshore_model::part::{Part, Spot};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path as Key;
+use object_store::{
+    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutOptions, PutPayload,
+};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::sync::RwLock;
+use tokio::task::JoinSet;
+
+use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath, read_if_there};
+use super::object_files::ObjectFiles;
+use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
+use super::{
+    Folder, PartFile, Publication, Published, Target, manifest_path, names, probe_path, run_ids,
+    runs_folder, staging,
+};
+use crate::store::s3_uploads::{OpenUpload, OpenUploads};
+use crate::store::{REQUEST_TIMEOUT_SECS, object_error};
+
+/// A piece of a multipart upload; stores want at least 5 MiB and at most 10,000 pieces.
+const UPLOAD_PIECE_BYTES: usize = 8 << 20;
+
+/// Pieces of one part that are sent at the same time.
+const UPLOAD_PIECES_AT_ONCE: usize = 2;
+
+/// Requests of a commit at the same time: the sooner it is over, the better.
+const COMMIT_REQUESTS_AT_ONCE: usize = 32;
+
+/// A target over an object store.
+pub(super) struct ByCompletion {
+    files: Arc<ObjectFiles>,
+    uploads: Arc<dyn MultipartStore>,
+    io: Handle,
+    unfinished: Unfinished,
+    /// Held while an upload is begun and written down: what a run has begun is known before it is
+    /// given up, also when whoever began it is gone.
+    beginning: Arc<RwLock<()>>,
+}
+
+impl fmt::Debug for ByCompletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ByCompletion({:?})", self.files)
+    }
+}
+
+/// How uploads that nobody completes are ended.
+pub(super) enum Unfinished {
+    /// The store lists and aborts them.
+    Listed(Arc<OpenUploads>),
+    /// No request ends them. Their blocks go when a whole file is written in their place.
+    Overwritten,
+}
+
+/// What says of a file that it only took the place of an upload.
+const GIVEN_UP: (&str, &str) = ("longshore", "given-up");
+
+/// What completes an upload.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    key: String,
+    upload: String,
+    pieces: Vec<String>,
+}
+
+impl ByCompletion {
+    /// A target in a store, by two clients of it: the one for rows waits longer. `base` and `prefix`
+    /// are free of slashes at their ends.
+    pub(super) fn open<S: ObjectStore + MultipartStore>(
+        client: impl Fn(u64) -> Result<S>,
+        base: String,
+        prefix: String,
+        unfinished: Unfinished,
+    ) -> Result<Self> {
+        let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
+        let (files, beginning) = (Arc::new(files), Arc::default());
+        let uploads = Arc::new(client(WRITE_TIMEOUT_SECS)?);
+        Ok(Self { files, uploads, io: Handle::current(), unfinished, beginning })
+    }
+
+    /// Completes one upload; one that was completed before an interruption is fine.
+    async fn complete(&self, spot: &Spot, part: &Part) -> Result<()> {
+        let path = format!("{}/{}", spot.name, part.file);
+        let held = held(&part.token)?;
+        let (key, pieces) = (stored(&held.key)?, part_ids(held.pieces));
+        let completing = self.uploads.complete_multipart(&key, &held.upload, pieces);
+        let Err(error) = self.files.asked(&path, completing).await else { return Ok(()) };
+        match self.files.asked(&path, self.files.store.head(&key)).await {
+            Ok(there) if there.size == part.bytes => Ok(()),
+            _ if error.class() == Class::NotFound => Err(Error::new(
+                Class::Stale,
+                format!("{}: the store gave its upload up", self.files.url(&path)),
+            )),
+            _ => Err(error),
+        }
+    }
+
+    async fn complete_all(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+        let completing: Vec<_> = parts.iter().map(|part| self.complete(spot, part)).collect();
+        futures::stream::iter(completing)
+            .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Removes what is in a folder and not among these names.
+    async fn remove_others(&self, folder: &str, keep: &[Part]) -> Result<()> {
+        let keep: BTreeSet<&str> = keep.iter().map(|part| part.file.as_str()).collect();
+        for file in files_beneath(self.files.as_ref(), folder).await? {
+            if !keep.contains(file.as_str()) {
+                self.files.remove(&format!("{folder}/{file}")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
+        match spot.mode {
+            Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
+            Mode::Append => {
+                names::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
+                self.complete_all(spot, parts).await?;
+            }
+            Mode::Replace => {
+                names::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
+                self.complete_all(spot, parts).await?;
+                self.remove_others(&spot.name, parts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn journal(run: &str, spot_name: &str, file: &str) -> String {
+        format!("{}/{spot_name}/{file}", staging(run))
+    }
+
+    /// Begins an upload, and writes it down: that it will be begun, and then its id. A process that dies
+    /// between leaves what tells where to look.
+    async fn begin_upload(&self, path: &str, key: &Key, journal: String) -> Result<String> {
+        let (files, uploads) = (self.files.clone(), self.uploads.clone());
+        let (path, key) = (path.to_owned(), key.clone());
+        let beginning = self.beginning.clone().read_owned().await;
+        let begin = async move {
+            let written = |upload: &str| {
+                let (key, upload, pieces) = (key.to_string(), upload.to_owned(), Vec::new());
+                serde_json::to_vec(&Held { key, upload, pieces })
+            };
+            files.put(&journal, &written("")?).await?;
+            let upload = files.asked(&path, uploads.create_multipart(&key)).await?;
+            files.put(&journal, &written(&upload)?).await?;
+            drop(beginning);
+            Ok(upload)
+        };
+        let begun = self.io.spawn(begin).await;
+        begun.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
+    }
+
+    /// What a run has written down of its uploads.
+    async fn journals(&self, run: &str) -> Result<Vec<Key>> {
+        let folder = self.files.key(&staging(run));
+        let listed = self.files.store.list(Some(&folder)).map_ok(|meta| meta.location);
+        self.files.asked(&staging(run), listed.try_collect()).await
+    }
+
+    /// Gives up every upload that a run has written down, and removes what it completed.
+    async fn give_up(&self, run: &str) -> Result<()> {
+        let _none_is_begun = self.beginning.write().await;
+        let journals = self.journals(run).await?;
+        self.abort_open(run, &journals).await?;
+        for journal in journals {
+            let bytes =
+                self.files.asked("", async { self.files.store.get(&journal).await?.bytes().await });
+            let open: Held = serde_json::from_slice(&bytes.await?)
+                .map_err(|error| Error::internal(format!("{journal}: {error}")))?;
+            let key = stored(&open.key)?;
+            if !open.upload.is_empty() {
+                absent_is_fine(
+                    self.files.asked("", self.uploads.abort_multipart(&key, &open.upload)).await,
+                )?;
+            }
+            absent_is_fine(self.files.asked("", self.files.store.delete(&key)).await)?;
+            absent_is_fine(self.files.asked("", self.files.store.delete(&journal)).await)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the uploads of a run that the store still keeps open: those of attempts that failed, and those
+    /// whose ids nobody wrote down.
+    async fn abort_open(&self, run: &str, journals: &[Key]) -> Result<()> {
+        if journals.is_empty() {
+            return Ok(());
+        }
+        let (staging, root) = (self.files.key(&staging(run)), self.files.key(""));
+        let beneath = |key: &Key| {
+            let rest = key.as_ref().strip_prefix(staging.as_ref())?.trim_start_matches('/');
+            Some(if root.as_ref().is_empty() { rest.to_owned() } else { format!("{root}/{rest}") })
+        };
+        let own: BTreeSet<String> = journals.iter().filter_map(beneath).collect();
+        match &self.unfinished {
+            Unfinished::Listed(open) => self.abort_listed(open, &own).await,
+            Unfinished::Overwritten => {
+                let keys = own.iter().map(|key| stored(key)).collect::<Result<Vec<_>>>()?;
+                let dropping: Vec<_> = keys.iter().map(|key| self.drop_blocks(key)).collect();
+                futures::stream::iter(dropping)
+                    .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
+                    .try_collect()
+                    .await
+            }
+        }
+    }
+
+    async fn abort_listed(&self, open: &OpenUploads, own: &BTreeSet<String>) -> Result<()> {
+        let listed = match open.beneath(self.files.key("").as_ref()).await {
+            Ok(listed) => listed,
+            Err(error) if error.class() == Class::Auth => {
+                tracing::warn!("{error}: uploads that nobody wrote down may stay open");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for OpenUpload { key, upload } in listed {
+            if own.contains(&key) {
+                let key = stored(&key)?;
+                let aborted = self.uploads.abort_multipart(&key, &upload);
+                absent_is_fine(self.files.asked("", aborted).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the blocks of an upload that was not completed. One that was completed is there, and stays.
+    async fn drop_blocks(&self, key: &Key) -> Result<()> {
+        let (store, path) = (&self.files.store, key.as_ref());
+        let (name, value) = GIVEN_UP;
+        let mark = Attribute::Metadata(name.into());
+        let head = GetOptions { head: true, ..Default::default() };
+        match self.files.asked(path, store.get_opts(key, head)).await {
+            Ok(there) if there.attributes.get(&mark).is_none_or(|is| is.as_ref() != value) => {
+                return Ok(());
+            }
+            // Whoever wrote this died before it was removed.
+            Ok(_) => {}
+            Err(error) if error.class() == Class::NotFound => {
+                let attributes = Attributes::from_iter([(mark, value)]);
+                let options = PutOptions { attributes, ..Default::default() };
+                self.files.asked(path, store.put_opts(key, PutPayload::new(), options)).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        absent_is_fine(self.files.asked(path, store.delete(key)).await)
+    }
+}
+
+fn held(token: &str) -> Result<Held> {
+    serde_json::from_str(token)
+        .map_err(|error| Error::internal(format!("an upload's description: {error}")))
+}
+
+/// A key as it was written down: encoded already.
+fn stored(key: &str) -> Result<Key> {
+    Key::parse(key).map_err(|error| Error::internal(format!("an upload's key: {error}")))
+}
+
+fn part_ids(pieces: Vec<String>) -> Vec<PartId> {
+    pieces.into_iter().map(|content_id| PartId { content_id }).collect()
+}
+
+#[async_trait]
+impl Target for ByCompletion {
+    fn url(&self, path: &str) -> String {
+        self.files.url(path)
+    }
+
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+        names::reserve(self.files.as_ref(), run, relation, mode).await
+    }
+
+    /// Uploads need nothing before them.
+    async fn begin(&self, _: &Spot, _: &SchemaRef) -> Result<()> {
+        Ok(())
+    }
+
+    async fn is_intact(&self, _: &Spot, part: &Part) -> Result<bool> {
+        // The store keeps each piece by its checksum; the completion tells if one is gone.
+        Ok(held(&part.token).is_ok())
+    }
+
+    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+        for Publication { spot, parts } in relations {
+            self.publish_relation(spot, parts).await.context(spot.relation.clone())?;
+        }
+        Ok(Published::as_reserved(relations))
+    }
+
+    async fn retract(&self, Publication { spot, parts }: &Publication) -> Result<()> {
+        for part in parts {
+            self.files.remove(&format!("{}/{}", spot.name, part.file)).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
+        let path = manifest_path(run);
+        self.files.put(&path, manifest).await?;
+        Ok(self.url(&path))
+    }
+
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
+        read_if_there(self.files.read(&manifest_path(run)).await).await
+    }
+
+    async fn manifests(&self) -> Result<Vec<String>> {
+        Ok(run_ids(self.files.list(&runs_folder()).await?.unwrap_or_default()))
+    }
+
+    async fn discard(&self, run: &str) -> Result<()> {
+        self.give_up(run).await.context(format!("giving up run {run}"))?;
+        names::release_all(self.files.as_ref(), run).await
+    }
+
+    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
+        // Of attempts that failed or were cut off, nothing stays open.
+        let journals = self.journals(run).await?;
+        self.abort_open(run, &journals).await?;
+        self.files.remove(&staging(run)).await?;
+        for spot in spots {
+            names::release(self.files.as_ref(), run, &spot.name).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Folder for ByCompletion {
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
+        let path = format!("{}/{file}", spot.name);
+        let key = self.files.key(&path);
+        let upload =
+            self.begin_upload(&path, &key, Self::journal(&spot.run, &spot.name, file)).await?;
+        let what = format!("writing {}", self.files.url(&path));
+        let uploader = ObjectUpload {
+            uploads: self.uploads.clone(),
+            url: self.files.url(&path),
+            key,
+            upload,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            sending: JoinSet::new(),
+            sent: Vec::new(),
+        };
+        Ok(Box::new(Upload::start(
+            &self.io,
+            what,
+            uploader,
+            UPLOAD_PIECE_BYTES * UPLOAD_PIECES_AT_ONCE,
+        )))
+    }
+
+    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()> {
+        if let Some(token) = token {
+            let held = held(token)?;
+            let key = stored(&held.key)?;
+            let path = format!("{}/{file}", spot.name);
+            let aborting = self.uploads.abort_multipart(&key, &held.upload);
+            absent_is_fine(self.files.asked(&path, aborting).await)?;
+            if matches!(self.unfinished, Unfinished::Overwritten) {
+                self.drop_blocks(&key).await?;
+            }
+            return self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await;
+        }
+        // Whoever wrote it may still be giving it up: what is written down tells where to look.
+        Ok(())
+    }
+
+    async fn read(&self, path: &str) -> Result<ByteStream> {
+        self.files.read(path).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let path = probe_path()?;
+        let put = self.files.put(&path, b"longshore").await;
+        let removed = self.files.remove(&path).await;
+        put.and(removed)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        Ok(self.files.list(folder).await?.unwrap_or_default())
+    }
+}
+
+struct ObjectUpload {
+    uploads: Arc<dyn MultipartStore>,
+    url: String,
+    key: Key,
+    upload: String,
+    pending: Vec<Bytes>,
+    pending_bytes: usize,
+    sending: JoinSet<(usize, object_store::Result<PartId>)>,
+    /// The ids of pieces sent, in their order; empty while one is on its way.
+    sent: Vec<String>,
+}
+
+impl ObjectUpload {
+    /// Sends what is pending, when there is room for one more piece on its way.
+    async fn send(&mut self) -> Result<()> {
+        while self.sending.len() >= UPLOAD_PIECES_AT_ONCE {
+            self.confirmed().await?;
+        }
+        let index = self.sent.len();
+        self.sent.push(String::new());
+        self.pending_bytes = 0;
+        let payload: PutPayload = std::mem::take(&mut self.pending).into_iter().collect();
+        let (uploads, key, upload) = (self.uploads.clone(), self.key.clone(), self.upload.clone());
+        self.sending
+            .spawn(async move { (index, uploads.put_part(&key, &upload, index, payload).await) });
+        Ok(())
+    }
+
+    /// Waits for one piece that is on its way.
+    async fn confirmed(&mut self) -> Result<()> {
+        match self.sending.join_next().await {
+            Some(Ok((index, Ok(id)))) => {
+                self.sent[index] = id.content_id;
+                Ok(())
+            }
+            Some(Ok((_, Err(error)))) => Err(object_error(&self.url, &error)),
+            Some(Err(error)) => Err(Error::internal(format!("{}: {error}", self.url))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Uploader for ObjectUpload {
+    async fn put(&mut self, piece: Bytes) -> Result<()> {
+        self.pending_bytes += piece.len();
+        self.pending.push(piece);
+        match self.pending_bytes + PIECE_BYTES > UPLOAD_PIECE_BYTES {
+            true => self.send().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn finish(&mut self) -> Result<String> {
+        if self.pending_bytes > 0 || self.sent.is_empty() {
+            self.send().await?;
+        }
+        while !self.sending.is_empty() {
+            self.confirmed().await?;
+        }
+        let held = Held {
+            key: self.key.to_string(),
+            upload: self.upload.clone(),
+            pieces: std::mem::take(&mut self.sent),
+        };
+        serde_json::to_string(&held).map_err(|error| Error::internal(error.to_string()))
+    }
+
+    async fn abort(&mut self) {
+        self.sending.abort_all();
+        while self.sending.join_next().await.is_some() {}
+        if let Err(error) = self.uploads.abort_multipart(&self.key, &self.upload).await {
+            tracing::debug!("giving up {}: {}", self.url, object_error(&self.url, &error));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Publishing in stores with folders: parts lie in `.longshore/staging/RUN/RELATION`, and a rename
+//! shows them.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Class, Error, Result, ResultExt};
+use longshore_model::part::{Part, Spot};
+use sha2::{Digest, Sha256};
+
+use super::files::{Folders, files_beneath, parent, read_if_there};
+use super::{
+    ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Target, manifest_path,
+    names, probe_path, run_ids, runs_folder, staging,
+};
+
+/// A target over a store with folders.
+#[derive(Debug)]
+pub(super) struct ByRename<F> {
+    folders: F,
+}
+
+impl<F: Folders> ByRename<F> {
+    pub(super) fn new(folders: F) -> Self {
+        Self { folders }
+    }
+
+    fn staged(spot: &Spot) -> String {
+        format!("{}/{}", staging(&spot.run), spot.relation)
+    }
+
+    /// Removes from a staged folder what an attempt that was cut off left in it.
+    async fn keep_only(&self, staged: &str, parts: &[Part]) -> Result<()> {
+        let keep: BTreeSet<&str> = parts.iter().map(|part| part.file.as_str()).collect();
+        let there = files_beneath(&self.folders, staged).await?;
+        for file in there.iter().filter(|file| !keep.contains(file.as_str())) {
+            self.folders.remove(&format!("{staged}/{file}")).await?;
+        }
+        self.sync_folders(staged, parts).await?;
+        self.folders.sync_folder(staged).await
+    }
+
+    /// Makes the folders that parts lie in durable.
+    async fn sync_folders(&self, root: &str, parts: &[Part]) -> Result<()> {
+        let inner: BTreeSet<&str> = parts.iter().filter_map(|part| parent(&part.file)).collect();
+        for folder in inner {
+            // Each of `day=1/kind=a` was made with the first file in it.
+            let mut folder = Some(folder);
+            while let Some(path) = folder {
+                self.folders.sync_folder(&format!("{root}/{path}")).await?;
+                folder = parent(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole new folder under a free name.
+    async fn publish_new(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        let staged = Self::staged(spot);
+        if !self.folders.exists(&staged).await? {
+            // It was renamed before an interruption.
+            return Ok(true);
+        }
+        self.keep_only(&staged, parts).await?;
+        self.folders.rename(&staged, &spot.name).await
+    }
+
+    /// A whole new folder in the place of the one that is there. The old one is kept out of sight
+    /// until the next one comes: whoever reads it can go on.
+    async fn publish_instead(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        let staged = Self::staged(spot);
+        let replaced = format!("{HIDDEN}/replaced/{}", spot.name);
+        let old = format!("{replaced}/{}", spot.run);
+        if self.folders.exists(&staged).await? {
+            self.keep_only(&staged, parts).await?;
+            self.folders.remove(&replaced).await?;
+            self.folders.make_folder(&replaced).await?;
+            self.swap(&staged, &spot.name, &old).await?;
+        }
+        Ok(true)
+    }
+
+    async fn swap(&self, staged: &str, name: &str, old: &str) -> Result<()> {
+        let there = self.folders.exists(name).await?;
+        if there && self.folders.exchange(staged, name).await? {
+            self.folders.rename(staged, old).await?;
+            return Ok(());
+        }
+        if there {
+            self.folders.rename(name, old).await?;
+        }
+        match self.folders.rename(staged, name).await? {
+            true => Ok(()),
+            false => Err(Error::resource(format!(
+                "{}: somebody else made it in this moment",
+                self.folders.url(name)
+            ))),
+        }
+    }
+
+    /// More files in a folder that may be there.
+    async fn publish_beside(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        self.folders.make_folder(&spot.name).await?;
+        let there = files_beneath(&self.folders, &Self::staged(spot)).await?;
+        let there: BTreeSet<&str> = there.iter().map(String::as_str).collect();
+        let mut made = BTreeSet::new();
+        for part in parts.iter().filter(|part| there.contains(part.file.as_str())) {
+            if let Some(inner) = parent(&part.file).filter(|inner| made.insert(*inner)) {
+                self.folders.make_folder(&format!("{}/{inner}", spot.name)).await?;
+            }
+            let from = format!("{}/{}", Self::staged(spot), part.file);
+            if !self.folders.rename(&from, &format!("{}/{}", spot.name, part.file)).await? {
+                return Err(Error::internal(format!(
+                    "{}/{} is already there",
+                    self.folders.url(&spot.name),
+                    part.file
+                )));
+            }
+        }
+        self.sync_folders(&spot.name, parts).await?;
+        Ok(true)
+    }
+
+    /// False: somebody else took the name.
+    async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
+        if matches!(spot.mode, Mode::Append | Mode::Replace) {
+            names::lock(&self.folders, &spot.run, &spot.name).await?;
+        }
+        let published = match spot.mode {
+            Mode::Version | Mode::Error => self.publish_new(spot, parts).await?,
+            Mode::Replace => self.publish_instead(spot, parts).await?,
+            Mode::Append => self.publish_beside(spot, parts).await?,
+        };
+        self.folders.sync_folder(&spot.name).await?;
+        self.folders.sync_folder("").await?;
+        Ok(published)
+    }
+}
+
+#[async_trait]
+impl<F: Folders> Target for ByRename<F> {
+    fn url(&self, path: &str) -> String {
+        self.folders.url(path)
+    }
+
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+        let spot = names::reserve(&self.folders, run, relation, mode).await?;
+        self.folders.make_folder(&Self::staged(&spot)).await?;
+        Ok(spot)
+    }
+
+    /// The folder in staging was made with the reservation.
+    async fn begin(&self, _: &Spot, _: &SchemaRef) -> Result<()> {
+        Ok(())
+    }
+
+    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool> {
+        let path = format!("{}/{}", Self::staged(spot), part.file);
+        match checksum(self.folders.read(&path).await).await {
+            Ok((bytes, sha256)) => Ok(bytes == part.bytes && sha256 == part.sha256),
+            Err(error) if error.class() == Class::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+        for (position, Publication { spot, parts }) in relations.iter().enumerate() {
+            let published = self.publish_relation(spot, parts).await;
+            if !published.context(spot.relation.clone())? {
+                return Ok(Published::Taken(position));
+            }
+        }
+        Ok(Published::as_reserved(relations))
+    }
+
+    async fn retract(&self, Publication { spot, parts }: &Publication) -> Result<()> {
+        if spot.mode == Mode::Append {
+            for part in parts {
+                self.folders.remove(&format!("{}/{}", spot.name, part.file)).await?;
+            }
+            return Ok(());
+        }
+        let staged = Self::staged(spot);
+        if self.folders.exists(&staged).await? {
+            return Ok(());
+        }
+        self.folders.rename(&spot.name, &staged).await?;
+        let old = format!("{HIDDEN}/replaced/{}/{}", spot.name, spot.run);
+        if spot.mode == Mode::Replace && self.folders.exists(&old).await? {
+            self.folders.rename(&old, &spot.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
+        let path = manifest_path(run);
+        self.folders.put(&path, manifest).await?;
+        Ok(self.url(&path))
+    }
+
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
+        read_if_there(self.folders.read(&manifest_path(run)).await).await
+    }
+
+    async fn manifests(&self) -> Result<Vec<String>> {
+        Ok(run_ids(self.folders.list(&runs_folder()).await?.unwrap_or_default()))
+    }
+
+    async fn discard(&self, run: &str) -> Result<()> {
+        // The folders that runs share stay: another run may be about to write into them.
+        self.folders.remove(&staging(run)).await?;
+        names::release_all(&self.folders, run).await
+    }
+
+    async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
+        self.discard(run).await
+    }
+}
+
+#[async_trait]
+impl<F: Folders> Folder for ByRename<F> {
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
+        self.folders.create(&format!("{}/{file}", Self::staged(spot))).await
+    }
+
+    async fn remove_part(&self, spot: &Spot, file: &str, _: Option<&str>) -> Result<()> {
+        self.folders.remove(&format!("{}/{file}", Self::staged(spot))).await
+    }
+
+    async fn read(&self, path: &str) -> Result<ByteStream> {
+        self.folders.read(path).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let path = probe_path()?;
+        let put = self.folders.put(&path, b"longshore").await;
+        let removed = self.folders.remove(&path).await;
+        put.and(removed)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        Ok(self.folders.list(folder).await?.unwrap_or_default())
+    }
+}
+
+/// A file's size and SHA-256.
+pub async fn checksum(stream: Result<ByteStream>) -> Result<(u64, String)> {
+    let (bytes, hash) = stream?
+        .try_fold((0, Sha256::new()), |(bytes, mut hash), piece| async move {
+            hash.update(&piece);
+            Ok((bytes + piece.len() as u64, hash))
+        })
+        .await?;
+    Ok((bytes, hex::encode(&hash.finalize())))
+}

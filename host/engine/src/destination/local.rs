@@ -1,0 +1,280 @@
+//! Folders of this machine.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use longshore_model::config::Reach;
+use longshore_model::error::{Class, Error, Result};
+
+use super::PartFile;
+use super::files::{ByteStream, Entry, Files, Folders};
+
+/// What is read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// A folder of this machine, which need not exist yet.
+#[derive(Clone, Debug)]
+pub(super) struct LocalFolder {
+    root: PathBuf,
+    /// How far links in it may lead, if anybody limits that.
+    reach: Option<Reach>,
+}
+
+impl LocalFolder {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), reach: None }
+    }
+
+    pub(super) fn within(self, reach: Option<Reach>) -> Self {
+        Self { reach, ..self }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        match path {
+            "" => self.root.clone(),
+            path => self.root.join(path),
+        }
+    }
+
+    /// A path that is about to be touched, if it really lies where it may.
+    fn held(&self, path: &str) -> Result<PathBuf> {
+        let at = self.at(path);
+        if let Some(reach) = &self.reach {
+            reach.written("target.url", &at)?;
+        }
+        Ok(at)
+    }
+
+    fn make_parent(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path.parent().unwrap_or(&self.root))
+    }
+
+    /// Writes a whole file, durably.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.make_parent(path)?;
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+}
+
+#[async_trait]
+impl Files for LocalFolder {
+    fn url(&self, path: &str) -> String {
+        self.at(path).display().to_string()
+    }
+
+    async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let (path, aside) = (self.held(path)?, self.held(&format!("{path}.partial"))?);
+        self.write(&aside, bytes)
+            .and_then(|()| fs::rename(&aside, &path))
+            .and_then(|()| sync(path.parent().unwrap_or(&self.root)))
+            .map_err(|error| making("writing", &path, error))
+    }
+
+    async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
+        let (path, aside) = (self.held(path)?, self.held(aside)?);
+        let failed = |error| making("writing", &path, error);
+        self.write(&aside, bytes).and_then(|()| self.make_parent(&path)).map_err(failed)?;
+        let linked = fs::hard_link(&aside, &path);
+        fs::remove_file(&aside).map_err(failed)?;
+        match linked {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<ByteStream> {
+        let path = self.held(path)?;
+        let fault = |path: &Path, error| Error::io(format!("reading {}", path.display()), error);
+        let file = File::open(&path).map_err(|error| fault(&path, error))?;
+        let pieces =
+            futures::stream::try_unfold((file, path), move |(mut file, path)| async move {
+                let mut piece = vec![0; READ_BYTES];
+                let read = file.read(&mut piece).map_err(|error| fault(&path, error))?;
+                piece.truncate(read);
+                Ok((read > 0).then(|| (Bytes::from(piece), (file, path))))
+            });
+        Ok(pieces.boxed())
+    }
+
+    async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {
+        let path = self.held(folder)?;
+        let listed = fs::read_dir(&path).and_then(|entries| {
+            entries
+                .map(|entry| {
+                    let entry = entry?;
+                    let metadata = entry.metadata()?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    Ok(Entry { name, bytes: metadata.is_file().then_some(metadata.len()) })
+                })
+                .collect::<io::Result<Vec<Entry>>>()
+        });
+        match listed {
+            Ok(entries) => Ok(Some(entries)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            // A file has the name: it is not free, and holds nothing.
+            Err(error) if error.kind() == ErrorKind::NotADirectory && path.exists() => {
+                Ok(Some(Vec::new()))
+            }
+            Err(error) => Err(making("listing", &path, error)),
+        }
+    }
+
+    async fn remove(&self, path: &str) -> Result<()> {
+        let path = self.held(path)?;
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if !is_absent(&error) => {
+                Err(Error::io(format!("removing {}", path.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Folders for LocalFolder {
+    async fn create(&self, path: &str) -> Result<Box<dyn PartFile>> {
+        let path = self.held(path)?;
+        let create = || {
+            self.make_parent(&path)?;
+            File::create(&path)
+        };
+        let file = create().map_err(|error| making("creating", &path, error))?;
+        Ok(Box::new(LocalPart { file, path, finished: false }))
+    }
+
+    async fn make_folder(&self, path: &str) -> Result<()> {
+        let path = self.held(path)?;
+        fs::create_dir_all(&path).map_err(|error| making("making", &path, error))
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<bool> {
+        let (from, to) = (self.held(from)?, self.held(to)?);
+        match rename_with(&from, &to, libc::RENAME_NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            // A file system that cannot look and rename at once.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                if to.symlink_metadata().is_ok() {
+                    return Ok(false);
+                }
+                fs::rename(&from, &to).map(|()| true).map_err(|error| publishing(&to, error))
+            }
+            Err(error) => Err(publishing(&to, error)),
+        }
+    }
+
+    async fn exchange(&self, a: &str, b: &str) -> Result<bool> {
+        let (a, b) = (self.held(a)?, self.held(b)?);
+        match rename_with(&a, &b, libc::RENAME_EXCHANGE) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            Err(error) => Err(publishing(&b, error)),
+        }
+    }
+
+    async fn sync_folder(&self, path: &str) -> Result<()> {
+        let path = self.held(path)?;
+        sync(&path).map_err(|error| publishing(&path, error))
+    }
+}
+
+/// Where nothing can be made, the job names a wrong place.
+fn making(what: &str, path: &Path, error: io::Error) -> Error {
+    let is_no_place = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::AlreadyExists
+    ) || error.raw_os_error() == Some(libc::ELOOP);
+    let own = Error::io(format!("{what} {}", path.display()), error);
+    match is_no_place {
+        true => own
+            .with_class(Class::Config)
+            .with_hint("name another folder in `target.url`: nothing can be made in this one"),
+        false => own,
+    }
+}
+
+fn publishing(path: &Path, error: io::Error) -> Error {
+    Error::io(format!("publishing {}", path.display()), error)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn rename_with(from: &Path, to: &Path, flags: libc::c_uint) -> io::Result<()> {
+    let from = CString::new(from.as_os_str().as_bytes())?;
+    let to = CString::new(to.as_os_str().as_bytes())?;
+    // SAFETY: both are strings with an end, and live for the whole call.
+    let renamed = unsafe {
+        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags)
+    };
+    match renamed {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+struct LocalPart {
+    file: File,
+    path: PathBuf,
+    finished: bool,
+}
+
+impl LocalPart {
+    /// The writers above know no path.
+    fn named(&self, error: io::Error) -> io::Error {
+        let kind = error.kind();
+        if kind == ErrorKind::Interrupted {
+            return error;
+        }
+        io::Error::new(kind, Error::io(format!("writing {}", self.path.display()), error))
+    }
+}
+
+impl Write for LocalPart {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| self.named(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|error| self.named(error))
+    }
+}
+
+#[async_trait]
+impl PartFile for LocalPart {
+    async fn finish(mut self: Box<Self>) -> Result<String> {
+        self.file
+            .sync_data()
+            .map_err(|error| Error::io(format!("writing {}", self.path.display()), error))?;
+        self.finished = true;
+        Ok(String::new())
+    }
+}
+
+impl Drop for LocalPart {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Its staging goes too, sooner or later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

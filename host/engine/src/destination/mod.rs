@@ -1,0 +1,188 @@
+//! Where parts go: staged out of sight, then published together.
+//!
+//! A run sees one trait, [`Target`]. Behind it are two ways to publish files, by what a store can do:
+//! `by_rename` for folders (`local`, `hdfs`, `sftp`), `by_completion` for object stores (`s3`,
+//! `azure`), whose uploads stay open until the commit; and `sink`, for what is not files. One file for
+//! each store. Folders of files can become tables of a catalog: `registrar`.
+
+mod by_completion;
+mod by_rename;
+mod files;
+mod hdfs;
+mod local;
+mod names;
+mod object_files;
+mod sftp;
+mod sink;
+mod upload;
+
+use std::fmt::Debug;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use longshore_model::config::Reach;
+use longshore_model::config::place::Place;
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Error, Result};
+use longshore_model::part::{Part, Spot};
+
+use crate::store::{azure, s3};
+use by_completion::{ByCompletion, Unfinished};
+
+pub use by_rename::checksum;
+pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
+pub use names::{LOCK_WAIT_SECS, VERSION_LIMIT};
+pub use sink::{BoundSink, RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
+pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
+
+/// The target's hidden folder.
+const HIDDEN: &str = ".longshore";
+
+/// Where a run's rows go: written out of sight, made visible together.
+#[async_trait]
+pub trait Target: Debug + Send + Sync {
+    /// A path in the target, as people read it.
+    fn url(&self, path: &str) -> String;
+
+    /// Chooses a relation's name in the target, and holds it for the run until it is published or
+    /// discarded. Shows also that the target can be written.
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot>;
+
+    /// Makes ready for rows of this schema; again when the run is taken up.
+    async fn begin(&self, spot: &Spot, schema: &SchemaRef) -> Result<()>;
+
+    /// Whether a part that was finished is still as it was, as far as can be seen before it is
+    /// published.
+    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool>;
+
+    /// Makes a run's parts visible. Done again after an interruption, it completes what is missing.
+    async fn publish(&self, relations: &[Publication]) -> Result<Published>;
+
+    /// Takes back what [`Self::publish`] did with a relation, or a part of it.
+    async fn retract(&self, relation: &Publication) -> Result<()>;
+
+    /// Writes a run's manifest; gives where, as people read it.
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String>;
+
+    /// A run's manifest, if it was published.
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>>;
+
+    /// The runs whose manifests are there.
+    async fn manifests(&self) -> Result<Vec<String>>;
+
+    /// Removes what a run has in the target and has not published: parts, names, staging.
+    async fn discard(&self, run: &str) -> Result<()>;
+
+    /// Lets go of what a run held, after everything is published.
+    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()>;
+}
+
+/// A target of files: a folder of a store, in which each relation gets a folder of its own.
+#[async_trait]
+pub trait Folder: Target {
+    /// Begins a part, out of sight.
+    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>>;
+
+    /// Removes a part that is not published.
+    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()>;
+
+    /// A file's bytes.
+    async fn read(&self, path: &str) -> Result<ByteStream>;
+
+    /// Writes a marker and removes it again: whether the target can be written.
+    async fn probe(&self) -> Result<()>;
+
+    /// What is directly in a folder; nothing if it is not there.
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>>;
+}
+
+/// What is to be published of one relation.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Its place.
+    pub spot: Spot,
+    /// Its parts.
+    pub parts: Vec<Part>,
+}
+
+/// What came of publishing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Published {
+    /// All is visible, each relation under the name given here.
+    As(Vec<String>),
+    /// Nothing of the relation at this position is: somebody else took its name meanwhile.
+    Taken(usize),
+}
+
+impl Published {
+    /// All is visible under the names that were reserved.
+    fn as_reserved(relations: &[Publication]) -> Self {
+        Self::As(relations.iter().map(|relation| relation.spot.name.clone()).collect())
+    }
+}
+
+/// A part being written. What is not finished when it is dropped is discarded.
+#[async_trait]
+pub trait PartFile: Write + Send {
+    /// Makes it durable. Gives what the store needs to publish it, perhaps in another process.
+    async fn finish(self: Box<Self>) -> Result<String>;
+}
+
+/// Opens a folder; `secrets` is the operator's folder of secrets, `reach` what a job may write, where one
+/// does. Call it on the runtime that serves connections.
+pub async fn open(
+    place: &Place,
+    secrets: Option<&Path>,
+    reach: Option<Reach>,
+) -> Result<Arc<dyn Folder>> {
+    Ok(match place {
+        Place::Local(folder) => {
+            let folder = local::LocalFolder::new(folder).within(reach);
+            Arc::new(by_rename::ByRename::new(folder))
+        }
+        Place::Hdfs(place) => Arc::new(by_rename::ByRename::new(hdfs::HdfsFolder::open(place)?)),
+        Place::Sftp(place) => {
+            Arc::new(by_rename::ByRename::new(sftp::SftpFolder::open(place, secrets).await?))
+        }
+        Place::S3(place) => {
+            let (clients, base) = (s3::clients(place, secrets)?, format!("s3://{}", place.bucket));
+            let listed = Unfinished::Listed(s3::open_uploads(place, secrets)?);
+            Arc::new(ByCompletion::open(clients, base, place.prefix.clone(), listed)?)
+        }
+        Place::Azure(place) => {
+            let base = format!("azure://{}", place.container);
+            let clients = azure::clients(place, secrets)?;
+            let unfinished = Unfinished::Overwritten;
+            Arc::new(ByCompletion::open(clients, base, place.prefix.clone(), unfinished)?)
+        }
+    })
+}
+
+fn staging(run: &str) -> String {
+    format!("{HIDDEN}/staging/{run}")
+}
+
+/// Where a run's manifest lies in a target of files.
+pub fn manifest_path(run: &str) -> String {
+    format!("{HIDDEN}/runs/{run}.json")
+}
+
+/// Where it is tried whether a target can be written.
+fn probe_path() -> Result<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| Error::resource(error.to_string()))?;
+    Ok(format!("{HIDDEN}/probe-{:016x}", u64::from_le_bytes(random)))
+}
+
+fn runs_folder() -> String {
+    format!("{HIDDEN}/runs")
+}
+
+/// The runs of the manifests in a listing.
+fn run_ids(entries: Vec<Entry>) -> Vec<String> {
+    let run = |entry: Entry| entry.name.strip_suffix(".json").map(str::to_owned);
+    entries.into_iter().filter_map(run).collect()
+}

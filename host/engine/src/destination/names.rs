@@ -1,0 +1,143 @@
+//! Names in a target: which one a run gets, and that no two runs get the same.
+//!
+//! A run that wants a name writes the file `.longshore/names/NAME`, which only one can create, with
+//! its own id in it. It removes the file when the relation is published or given up. Where that takes
+//! two steps, the first is in the run's staging: a crash leaves nothing that is not the run's own.
+
+use std::time::{Duration, Instant};
+
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Class, Error, Result};
+use longshore_model::part::Spot;
+
+use super::files::{Files, read_small};
+use super::{HIDDEN, staging};
+
+/// How many versions of a relation are looked through for a free name.
+pub const VERSION_LIMIT: u32 = 100_000;
+
+/// How long a run waits for another one that is publishing into the same relation.
+pub const LOCK_WAIT_SECS: u64 = 120;
+
+/// How often it looks.
+const LOCK_LOOK_MILLIS: u64 = 250;
+
+const NAMES: &str = "names";
+
+fn path(name: &str) -> String {
+    format!("{HIDDEN}/{NAMES}/{name}")
+}
+
+/// Chooses and holds a name for a relation.
+pub(super) async fn reserve(
+    files: &dyn Files,
+    run: &str,
+    relation: &str,
+    mode: Mode,
+) -> Result<Spot> {
+    let spot =
+        |name: String| Spot { run: run.to_owned(), relation: relation.to_owned(), name, mode };
+    match mode {
+        // Held only while publishing.
+        Mode::Append | Mode::Replace => Ok(spot(relation.to_owned())),
+        Mode::Error => {
+            if !is_free(files, relation).await? {
+                return Err(taken(files, relation));
+            }
+            match claim(files, run, relation).await? {
+                true => Ok(spot(relation.to_owned())),
+                false => Err(held(files, relation).await),
+            }
+        }
+        Mode::Version => {
+            for version in 1..=VERSION_LIMIT {
+                let name = match version {
+                    1 => relation.to_owned(),
+                    _ => format!("{relation}_v{version}"),
+                };
+                if is_free(files, &name).await? && claim(files, run, &name).await? {
+                    return Ok(spot(name));
+                }
+            }
+            Err(Error::config(format!(
+                "there are more than {VERSION_LIMIT} versions of {relation}"
+            ))
+            .with_hint("remove old ones"))
+        }
+    }
+}
+
+async fn is_free(files: &dyn Files, name: &str) -> Result<bool> {
+    Ok(!files.exists(name).await?)
+}
+
+/// Claims a name. What was published between the look and the claim is seen by a second look.
+async fn claim(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
+    // The run's own: an answer was lost, and the question asked again.
+    if !mark(files, run, name).await? && holder(files, name).await? != run {
+        return Ok(false);
+    }
+    if is_free(files, name).await? {
+        return Ok(true);
+    }
+    files.remove(&path(name)).await?;
+    Ok(false)
+}
+
+/// False: a run has marked it already.
+async fn mark(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
+    files.put_new(&path(name), run.as_bytes(), &format!("{}/.mark", staging(run))).await
+}
+
+/// Holds a relation's name while a run publishes into it, beside or over what is there.
+pub(super) async fn lock(files: &dyn Files, run: &str, name: &str) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(LOCK_WAIT_SECS);
+    while !mark(files, run, name).await? {
+        if holder(files, name).await? == run {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(held(files, name).await);
+        }
+        tokio::time::sleep(Duration::from_millis(LOCK_LOOK_MILLIS)).await;
+    }
+    Ok(())
+}
+
+/// Lets go of a name, if the run holds it.
+pub(super) async fn release(files: &dyn Files, run: &str, name: &str) -> Result<()> {
+    match holder(files, name).await? == run {
+        true => files.remove(&path(name)).await,
+        false => Ok(()),
+    }
+}
+
+/// Lets go of every name that a run holds.
+pub(super) async fn release_all(files: &dyn Files, run: &str) -> Result<()> {
+    let held = files.list(&format!("{HIDDEN}/{NAMES}")).await?.unwrap_or_default();
+    for entry in held {
+        release(files, run, &entry.name).await?;
+    }
+    Ok(())
+}
+
+/// The run that holds a name; empty if none does.
+async fn holder(files: &dyn Files, name: &str) -> Result<String> {
+    match read_small(files.read(&path(name)).await).await {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.class() == Class::NotFound => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn taken(files: &dyn Files, name: &str) -> Error {
+    Error::config(format!("{} is already there, and the mode is `error`", files.url(name)))
+        .with_hint("remove it, or use `mode: version`")
+}
+
+async fn held(files: &dyn Files, name: &str) -> Error {
+    let run = holder(files, name).await.unwrap_or_default();
+    Error::resource(format!("{}: run {run} is publishing there", files.url(name))).with_hint(
+        format!("wait for that run; if it is no more, remove {}", files.url(&path(name))),
+    )
+}

@@ -1,0 +1,291 @@
+//! A target that is not files: a sink in the sandbox takes the rows, and makes them visible at the
+//! run's commit.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::future::join_all;
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Class, Error, Result, ResultExt};
+use longshore_model::grant::Grant;
+use longshore_model::part::{Part, Spot};
+use longshore_plugins::SinkPlugin;
+use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::tape::Recorder;
+use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
+use longshore_sandbox::{Load, LoadMode, OpenTarget, OpenWriter, Written};
+use tokio::time::timeout;
+
+use super::files::{Files, read_if_there};
+use super::local::LocalFolder;
+use super::{Publication, Published, Target};
+use crate::ipc::encode_schema;
+
+/// The most bytes of one chunk's receipt.
+pub const RECEIPT_LIMIT_BYTES: usize = 4_096;
+
+/// What is said of a commit that was carried out, or was not.
+const NOT_KNOWN: &str = "it is not known whether the commit was carried out";
+
+/// How long an open target may take to say goodbye.
+const CLOSE_TIMEOUT_SECS: u64 = 5;
+
+/// A sink of a run: the plugin, its config, its grant.
+pub struct BoundSink {
+    /// The plugin.
+    pub plugin: SinkPlugin,
+    /// Its config, as it gets it.
+    pub config: String,
+    /// What it may touch.
+    pub grant: Grant,
+}
+
+/// A target over a sink.
+pub struct SinkTarget {
+    sink: Arc<BoundSink>,
+    /// The URL, without a password.
+    url: String,
+    /// Where manifests are kept: a sink has no place for them.
+    manifests: PathBuf,
+    idle: Mutex<Vec<OpenTarget>>,
+    /// A commit was cut off: nobody knows what is visible.
+    unsure: AtomicBool,
+}
+
+impl fmt::Debug for SinkTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SinkTarget({})", self.name())
+    }
+}
+
+impl SinkTarget {
+    /// A target of which nothing is open yet.
+    pub fn new(sink: Arc<BoundSink>, url: &str) -> Self {
+        Self {
+            sink,
+            url: url.trim_end_matches('/').to_owned(),
+            manifests: PathBuf::new(),
+            idle: Mutex::default(),
+            unsure: AtomicBool::new(false),
+        }
+    }
+
+    /// Keeps manifests in this folder.
+    pub fn with_manifests(self, manifests: PathBuf) -> Self {
+        Self { manifests, ..self }
+    }
+
+    /// Checks that the target can be written; one line on what answered.
+    pub async fn test(&self) -> Result<String> {
+        let mut open = self.open().await?;
+        let answer = open.test().await.context(self.name())?;
+        self.keep(open);
+        Ok(answer)
+    }
+
+    /// Starts a chunk, in a session of its own.
+    pub async fn write(
+        &self,
+        spot: &Spot,
+        chunk: u64,
+        attempt: u32,
+        tapes: Option<&Tapes>,
+    ) -> Result<OpenWriter> {
+        let load = load(spot);
+        let open = match tapes {
+            None => self.open().await?,
+            Some(tapes) => {
+                let BoundSink { plugin, config, grant } = self.sink.as_ref();
+                let (config, load) = (serde_json::from_str(config)?, load.clone());
+                let script = Script::Sink { config, load, chunk, attempt };
+                let plugin =
+                    PluginLabel::new(&plugin.described.name, &plugin.version, &plugin.digest);
+                self.new_target(tapes.record(plugin, grant, script)).await?
+            }
+        };
+        open.write(&load, chunk, attempt).await.context(self.name())
+    }
+
+    /// Ends a chunk; gives its receipt as a part's token.
+    pub async fn finish(&self, writer: OpenWriter, tapes: Option<&Tapes>) -> Result<String> {
+        let (receipt, open) = writer.finish().await.context(self.name())?;
+        if receipt.len() > RECEIPT_LIMIT_BYTES {
+            return Err(Error::internal(format!(
+                "{} gave a receipt over {RECEIPT_LIMIT_BYTES} bytes",
+                self.name()
+            ))
+            .with_hint("this is a fault of the plugin: report it to its author"));
+        }
+        match tapes {
+            None => self.keep(open),
+            Some(_) => self.end(open).await,
+        }
+        Ok(hex::encode(&receipt))
+    }
+
+    /// What errors call it.
+    pub fn name(&self) -> String {
+        format!("sink `{}`", self.sink.plugin.described.name)
+    }
+
+    async fn open(&self) -> Result<OpenTarget> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(open) = idle {
+            return Ok(open);
+        }
+        self.new_target(None).await
+    }
+
+    async fn new_target(&self, recorder: Option<Recorder>) -> Result<OpenTarget> {
+        let BoundSink { plugin, config, grant } = self.sink.as_ref();
+        let outside = Outside::recorded(grant.clone(), recorder);
+        let opened = plugin.component.open(&plugin.described.name, config, outside).await;
+        opened.context(self.name())
+    }
+
+    /// Takes back what is in order, for the next call.
+    fn keep(&self, open: OpenTarget) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(open);
+    }
+
+    /// Ends what is open: nothing more comes.
+    async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        join_all(idle.into_iter().map(|open| self.end(open))).await;
+    }
+
+    async fn end(&self, open: OpenTarget) {
+        let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), open.end());
+        if let Ok(Err(error)) = closing.await {
+            tracing::debug!("closing {}: {error}", self.name());
+        }
+    }
+}
+
+#[async_trait]
+impl Target for SinkTarget {
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.url)
+    }
+
+    /// A sink chooses the name at its commit.
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+        self.test().await?;
+        let (run, relation) = (run.to_owned(), relation.to_owned());
+        Ok(Spot { run, name: relation.clone(), relation, mode })
+    }
+
+    async fn begin(&self, spot: &Spot, schema: &SchemaRef) -> Result<()> {
+        let mut open = self.open().await?;
+        let begun = open.begin(&load(spot), &encode_schema(schema)?).await;
+        begun.context(self.name()).context(spot.relation.clone())?;
+        self.keep(open);
+        Ok(())
+    }
+
+    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool> {
+        let mut open = self.open().await?;
+        let held = open.holds(&load(spot), &receipt(part)?).await.context(self.name())?;
+        self.keep(open);
+        Ok(held)
+    }
+
+    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+        let Some(first) = relations.first() else { return Ok(Published::As(Vec::new())) };
+        let written = |relation: &Publication| {
+            let receipts = relation.parts.iter().map(receipt).collect::<Result<_>>()?;
+            Ok(Written { load: load(&relation.spot), receipts })
+        };
+        let loads: Vec<Written> = relations.iter().map(written).collect::<Result<_>>()?;
+        let mut open = self.open().await?;
+        self.unsure.store(true, Ordering::Relaxed);
+        let committed = open.commit(&first.spot.run, &loads).await.context(self.name());
+        let is_known = committed.as_ref().err().is_none_or(|error| !error.class().is_transient());
+        self.unsure.store(!is_known, Ordering::Relaxed);
+        let names = match committed {
+            // What stopped the plugin did so at any moment.
+            Err(error) if error.class() == Class::Internal => {
+                return Err(error.with_hint(format!("{NOT_KNOWN}: look what the target holds")));
+            }
+            committed => committed?,
+        };
+        self.keep(open);
+        if names.iter().any(String::is_empty) {
+            return Err(Error::internal(format!("{} gave an empty name", self.name())).with_hint(
+                "the rows are there: this is a fault of the plugin, report it to its author",
+            ));
+        }
+        match names.len() == relations.len() {
+            true => Ok(Published::As(names)),
+            false => Err(Error::internal(format!(
+                "{} gave {} names for {} relations",
+                self.name(),
+                names.len(),
+                relations.len()
+            ))
+            .with_hint(format!("{NOT_KNOWN}: look what the target holds"))),
+        }
+    }
+
+    /// A commit that a sink refuses has made nothing visible.
+    async fn retract(&self, relation: &Publication) -> Result<()> {
+        match self.unsure.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(Error::connection(format!("{}: {NOT_KNOWN}", relation.spot.relation))),
+        }
+    }
+
+    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
+        let (folder, file) = (LocalFolder::new(&self.manifests), format!("{run}.json"));
+        folder.put(&file, manifest).await?;
+        Ok(self.manifests.join(file).display().to_string())
+    }
+
+    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
+        let folder = LocalFolder::new(&self.manifests);
+        read_if_there(folder.read(&format!("{run}.json")).await).await
+    }
+
+    async fn manifests(&self) -> Result<Vec<String>> {
+        // What a table has for columns its own database knows.
+        Ok(Vec::new())
+    }
+
+    async fn discard(&self, run: &str) -> Result<()> {
+        let mut open = self.open().await?;
+        open.discard(run).await.context(self.name())?;
+        self.keep(open);
+        self.close().await;
+        Ok(())
+    }
+
+    async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
+        self.discard(run).await
+    }
+}
+
+fn load(spot: &Spot) -> Load {
+    Load { run: spot.run.clone(), relation: spot.relation.clone(), mode: load_mode(spot.mode) }
+}
+
+/// A mode, as plugins know it.
+pub fn load_mode(mode: Mode) -> LoadMode {
+    match mode {
+        Mode::Version => LoadMode::Version,
+        Mode::Append => LoadMode::Append,
+        Mode::Replace => LoadMode::Replace,
+        Mode::Error => LoadMode::Error,
+    }
+}
+
+/// The receipt that a part's token holds.
+fn receipt(part: &Part) -> Result<Vec<u8>> {
+    let digits = |at| part.token.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..part.token.len()).step_by(2).map(digits).collect();
+    bytes.ok_or_else(|| Error::internal(format!("{}: not a receipt", part.file)))
+}

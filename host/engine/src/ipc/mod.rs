@@ -1,0 +1,13 @@
+//! What crosses into a component and back: Arrow IPC, made and read without a copy where that can be.
+
+mod decode;
+mod encode;
+mod frames;
+mod lazily;
+mod read_limits;
+
+pub use decode::{BATCH_COLUMN_LIMIT, IpcDecoder, caught, decode_schema, quiet_caught_panics};
+pub use encode::{IpcEncoder, encode_schema};
+pub use frames::BATCH_LIMIT_BYTES;
+pub use lazily::lazily;
+pub use read_limits::ReadLimits;

@@ -1,0 +1,18 @@
+//! What a plan is made of, along the way of the data: `scan` reads chunks, `transform` changes rows, `write`
+//! makes parts of them in a `destination`. `plan` puts these together; one DataFusion physical plan a relation.
+//!
+//! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
+//! whoever reads or writes in them, `catalog` makes tables of folders.
+
+mod batch;
+pub mod catalog;
+pub mod datafusion_fault;
+pub mod destination;
+#[cfg(test)]
+mod fuzz;
+pub mod ipc;
+pub mod plan;
+pub mod scan;
+mod store;
+pub mod transform;
+pub mod write;

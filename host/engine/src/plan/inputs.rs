@@ -1,0 +1,152 @@
+//! A relation's inputs: looked up at the source, as tables for the query over them, with the job's steps
+//! on top.
+
+use std::sync::{Arc, Mutex};
+
+use arrow::datatypes::FieldRef;
+use longshore_model::config::job::{Input, JobRelation};
+use longshore_model::config::{Job, Step};
+use longshore_model::error::{Error, Result, ResultExt};
+use longshore_sandbox::{ChunkWish, Column, Hold, Relation};
+
+use super::relation_table::RelationTable;
+use crate::scan::{Described, Scanned, Source};
+use crate::transform::{BoundTransform, Rows};
+use crate::write::parquet_type;
+
+/// A column on its way from the source.
+pub struct ColumnPlan {
+    /// Its name.
+    pub name: String,
+    /// Its type in Arrow.
+    pub arrow: String,
+    /// Its type in a Parquet file, if nothing happens to it on the way.
+    pub parquet: String,
+    /// What the source says of it.
+    pub source: Column,
+}
+
+/// The most chunks of one relation.
+pub const CHUNK_LIMIT: u32 = 10_000;
+
+/// Automatic chunks are not smaller than this at the source.
+const MIN_CHUNK_BYTES: u64 = 16 << 20;
+
+/// Automatic chunks are not larger than this at the source: as Parquet it becomes a part of 128 to
+/// 512 MiB, which readers like.
+const MAX_CHUNK_BYTES: u64 = 1 << 30;
+
+/// Automatic chunks where the relation's size is not known.
+const DEFAULT_CHUNK_BYTES: u64 = 64 << 20;
+
+/// What is not to be cut is one chunk.
+const UNCUT_CHUNK_BYTES: u64 = 1 << 40;
+
+/// So many times more chunks than are read at the same time: nobody waits long for the last one.
+const CHUNKS_PER_SLOT: u64 = 4;
+
+/// What a relation's plan is made from.
+pub(super) struct Asking<'a> {
+    pub(super) job: &'a Job,
+    pub(super) relation: &'a JobRelation,
+    pub(super) source: &'a Arc<Source>,
+    pub(super) hold: &'a Hold,
+    pub(super) transforms: &'a [Arc<BoundTransform>],
+    pub(super) parallel: usize,
+    /// Inputs are read from their beginning, as long as rows are wanted.
+    pub(super) is_uncut: bool,
+    pub(super) recorded: Option<Vec<Scanned>>,
+}
+
+/// One input of a relation.
+pub(super) struct InputPlan {
+    /// What stands before its columns' names, if anything does.
+    prefix: String,
+    pub(super) table: Arc<RelationTable>,
+    pub(super) described: Described,
+}
+
+impl InputPlan {
+    /// Its columns, as a plan shows them.
+    pub(super) fn columns(&self) -> Vec<ColumnPlan> {
+        let fields = self.described.schema.fields().iter().zip(&self.described.columns);
+        let column = |(field, source): (&FieldRef, &Column)| ColumnPlan {
+            name: format!("{}{}", self.prefix, field.name()),
+            arrow: field.data_type().to_string(),
+            parquet: parquet_type(field),
+            source: source.clone(),
+        };
+        fields.map(column).collect()
+    }
+}
+
+impl Asking<'_> {
+    /// An input as a table.
+    pub(super) async fn read(&self, number: usize, input: &Input) -> Result<InputPlan> {
+        let relation: Relation = input.relation.clone().into();
+        let described = self.source.describe(&relation).await?;
+        let (job, parallel) = (self.job, self.parallel);
+        let automatic = || automatic_bytes(described.bytes, parallel);
+        let wish = ChunkWish {
+            rows: job.chunk.rows.filter(|_| !self.is_uncut),
+            bytes: match self.is_uncut {
+                true => UNCUT_CHUNK_BYTES,
+                false => job.chunk.bytes.unwrap_or_else(automatic),
+            },
+            parallel: u32::try_from(parallel).unwrap_or(u32::MAX),
+            max_chunks: CHUNK_LIMIT,
+            key: input.chunk_by.clone(),
+        };
+        let recorded = self.recorded.as_ref().map(|scans| {
+            let own = scans.iter().filter(|scanned| scanned.input == number);
+            Mutex::new(own.cloned().collect())
+        });
+        let table = Arc::new(RelationTable {
+            source: self.source.clone(),
+            input: number,
+            relation,
+            schema: described.schema.clone(),
+            columns: described.columns.clone(),
+            wish,
+            snapshot: match self.hold {
+                Hold::Held(snapshot) => Some(snapshot.token.clone()),
+                Hold::Unavailable(_) => None,
+            },
+            recorded,
+            scanned: Mutex::default(),
+        });
+        let prefix = match self.relation.sql {
+            None => String::new(),
+            Some(_) => format!("{}.", input.name),
+        };
+        Ok(InputPlan { prefix, table, described })
+    }
+
+    /// The job's steps on top.
+    pub(super) async fn steps(&self, mut rows: Rows) -> Result<Rows> {
+        let mut transforms = self.transforms.iter();
+        for (index, step) in self.job.steps.iter().enumerate() {
+            let at = format!("transform[{index}]");
+            rows = match step {
+                Step::Sql(sql) => rows.sql(sql).await.context(at)?,
+                Step::Plugin { wanted, .. } => {
+                    let bound = transforms.next();
+                    let bound = bound.ok_or_else(|| {
+                        Error::internal(format!("transform `{wanted}` is not bound"))
+                    })?;
+                    rows.transform(bound.clone()).await.context(at)?
+                }
+            };
+        }
+        Ok(rows)
+    }
+}
+
+fn automatic_bytes(bytes: Option<u64>, parallel: usize) -> u64 {
+    match bytes {
+        Some(bytes) => {
+            (bytes / (parallel as u64 * CHUNKS_PER_SLOT)).clamp(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES)
+        }
+        None => DEFAULT_CHUNK_BYTES,
+    }
+}

@@ -1,0 +1,11 @@
+//! Planning: a job becomes relations, chunks and one physical plan each. Nothing happens here but
+//! questions to the source.
+
+mod aside;
+mod inputs;
+mod planner;
+mod pushdown;
+mod relation_table;
+
+pub use inputs::{CHUNK_LIMIT, ColumnPlan};
+pub use planner::{Given, Planner, RelationPlan, RunPlan};

@@ -1,0 +1,131 @@
+//! A relation of the source as a DataFusion table: what a query needs of it is asked of the source.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use longshore_model::error::{Class, Error, Result};
+use longshore_sandbox::{ChunkWish, Column, Relation, Scan};
+
+use super::pushdown::{is_pushable, to_sql};
+use crate::datafusion_fault::{External, from_datafusion};
+use crate::scan::{ChunkScan, Scanned, Source, chunk_rows};
+
+/// One relation. Remembers how it was scanned, for whoever explains the plan.
+#[derive(Debug)]
+pub(super) struct RelationTable {
+    pub(super) source: Arc<Source>,
+    /// Its place among the inputs.
+    pub(super) input: usize,
+    pub(super) relation: Relation,
+    pub(super) schema: SchemaRef,
+    pub(super) columns: Vec<Column>,
+    pub(super) wish: ChunkWish,
+    /// The token of the instant that the run reads.
+    pub(super) snapshot: Option<String>,
+    /// How it was scanned when the run began, if it goes on.
+    pub(super) recorded: Option<Mutex<VecDeque<Scanned>>>,
+    pub(super) scanned: Mutex<Vec<Scanned>>,
+}
+
+impl RelationTable {
+    /// How it was scanned, once.
+    pub(super) fn take_scanned(&self) -> Vec<Scanned> {
+        std::mem::take(&mut *self.scanned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn plan_scan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let can = self.source.pushdown(&self.relation);
+        // Without it the connector reads every column, and the plan above drops them.
+        let projection = projection.filter(|_| can.projection);
+        let schema = match projection {
+            Some(indices) => Arc::new(
+                self.schema
+                    .project(indices)
+                    .map_err(DataFusionError::from)
+                    .map_err(from_datafusion)?,
+            ),
+            None => self.schema.clone(),
+        };
+        let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect();
+        let scan = Scan {
+            relation: self.relation.clone(),
+            projection: projection.map(|_| names(&schema)),
+            filter: match &can.filter {
+                Some(dialect) => to_sql(filters, dialect)?,
+                None => None,
+            },
+            limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
+            snapshot: self.snapshot.clone(),
+        };
+        let scanned = match &self.recorded {
+            Some(recorded) => next_recorded(recorded, &scan)?,
+            None => Scanned { input: self.input, ..self.source.plan(scan, &self.wish).await? },
+        };
+        let input = chunk_rows(&scanned.chunks)?;
+        let scan = Arc::new(scanned.scan.clone());
+        self.scanned.lock().unwrap_or_else(PoisonError::into_inner).push(scanned);
+        Ok(Arc::new(ChunkScan::new(input, self.source.clone(), scan, schema)))
+    }
+}
+
+/// The scan that was made in this place before; it must be the same one.
+fn next_recorded(recorded: &Mutex<VecDeque<Scanned>>, wanted: &Scan) -> Result<Scanned> {
+    let next = recorded.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let same = |scanned: &Scanned| {
+        let Scan { projection, filter, limit, snapshot, .. } = &scanned.scan;
+        (projection, filter, limit, snapshot)
+            == (&wanted.projection, &wanted.filter, &wanted.limit, &wanted.snapshot)
+    };
+    next.filter(same).ok_or_else(|| {
+        Error::new(Class::Stale, "the run would be planned otherwise than when it began")
+    })
+}
+
+#[async_trait]
+impl TableProvider for RelationTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DfResult<Vec<TableProviderFilterPushDown>> {
+        let speaks_sql = self.source.pushdown(&self.relation).filter.is_some();
+        let carried_out = match self.source.filters_exactly(&self.relation) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        let support =
+            |filter: &&Expr| match speaks_sql && is_pushable(filter, &self.schema, &self.columns) {
+                true => carried_out.clone(),
+                false => TableProviderFilterPushDown::Unsupported,
+            };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(self.plan_scan(projection, filters, limit).await.map_err(Error::external)?)
+    }
+}

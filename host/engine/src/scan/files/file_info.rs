@@ -1,0 +1,87 @@
+//! What is known of a relation's files, and of one of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, Fields, SchemaRef};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use longshore_model::config::files::{FileFormat, Files, Packing};
+use object_store::path::Path as Key;
+
+use super::listing::Found;
+
+/// What of a file of lines is in memory at once: a piece, and the records that it belongs to.
+const TEXT_BYTES: u64 = 4 << 20;
+
+/// What is known of a relation's files.
+pub(super) struct FilesInfo {
+    pub(super) format: FileFormat,
+    pub(super) found: Vec<Found>,
+    /// For each file, where it can be cut, if it says so itself.
+    pub(super) groups: Vec<Vec<Group>>,
+    /// The files' columns, then those of their folders.
+    pub(super) schema: SchemaRef,
+    /// How many columns the files themselves have.
+    pub(super) file_columns: usize,
+    pub(super) rows: Option<u64>,
+    pub(super) metadata: Arc<FileMetadataCache>,
+    /// Columns with INT96 in them.
+    pub(super) int96: BTreeSet<String>,
+    /// Tells schemas apart.
+    pub(super) digest: String,
+    /// Why they do not hold the table that they should, if so.
+    pub(super) unfit: Option<String>,
+}
+
+/// Rows of a file that lie together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub(super) from: u64,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+impl FilesInfo {
+    /// What of a file's slice is in memory at once: a row group's columns.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let groups = self.groups.iter().flatten();
+        groups.map(|group| group.bytes).max().unwrap_or(TEXT_BYTES)
+    }
+
+    pub(super) fn file_fields(&self) -> &[FieldRef] {
+        &self.schema.fields()[..self.file_columns]
+    }
+
+    pub(super) fn partition_fields(&self) -> &[FieldRef] {
+        &self.schema.fields()[self.file_columns..]
+    }
+}
+
+/// One file's part of it.
+pub(super) struct FileInfo {
+    pub(super) fields: Fields,
+    pub(super) groups: Vec<Group>,
+    pub(super) rows: Option<u64>,
+    /// Columns with INT96 in them.
+    pub(super) int96: BTreeSet<String>,
+}
+
+/// How a file is packed, by the job's word or its ending.
+pub(super) fn packing(files: &Files, key: &Key) -> Packing {
+    files.packing.unwrap_or_else(|| match ending(key).1 {
+        Some("gz") => Packing::Gzip,
+        Some("zst" | "zstd") => Packing::Zstd,
+        Some("bz2") => Packing::Bzip2,
+        Some("xz") => Packing::Xz,
+        _ => Packing::None,
+    })
+}
+
+/// `orders.csv.gz` ends with csv, packed with gz.
+pub(super) fn ending(key: &Key) -> (Option<&str>, Option<&str>) {
+    let mut parts = key.filename().unwrap_or_default().rsplit('.');
+    match parts.next() {
+        Some(last @ ("gz" | "zst" | "zstd" | "bz2" | "xz")) => (parts.next(), Some(last)),
+        last => (last, None),
+    }
+}

@@ -1,0 +1,225 @@
+//! INT96 of Parquet, the timestamps of Impala, Hive and Spark: nanoseconds of any day. The reader gives a
+//! 64-bit timestamp and cuts off, or wraps, what does not fit. So the values are looked at before.
+
+use std::ops::Range;
+
+use bytes::{Buf, Bytes};
+use chrono::DateTime;
+use datafusion::error::Result as DfResult;
+use longshore_model::config::files::Int96;
+use longshore_model::error::Error;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use parquet::basic::Type as Physical;
+use parquet::column::page::PageReader;
+use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
+use parquet::data_type::{Int96 as Value, Int96Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use super::parquet_footer::start_of;
+
+/// The Julian day of 1970-01-01.
+const EPOCH_JULIAN_DAY: i128 = 2_440_588;
+
+const NANOS_A_DAY: i128 = 86_400_000_000_000;
+const NANOS_A_SECOND: i128 = 1_000_000_000;
+const NANOS_A_MICROSECOND: i128 = 1_000;
+
+/// Rows that are looked at in one step.
+const STEP_ROWS: usize = 8_192;
+
+/// The row groups of a file that begin within a range of its bytes, or all.
+pub(super) struct Slice<'a> {
+    pub(super) metadata: &'a ParquetMetaData,
+    pub(super) range: Option<(u64, u64)>,
+}
+
+/// A value that the unit cannot hold.
+pub(super) struct Unfit {
+    column: String,
+    row: u64,
+    nanos: i128,
+}
+
+impl Unfit {
+    /// Says so of a file's value.
+    pub(super) fn refusal(&self, file: &str, unit: Int96) -> Error {
+        let Self { column, row, .. } = self;
+        let (why, hint) = match unit {
+            Int96::Nanoseconds => (
+                "is not between 1677 and 2262, as nanoseconds must be",
+                "leave `source.parquet.int96` out to read microseconds",
+            ),
+            _ if self.nanos % NANOS_A_MICROSECOND == 0 => (
+                "is further from 1970 than microseconds reach",
+                "write the file anew without it; a table that is read directly can be read through its server",
+            ),
+            _ => (
+                "is finer than microseconds",
+                "keep it with `source.parquet: { int96: nanoseconds }`, or cut it off with \
+                 `int96: truncated`; a table that is read directly can be read through its server",
+            ),
+        };
+        Error::data(format!("{file}: row {row}, column `{column}`: {} {why}", self.text()))
+            .with_hint(hint)
+    }
+
+    fn text(&self) -> String {
+        let seconds = i64::try_from(self.nanos.div_euclid(NANOS_A_SECOND)).unwrap_or(i64::MAX);
+        let nanos = self.nanos.rem_euclid(NANOS_A_SECOND) as u32;
+        match DateTime::from_timestamp(seconds, nanos) {
+            Some(at) => at.format("%Y-%m-%d %H:%M:%S%.9f").to_string(),
+            None => format!("{} nanoseconds since 1970", self.nanos),
+        }
+    }
+}
+
+/// Finds the first value of these columns that the unit cannot hold.
+pub(super) async fn find_unfit(
+    objects: &dyn ObjectStore,
+    file: &ObjectMeta,
+    slice: Slice<'_>,
+    columns: &[String],
+    unit: Int96,
+) -> DfResult<Option<Unfit>> {
+    let mut first_row = 0;
+    for group in slice.metadata.row_groups() {
+        let is_read = |(from, to): (u64, u64)| (from..to).contains(&start_of(group));
+        if slice.range.is_none_or(is_read) {
+            for column in group.columns().iter().filter(|column| is_sought(column, columns)) {
+                let (start, length) = column.byte_range();
+                let bytes = objects.get_range(&file.location, start..start + length).await?;
+                let chunk = Chunk { start, bytes };
+                if let Some(mut unfit) = unfit_of(chunk, column, group.num_rows(), unit)? {
+                    unfit.row += first_row + 1;
+                    return Ok(Some(unfit));
+                }
+            }
+        }
+        first_row += group.num_rows().max(0) as u64;
+    }
+    Ok(None)
+}
+
+fn is_sought(column: &ColumnChunkMetaData, columns: &[String]) -> bool {
+    let path = column.column_descr().path();
+    column.column_type() == Physical::INT96
+        && path.parts().first().is_some_and(|name| columns.contains(name))
+}
+
+/// The first value of a column chunk that the unit cannot hold; its row counts from 0.
+fn unfit_of(
+    chunk: Chunk,
+    column: &ColumnChunkMetaData,
+    rows: i64,
+    unit: Int96,
+) -> Result<Option<Unfit>, ParquetError> {
+    let described = column.column_descr_ptr();
+    let (most_defined, most_repeated) = (described.max_def_level(), described.max_rep_level());
+    let rows = usize::try_from(rows).unwrap_or(0);
+    let pages = SerializedPageReader::new(chunk.into(), column, rows, None)?;
+    let pages: Box<dyn PageReader> = Box::new(pages);
+    let reader = get_column_reader(described, pages);
+    let mut reader: ColumnReaderImpl<Int96Type> = get_typed_column_reader(reader);
+    let (mut values, mut defined, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows_before = 0;
+    loop {
+        values.clear();
+        defined.clear();
+        repeated.clear();
+        let (read, _, _) = reader.read_records(
+            STEP_ROWS,
+            (most_defined > 0).then_some(&mut defined),
+            (most_repeated > 0).then_some(&mut repeated),
+            &mut values,
+        )?;
+        if read == 0 {
+            return Ok(None);
+        }
+        let unfit = values.iter().map(nanos).position(|nanos| !fits(nanos, unit));
+        if let Some(place) = unfit {
+            let levels = Levels { defined: &defined, most_defined, repeated: &repeated };
+            let (row, nanos) = (rows_before + levels.row_of(place), nanos(&values[place]));
+            return Ok(Some(Unfit { column: column.column_path().string(), row, nanos }));
+        }
+        rows_before += read as u64;
+    }
+}
+
+/// Which values are there, and which begin a row.
+struct Levels<'a> {
+    defined: &'a [i16],
+    most_defined: i16,
+    repeated: &'a [i16],
+}
+
+impl Levels<'_> {
+    /// The row of a value, counted from 0.
+    fn row_of(&self, value: usize) -> u64 {
+        let is_there = |place: &usize| self.defined[*place] == self.most_defined;
+        let level = if self.defined.is_empty() {
+            Some(value)
+        } else {
+            (0..self.defined.len()).filter(is_there).nth(value)
+        };
+        let level = level.unwrap_or_default();
+        let begun = if self.repeated.is_empty() {
+            level + 1
+        } else {
+            self.repeated[..=level].iter().filter(|level| **level == 0).count()
+        };
+        begun.saturating_sub(1) as u64
+    }
+}
+
+/// Since 1970.
+fn nanos(value: &Value) -> i128 {
+    let [low, high, day] = [0, 1, 2].map(|place| value.data()[place]);
+    let of_day = (u64::from(high) << 32 | u64::from(low)) as i64;
+    // The reader takes the day for a signed number, too.
+    (i128::from(day as i32) - EPOCH_JULIAN_DAY) * NANOS_A_DAY + i128::from(of_day)
+}
+
+fn fits(nanos: i128, unit: Int96) -> bool {
+    match unit {
+        Int96::Nanoseconds => i64::try_from(nanos).is_ok(),
+        _ => nanos % NANOS_A_MICROSECOND == 0 && i64::try_from(nanos / NANOS_A_MICROSECOND).is_ok(),
+    }
+}
+
+/// A column chunk's bytes; they are asked for by their places in the file.
+struct Chunk {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    fn part(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
+        let within = |place: u64| place.checked_sub(self.start).map(|place| place as usize);
+        within(range.start)
+            .zip(within(range.end))
+            .filter(|(from, to)| from <= to && *to <= self.bytes.len())
+            .map(|(from, to)| self.bytes.slice(from..to))
+            .ok_or_else(|| ParquetError::EOF("a page lies outside its column".into()))
+    }
+}
+
+impl Length for Chunk {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Chunk {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.part(start..self.len())?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        self.part(start..start.saturating_add(length as u64))
+    }
+}

@@ -1,0 +1,433 @@
+//! Files of lines, CSV and JSON: read block by block, with what happens to rows that cannot be read.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use futures::StreamExt;
+use longshore_model::config::files::{BadRows, FileFormat, Files, Packing};
+use longshore_model::error::{Error, Result};
+use longshore_sandbox::Scan;
+use object_store::ObjectMeta;
+
+use super::bytes::{from, unpacked};
+use super::csv::{CsvDecoder, Header, Style};
+use super::decode::{BadRow, Decode};
+use super::file_info::{FileInfo, FilesInfo, packing};
+use super::json::JsonDecoder;
+use super::lines::{Block, Lines, Marks, Splitter};
+use super::{Rows, Slice, csv, json, shown};
+use crate::datafusion_fault::from_datafusion;
+use crate::store::Opened;
+
+/// The most bytes of a file that are looked at to tell its types.
+const SAMPLE_LIMIT_BYTES: usize = 32 << 20;
+
+/// Bytes from which a header is read.
+const HEADER_BYTES: u64 = 1 << 20;
+
+/// Beyond so many bytes before a bad row, its line's number is not counted: they would be read for it.
+const LINE_COUNT_LIMIT_BYTES: u64 = 1 << 30;
+
+/// Tells a file's columns from its first rows.
+pub(super) async fn inspect(
+    store: &Opened,
+    files: &Files,
+    format: FileFormat,
+    meta: &ObjectMeta,
+) -> Result<FileInfo> {
+    let (key, packing) = (&meta.location, packing(files, &meta.location));
+    let style = Style::of(files, key);
+    let marks = (format == FileFormat::Csv).then_some(style.marks);
+    let mut lines = Lines::new(unpacked(store, key, meta.size, packing)?, marks, None);
+    let (mut sample, mut is_whole, mut wanted) = (Vec::new(), false, files.sample_rows);
+    let told = loop {
+        is_whole |= !read_sample(&mut lines, &mut sample, wanted).await?;
+        let told = match format {
+            FileFormat::Csv => csv::sample(&style, files, &sample),
+            _ => json::sample(files, &sample),
+        };
+        let is_all = is_whole || sample.len() >= SAMPLE_LIMIT_BYTES;
+        // Comments, empty lines, or rows that are left out.
+        let is_nothing = match &told {
+            Ok((fields, _)) => fields.is_empty(),
+            Err(_) => files.bad_rows == BadRows::Skip,
+        };
+        if is_all || !is_nothing {
+            break told;
+        }
+        wanted = wanted.saturating_mul(4);
+    };
+    let (fields, rows) = told.map_err(|error| error.with_context(shown(store, key)))?;
+    let lines = memchr::memchr_iter(b'\n', &sample).count().max(1);
+    let rows = match (is_whole, packing) {
+        (true, _) if rows < files.sample_rows => Some(rows as u64),
+        (_, Packing::None) => {
+            Some((meta.size as f64 / (sample.len().max(1) as f64 / lines as f64)) as u64)
+        }
+        _ => None,
+    };
+    Ok(FileInfo { fields, groups: Vec::new(), rows, int96: BTreeSet::new() })
+}
+
+/// Reads on until a sample has more lines than are wanted; whether there may be more.
+async fn read_sample(lines: &mut Lines, sample: &mut Vec<u8>, wanted: usize) -> Result<bool> {
+    let mut count = count_lines(sample);
+    while count <= wanted as u64 && sample.len() < SAMPLE_LIMIT_BYTES {
+        let Some(block) = lines.next().await? else { return Ok(false) };
+        count += count_lines(&block.bytes);
+        sample.extend(block.bytes);
+    }
+    Ok(true)
+}
+
+/// The rows of slices, in `schema`.
+pub(super) fn read(
+    store: Opened,
+    files: Files,
+    info: Arc<FilesInfo>,
+    scan: &Scan,
+    slices: Vec<Slice>,
+    schema: SchemaRef,
+) -> Rows {
+    let left = scan.limit.unwrap_or(u64::MAX);
+    let given = Given { store, files, info, schema };
+    let ready = VecDeque::new();
+    let reader = Reader { given, slices: slices.into(), open: None, ready, left };
+    let next = |mut reader: Reader| async move {
+        Ok::<_, Error>(reader.next().await?.map(|batch| (batch, reader)))
+    };
+    futures::stream::try_unfold(reader, next).boxed()
+}
+
+/// What all slices of a chunk share.
+struct Given {
+    store: Opened,
+    files: Files,
+    info: Arc<FilesInfo>,
+    schema: SchemaRef,
+}
+
+struct Reader {
+    given: Given,
+    slices: VecDeque<Slice>,
+    open: Option<OpenSlice>,
+    ready: VecDeque<RecordBatch>,
+    /// Rows that are still wanted.
+    left: u64,
+}
+
+struct OpenSlice {
+    /// For errors.
+    name: String,
+    lines: Lines,
+    /// What was read to know the columns' names.
+    first: Option<Block>,
+    decoder: Box<dyn Decode>,
+    marks: Option<Marks>,
+    /// Where the first row can begin: behind the columns' names.
+    rows_from: u64,
+    /// It may have been cut within a value: the slice before tells, when it comes so far.
+    is_cut: bool,
+    partitions: Vec<(String, Option<String>)>,
+    left_out: LeftOut,
+    /// Lines before what comes next, if the slice began with the file.
+    lines_before: Option<u64>,
+    /// For counting lines.
+    meta: ObjectMeta,
+}
+
+/// A row that ends the run.
+struct Refused {
+    name: String,
+    meta: ObjectMeta,
+    is_cut: bool,
+    at: u64,
+    lines_before: Option<u64>,
+    bad: BadRow,
+}
+
+/// Rows of a slice that could not be read.
+#[derive(Default)]
+struct LeftOut {
+    rows: u64,
+    first: Option<String>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while self.left > 0 {
+            if let Some(batch) = self.ready.pop_front() {
+                let rows = batch.num_rows().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                self.left -= rows as u64;
+                return Ok(Some(batch.slice(0, rows)));
+            }
+            let open = match &mut self.open {
+                Some(open) => open,
+                None => {
+                    let Some(slice) = self.slices.pop_front() else { return Ok(None) };
+                    let opened = self.given.open(&slice).await?;
+                    self.open.insert(opened)
+                }
+            };
+            let block = match open.first.take() {
+                Some(first) => Ok(Some(first)),
+                None => open.lines.next().await,
+            };
+            match block.map_err(|error| error.with_context(open.name.clone()))? {
+                Some(block) => match open.batches(block, &self.given)? {
+                    Ok(batches) => self.ready.extend(batches),
+                    Err(refused) => return Err(self.given.refusal(refused).await),
+                },
+                None => {
+                    open.tell();
+                    self.open = None;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Given {
+    async fn open(&self, slice: &Slice) -> Result<OpenSlice> {
+        let meta = slice.meta()?;
+        let key = &meta.location;
+        let packing = packing(&self.files, key);
+        let pieces = match slice.range {
+            None => unpacked(&self.store, key, meta.size, packing)?,
+            Some((start, end)) => {
+                let range = start.saturating_sub(1)..end.min(meta.size);
+                from(&self.store, key, range, meta.size)
+            }
+        };
+        let style = Style::of(&self.files, key);
+        let is_csv = self.info.format == FileFormat::Csv;
+        let marks = is_csv.then_some(style.marks);
+        let name = shown(&self.store, key);
+        let begins = slice.range.is_none_or(|(start, _)| start == 0);
+        let mut lines = Lines::new(pieces, marks, slice.range);
+        let mut headed = Headed::default();
+        let decoder: Box<dyn Decode> = match is_csv {
+            false => Box::new(JsonDecoder::new(&self.files, &self.info)?),
+            true => {
+                let own = if begins { Some(&mut lines) } else { None };
+                let decoder = match self.headed(&meta, &style, own).await {
+                    Ok(found) => {
+                        headed = found;
+                        let names = std::mem::take(&mut headed.names);
+                        CsvDecoder::new(style, names, &self.files, &self.info, &self.schema)
+                    }
+                    Err(error) => Err(error),
+                };
+                Box::new(decoder.map_err(|error| error.with_context(name.clone()))?)
+            }
+        };
+        Ok(OpenSlice {
+            name,
+            lines,
+            first: headed.block,
+            decoder,
+            marks,
+            rows_from: headed.rows_from,
+            is_cut: is_csv && !begins,
+            partitions: slice.partitions.clone(),
+            left_out: LeftOut::default(),
+            lines_before: begins.then_some(headed.lines),
+            meta,
+        })
+    }
+
+    /// What a file's columns are called. The slice that the file begins with, if it is `own`, is read up to the
+    /// names; they may come only behind it, where it holds but comments.
+    async fn headed(
+        &self,
+        meta: &ObjectMeta,
+        style: &Style,
+        own: Option<&mut Lines>,
+    ) -> Result<Headed> {
+        if !style.header {
+            let names = csv::numbered(self.info.file_columns);
+            return Ok(Headed { names, ..Headed::default() });
+        }
+        if let Some(lines) = own
+            && let Some(headed) = Headed::find(lines, style).await?
+        {
+            return Ok(headed);
+        }
+        let beginning = 0..HEADER_BYTES.min(meta.size);
+        let pieces = from(&self.store, &meta.location, beginning, meta.size);
+        let mut lines = Lines::new(pieces, Some(style.marks), None);
+        let found = Headed::find(&mut lines, style).await?;
+        let none = Headed { rows_from: u64::MAX, ..Headed::default() };
+        Ok(found.map_or(none, |headed| Headed { block: None, lines: 0, ..headed }))
+    }
+
+    /// A bad row's place in its file.
+    async fn refusal(&self, refused: Refused) -> Error {
+        let Refused { name, meta, is_cut, at, lines_before, bad } = refused;
+        let lines = match lines_before {
+            Some(lines) => Some(lines),
+            None => self.count_lines(&meta, at).await,
+        };
+        let line = lines.map(|lines| format!(", line {}", lines + 1)).unwrap_or_default();
+        let within_a_value = match is_cut {
+            true => "; where values hold line ends, add `csv: { newlines: true }`",
+            false => "",
+        };
+        Error::data(format!("{name}: at byte {at}{line}: {}", bad.cause))
+            .with_hint(format!("{}{within_a_value}", bad.hint))
+    }
+
+    /// Line ends before a byte, unless they are too many to be read for a message, or cannot be.
+    async fn count_lines(&self, meta: &ObjectMeta, at: u64) -> Option<u64> {
+        if at > LINE_COUNT_LIMIT_BYTES {
+            return None;
+        }
+        let mut pieces = from(&self.store, &meta.location, 0..at, at);
+        let mut lines = 0;
+        while let Some(piece) = pieces.next().await {
+            lines += memchr::memchr_iter(b'\n', &piece.ok()?).count() as u64;
+        }
+        Some(lines)
+    }
+}
+
+/// What a file's columns are called.
+#[derive(Default)]
+struct Headed {
+    names: Vec<String>,
+    /// Where the names end in the file.
+    rows_from: u64,
+    /// What was read to find them, and how many lines come before it.
+    block: Option<Block>,
+    lines: u64,
+}
+
+impl Headed {
+    async fn find(lines: &mut Lines, style: &Style) -> Result<Option<Self>> {
+        let mut before = 0;
+        while let Some(block) = lines.next().await? {
+            if let Some(Header { names, length }) = csv::header(style, &block.bytes)? {
+                let rows_from = block.at + length as u64;
+                return Ok(Some(Self { names, rows_from, block: Some(block), lines: before }));
+            }
+            before += count_lines(&block.bytes);
+        }
+        Ok(None)
+    }
+}
+
+impl OpenSlice {
+    fn batches(
+        &mut self,
+        block: Block,
+        given: &Given,
+    ) -> Result<Result<Vec<RecordBatch>, Refused>> {
+        let Block { mut at, bytes } = block;
+        let mut text = bytes.as_slice();
+        let lines_before = self.lines_before;
+        let no_rows = self.rows_from.saturating_sub(at).min(bytes.len() as u64);
+        text = &text[no_rows as usize..];
+        at += no_rows;
+        let mut batches = Vec::new();
+        match self.decoder.decode(text) {
+            Ok(decoded) => batches = decoded,
+            Err(_) => {
+                let records = Splitter::new(self.marks).records(text);
+                if let Err((start, bad)) =
+                    self.salvage(text, at, &records, given.files.bad_rows, &mut batches)
+                {
+                    let skipped = bytes.len() - text.len() + start;
+                    let lines_before =
+                        lines_before.map(|lines| lines + count_lines(&bytes[..skipped]));
+                    return Ok(Err(Refused {
+                        name: self.name.clone(),
+                        meta: self.meta.clone(),
+                        is_cut: self.is_cut,
+                        at: at + start as u64,
+                        lines_before,
+                        bad,
+                    }));
+                }
+            }
+        }
+        self.lines_before = lines_before.map(|lines| lines + count_lines(&bytes));
+        let arranged = batches.into_iter().map(|b| arrange(b, &given.schema, &self.partitions));
+        arranged.collect::<Result<_>>().map(Ok)
+    }
+
+    /// Decodes records where one at least cannot be: halves of them, until those are found. The first of
+    /// them, with where it begins, unless such rows are left out.
+    fn salvage(
+        &mut self,
+        text: &[u8],
+        at: u64,
+        records: &[Range<usize>],
+        bad_rows: BadRows,
+        batches: &mut Vec<RecordBatch>,
+    ) -> Result<(), (usize, BadRow)> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
+        let bad = match self.decoder.decode(&text[first.start..last.end]) {
+            Ok(decoded) => {
+                batches.extend(decoded);
+                return Ok(());
+            }
+            Err(bad) => bad,
+        };
+        if records.len() > 1 {
+            let (left, right) = records.split_at(records.len() / 2);
+            self.salvage(text, at, left, bad_rows, batches)?;
+            return self.salvage(text, at, right, bad_rows, batches);
+        }
+        if bad_rows == BadRows::Fail {
+            return Err((first.start, bad));
+        }
+        self.left_out.rows += 1;
+        let place = format!("{}: at byte {}: {}", self.name, at + first.start as u64, bad.cause);
+        self.left_out.first.get_or_insert(place);
+        Ok(())
+    }
+
+    /// What was left out.
+    fn tell(&self) {
+        if let LeftOut { rows, first: Some(first) } = &self.left_out {
+            let rows = longshore_model::format::counted(*rows, "row");
+            tracing::warn!("{rows} left out; the first is {first}");
+        }
+    }
+}
+
+fn count_lines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+/// A batch in the order of a schema; what it has not, its folders know, or it is NULL.
+pub(super) fn arrange(
+    batch: RecordBatch,
+    schema: &SchemaRef,
+    partitions: &[(String, Option<String>)],
+) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let own = batch.schema_ref().index_of(field.name()).ok();
+        let folder = partitions.iter().find(|(name, _)| name == field.name());
+        columns.push(match (own, folder) {
+            (Some(index), _) => batch.column(index).clone(),
+            (None, Some((_, Some(value)))) => {
+                ScalarValue::try_from_string(value.clone(), field.data_type())
+                    .map_err(from_datafusion)?
+                    .to_array_of_size(rows)
+                    .map_err(from_datafusion)?
+            }
+            (None, _) => new_null_array(field.data_type(), rows),
+        });
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        .map_err(|error| Error::internal(error.to_string()))
+}

@@ -1,0 +1,222 @@
+//! `ComponentTransform`: a plan node that sends each partition's batches through a transform in
+//! the sandbox, one instance to a partition.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
+};
+use futures::StreamExt;
+use longshore_model::error::{Result, ResultExt};
+use longshore_model::grant::Grant;
+use longshore_model::memory::memory;
+use longshore_plugins::TransformPlugin;
+use longshore_sandbox::Transformer;
+use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::tape::Recorder;
+use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
+use tokio::sync::mpsc::Sender;
+
+use crate::batch::batch_bytes;
+use crate::datafusion_fault::{External, from_datafusion};
+use crate::ipc::{IpcDecoder, IpcEncoder, ReadLimits, decode_schema, encode_schema, lazily};
+
+/// Batches that wait between the transform and what comes after it.
+const BATCHES_AHEAD: usize = 1;
+
+/// A transform of a run: the plugin, its config, its grant.
+pub struct BoundTransform {
+    /// The plugin.
+    pub plugin: TransformPlugin,
+    /// Its config, as it gets it.
+    pub config: String,
+    /// What it may touch.
+    pub grant: Grant,
+}
+
+impl BoundTransform {
+    async fn open(&self, input: &SchemaRef, recorder: Option<Recorder>) -> Result<Transformer> {
+        let name = &self.plugin.described.name;
+        let schema = encode_schema(input)?;
+        let component = &self.plugin.component;
+        component
+            .open(name, &self.config, Outside::recorded(self.grant.clone(), recorder), &schema)
+            .await
+            .context(format!("transform `{name}`"))
+    }
+}
+
+/// The tape of an instance, if the attempt is recorded.
+fn record(
+    transform: &BoundTransform,
+    input: &SchemaRef,
+    output: &SchemaRef,
+    tapes: Option<&Tapes>,
+) -> Result<Option<Recorder>> {
+    let Some(tapes) = tapes else { return Ok(None) };
+    let script = Script::Transform {
+        config: serde_json::from_str(&transform.config)?,
+        input: encode_schema(input)?,
+        output: encode_schema(output)?,
+    };
+    let TransformPlugin { described, version, digest, .. } = &transform.plugin;
+    let plugin = PluginLabel::new(&described.name, version, digest);
+    Ok(tapes.record(plugin, &transform.grant, script))
+}
+
+impl BoundTransform {
+    /// What came of looking at what it sent: an error may hold its words.
+    fn checked<T>(&self, looked: Result<T>) -> Result<T> {
+        looked.map_err(|error| error.told(|text| self.grant.clean(text)))
+    }
+}
+
+impl fmt::Debug for BoundTransform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundTransform({})", self.plugin.described.name)
+    }
+}
+
+/// Sends batches through a transform.
+#[derive(Debug)]
+pub struct ComponentTransform {
+    input: Arc<dyn ExecutionPlan>,
+    transform: Arc<BoundTransform>,
+    properties: Arc<PlanProperties>,
+}
+
+impl ComponentTransform {
+    /// Asks the transform what it makes of the input's schema.
+    pub async fn open(
+        input: Arc<dyn ExecutionPlan>,
+        transform: Arc<BoundTransform>,
+    ) -> Result<Self> {
+        let name = format!("transform `{}`", transform.plugin.described.name);
+        let mut transformer = transform.open(&input.schema(), None).await?;
+        let schema = transformer.output_schema().await.context(name.clone())?;
+        let schema = transform.checked(decode_schema(schema)).context(name)?;
+        Ok(Self::new(input, transform, schema))
+    }
+
+    fn new(
+        input: Arc<dyn ExecutionPlan>,
+        transform: Arc<BoundTransform>,
+        schema: SchemaRef,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { input, transform, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for ComponentTransform {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ComponentTransform: plugin={}", self.transform.plugin.described.name)
+    }
+}
+
+impl ExecutionPlan for ComponentTransform {
+    fn name(&self) -> &str {
+        "ComponentTransform"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("ComponentTransform has one input".into()))?;
+        Ok(Arc::new(Self::new(input, self.transform.clone(), self.schema())))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let tapes = context.session_config().get_extension::<Tapes>();
+        let input = self.input.execute(partition, context)?;
+        let (transform, schema) = (self.transform.clone(), self.schema());
+        let begin = move || {
+            let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
+            let batches = stream.tx();
+            stream.spawn(async move {
+                let name = transform.plugin.described.name.clone();
+                let done = run(&transform, input, schema, batches, tapes.as_deref()).await;
+                Ok(done.context(format!("transform `{name}`")).map_err(External::external)?)
+            });
+            stream.build()
+        };
+        Ok(lazily(self.schema(), begin))
+    }
+}
+
+async fn run(
+    transform: &BoundTransform,
+    mut input: SendableRecordBatchStream,
+    schema: SchemaRef,
+    batches: Sender<DfResult<RecordBatch>>,
+    tapes: Option<&Tapes>,
+) -> Result<()> {
+    let recorder = record(transform, &input.schema(), &schema, tapes)?;
+    let mut transformer = transform.open(&input.schema(), recorder).await?;
+    let mut encoder = IpcEncoder::new(&input.schema())?;
+    let mut decoder = IpcDecoder::new(schema);
+    let mut pace = ReadLimits::new(transform.plugin.component.limits());
+    let mut held = memory().account();
+    let mut is_whole = false;
+    while !is_whole {
+        let made = match input.next().await {
+            Some(batch) => {
+                let pieces = encoder.encode(&batch.map_err(from_datafusion)?)?;
+                transform.checked(decoder.push(transformer.process(&pieces).await?))?
+            }
+            None => {
+                is_whole = true;
+                let mut last = transform.checked(decoder.push(transformer.finish().await?))?;
+                last.extend(transform.checked(decoder.finish())?);
+                last
+            }
+        };
+        held.set(made.iter().map(batch_bytes).sum());
+        for batch in made {
+            pace.batch(&batch)?;
+            if batches.send(Ok(batch)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

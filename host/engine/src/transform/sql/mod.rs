@@ -1,0 +1,274 @@
+//! SQL steps: each is a query over the table `data`, which is what came out of the step before.
+
+mod align;
+mod checked;
+mod convert;
+#[cfg(test)]
+mod fuzz;
+mod joins;
+mod limits;
+mod numbers;
+mod sizes;
+mod types;
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::TableReference;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::parser::ParserError;
+use longshore_model::config::nearest;
+use longshore_values::unique_names;
+
+use crate::datafusion_fault::from_datafusion;
+pub use limits::check_depth;
+use limits::check_work;
+
+use super::component::{BoundTransform, ComponentTransform};
+use longshore_model::error::{Error, Result};
+
+/// What SQL that needs all rows (joins, aggregates, order) may hold in memory before it spills to
+/// disk, for the whole process.
+pub const SQL_MEMORY_LIMIT_BYTES: usize = 1 << 30;
+
+/// The name under which a step's query sees its rows.
+const TABLE: &str = "data";
+
+/// A context whose plans keep a chunk a partition wherever the query allows it, and in which no value is
+/// changed in silence.
+fn session_context() -> Result<SessionContext> {
+    static RUNTIME: LazyLock<DfResult<Arc<RuntimeEnv>>> = LazyLock::new(|| {
+        let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
+        RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()
+    });
+    let runtime = RUNTIME.as_ref().map_err(|error| Error::internal(error.to_string()))?;
+    let config = SessionConfig::new()
+        .with_round_robin_repartition(false)
+        // 1.1 is exactly that, as in every database.
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
+        .set_usize("datafusion.sql_parser.recursion_limit", limits::SQL_DEPTH_LIMIT);
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime.clone())
+        .with_default_features()
+        .with_type_planner(Arc::new(types::SqlTypes))
+        .build();
+    state.register_expr_planner(Arc::new(align::AlignTypes)).map_err(from_datafusion)?;
+    state.register_function_rewrite(Arc::new(align::AlignTypes)).map_err(from_datafusion)?;
+    state.add_analyzer_rule(Arc::new(checked::CheckedArithmetic));
+    Ok(SessionContext::new_with_state(state))
+}
+
+/// What can be told of a query without its tables.
+pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
+    let state = session_context()?.state();
+    let statement = read_statement(&state, sql)?;
+    let Statement::Statement(parsed) = &statement else {
+        return Err(Error::data("that is no query").with_hint("write a SELECT"));
+    };
+    if !matches!(parsed.as_ref(), SqlStatement::Query(_)) {
+        return Err(Error::data("that is no query").with_hint("write a SELECT"));
+    }
+    check_tables(&state, &statement, tables)
+}
+
+/// A statement within the limits.
+fn read_statement(state: &SessionState, sql: &str) -> Result<Statement> {
+    check_depth(sql)?;
+    let statement = parse(state, sql)?;
+    if let Statement::Statement(parsed) = &statement {
+        check_work(parsed)?;
+        joins::refuse_sides_of_keys(parsed)?;
+    }
+    Ok(statement)
+}
+
+fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
+    let parsed = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect);
+    parsed.map_err(|error| match error.find_root() {
+        DataFusionError::SQL(cause, _) if **cause == ParserError::RecursionLimitExceeded => {
+            limits::too_deep()
+        }
+        _ => from_datafusion(error),
+    })
+}
+
+/// A query reads only what it is given.
+fn check_tables(state: &SessionState, statement: &Statement, tables: &[&str]) -> Result<()> {
+    for table in state.resolve_table_references(statement).map_err(from_datafusion)? {
+        let name = table.table();
+        let is_given = tables.contains(&name) || state.table_functions().contains_key(name);
+        if table.schema().is_none() && is_given {
+            continue;
+        }
+        let hint = match (tables, nearest(name, tables.iter().copied())) {
+            ([only], _) => format!("the table is called `{only}`"),
+            (_, Some(near)) => {
+                format!("did you mean `{near}`? The tables are {}", tables.join(", "))
+            }
+            (_, None) => format!("the tables are {}", tables.join(", ")),
+        };
+        return Err(Error::data(format!("no table `{table}`")).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// A context to run a plan in; `configure` adds what its nodes look for.
+pub fn task_context(
+    configure: impl FnOnce(SessionConfig) -> SessionConfig,
+) -> Result<Arc<TaskContext>> {
+    let context = session_context()?;
+    let config = configure(context.copied_config());
+    Ok(Arc::new(TaskContext::from(&context.state()).with_session_config(config)))
+}
+
+/// A relation's rows after some of the steps.
+pub enum Rows {
+    /// As a table: what follows can push projections and filters into it.
+    Table(Arc<dyn TableProvider>),
+    /// As a query not yet planned.
+    Query(SessionContext, Box<DataFrame>),
+}
+
+impl Rows {
+    /// Puts a query on top.
+    pub async fn sql(self, sql: &str) -> Result<Self> {
+        let table = match self {
+            Self::Table(table) => table,
+            Self::Query(_, query) => query.into_view(),
+        };
+        Self::over([(TABLE, table)], sql).await
+    }
+
+    /// A query over several tables.
+    pub async fn over<'a>(
+        tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
+        sql: &str,
+    ) -> Result<Self> {
+        let context = session_context()?;
+        let mut names = Vec::new();
+        for (name, table) in tables {
+            context.register_table(TableReference::bare(name), table).map_err(from_datafusion)?;
+            names.push(name);
+        }
+        let state = context.state();
+        let mut statement = read_statement(&state, sql)?;
+        if let Statement::Statement(parsed) = &mut statement {
+            numbers::read_exponents(parsed);
+            joins::name_keys(parsed);
+        }
+        check_tables(&state, &statement, &names)?;
+        let logical = state.statement_to_plan(statement).await.map_err(from_datafusion)?;
+        let read_only = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        read_only.verify_plan(&logical).map_err(from_datafusion)?;
+        let query = DataFrame::new(
+            state,
+            numbers::of_plan(joins::merge_using_keys(logical).map_err(from_datafusion)?)
+                .map_err(from_datafusion)?,
+        );
+        Ok(Self::Query(context, Box::new(with_unique_names(query)?)))
+    }
+
+    /// Keeps the first rows only, whichever those are.
+    pub fn limit(self, rows: usize) -> Result<Self> {
+        let (context, query) = match self {
+            Self::Query(context, query) => (context, query),
+            Self::Table(table) => {
+                let context = session_context()?;
+                let query = Box::new(context.read_table(table).map_err(from_datafusion)?);
+                (context, query)
+            }
+        };
+        Ok(Self::Query(context, Box::new(query.limit(0, Some(rows)).map_err(from_datafusion)?)))
+    }
+
+    /// Puts a transform in the sandbox on top.
+    pub async fn transform(self, transform: Arc<BoundTransform>) -> Result<Self> {
+        let node = ComponentTransform::open(self.into_plan().await?, transform).await?;
+        Ok(Self::Table(Arc::new(PlannedTable { plan: Arc::new(node) })))
+    }
+
+    /// The plan that makes the rows.
+    pub async fn into_plan(self) -> Result<Arc<dyn ExecutionPlan>> {
+        match self {
+            Self::Table(table) => {
+                let context = session_context()?;
+                Ok(table.scan(&context.state(), None, &[], None).await.map_err(from_datafusion)?)
+            }
+            Self::Query(context, query) => {
+                let (state, logical) = query.into_parts();
+                // The context owns the tables: it must outlive the planning.
+                let planned = state.create_physical_plan(&logical).await;
+                drop(context);
+                Ok(planned.map_err(from_datafusion)?)
+            }
+        }
+    }
+}
+
+/// Columns of one name get numbers, as those of a source's query do: `id`, `id_2`.
+fn with_unique_names(query: DataFrame) -> Result<DataFrame> {
+    let schema = query.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let unique = unique_names(&names);
+    if unique == names {
+        return Ok(query);
+    }
+    let columns: Vec<Expr> = schema
+        .columns()
+        .into_iter()
+        .zip(unique)
+        .map(|(column, name)| Expr::Column(column).alias(name))
+        .collect();
+    Ok(query.select(columns).map_err(from_datafusion)?)
+}
+
+/// A plan, as a table for the query after it.
+#[derive(Debug)]
+struct PlannedTable {
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+#[async_trait]
+impl TableProvider for PlannedTable {
+    fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let Some(projection) = projection else { return Ok(self.plan.clone()) };
+        let schema = self.plan.schema();
+        let column = |&index: &usize| {
+            let name = schema.field(index).name();
+            (Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>, name.clone())
+        };
+        let columns: Vec<_> = projection.iter().map(column).collect();
+        Ok(Arc::new(ProjectionExec::try_new(columns, self.plan.clone())?))
+    }
+}

@@ -1,0 +1,36 @@
+//! Arrow's IPC file format.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::FileWriter;
+use longshore_model::error::Result;
+
+use super::encoder::{Encoded, Encoder, arrow_fault};
+use super::measured::Measured;
+
+/// Writes one Arrow file.
+pub(super) struct ArrowEncoder {
+    writer: FileWriter<Measured>,
+}
+
+impl ArrowEncoder {
+    pub(super) fn new(schema: SchemaRef, file: Measured) -> Result<Self> {
+        let writer = FileWriter::try_new(file, &schema).map_err(arrow_fault)?;
+        Ok(Self { writer })
+    }
+}
+
+impl Encoder for ArrowEncoder {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).map_err(arrow_fault)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        // A batch is written as it comes.
+        0
+    }
+
+    fn finish(self: Box<Self>) -> Result<Encoded> {
+        Ok(Encoded::new(self.writer.into_inner().map_err(arrow_fault)?))
+    }
+}

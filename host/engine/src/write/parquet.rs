@@ -1,0 +1,122 @@
+//! Parquet: batches in, one file's bytes out.
+
+use std::io;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use longshore_model::config::target::ParquetCodec;
+use longshore_model::error::{Error, Result};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::dictionary;
+use super::encoder::{Encoded, Encoder, io_fault};
+use super::measured::Measured;
+
+/// The most rows of a row group.
+pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
+
+/// The most bytes of a row group, encoded: they are in memory until it is complete.
+pub const ROW_GROUP_LIMIT_BYTES: usize = 8 << 20;
+
+/// Values that are larger on average get neither a dictionary nor statistics.
+const LARGE_VALUE_BYTES: usize = 256 << 10;
+
+fn compression(codec: ParquetCodec) -> Result<Compression> {
+    let level = |fault: ParquetError| Error::config(format!("`target.compression`: {fault}"));
+    Ok(match codec {
+        ParquetCodec::None => Compression::UNCOMPRESSED,
+        ParquetCodec::Snappy => Compression::SNAPPY,
+        ParquetCodec::Gzip(n) => Compression::GZIP(GzipLevel::try_new(n).map_err(level)?),
+        ParquetCodec::Zstd(n) => Compression::ZSTD(ZstdLevel::try_new(n).map_err(level)?),
+    })
+}
+
+/// Writes one file.
+pub(super) struct ParquetEncoder {
+    writer: ArrowWriter<Measured>,
+}
+
+impl ParquetEncoder {
+    /// Begins a file; `sample` tells which columns gain from a dictionary.
+    pub(super) fn new(
+        schema: SchemaRef,
+        codec: ParquetCodec,
+        sample: Option<&RecordBatch>,
+        file: Measured,
+    ) -> Result<Self> {
+        let mut properties = WriterProperties::builder()
+            .set_created_by(concat!("longshore ", env!("CARGO_PKG_VERSION")).into())
+            .set_compression(compression(codec)?)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(ROW_GROUP_LIMIT_ROWS));
+        for column in sample.map(dictionary::useless).unwrap_or_default() {
+            let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
+            properties = properties.set_column_dictionary_enabled(path, false);
+        }
+        for column in sample.map(large_columns).unwrap_or_default() {
+            let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
+        let writer = ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(unfit)?;
+        Ok(Self { writer })
+    }
+}
+
+impl Encoder for ParquetEncoder {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).map_err(encoding)?;
+        match self.writer.in_progress_size() > ROW_GROUP_LIMIT_BYTES {
+            true => self.relieve(),
+            false => Ok(()),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.writer.memory_size()
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        self.writer.flush().map_err(encoding)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Encoded> {
+        Ok(Encoded::new(self.writer.into_inner().map_err(encoding)?))
+    }
+}
+
+/// The columns, by index, of values so large that the writer must not keep copies: a dictionary keeps one, and
+/// statistics keep the least and the greatest.
+fn large_columns(batch: &RecordBatch) -> Vec<usize> {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    let is_large = |column: &ArrayRef| bytes(column) / column.len().max(1) > LARGE_VALUE_BYTES;
+    let columns = batch.columns().iter().enumerate();
+    columns.filter(|(_, column)| is_large(column)).map(|(index, _)| index).collect()
+}
+
+/// Why a schema is not Parquet's.
+fn unfit(error: ParquetError) -> Error {
+    match error {
+        ParquetError::General(what) => encoding(ParquetError::NYI(what)),
+        other => encoding(other),
+    }
+}
+
+fn encoding(error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => io_fault(*error),
+            Err(other) => Error::internal(format!("writing a part: {other}")),
+        },
+        ParquetError::NYI(what) | ParquetError::ArrowError(what) => {
+            Error::data(format!("Parquet cannot hold it: {what}"))
+                .with_hint("cast the column to another type in an `sql` step")
+        }
+        other => Error::internal(format!("writing a part: {other}")),
+    }
+}

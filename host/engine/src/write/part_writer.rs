@@ -1,0 +1,150 @@
+//! `PartWriter`: a plan node that turns each partition into parts, out of sight, one for each folder that its
+//! rows belong in, and yields a row that describes each; none where there were no rows.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
+};
+use futures::TryStreamExt;
+use longshore_model::error::{Error, Result};
+use longshore_model::part::Part;
+use longshore_sandbox::tape::Tapes;
+
+use super::part_rows::{part_schema, part_to_row};
+use crate::datafusion_fault::External;
+
+/// Which attempt at a chunk (or relation) a plan's execution is; from 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt(pub u32);
+
+/// What takes a relation's rows: a chunk becomes a part, or one for each folder, durable and out of sight.
+#[async_trait]
+pub trait Parts: Debug + Send + Sync {
+    /// Writes a chunk's rows; nothing where there are none. What fails leaves nothing behind. A
+    /// plugin that takes them is recorded on `tapes`.
+    async fn write(
+        &self,
+        rows: SendableRecordBatchStream,
+        chunk: u64,
+        attempt: Attempt,
+        tapes: Option<&Tapes>,
+    ) -> Result<Vec<Part>>;
+
+    /// What stands for a relation without rows, so that its schema is known all the same.
+    async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>>;
+
+    /// What the parts are, in a word.
+    fn format(&self) -> &'static str;
+
+    /// The relation's name.
+    fn relation(&self) -> &str;
+}
+
+/// Writes parts.
+#[derive(Clone, Debug)]
+pub struct PartWriter {
+    input: Arc<dyn ExecutionPlan>,
+    to: Arc<dyn Parts>,
+    properties: Arc<PlanProperties>,
+}
+
+impl PartWriter {
+    /// Writes what `input` makes as parts of a relation.
+    pub fn new(input: Arc<dyn ExecutionPlan>, to: Arc<dyn Parts>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(part_schema()),
+            Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Self { input, to, properties: Arc::new(properties) }
+    }
+
+    /// Writes what stands for a relation without rows.
+    pub async fn write_empty(&self) -> Result<Option<Part>> {
+        self.to.write_empty(self.input.schema()).await
+    }
+}
+
+/// A name that no other part of any run has.
+pub(super) fn part_name(run: &str, chunk: u64, attempt: Attempt) -> String {
+    let run = run.rsplit('-').next().unwrap_or_default();
+    format!("part-{chunk:05}-{run}-{}", attempt.0)
+}
+
+impl DisplayAs for PartWriter {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartWriter: relation={}, format={}", self.to.relation(), self.to.format())
+    }
+}
+
+impl ExecutionPlan for PartWriter {
+    fn name(&self) -> &str {
+        "PartWriter"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("PartWriter has one input".into()))?;
+        Ok(Arc::new(Self::new(input, self.to.clone())))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DfResult<SendableRecordBatchStream> {
+        let attempt =
+            context.session_config().get_extension::<Attempt>().map_or(Attempt(0), |a| *a);
+        let tapes = context.session_config().get_extension::<Tapes>();
+        let batches = self.input.execute(partition, context)?;
+        let to = self.to.clone();
+        let described = async move {
+            let parts = to
+                .write(batches, partition as u64, attempt, tapes.as_deref())
+                .await
+                .map_err(Error::external)?;
+            let rows = parts
+                .iter()
+                .map(part_to_row)
+                .collect::<Result<Vec<RecordBatch>>>()
+                .map_err(Error::external)?;
+            Ok::<_, DataFusionError>(futures::stream::iter(rows.into_iter().map(Ok)))
+        };
+        let rows = futures::stream::once(described).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(part_schema(), rows)))
+    }
+}

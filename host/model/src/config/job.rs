@@ -1,0 +1,602 @@
+//! A job, checked: everything after it is valid.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::access::Access;
+use super::connector::{Connector, check_connector, scheme, wanted};
+use super::direct::check_direct;
+use super::document::{Document, typed};
+use super::files::{Files, check_files, name_of};
+use super::place::is_folder;
+use super::policy::Policy;
+use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
+use super::register::{Register, check_register};
+use super::small_file::read_small_file;
+use super::target::{Target, To, check_target};
+use super::wanted::Wanted;
+use crate::error::{Error, Result, ResultExt};
+use crate::relation::{Consistency, Relation};
+
+/// The longest name of a job or a relation.
+pub const NAME_LIMIT_BYTES: usize = 200;
+
+/// The longest query in a file.
+pub const QUERY_LIMIT_BYTES: u64 = 4 << 20;
+
+/// The most relations or chunks at the same time.
+pub const PARALLEL_LIMIT: u64 = 1_024;
+
+/// A checked job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Where its file lies.
+    pub file: PathBuf,
+    /// What the file was called when it was dropped, and where: files that it names lie there.
+    pub dropped_name: String,
+    /// See `dropped_name`.
+    pub folder: PathBuf,
+    /// SHA-256 of the file, in hex.
+    pub digest: String,
+    /// Where rows come from.
+    pub source: Source,
+    /// What to move; names are unique.
+    pub relations: Vec<JobRelation>,
+    /// What happens on the way.
+    pub steps: Vec<Step>,
+    /// Where rows go.
+    pub target: Target,
+    /// The catalog that its folders become tables of.
+    pub register: Option<Register>,
+    /// How large a chunk is.
+    pub chunk: ChunkSize,
+    /// How much is done at the same time.
+    pub parallel: Parallel,
+    /// The consistency that the run must have.
+    pub consistency: Option<Consistency>,
+    /// Whether failures are recorded.
+    pub record: Record,
+}
+
+/// Whether what crosses into plugins is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Record {
+    /// Nothing is.
+    #[default]
+    Never,
+    /// That of a chunk that failed is, in the state folder.
+    OnFailure,
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Files of a store.
+    Files(Box<Files>),
+    /// Whatever a connector reads.
+    Connector(Connector),
+}
+
+/// One relation of the target.
+#[derive(Clone, Debug)]
+pub struct JobRelation {
+    /// A folder's name.
+    pub name: String,
+    /// What is read for it; one thing, unless there is `sql`.
+    pub inputs: Vec<Input>,
+    /// What is made of the inputs, which are tables under their names in it.
+    pub sql: Option<String>,
+}
+
+/// One table or query of the source.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// What to read.
+    pub relation: Relation,
+    /// A column to cut it by.
+    pub chunk_by: Option<String>,
+}
+
+impl From<Input> for JobRelation {
+    fn from(input: Input) -> Self {
+        Self { name: input.name.clone(), inputs: vec![input], sql: None }
+    }
+}
+
+/// What happens to rows on their way.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A query over the table `data`.
+    Sql(String),
+    /// A transform, by its name, and what it wants to know.
+    Plugin {
+        /// Which one.
+        wanted: Wanted,
+        /// Its config, secrets as written.
+        config: Map<String, Value>,
+    },
+}
+
+/// How large a chunk is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChunkSize {
+    /// Rows to a chunk.
+    pub rows: Option<u64>,
+    /// Bytes to a chunk.
+    pub bytes: Option<u64>,
+}
+
+/// How much is done at the same time; absent: automatic.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parallel {
+    /// Relations.
+    pub relations: Option<usize>,
+    /// Chunks of each relation.
+    pub chunks: Option<usize>,
+}
+
+impl Job {
+    /// Reads and checks a job file, also against the operator's policy.
+    pub fn read(path: &Path, policy: &Policy) -> Result<Self> {
+        let whole = std::path::absolute(path).map_err(|error| Error::io(path.display(), error))?;
+        let folder = whole.parent().unwrap_or(Path::new("/"));
+        Self::read_in(&whole, &path.display().to_string(), folder, policy)
+    }
+
+    /// A job that reads files and writes nothing: for a look at them, under a name for people.
+    pub fn of_files(name: &str, url: &str) -> Result<Self> {
+        let raw = json!({ "source": { "url": url }, "target": { "url": "file:///" } });
+        let (policy, here) = (Policy::default(), Path::new("."));
+        let access = Access::new(&policy, here);
+        let mut job = Self::check(typed("", raw)?, "preview", access)?;
+        for relation in &mut job.relations {
+            name.clone_into(&mut relation.name);
+        }
+        Ok(job)
+    }
+
+    /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
+    pub fn read_in(path: &Path, name: &str, folder: &Path, policy: &Policy) -> Result<Self> {
+        Self::read_at(path, path, name, folder, policy)
+    }
+
+    /// The same of a file whose folder is held open: `held` is where it is read, whatever `path` leads to by
+    /// then.
+    pub fn read_at(
+        held: &Path,
+        path: &Path,
+        name: &str,
+        folder: &Path,
+        policy: &Policy,
+    ) -> Result<Self> {
+        let access = Access::new(policy, folder);
+        access.job_file(held).context(name)?;
+        let document = Document::read_at(held, path)?;
+        let digest = document.digest.clone();
+        let raw = document.typed().map_err(|error| with_parts(error, &document));
+        let raw: RawJob = raw.context(name)?;
+        let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
+        let job = Self::check(raw, stem, access).map_err(|error| document.locate(error));
+        let job = job.context(name)?;
+        access.job(&job).context(name)?;
+        Ok(Self {
+            file: path.to_owned(),
+            dropped_name: name.to_owned(),
+            folder: folder.to_owned(),
+            digest,
+            ..job
+        })
+    }
+
+    /// All that the job reads of its source.
+    pub fn reads(&self) -> Vec<Relation> {
+        let inputs = self.relations.iter().flat_map(|relation| &relation.inputs);
+        inputs.map(|input| input.relation.clone()).collect()
+    }
+
+    /// Checks a job; files that it names lie in `folder`.
+    fn check(raw: RawJob, default_name: &str, access: Access<'_>) -> Result<Self> {
+        let name = raw.name.unwrap_or_else(|| default_name.to_owned());
+        check_name("name", &name)?;
+        let mut inputs: Vec<RawRelation> = raw.relations;
+        inputs.extend(raw.tables.into_iter().map(|table| RawRelation {
+            table: Some(table),
+            query: None,
+            query_file: None,
+            name: None,
+            chunk_by: None,
+        }));
+        if raw.query.is_some() || raw.query_file.is_some() {
+            inputs.push(RawRelation {
+                table: None,
+                query: raw.query,
+                query_file: raw.query_file,
+                name: Some(name.clone()),
+                chunk_by: raw.chunk_by,
+            });
+        } else if raw.chunk_by.is_some() {
+            return Err(Error::config("`chunk_by` without `query`")
+                .with_hint("give `chunk_by` beside the table, under `relations`"));
+        }
+        // Each part by itself: all that is wrong is told together.
+        let mut faults = Vec::new();
+        let source = kept(&mut faults, check_source(raw.source));
+        let inputs = match &source {
+            None => None,
+            Some(Source::Connector(_)) => kept(&mut faults, check_relations(inputs, access)),
+            Some(Source::Files(files)) => {
+                kept(&mut faults, check_file_relations(inputs, files, &name, access))
+            }
+        };
+        let sql = text_or_file("the job", "sql", raw.sql, raw.sql_file, access);
+        let sql = kept(&mut faults, sql).flatten();
+        let target = kept(&mut faults, check_target(raw.target));
+        let register = match (raw.register, &target) {
+            (Some(register), Some(target)) => kept(&mut faults, check_register(register, target)),
+            _ => None,
+        };
+        let steps = kept(&mut faults, check_steps(raw.transform, access));
+        let chunk = kept(&mut faults, check_chunk(raw.chunk));
+        let parallel = kept(&mut faults, check_parallel(raw.parallel));
+        Error::all(faults)?;
+        let (Some(source), Some(inputs), Some(target), Some(steps)) =
+            (source, inputs, target, steps)
+        else {
+            return Err(Error::internal("a part of the job is missing"));
+        };
+        let relations = match sql {
+            None => inputs.into_iter().map(JobRelation::from).collect(),
+            sql => vec![JobRelation { name: name.clone(), inputs, sql }],
+        };
+        check_folders(&relations, &target)?;
+        Ok(Self {
+            relations,
+            steps,
+            target,
+            register,
+            chunk: chunk.unwrap_or_default(),
+            parallel: parallel.unwrap_or_default(),
+            record: raw.record,
+            consistency: raw.consistency.map(|demanded| match demanded {
+                RawConsistency::Snapshot => Consistency::Snapshot,
+                RawConsistency::PerChunk => Consistency::PerChunk,
+            }),
+            source,
+            name,
+            file: PathBuf::new(),
+            dropped_name: String::new(),
+            folder: access.folder().to_owned(),
+            digest: String::new(),
+        })
+    }
+}
+
+/// An error of the whole file, with what else is wrong within its source and its target.
+fn with_parts(error: Error, document: &Document) -> Error {
+    let source = document.part("source", &["direct", "kerberos"]);
+    let source = source.and_then(|raw| check_source(raw).err());
+    let target = document.part("target", &["mode"]).and_then(|raw| check_target(raw).err());
+    let parts = source.into_iter().chain(target).map(|error| document.locate(error));
+    Error::all(std::iter::once(error).chain(parts).collect())
+        .err()
+        .unwrap_or_else(|| Error::internal("no error of the file is left"))
+}
+
+/// What is right; what is wrong joins the rest of it.
+fn kept<T>(faults: &mut Vec<Error>, checked: Result<T>) -> Option<T> {
+    checked.map_err(|error| faults.push(error)).ok()
+}
+
+fn check_chunk(raw: Option<RawChunk>) -> Result<ChunkSize> {
+    let Some(chunk) = raw else { return Ok(ChunkSize::default()) };
+    Ok(ChunkSize {
+        rows: positive("chunk.rows", chunk.rows)?,
+        bytes: positive("chunk.bytes", chunk.bytes)?,
+    })
+}
+
+fn check_parallel(raw: Option<RawParallel>) -> Result<Parallel> {
+    let Some(parallel) = raw else { return Ok(Parallel::default()) };
+    Ok(Parallel {
+        relations: at_once("parallel.relations", parallel.relations)?,
+        chunks: at_once("parallel.chunks", parallel.chunks)?,
+    })
+}
+
+fn check_source(raw: RawSource) -> Result<Source> {
+    let RawSource { url, plugin, direct, kerberos, mut config } = raw;
+    if is_folder(&scheme("source", &url)?) && plugin.is_none() {
+        if direct.is_some() {
+            return Err(Error::config("`source.direct`: files are read directly anyway")
+                .with_hint("remove it"));
+        }
+        if kerberos.is_some() {
+            return Err(Error::config("`source.kerberos`: stores have keys of their own")
+                .with_hint("give `source.hdfs: { principal: .., keytab: .. }` for HDFS"));
+        }
+        return Ok(Source::Files(Box::new(check_files(&url, config)?)));
+    }
+    config.insert("url".into(), Value::String(url.clone()));
+    let connector = check_connector("source", &url, plugin, kerberos, config)?;
+    let direct = direct.map(check_direct).transpose()?.flatten().map(Box::new);
+    Ok(Source::Connector(Connector { direct, ..connector }))
+}
+
+fn check_relations(raw: Vec<RawRelation>, access: Access<'_>) -> Result<Vec<Input>> {
+    if raw.is_empty() {
+        return Err(Error::config("the job names nothing to move")
+            .with_hint("add `tables: [..]`, `query: ..` or `relations: [..]`"));
+    }
+    let mut names = BTreeSet::new();
+    let mut relations = Vec::new();
+    for (index, relation) in raw.into_iter().enumerate() {
+        let at = format!("relations[{index}]");
+        let query = text_or_file(&at, "query", relation.query, relation.query_file, access)?;
+        let chunk_by = relation.chunk_by;
+        let relation = match (relation.table, query) {
+            (Some(table), None) => {
+                let name = relation.name.unwrap_or_else(|| last_part(&table));
+                Input { name, relation: Relation::Table(table), chunk_by }
+            }
+            (None, Some(query)) => {
+                let name = relation.name.ok_or_else(|| {
+                    Error::config(format!("`{at}`: a query without a name"))
+                        .with_hint("add `as: NAME`, which becomes its folder in the target")
+                })?;
+                Input { name, relation: Relation::Query(query), chunk_by }
+            }
+            _ => {
+                return Err(Error::config(format!("`{at}` is not one thing to move"))
+                    .with_hint("give it one of `table`, `query`, `query_file`"));
+            }
+        };
+        check_name(&format!("{at}.as"), &relation.name)?;
+        if !names.insert(relation.name.clone()) {
+            return Err(Error::config(format!("two relations are called `{}`", relation.name))
+                .with_hint("give one of them another name with `as: NAME`"));
+        }
+        relations.push(relation);
+    }
+    Ok(relations)
+}
+
+/// Relations of files: their paths are not databases' names, and the URL can be all that is wanted.
+fn check_file_relations(
+    mut raw: Vec<RawRelation>,
+    files: &Files,
+    job: &str,
+    access: Access<'_>,
+) -> Result<Vec<Input>> {
+    if raw.is_empty() {
+        let relation = Relation::Table(String::new());
+        return Ok(vec![Input { name: job.to_owned(), relation, chunk_by: None }]);
+    }
+    for (index, relation) in raw.iter_mut().enumerate() {
+        let at = format!("relations[{index}]");
+        if relation.query.is_some() || relation.query_file.is_some() {
+            return Err(Error::config(format!("`{at}`: files have no queries of their own"))
+                .with_hint("name the files as a table, and query them with the job's `sql`"));
+        }
+        if relation.chunk_by.is_some() {
+            return Err(Error::config(format!("`{at}.chunk_by`: files are not cut by a column"))
+                .with_hint("remove it"));
+        }
+        if !files.sought.name.is_empty() {
+            return Err(Error::config(format!("`{at}`: `source.url` names files already"))
+                .with_hint(
+                    "name their folder in the URL, with a `/` at its end, and the files here",
+                ));
+        }
+        let Some(path) = &relation.table else { continue };
+        let path = path.trim_matches('/').to_owned();
+        if path.split('/').any(|part| part == "..") {
+            return Err(Error::config(format!("`{at}`: `{path}` leads out of `source.url`"))
+                .with_hint("name the folder that holds them all in the URL"));
+        }
+        if relation.name.is_none() {
+            let name = name_of(&path).ok_or_else(|| {
+                Error::config(format!("`{at}`: `{path}` gives no name"))
+                    .with_hint("add `as: NAME`, which becomes its folder in the target")
+            });
+            relation.name = Some(name?);
+        }
+        relation.table = Some(path);
+    }
+    check_relations(raw, access)
+}
+
+fn check_steps(raw: Vec<RawStep>, access: Access<'_>) -> Result<Vec<Step>> {
+    let check = |(index, step): (usize, RawStep)| {
+        let at = format!("transform[{index}]");
+        let sql = text_or_file(&at, "sql", step.sql, step.sql_file, access)?;
+        match (sql, step.plugin) {
+            (Some(sql), None) => match step.config.keys().next() {
+                None => Ok(Step::Sql(sql)),
+                Some(key) => Err(Error::config(format!("unknown key `{at}.{key}`"))
+                    .with_hint("a step with `sql` takes no other keys")),
+            },
+            (None, Some(text)) => {
+                let wanted = wanted(&format!("{at}.plugin"), &text)?;
+                Ok(Step::Plugin { wanted, config: step.config })
+            }
+            _ => Err(Error::config(format!("`{at}` is not one step"))
+                .with_hint("give it one of `sql`, `sql_file`, `plugin`")),
+        }
+    };
+    raw.into_iter().enumerate().map(check).collect()
+}
+
+/// A text given as it is, or in a file beside the job file.
+fn text_or_file(
+    at: &str,
+    key: &str,
+    text: Option<String>,
+    file: Option<String>,
+    access: Access<'_>,
+) -> Result<Option<String>> {
+    match (text, file) {
+        (Some(_), Some(_)) => {
+            Err(Error::config(format!("`{at}` has both `{key}` and `{key}_file`"))
+                .with_hint("keep one of them"))
+        }
+        (None, Some(file)) => {
+            let path = access.folder().join(file);
+            access.file(&format!("{at}.{key}_file"), &path)?;
+            let what = format!("`{at}.{key}_file`");
+            let bytes = read_small_file(&what, &path, QUERY_LIMIT_BYTES)?;
+            let text = String::from_utf8(bytes).map_err(|_| {
+                Error::config(format!("{what}: {} is not UTF-8 text", path.display()))
+                    .with_hint("save it as plain UTF-8")
+            })?;
+            Ok(Some(text.trim_start_matches('\u{feff}').to_owned()))
+        }
+        (text, None) => Ok(text),
+    }
+}
+
+/// `public."Orders"` is called `Orders`, and `"q""t"` is called `q"t`.
+fn last_part(table: &str) -> String {
+    let (mut last, mut rest) = (String::new(), table.trim());
+    while let Some(first) = rest.chars().next() {
+        let close = match first {
+            '"' | '`' => Some(first),
+            '[' => Some(']'),
+            _ => None,
+        };
+        let Some(close) = close else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            last = rest[..end].to_owned();
+            rest = rest[end..].strip_prefix('.').unwrap_or_default();
+            continue;
+        };
+        let end;
+        (last, end) = unquoted(rest, close);
+        rest = rest[end..].strip_prefix('.').unwrap_or_default();
+    }
+    last
+}
+
+/// A name within quotes, of which two are one, and where it ends.
+fn unquoted(text: &str, close: char) -> (String, usize) {
+    let mut name = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == close && chars.next_if(|(_, next)| *next == close).is_none() {
+            return (name, at + close.len_utf8());
+        }
+        name.push(c);
+    }
+    (name, text.len())
+}
+
+/// Names become folders, which readers of lakes skip when they begin with `.` or `_`.
+fn check_name(at: &str, name: &str) -> Result<()> {
+    let refused = |cause: &str| {
+        let error = Error::config(format!("`{at}`: the name `{name}` {cause}"));
+        Err(match at {
+            "name" => error.with_hint("give the job another name"),
+            _ => error.with_hint("give it another one with `as: NAME`"),
+        })
+    };
+    match name {
+        "" => refused("is empty"),
+        _ if name.len() > NAME_LIMIT_BYTES => refused("is too long"),
+        _ if name.starts_with(['.', '_']) => refused("begins with `.` or `_`, which readers skip"),
+        _ if name.chars().any(|c| c == '/' || c.is_control()) => {
+            refused("holds a character that no folder can have")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the target's store can hold the relations' folders.
+fn check_folders(relations: &[JobRelation], target: &Target) -> Result<()> {
+    let To::Folder(place, _) = &target.to else { return Ok(()) };
+    let unfit =
+        |relation: &JobRelation| Some((relation.name.clone(), place.unfit(&relation.name)?));
+    match relations.iter().find_map(unfit) {
+        None => Ok(()),
+        Some((name, why)) => {
+            Err(Error::config(format!("{}: no place for the relation `{name}`: {why}", target.url))
+                .with_hint("give it another name with `as: NAME`"))
+        }
+    }
+}
+
+fn positive(at: &str, value: Option<u64>) -> Result<Option<u64>> {
+    match value {
+        Some(0) => Err(Error::config(format!("`{at}` is 0")).with_hint("give 1 or more")),
+        value => Ok(value),
+    }
+}
+
+fn at_once(at: &str, value: Option<u64>) -> Result<Option<usize>> {
+    match value {
+        Some(value) if value == 0 || value > PARALLEL_LIMIT => {
+            Err(Error::config(format!("`{at}` is {value}"))
+                .with_hint(format!("give 1 to {PARALLEL_LIMIT}")))
+        }
+        value => Ok(value.map(|value| value as usize)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(yaml: &str) -> Result<Job> {
+        let raw = Document::parse(yaml, "yaml")?.typed()?;
+        let policy = Policy::default();
+        Job::check(raw, "shop", Access::new(&policy, Path::new(".")))
+    }
+
+    fn refusal(yaml: &str) -> String {
+        let error = job(yaml).expect_err("must be refused");
+        format!("{error}\n-> {}", error.hint().unwrap_or_default())
+    }
+
+    const REST: &str = "source: {url: 'tpch:'}\ntarget: {url: 'file:///lake'}\n";
+
+    #[test]
+    fn short_and_long_forms_mean_the_same() {
+        let job = job(&format!("{REST}tables: [public.orders, '\"My.Items\"']\nquery: SELECT 1\n"))
+            .unwrap();
+        let names: Vec<&str> = job.relations.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["orders", "My.Items", "shop"]);
+    }
+
+    #[test]
+    fn refusals_name_the_key_the_cause_and_the_next_step() {
+        let cases = [
+            "source: {url: 'tpch:'}\ntarget: {url: 'file:///lake'}\ntabels: [a]\n".to_owned(),
+            format!("{REST}relations: [{{tabel: a}}]\n"),
+            format!("{REST}relations: [{{table: a, query: b}}]\n"),
+            format!("{REST}relations: [{{query: SELECT 1}}]\n"),
+            format!("{REST}tables: [a.x, b.x]\n"),
+            format!("{REST}tables: [../x]\n"),
+            format!("{REST}tables: []\n"),
+            format!("{REST}tables: [a]\nparallel: {{chunks: 0}}\n"),
+            format!("{REST}tables: [a]\ntransform: [{{sql: SELECT 1, colums: [a]}}]\n"),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', formt: csv}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', plugin: http-sink}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'http://x', plugin: http@new}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 's3://x/y', hdfs: {}}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', format: csv, csv: {delimiter: ab}}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', compression: zstd:99}\n".to_owned(),
+            "source: {url: db.internal}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
+            "tables: [a\n".to_owned(),
+            "- a\n".to_owned(),
+        ];
+        let refusals: Vec<String> = cases.iter().map(|case| refusal(case)).collect();
+        insta::assert_snapshot!(refusals.join("\n\n"));
+    }
+}

@@ -1,0 +1,39 @@
+//! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
+
+pub mod access;
+pub mod connector;
+pub mod direct;
+pub mod document;
+pub mod files;
+pub mod job;
+mod keys;
+pub mod place;
+pub mod policy;
+mod positions;
+mod raw;
+pub mod register;
+pub mod secret;
+pub mod settings;
+mod shape;
+mod sink_url;
+pub mod small_file;
+pub mod store_url;
+pub mod target;
+mod wanted;
+
+pub use access::{Access, Reach};
+pub use document::Document;
+pub use job::{Job, Record, Step};
+pub use keys::nearest;
+pub use policy::{Policy, Powers};
+pub use settings::{PluginFolders, Settings};
+pub use shape::check_shape;
+pub use wanted::{Pin, Wanted};
+
+/// The JSON Schema of a job file.
+pub fn job_schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(raw::RawJob);
+    schema.insert("$id".into(), "https://longshore.dev/schema/job-0.1.json".into());
+    schema.insert("title".into(), "A Longshore job".into());
+    schema.to_value()
+}

@@ -1,0 +1,281 @@
+//! Where rows go, checked: a folder of files or a sink, and what happens to what is there.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::document::typed;
+use super::place::{Place, Sections, Side, check_place, is_folder};
+use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
+use super::store_url::StoreUrl;
+use super::wanted::Wanted;
+use crate::error::{Error, Result, ResultExt};
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// A folder, or a sink.
+    pub to: To,
+    /// The URL, without a password.
+    pub url: String,
+    /// What happens when a relation is already there.
+    pub mode: Mode,
+    /// The columns whose values name folders.
+    pub partition_by: Vec<String>,
+}
+
+/// What takes the rows.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// The store, and the folder in it that holds a folder of files for each relation.
+    Folder(Place, Format),
+    /// A plugin.
+    Sink(Sink),
+}
+
+/// A sink, as a job wants it.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// The URL's scheme: it chooses the sink.
+    pub scheme: String,
+    /// Which sink.
+    pub plugin: Wanted,
+    /// All keys of `target` but `mode`. Still holds secrets as written: show it to nobody.
+    pub config: Map<String, Value>,
+}
+
+impl Target {
+    /// The format of what is written, by name.
+    pub fn format_name(&self) -> &'static str {
+        match &self.to {
+            To::Folder(_, format) => format.name(),
+            To::Sink(_) => "sink",
+        }
+    }
+}
+
+/// What happens when the target is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It is kept, and the new one becomes `orders_v2`.
+    Version,
+    /// The new parts are added to it.
+    Append,
+    /// The new one takes its place.
+    Replace,
+    /// The run is refused.
+    Error,
+}
+
+/// The files' format.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// Apache Parquet, its pages compressed.
+    Parquet(ParquetCodec),
+    /// Separated values.
+    Csv(CsvStyle, Squeeze),
+    /// A JSON object a line.
+    Json(Squeeze),
+    /// Arrow's IPC file format.
+    Arrow,
+}
+
+/// How a CSV file is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvStyle {
+    /// Between values.
+    pub delimiter: u8,
+    /// Around values that need it.
+    pub quote: u8,
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// What stands for NULL.
+    pub null: String,
+}
+
+/// How the pages of a Parquet file are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParquetCodec {
+    /// Not at all.
+    None,
+    /// Snappy.
+    Snappy,
+    /// gzip, by level: 0 to 9.
+    Gzip(u32),
+    /// Zstandard, by level: 1 to 22.
+    Zstd(i32),
+}
+
+/// How a whole file of text is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Squeeze {
+    /// Not at all.
+    None,
+    /// gzip, by level.
+    Gzip(u32),
+    /// Zstandard, by level.
+    Zstd(i32),
+}
+
+impl Format {
+    /// How the names of its files end.
+    pub fn ending(&self) -> &'static str {
+        match self {
+            Self::Parquet(_) => "parquet",
+            Self::Csv(_, Squeeze::None) => "csv",
+            Self::Csv(_, Squeeze::Gzip(_)) => "csv.gz",
+            Self::Csv(_, Squeeze::Zstd(_)) => "csv.zst",
+            Self::Json(Squeeze::None) => "jsonl",
+            Self::Json(Squeeze::Gzip(_)) => "jsonl.gz",
+            Self::Json(Squeeze::Zstd(_)) => "jsonl.zst",
+            Self::Arrow => "arrow",
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Parquet(_) => "parquet",
+            Self::Csv(..) => "csv",
+            Self::Json(_) => "json",
+            Self::Arrow => "arrow",
+        }
+    }
+}
+
+pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
+    let mode = match raw.mode {
+        RawMode::Version => Mode::Version,
+        RawMode::Append => Mode::Append,
+        RawMode::Replace => Mode::Replace,
+        RawMode::Error => Mode::Error,
+    };
+    let scheme = raw.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if scheme.is_none_or(|scheme| is_folder(&scheme)) {
+        let url = StoreUrl::parse("target.url", &raw.url)?;
+        let (to, partition_by) = check_folder(raw, &url)?;
+        return Ok(Target { to, url: url.shown(), mode, partition_by });
+    }
+    let url = Url::parse(&raw.url).map_err(|error| {
+        Error::config(format!("`target.url`: {error}"))
+            .with_hint("write it as in postgres://loader@host/shop")
+    })?;
+    let mut shown = url.clone();
+    // Only fails where a URL can have no password.
+    let _ = shown.set_password(None);
+    let to = To::Sink(check_sink(raw, &url)?);
+    Ok(Target { to, url: shown.to_string(), mode, partition_by: Vec::new() })
+}
+
+fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<(To, Vec<String>)> {
+    if raw.plugin.is_some() {
+        return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme))
+            .with_hint("remove it"));
+    }
+    let folder: RawFolder = typed("target", Value::Object(raw.rest))?;
+    let format = check_format(&folder)?;
+    let RawFolder { s3, azure, hdfs, sftp, partition_by, .. } = folder;
+    for (place, name) in partition_by.iter().enumerate() {
+        if partition_by[..place].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(Error::config(format!("`target.partition_by` names `{name}` twice"))
+                .with_hint("name each column once"));
+        }
+    }
+    let sections = Sections { s3, azure, hdfs, sftp };
+    Ok((To::Folder(check_place(Side::Target, sections, url)?, format), partition_by))
+}
+
+fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
+    let plugin = raw.plugin.map(|text| text.parse::<Wanted>().context("`target.plugin`"));
+    let mut config = raw.rest;
+    config.insert("url".into(), Value::String(raw.url));
+    let (scheme, plugin) = (url.scheme().to_owned(), plugin.transpose()?.unwrap_or_default());
+    Ok(Sink { scheme, plugin, config })
+}
+
+fn check_format(raw: &RawFolder) -> Result<Format> {
+    if raw.csv.is_some() && !matches!(raw.format, RawFormat::Csv) {
+        return Err(Error::config("`target.csv` is given, and `target.format` is not csv")
+            .with_hint("add `format: csv`, or remove `csv`"));
+    }
+    let compression = raw.compression.as_deref();
+    match raw.format {
+        RawFormat::Parquet => parquet_compression(compression.unwrap_or("snappy")),
+        RawFormat::Json => Ok(Format::Json(squeeze(compression.unwrap_or("none"))?)),
+        RawFormat::Arrow => match compression.unwrap_or("none") {
+            "none" => Ok(Format::Arrow),
+            other => Err(refused(other, "none")),
+        },
+        RawFormat::Csv => {
+            let csv = raw.csv.clone().unwrap_or_default();
+            let style = CsvStyle {
+                delimiter: one_byte(
+                    Side::Target,
+                    "delimiter",
+                    csv.delimiter.as_deref().unwrap_or(","),
+                )?,
+                quote: one_byte(Side::Target, "quote", csv.quote.as_deref().unwrap_or("\""))?,
+                header: csv.header.unwrap_or(true),
+                null: csv.null.unwrap_or_default(),
+            };
+            if style.delimiter == style.quote {
+                return Err(Error::config("`target.csv`: delimiter and quote are the same")
+                    .with_hint("choose two"));
+            }
+            Ok(Format::Csv(style, squeeze(compression.unwrap_or("none"))?))
+        }
+    }
+}
+
+/// One of CSV's marks, on either side of a job.
+pub(super) fn one_byte(side: Side, key: &str, text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        [byte] if !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
+        _ => Err(Error::config(format!("`{side}.csv.{key}`: `{text}` is not one ASCII character"))
+            .with_hint("write one, such as \";\" or \"\\t\"")),
+    }
+}
+
+fn parquet_compression(text: &str) -> Result<Format> {
+    let known = "snappy, zstd, zstd:1 to zstd:22, gzip, gzip:0 to gzip:9, or none";
+    let codec = match leveled(text) {
+        ("none", None) => Some(ParquetCodec::None),
+        ("snappy", None) => Some(ParquetCodec::Snappy),
+        ("gzip", level) => gzip_level(level.unwrap_or("6")).map(ParquetCodec::Gzip),
+        ("zstd", level) => zstd_level(level.unwrap_or("1")).map(ParquetCodec::Zstd),
+        _ => None,
+    };
+    codec.map(Format::Parquet).ok_or_else(|| refused(text, known))
+}
+
+fn gzip_level(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|level| *level <= 9)
+}
+
+fn zstd_level(text: &str) -> Option<i32> {
+    text.parse().ok().filter(|level| (1..=22).contains(level))
+}
+
+fn squeeze(text: &str) -> Result<Squeeze> {
+    let known = "gzip, gzip:0 to gzip:9, zstd, zstd:1 to zstd:22, or none";
+    let squeeze = match leveled(text) {
+        ("none", None) => Some(Squeeze::None),
+        ("gzip", level) => gzip_level(level.unwrap_or("6")).map(Squeeze::Gzip),
+        ("zstd", level) => zstd_level(level.unwrap_or("3")).map(Squeeze::Zstd),
+        _ => None,
+    };
+    squeeze.ok_or_else(|| refused(text, known))
+}
+
+fn leveled(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((codec, level)) => (codec, Some(level)),
+        None => (text, None),
+    }
+}
+
+fn refused(text: &str, known: &str) -> Error {
+    Error::config(format!("`target.compression`: `{text}` is not a compression of this format"))
+        .with_hint(format!("write {known}"))
+}

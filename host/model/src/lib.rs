@@ -1,0 +1,12 @@
+//! What all other crates speak of: errors, jobs and settings, grants, parts, the retry policy and the
+//! memory budget. It knows neither DataFusion nor wasmtime.
+
+pub mod config;
+pub mod error;
+pub mod format;
+pub mod grant;
+pub mod limits;
+pub mod memory;
+pub mod part;
+pub mod relation;
+pub mod retry;

@@ -1,0 +1,40 @@
+//! Parts, and where a run puts them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::target::Mode;
+
+/// What Hive calls the folder of rows whose value is NULL.
+pub const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// A part that is written, checked and durable, but not published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The chunk (partition) that it was written from.
+    pub chunk: u64,
+    /// The file's name in the relation's folder; in a sink, only what tells it from others.
+    pub file: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// The file's SHA-256, in hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
+    /// What the store needs to publish it, or the sink's receipt; of no use to readers.
+    #[serde(skip)]
+    pub token: String,
+}
+
+/// Where a run puts a relation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spot {
+    /// The run.
+    pub run: String,
+    /// The relation's name in the job.
+    pub relation: String,
+    /// Its name in the target: with `_v2` or so, where there was one before.
+    pub name: String,
+    /// What happens to what is there.
+    pub mode: Mode,
+}

@@ -1,0 +1,45 @@
+//! What is read of a source, and how much of one instant it is.
+
+use serde::{Deserialize, Serialize};
+
+/// A table or a query, as a job names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relation {
+    /// A table or view, in the source's own notation.
+    Table(String),
+    /// A query in the source's own language.
+    Query(String),
+}
+
+/// What the chunks of a relation, or of a run, saw of the source.
+/// From the weakest to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consistency {
+    /// Nothing is known.
+    Unknown,
+    /// Each chunk saw one instant, but not all the same.
+    PerChunk,
+    /// Every chunk saw one and the same instant.
+    Snapshot,
+}
+
+impl Consistency {
+    /// Its name, as jobs, reports and the ledger write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::PerChunk => "per-chunk",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
+    /// The one of this name; what is not known says nothing.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "snapshot" => Self::Snapshot,
+            "per-chunk" => Self::PerChunk,
+            _ => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The plugin folders, live. What is new or changed is read, hashed, checked, compiled and asked what
+//! it is, away from everything that runs; then it serves, from one moment to the next. What cannot
+//! be used is told, and the last good one goes on serving.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::future::join_all;
+use longshore_model::config::PluginFolders;
+use longshore_model::error::{Error, Result};
+use longshore_sandbox::Sandbox;
+use minisign_verify::PublicKey;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::admission::{Admission, Lock, signature_of};
+use super::catalog::{Catalog, Slot};
+use super::component::Plugin;
+use super::serving::Serving;
+
+/// How long a file that cannot be used must have been left alone before that is told: until then,
+/// somebody may still be copying it.
+const SETTLE_MILLIS: u64 = 1_000;
+
+/// How often the folder is looked at, without news of it: links, network file systems.
+const LOOK_MILLIS: u64 = 2_000;
+
+/// The same, while a file is being copied.
+const LOOK_AGAIN_MILLIS: u64 = 100;
+
+/// The plugin folders.
+pub struct Plugins {
+    sandbox: Sandbox,
+    folders: PluginFolders,
+    serving: RwLock<Arc<Catalog>>,
+    seen: Mutex<Vec<Seen>>,
+    /// The state folder in which is written down what serves.
+    state: Option<PathBuf>,
+    /// Who must have signed what serves, if anybody must.
+    signers: Vec<PublicKey>,
+    /// Only files of these names, if not all.
+    only: Option<Vec<String>>,
+}
+
+/// A file that was looked at.
+struct Seen {
+    slot: Slot,
+    state: ComponentState,
+    /// What the file holds now could not be used, and may still change.
+    unsettled: bool,
+}
+
+/// What decides which components of a folder may serve.
+struct Guard {
+    /// The folder's lock file.
+    lock: Option<FileState>,
+    admission: Admission,
+}
+
+/// What tells whether anything of a component has changed: its file, its signature, the lock file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ComponentState {
+    file: FileState,
+    signature: Option<FileState>,
+    lock: Option<FileState>,
+}
+
+impl ComponentState {
+    fn of(path: &Path, lock: Option<FileState>) -> std::io::Result<Self> {
+        let signature = FileState::of(&signature_of(path)).ok();
+        Ok(Self { file: FileState::of(path)?, signature, lock })
+    }
+
+    /// Since anything of it has changed.
+    fn age(&self) -> Duration {
+        let beside = [self.signature, self.lock].into_iter().flatten();
+        beside.map(|state| state.age()).fold(self.file.age(), Duration::min)
+    }
+}
+
+/// What tells whether a file has changed; links are followed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// When anything of it changed: the kernel sets it, and a copy cannot.
+    changed: (i64, i64),
+}
+
+impl FileState {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    fn age(&self) -> Duration {
+        let (secs, nanos) = self.changed;
+        let changed = Duration::new(secs.try_into().unwrap_or(0), nanos.try_into().unwrap_or(0));
+        SystemTime::now().duration_since(UNIX_EPOCH + changed).unwrap_or_default()
+    }
+}
+
+impl Plugins {
+    /// The folders; nothing of them serves before they are looked at.
+    pub fn new(sandbox: Sandbox, folders: &PluginFolders) -> Self {
+        Self {
+            sandbox,
+            folders: folders.clone(),
+            serving: RwLock::default(),
+            seen: Mutex::default(),
+            state: None,
+            signers: Vec::new(),
+            only: None,
+        }
+    }
+
+    /// Looks at files of these names only, such as `postgres` for `postgres.wasm`: all take their time.
+    pub fn only(self, names: Vec<String>) -> Self {
+        Self { only: Some(names), ..self }
+    }
+
+    /// Has only what one of these has signed serve.
+    pub fn signed_by(self, signers: &[PublicKey]) -> Self {
+        Self { signers: signers.to_vec(), ..self }
+    }
+
+    /// Has what serves be written down in this state folder, for as long as the folder is watched.
+    pub fn written_down_in(self, state: &Path) -> Self {
+        Self { state: Some(state.to_owned()), ..self }
+    }
+
+    /// What serves now.
+    pub fn serving(&self) -> Arc<Catalog> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the folders, once and for good: for a command.
+    pub async fn load(&self) -> Result<Arc<Catalog>> {
+        self.look(Duration::ZERO).await?;
+        Ok(self.serving())
+    }
+
+    /// Looks at the folders. What cannot be used is given this time to become complete. Gives
+    /// whether something is still given it.
+    async fn look(&self, patience: Duration) -> Result<bool> {
+        let mut seen = self.seen.lock().await;
+        let mut files = Vec::new();
+        for folder in self.folders.all() {
+            files.extend(self.files(folder)?);
+        }
+        let looking = files.iter().map(async |(path, guard)| {
+            let state = ComponentState::of(path, guard.lock).ok()?;
+            let known = seen.iter().find(|known| known.slot.path == *path);
+            match known.filter(|known| known.state == state && !known.unsettled) {
+                Some(_) => Some(Looked::Same(path.clone())),
+                None => {
+                    let last = known.and_then(|known| known.slot.serving.clone());
+                    let read = self.read(path, state, last, patience, &guard.admission);
+                    Some(Looked::Read(read.await))
+                }
+            }
+        });
+        let looked: Vec<Looked> = join_all(looking).await.into_iter().flatten().collect();
+        let changed = looked.len() != seen.len() || looked.iter().any(Looked::is_news);
+        let mut now = Vec::new();
+        for looked in looked {
+            match looked {
+                Looked::Read(file) => now.push(file),
+                Looked::Same(path) => {
+                    let known = seen.iter().position(|known| known.slot.path == path);
+                    now.extend(known.map(|known| seen.swap_remove(known)));
+                }
+            }
+        }
+        *seen = now;
+        if changed {
+            let slots = seen.iter().map(|seen| seen.slot.clone()).filter(Slot::is_known).collect();
+            let catalog = Arc::new(Catalog::new(self.folders.clone(), slots));
+            *self.serving.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        }
+        Ok(seen.iter().any(|seen| seen.unsettled))
+    }
+
+    /// A folder's components, and what guards them.
+    fn files(&self, folder: &Path) -> Result<Vec<(PathBuf, Arc<Guard>)>> {
+        let listed = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let listed = listed.map_err(|error| {
+            Error::config(format!("plugin folder {}: {error}", folder.display())).with_hint(
+                "name a folder of plugins that is there, with --plugins DIR or LONGSHORE_PLUGINS",
+            )
+        })?;
+        let paths = listed.into_iter().map(|file| file.path());
+        let is_wanted = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == stem))
+        };
+        let is_component = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "wasm");
+        let mut paths: Vec<PathBuf> =
+            paths.filter(|path| is_component(path) && is_wanted(path)).collect();
+        paths.sort();
+        let guard = Arc::new(Guard {
+            lock: FileState::of(&Lock::path(folder)).ok(),
+            admission: Admission::of(folder, &self.signers)?,
+        });
+        Ok(paths.into_iter().map(|path| (path, guard.clone())).collect())
+    }
+
+    async fn read(
+        &self,
+        path: &Path,
+        state: ComponentState,
+        last: Option<Arc<Plugin>>,
+        patience: Duration,
+        admission: &Admission,
+    ) -> Seen {
+        let (serving, fault) = match Plugin::load(&self.sandbox, path, admission).await {
+            Ok(plugin) => (Some(Arc::new(plugin)), None),
+            Err(error) => (last, Some(Arc::new(error))),
+        };
+        let unsettled = fault.is_some() && state.age() < patience;
+        let fault = fault.filter(|_| !unsettled);
+        Seen { slot: Slot { path: path.to_owned(), serving, fault }, state, unsettled }
+    }
+
+    /// Keeps looking, for as long as the answer is kept: for a daemon.
+    pub async fn watch(self: &Arc<Self>) -> Result<Watching> {
+        let plugins = self.clone();
+        let (send, mut events) = unbounded_channel();
+        let watchers = watch(plugins.folders.all(), &send);
+        plugins.look(Duration::ZERO).await?;
+        plugins.tell(&Catalog::default());
+        let task = tokio::spawn(async move {
+            // Should nobody tell: the folders are looked at from time to time all the same.
+            let _send = send;
+            let mut wait = LOOK_MILLIS;
+            let mut is_readable = true;
+            loop {
+                let _ = timeout(Duration::from_millis(wait), events.recv()).await;
+                while events.try_recv().is_ok() {}
+                let before = plugins.serving();
+                let looked = plugins.look(Duration::from_millis(SETTLE_MILLIS)).await;
+                if let Some(error) = looked.as_ref().err().filter(|_| is_readable) {
+                    tracing::warn!("{error}: what served goes on serving");
+                }
+                is_readable = looked.is_ok();
+                wait = match looked {
+                    Ok(true) => LOOK_AGAIN_MILLIS,
+                    _ => LOOK_MILLIS,
+                };
+                if !Arc::ptr_eq(&before, &plugins.serving()) {
+                    plugins.tell(&before);
+                }
+            }
+        });
+        Ok(Watching { task, _watchers: watchers })
+    }
+
+    /// Tells the log what has changed.
+    fn tell(&self, before: &Catalog) {
+        let now = self.serving();
+        if let Some(state) = &self.state
+            && let Err(error) = Serving::write(state, &now)
+        {
+            tracing::warn!("{error}: `plugin list --serving` shows what served before");
+        }
+        let digest = |slot: &Slot| slot.serving.as_ref().map(|plugin| plugin.digest.clone());
+        for slot in now.slots() {
+            let old = before.slots().iter().find(|old| old.path == slot.path);
+            if let Some(plugin) = &slot.serving
+                && old.and_then(digest).as_deref() != Some(plugin.digest.as_str())
+            {
+                tracing::info!("{} serves, from {}", plugin.title(), slot.path.display());
+            }
+            let fault = slot.fault.as_ref().map(ToString::to_string);
+            let old_fault = old.and_then(|old| old.fault.as_ref()).map(ToString::to_string);
+            if let Some(fault) = fault.filter(|fault| old_fault.as_ref() != Some(fault)) {
+                let last = slot.serving.as_ref().map(|last| format!(": {} stays", last.title()));
+                tracing::warn!("{fault}{}", last.unwrap_or_default());
+            }
+        }
+        for old in before.slots() {
+            if let Some(plugin) = &old.serving
+                && !now.slots().iter().any(|slot| slot.path == old.path)
+            {
+                tracing::info!("{} is gone with {}", plugin.title(), old.path.display());
+            }
+        }
+    }
+}
+
+enum Looked {
+    Same(PathBuf),
+    Read(Seen),
+}
+
+impl Looked {
+    fn is_news(&self) -> bool {
+        matches!(self, Self::Read(_))
+    }
+}
+
+impl Slot {
+    /// A file that is still being copied for the first time is not there yet.
+    fn is_known(&self) -> bool {
+        self.serving.is_some() || self.fault.is_some()
+    }
+}
+
+/// Somebody looks at the folders.
+pub struct Watching {
+    task: JoinHandle<()>,
+    _watchers: Vec<RecommendedWatcher>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Tells of news in folders, where the kernel can.
+fn watch(folders: &[PathBuf], send: &UnboundedSender<()>) -> Vec<RecommendedWatcher> {
+    folders.iter().filter_map(|folder| watch_one(folder, send.clone())).collect()
+}
+
+fn watch_one(folder: &Path, send: UnboundedSender<()>) -> Option<RecommendedWatcher> {
+    let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Looking at the folder makes events too: they are not news.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // Whoever listened is gone when the daemon stops.
+            let _ = send.send(());
+        }
+    });
+    let watching = watching.and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    if let Err(error) = &watching {
+        tracing::warn!("watching {}: {error}: looking every {LOOK_MILLIS} ms", folder.display());
+    }
+    watching.ok()
+}

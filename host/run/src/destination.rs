@@ -1,0 +1,69 @@
+//! Where a run's rows go: a folder of files, or a sink.
+
+use std::sync::Arc;
+
+use longshore_engine::destination;
+use longshore_engine::destination::{Folder, SinkTarget, Target};
+use longshore_engine::plan::Planner;
+use longshore_engine::write::{FileParts, Parts, SinkParts};
+use longshore_model::config::target::{Format, To};
+use longshore_model::config::{Job, Reach, Settings};
+use longshore_model::error::{Error, Result};
+use longshore_model::part::Spot;
+
+/// The state folder's folder of manifests, for targets that have no place for them.
+const MANIFESTS: &str = "manifests";
+
+/// An open target.
+pub(super) enum Destination {
+    Files { folder: Arc<dyn Folder>, format: Format, partition_by: Vec<String> },
+    Sink(Arc<SinkTarget>),
+}
+
+impl Destination {
+    /// Opens a job's target.
+    pub(super) async fn open(
+        job: &Job,
+        planner: &Planner<'_>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        match &job.target.to {
+            To::Folder(place, format) => {
+                let reach = Reach::new(&settings.policy, &job.folder);
+                let folder =
+                    destination::open(place, settings.secrets.as_deref(), Some(reach)).await?;
+                let partition_by = job.target.partition_by.clone();
+                Ok(Self::Files { folder, format: format.clone(), partition_by })
+            }
+            To::Sink(_) => {
+                let sink = planner.sink(job)?;
+                let sink = sink.ok_or_else(|| Error::internal("a target without its sink"))?;
+                let manifests = settings.state.join(MANIFESTS);
+                let target = SinkTarget::new(sink, &job.target.url).with_manifests(manifests);
+                Ok(Self::Sink(Arc::new(target)))
+            }
+        }
+    }
+
+    /// As every target.
+    pub(super) fn target(&self) -> &dyn Target {
+        match self {
+            Self::Files { folder, .. } => folder.as_ref(),
+            Self::Sink(sink) => sink.as_ref(),
+        }
+    }
+
+    /// What takes a relation's rows.
+    pub(super) fn parts(&self, spot: &Spot) -> Arc<dyn Parts> {
+        let spot = spot.clone();
+        match self {
+            Self::Files { folder, format, partition_by } => Arc::new(FileParts {
+                folder: folder.clone(),
+                spot,
+                format: format.clone(),
+                partition_by: partition_by.clone(),
+            }),
+            Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), spot }),
+        }
+    }
+}

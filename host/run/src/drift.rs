@@ -1,0 +1,57 @@
+//! Rows that are added to what is there must have its columns.
+
+use arrow::datatypes::SchemaRef;
+use longshore_engine::destination::Target;
+use longshore_model::error::{Error, Result};
+use longshore_model::part::Spot;
+
+use super::manifest::{FieldRecord, Manifest};
+
+/// So many of the newest manifests are looked through for the one that tells what is there.
+const MANIFESTS_LIMIT: usize = 1_000;
+
+/// Refuses rows whose columns are not those that were published there last. Nothing is known of files
+/// that somebody else wrote.
+pub(super) async fn check_columns(
+    target: &dyn Target,
+    spot: &Spot,
+    schema: &SchemaRef,
+) -> Result<()> {
+    let Some(there) = columns_there(target, &spot.name).await? else { return Ok(()) };
+    let new = FieldRecord::of_schema(schema);
+    let named = |fields: &[FieldRecord]| -> Vec<String> {
+        fields.iter().map(|field| format!("`{}` ({})", field.name, field.r#type)).collect()
+    };
+    let (there, new) = (named(&there), named(&new));
+    if there == new {
+        return Ok(());
+    }
+    let missing = there.iter().find(|field| !new.contains(field));
+    let added = new.iter().find(|field| !there.contains(field));
+    let how = match (missing, added) {
+        (Some(missing), Some(added)) => format!("{missing} is there, and {added} would come"),
+        (Some(missing), None) => format!("{missing} is there, and would not come"),
+        (None, Some(added)) => format!("{added} is not there"),
+        (None, None) => "they would come in another order".into(),
+    };
+    Err(Error::config(format!(
+        "`target.mode` is append, and {} has other columns: {how}",
+        target.url(&spot.name)
+    ))
+    .with_hint("make them the same in an `sql` step, or choose `mode: version` or `replace`"))
+}
+
+async fn columns_there(target: &dyn Target, name: &str) -> Result<Option<Vec<FieldRecord>>> {
+    let mut runs = target.manifests().await?;
+    runs.sort();
+    for run in runs.iter().rev().take(MANIFESTS_LIMIT) {
+        let Some(text) = target.manifest(run).await? else { continue };
+        // What an other version wrote tells nothing.
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
+        let found = manifest.relations.into_iter().find(|relation| relation.published_as == name);
+        if let Some(relation) = found {
+            return Ok(Some(relation.schema));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,234 @@
+//! What a run's source holds, and who keeps it held: this process, or a holder that outlives it.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use longshore_model::config::Job;
+use longshore_model::error::{Class, Error, Result};
+use longshore_sandbox::Hold;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
+
+use super::holder::{Held, KEEP, RELEASE, Said};
+use super::record::HoldRecord;
+use super::socket::SocketPath;
+
+/// How long a holder may take to start and to ask the source.
+pub const HOLDER_START_SECS: u64 = 120;
+
+/// How long a holder may take to let go.
+const RELEASE_SECS: u64 = 10;
+
+/// How often a socket is looked for.
+const LOOK_MILLIS: u64 = 10;
+
+/// Starts holders, and finds those of runs that were interrupted.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    /// The folder of the holders' sockets.
+    pub folder: PathBuf,
+    /// The program, and what it is started with before the job's own arguments. None: no holders
+    /// are started, only found.
+    pub command: Option<Vec<String>>,
+}
+
+impl Keeper {
+    fn socket(&self, run: &str) -> PathBuf {
+        self.folder.join(format!("{run}.sock"))
+    }
+
+    /// Starts a holder for a job and waits for what it says.
+    async fn start(
+        &self,
+        command: &[String],
+        run: &str,
+        job: &Job,
+        connector: &str,
+    ) -> Result<Guest> {
+        let fault = |error| Error::io("starting a holder", error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(fault)?;
+        let socket = self.socket(run);
+        let _ = fs::remove_file(&socket);
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
+            .arg("hold")
+            .arg(&job.file)
+            .arg("--name")
+            .arg(&job.dropped_name)
+            .arg("--folder")
+            .arg(&job.folder)
+            .arg("--connector")
+            .arg(connector)
+            .arg("--socket")
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Signals for the daemon's group are not for it.
+            .process_group(0)
+            .spawn()
+            .map_err(fault)?;
+        let connected = async {
+            loop {
+                if let Ok(guest) = Guest::connect(&socket).await {
+                    return Ok(guest);
+                }
+                if let Ok(Some(status)) = child.try_wait() {
+                    return Err(Error::resource(format!("the holder ended: {status}")));
+                }
+                sleep(Duration::from_millis(LOOK_MILLIS)).await;
+            }
+        };
+        let connected = timeout(Duration::from_secs(HOLDER_START_SECS), connected).await;
+        // Once it is over, somebody must take note of its end.
+        std::thread::spawn(move || child.wait());
+        connected.map_err(|_| Error::timeout("the holder did not start in time"))?
+    }
+}
+
+/// A connection to a holder: as long as it lasts, the holder waits for nobody.
+#[derive(Debug)]
+struct Guest {
+    stream: BufReader<UnixStream>,
+}
+
+impl Guest {
+    async fn connect(socket: &Path) -> std::io::Result<Self> {
+        let path = SocketPath::of(socket)?;
+        let stream = UnixStream::connect(path.short()).await?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    async fn held(&mut self) -> Result<Held> {
+        let fault = |error| Error::io("asking a holder", error);
+        let mut line = String::new();
+        let reading = self.stream.read_line(&mut line);
+        let read = timeout(Duration::from_secs(HOLDER_START_SECS), reading).await;
+        read.map_err(|_| Error::timeout("the holder says nothing"))?.map_err(fault)?;
+        match serde_json::from_str(&line) {
+            Ok(Said::Held(held)) => Ok(held),
+            Ok(Said::Failed(report)) => Err(Error::new(report.class, report.message)),
+            Err(error) => Err(Error::internal(format!("a holder said `{line}`: {error}"))),
+        }
+    }
+
+    /// Has it wait for a daemon that comes back.
+    async fn keep(&mut self) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(format!("{KEEP}\n").as_bytes()).await
+    }
+
+    /// Has it let go, and waits until it has.
+    async fn release(mut self) {
+        let releasing = async {
+            self.stream.get_mut().write_all(format!("{RELEASE}\n").as_bytes()).await?;
+            self.stream.read_to_end(&mut Vec::new()).await
+        };
+        match timeout(Duration::from_secs(RELEASE_SECS), releasing).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!("a holder: {error}"),
+            Err(_) => tracing::warn!("a holder did not let go within {RELEASE_SECS} s"),
+        }
+    }
+}
+
+/// A run's hold.
+pub(super) struct Holding<'a> {
+    keeper: Option<&'a Keeper>,
+    run: &'a str,
+    guest: Mutex<Option<Guest>>,
+}
+
+impl<'a> Holding<'a> {
+    pub(super) fn new(keeper: Option<&'a Keeper>, run: &'a str) -> Self {
+        Self { keeper, run, guest: Mutex::default() }
+    }
+
+    /// Whether a holder keeps it.
+    pub(super) async fn is_kept(&self) -> bool {
+        self.guest.lock().await.is_some()
+    }
+
+    /// Has a holder with the same connector ask the source; nothing if there is none: then the
+    /// planner asks.
+    pub(super) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
+        let keeper = self.keeper?;
+        let command = keeper.command.as_ref()?;
+        // One that a daemon started and died before it could say so.
+        self.find_and_release().await;
+        let asked = async {
+            let mut guest = keeper.start(command, self.run, job, connector).await?;
+            let held = guest.held().await?;
+            Ok::<_, Error>((guest, held))
+        };
+        match asked.await {
+            Ok((guest, held @ Held::Snapshot { .. })) => {
+                *self.guest.lock().await = Some(guest);
+                Some(held.into_hold())
+            }
+            Ok((guest, held)) => {
+                guest.release().await;
+                Some(held.into_hold())
+            }
+            Err(error) => {
+                tracing::warn!("no holder for run {}: {error}", self.run);
+                self.find_and_release().await;
+                None
+            }
+        }
+    }
+
+    /// The run's plan is written down: whoever takes it up looks for the holder.
+    pub(super) async fn keep(&self) {
+        if let Some(guest) = self.guest.lock().await.as_mut()
+            && let Err(error) = guest.keep().await
+        {
+            tracing::debug!("a holder: {error}");
+        }
+    }
+
+    /// Goes on with what was held when the run began, if it still is. If nothing is left to be
+    /// read, it does not matter.
+    pub(super) async fn take_up(&self, record: &str, is_all_read: bool) -> Result<()> {
+        let record: HoldRecord = serde_json::from_str(record)?;
+        let HoldRecord::Held { token, holder, .. } = record else { return Ok(()) };
+        if let Some(keeper) = self.keeper.filter(|_| holder)
+            && let Ok(mut guest) = Guest::connect(&keeper.socket(self.run)).await
+        {
+            let still =
+                matches!(guest.held().await, Ok(Held::Snapshot { token: t, .. }) if t == token);
+            *self.guest.lock().await = Some(guest);
+            if still {
+                return Ok(());
+            }
+        }
+        match is_all_read {
+            true => Ok(()),
+            false => Err(Error::new(
+                Class::Stale,
+                "the snapshot that the run had read ended with the process that held it",
+            )),
+        }
+    }
+
+    /// Nothing more is read.
+    pub(super) async fn end(&self) {
+        match self.guest.lock().await.take() {
+            Some(guest) => guest.release().await,
+            None => self.find_and_release().await,
+        }
+    }
+
+    /// Releases a holder that this process has no connection to.
+    async fn find_and_release(&self) {
+        let Some(keeper) = self.keeper else { return };
+        if let Ok(guest) = Guest::connect(&keeper.socket(self.run)).await {
+            guest.release().await;
+        }
+    }
+}

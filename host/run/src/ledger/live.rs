@@ -1,0 +1,42 @@
+//! Which runs are under way: each holds a lock in the state folder, which ends with its process.
+
+use std::fs::{self, File, TryLockError};
+use std::path::PathBuf;
+
+use longshore_model::error::{Error, Result};
+
+use super::Ledger;
+
+/// The folder of the locks.
+const FOLDER: &str = "live";
+
+/// A run under way in this process.
+#[derive(Debug)]
+pub struct Live {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // The lock goes with the file; a leftover is taken again by who needs it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Ledger {
+    /// Says that a run is under way here. None: it is under way in another process.
+    pub fn live(&self, run: &str) -> Result<Option<Live>> {
+        let path = self.state.join(FOLDER).join(run);
+        let open = || {
+            fs::create_dir_all(self.state.join(FOLDER))?;
+            File::options().create(true).truncate(false).write(true).open(&path)
+        };
+        let file = open().map_err(|error| Error::io(path.display(), error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Live { path, _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::io(path.display(), error)),
+        }
+    }
+}

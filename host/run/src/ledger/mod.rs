@@ -1,0 +1,166 @@
+//! The ledger: the durable state of runs, in SQLite. What happens next is written here first.
+//!
+//! Other processes may read and write it too: `longshore runs` beside a daemon.
+
+mod fault;
+mod history;
+mod live;
+mod plan;
+mod runs;
+mod takes;
+mod tasks;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{SecondsFormat, Utc};
+use longshore_model::error::{Error, Result, ResultExt};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use fault::LedgerError;
+
+pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
+pub use live::Live;
+pub use plan::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
+pub use runs::{NewRun, Owner, Recorded, RunState};
+pub use tasks::{Progress as TaskProgress, Task};
+
+/// The ledger's file in the state folder.
+const FILE: &str = "ledger.sqlite";
+
+/// What brings a ledger from one version to the next; the number of those done is its version.
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("takes.sql")];
+
+/// How long a statement waits for another process that writes.
+const BUSY_SECS: u64 = 30;
+
+/// How often it is looked whether a ledger that others open can be opened.
+const BUSY_LOOK_MILLIS: u64 = 10;
+
+/// A ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    connection: Arc<Mutex<Connection>>,
+    state: PathBuf,
+}
+
+impl Ledger {
+    /// Opens the ledger of a state folder, and brings it to this version.
+    pub fn open(state: &Path) -> Result<Self> {
+        fs::create_dir_all(state)
+            .map_err(|error| Error::io(format!("state folder {}", state.display()), error))?;
+        let path = state.join(FILE);
+        let open = || -> fault::Result<Self> {
+            let connection = Connection::open(&path)?;
+            write_ahead(&connection)?;
+            // NORMAL: a power cut can lose the last steps of a run, which are then done again, and
+            // never harms the file. What must not be lost asks for more.
+            connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
+            Ok(Self::prepare(connection, state)?)
+        };
+        open().context(format!("ledger {}", path.display()))
+    }
+
+    /// A ledger that is forgotten: for a command whose state folder cannot be written. What locks
+    /// need lies among the temporary files.
+    pub fn in_memory() -> Result<Self> {
+        let open = || -> fault::Result<Connection> {
+            let connection = Connection::open_in_memory()?;
+            connection.execute_batch("PRAGMA foreign_keys = ON;")?;
+            Ok(connection)
+        };
+        Self::prepare(open()?, &std::env::temp_dir().join("longshore"))
+    }
+
+    fn prepare(connection: Connection, state: &Path) -> Result<Self> {
+        connection.busy_timeout(Duration::from_secs(BUSY_SECS)).map_err(LedgerError::from)?;
+        let ledger = Self { connection: Arc::new(Mutex::new(connection)), state: state.to_owned() };
+        ledger.migrate()?;
+        Ok(ledger)
+    }
+
+    fn migrate(&self) -> Result<()> {
+        self.change(|change| {
+            let version: usize = change.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            if version > MIGRATIONS.len() {
+                return Err(Error::config(format!(
+                    "it is of version {version}, this program knows {}",
+                    MIGRATIONS.len()
+                ))
+                .with_hint("use the newer Longshore that wrote it")
+                .into());
+            }
+            for migration in &MIGRATIONS[version..] {
+                change.execute_batch(migration)?;
+            }
+            change.pragma_update(None, "user_version", MIGRATIONS.len())?;
+            Ok(())
+        })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, or changes one thing.
+    fn with_connection<T>(&self, work: impl FnOnce(&Connection) -> fault::Result<T>) -> Result<T> {
+        Ok(work(&self.connection())?)
+    }
+
+    /// All of it or nothing.
+    fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>) -> Result<T> {
+        Ok(change(&mut self.connection(), work)?)
+    }
+
+    /// The same, and on the disk before anything else is done.
+    fn change_for_good<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>,
+    ) -> Result<T> {
+        let mut connection = self.connection();
+        let synchronous = |connection: &Connection, level: &str| {
+            connection.pragma_update(None, "synchronous", level).map_err(LedgerError::from)
+        };
+        synchronous(&connection, "FULL")?;
+        let done = change(&mut connection, work);
+        synchronous(&connection, "NORMAL")?;
+        Ok(done?)
+    }
+}
+
+fn change<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>,
+) -> fault::Result<T> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&change)?;
+    change.commit()?;
+    Ok(done)
+}
+
+/// Makes a new ledger one with a write-ahead log. SQLite does not wait for others that do the same.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let until = Instant::now() + Duration::from_secs(BUSY_SECS);
+    loop {
+        match connection.execute_batch("PRAGMA journal_mode = WAL;") {
+            Err(error) if is_busy(&error) && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(BUSY_LOOK_MILLIS));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+/// Now, as the ledger keeps moments.
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests;

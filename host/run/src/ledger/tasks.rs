@@ -1,0 +1,164 @@
+//! Tasks: the attempts at each, and the parts that came of them.
+
+use std::collections::HashMap;
+
+use longshore_model::error::{Error, Result};
+use longshore_model::part::Part;
+use rusqlite::params;
+
+use super::takes::got_on;
+use super::{Ledger, now};
+
+/// One task of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// The relation's position in the job.
+    pub relation: usize,
+    /// The chunk; 0 for a relation that is made as a whole.
+    pub chunk: usize,
+}
+
+/// What is known of a task that was begun.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// Its parts, if it is done.
+    pub parts: Option<Vec<Part>>,
+}
+
+impl Ledger {
+    /// An attempt begins; gives its number, from 0, which no other attempt at it has had.
+    pub fn attempt(&self, run: &str, task: Task) -> Result<u32> {
+        self.change(|change| {
+            let attempts: u32 = change
+                .prepare_cached(
+                    "INSERT INTO tasks (run, relation, chunk, attempts) VALUES (?1, ?2, ?3, 1)
+                     ON CONFLICT DO UPDATE SET attempts = attempts + 1 RETURNING attempts",
+                )?
+                .query_row(params![run, task.relation, task.chunk], |row| row.get(0))?;
+            change
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO attempts (run, restart, relation, chunk, attempt, started)
+                     SELECT id, restarts, ?2, ?3, ?4, ?5 FROM runs WHERE id = ?1",
+                )?
+                .execute(params![run, task.relation, task.chunk, attempts - 1, now()])?;
+            Ok(attempts - 1)
+        })
+    }
+
+    /// An attempt failed.
+    pub fn failed(&self, run: &str, task: Task, attempt: u32, error: &Error) -> Result<()> {
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE attempts SET finished = ?5, class = ?6, owner = ?7, error = ?8
+                     WHERE run = ?1 AND relation = ?2 AND chunk = ?3 AND attempt = ?4
+                       AND restart = (SELECT restarts FROM runs WHERE id = ?1)",
+                )?
+                .execute(params![
+                    run,
+                    task.relation,
+                    task.chunk,
+                    attempt,
+                    now(),
+                    error.class().name(),
+                    error.class().owner(),
+                    error.to_string()
+                ])?;
+            Ok(())
+        })
+    }
+
+    /// An attempt succeeded: its parts are durable.
+    pub fn done(&self, run: &str, task: Task, attempt: u32, parts: &[Part]) -> Result<()> {
+        self.change(|change| {
+            got_on(change, run)?;
+            for part in parts {
+                change
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO parts
+                         (run, relation, task, file, chunk, rows, bytes, sha256, token)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    )?
+                    .execute(params![
+                        run,
+                        task.relation,
+                        task.chunk,
+                        part.file,
+                        part.chunk,
+                        part.rows,
+                        part.bytes,
+                        part.sha256,
+                        part.token
+                    ])?;
+            }
+            change
+                .prepare_cached(
+                    "UPDATE tasks SET done = 1 WHERE run = ?1 AND relation = ?2 AND chunk = ?3",
+                )?
+                .execute(params![run, task.relation, task.chunk])?;
+            change
+                .prepare_cached(
+                    "UPDATE attempts SET finished = ?5
+                     WHERE run = ?1 AND relation = ?2 AND chunk = ?3 AND attempt = ?4
+                       AND restart = (SELECT restarts FROM runs WHERE id = ?1)",
+                )?
+                .execute(params![run, task.relation, task.chunk, attempt, now()])?;
+            Ok(())
+        })
+    }
+
+    /// A task that was done must be done again: its parts are not as they were.
+    pub fn redo(&self, run: &str, task: Task) -> Result<()> {
+        self.change(|change| {
+            change.execute(
+                "DELETE FROM parts WHERE run = ?1 AND relation = ?2 AND task = ?3",
+                params![run, task.relation, task.chunk],
+            )?;
+            change.execute(
+                "UPDATE tasks SET done = 0 WHERE run = ?1 AND relation = ?2 AND chunk = ?3",
+                params![run, task.relation, task.chunk],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Every task that was begun.
+    pub fn tasks(&self, run: &str) -> Result<HashMap<Task, Progress>> {
+        self.with_connection(|connection| {
+            let mut tasks = HashMap::new();
+            let mut statement = connection.prepare_cached(
+                "SELECT relation, chunk, attempts, done FROM tasks WHERE run = ?1",
+            )?;
+            let mut rows = statement.query([run])?;
+            while let Some(row) = rows.next()? {
+                let task = Task { relation: row.get(0)?, chunk: row.get(1)? };
+                let parts = row.get::<_, bool>(3)?.then(Vec::new);
+                tasks.insert(task, Progress { attempts: row.get(2)?, parts });
+            }
+            let mut statement = connection.prepare_cached(
+                "SELECT relation, task, file, chunk, rows, bytes, sha256, token FROM parts
+                 WHERE run = ?1 ORDER BY relation, chunk, file",
+            )?;
+            let mut rows = statement.query([run])?;
+            while let Some(row) = rows.next()? {
+                let task = Task { relation: row.get(0)?, chunk: row.get(1)? };
+                let part = Part {
+                    file: row.get(2)?,
+                    chunk: row.get(3)?,
+                    rows: row.get(4)?,
+                    bytes: row.get(5)?,
+                    sha256: row.get(6)?,
+                    token: row.get(7)?,
+                };
+                if let Some(parts) =
+                    tasks.get_mut(&task).and_then(|progress| progress.parts.as_mut())
+                {
+                    parts.push(part);
+                }
+            }
+            Ok(tasks)
+        })
+    }
+}

@@ -1,0 +1,134 @@
+use longshore_model::config::target::Mode;
+use longshore_model::part::{Part, Spot};
+
+use super::tasks::Task;
+use super::*;
+
+fn begun(ledger: &Ledger, run: &str) {
+    let new = NewRun {
+        id: run,
+        job: "shop",
+        digest: "d",
+        file: Path::new("/in/shop.yaml"),
+        owner: Owner::Daemon,
+    };
+    ledger.begin(&new).unwrap();
+}
+
+fn spot(run: &str) -> Spot {
+    let (relation, name) = ("orders".to_owned(), "orders_v2".to_owned());
+    Spot { run: run.to_owned(), relation, name, mode: Mode::Version }
+}
+
+fn plan(run: &str) -> PlanRecord {
+    let chunk = |n: u8| ChunkRecord {
+        label: n.to_string(),
+        descriptor: vec![n, 0, 255],
+        rows: Some(u64::from(n)),
+        bytes: None,
+    };
+    let scan = ScanRecord {
+        input: 0,
+        projection: Some(vec!["id".into()]),
+        filter: None,
+        limit: Some(9),
+        consistency: "snapshot".into(),
+        strategy: "pages".into(),
+        chunks: (0..3).map(chunk).collect(),
+    };
+    PlanRecord {
+        built_by: "1".into(),
+        hold: "{}".into(),
+        consistency: "snapshot".into(),
+        relations: vec![RelationRecord { spot: spot(run), scans: vec![scan] }],
+    }
+}
+
+fn part(chunk: u64) -> Part {
+    let file = format!("part-{chunk}");
+    Part { chunk, file, rows: 1, bytes: 2, sha256: "ab".into(), token: "t".into() }
+}
+
+#[test]
+fn what_was_written_is_found_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    begun(&ledger, "r1");
+    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    assert_eq!(ledger.planned("r1").unwrap(), None);
+    ledger.plan("r1", &plan("r1")).unwrap();
+    let (first, second) = (Task { relation: 0, chunk: 0 }, Task { relation: 0, chunk: 1 });
+    assert_eq!(ledger.attempt("r1", first).unwrap(), 0);
+    ledger.done("r1", first, 0, &[part(0)]).unwrap();
+    assert_eq!(ledger.attempt("r1", second).unwrap(), 0);
+    ledger.failed("r1", second, 0, &Error::connection("gone")).unwrap();
+    assert_eq!(ledger.attempt("r1", second).unwrap(), 1);
+    drop(ledger);
+
+    let ledger = Ledger::open(folder.path()).unwrap();
+    assert_eq!(ledger.unfinished(Owner::Daemon).unwrap(), ["r1"]);
+    assert_eq!(ledger.unfinished(Owner::Command).unwrap(), [""; 0]);
+    assert_eq!(ledger.planned("r1").unwrap(), Some(plan("r1")));
+    assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
+    let tasks = ledger.tasks("r1").unwrap();
+    assert_eq!(tasks[&first].parts, Some(vec![part(0)]));
+    assert_eq!((tasks[&second].attempts, &tasks[&second].parts), (2, &None));
+    assert_eq!(
+        ledger.attempt("r1", second).unwrap(),
+        2,
+        "an attempt's number is never given twice"
+    );
+    let details = ledger.details("r1").unwrap().unwrap();
+    assert_eq!(details.attempts.len(), 3);
+    assert_eq!(details.attempts[0].who_must_act.as_deref(), Some("the platform"));
+}
+
+#[test]
+fn a_run_that_begins_anew_keeps_its_attempts_and_not_its_parts() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    ledger.plan("r1", &plan("r1")).unwrap();
+    let task = Task { relation: 0, chunk: 0 };
+    ledger.attempt("r1", task).unwrap();
+    ledger.failed("r1", task, 0, &Error::connection("gone")).unwrap();
+    ledger.begin_anew("r1", "the snapshot ended").unwrap();
+    assert_eq!(ledger.planned("r1").unwrap(), None);
+    assert!(ledger.tasks("r1").unwrap().is_empty());
+    assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
+    ledger.plan("r1", &plan("r1")).unwrap();
+    let details = ledger.details("r1").unwrap().unwrap();
+    assert_eq!((details.run.restarts, details.attempts.len()), (1, 1));
+    assert_eq!(details.events[0].text, "begun anew: the snapshot ended");
+}
+
+#[test]
+fn history_is_kept_within_its_limit_and_never_costs_a_run_under_way() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "a");
+    for run in ["b", "c", "d"] {
+        begun(&ledger, run);
+        ledger.finish(run, RunState::Succeeded, &"report").unwrap();
+    }
+    assert_eq!(ledger.prune(1).unwrap().len(), 2);
+    let left: Vec<String> = ledger.runs(9).unwrap().into_iter().map(|run| run.run).collect();
+    assert_eq!(left, ["d", "a"]);
+}
+
+#[test]
+fn a_ledger_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    ledger.connection().pragma_update(None, "user_version", 99).unwrap();
+    drop(ledger);
+    let error = Ledger::open(folder.path()).err().unwrap();
+    assert!(error.to_string().contains("version 99"), "{error}");
+}
+
+#[test]
+fn a_run_is_found_by_the_beginning_of_its_id() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "20260101-aa");
+    begun(&ledger, "20260101-ab");
+    assert_eq!(ledger.find("20260101-ab").unwrap().as_deref(), Some("20260101-ab"));
+    assert_eq!(ledger.find("20260101-a").unwrap(), None);
+}

@@ -1,0 +1,288 @@
+//! The manifest: the record of what a run published.
+
+use arrow::datatypes::SchemaRef;
+use longshore_engine::plan::{RelationPlan, RunPlan};
+use longshore_model::config::job::{Input, JobRelation};
+use longshore_model::config::target::Mode;
+use longshore_model::config::{Job, Step};
+use longshore_model::part::{Part, Spot};
+use longshore_model::relation::Relation;
+use longshore_sandbox::{Hold, Snapshot};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The manifest's own version.
+const FORMAT: u32 = 2;
+
+/// What a run published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The manifest's version.
+    pub format: u32,
+    /// The program's version.
+    pub longshore: String,
+    /// The run's id.
+    pub run: String,
+    /// The job.
+    pub job: JobRecord,
+    /// When the run began, in RFC 3339.
+    pub started: String,
+    /// When its last part was written.
+    pub finished: String,
+    /// How long that took.
+    pub seconds: f64,
+    /// What the run saw of the source.
+    pub consistency: String,
+    /// The instant that was read, if the source held one.
+    pub snapshot: Option<SnapshotRecord>,
+    /// Chunks at the same time.
+    pub parallel: usize,
+    /// Threads that computed.
+    pub threads: usize,
+    /// The plugins.
+    pub plugins: Vec<PluginRecord>,
+    /// Rows published.
+    pub rows: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// Rows in a second.
+    pub rows_per_second: u64,
+    /// How often the run was begun anew, or taken up after an interruption, and why.
+    pub interruptions: Vec<String>,
+    /// The relations.
+    pub relations: Vec<RelationRecord>,
+}
+
+/// The instant that was read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// Its id at the source.
+    pub id: String,
+    /// The source and its version.
+    pub source: String,
+}
+
+/// The job, without its secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// Where rows came from, as the connector saw it.
+    pub source: Value,
+    /// What happened to them.
+    pub transform: Vec<Value>,
+    /// Where they went.
+    pub target: String,
+    /// The files' format; `sink` where they went into a sink.
+    pub format: String,
+    /// The columns that folders tell, and the files do not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<String>,
+    /// What it did where the target was there already; nothing where manifests did not say so yet.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+}
+
+/// A plugin that took part.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the component.
+    pub digest: String,
+}
+
+/// A relation that was published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RelationRecord {
+    /// Its name in the job.
+    pub name: String,
+    /// Its name in the target.
+    pub published_as: String,
+    /// The table of a catalog that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_as: Option<String>,
+    /// What was read.
+    pub source: Value,
+    /// How it was cut.
+    pub strategy: Vec<String>,
+    /// Into how many chunks.
+    pub chunks: usize,
+    /// How often a task of it was tried again.
+    pub retries: u32,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its columns.
+    pub schema: Vec<FieldRecord>,
+    /// Its files.
+    pub parts: Vec<Part>,
+}
+
+/// A column.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FieldRecord {
+    /// Its name.
+    pub name: String,
+    /// Its type in Arrow.
+    pub r#type: String,
+    /// Whether it can be NULL.
+    pub nullable: bool,
+}
+
+impl FieldRecord {
+    pub(super) fn of_schema(schema: &SchemaRef) -> Vec<Self> {
+        let fields = schema.fields().iter().map(|field| Self {
+            name: field.name().clone(),
+            r#type: field.data_type().to_string(),
+            nullable: field.is_nullable(),
+        });
+        fields.collect()
+    }
+}
+
+/// A relation's parts, when all of its tasks are done.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) parts: Vec<Part>,
+    pub(super) retries: u32,
+    pub(super) schema: SchemaRef,
+}
+
+/// What a manifest says of a run besides its plan and its parts.
+pub(super) struct Telling<'a> {
+    pub(super) run: &'a str,
+    pub(super) started: String,
+    pub(super) finished: String,
+    pub(super) seconds: f64,
+    pub(super) threads: usize,
+    pub(super) interruptions: Vec<String>,
+}
+
+impl Manifest {
+    pub(super) fn new(
+        telling: Telling<'_>,
+        job: &Job,
+        plan: &RunPlan,
+        finished: &[Finished],
+        spots: &[Spot],
+    ) -> Self {
+        let relations: Vec<RelationRecord> = plan
+            .relations
+            .iter()
+            .zip(finished)
+            .zip(spots)
+            .map(|((plan, finished), spot)| record(plan, finished, &spot.name))
+            .collect();
+        let rows = relations.iter().map(|relation| relation.rows).sum();
+        Self {
+            format: FORMAT,
+            longshore: env!("CARGO_PKG_VERSION").to_owned(),
+            run: telling.run.to_owned(),
+            job: job_record(job, plan),
+            started: telling.started,
+            finished: telling.finished,
+            seconds: telling.seconds,
+            consistency: plan.consistency.name().to_owned(),
+            snapshot: match &plan.hold {
+                Hold::Held(Snapshot { token, label }) => {
+                    Some(SnapshotRecord { id: token.clone(), source: label.clone() })
+                }
+                Hold::Unavailable(_) => None,
+            },
+            parallel: plan.parallel,
+            threads: telling.threads,
+            plugins: plugins(plan),
+            rows,
+            bytes: relations.iter().map(|relation| relation.bytes).sum(),
+            rows_per_second: (rows as f64 / telling.seconds.max(1e-9)) as u64,
+            interruptions: telling.interruptions,
+            relations,
+        }
+    }
+}
+
+fn record(plan: &RelationPlan, finished: &Finished, published_as: &str) -> RelationRecord {
+    RelationRecord {
+        name: plan.relation.name.clone(),
+        published_as: published_as.to_owned(),
+        registered_as: None,
+        source: source(&plan.relation),
+        strategy: plan.scans.iter().map(|scanned| scanned.strategy.clone()).collect(),
+        chunks: plan.chunks(),
+        retries: finished.retries,
+        rows: finished.parts.iter().map(|part| part.rows).sum(),
+        bytes: finished.parts.iter().map(|part| part.bytes).sum(),
+        schema: FieldRecord::of_schema(&finished.schema),
+        parts: finished.parts.clone(),
+    }
+}
+
+fn source(relation: &JobRelation) -> Value {
+    let input = |input: &Input| match &input.relation {
+        Relation::Table(table) => serde_json::json!({ "table": table }),
+        Relation::Query(query) => serde_json::json!({ "query": query }),
+    };
+    match (&relation.sql, relation.inputs.as_slice()) {
+        (None, [only]) => input(only),
+        (sql, inputs) => {
+            let inputs = inputs.iter().map(|own| (own.name.clone(), input(own)));
+            serde_json::json!({ "sql": sql, "from": inputs.collect::<Map<_, _>>() })
+        }
+    }
+}
+
+fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
+    let mut bound = plan.transforms.iter();
+    let steps = job.steps.iter().map(|step| match step {
+        Step::Sql(sql) => serde_json::json!({ "sql": sql }),
+        Step::Plugin { wanted, .. } => {
+            let config = bound.next().map(|bound| json_or_null(&bound.config));
+            serde_json::json!({ "plugin": wanted.to_string(), "config": config })
+        }
+    });
+    JobRecord {
+        name: job.name.clone(),
+        digest: job.digest.clone(),
+        source: json_or_null(plan.source.config()),
+        transform: steps.collect(),
+        target: job.target.url.clone(),
+        format: job.target.format_name().to_owned(),
+        partition_by: job.target.partition_by.clone(),
+        mode: Some(job.target.mode),
+    }
+}
+
+/// A config as its plugin got it: secrets are only named in it.
+fn json_or_null(config: &str) -> Value {
+    serde_json::from_str(config).unwrap_or(Value::Null)
+}
+
+fn plugins(plan: &RunPlan) -> Vec<PluginRecord> {
+    let record = |name: &str, version: &str, digest: &str| PluginRecord {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        digest: digest.to_owned(),
+    };
+    let source = &plan.source;
+    let component = source.digest().map(|digest| record(source.name(), source.version(), digest));
+    let mut plugins: Vec<PluginRecord> = component.into_iter().collect();
+    plugins.extend(plan.transforms.iter().map(|bound| {
+        let plugin = &bound.plugin;
+        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
+    }));
+    plugins.extend(plan.sink.iter().map(|bound| {
+        let plugin = &bound.plugin;
+        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
+    }));
+    plugins.extend(plan.registrar.iter().map(|bound| {
+        let plugin = bound.plugin();
+        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
+    }));
+    plugins
+}

@@ -1,0 +1,123 @@
+//! What a run did: for people, for `--json`, and for the report beside a job file.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use longshore_model::error::ErrorReport;
+use longshore_model::format::{counted, grouped, human_bytes};
+use serde::{Deserialize, Serialize};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Everything is published.
+    Succeeded,
+    /// Nothing is published.
+    Failed,
+    /// Nothing is published: somebody stopped it.
+    Cancelled,
+    /// The daemon stopped in the middle of it, and goes on when it is back.
+    Interrupted,
+}
+
+/// A run, when it is over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The run's id.
+    pub run: String,
+    /// The job's name.
+    pub job: String,
+    /// How it ended.
+    pub status: Status,
+    /// When it began, in RFC 3339.
+    pub started: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Rows published.
+    pub rows: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// What the run saw of the source.
+    pub consistency: Option<String>,
+    /// The relations that were published.
+    pub relations: Vec<RelationReport>,
+    /// How often the run was begun anew, or taken up after an interruption, and why.
+    pub interruptions: Vec<String>,
+    /// The run's manifest.
+    pub manifest: Option<String>,
+    /// What was recorded of chunks that failed, on request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tapes: Vec<PathBuf>,
+    /// Why it failed.
+    pub error: Option<ErrorReport>,
+}
+
+/// One relation that was published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RelationReport {
+    /// Its name in the job.
+    pub relation: String,
+    /// Its name in the target.
+    pub published_as: String,
+    /// Where it lies.
+    pub folder: String,
+    /// The table of a catalog that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_as: Option<String>,
+    /// Rows published.
+    pub rows: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// Files.
+    pub parts: usize,
+    /// Chunks read.
+    pub chunks: usize,
+    /// Tasks that were tried again.
+    pub retries: u32,
+}
+
+impl RunReport {
+    /// The report in a few lines.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for interruption in &self.interruptions {
+            let _ = writeln!(text, "{interruption}");
+        }
+        for relation in &self.relations {
+            let _ = write!(
+                text,
+                "{}: {} rows, {}, {} from {} -> {}",
+                relation.published_as,
+                grouped(relation.rows),
+                human_bytes(relation.bytes),
+                counted(relation.parts as u64, "part"),
+                counted(relation.chunks as u64, "chunk"),
+                relation.folder
+            );
+            let _ = match &relation.registered_as {
+                Some(table) => writeln!(text, ", table {table}"),
+                None => writeln!(text),
+            };
+        }
+        for tape in &self.tapes {
+            let _ = writeln!(text, "recorded: longshore plugin replay {}", tape.display());
+        }
+        if self.status == Status::Succeeded {
+            let _ = write!(
+                text,
+                "published {} rows in {:.1} s ({} rows/s), consistency {}; run {}",
+                grouped(self.rows),
+                self.seconds,
+                grouped((self.rows as f64 / self.seconds.max(1e-9)) as u64),
+                self.consistency.as_deref().unwrap_or("unknown"),
+                self.run,
+            );
+            let _ = match &self.manifest {
+                Some(manifest) => writeln!(text, ", manifest {manifest}"),
+                None => writeln!(text),
+            };
+        }
+        text
+    }
+}

@@ -1,0 +1,14 @@
+//! For how long runs are remembered: as the operator's limit says, and what was recorded of them as
+//! long as they.
+
+use longshore_model::config::Settings;
+use longshore_model::error::Result;
+use longshore_sandbox::tape;
+
+use crate::ledger::Ledger;
+
+/// Forgets the oldest runs beyond the limit.
+pub fn forget_old_runs(ledger: &Ledger, settings: &Settings) -> Result<()> {
+    let forgotten = ledger.prune(settings.history_runs)?;
+    forgotten.iter().try_for_each(|run| tape::forget(&settings.state, run))
+}

@@ -1,0 +1,167 @@
+//! Tasks: one partition of a plan each, tried again when the error is one that can pass. Each
+//! attempt is in the ledger before it begins.
+
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use futures::TryStreamExt;
+use longshore_engine::datafusion_fault::from_datafusion;
+use longshore_engine::scan::{Lane, Slots};
+use longshore_engine::transform::task_context;
+use longshore_engine::write::{Attempt, parts_of};
+use longshore_model::error::Result;
+use longshore_model::part::Part;
+use longshore_model::retry::RetryPolicy;
+use longshore_sandbox::tape::{TapeFolder, Tapes};
+use tokio::time::sleep;
+
+use crate::ledger::{Ledger, Task};
+
+/// What an attempt is written down in, and under what.
+#[derive(Clone)]
+pub(super) struct Journal {
+    pub(super) ledger: Ledger,
+    pub(super) run: String,
+    pub(super) task: Task,
+    pub(super) retry: RetryPolicy,
+    /// The relation's name.
+    pub(super) relation: String,
+    /// Where failures are recorded, if they are.
+    pub(super) tapes: Option<Arc<TapeFolder>>,
+}
+
+/// Runs one partition until it succeeds, fails for good, or the retries are spent. Gives its parts
+/// and how often it was tried again.
+pub(super) async fn run_partition(
+    plan: Arc<dyn ExecutionPlan>,
+    partition: usize,
+    slots: Arc<Slots>,
+    journal: Journal,
+) -> Result<(Vec<Part>, u32)> {
+    let plan = &plan;
+    retrying(&slots, &journal, |attempt, slots| async move {
+        let slot = slots.take().await?;
+        let _work = slots.work();
+        let attempt = attempt.begin()?;
+        let lane = Lane::with(slots.clone(), slot);
+        let read = lane.read();
+        let done = attempt.end(collect(plan, partition, attempt.context(lane)?).await);
+        done.inspect_err(|_| slots.take_off(&read))
+    })
+    .await
+}
+
+/// Runs a plan whose partitions cannot be made alone.
+pub(super) async fn run_whole(
+    plan: Arc<dyn ExecutionPlan>,
+    slots: Arc<Slots>,
+    journal: Journal,
+) -> Result<(Vec<Part>, u32)> {
+    let plan = &plan;
+    retrying(&slots, &journal, |attempt, slots| async move {
+        let _work = slots.work();
+        let attempt = attempt.begin()?;
+        let plan = reset_plan_states(plan.clone()).map_err(from_datafusion)?;
+        let lane = Lane::new(slots.clone());
+        let read = lane.read();
+        let context = attempt.context(lane)?;
+        let partitions = 0..plan.properties().partitioning.partition_count();
+        let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
+        let done = futures::future::try_join_all(running).await.map(|parts| parts.concat());
+        attempt.end(done).inspect_err(|_| slots.take_off(&read))
+    })
+    .await
+}
+
+/// An attempt that is about to begin.
+struct Next<'a>(&'a Journal);
+
+/// An attempt that has begun.
+struct Begun<'a> {
+    journal: &'a Journal,
+    number: u32,
+    tapes: Option<Arc<Tapes>>,
+}
+
+impl<'a> Next<'a> {
+    fn begin(self) -> Result<Begun<'a>> {
+        let Journal { ledger, run, task, relation, tapes, .. } = self.0;
+        let number = ledger.attempt(run, *task)?;
+        tracing::debug!(run, relation, chunk = task.chunk, attempt = number, "an attempt begins");
+        let tapes = tapes.as_ref().map(|tapes| tapes.attempt(relation, task.chunk, number).into());
+        Ok(Begun { journal: self.0, number, tapes })
+    }
+}
+
+impl Begun<'_> {
+    /// What the nodes of a plan look for.
+    fn context(&self, lane: Lane) -> Result<Arc<TaskContext>> {
+        task_context(|config| {
+            let attempt = Arc::new(Attempt(self.number));
+            let config = config.with_extension(Arc::new(lane)).with_extension(attempt);
+            match &self.tapes {
+                Some(tapes) => config.with_extension(tapes.clone()),
+                None => config,
+            }
+        })
+    }
+
+    fn end(&self, done: Result<Vec<Part>>) -> Result<Vec<Part>> {
+        let Journal { ledger, run, task, relation, .. } = self.journal;
+        match &done {
+            Ok(parts) => {
+                let rows: u64 = parts.iter().map(|part| part.rows).sum();
+                let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+                let (chunk, attempt) = (task.chunk, self.number);
+                tracing::debug!(run, relation, chunk, attempt, rows, bytes, "a chunk is written");
+                ledger.done(run, *task, self.number, parts)?;
+            }
+            Err(error) => {
+                if let Some(tapes) = &self.tapes {
+                    tapes.keep(error);
+                }
+                ledger.failed(run, *task, self.number, error)?;
+            }
+        }
+        done
+    }
+}
+
+async fn retrying<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
+    slots: &'a Arc<Slots>,
+    journal: &'a Journal,
+    run: impl Fn(Next<'a>, &'a Arc<Slots>) -> F,
+) -> Result<(Vec<Part>, u32)> {
+    let mut retries = 0;
+    loop {
+        let error = match run(Next(journal), slots).await {
+            Ok(parts) => return Ok((parts, retries)),
+            Err(error) => error,
+        };
+        match journal.retry.wait_after(&error, retries).filter(|_| !slots.is_closed()) {
+            Some(wait) => {
+                tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
+                sleep(wait).await;
+                retries += 1;
+            }
+            None => return Err(error),
+        }
+    }
+}
+
+async fn collect(
+    plan: &Arc<dyn ExecutionPlan>,
+    partition: usize,
+    context: Arc<TaskContext>,
+) -> Result<Vec<Part>> {
+    let rows: Vec<_> = plan
+        .execute(partition, context)
+        .map_err(from_datafusion)?
+        .try_collect()
+        .await
+        .map_err(from_datafusion)?;
+    let parts: Vec<Vec<Part>> = rows.iter().map(parts_of).collect::<Result<_>>()?;
+    Ok(parts.concat())
+}

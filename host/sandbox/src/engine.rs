@@ -1,0 +1,110 @@
+//! The engine: one for the process, its clock, and compilation.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use longshore_model::error::{Error, Result};
+use longshore_model::limits::Limits;
+use tokio::runtime::Handle;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine, OptLevel, Store};
+
+use super::cache::CompileCache;
+use super::imports;
+use super::store::{EPOCH_TICK_MILLIS, State, new_store};
+use crate::capability::Outside;
+
+/// Stack of a plugin's call.
+const STACK_LIMIT_BYTES: usize = 1 << 20;
+
+/// Makes instances of components. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    cache: CompileCache,
+    limits: Limits,
+    io: Handle,
+}
+
+impl Sandbox {
+    /// A sandbox that keeps compiled components in this folder. Connections of its plugins are
+    /// served by the runtime that this is called on: keep computation off it.
+    pub fn new(cache: &Path, limits: Limits) -> Result<Self> {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            // No component of ours exports async functions; without them calls are cheaper.
+            .concurrency_support(false)
+            .cranelift_opt_level(OptLevel::Speed)
+            .max_wasm_stack(STACK_LIMIT_BYTES);
+        let fault = |error: wasmtime::Error| Error::internal(format!("wasmtime: {error:#}"));
+        let engine = Engine::new(&config).map_err(fault)?;
+        let mut linker = Linker::new(&engine);
+        imports::add_to_linker(&mut linker).map_err(fault)?;
+        let cache = CompileCache::open(cache, &engine)?;
+        start_clock(&engine)?;
+        Ok(Self(Arc::new(Inner { engine, linker, cache, limits, io: Handle::current() })))
+    }
+
+    /// A component ready to make instances: from the cache, or compiled. Takes a second or so for
+    /// one that is new; call it where blocking is allowed.
+    pub fn compile(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled> {
+        let Inner { engine, linker, cache, .. } = &*self.0;
+        let component = match cache.load(engine, digest) {
+            Some(component) => component,
+            None => {
+                tracing::info!("compiling {name}, once for this machine");
+                let component = Component::from_binary(engine, bytes)
+                    .map_err(|error| Error::config(format!("not a valid component: {error:#}")))?;
+                cache.store(digest, &component);
+                component
+            }
+        };
+        let instance = linker.instantiate_pre(&component).map_err(|error| {
+            Error::config(format!("asks for what this host does not offer: {error:#}"))
+        })?;
+        Ok(Compiled { sandbox: self.clone(), instance })
+    }
+
+    /// What one instance may use.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// A store for one instance, with all limits set.
+    pub(super) fn store(&self, plugin: &str, outside: Outside, call_secs: u64) -> Store<State> {
+        let Inner { engine, limits, io, .. } = &*self.0;
+        new_store(engine, *limits, io.clone(), plugin, outside, call_secs)
+    }
+}
+
+/// A compiled component with its imports bound.
+#[derive(Clone)]
+pub struct Compiled {
+    pub(super) sandbox: Sandbox,
+    pub(super) instance: InstancePre<State>,
+}
+
+/// Drives the epoch from a thread of its own, which no load on the runtimes can starve. Ends with
+/// the engine.
+fn start_clock(engine: &Engine) -> Result<()> {
+    let weak = engine.weak();
+    thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            loop {
+                thread::sleep(Duration::from_millis(EPOCH_TICK_MILLIS));
+                match weak.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|error| Error::io("starting the epoch's thread", error))
+}

@@ -1,0 +1,183 @@
+//! From the generated import traits to the capabilities.
+
+use longshore_model::grant::Endpoint;
+use wasmtime::component::{HasSelf, Linker, Resource};
+
+use super::bindings::{Capabilities, clock, connection, http, log, random, secrets, types};
+use super::store::{State, ToGuest, to_wire};
+use crate::capability::http::Request;
+use crate::capability::log::Level;
+use crate::capability::outside::{Answer, Stream};
+use crate::capability::scram::Scram;
+use crate::capability::tls::{TlsOptions, TlsVerify};
+
+/// Binds all that a plugin can import, and nothing else.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    Capabilities::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.count()?;
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        let message = self.outside.grant.clean(&message);
+        self.log.write(&self.plugin, level, &message);
+        Ok(())
+    }
+}
+
+impl clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.count()?;
+        Ok(self.outside.now()?)
+    }
+
+    fn monotonic(&mut self) -> wasmtime::Result<u64> {
+        self.count()?;
+        Ok(self.outside.monotonic()?)
+    }
+
+    async fn sleep(&mut self, milliseconds: u32) -> wasmtime::Result<()> {
+        self.count()?;
+        self.outside.sleep(milliseconds).await;
+        Ok(())
+    }
+}
+
+impl random::Host for State {
+    async fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
+        self.count()?;
+        Ok(self.outside.random(len).await??)
+    }
+}
+
+impl secrets::Host for State {
+    async fn get(&mut self, field: String) -> ToGuest<String> {
+        self.count()?;
+        Ok(self.outside.secret(&field).await?.map_err(|error| to_wire(&error)))
+    }
+
+    async fn scram_sha256(
+        &mut self,
+        field: String,
+        salt: Vec<u8>,
+        iterations: u32,
+        auth_message: String,
+    ) -> ToGuest<secrets::Scram> {
+        self.count()?;
+        let scram = self.outside.scram_sha256(&field, &salt, iterations, &auth_message).await?;
+        Ok(match scram {
+            Ok(Scram { client_proof, server_signature }) => {
+                Ok(secrets::Scram { client_proof, server_signature })
+            }
+            Err(error) => Err(to_wire(&error)),
+        })
+    }
+}
+
+impl connection::Host for State {}
+
+impl connection::HostConnection for State {
+    async fn connect(&mut self, endpoint: connection::Endpoint) -> ToGuest<Resource<Stream>> {
+        self.count()?;
+        let endpoint = Endpoint { host: endpoint.host, port: endpoint.port };
+        match self.outside.connect(&self.io, endpoint).await? {
+            Ok(stream) => Ok(Ok(self.keep(stream)?)),
+            Err(error) => Ok(Err(to_wire(&error))),
+        }
+    }
+
+    async fn start_tls(
+        &mut self,
+        stream: Resource<Stream>,
+        options: connection::TlsOptions,
+    ) -> ToGuest<()> {
+        self.count()?;
+        let options = TlsOptions {
+            server_name: options.server_name,
+            verify: match options.verify {
+                connection::TlsVerify::None => TlsVerify::None,
+                connection::TlsVerify::Authority => TlsVerify::Authority,
+                connection::TlsVerify::Full => TlsVerify::Full,
+            },
+            authorities: options.authorities,
+        };
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.start_tls(stream, &options).await?.map_err(|error| to_wire(&error)))
+    }
+
+    async fn read(&mut self, stream: Resource<Stream>, max: u32) -> ToGuest<Vec<u8>> {
+        self.count()?;
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.read(stream, max).await?.map_err(|error| to_wire(&error)))
+    }
+
+    async fn write(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
+        self.count()?;
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
+    }
+
+    async fn farewell(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
+        self.count()?;
+        let stream = self.objects.get_mut(&stream)?;
+        Ok(self.outside.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
+    }
+
+    async fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
+        self.objects.delete(stream)?;
+        Ok(())
+    }
+}
+
+impl http::Host for State {}
+
+impl http::HostResponse for State {
+    async fn send(&mut self, request: http::Request) -> ToGuest<Resource<Answer>> {
+        self.count()?;
+        let request = Request {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body: request.body,
+            timeout_millis: request.timeout_ms,
+            authorities: request.authorities,
+        };
+        match self.outside.send(&self.io, request).await? {
+            Ok(answer) => Ok(Ok(self.keep(answer)?)),
+            Err(error) => Ok(Err(to_wire(&error))),
+        }
+    }
+
+    async fn status(&mut self, answer: Resource<Answer>) -> wasmtime::Result<u16> {
+        self.count()?;
+        Ok(self.objects.get(&answer)?.status)
+    }
+
+    async fn headers(
+        &mut self,
+        answer: Resource<Answer>,
+    ) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count()?;
+        Ok(self.objects.get(&answer)?.headers.clone())
+    }
+
+    async fn read(&mut self, answer: Resource<Answer>, max: u32) -> ToGuest<Vec<u8>> {
+        self.count()?;
+        let answer = self.objects.get_mut(&answer)?;
+        Ok(self.outside.body(answer, max).await?.map_err(|error| to_wire(&error)))
+    }
+
+    async fn drop(&mut self, answer: Resource<Answer>) -> wasmtime::Result<()> {
+        self.objects.delete(answer)?;
+        Ok(())
+    }
+}

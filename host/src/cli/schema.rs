@@ -1,8 +1,0 @@
-//! `longshore schema`
-
-use serde_json::Value;
-
-/// The JSON Schema of a job file.
-pub(super) fn job() -> Value {
-    crate::config::job_schema()
-}

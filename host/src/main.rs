@@ -1,7 +1,0 @@
-//! The `longshore` program.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    longshore::cli::main()
-}

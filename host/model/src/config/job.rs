@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::access::Access;
 use super::connector::{Connector, check_connector, scheme, wanted};
-use super::direct::check_direct;
+use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
-use super::place::is_folder;
+use super::place::{Place, is_folder};
 use super::policy::Policy;
 use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
+use super::record::Record;
 use super::register::{Register, check_register};
 use super::small_file::read_small_file;
 use super::target::{Target, To, check_target};
+use super::territory::{Territory, Usage};
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::relation::{Consistency, Relation};
@@ -62,17 +62,6 @@ pub struct Job {
     pub consistency: Option<Consistency>,
     /// Whether failures are recorded.
     pub record: Record,
-}
-
-/// Whether what crosses into plugins is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Record {
-    /// Nothing is.
-    #[default]
-    Never,
-    /// That of a chunk that failed is, in the state folder.
-    OnFailure,
 }
 
 /// Where rows come from.
@@ -187,7 +176,7 @@ impl Job {
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
         let job = Self::check(raw, stem, access).map_err(|error| document.locate(error));
         let job = job.context(name)?;
-        access.job(&job).context(name)?;
+        job.check_access(&access).context(name)?;
         Ok(Self {
             file: path.to_owned(),
             dropped_name: name.to_owned(),
@@ -277,6 +266,34 @@ impl Job {
             folder: access.folder().to_owned(),
             digest: String::new(),
         })
+    }
+
+    /// Whether the policy lets it use all that it names.
+    fn check_access(&self, access: &Access<'_>) -> Result<()> {
+        match &self.source {
+            Source::Files(files) => access.place(Usage::Read, "source", &files.place)?,
+            Source::Connector(connector) => access.connector("source", connector)?,
+        }
+        match &self.target.to {
+            To::Folder(place, _) => access.place(Usage::Write, "target", place)?,
+            // Its plugin knows what other keys name servers, and their ports: they are held when it is bound.
+            To::Sink(sink) => access.sink(sink, "url", None, &access.powers())?,
+        }
+        if let To::Folder(Place::Local(folder), _) = &self.target.to {
+            for relation in &self.relations {
+                access.touched(Usage::Write, &relation.name, &folder.join(&relation.name))?;
+            }
+        }
+        let Some(register) = &self.register else { return Ok(()) };
+        access.connector("register", &register.connector)?;
+        match Location::parse(&register.base).as_ref().and_then(Territory::of_location) {
+            Some(base) => access.territory(Usage::Write, "register.location", &base),
+            None if access.powers().limits(Usage::Write) => Err(access.powers().refusal(
+                Usage::Write.key(),
+                format!("`register.location`: {} may not be written", register.base),
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::access::{Territory, Usage, real_path};
 use super::document::Document;
+use super::territory::{Territory, Usage, real_path};
 use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::job::Record;
+use super::record::Record;
 
 /// A job: what to move, from where, to where.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -147,6 +147,21 @@ def test_links_lead_somewhere(path):
         assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
+def test_the_map_names_what_exists():
+    """Paths of ARCHITECTURE.md from the root, and the modules of its table of crates, each below its crate's folder."""
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    spans = re.findall(r"`([^`\s]+)`", re.sub(r"^```.*?^```", "", page, flags=re.M | re.S))
+    paths = [span.split("#")[0] for span in spans if re.match(r"(host|sdk|plugins|wit|tests|docs)/", span)]
+    assert len(paths) > 50
+    assert [path for path in paths if not list(ROOT.glob(path.rstrip("/")))] == []
+    crates = re.findall(r"^\| `longshore[\w-]*` \| `(\S+)` \| (.*) \|$", page, re.M)
+    manifests = ROOT.glob("host/*/Cargo.toml")
+    assert sorted(folder for folder, _ in crates) == sorted(str(path.parent.relative_to(ROOT)) for path in manifests)
+    for folder, modules in crates:
+        there = {path.stem for path in (ROOT / folder / "src").rglob("*")}
+        assert set(re.findall(r"`(\w+)`", modules)) <= there, folder
+
+
 def test_the_contract_changes_only_with_its_version():
     """A change of wit/ is a change of the contract: bump its version, then `tests/wit.lock`."""
     import hashlib

@@ -48,7 +48,7 @@ unit:
 	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
 	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
 
-## Some of the end-to-end tests: make e2e T="tests/e2e/test_files.py -k header"
+## Some of the end-to-end tests: make e2e T="tests/e2e/sources/test_files.py -k header"
 T ?= tests/e2e
 WORKERS ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -q --tb=native --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -71,11 +71,11 @@ bench: build install-test
 ## A thousand rounds of kill -9 (the tests run 6)
 ROUNDS ?= 1000
 crash: build install-test
-	$(VENV)/bin/python tests/e2e/crash.py --rounds $(ROUNDS)
+	PYTHONPATH=tests/e2e $(VENV)/bin/python -m support.crash --rounds $(ROUNDS)
 
 ## A thousand jobs at once (the tests drop 200)
 soak: build install-test
-	JOBS=1000 $(VENV)/bin/python -m pytest -q tests/e2e/test_faults.py -k jobs_at_once
+	JOBS=1000 $(VENV)/bin/python -m pytest -q tests/e2e/faults/test_faults.py -k jobs_at_once
 
 ## Random input for the readers, job files, SQL and the inbox: as many cases of each property, and as many
 ## seconds with an inbox (the tests try 256 cases, and 10 seconds)
@@ -84,7 +84,7 @@ FUZZ_SECONDS ?= 600
 fuzz: build install-test
 	PROPTEST_CASES=$(CASES) RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
 	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE) --lib
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m pytest -q --tb=native tests/e2e/test_inbox_events.py
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m pytest -q --tb=native tests/e2e/daemon/test_inbox_events.py
 
 ## The example plugins in Rust, C, Python and JavaScript, and their tests. Downloads those languages'
 ## tools (about 0.7 GB, once) to target/examples-tools
@@ -92,7 +92,7 @@ EXAMPLES := trim-c trim-javascript
 examples: build install-test examples-python
 	$(BIN) plugin build --locked --out target/examples plugins/examples/trim-rust
 	$(call build_examples,$(EXAMPLES))
-	$(VENV)/bin/python -m pytest -q tests/e2e/test_examples.py
+	$(VENV)/bin/python -m pytest -q tests/e2e/plugins/test_examples.py
 
 # Those in Python need little: `make test` builds them, so that they keep to the contract.
 PYTHON_EXAMPLES := trim-python calendar-python

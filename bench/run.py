@@ -20,12 +20,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
+# The servers are those of the tests.
+sys.path.append(str(ROOT / "tests/e2e"))
 
 import odbc  # noqa: E402
 import stores  # noqa: E402
-from conftest import LONGSHORE, PASSWORD, PLUGINS, Server  # noqa: E402
-from hive import HiveServer  # noqa: E402
+from support.hive import HiveServer  # noqa: E402
+from support.longshore import LONGSHORE, PASSWORD, PLUGINS  # noqa: E402
+from support.postgres import Server  # noqa: E402
 
 PYTHON = sys.executable
 PEERS = ROOT / "bench/peers.py"

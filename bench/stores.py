@@ -3,8 +3,8 @@
 import json
 import sys
 
-import lakes
-from conftest import LONGSHORE
+from support.longshore import LONGSHORE
+from support.stores import S3, Hdfs, Sftp
 
 PYTHON = sys.executable
 BOTO = """
@@ -23,9 +23,9 @@ def job(scratch, name, target, **keys):
 
 def tool(lake, files):
     """What copies a folder of files into the store."""
-    if isinstance(lake, lakes.Hdfs):
+    if isinstance(lake, Hdfs):
         return lake._command("org.apache.hadoop.fs.FsShell", "-put", "-f", files, "/tool"), "hdfs dfs -put"
-    if isinstance(lake, lakes.S3):
+    if isinstance(lake, S3):
         return [PYTHON, "-c", BOTO, f"http://127.0.0.1:{lake.port}", files], "boto3 upload_file"
     options = ["-o", f"UserKnownHostsFile={lake.folder}/known_hosts", "-i", lake.folder / "user", "-P", lake.port]
     (lake.root / "tool").mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ def stores(measure, in_turn, scratch, runs, scale):
     on_disk = job(scratch, "local", {"url": f"file://{scratch}/local", **options}, **source)
     print("\n### Into each store\n")
     print("| | MB | Longshore s | onto the disk s | the tool s | ratio to both |\n|---|---|---|---|---|---|")
-    for name, lake in {"HDFS": lakes.Hdfs(), "S3 (moto)": lakes.S3(), "SFTP": lakes.Sftp()}.items():
+    for name, lake in {"HDFS": Hdfs(), "S3 (moto)": S3(), "SFTP": Sftp()}.items():
         lake.start(scratch / name.split()[0])
         try:
             into = job(scratch, "into", lake.target("bench", **options), **source)

@@ -48,7 +48,8 @@ unit:
 	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
 	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
 
-## Some of the end-to-end tests: make e2e T="tests/e2e/sources/test_files.py -k header"
+## Some of the end-to-end tests: make e2e T="tests/e2e/sources/test_files.py -k header", or T="-m 'not hdfs'";
+## tests/README.md has the markers
 T ?= tests/e2e
 WORKERS ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -q --tb=native --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -54,6 +54,36 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.compiled, ignore_errors=True)
 
 
+#: What a test needs if it asks for a fixture, itself or by way of another.
+NEEDS = {
+    "box": ["systemd", "root"],
+    "disk": ["root"],
+    "hdfs": ["hdfs"],
+    "mariadb": ["mariadb", "odbc"],
+    "nobodys": ["root"],
+    "own_server": ["postgres"],
+    "realm": ["kerberos"],
+    "registry": ["registry"],
+    "s3": ["s3"],
+    "server": ["postgres"],
+    "sftp": ["sftp"],
+    "small_disk": ["root"],
+    "unmounted": ["root"],
+    "warehouse": ["hive"],
+}
+
+#: The same, if a fixture has it as its parameter.
+STORES_THAT_ARE_SERVERS = {"azure", "hdfs", "s3", "sftp"}
+
+
+def pytest_itemcollected(item):
+    needs = [need for fixture in item.fixturenames for need in NEEDS.get(fixture, [])]
+    given = item.callspec.params.values() if hasattr(item, "callspec") else []
+    needs += [value for value in given if isinstance(value, str) and value in STORES_THAT_ARE_SERVERS]
+    for need in sorted(set(needs)):
+        item.add_marker(need)
+
+
 #: The files that take longest: begun first, so that all workers end at about the same time.
 LONGEST = [
     "test_sdk", "test_every_store", "test_faults", "test_warehouse", "test_hive", "test_service", "test_hostile_kinds",

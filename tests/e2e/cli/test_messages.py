@@ -337,6 +337,7 @@ def test_what_is_not_one_query_is_told(program, server, query):
 SQLITE_ENDS = {name: sql for name, sql in ENDS.items() if name not in ("an escaped quote", "dollars", "a comment in a comment")}
 
 
+@pytest.mark.odbc
 @pytest.mark.parametrize("query", SQLITE_ENDS.values(), ids=SQLITE_ENDS)
 def test_a_query_over_odbc_ends_where_it_ends(program, query):
     sqlite3.connect(program.folder / "shop.db").close()
@@ -548,7 +549,7 @@ PASSWORDS = {
 }
 
 
-@pytest.mark.parametrize("how", ["postgres", "odbc"])
+@pytest.mark.parametrize("how", ["postgres", pytest.param("odbc", marks=pytest.mark.odbc)])
 @pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
 def test_a_password_is_what_its_file_says(program, server, password, how):
     with server.connect() as connection:
@@ -676,6 +677,7 @@ def test_a_run_of_the_daemons_that_was_cancelled_has_a_class_of_its_own(program,
 MISSING = ["sqlite://HERE/shop.db", "sqlite://HERE/no/such/shop.db"]
 
 
+@pytest.mark.odbc
 @pytest.mark.parametrize("url", MISSING)
 def test_a_database_file_that_is_not_there_is_refused_and_not_made(program, url):
     job = program.job({"url": url.replace("HERE", str(program.folder))}, tables=["t"])

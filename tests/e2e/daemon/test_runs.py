@@ -4,6 +4,8 @@ import json
 import signal
 import time
 
+import pytest
+
 from support.daemon import Daemon
 from support.wait import wait_for
 
@@ -229,6 +231,7 @@ def test_verify_reads_the_source_again_if_told(program, server):
     assert done.returncode == 4 and "the source has 4990 rows, 5000 were published" in done.stderr
 
 
+@pytest.mark.postgres
 def test_a_daemon_waits_for_a_source_that_is_not_back_yet(program, scratch):
     from support.postgres import Server
 

@@ -11,6 +11,8 @@ import pytest
 from support.longshore import ROOT
 from support.wait import wait_for
 
+pytestmark = pytest.mark.systemd
+
 DEB = ROOT / "target/debian/longshore.deb"
 UNIT = ROOT / "packaging/systemd/longshore.service"
 INBOX = "/var/lib/longshore/inbox"

@@ -166,6 +166,7 @@ def test_a_permission_that_is_taken_away_ends_a_run_clearly(program, hdfs):
     assert "Permission denied" in told and "grant the permission in HDFS" in told and "\tat " not in told
 
 
+@pytest.mark.hdfs
 def test_a_failover_between_name_nodes_costs_only_time(program, scratch):
     pair = HdfsPair()
     pair.start(scratch / "hdfs-pair")
@@ -183,6 +184,8 @@ def test_a_failover_between_name_nodes_costs_only_time(program, scratch):
         pair.stop()
 
 
+@pytest.mark.hdfs
+@pytest.mark.kerberos
 def test_kerberos_lets_in_who_has_a_ticket_or_a_keytab_and_nobody_else(program, scratch):
     lake = HdfsKerberos()
     lake.start(scratch / "kerberos")

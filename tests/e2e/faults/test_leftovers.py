@@ -15,7 +15,7 @@ from support.daemon import PATIENCE, Daemon, drop, lives, serves, settled
 from support.longshore import LONGSHORE, only, runs
 from support.ports import free_port
 from support.proxy import FaultyHttp
-from support.stores import Azure, rows, visible
+from support.stores import S3, Azure, rows, visible
 from support.wait import wait_for
 
 ROWS = 1_500

@@ -9,6 +9,8 @@ import pytest
 
 from support.longshore import ROOT
 
+pytestmark = pytest.mark.examples
+
 EXAMPLES = ROOT / "target/examples"
 TRIMS = ["trim-rust", "trim-c", "trim-python", "trim-javascript"]
 

@@ -18,6 +18,8 @@ from support.plugins import minisign, names
 from support.ports import free_port
 from support.wait import wait_for
 
+pytestmark = pytest.mark.registry
+
 USER, PASSWORD = "harbour", "h4rbour-secret"
 
 

@@ -12,6 +12,9 @@ from support.hostile import LIMITS
 from support.longshore import HOSTILE, LONGSHORE, PASSWORD, ROOT
 
 
+pytestmark = pytest.mark.cargo
+
+
 @pytest.fixture(scope="module")
 def env(scratch, cache):
     """Crates that are made here share what they build with each other, and with the bundled plugins."""

@@ -13,7 +13,7 @@ from support.postgres import flights_csv
 from support.proxy import Proxy, cut
 
 # What Spark says of itself when it is lost says nothing of us.
-pytestmark = pytest.mark.flaky(reruns=2, only_rerun=LOST)
+pytestmark = [pytest.mark.hive, pytest.mark.flaky(reruns=2, only_rerun=LOST)]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from support.hive import LOST, HiveServer
 from support.kerberos import Kdc
 
-pytestmark = pytest.mark.flaky(reruns=2, only_rerun=LOST)
+pytestmark = [pytest.mark.hive, pytest.mark.flaky(reruns=2, only_rerun=LOST)]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from support.longshore import LONGSHORE, PASSWORD
 from support.odbc import postgres
 from support.postgres import FLIGHTS, flights_csv
 
+pytestmark = pytest.mark.odbc
+
 
 @pytest.fixture
 def shop(program):

@@ -17,7 +17,7 @@ from support.hive import LOST, HiveServer, Impala
 from support.stores import Hdfs
 from support.wait import wait_for
 
-pytestmark = pytest.mark.flaky(reruns=2, only_rerun=LOST)
+pytestmark = [pytest.mark.hdfs, pytest.mark.flaky(reruns=2, only_rerun=LOST)]
 
 PARTS = (
     "SELECT id AS n, cast(id * 1.5 as decimal(12,2)) AS price, concat('t', id) AS name, date_add(date'2020-01-01', cast(id % 3 as int)) "

@@ -12,6 +12,8 @@ from support.compare import read, same_rows
 from support.longshore import Program
 from support.odbc import postgres
 
+pytestmark = pytest.mark.odbc
+
 ROWS = 1_000
 
 

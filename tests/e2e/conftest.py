@@ -86,7 +86,7 @@ def pytest_itemcollected(item):
 
 #: The files that take longest: begun first, so that all workers end at about the same time.
 LONGEST = [
-    "test_sdk", "test_every_store", "test_faults", "test_warehouse", "test_hive", "test_service", "test_hostile_kinds",
+    "test_sdk", "test_every_store", "test_every_source", "test_faults", "test_warehouse", "test_hive", "test_service", "test_hostile_kinds",
     "test_runs", "test_joins", "test_daemon", "test_kerberos", "test_sinks", "test_files", "test_flights", "test_crash",
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo test check unit e2e lint bench crash soak fuzz examples deb deny dist clean \
+.PHONY: help build demo test check unit e2e lint lint-python bench crash soak fuzz examples deb deny dist clean \
   install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
@@ -24,7 +24,7 @@ plugins: host
 ## This list
 help:
 	@awk '/^## / { sub(/^## /, ""); text = text (text ? " " : "") $$0; next } \
-	  /^[a-z][a-z0-9-]*:/ { if (text) { sub(/:.*/, ""); printf "  %-9s %s\n", $$0, text } } \
+	  /^[a-z][a-z0-9-]*:/ { if (text) { sub(/:.*/, ""); printf "  %-11s %s\n", $$0, text } } \
 	  !/^#|^[A-Z_]+ [:?]?=/ { text = "" }' $(MAKEFILE_LIST)
 
 ## A daemon on a temporary folder, a dropped job, its Parquet
@@ -32,7 +32,7 @@ demo: build
 	@tools/demo.sh $(BIN)
 
 ## Everything, on servers of its own
-test: build install-test hostile examples-python unit
+test: lint-python build install-test hostile examples-python unit
 	$(PYTEST) tests/e2e
 
 ## Format, lint and unit tests; installs nothing and needs no root
@@ -58,6 +58,10 @@ e2e: build install-test hostile
 
 hostile: host
 	$(BIN) plugin build --locked --out target/hostile $(HOSTILE)
+
+## The Python of tests, benchmarks and examples, by ruff
+lint-python: install-test
+	$(VENV)/bin/python -m ruff check --quiet
 
 ## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build

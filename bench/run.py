@@ -255,7 +255,7 @@ def tax(server, scratch, runs):
                chunk={"rows": 10_000_000})  # fmt: skip
     subprocess.run([LONGSHORE, "run", rows], env={**os.environ, "LONGSHORE_CACHE": str(scratch / "cache")}, check=True, capture_output=True)
     [file] = (scratch / "arrow/lineitem").glob("*.arrow")
-    replace, hashed = ('{"columns": ["l_comment"], "mode": "%s"}' % mode for mode in ("replace", "hash"))
+    replace, hashed = (json.dumps({"columns": ["l_comment"], "mode": mode}) for mode in ("replace", "hash"))
     contenders = {
         "postgres, `lineitem` read on one connection": (
             lambda: cpu(measure, "read", PLUGINS, url, "lineitem", env=env),

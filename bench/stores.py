@@ -50,9 +50,9 @@ def stores(measure, in_turn, scratch, runs, scale):
             command, called = tool(lake, files)
             m = in_turn(
                 {
-                    "into": lambda: measure([LONGSHORE, "run", into], env),
+                    "into": lambda into=into: measure([LONGSHORE, "run", into], env),
                     "disk": lambda: measure([LONGSHORE, "run", on_disk], env),
-                    "tool": lambda: measure(command),
+                    "tool": lambda command=command: measure(command),
                 },
                 runs,
             )
@@ -75,7 +75,7 @@ def ledger(measure, in_turn, scratch, runs):
         scratch, "chunks", {"url": f"file://{scratch}/chunks", "mode": "replace"},
         source=source, tables=["orders"], chunk={"rows": rows // 10_000},
     )  # fmt: skip
-    run = lambda state: measure([LONGSHORE, "--state", state, "run", chunks], env)  # noqa: E731
+    run = lambda state: measure([LONGSHORE, "--state", state, "run", chunks], env)
     m = in_turn({"disk": lambda: run(scratch / "state"), "none": lambda: run("/proc/none")}, runs)
     print("\n### The ledger\n")
     print("| `orders` in 10,000 chunks of 15 rows | wall s | CPU s |\n|---|---|---|")

@@ -165,7 +165,7 @@ def config_date(config, field):
         return date.fromisoformat(text)
     except (TypeError, ValueError):
         hint = f"write it as '{CONFIG_SCHEMA['properties'][field]['default']}'"
-        raise failure(ErrorClass.CONFIG, f"`{field}`: {json.dumps(text)} is not a date", hint)
+        raise failure(ErrorClass.CONFIG, f"`{field}`: {json.dumps(text)} is not a date", hint) from None
 
 
 def check(relation):
@@ -183,7 +183,7 @@ def chunk_of(descriptor):
         chunk = json.loads(descriptor.decode())
         return date.fromisoformat(chunk["from"]), int(chunk["rows"])
     except (ValueError, TypeError, LookupError):
-        raise failure(ErrorClass.INTERNAL, "a chunk descriptor that calendar did not make")
+        raise failure(ErrorClass.INTERNAL, "a chunk descriptor that calendar did not make") from None
 
 
 def schema_of(columns):

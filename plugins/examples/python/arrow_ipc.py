@@ -90,7 +90,7 @@ class Reader:
         buffers = (body[offset : offset + size] for offset, size in header.structs(2, "<qq"))
         more = (count for [count] in header.structs(4, "<q"))
         columns = []
-        for kind, (_, nulls) in zip(self._kinds, nodes):
+        for kind, (_, nulls) in zip(self._kinds, nodes, strict=False):
             views = kind.endswith("View")
             count = BUFFERS[kind] + (next(more) if views else 0)
             columns.append(Column(nulls, [next(buffers) for _ in range(count)], views))

@@ -30,6 +30,6 @@ def _told(method):
             while frame.tb_next:
                 frame = frame.tb_next
             place = f"{frame.tb_frame.f_code.co_name}, line {frame.tb_lineno}"
-            raise failure(ErrorClass.INTERNAL, f"{type(error).__name__}: {error}", context=[place])
+            raise failure(ErrorClass.INTERNAL, f"{type(error).__name__}: {error}", context=[place]) from error
 
     return tell

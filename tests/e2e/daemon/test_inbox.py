@@ -392,7 +392,7 @@ def test_a_deep_query_is_run_or_refused_and_ends_no_process(program, sql):
     assert runs(program)[0]["state"] in ("succeeded", "failed")
 
 
-ALIASES = "".join(f"{c}: &{c} [{', '.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefghi", "bcdefghij"))
+ALIASES = "".join(f"{c}: &{c} [{', '.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefghi", "bcdefghij", strict=True))
 
 NESTED = {
     "yaml": ("deep.yaml", "source: " + "[" * 100_000),
@@ -887,7 +887,7 @@ def test_no_snapshot_outlives_its_run_whenever_the_daemon_is_told_to_stop(progra
                 relation = {"table": "told", "as": f"told{jobs}"}
                 drop(daemon, program.postgres(server, f"told{jobs}.yaml", relations=[relation], chunk={"rows": 5_000},
                                               consistency="snapshot"))  # fmt: skip
-            wait_for(lambda: lives(daemon) and log(program).count(": taken, run") > before, PATIENCE)
+            wait_for(lambda before=before: lives(daemon) and log(program).count(": taken, run") > before, PATIENCE)
             time.sleep(delay)
             assert daemon.stop() == 0
             daemon.start()

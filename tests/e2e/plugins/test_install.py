@@ -27,7 +27,7 @@ def test_what_is_installed_serves_without_a_restart(program, folder):
     for version in ["1.0.1002", "1.0.1000"]:
         shown = program.ok("plugin", "install", hostile(program, version))
         assert f"hostile {version} " in shown and shown.strip().endswith(f"{folder}/hostile.wasm")
-        wait_for(lambda: f"hostile {version} " in log.read_text())
+        wait_for(lambda version=version: f"hostile {version} " in log.read_text())
     assert daemon.stop() == 0
     program.ok("plugin", "install", PLUGINS)
     assert {"http-sink", "mask", "postgres", "postgres-sink", "tpch"} < set(names(program))

@@ -177,7 +177,7 @@ def test_a_login_that_was_written_down_is_used(program, folder, scratch, compone
         assert done.returncode == 5 and "wr0ng-s3cret" not in done.stderr
         log_in(program, registry)
         program.ok("plugin", "install", reference)
-        (Path(program.env["DOCKER_CONFIG"]) / "config.json").write_text('{"auths": {"%s": {"auth": "%%"}}}' % registry.at)
+        (Path(program.env["DOCKER_CONFIG"]) / "config.json").write_text(json.dumps({"auths": {registry.at: {"auth": "%"}}}))
         line, code = program.refused("plugin", "install", reference)
         assert f"the login for {registry.at} is damaged" in line and code == 2
     finally:

@@ -11,7 +11,6 @@ import pytest
 from support.hostile import LIMITS
 from support.longshore import HOSTILE, LONGSHORE, PASSWORD, ROOT
 
-
 pytestmark = pytest.mark.cargo
 
 

@@ -31,7 +31,7 @@ def labels(program, job):
     return [chunk["label"] for chunk in scan(program, job)["chunks"]]
 
 
-PARTITIONED = f"""
+PARTITIONED = """
     CREATE TABLE sales (id int NOT NULL, day date NOT NULL, note text) PARTITION BY RANGE (day);
     CREATE TABLE sales_2023 PARTITION OF sales FOR VALUES FROM ('2023-01-01') TO ('2024-01-01');
     CREATE TABLE "sales 2024" (note text, day date NOT NULL, id int NOT NULL);

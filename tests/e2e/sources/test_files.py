@@ -77,11 +77,11 @@ def test_values_with_line_ends_quotes_and_delimiters_survive(program, data):
     values = ["", "plain", "a,b", 'say "hi"', "two\nlines", "a\r\nb", "naïve ☃", " padded ", '"', "\n"]
     with duckdb.connect() as database:
         database.execute("CREATE TABLE wild (n INT, a VARCHAR, b VARCHAR)")
-        values_of = pa.table({
+        database.register("values_of", pa.table({
             "n": range(5_000),
             "a": [wild.choice(values) for _ in range(5_000)],
             "b": [wild.choice([*values, None]) for _ in range(5_000)],
-        })  # fmt: skip
+        }))  # fmt: skip
         database.execute("INSERT INTO wild SELECT * FROM values_of")
         database.execute(f"COPY wild TO '{data}/wild.csv' (NULLSTR '\\N', FORCE_QUOTE (a))")
         expected = sorted(map(repr, database.execute("SELECT * FROM wild").fetchall()))

@@ -91,7 +91,7 @@ def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(ca
     for victim in ("query LIKE 'COPY%'", "query LIKE '%pg_export_snapshot%'"):
         kill = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE application_name = 'longshore' AND {victim} LIMIT 1"""
-        eventually(lambda: cargo.rows(kill))
+        eventually(lambda kill=kill: cargo.rows(kill))
     assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     log = (program.folder / "daemon.log").read_text()
     assert "trying again" in log

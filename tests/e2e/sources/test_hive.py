@@ -88,7 +88,7 @@ def test_every_type_keeps_its_values_and_its_nulls(program, hive):
     program.ok("run", program.job(source(hive), query=query))
     table = pq.read_table(program.lake / "job")
     filled, empty = sorted(table.to_pylist(), key=lambda row: row["c0"] is None)
-    for (sql, expected), value in zip(TYPES.items(), filled.values()):
+    for (sql, expected), value in zip(TYPES.items(), filled.values(), strict=True):
         assert value == expected or (expected == "nan" and value != value), (sql, value)
     assert all(value is None for value in empty.values())
     types = {name: str(table.schema.field(f"c{number}").type) for number, name in enumerate(TYPES)}

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,7 +113,7 @@ def test_a_real_table_comes_from_mariadb_in_ranges_of_its_key(program, mariadb):
     program.ok("run", job)
     rows = mariadb.run("SET time_zone = '+00:00'", "SELECT * FROM flights")
     assert len(rows) == ROWS
-    utc = [(*row[:-1], row[-1] and row[-1].replace(tzinfo=timezone.utc)) for row in rows]
+    utc = [(*row[:-1], row[-1] and row[-1].replace(tzinfo=UTC)) for row in rows]
     same_rows(read(program.lake / "flights"), utc)
 
 
@@ -161,7 +161,7 @@ def test_every_type_of_mariadb_becomes_the_nearest_of_arrow(program, mariadb):
         assert (first["bt"], second["bt"], first["f"], second["f"], second["g"]) == (True, False, 1.5, 2.5, -1e300)
         assert first["d"] == decimal.Decimal("-1234567890123456.7891")
         assert first["dt"] == datetime(2026, 1, 2, 3, 4, 5, 678901)
-        assert first["ts"] == datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=timezone.utc)
+        assert first["ts"] == datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
         assert first["da"] == date(1999, 12, 31) and first["tm"].isoformat() == "23:59:58.123000"
         assert first["v"] == "Zürich ✓ 😀" and first["tx"] == "é" * 70_000 and second["tx"] == "short"
         assert first["bl"] == b"\0\xff" * 50_000 and second["bl"] == b"\0\xff" * 100_000
@@ -200,7 +200,7 @@ def test_every_type_of_postgresql_becomes_the_nearest_of_arrow(program, server):
     first, null, third = read_by["auto", "utf-8"]
     assert null == {**dict.fromkeys(null), "id": 2, "tx": "a\nb\r\n"}
     assert first["n"] == "1.123456789012345678901234567890" and first["d"] == decimal.Decimal("-1234567890123456.7891")
-    assert first["tz"] == datetime(2026, 1, 2, 1, 4, 5, 678000, tzinfo=timezone.utc)
+    assert first["tz"] == datetime(2026, 1, 2, 1, 4, 5, 678000, tzinfo=UTC)
     assert first["vv"] == "é" * 3_000 and third["vv"] == "é" * 3_000 + "x" and third["tx"] == "é" * 70_000 + "y"
     assert first["bl"] == b"\0\xff" * 50_000 and len(third["bl"]) == 200_000 and (first["b"], third["b"]) == (True, False)
     assert pa.array([first["f"]], pa.float32()) == pa.array([1.1], pa.float32()) and first['Odd "Name'] == 5

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pyarrow.dataset as dataset
 
@@ -15,7 +15,7 @@ def read(folder):
     """A relation's rows as tuples of Python values, read by an independent reader."""
     table = dataset.dataset(folder, format="parquet").to_table()
     columns = [map(plain, column.to_pylist()) for column in table.columns]
-    return list(zip(*columns)) if columns else []
+    return list(zip(*columns, strict=True)) if columns else []
 
 
 def plain(value):
@@ -23,7 +23,7 @@ def plain(value):
     if type(value) in PLAIN:
         return value
     if isinstance(value, datetime) and value.tzinfo:
-        return value.astimezone(timezone.utc)
+        return value.astimezone(UTC)
     if isinstance(value, (memoryview, bytearray)):
         return bytes(value)
     if isinstance(value, uuid.UUID):
@@ -41,7 +41,7 @@ def same_rows(published, source):
     # Something is unlike: what it is shows side by side.
     published, source = sorted(published, key=repr), sorted(source, key=repr)
     assert len(published) == len(source)
-    for ours, theirs in zip(published, source):
-        unlike = [pair for pair in zip(ours, theirs) if pair[0] != pair[1]]
+    for ours, theirs in zip(published, source, strict=True):
+        unlike = [pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]]
         assert not unlike, repr(unlike)[:2000]
         assert len(ours) == len(theirs)

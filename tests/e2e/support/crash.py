@@ -115,7 +115,7 @@ def one_round(server, folder, env, seed, longest=0.6):
                     time.sleep(0.005)
                 (folder / "crash.yaml").rename(inbox / "crash.yaml")
             killed = time.monotonic() + patience
-            over = lambda: list((inbox / "done").glob("*.json")) + list((inbox / "failed").glob("*.json"))  # noqa: E731
+            over = lambda: list((inbox / "done").glob("*.json")) + list((inbox / "failed").glob("*.json"))
             while time.monotonic() < killed and not over():
                 time.sleep(0.005)
             if over():

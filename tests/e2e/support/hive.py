@@ -171,7 +171,7 @@ class Impala:
         with self.lock:
             answer = self.database.sql(sql.replace("`", '"'))
             names = [(name, "bigint" if str(kind) in ("BIGINT", "INTEGER") else "string")
-                     for name, kind in zip(answer.columns, answer.types)]  # fmt: skip
+                     for name, kind in zip(answer.columns, answer.types, strict=True)]  # fmt: skip
             return names, answer.fetchall()
 
     def url(self, database=""):
@@ -225,7 +225,7 @@ class Answers:
             if isinstance(answer, str):
                 return t.TExecuteStatementResp(self.fault(answer))
             names, rows = answer or self.impala.query(sql)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             return t.TExecuteStatementResp(self.fault(f"AnalysisException: {error}"))
         handle = t.TOperationHandle(t.THandleIdentifier(os.urandom(16), os.urandom(16)), 0, True)
         self.operations[handle.operationId.guid] = [names, list(rows), 0]

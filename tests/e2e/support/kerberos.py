@@ -28,7 +28,7 @@ class Kdc:
         )
         self.env = {"KRB5_CONFIG": str(folder / "krb5.conf")}
         env = {**os.environ, **self.env, "KRB5_KDC_PROFILE": str(folder / "kdc.conf")}
-        run = lambda *command: subprocess.run(command, env=env, check=True, capture_output=True)  # noqa: E731
+        run = lambda *command: subprocess.run(command, env=env, check=True, capture_output=True)
         run("kdb5_util", "create", "-s", "-r", self.REALM, "-P", "secret")
         for name in principals:
             run("kadmin.local", "-q", f"addprinc -randkey {name}")

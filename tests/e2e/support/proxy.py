@@ -27,8 +27,8 @@ class Proxy:
             fault = self.faults[self.connections] if self.connections < len(self.faults) else None
             self.connections += 1
             server = socket.create_connection(("127.0.0.1", self.target))
-            for source, sink, fault in ((client, server, None), (server, client, fault)):
-                threading.Thread(target=self._pass, args=(source, sink, fault), daemon=True).start()
+            for way in ((client, server, None), (server, client, fault)):
+                threading.Thread(target=self._pass, args=way, daemon=True).start()
 
     def _pass(self, source, sink, fault):
         passed = 0

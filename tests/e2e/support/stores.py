@@ -109,7 +109,7 @@ class S3(Lake):
 
     def files(self, path):
         client = self.client()
-        read = lambda key: client.get_object(Bucket="lake", Key=key)["Body"].read()  # noqa: E731
+        read = lambda key: client.get_object(Bucket="lake", Key=key)["Body"].read()
         return {key.removeprefix(f"{path}/"): read(key) for key in self._keys(path)}
 
     def put(self, path, data):
@@ -315,7 +315,7 @@ class Hdfs(Lake):
     def start_datanode(self, number):
         ports = [free_port() for _ in range(3)]
         names = ["dfs.datanode.address", "dfs.datanode.ipc.address", "dfs.datanode.http.address"]
-        given = [word for name, port in zip(names, ports) for word in ["-D", f"{name}=127.0.0.1:{port}"]]
+        given = [word for name, port in zip(names, ports, strict=True) for word in ["-D", f"{name}=127.0.0.1:{port}"]]
         data = ["-D", f"dfs.datanode.data.dir=file://{self.folder}/data{number}"]
         self._serve(f"datanode{number}", "org.apache.hadoop.hdfs.server.datanode.DataNode", *data, *given)
 
@@ -473,7 +473,7 @@ class HdfsKerberos(Hdfs):
                 **kerberos,
             },
         )
-        keytab = lambda name: f"{folder}/{name}_localhost.kt"  # noqa: E731
+        keytab = lambda name: f"{folder}/{name}_localhost.kt"
         self.write_xml(
             conf / "hdfs-site.xml",
             {

@@ -94,7 +94,7 @@ def test_csv_is_read_as_csv_spectrum_says(program):
             expected = [{**expected, "Contact Phone Number": "2095257564"}]
         rows = tables[name.removesuffix(".csv")].to_pylist()
         assert len(rows) == len(expected) and [list(row) for row in rows] == [list(row) for row in expected], name
-        for row, values in zip(rows, expected):
+        for row, values in zip(rows, expected, strict=True):
             assert all(csv_says(values[key], row[key]) for key in row), (name, row, values)
 
 
@@ -109,7 +109,7 @@ def test_odd_csv_files_of_duckdb_hold_what_pythons_reader_reads(program):
         assert table.column_names == header, name
         rows = [list(row.values()) for row in table.to_pylist()]
         assert len(rows) == len(expected), name
-        for row, texts in zip(rows, expected):
+        for row, texts in zip(rows, expected, strict=True):
             assert all(map(csv_says, texts, row)), (name, row, texts)
 
 
@@ -345,7 +345,7 @@ def values(table):
 def test_parquet_is_read_as_arrow_reads_it(program):
     tables = read(program, {"url": f"file://{PARQUETS}"}, [f"{name}.parquet" for name in ALIKE])
     assert len(tables) == len(ALIKE)
-    for name, table in zip(ALIKE, tables.values()):
+    for name, table in zip(ALIKE, tables.values(), strict=True):
         theirs = pq.read_table(PARQUETS / f"{name}.parquet", partitioning=None)
         # INT96 is a timestamp in microseconds here, and in nanoseconds there.
         casts = [field.with_type(pa.timestamp("us")) if field.type == pa.timestamp("ns") else field for field in theirs.schema]

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 import tempfile
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ def days(text):
 
 def moment(text, digits=6):
     clock, fraction, zone = re.fullmatch(r"(.{19})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)?", text).groups()
-    seconds = datetime.fromisoformat(clock + (zone or "Z")).astimezone(timezone.utc).timestamp()
+    seconds = datetime.fromisoformat(clock + (zone or "Z")).timestamp()
     return int(seconds) * 10**digits + int((fraction or "0").ljust(digits, "0")[:digits])
 
 
@@ -296,7 +296,7 @@ def one_by_one(of, first=()):
 def values(found, of, skipped=0):
     """What became of each case: a value, or nothing where the row was left out."""
     ids = found["id"].to_pylist()
-    columns = {name: dict(zip(ids, raw(found[name]))) for name in of}
+    columns = {name: dict(zip(ids, raw(found[name]), strict=True)) for name in of}
     return {case: columns[case[0]].get(number, BAD) for number, case in enumerate(cases(of), skipped)}
 
 
@@ -500,7 +500,7 @@ def lines(shared):
 @pytest.mark.parametrize("case", LINES)
 def test_every_line_that_is_a_row_is_one(lines, case):
     found = lines[list(LINES).index(case)]
-    rows = list(zip(*found.to_pydict().values()))
+    rows = list(zip(*found.to_pydict().values(), strict=True))
     assert sorted(rows, key=repr) == sorted(LINES[case][1], key=repr)
 
 

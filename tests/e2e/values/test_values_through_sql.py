@@ -333,7 +333,7 @@ def test_a_joins_columns_have_names_of_their_own_and_the_values_that_exist(value
     found = pq.read_table(program.lake / "joined")
     # The place of a natural join's key is the planner's.
     assert found.column_names == names if "NATURAL" not in sql else sorted(found.column_names) == sorted(names)
-    assert sorted(map(str, zip(*found.select(names).to_pydict().values()))) == sorted(map(str, rows))
+    assert sorted(map(str, zip(*found.select(names).to_pydict().values(), strict=True))) == sorted(map(str, rows))
 
 
 def test_a_query_has_the_same_names_as_a_join(values, program):
@@ -477,7 +477,6 @@ NUMERICS = [
 @pytest.fixture(scope="module")
 def numerics(values, shared):
     columns = [f"c{number} {numeric.rsplit('::')[1]}" for number, numeric in enumerate(NUMERICS)]
-    inserted = ", ".join(numeric.replace("0::numeric(76,76)", "0") for numeric in NUMERICS)
     with values.connect() as connection:
         connection.execute(f"DROP TABLE IF EXISTS v.numerics; CREATE TABLE v.numerics ({', '.join(columns)})")
         connection.execute(f"INSERT INTO v.numerics VALUES ({', '.join(NUMERICS)})")
@@ -563,7 +562,7 @@ def test_what_a_step_makes_of_such_values_is_what_the_server_makes_of_them(value
     program.ok("run", program.postgres(values, tables=["v.kinds"], transform=[{"sql": sql}]))
     found = pq.read_table(program.lake / "kinds")
     text = lambda rows: sorted(tuple(map(str, row)) for row in rows)
-    assert text(zip(*found.to_pydict().values())) == text(theirs(values, MADE[sql]))
+    assert text(zip(*found.to_pydict().values(), strict=True)) == text(theirs(values, MADE[sql]))
 
 
 JOINED_BY = ["a.u = b.u", "a.c5 = b.c5", "a.ti = b.ti", "a.tn < b.ti AND a.id = b.id"]
@@ -606,7 +605,7 @@ def test_moments_are_the_same_and_the_documents_say_in_which_zone_a_view_casts(n
     url = new_york.url().removesuffix("postgres") + "new_york"
     program.ok("run", program.postgres(new_york, source={"url": url}, tables=["days"]))
     [(moment, day)] = read(program.lake / "days")
-    assert moment == datetime.datetime(2026, 1, 1, 2, tzinfo=datetime.timezone.utc) and str(day) in ("2026-01-01", "2025-12-31")
+    assert moment == datetime.datetime(2026, 1, 1, 2, tzinfo=datetime.UTC) and str(day) in ("2026-01-01", "2025-12-31")
     documents = (ROOT / "docs/how-to/postgres.md").read_text()
     keys = re.findall(r"^\| `(\w*time_?zone\w*)` \| (.*?) \| (.*?) \|$", documents, re.M)
     assert keys, "a key that keeps the server's own zone is not documented"

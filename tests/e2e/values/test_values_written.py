@@ -239,7 +239,7 @@ def check(name, found, rows):
     type_, texts = SAMPLES[name]
     values = found.cast(type_).cast(stored(type_)).to_pylist()
     assert len(values) == rows and values[len(texts) :] == [None] * (rows - len(texts))
-    for value, (expected, _) in zip(values, texts):
+    for value, (expected, _) in zip(values, texts, strict=False):
         assert same_real(value, expected) if isinstance(expected, float) else value == expected
 
 
@@ -252,7 +252,7 @@ def test_a_value_is_in_the_file_as_it_was(once, format_, name):
         check(name, found, ROWS)
         return
     assert len(found) == ROWS
-    known = [(text, value) for value, (_, text) in zip(found, texts) if not (format_ == "csv" and text == "\\N")]
+    known = [(text, value) for value, (_, text) in zip(found, texts, strict=False) if not (format_ == "csv" and text == "\\N")]
     assert [pair for pair in known if pair[1] is None or not same_text(type_, pair[1], pair[0], format_ == "json")] == []
     assert found[len(texts) :] == [None] * (ROWS - len(texts))
 
@@ -275,7 +275,7 @@ def test_a_value_within_others_is_in_the_file_as_it_was(once, format_, shape, na
         found = [value if value is None else loaded(value) for value in found]
     full, null, empty = (None if value is None else plain_shape(value, shape) for value in found)
     assert null is None and empty == [] and full[-1] is None and len(full) == len(texts) + 1
-    pairs = [(text, value) for value, (_, text) in zip(full, texts)]
+    pairs = [(text, value) for value, (_, text) in zip(full, texts, strict=False)]
     assert [pair for pair in pairs if pair[1] is None or not same_text(type_, pair[1], pair[0], json_=True)] == []
 
 
@@ -396,7 +396,7 @@ def databases(server, shared):
 def test_what_no_calendar_and_no_number_has_is_told_from_null(databases, format_, relation, name):
     rows = one_file(databases / f"postgres-{format_}" / relation)
     found = [loaded(value) if (format_, relation) == ("csv", "lists") else value for value in rows[name]]
-    found = dict(zip(map(int, rows["id"]), map(shown, found)))
+    found = dict(zip(map(int, rows["id"]), map(shown, found), strict=True))
     expected = THEIRS[name]
     if (format_, relation) == ("csv", "flat") and name.startswith("f"):
         assert found[5] is None and all(same_real(float(found[n + 1]), float(expected[n])) for n in range(4))

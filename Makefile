@@ -62,6 +62,7 @@ hostile: host
 ## The Python of tests, benchmarks and examples, by ruff
 lint-python: install-test
 	$(VENV)/bin/python -m ruff check --quiet
+	$(VENV)/bin/python -m ruff format --quiet --check
 
 ## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build

@@ -50,7 +50,9 @@ def measure(command, env=None, fresh=None):
     if fresh:
         shutil.rmtree(fresh, ignore_errors=True)
     started, peak, cpu = time.monotonic(), 0, {}
-    process = subprocess.Popen([str(part) for part in command], env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [str(part) for part in command], env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL
+    )
     while True:
         pids = family(process.pid)
         peak = max(peak, sum(memory_kib(pid) for pid in pids))
@@ -74,7 +76,17 @@ def contenders(longshore, scratch, source, connection, env):
     target = {"url": f"file://{scratch}/lake", "compression": "snappy"}
     path.write_text(json.dumps({"source": source, "tables": ["lineitem"], "target": target}))
     query, out = "SELECT * FROM lineitem", scratch / "out.parquet"
-    peer = [ODBC2PARQUET, "--quiet", "query", "--column-compression-default", "snappy", "--connection-string", connection, out, query]
+    peer = [
+        ODBC2PARQUET,
+        "--quiet",
+        "query",
+        "--column-compression-default",
+        "snappy",
+        "--connection-string",
+        connection,
+        out,
+        query,
+    ]
     limit = [sys.executable, PEERS, "odbc", connection, query]
     return {
         "Longshore": lambda: measure([longshore, "run", path], env, scratch / "lake"),
@@ -86,13 +98,19 @@ def contenders(longshore, scratch, source, connection, env):
 def odbc(longshore, server, password, table, in_turn, scratch, runs, scale):
     install()
     env = {"PGPASSWORD": password, "LONGSHORE_CACHE": str(scratch / "cache")}
-    source = {"url": f"odbc+postgresql://postgres@127.0.0.1:{server.port}/postgres", "password": {"env": "PGPASSWORD"}}
+    source = {
+        "url": f"odbc+postgresql://postgres@127.0.0.1:{server.port}/postgres",
+        "password": {"env": "PGPASSWORD"},
+    }
     connection = (f"Driver={{PostgreSQL Unicode}};Server=127.0.0.1;Port={server.port};Database=postgres;"
                   f"UID=postgres;PWD={password};")  # fmt: skip
     found = in_turn(contenders(longshore, scratch, source, connection, env), runs)
     table(f"ODBC, PostgreSQL: `lineitem` at scale {scale} to snappy Parquet", found)
     file = sqlite_copy(server, scratch)
-    found = in_turn(contenders(longshore, scratch, {"url": f"sqlite://{file}"}, f"Driver=SQLite3;Database={file};", env), runs)
+    found = in_turn(
+        contenders(longshore, scratch, {"url": f"sqlite://{file}"}, f"Driver=SQLite3;Database={file};", env),
+        runs,
+    )
     table(f"ODBC, SQLite: `lineitem` at scale {scale} to snappy Parquet", found)
 
 

@@ -13,7 +13,9 @@ def duckdb_(port, table, _, out):
     extension = next(Path(package.__file__).parent.rglob("*.duckdb_extension"))
     db = duckdb.connect()
     db.execute(f"LOAD '{extension}'")
-    db.execute(f"ATTACH 'host=127.0.0.1 port={port} user=postgres dbname=postgres' AS pg (TYPE postgres, READ_ONLY)")
+    db.execute(
+        f"ATTACH 'host=127.0.0.1 port={port} user=postgres dbname=postgres' AS pg (TYPE postgres, READ_ONLY)"
+    )
     db.execute(f"COPY (SELECT * FROM pg.{table}) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
 
 
@@ -98,7 +100,9 @@ def odbc(connection, query, *_):
 
 def raw(port, table, *_):
     psql = ["psql", "-q", "-h", "127.0.0.1", "-p", port, "-U", "postgres"]
-    pages = int(subprocess.check_output([*psql, "-Atc", f"SELECT relpages FROM pg_class WHERE relname = '{table}'"]))
+    pages = int(
+        subprocess.check_output([*psql, "-Atc", f"SELECT relpages FROM pg_class WHERE relname = '{table}'"])
+    )
     halves = [f"ctid < '({pages // 2},0)'::tid", f"ctid >= '({pages // 2},0)'::tid"]
     readers = [
         subprocess.Popen(

@@ -68,7 +68,8 @@ def in_turn(contenders, runs):
             if turn:
                 figures[name].append(figure)
     return {
-        name: {key: statistics.median(f[key] for f in all_) for key in all_[0]} for name, all_ in figures.items()
+        name: {key: statistics.median(f[key] for f in all_) for key in all_[0]}
+        for name, all_ in figures.items()
     }
 
 
@@ -125,15 +126,21 @@ def hive(scratch, runs, scale):
         direct = scratch / "direct.json"
         under = [f"file://{scratch}/hive/warehouse"]
         own = json.loads(path.read_text())
-        direct.write_text(json.dumps({**own, "source": {**source, "direct": {"files": "always", "under": under}}}))
+        direct.write_text(
+            json.dumps({**own, "source": {**source, "direct": {"files": "always", "under": under}}})
+        )
         contenders = {
             "Longshore": lambda: measure([LONGSHORE, "run", path], env, scratch / "lake"),
-            "Longshore, from the table's files": lambda: measure([LONGSHORE, "run", direct], env, scratch / "lake"),
+            "Longshore, from the table's files": lambda: measure(
+                [LONGSHORE, "run", direct], env, scratch / "lake"
+            ),
             "impyla + pyarrow": lambda: measure(
                 [PYTHON, PEERS, "impyla", server.port, "lineitem", "l_orderkey", scratch / "out.parquet"], env
             ),
         }
-        table(f"HiveServer2 (Spark): `lineitem` at scale {scale} to snappy Parquet", in_turn(contenders, runs))
+        table(
+            f"HiveServer2 (Spark): `lineitem` at scale {scale} to snappy Parquet", in_turn(contenders, runs)
+        )
     finally:
         server.stop()
 
@@ -159,13 +166,17 @@ def files(scratch, runs, scale):
     tpchgen = Path(PYTHON).parent / "tpchgen-cli"
     command = [tpchgen, "parquet", "-s", str(scale), "--tables=lineitem", f"--output-dir={folder}"]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    subprocess.run([PYTHON, PEERS, "to_csv", folder / "lineitem.parquet", folder / "lineitem.csv"], check=True)
+    subprocess.run(
+        [PYTHON, PEERS, "to_csv", folder / "lineitem.parquet", folder / "lineitem.csv"], check=True
+    )
     env = {"LONGSHORE_CACHE": str(scratch / "cache")}
     for title, (format_, sql) in FILES.items():
         file = folder / f"lineitem.{format_}"
         step = [] if sql == "SELECT * FROM data" else [{"sql": sql}]
         path = job(scratch, {"url": f"file://{folder}"}, file.name, transform=step)
-        peer = lambda name, file=file, sql=sql: lambda: measure([PYTHON, PEERS, name, file, sql, scratch / name], env)
+        peer = lambda name, file=file, sql=sql: (
+            lambda: measure([PYTHON, PEERS, name, file, sql, scratch / name], env)
+        )
         contenders = {
             "Longshore": lambda path=path: measure([LONGSHORE, "run", path], env, scratch / "lake"),
             "DuckDB": peer("duckdb_files"),
@@ -177,10 +188,14 @@ def files(scratch, runs, scale):
 # Tables that stress one thing each; {0} is their size, 1 for the full one. `key` is for the peers
 # that need one.
 SHAPES = {
-    "narrow": ("two integers, {rows} rows", "SELECT g AS key, g % 1000 AS value FROM generate_series(1, ({0} * 50000000)::int) g"),
+    "narrow": (
+        "two integers, {rows} rows",
+        "SELECT g AS key, g % 1000 AS value FROM generate_series(1, ({0} * 50000000)::int) g",
+    ),
     "wide": (
         "200 columns, {rows} rows",
-        "SELECT g AS key, " + ", ".join(f"g % {n + 2} AS c{n}" for n in range(199))
+        "SELECT g AS key, "
+        + ", ".join(f"g % {n + 2} AS c{n}" for n in range(199))
         + " FROM generate_series(1, ({0} * 500000)::int) g",
     ),
     "long": (
@@ -190,13 +205,16 @@ SHAPES = {
     ),
     "numerics": (
         "ten numerics, {rows} rows",
-        "SELECT g AS key, " + ", ".join(f"(g * {n + 1}.37)::numeric(15,2) AS c{n}" for n in range(10))
+        "SELECT g AS key, "
+        + ", ".join(f"(g * {n + 1}.37)::numeric(15,2) AS c{n}" for n in range(10))
         + " FROM generate_series(1, ({0} * 5000000)::int) g",
     ),
     "nulls": (
         "ten columns of which nine values in ten are null, {rows} rows",
-        "SELECT g AS key, " + ", ".join(f"CASE WHEN g % 10 = {n} THEN g END AS c{n}" for n in range(5))
-        + ", " + ", ".join(f"CASE WHEN g % 10 = {n} THEN md5(g::text) END AS c{n}" for n in range(5, 10))
+        "SELECT g AS key, "
+        + ", ".join(f"CASE WHEN g % 10 = {n} THEN g END AS c{n}" for n in range(5))
+        + ", "
+        + ", ".join(f"CASE WHEN g % 10 = {n} THEN md5(g::text) END AS c{n}" for n in range(5, 10))
         + " FROM generate_series(1, ({0} * 5000000)::int) g",
     ),
 }
@@ -233,7 +251,16 @@ def postgres(server, scratch, runs, name, key, title, raw=True):
 
 def native(plugin):
     """A plugin without the sandbox, optimised as a whole, as components are."""
-    build = ["cargo", "build", "--profile", "dist", "--locked", "-p", f"longshore-plugin-{plugin}", "--examples"]
+    build = [
+        "cargo",
+        "build",
+        "--profile",
+        "dist",
+        "--locked",
+        "-p",
+        f"longshore-plugin-{plugin}",
+        "--examples",
+    ]
     subprocess.run(build, cwd=ROOT, check=True)
     return ROOT / f"target/dist/examples/native_{plugin}"
 
@@ -241,7 +268,9 @@ def native(plugin):
 def cpu(*command, env=None):
     """CPU seconds, without start-up and compilation where the command tells them itself."""
     before = os.times()
-    answer = subprocess.run([str(part) for part in command], env={**os.environ, **(env or {})}, check=True, capture_output=True)
+    answer = subprocess.run(
+        [str(part) for part in command], env={**os.environ, **(env or {})}, check=True, capture_output=True
+    )
     after = os.times()
     total = after.children_user + after.children_system - before.children_user - before.children_system
     return json.loads(answer.stdout).get("cpu", total)
@@ -253,7 +282,12 @@ def tax(server, scratch, runs):
     postgres, mask = native("postgres"), native("mask")
     rows = job(scratch, {"url": "tpch:", "scale": 1}, "lineitem", target={"url": f"file://{scratch}/arrow", "format": "arrow"},
                chunk={"rows": 10_000_000})  # fmt: skip
-    subprocess.run([LONGSHORE, "run", rows], env={**os.environ, "LONGSHORE_CACHE": str(scratch / "cache")}, check=True, capture_output=True)
+    subprocess.run(
+        [LONGSHORE, "run", rows],
+        env={**os.environ, "LONGSHORE_CACHE": str(scratch / "cache")},
+        check=True,
+        capture_output=True,
+    )
     [file] = (scratch / "arrow/lineitem").glob("*.arrow")
     replace, hashed = (json.dumps({"columns": ["l_comment"], "mode": mode}) for mode in ("replace", "hash"))
     contenders = {
@@ -364,7 +398,9 @@ def main():
             if wanted("instances"):
                 instances(server)
             if wanted("odbc"):
-                odbc.odbc(LONGSHORE, server, PASSWORD, table, in_turn, scratch, arguments.runs, arguments.scale)
+                odbc.odbc(
+                    LONGSHORE, server, PASSWORD, table, in_turn, scratch, arguments.runs, arguments.scale
+                )
         if wanted("shapes"):
             server = server or Server(scratch / "postgres")
             shapes(server, scratch, arguments.runs, arguments.size)

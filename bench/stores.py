@@ -27,7 +27,14 @@ def tool(lake, files):
         return lake._command("org.apache.hadoop.fs.FsShell", "-put", "-f", files, "/tool"), "hdfs dfs -put"
     if isinstance(lake, S3):
         return [PYTHON, "-c", BOTO, f"http://127.0.0.1:{lake.port}", files], "boto3 upload_file"
-    options = ["-o", f"UserKnownHostsFile={lake.folder}/known_hosts", "-i", lake.folder / "user", "-P", lake.port]
+    options = [
+        "-o",
+        f"UserKnownHostsFile={lake.folder}/known_hosts",
+        "-i",
+        lake.folder / "user",
+        "-P",
+        lake.port,
+    ]
     (lake.root / "tool").mkdir(exist_ok=True)
     (lake.folder / "batch").write_text(f"put -r {files} {lake.root}/tool\n")
     return ["sftp", "-q", *options, "-b", lake.folder / "batch", "root@127.0.0.1"], "sftp put"
@@ -81,4 +88,7 @@ def ledger(measure, in_turn, scratch, runs):
     print("| `orders` in 10,000 chunks of 15 rows | wall s | CPU s |\n|---|---|---|")
     print(f"| with the ledger | {m['disk']['wall']:.2f} | {m['disk']['cpu']:.2f} |")
     print(f"| with one in memory | {m['none']['wall']:.2f} | {m['none']['cpu']:.2f} |")
-    print(f"| ratio | {m['disk']['wall'] / m['none']['wall']:.2f} | {m['disk']['cpu'] / m['none']['cpu']:.2f} |", flush=True)
+    print(
+        f"| ratio | {m['disk']['wall'] / m['none']['wall']:.2f} | {m['disk']['cpu'] / m['none']['cpu']:.2f} |",
+        flush=True,
+    )

@@ -8,7 +8,9 @@ import pytest
 
 from support.longshore import ROOT
 
-TESTS = sorted(path.relative_to(ROOT / "tests/e2e").as_posix() for path in (ROOT / "tests/e2e").rglob("test_*.py"))
+TESTS = sorted(
+    path.relative_to(ROOT / "tests/e2e").as_posix() for path in (ROOT / "tests/e2e").rglob("test_*.py")
+)
 
 
 @pytest.mark.parametrize("path", TESTS)

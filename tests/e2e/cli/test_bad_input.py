@@ -18,16 +18,48 @@ def write(program, text, name="job.yaml"):
 
 
 CASES = [
-    ("source: {url: 'tpch:'}\ntabels: [orders]\ntarget: {url: LAKE}\n", 2, ["`tabels`", "did you mean `tables`?"]),
-    ("source: {url: 'tpch:', scal: 1}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scal`", "did you mean `scale`?"]),
-    ("source: {url: 'tpch:', scale: x}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale` is a text, and a number is wanted"]),
+    (
+        "source: {url: 'tpch:'}\ntabels: [orders]\ntarget: {url: LAKE}\n",
+        2,
+        ["`tabels`", "did you mean `tables`?"],
+    ),
+    (
+        "source: {url: 'tpch:', scal: 1}\ntables: [orders]\ntarget: {url: LAKE}\n",
+        2,
+        ["`scal`", "did you mean `scale`?"],
+    ),
+    (
+        "source: {url: 'tpch:', scale: x}\ntables: [orders]\ntarget: {url: LAKE}\n",
+        2,
+        ["`scale` is a text, and a number is wanted"],
+    ),
     ("source: {url: 'tpch:', scale: -1}\ntables: [orders]\ntarget: {url: LAKE}\n", 2, ["`scale` is -1"]),
     ("source: {url: 'tpch:'}\ntables: [order]\ntarget: {url: LAKE}\n", 4, ["no table `order`", "orders"]),
-    ("source: {url: 'db2://h'}\ntables: [x]\ntarget: {url: LAKE}\n", 2, ["no connector for `db2:`", "postgres"]),
-    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, compression: lzma}\n", 2, ["`lzma`", "zstd"]),
-    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: merge}\n", 2, ["target.mode", "merge"]),
-    ("source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n", 2, ["no sink for `ftp:`", "write to file, s3"]),
-    ("source: {url: 'tpch:'}\ntables: 5\ntarget: {url: LAKE}\n", 2, ["`tables` is a whole number, and a list is wanted"]),
+    (
+        "source: {url: 'db2://h'}\ntables: [x]\ntarget: {url: LAKE}\n",
+        2,
+        ["no connector for `db2:`", "postgres"],
+    ),
+    (
+        "source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, compression: lzma}\n",
+        2,
+        ["`lzma`", "zstd"],
+    ),
+    (
+        "source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: LAKE, mode: merge}\n",
+        2,
+        ["target.mode", "merge"],
+    ),
+    (
+        "source: {url: 'tpch:'}\ntables: [orders]\ntarget: {url: 'ftp://x/y'}\n",
+        2,
+        ["no sink for `ftp:`", "write to file, s3"],
+    ),
+    (
+        "source: {url: 'tpch:'}\ntables: 5\ntarget: {url: LAKE}\n",
+        2,
+        ["`tables` is a whole number, and a list is wanted"],
+    ),
     ("source: {url: 'tpch:'}\n  tables: [orders]\n", 2, ["not valid yaml", "line"]),
     (
         "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\ntransform: [{sql: SELEC 1}]\n",
@@ -99,8 +131,12 @@ def test_a_secret_is_found_in_the_operators_folder(flights, program):
     (secrets / "reader").write_text("secret\n")
     job = program.job({"url": flights.url(), "password": {"secret": "reader"}}, tables=["airlines"])
     program.ok("--secrets", secrets, "run", job)
-    line, _ = program.refused("--secrets", secrets, "run", program.job(
-        {"url": flights.url(), "password": {"secret": "other"}}, tables=["airlines"]))
+    line, _ = program.refused(
+        "--secrets",
+        secrets,
+        "run",
+        program.job({"url": flights.url(), "password": {"secret": "other"}}, tables=["airlines"]),
+    )
     assert "no secret `other`" in line
 
 
@@ -115,9 +151,18 @@ def test_an_unknown_table_is_named(flights, program):
 
 def test_a_server_that_is_down_is_named(program):
     port = free_port()
-    line, code = program.refused("run", program.job({"url": f"postgres://u@127.0.0.1:{port}/x"}, tables=["t"]))
-    assert f"127.0.0.1:{port}" in line and "refused" in line and "check that the server is up" in line and code == 3
-    line, code = program.refused("run", program.job({"url": "postgres://u@no.such.host.invalid/x"}, tables=["t"]))
+    line, code = program.refused(
+        "run", program.job({"url": f"postgres://u@127.0.0.1:{port}/x"}, tables=["t"])
+    )
+    assert (
+        f"127.0.0.1:{port}" in line
+        and "refused" in line
+        and "check that the server is up" in line
+        and code == 3
+    )
+    line, code = program.refused(
+        "run", program.job({"url": "postgres://u@no.such.host.invalid/x"}, tables=["t"])
+    )
     assert "no.such.host.invalid" in line and code == 3
 
 
@@ -137,10 +182,14 @@ def test_a_bad_query_is_the_servers_own_words(flights, program, query, part, cod
 
 
 def test_a_query_cannot_write(flights, program):
-    line, _ = program.refused("run", program.postgres(flights, "q.yaml", query="SELECT nextval('pg_catalog.x')"))
+    line, _ = program.refused(
+        "run", program.postgres(flights, "q.yaml", query="SELECT nextval('pg_catalog.x')")
+    )
     with flights.connect() as connection:
         connection.execute("CREATE SEQUENCE IF NOT EXISTS counter")
-    line, code = program.refused("run", program.postgres(flights, "q.yaml", query="SELECT nextval('counter')"))
+    line, code = program.refused(
+        "run", program.postgres(flights, "q.yaml", query="SELECT nextval('counter')")
+    )
     assert "read-only transaction" in line and code == 4
 
 
@@ -154,13 +203,17 @@ def test_a_table_without_permission_is_told(flights, program):
 
 def test_a_target_that_cannot_be_written_is_told_before_anything_is_read(program):
     program.lake.write_text("a file, where the folder should be")
-    line, code = program.refused("run", write(program, "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\n"))
+    line, code = program.refused(
+        "run", write(program, "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\n")
+    )
     assert str(program.lake) in line and code == 2
     if os.getuid() == 0:
         pytest.skip("root can write everywhere: the read-only case needs another user")
     program.lake.unlink()
     program.lake.mkdir(mode=0o500)
-    line, code = program.refused("run", write(program, "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\n"))
+    line, code = program.refused(
+        "run", write(program, "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\n")
+    )
     assert "Permission denied" in line and code == 5
 
 
@@ -192,8 +245,13 @@ def test_a_file_that_is_no_component_is_told_apart(program):
     foreign = (PLUGINS / "mask.wasm").read_bytes()
     (plugins / "future.wasm").write_bytes(foreign.replace(b"@0.5.0", b"@0.7.0"))
     listed = program.ok("--plugins", plugins, "plugin", "list")
-    for part in ["script.wasm: not WebAssembly", "module.wasm: a core module", "cut.wasm: not WebAssembly",
-                 "future.wasm: built for 0.7, this host speaks 0.5", "tpch"]:
+    for part in [
+        "script.wasm: not WebAssembly",
+        "module.wasm: a core module",
+        "cut.wasm: not WebAssembly",
+        "future.wasm: built for 0.7, this host speaks 0.5",
+        "tpch",
+    ]:
         assert part in listed, listed
     line, code = program.refused("plugin", "inspect", plugins / "future.wasm")
     assert "rebuild it with sdk 0.5" in line and code == 2

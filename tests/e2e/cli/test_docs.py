@@ -28,10 +28,14 @@ def test_every_command_works(flights, program, page):
     """In their order, in one folder, with the page's own job files in it."""
 
     def here(text):
-        text = text.replace("db.internal:5432/shop", f"127.0.0.1:{flights.port}/postgres").replace("reader@", "postgres@")
+        text = text.replace("db.internal:5432/shop", f"127.0.0.1:{flights.port}/postgres").replace(
+            "reader@", "postgres@"
+        )
         return text.replace("/tmp/lake", str(program.lake)).replace("/lake/shop", str(program.lake))
 
-    for name, text in re.findall(r"^`([a-z.]+)`:\n\n```yaml\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S):
+    for name, text in re.findall(
+        r"^`([a-z.]+)`:\n\n```yaml\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S
+    ):
         (program.folder / name).write_text(here(text))
     secrets = program.folder / "secrets"
     secrets.mkdir()
@@ -47,7 +51,9 @@ def test_every_command_works(flights, program, page):
         if " serve " in command:
             # Runs until it is stopped.
             command = f"timeout --preserve-status -s TERM 2 {command.removesuffix(' &')}"
-        done = subprocess.run(command, shell=True, env=env, cwd=program.folder, capture_output=True, text=True)
+        done = subprocess.run(
+            command, shell=True, env=env, cwd=program.folder, capture_output=True, text=True
+        )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         ran += 1
     assert ran >= 5
@@ -64,7 +70,9 @@ def test_the_make_targets_exist(page):
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any("\ntarget:" in job for job in blocks(page, "yaml"))])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any("\ntarget:" in job for job in blocks(page, "yaml"))]
+)
 def test_the_jobs_are_valid(program, page):
     """Those that are whole, and need no plugin that is yet to be written."""
     for text in blocks(page, "yaml"):
@@ -73,7 +81,9 @@ def test_the_jobs_are_valid(program, page):
             program.ok("validate", program.folder / "shown.yaml")
 
 
-@pytest.mark.parametrize("page, flag", [("docs/how-to/policy.md", "--policy"), ("docs/reference/settings.md", "--config")])
+@pytest.mark.parametrize(
+    "page, flag", [("docs/how-to/policy.md", "--policy"), ("docs/reference/settings.md", "--config")]
+)
 def test_the_operators_files_are_valid(program, page, flag):
     [text] = blocks(page, "toml")
     (program.folder / "shown.toml").write_text(text)
@@ -98,7 +108,9 @@ def test_every_setting_is_documented(program, section, text):
     """What the program names as its keys, where it refuses another."""
     settings = program.folder / "zzz.toml"
     settings.write_text(text)
-    line, _ = program.refused("--config", settings, "validate", program.job({"url": "tpch:"}, tables=["nation"]))
+    line, _ = program.refused(
+        "--config", settings, "validate", program.job({"url": "tpch:"}, tables=["nation"])
+    )
     keys = line.split("the keys here are ")[1].split(", ")
     page = (ROOT / "docs/reference/settings.md").read_text()
     parts = page.split("## `[limits]`")
@@ -121,12 +133,18 @@ def test_exit_codes_are_as_documented(program, flights):
         "connection": program.job(nowhere, tables=["flights"], name="connection.yaml"),
         "not-found": program.postgres(flights, tables=["no_such_table"], name="not-found.yaml"),
         "data": program.postgres(flights, query="SELECT 1/0 AS a", name="data.yaml"),
-        "auth": program.postgres(flights, source={"password": {"env": "WRONG"}}, tables=["flights"], name="auth.yaml"),
+        "auth": program.postgres(
+            flights, source={"password": {"env": "WRONG"}}, tables=["flights"], name="auth.yaml"
+        ),
     }
     for name, job in failing.items():
         done = program.call("--json", "--retries", "0", "run", job, env={"WRONG": "wrong"})
         error = json.loads(done.stdout)["error"]
-        assert (error["class"], error["exit_code"], done.returncode) == (name, code_of[name], code_of[name]), error
+        assert (error["class"], error["exit_code"], done.returncode) == (
+            name,
+            code_of[name],
+            code_of[name],
+        ), error
         assert error["who_must_act"] == dict(classes)[name]
 
 
@@ -156,7 +174,9 @@ def test_the_map_names_what_exists():
     assert [path for path in paths if not list(ROOT.glob(path.rstrip("/")))] == []
     crates = re.findall(r"^\| `longshore[\w-]*` \| `(\S+)` \| (.*) \|$", page, re.M)
     manifests = ROOT.glob("host/*/Cargo.toml")
-    assert sorted(folder for folder, _ in crates) == sorted(str(path.parent.relative_to(ROOT)) for path in manifests)
+    assert sorted(folder for folder, _ in crates) == sorted(
+        str(path.parent.relative_to(ROOT)) for path in manifests
+    )
     for folder, modules in crates:
         there = {path.stem for path in (ROOT / folder / "src").rglob("*")}
         assert set(re.findall(r"`(\w+)`", modules)) <= there, folder

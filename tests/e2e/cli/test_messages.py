@@ -28,7 +28,9 @@ def text_job(program, text, name="job.yaml"):
     """A job as a user writes it, with LAKE and ROWS in it."""
     rows_job(program, "unused.yaml")
     path = program.folder / name
-    path.write_text(text.replace("LAKE", f"file://{program.lake}").replace("ROWS", f"file://{program.folder}/rows.csv"))
+    path.write_text(
+        text.replace("LAKE", f"file://{program.lake}").replace("ROWS", f"file://{program.folder}/rows.csv")
+    )
     return path
 
 
@@ -157,7 +159,8 @@ FORGIVEN = {
     "a key that is null, and a list": "source: {url: 'ROWS', csv: { null: [NA, '-'] }}\n" + TARGET,
     "a key that is null, quoted": "source: {url: 'ROWS', csv: { 'null': NA }}\n" + TARGET,
     "a key that is null, of a target": f"{SOURCE}target: {{url: 'LAKE', format: csv, csv: {{ null: NA }}}}\n",
-    "keys that are no texts": "source: {url: 'ROWS', columns: {id: bigint, null: string, true: string, 7: string}}\n" + TARGET,
+    "keys that are no texts": "source: {url: 'ROWS', columns: {id: bigint, null: string, true: string, 7: string}}\n"
+    + TARGET,
     "a byte order mark": "\ufeff" + BOTH,
     "Windows' line ends": BOTH.replace("\n", "\r\n"),
 }
@@ -259,9 +262,11 @@ def test_validate_finds_all_that_can_be_known_without_a_connection(program, text
 
 NEEDLESS = {
     "a named secret": "source: {url: 'postgres://u@h/x', password: {secret: reader}}\ntables: [t]\n" + TARGET,
-    "a variable": "source: {url: 'postgres://u@h/x', password: {env: NO_SUCH_VARIABLE}}\ntables: [t]\n" + TARGET,
+    "a variable": "source: {url: 'postgres://u@h/x', password: {env: NO_SUCH_VARIABLE}}\ntables: [t]\n"
+    + TARGET,
     "a file": "source: {url: 'postgres://u@h/x', password: {file: /no/such/file}}\ntables: [t]\n" + TARGET,
-    "a store's": SOURCE + "target: {url: 's3://b/x', s3: {access_key_id: {secret: id}, secret_access_key: {secret: key}}}\n",
+    "a store's": SOURCE
+    + "target: {url: 's3://b/x', s3: {access_key_id: {secret: id}, secret_access_key: {secret: key}}}\n",
     "a step's": BOTH + "transform: [{plugin: mask, columns: [name], mode: hash, salt: {secret: salt}}]\n",
     "a sink's": SOURCE + "target: {url: 'postgres://u@h/x', password: {secret: x}}\n",
     "no server": "source: {url: 'postgres://u@no.such.host.invalid/x'}\ntables: [t]\n" + TARGET,
@@ -310,7 +315,9 @@ def test_a_query_ends_where_it_ends(program, server, query):
     only(program, "postgres")
     job = program.postgres(server, "q.yaml", query=query)
     assert program.report("run", job)["rows"] == 1
-    (program.folder / "q.sql").write_bytes(b"\xef\xbb\xbf" + query.replace("\r", "").replace("\n", "\r\n").encode())
+    (program.folder / "q.sql").write_bytes(
+        b"\xef\xbb\xbf" + query.replace("\r", "").replace("\n", "\r\n").encode()
+    )
     assert program.report("run", program.postgres(server, "f.yaml", query_file="q.sql"))["rows"] == 1
 
 
@@ -334,7 +341,11 @@ def test_what_is_not_one_query_is_told(program, server, query):
 
 
 #: SQLite has neither `E''`, nor `$$`, nor comments in comments.
-SQLITE_ENDS = {name: sql for name, sql in ENDS.items() if name not in ("an escaped quote", "dollars", "a comment in a comment")}
+SQLITE_ENDS = {
+    name: sql
+    for name, sql in ENDS.items()
+    if name not in ("an escaped quote", "dollars", "a comment in a comment")
+}
 
 
 @pytest.mark.odbc
@@ -343,10 +354,17 @@ def test_a_query_over_odbc_ends_where_it_ends(program, query):
     sqlite3.connect(program.folder / "shop.db").close()
     only(program, "odbc")
     query = query.replace("v(a)", "").replace("SELECT a FROM (VALUES", "SELECT column1 AS a FROM (VALUES")
-    assert program.report("run", program.job({"url": f"sqlite://{program.folder}/shop.db"}, "q.yaml", query=query))["rows"] == 1
+    assert (
+        program.report(
+            "run", program.job({"url": f"sqlite://{program.folder}/shop.db"}, "q.yaml", query=query)
+        )["rows"]
+        == 1
+    )
 
 
-@pytest.mark.parametrize("sql", ["SELECT * FROM data; -- x", "SELECT * FROM data /* ; */ ;\r\n", "-- x\nSELECT * FROM data ; ;"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM data; -- x", "SELECT * FROM data /* ; */ ;\r\n", "-- x\nSELECT * FROM data ; ;"]
+)
 def test_a_step_ends_where_it_ends(program, sql):
     assert program.report("run", rows_job(only(program), transform=[{"sql": sql}]))["rows"] == 3
     (program.folder / "s.sql").write_bytes(b"\xef\xbb\xbf" + sql.encode())
@@ -427,7 +445,10 @@ UNLIKE = {
     "a list and a number": (pa.array([[1]]), pa.array([1])),
     "with and without a zone": (pa.array([0], pa.timestamp("us")), pa.array([0], UTC)),
     "zones": (pa.array([0], UTC), pa.array([0], pa.timestamp("us", "Europe/Berlin"))),
-    "fields that do not go together": (nested({"a": 1}, A), nested({"a": "x"}, pa.struct({"a": pa.string()}))),
+    "fields that do not go together": (
+        nested({"a": 1}, A),
+        nested({"a": "x"}, pa.struct({"a": pa.string()})),
+    ),
 }
 
 
@@ -471,7 +492,12 @@ VALUES = {
 def test_the_http_sink_writes_json_as_a_target_of_json_does(program, server, endpoint, format):
     only(program, "postgres", "http-sink")
     query = "SELECT " + ", ".join(f'{sql} AS "{name}"' for name, sql in VALUES.items())
-    program.ok("run", program.postgres(server, "q.yaml", query=query, target={"url": f"file://{program.lake}", "format": format}))
+    program.ok(
+        "run",
+        program.postgres(
+            server, "q.yaml", query=query, target={"url": f"file://{program.lake}", "format": format}
+        ),
+    )
     program.ok("run", program.postgres(server, "q.yaml", query=query, target={"url": f"{endpoint.url}/rows"}))
     [part] = (program.lake / "q").iterdir()
     assert endpoint.rows("/rows") == [json.loads(line) for line in part.read_text().splitlines()]
@@ -520,7 +546,11 @@ def token_job(program, endpoint, form, data):
     secrets.mkdir()
     (secrets / "in_token").write_bytes(data)
     program.env["LONGSHORE_SECRETS"] = str(secrets)
-    written = {"file": {"file": str(secrets / "in_token")}, "secret": {"secret": "in_token"}, "env": {"env": "IN_TOKEN"}}[form]
+    written = {
+        "file": {"file": str(secrets / "in_token")},
+        "secret": {"secret": "in_token"},
+        "env": {"env": "IN_TOKEN"},
+    }[form]
     return rows_job(program, target={"url": f"{endpoint.url}/rows", "token": written})
 
 
@@ -559,7 +589,9 @@ def test_a_password_is_what_its_file_says(program, server, password, how):
     scheme = {"postgres": "postgres", "odbc": "odbc+postgresql"}[how]
     url = f"{scheme}://padded@127.0.0.1:{server.port}/postgres"
     only(program, how)
-    job = program.job({"url": url, "password": {"file": str(program.folder / "password")}}, "q.yaml", query="SELECT 1 AS a")
+    job = program.job(
+        {"url": url, "password": {"file": str(program.folder / "password")}}, "q.yaml", query="SELECT 1 AS a"
+    )
     assert program.report("run", job)["rows"] == 1
 
 
@@ -570,7 +602,9 @@ def test_verify_says_what_it_compared(program):
     job = rows_job(only(program))
     manifest = program.report("run", job)["manifest"]
     plain_words = plain(program.ok("verify", manifest))
-    assert re.search(r"1 part\b", plain_words) and "3 rows" in plain_words and "source" not in plain_words, plain_words
+    assert re.search(r"1 part\b", plain_words) and "3 rows" in plain_words and "source" not in plain_words, (
+        plain_words
+    )
     with_source = plain(program.ok("verify", manifest, "--job", job, "--source"))
     assert "source" in with_source and "rows" in with_source, with_source
 
@@ -582,7 +616,9 @@ def test_verify_of_what_was_replaced_names_the_later_run(program, times):
     later = [program.report("run", job)["run"] for _ in range(times)]
     done = program.call("verify", manifest)
     told = plain(done.stdout + done.stderr)
-    assert "superseded" in told and any(run in told for run in later) and "not what was written" not in told, told
+    assert (
+        "superseded" in told and any(run in told for run in later) and "not what was written" not in told
+    ), told
     answer = program.call("--json", "verify", manifest).stdout
     assert any(run in answer for run in later), answer
 
@@ -621,7 +657,9 @@ def test_verify_tells_a_relation_from_a_part(program):
     manifest = program.report("run", job)["manifest"]
     rows.write_text("id,name\n1,one\n2,two\n3,other\n")
     done = program.call("verify", manifest, "--job", job, "--source")
-    assert done.returncode == 4 and re.search(r"2 of 2 relations", done.stderr) and "part" not in done.stderr, done.stderr
+    assert (
+        done.returncode == 4 and re.search(r"2 of 2 relations", done.stderr) and "part" not in done.stderr
+    ), done.stderr
     rows.write_text("id,name\n1,one\n")
     done = program.call("verify", manifest, "--job", job, "--source")
     assert done.returncode == 4 and "1 row" in done.stderr and "3 were published" in done.stderr, done.stderr
@@ -632,7 +670,9 @@ def test_verify_counts_what_is_gone_and_what_is_another(program):
     [part] = (program.lake / "good").glob("part-*")
     part.unlink()
     done = program.call("verify", manifest)
-    assert done.returncode == 4 and str(part) in plain(done.stderr) and "1 of 1 part" in done.stderr, done.stderr
+    assert done.returncode == 4 and str(part) in plain(done.stderr) and "1 of 1 part" in done.stderr, (
+        done.stderr
+    )
     line, code = refused(program, "verify", program.folder / "nowhere.json")
     assert code in (2, 4) and "nowhere.json" in line, line
     line, code = refused(program, "verify", program.folder / "rows.csv")
@@ -651,7 +691,10 @@ def test_a_run_that_was_stopped_is_cancelled_and_nobody_must_act(program, gate, 
     run.send_signal(how)
     out, err = run.communicate(timeout=PATIENCE)
     error = json.loads(out)["error"]
-    assert error["class"] == "cancelled" and error["who_must_act"] not in ("the platform", "the plugin's author"), error
+    assert error["class"] == "cancelled" and error["who_must_act"] not in (
+        "the platform",
+        "the plugin's author",
+    ), error
     assert run.returncode not in (0, 6) and error["exit_code"] == run.returncode, (run.returncode, error)
     assert "cancel" in plain(err).lower(), err
     assert runs(program)[0]["state"] == "cancelled"
@@ -698,7 +741,11 @@ def test_a_target_of_files_is_tested_by_writing_and_leaves_nothing(program):
 
 @pytest.mark.parametrize("place", ["rows.csv", "rows.csv/lake"])
 def test_a_target_that_cannot_be_written_fails_its_test(program, place):
-    line, code = refused(only(program), "test-connection", rows_job(program, target={"url": f"file://{program.folder}/{place}"}))
+    line, code = refused(
+        only(program),
+        "test-connection",
+        rows_job(program, target={"url": f"file://{program.folder}/{place}"}),
+    )
     assert code == 2 and f"{program.folder}/{place}" in line, line
 
 
@@ -709,14 +756,22 @@ def test_a_target_that_is_not_there_is_not_made_by_its_test(program):
 
 def test_a_connection_without_an_answer_is_told_of_source_or_target(program):
     s3 = {"endpoint": "http://127.0.0.1:1", "access_key_id": "a", "secret_access_key": "b"}
-    line, code = refused(only(program), "test-connection", rows_job(program, target={"url": "s3://lake/x", "s3": s3}), env=QUICK)
+    line, code = refused(
+        only(program),
+        "test-connection",
+        rows_job(program, target={"url": "s3://lake/x", "s3": s3}),
+        env=QUICK,
+    )
     assert code == 3 and "127.0.0.1:1" in line and "s3://lake/x" in line, line
 
 
 # Rows of hundreds of MiB (38)
 
 
-LARGE = {"three of 100 MiB": (3, 100, "a value of 100 MiB, in a row of"), "one of 200 MiB": (1, 200, "a value of 200 MiB, in a row of 200 MiB")}
+LARGE = {
+    "three of 100 MiB": (3, 100, "a value of 100 MiB, in a row of"),
+    "one of 200 MiB": (1, 200, "a value of 200 MiB, in a row of 200 MiB"),
+}
 
 
 @pytest.mark.parametrize("columns, size, words", LARGE.values(), ids=LARGE)
@@ -734,7 +789,9 @@ def test_a_row_below_its_limit_is_moved(server, program):
     limits = program.folder / "longshore.toml"
     limits.write_text("[limits]\ncall_mib = 160\nmemory_mib = 1600\n")
     with server.connect() as connection:
-        connection.execute("CREATE TABLE large AS SELECT repeat('x', 60 << 20) AS a, repeat('y', 60 << 20) AS b")
+        connection.execute(
+            "CREATE TABLE large AS SELECT repeat('x', 60 << 20) AS a, repeat('y', 60 << 20) AS b"
+        )
     refused(program, "run", program.postgres(server, tables=["large"]), env=QUICK)
     source = {"row_mib": 130}
     assert program.report("run", program.postgres(server, source=source, tables=["large"]))["rows"] == 1
@@ -775,7 +832,9 @@ def test_folders_of_plugins_are_added_to_those_at_hand(program):
         shutil.copy(PLUGINS / f"{name}.wasm", folder)
     listed = json.loads(program.ok("--json", "--plugins", mine, "--plugins", more, "plugin", "list"))
     assert [plugin["name"] for plugin in listed] == ["postgres", "tpch", "impala", "mask", "tpch"]
-    assert json.loads(program.ok("--json", "--plugins", mine, "plugin", "inspect", "tpch"))["path"] == str(mine / "tpch.wasm")
+    assert json.loads(program.ok("--json", "--plugins", mine, "plugin", "inspect", "tpch"))["path"] == str(
+        mine / "tpch.wasm"
+    )
     job = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
     assert program.report("--plugins", mine, "--plugins", more, "run", job)["rows"] == 25
 
@@ -795,7 +854,13 @@ def test_a_debug_log_tells_what_the_program_does(program, filter):
     done = program.call("--log", filter, "run", rows_job(only(program)))
     said = done.stderr
     assert done.returncode == 0
-    for words in ["a relation is planned", "an attempt begins", "a chunk is written", "rows=3", "all relations are published"]:
+    for words in [
+        "a relation is planned",
+        "an attempt begins",
+        "a chunk is written",
+        "rows=3",
+        "all relations are published",
+    ]:
         assert words in said, said
     assert not re.search("hyper|rustls|datafusion|cranelift", said), said
 
@@ -831,7 +896,9 @@ def test_no_color_is_obeyed(program, value, coloured):
     env = {} if value is None else {"NO_COLOR": value}
     for name in ["NO_COLOR", "CLICOLOR"]:
         program.env.pop(name, None)
-    seen = on_a_terminal(only(program), "serve", "--inbox", program.folder / "inbox", until=b"taking jobs", env=env)
+    seen = on_a_terminal(
+        only(program), "serve", "--inbox", program.folder / "inbox", until=b"taking jobs", env=env
+    )
     assert "taking jobs" in seen and bool(re.search(r"\x1b\[[0-9;]*m", seen)) == coloured, seen
 
 
@@ -841,7 +908,12 @@ def test_no_color_is_obeyed(program, value, coloured):
 def test_every_line_of_a_daemons_log_has_its_time_and_level(program, gate):
     daemon = Daemon(only(program, "http-sink", "tpch"))
     try:
-        drop(daemon, program.job({"url": "tpch:", "scale": 0.5}, "big.yaml", tables=["lineitem"], chunk={"rows": 100_000}))
+        drop(
+            daemon,
+            program.job(
+                {"url": "tpch:", "scale": 0.5}, "big.yaml", tables=["lineitem"], chunk={"rows": 100_000}
+            ),
+        )
         settled(daemon)
         lines = log(program).splitlines()
         assert all(STAMP.match(line) for line in lines), [line for line in lines if not STAMP.match(line)][:5]
@@ -876,7 +948,9 @@ def test_a_progress_line_of_a_job_with_odd_names_is_one_line(program):
     (program.folder / "plain").mkdir()
     (program.folder / "plain/rows.csv").write_text("id\n" + "1\n" * 10)
     relations = [{"table": "rows.csv", "as": "a\u2028b%s{}"}]
-    out = program.ok("run", program.job({"url": f"file://{program.folder}/plain"}, "o.yaml", relations=relations))
+    out = program.ok(
+        "run", program.job({"url": f"file://{program.folder}/plain"}, "o.yaml", relations=relations)
+    )
     assert len(out.strip().split("\n")) <= 3, out
 
 
@@ -967,7 +1041,12 @@ def test_json_that_is_not_lines_is_read_or_told_with_a_step_that_works(program, 
     done = program.call("run", job)
     if done.returncode:
         line = plain(done.stderr)
-        assert done.returncode == 4 and "t.json" in line and re.search(r"a line|jq -c", line) and "columns" not in line, line
+        assert (
+            done.returncode == 4
+            and "t.json" in line
+            and re.search(r"a line|jq -c", line)
+            and "columns" not in line
+        ), line
 
 
 # postgres-sink (72)

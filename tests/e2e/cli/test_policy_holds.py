@@ -45,7 +45,13 @@ class Vault:
             (self.folder / name).mkdir()
         self.watched = Watched()
         text = f"id,name\n1,{CANARY}\n"
-        for place in ["vault/canary.csv", "vault/nested/canary.csv", "data-evil/canary.csv", "vault/canary.sql", "vault/key"]:
+        for place in [
+            "vault/canary.csv",
+            "vault/nested/canary.csv",
+            "data-evil/canary.csv",
+            "vault/canary.sql",
+            "vault/key",
+        ]:
             self.put(place, f"SELECT '{CANARY}' AS canary" if place.endswith("sql") else text)
         (self.folder / "data/fine.csv").write_text("id\n1\n2\n")
         (self.folder / "data/link.csv").symlink_to("../vault/canary.csv")
@@ -122,7 +128,10 @@ READ = {
     "s3": {"url": "s3://vault/x.csv", "s3": {"endpoint": "http://127.0.0.1:1"}},
     "s3a": {"url": "s3a://vault/x.csv", "s3": {"endpoint": "http://127.0.0.1:1"}},
     "a bucket that begins alike": {"url": "s3://lake-evil/x.csv", "s3": {"endpoint": "http://127.0.0.1:1"}},
-    "a prefix that begins alike": {"url": "s3://lake/shop-evil/x.csv", "s3": {"endpoint": "http://127.0.0.1:1"}},
+    "a prefix that begins alike": {
+        "url": "s3://lake/shop-evil/x.csv",
+        "s3": {"endpoint": "http://127.0.0.1:1"},
+    },
     "dots in a bucket": {"url": "s3://lake/shop/%2e%2e/x.csv", "s3": {"endpoint": "http://127.0.0.1:1"}},
     "azure": {"url": "azure://vault/x.csv", "azure": AZURE},
     "abfss": {"url": "abfss://vault@account.dfs.core.windows.net/x.csv"},
@@ -134,7 +143,13 @@ READ = {
 def test_a_source_elsewhere_is_refused_and_not_opened(request, program, vault, case):
     policy(only(program), 'read = ["file://HERE/data", "s3://lake/shop"]')
     source, keys = case if isinstance(case, tuple) else (case, {})
-    forbidden(program, vault, "run", program.job(vault.fill(source), **keys), or_config="dots" in request.node.callspec.id)
+    forbidden(
+        program,
+        vault,
+        "run",
+        program.job(vault.fill(source), **keys),
+        or_config="dots" in request.node.callspec.id,
+    )
     assert program.published() == []
 
 
@@ -161,7 +176,11 @@ SPELLINGS = {
 @pytest.mark.parametrize("keys", FILES.values(), ids=FILES)
 def test_a_query_file_elsewhere_is_refused_and_not_opened(program, vault, keys, spelling):
     policy(only(program), 'read = ["file://HERE/data"]')
-    source = {"url": "postgres://nobody@127.0.0.1:1/x" if "query_file" in json.dumps(keys) else "file://HERE/data/fine.csv"}
+    source = {
+        "url": "postgres://nobody@127.0.0.1:1/x"
+        if "query_file" in json.dumps(keys)
+        else "file://HERE/data/fine.csv"
+    }
     keys = vault.fill(json.loads(json.dumps(keys).replace("FILE", spelling)))
     line = forbidden(program, vault, "run", program.job(vault.fill(source), **keys))
     # Whether there is such a file is nobody's business either.
@@ -175,9 +194,22 @@ def test_beside_the_job_file_means_beside_it(program, vault):
     (jobs / "q.sql").write_text("SELECT id FROM data")
     (jobs / "link.sql").symlink_to("../place/vault/canary.sql")
     source = vault.fill({"url": "file://HERE/data/fine.csv"})
-    assert program.report("run", program.job(source, "jobs/a.yaml", transform=[{"sql_file": "q.sql"}]))["rows"] == 2
-    assert program.report("run", program.job(source, "jobs/b.yaml", transform=[{"sql_file": str(jobs / "q.sql")}]))["rows"] == 2
-    for file in ["link.sql", "../place/vault/canary.sql", "../place/link.sql", str(vault.folder / "vault/canary.sql")]:
+    assert (
+        program.report("run", program.job(source, "jobs/a.yaml", transform=[{"sql_file": "q.sql"}]))["rows"]
+        == 2
+    )
+    assert (
+        program.report(
+            "run", program.job(source, "jobs/b.yaml", transform=[{"sql_file": str(jobs / "q.sql")}])
+        )["rows"]
+        == 2
+    )
+    for file in [
+        "link.sql",
+        "../place/vault/canary.sql",
+        "../place/link.sql",
+        str(vault.folder / "vault/canary.sql"),
+    ]:
         forbidden(program, vault, "run", program.job(source, "jobs/c.yaml", transform=[{"sql_file": file}]))
     policy(program, 'read = ["file://HERE/data"]')
     forbidden(program, vault, "run", program.job(source, "jobs/a.yaml", transform=[{"sql_file": "q.sql"}]))
@@ -190,17 +222,23 @@ def test_every_command_is_held_to_it(program, vault, command, key):
     if key == "source":
         job = program.job(vault.fill({"url": "file://HERE/vault/canary.csv"}))
     else:
-        job = program.job(vault.fill({"url": "file://HERE/data/fine.csv"}), sql_file=vault.fill("HERE/vault/canary.sql"))
+        job = program.job(
+            vault.fill({"url": "file://HERE/data/fine.csv"}), sql_file=vault.fill("HERE/vault/canary.sql")
+        )
     forbidden(program, vault, command, job)
 
 
 @pytest.mark.parametrize(
-    "read", ["[]", '["file://HERE/other"]', '["s3://lake"]', '["inbox:"]'], ids=["none", "other", "s3", "inbox"]
+    "read",
+    ["[]", '["file://HERE/other"]', '["s3://lake"]', '["inbox:"]'],
+    ids=["none", "other", "s3", "inbox"],
 )
 def test_what_no_rule_names_is_not_read(program, vault, read):
     policy(only(program), f"read = {read}")
     (program.folder / "jobs").mkdir()
-    forbidden(program, vault, "run", program.job(vault.fill({"url": "file://HERE/data/fine.csv"}), "jobs/job.yaml"))
+    forbidden(
+        program, vault, "run", program.job(vault.fill({"url": "file://HERE/data/fine.csv"}), "jobs/job.yaml")
+    )
 
 
 ALLOWED = {
@@ -231,7 +269,12 @@ def test_all_rules_hold_together(program, vault):
 
 def test_a_database_file_elsewhere_is_refused_and_not_opened(program, vault):
     policy(only(program, "odbc"), 'read = ["file://HERE/data"]')
-    forbidden(program, vault, "run", program.job(vault.fill({"url": "sqlite://HERE/vault/canary.csv"}), tables=["t"]))
+    forbidden(
+        program,
+        vault,
+        "run",
+        program.job(vault.fill({"url": "sqlite://HERE/vault/canary.csv"}), tables=["t"]),
+    )
 
 
 # Keys that name places to write to
@@ -261,10 +304,18 @@ def test_a_target_elsewhere_is_refused_and_not_touched(request, program, vault, 
     policy(only(program), 'write = ["file://HERE/out", "s3://lake/shop"]')
     dots = "dots" in request.node.callspec.id
     for mode in ["version", "replace"]:
-        forbidden(program, vault, "run", rows_job(program, target=vault.fill({**target, "mode": mode})), or_config=dots)
+        forbidden(
+            program,
+            vault,
+            "run",
+            rows_job(program, target=vault.fill({**target, "mode": mode})),
+            or_config=dots,
+        )
 
 
-@pytest.mark.parametrize("rule", ['write = ["file://HERE/out"]', 'write = ["file:///"]', 'read = ["file:///"]'])
+@pytest.mark.parametrize(
+    "rule", ['write = ["file://HERE/out"]', 'write = ["file:///"]', 'read = ["file:///"]']
+)
 def test_what_a_policy_lets_write_is_written(program, vault, rule):
     policy(only(program), rule)
     report = program.report("run", rows_job(program, target=vault.fill({"url": "file://HERE/out/new/lake"})))
@@ -303,7 +354,10 @@ SINKS = {
     "another host": ("URL/rows", '"http://localhost:PORT/rows"'),
     "a host in the place of the user": ("http://127.0.0.1:PORT@localhost:PORT/rows", '"URL/rows"'),
     "postgres": ("postgres://nobody@127.0.0.1:1/shop", ""),
-    "a database that begins alike": ("postgres://nobody@127.0.0.1:1/shop-evil", '"postgres://127.0.0.1:1/shop"'),
+    "a database that begins alike": (
+        "postgres://nobody@127.0.0.1:1/shop-evil",
+        '"postgres://127.0.0.1:1/shop"',
+    ),
     "a database by the user's name": ("postgres://shop@127.0.0.1:1", '"postgres://127.0.0.1:1/shop"'),
     "postgres at another port": ("postgres://nobody@127.0.0.1:1/shop", '"postgres://127.0.0.1/shop"'),
     "postgres by another name": ("postgresql://nobody@127.0.0.1:1/shop", '"postgres://127.0.0.1:1/shop"'),
@@ -319,7 +373,9 @@ def placed(text, endpoint):
 @pytest.mark.parametrize("url, areas", SINKS.values(), ids=SINKS)
 def test_a_sink_elsewhere_is_refused_and_hears_nothing(program, vault, endpoint, command, url, areas):
     policy(only(program, "http-sink", "postgres-sink"), f"write = [{placed(areas, endpoint)}]")
-    forbidden(program, vault, command, rows_job(program, target={"url": placed(url, endpoint), "mode": "replace"}))
+    forbidden(
+        program, vault, command, rows_job(program, target={"url": placed(url, endpoint), "mode": "replace"})
+    )
     assert endpoint.requests == []
 
 
@@ -373,8 +429,11 @@ def test_a_daemon_and_a_retry_hold_sinks_to_the_policy(program, vault, endpoint)
     finally:
         daemon.stop(signal.SIGTERM)
     policy(program, "write = []")
-    run = next(run["run"] for run in json.loads(program.ok("--json", "runs", "--state", program.folder / "state"))
-               if run["job"] == "held")
+    run = next(
+        run["run"]
+        for run in json.loads(program.ok("--json", "runs", "--state", program.folder / "state"))
+        if run["job"] == "held"
+    )
     asked = len(endpoint.requests)
     line, code = program.refused("runs", "retry", run, "--state", program.folder / "state")
     assert code == 5 and "the policy forbids it" in line and len(endpoint.requests) == asked, line
@@ -382,13 +441,16 @@ def test_a_daemon_and_a_retry_hold_sinks_to_the_policy(program, vault, endpoint)
 
 # Links within a target
 
+
 def linked_target(vault, place):
     (vault.folder / "out" / place).parent.mkdir(parents=True, exist_ok=True)
     (vault.folder / "out" / place).symlink_to(vault.folder / "vault")
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "version", "error"])
-@pytest.mark.parametrize("place", ["rows", ".longshore", ".longshore/staging", ".longshore/names", ".longshore/runs"])
+@pytest.mark.parametrize(
+    "place", ["rows", ".longshore", ".longshore/staging", ".longshore/names", ".longshore/runs"]
+)
 def test_a_link_in_a_target_leads_no_further_than_the_policy(program, vault, place, mode):
     policy(only(program), 'write = ["file://HERE/out"]')
     linked_target(vault, place)
@@ -397,7 +459,9 @@ def test_a_link_in_a_target_leads_no_further_than_the_policy(program, vault, pla
     # Not every mode has to do with every folder.
     assert done.returncode in (0, 5) and vault.is_untouched(), done.stderr
     if done.returncode or place == "rows":
-        assert done.returncode == 5 and "the policy forbids it" in done.stderr and "policy.toml" in done.stderr
+        assert (
+            done.returncode == 5 and "the policy forbids it" in done.stderr and "policy.toml" in done.stderr
+        )
 
 
 def test_a_link_that_leads_to_nothing_is_followed_all_the_same(program, vault):
@@ -500,7 +564,9 @@ def test_a_secret_from_elsewhere_is_refused_and_not_opened(program, vault, key, 
     ({"file": "HERE/data/fine.csv"}, 'secrets = ["file:HERE/data"]'), ({"env": "FINE"}, 'secrets = ["env:FINE"]'),
     ("fine", 'secrets = ["inline"]'),
 ], ids=["file", "env", "inline"])  # fmt: skip
-@pytest.mark.parametrize("key", ["target.s3.access_key_id", "source.s3.session_token", "transform.salt", "target.sftp.password"])
+@pytest.mark.parametrize(
+    "key", ["target.s3.access_key_id", "source.s3.session_token", "transform.salt", "target.sftp.password"]
+)
 def test_a_secret_from_where_it_may_come_is_taken(program, vault, key, form, rule):
     job = secret_job(program, vault, key, form)
     policy(program, rule.replace('"]', '", "inline"]'))
@@ -564,8 +630,12 @@ def test_a_password_in_a_url_is_a_secret_in_the_job(program, vault, keys, plugin
 def test_a_profile_of_the_operators_is_a_secret_that_the_job_chooses(program, vault):
     policy(only(program), 'secrets = ["secret"]')
     (vault.folder / ".aws").mkdir()
-    vault.put(".aws/credentials", f"[other]\naws_access_key_id = {CANARY}\naws_secret_access_key = {CANARY}\n")
-    job = rows_job(program, target={"url": "s3://lake/x", "s3": {"endpoint": "http://127.0.0.1:1", "profile": "other"}})
+    vault.put(
+        ".aws/credentials", f"[other]\naws_access_key_id = {CANARY}\naws_secret_access_key = {CANARY}\n"
+    )
+    job = rows_job(
+        program, target={"url": "s3://lake/x", "s3": {"endpoint": "http://127.0.0.1:1", "profile": "other"}}
+    )
     forbidden(program, vault, "run", job, env={"HOME": str(vault.folder)})
 
 
@@ -589,7 +659,9 @@ def test_a_daemon_refuses_says_nothing_of_what_it_did_not_read_and_goes_on(progr
         for name, (source, keys) in jobs.items():
             drop(daemon, program.job(vault.fill(source), f"{name}.yaml", **vault.fill(keys)))
         reports = settled(daemon, len(jobs))
-        assert {(report["error"]["class"], report["error"]["exit_code"]) for report in reports} == {("auth", 5)}, reports
+        assert {(report["error"]["class"], report["error"]["exit_code"]) for report in reports} == {
+            ("auth", 5)
+        }, reports
         assert all("the policy forbids it" in report["error"]["message"] for report in reports)
         assert CANARY not in log(program) + json.dumps(reports) and "root" not in json.dumps(reports)
         assert vault.is_untouched()

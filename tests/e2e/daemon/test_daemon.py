@@ -75,7 +75,9 @@ def test_a_bad_job_goes_to_failed_with_its_reason(daemon, program):
     (daemon.inbox / "bad.yaml").write_text("tabels: [x]\n")
     report = daemon.reports("failed")[0]
     assert report["error"]["class"] == "config" and "bad.yaml" in report["error"]["message"]
-    assert "`tabels`" in report["error"]["message"] and report["error"]["next_step"] == "did you mean `tables`?"
+    assert (
+        "`tabels`" in report["error"]["message"] and report["error"]["next_step"] == "did you mean `tables`?"
+    )
     good = program.job(QUICK, "good.yaml", tables=["nation"])
     good.rename(daemon.inbox / "good.yaml")
     assert daemon.reports("done")[0]["status"] == "succeeded"
@@ -114,7 +116,9 @@ def test_a_stop_lets_chunks_finish(program):
     job.rename(daemon.inbox / "long.yaml")
     wait_for(lambda: list(program.lake.rglob("part-*")))
     assert daemon.stop() == 0
-    details = json.loads(program.ok("--json", "runs", "show", json.loads(program.ok("--json", "runs"))[0]["run"]))
+    details = json.loads(
+        program.ok("--json", "runs", "show", json.loads(program.ok("--json", "runs"))[0]["run"])
+    )
     # Every attempt that was begun has ended well.
     assert details["attempts"] == []
 
@@ -146,4 +150,6 @@ def test_progress_is_told_where_there_is_no_terminal(program):
     job = program.job({"url": "tpch:", "scale": 1}, tables=["lineitem"])
     done = program.call("run", job)
     assert done.returncode == 0
-    assert any(line.startswith("lineitem: ") and "%" in line for line in done.stderr.splitlines()), done.stderr
+    assert any(line.startswith("lineitem: ") and "%" in line for line in done.stderr.splitlines()), (
+        done.stderr
+    )

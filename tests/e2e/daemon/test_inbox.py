@@ -103,7 +103,9 @@ def test_a_job_of_any_name_is_taken_or_refused_once(daemon, program, name):
     assert len(runs(program)) <= 3
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9.yaml", b"n" * 240 + b".yaml", b"two\nlines.yaml"], ids=["bytes", "long", "control"])
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9.yaml", b"n" * 240 + b".yaml", b"two\nlines.yaml"], ids=["bytes", "long", "control"]
+)
 def test_a_cleaned_name_still_runs_its_job(daemon, program, name):
     drop(daemon, rows_job(program, name="good.yaml"), name)
     [report] = settled(daemon)
@@ -127,7 +129,11 @@ def test_a_name_cannot_write_into_the_log(daemon, program):
             job.write_text(text)
         drop(daemon, job, f"a{number}\n{lie}\r{lie}.yaml")
     settled(daemon, 2)
-    shown = log(program) + program.ok("runs") + "".join(program.ok("runs", "show", run["run"]) for run in runs(program))
+    shown = (
+        log(program)
+        + program.ok("runs")
+        + "".join(program.ok("runs", "show", run["run"]) for run in runs(program))
+    )
     assert not [line for line in re.split(r"[\r\n]", shown) if line.startswith("2026-01-01T")], shown
 
 
@@ -148,7 +154,14 @@ class NobodysDaemon(Daemon):
         command = [binary, "serve", "--inbox", self.inbox, "--state", program.folder / "state"]
         out = (program.folder / "daemon.log").open("a")
         self.process = subprocess.Popen(
-            list(map(str, command)), env=env, cwd="/", stdout=out, stderr=out, user=NOBODY, group=NOBODY, extra_groups=[]
+            list(map(str, command)),
+            env=env,
+            cwd="/",
+            stdout=out,
+            stderr=out,
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
         )
         wait_for(lambda: "taking jobs" in log(program) or self.process.poll() is not None, PATIENCE)
 
@@ -190,7 +203,9 @@ def serves_nobody(daemon, name):
     [(0o1777, 0, 0o644), (0o1777, 0, 0o600), (0o755, NOBODY, 0o600)],
     ids=["sticky", "sticky-unreadable", "unreadable"],
 )
-def test_a_file_that_may_not_be_moved_or_read_is_told_once(nobodys, program, inbox_mode, inbox_owner, job_mode):
+def test_a_file_that_may_not_be_moved_or_read_is_told_once(
+    nobodys, program, inbox_mode, inbox_owner, job_mode
+):
     inbox, start = nobodys
     os.chown(inbox, inbox_owner, inbox_owner)
     inbox.chmod(inbox_mode)
@@ -208,6 +223,7 @@ def test_a_file_that_may_not_be_moved_or_read_is_told_once(nobodys, program, inb
 
 
 # Folders that vanish (26)
+
 
 def spoil(path, how):
     """Puts something in a folder's place, before the daemon makes it anew."""
@@ -233,14 +249,23 @@ def test_a_folder_of_the_inbox_that_is_removed_comes_back(daemon, program, part)
     assert {report["in"] for report in settled(daemon, 2)} == {"done", "failed"}
 
 
-@pytest.mark.parametrize("part, how", [("running", "a file"), ("done", "a link to nowhere"), ("failed", "a file")])
-def test_a_folder_of_the_inbox_that_something_else_took_is_told_and_used_when_it_is_back(daemon, program, part, how):
+@pytest.mark.parametrize(
+    "part, how", [("running", "a file"), ("done", "a link to nowhere"), ("failed", "a file")]
+)
+def test_a_folder_of_the_inbox_that_something_else_took_is_told_and_used_when_it_is_back(
+    daemon, program, part, how
+):
     spoil(daemon.inbox / part, how)
     good, bad = rows_job(program), program.folder / "bad.yaml"
     bad.write_text("tabels: [x]\n")
     drop(daemon, good)
     drop(daemon, bad)
-    wait_for(lambda: lives(daemon) and [line for line in log(program).splitlines() if re.search("ERROR|WARN", line)], PATIENCE)
+    wait_for(
+        lambda: (
+            lives(daemon) and [line for line in log(program).splitlines() if re.search("ERROR|WARN", line)]
+        ),
+        PATIENCE,
+    )
     lines = len(log(program).splitlines())
     (daemon.inbox / part).unlink()
     # The daemon may be faster.
@@ -341,7 +366,10 @@ def test_a_run_ends_well_though_its_inbox_is_another_folder(gated, gate, program
     way(gated.inbox, program.folder / "aside")
     serves(gated, "meanwhile")
     gate.open.set()
-    wait_for(lambda: lives(gated) and {run["job"]: run["state"] for run in runs(program)}["held"] == "succeeded", PATIENCE)
+    wait_for(
+        lambda: lives(gated) and {run["job"]: run["state"] for run in runs(program)}["held"] == "succeeded",
+        PATIENCE,
+    )
     serves(gated)
     assert len(gate.rows("/rows")) == 3
     assert gated.stop() == 0
@@ -377,7 +405,11 @@ DEEP = {
     "3,000 conditions": "SELECT * FROM data WHERE " + " OR ".join(f"id = {n}" for n in range(3_000)),
     "3,000 parentheses": "SELECT " + "(" * 3_000 + "id" + ")" * 3_000 + " AS n FROM data",
     "3,000 NOTs": "SELECT * FROM data WHERE " + "NOT " * 3_000 + "id = 1",
-    "1,000 CASEs": "SELECT " + "CASE WHEN id = 0 THEN 0 ELSE " * 1_000 + "1" + " END" * 1_000 + " AS n FROM data",
+    "1,000 CASEs": "SELECT "
+    + "CASE WHEN id = 0 THEN 0 ELSE " * 1_000
+    + "1"
+    + " END" * 1_000
+    + " AS n FROM data",
     "500 subqueries": "SELECT * FROM " + "(SELECT * FROM " * 500 + "data" + ")" * 500,
     "1,000 unions": " UNION ALL ".join(["SELECT id FROM data"] * 1_000),
     "2,000 calls": "SELECT " + "abs(" * 2_000 + "id" + ")" * 2_000 + " AS n FROM data",
@@ -392,7 +424,9 @@ def test_a_deep_query_is_run_or_refused_and_ends_no_process(program, sql):
     assert runs(program)[0]["state"] in ("succeeded", "failed")
 
 
-ALIASES = "".join(f"{c}: &{c} [{', '.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefghi", "bcdefghij", strict=True))
+ALIASES = "".join(
+    f"{c}: &{c} [{', '.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefghi", "bcdefghij", strict=True)
+)
 
 NESTED = {
     "yaml": ("deep.yaml", "source: " + "[" * 100_000),
@@ -481,7 +515,13 @@ def test_a_job_that_waits_its_turn_is_not_to_blame(gated, gate, program):
 
 #: Where something of a job comes into an HTTP request's head, and what no head can hold.
 HEADERS = ["access_key_id", "session_token"]
-EVIL = {"CR LF": "AK\r\nX-Evil: 1", "a line end": "A\nK", "NUL": "A\0K", "a letter": "schlüssel", "1 MiB": "A" * (1 << 20)}
+EVIL = {
+    "CR LF": "AK\r\nX-Evil: 1",
+    "a line end": "A\nK",
+    "NUL": "A\0K",
+    "a letter": "schlüssel",
+    "1 MiB": "A" * (1 << 20),
+}
 
 
 def s3_target(program, **keys):
@@ -510,7 +550,9 @@ PLACES = {
 
 @pytest.mark.parametrize("keys", PLACES.values(), ids=PLACES)
 def test_an_s3_that_cannot_be_is_an_error_of_its_run(program, keys):
-    line, code = program.refused("run", rows_job(only(program), target=s3_target(program, **keys)), env=QUICK, seconds=60)
+    line, code = program.refused(
+        "run", rows_job(only(program), target=s3_target(program, **keys)), env=QUICK, seconds=60
+    )
     assert code in (1, 2, 3, 5) and "panic" not in line, line
     assert all(run["state"] == "failed" for run in runs(program))
 
@@ -543,7 +585,9 @@ def spelled(folder):
     }
 
 
-@pytest.mark.parametrize("spelling", ["as it is", "a slash behind it", "relative", "by a link", "by way of a folder in it"])
+@pytest.mark.parametrize(
+    "spelling", ["as it is", "a slash behind it", "relative", "by a link", "by way of a folder in it"]
+)
 def test_a_second_daemon_on_one_inbox_refuses(daemon, program, spelling):
     inbox = spelled(program.folder)[spelling]
     line, code = program.refused("serve", "--inbox", inbox, "--state", program.folder / "other", seconds=20)
@@ -563,7 +607,9 @@ def test_an_inbox_is_free_when_its_daemon_is_gone(program):
 def test_the_second_daemon_takes_nothing_up(gated, gate, program):
     """Not of a run that the first one has under way, however both are started."""
     held(gated, gate)
-    line, code = program.refused("serve", "--inbox", gated.inbox, "--state", program.folder / "other", seconds=20)
+    line, code = program.refused(
+        "serve", "--inbox", gated.inbox, "--state", program.folder / "other", seconds=20
+    )
     assert code == 2, line
     gate.open.set()
     settled(gated)
@@ -589,7 +635,9 @@ INSIDE = {
 def test_a_target_in_the_daemons_own_folders_is_refused(daemon, program, place, relation):
     (program.folder / "link").symlink_to(program.folder / "inbox")
     for mode in ["version", "replace", "append"]:
-        job = rows_job(program, f"{mode}.yaml", target={"url": f"file://{program.folder}/{place}", "mode": mode})
+        job = rows_job(
+            program, f"{mode}.yaml", target={"url": f"file://{program.folder}/{place}", "mode": mode}
+        )
         job.write_text(job.read_text() + (f"name: {relation}\n" if relation else ""))
         drop(daemon, job)
     for report in settled(daemon, 3):
@@ -601,7 +649,9 @@ def test_a_target_in_the_daemons_own_folders_is_refused(daemon, program, place, 
 
 @pytest.mark.parametrize("place", ["state", "state/lake", "state/manifests"])
 def test_a_command_refuses_a_target_in_the_state_folder(program, place):
-    line, code = program.refused("run", rows_job(only(program), target={"url": f"file://{program.folder}/{place}"}))
+    line, code = program.refused(
+        "run", rows_job(only(program), target={"url": f"file://{program.folder}/{place}"})
+    )
     assert code == 2 and "state" in line, line
 
 
@@ -653,7 +703,9 @@ ODD = [
 ]  # fmt: skip
 
 NAMING = {
-    "query_file": lambda program, file: program.job({"url": "postgres://nobody@127.0.0.1:1/x"}, query_file=file),
+    "query_file": lambda program, file: program.job(
+        {"url": "postgres://nobody@127.0.0.1:1/x"}, query_file=file
+    ),
     "sql_file": lambda program, file: rows_job(program, sql_file=file),
     "relations[0].query_file": lambda program, file: program.job(
         {"url": "postgres://nobody@127.0.0.1:1/x"}, relations=[{"query_file": file, "as": "q"}]
@@ -677,8 +729,14 @@ def test_a_query_file_may_hold_a_mib(program):
 
 
 SECRETS = {
-    "s3.access_key_id": lambda secret: {"url": "s3://lake/x", "s3": {"endpoint": "http://127.0.0.1:1", "access_key_id": secret}},
-    "azure.access_key": lambda secret: {"url": "azure://lake/x", "azure": {"account": "a", "access_key": secret}},
+    "s3.access_key_id": lambda secret: {
+        "url": "s3://lake/x",
+        "s3": {"endpoint": "http://127.0.0.1:1", "access_key_id": secret},
+    },
+    "azure.access_key": lambda secret: {
+        "url": "azure://lake/x",
+        "azure": {"account": "a", "access_key": secret},
+    },
     "sftp.password": lambda secret: {"url": "sftp://u@127.0.0.1:1/x", "sftp": {"password": secret}},
 }
 ODD_SECRETS = [
@@ -690,7 +748,9 @@ ODD_SECRETS = [
 @pytest.mark.parametrize("kind", ODD_SECRETS)
 def test_a_secret_that_is_no_text_file_is_refused_at_once(program, kind, key):
     file = odd(program.folder, kind)
-    line, code = program.refused("run", rows_job(only(program), target=SECRETS[key]({"file": file})), env=QUICK, seconds=20)
+    line, code = program.refused(
+        "run", rows_job(only(program), target=SECRETS[key]({"file": file})), env=QUICK, seconds=20
+    )
     assert code == 2 and key.split(".")[-1] in line and file in line, line
 
 
@@ -708,7 +768,11 @@ def test_jobs_that_name_fifos_do_not_take_all_places(daemon, program, key):
     os.mkfifo(program.folder / "fifo")
     fifo = str(program.folder / "fifo")
     for number in range(3):
-        keys = {"sql_file": fifo} if key == "sql_file" else {"target": SECRETS["s3.access_key_id"]({"file": fifo})}
+        keys = (
+            {"sql_file": fifo}
+            if key == "sql_file"
+            else {"target": SECRETS["s3.access_key_id"]({"file": fifo})}
+        )
         drop(daemon, rows_job(program, f"fifo{number}.yaml", **keys))
     assert {report["error"]["class"] for report in settled(daemon, 3)} == {"config"}
     serves(daemon)
@@ -788,8 +852,15 @@ def test_what_is_no_job_is_told_once_and_left_alone(daemon, program):
     serves(daemon, "three")
     counts = {name: len(told(program, name)) for name in names}
     assert counts == dict.fromkeys(names, 1) | {"rows.csv": counts["rows.csv"]}, counts
-    assert {file.split(".")[0] for file in endings(daemon)} <= {"one", "two", "three", *(name.split(".")[0] for name in names)}
-    assert all(os.path.lexists(daemon.inbox / name) for name in ["notes.txt", "subfolder", "job.yaml~", "noending"])
+    assert {file.split(".")[0] for file in endings(daemon)} <= {
+        "one",
+        "two",
+        "three",
+        *(name.split(".")[0] for name in names),
+    }
+    assert all(
+        os.path.lexists(daemon.inbox / name) for name in ["notes.txt", "subfolder", "job.yaml~", "noending"]
+    )
 
 
 def test_what_is_hidden_is_nobodys_business(daemon, program):
@@ -827,7 +898,11 @@ def test_a_job_file_with_nothing_in_it_is_refused_once(daemon, program, text):
     (program.folder / "empty.yaml").write_text(text)
     drop(daemon, program.folder / "empty.yaml")
     [report] = settled(daemon)
-    assert report["in"] == "failed" and report["error"]["class"] == "config" and "empty.yaml" in report["error"]["message"]
+    assert (
+        report["in"] == "failed"
+        and report["error"]["class"] == "config"
+        and "empty.yaml" in report["error"]["message"]
+    )
 
 
 # What was published, and of which the ledger knows nothing (56)
@@ -875,7 +950,9 @@ def test_a_clean_up_removes_nothing_that_a_manifest_names(program):
 
 def test_no_snapshot_outlives_its_run_whenever_the_daemon_is_told_to_stop(program, server):
     with server.connect() as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS told AS SELECT n, repeat('x', 200) AS t FROM generate_series(1, 60000) n")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS told AS SELECT n, repeat('x', 200) AS t FROM generate_series(1, 60000) n"
+        )
         connection.execute("ANALYZE told")
     daemon = Daemon(only(program, "postgres"), "--drain-secs", "0")
     jobs = 0
@@ -887,17 +964,24 @@ def test_no_snapshot_outlives_its_run_whenever_the_daemon_is_told_to_stop(progra
                 relation = {"table": "told", "as": f"told{jobs}"}
                 drop(daemon, program.postgres(server, f"told{jobs}.yaml", relations=[relation], chunk={"rows": 5_000},
                                               consistency="snapshot"))  # fmt: skip
-            wait_for(lambda before=before: lives(daemon) and log(program).count(": taken, run") > before, PATIENCE)
+            wait_for(
+                lambda before=before: lives(daemon) and log(program).count(": taken, run") > before, PATIENCE
+            )
             time.sleep(delay)
             assert daemon.stop() == 0
             daemon.start()
         settled(daemon, jobs)
-        assert all(report["status"] == "succeeded" and report["rows"] == 60_000 for report in endings(daemon).values())
+        assert all(
+            report["status"] == "succeeded" and report["rows"] == 60_000
+            for report in endings(daemon).values()
+        )
         with server.connect() as connection:
             idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
             wait_for(lambda: connection.execute(idle).fetchone() == (0,), PATIENCE)
         wait_for(lambda: not list((program.folder / "state/holders").iterdir()), PATIENCE)
-        found = subprocess.run(["pgrep", "-f", f"hold .*{program.folder}"], capture_output=True, text=True).stdout
+        found = subprocess.run(
+            ["pgrep", "-f", f"hold .*{program.folder}"], capture_output=True, text=True
+        ).stdout
         assert found == "", found
     finally:
         daemon.stop(signal.SIGKILL)

@@ -21,7 +21,28 @@ ROUND_SECONDS = 10
 SECONDS = float(os.environ.get("FUZZ_SECONDS", ROUND_SECONDS))
 
 #: What names may be made of, beside a number that tells them apart.
-ODD = ["é", "☃", " ", "..", "%41", "#", "?", "*", "[a]", "'", '"', "\\", "\n", "\t", "\x1b[2J", "-", "~", "$x", "\udcff", "x" * 150]
+ODD = [
+    "é",
+    "☃",
+    " ",
+    "..",
+    "%41",
+    "#",
+    "?",
+    "*",
+    "[a]",
+    "'",
+    '"',
+    "\\",
+    "\n",
+    "\t",
+    "\x1b[2J",
+    "-",
+    "~",
+    "$x",
+    "\udcff",
+    "x" * 150,
+]
 
 
 def parts(target):
@@ -75,7 +96,10 @@ class Play:
         job, _, name = self.job()
         text = job.read_bytes()
         cut = self.dice.randrange(len(text))
-        with contextlib.suppress(OSError), open(os.fsencode(self.inbox) + b"/" + os.fsencode(name), "wb") as slow:
+        with (
+            contextlib.suppress(OSError),
+            open(os.fsencode(self.inbox) + b"/" + os.fsencode(name), "wb") as slow,
+        ):
             slow.write(text[:cut])
             slow.flush()
             time.sleep(self.dice.random() / 5)
@@ -150,9 +174,22 @@ class Play:
         time.sleep(self.dice.random())
 
     def play(self, seconds):
-        often = [self.drop_whole] * 8 + [self.drop_some] * 3 + [self.hide_and_rename, self.link, self.pause] * 2
-        seldom = [self.drop_bad, self.write_slowly, self.link_to_nothing, self.make_folder, self.remove_part,
-                  self.remove_empty_running, self.move_inbox, self.close_and_open, self.kill, self.kill, self.terminate]  # fmt: skip
+        often = (
+            [self.drop_whole] * 8 + [self.drop_some] * 3 + [self.hide_and_rename, self.link, self.pause] * 2
+        )
+        seldom = [
+            self.drop_bad,
+            self.write_slowly,
+            self.link_to_nothing,
+            self.make_folder,
+            self.remove_part,
+            self.remove_empty_running,
+            self.move_inbox,
+            self.close_and_open,
+            self.kill,
+            self.kill,
+            self.terminate,
+        ]
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             event = self.dice.choice(often + seldom)
@@ -171,11 +208,15 @@ class Play:
 
     def lost(self):
         """The jobs of which nothing was published, and nothing is said."""
-        return [ascii(name) for target, name in self.whole.items() if not parts(target) and not self.is_told(name)]
+        return [
+            ascii(name) for target, name in self.whole.items() if not parts(target) and not self.is_told(name)
+        ]
 
     def twice(self):
         """The jobs whose rows were published more than once."""
-        rows = {target: sum(pq.read_metadata(path).num_rows for path in parts(target)) for target in self.whole}
+        rows = {
+            target: sum(pq.read_metadata(path).num_rows for path in parts(target)) for target in self.whole
+        }
         return {ascii(self.whole[target]): count for target, count in rows.items() if count not in (0, 3)}
 
 

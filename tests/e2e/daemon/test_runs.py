@@ -59,7 +59,9 @@ def test_a_run_of_the_daemons_is_cancelled_and_retried(program):
 def test_a_run_in_the_foreground_that_was_killed_goes_on_by_retry(program):
     job = program.job({"url": "tpch:", "scale": 1}, tables=["orders"], chunk={"rows": 50_000})
     run = program.start("run", job)
-    wait_for(lambda: (json.loads(program.ok("--json", "runs")) or [{"tasks": {"done": 0}}])[0]["tasks"]["done"] > 3)
+    wait_for(
+        lambda: (json.loads(program.ok("--json", "runs")) or [{"tasks": {"done": 0}}])[0]["tasks"]["done"] > 3
+    )
     run.kill()
     run.wait()
     id = json.loads(program.ok("--json", "runs"))[0]["run"]
@@ -146,7 +148,9 @@ def test_a_snapshot_outlives_the_daemon(program, server):
         connection.execute("ANALYZE outlived")
     daemon = Daemon(program)
     try:
-        job = program.postgres(server, "o.yaml", tables=["outlived"], chunk={"rows": 5000}, consistency="snapshot")
+        job = program.postgres(
+            server, "o.yaml", tables=["outlived"], chunk={"rows": 5000}, consistency="snapshot"
+        )
         job.rename(daemon.inbox / "o.yaml")
         wait_for(lambda: any(run["tasks"]["done"] > 3 for run in json.loads(program.ok("--json", "runs"))))
         daemon.stop(signal.SIGKILL)
@@ -174,7 +178,9 @@ def test_without_its_snapshot_a_run_reads_all_again_and_says_so(program, server)
         connection.execute("ANALYZE lost")
     daemon = Daemon(program, "--hold-secs", "0")
     try:
-        job = program.postgres(server, "o.yaml", tables=["lost"], chunk={"rows": 2000}, consistency="snapshot")
+        job = program.postgres(
+            server, "o.yaml", tables=["lost"], chunk={"rows": 2000}, consistency="snapshot"
+        )
         job.rename(daemon.inbox / "o.yaml")
         wait_for(lambda: any(run["tasks"]["done"] > 3 for run in json.loads(program.ok("--json", "runs"))))
         daemon.stop(signal.SIGKILL)
@@ -182,7 +188,9 @@ def test_without_its_snapshot_a_run_reads_all_again_and_says_so(program, server)
             connection.execute("UPDATE lost SET state = 'after'")
         daemon.start()
         report = daemon.reports("done")[0]
-        assert any("begun anew: the snapshot" in text for text in report["interruptions"]), report["interruptions"]
+        assert any("begun anew: the snapshot" in text for text in report["interruptions"]), report[
+            "interruptions"
+        ]
     finally:
         daemon.stop()
     import pyarrow.parquet as pq
@@ -218,7 +226,9 @@ def test_verify_reads_the_source_again_if_told(program, server):
         connection.execute("DROP TABLE IF EXISTS compared")
         connection.execute("CREATE TABLE compared AS SELECT n, n::text AS t FROM generate_series(1, 5000) n")
         connection.execute("ANALYZE compared")
-    job = program.postgres(server, "c.yaml", tables=["compared"], transform=[{"sql": "SELECT n, upper(t) AS t FROM data"}])
+    job = program.postgres(
+        server, "c.yaml", tables=["compared"], transform=[{"sql": "SELECT n, upper(t) AS t FROM data"}]
+    )
     manifest = program.report("run", job)["manifest"]
     assert "intact" in program.ok("verify", manifest, "--source", "--job", job)
     with server.connect() as connection:
@@ -255,4 +265,6 @@ def test_many_processes_that_open_a_new_ledger_at_once_all_get_it(program):
     for number in range(40):
         state = program.folder / f"state{number}"
         opening = [program.start("--state", state, "runs") for _ in range(6)]
-        assert [process.wait(120) for process in opening] == [0] * 6, (program.folder / "daemon.log").read_text()
+        assert [process.wait(120) for process in opening] == [0] * 6, (
+            program.folder / "daemon.log"
+        ).read_text()

@@ -149,7 +149,11 @@ def test_a_secret_comes_by_way_of_systemd(box):
     secret.write_text("s3cr3t-value")
     secret.chmod(0o600)
     box.run("systemctl", "restart", "longshore")
-    key = {"access_key_id": "id", "secret_access_key": {"secret": "lake_key"}, "endpoint": "http://127.0.0.1:9"}
+    key = {
+        "access_key_id": "id",
+        "secret_access_key": {"secret": "lake_key"},
+        "endpoint": "http://127.0.0.1:9",
+    }
     box.drop("secret.json", {**job(0.01), "target": {"url": "s3://lake/x", "s3": key}})
     wait_for(lambda: box.reports("failed"), 240)
     [report] = box.reports("failed")

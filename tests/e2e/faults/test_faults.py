@@ -44,7 +44,10 @@ def test_s3_that_answers_500_and_503_and_cuts_connections_costs_only_time(progra
 
 
 def test_expired_credentials_end_a_run_at_once_and_clearly(program, s3):
-    expired = (400, b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>")
+    expired = (
+        400,
+        b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+    )
     with FaultyHttp(s3.port, lambda number, *_: expired if number > 12 else None) as proxy:
         file = job(program, through(proxy, s3), "expired", tables=["orders"], chunk={"rows": 2_000})
         line, code = program.refused("run", file)
@@ -148,7 +151,9 @@ def test_safe_mode_is_waited_for(program, hdfs):
 def test_a_quota_that_is_spent_ends_a_run_clearly(program, hdfs):
     hdfs.shell("-mkdir", "-p", "/quota")
     hdfs.java("org.apache.hadoop.hdfs.tools.DFSAdmin", "-setQuota", "12", "/quota")
-    file = job(program, hdfs, "quota/shop", tables=["orders"], chunk={"rows": 500}, target={"hdfs": QUICK_HDFS})
+    file = job(
+        program, hdfs, "quota/shop", tables=["orders"], chunk={"rows": 500}, target={"hdfs": QUICK_HDFS}
+    )
     line, code = program.refused("run", file, env={"LONGSHORE_RETRIES": "1"})
     assert code == 6 and "quota" in line and "\tat " not in line, line
     assert visible(hdfs.files("quota/shop")) == {}
@@ -196,7 +201,11 @@ def test_kerberos_lets_in_who_has_a_ticket_or_a_keytab_and_nobody_else(program, 
         file = job(program, lake, "by-ticket", tables=["nation"])
         program.ok("run", file, env=env)
         assert "intact" in program.ok(
-            "verify", json.loads(program.ok("--json", "runs"))[0]["report"]["manifest"], "--job", file, env=env
+            "verify",
+            json.loads(program.ok("--json", "runs"))[0]["report"]["manifest"],
+            "--job",
+            file,
+            env=env,
         )
         keytab = {"principal": "nn/localhost@EXAMPLE.TEST", "keytab": str(lake.folder / "nn_localhost.kt")}
         file = job(program, lake, "by-keytab", tables=["nation"], target={"hdfs": keytab})
@@ -229,10 +238,14 @@ def test_an_sftp_server_that_restarts_costs_only_time(program, sftp):
 def test_an_sftp_server_with_another_key_is_refused(program, sftp):
     target = sftp.target("other")
     other = program.folder / "known_hosts"
-    other.write_text((sftp.folder / "known_hosts").read_text().replace("AAAAC3", "AAAAC3")[:-30] + "A" * 29 + "\n")
+    other.write_text(
+        (sftp.folder / "known_hosts").read_text().replace("AAAAC3", "AAAAC3")[:-30] + "A" * 29 + "\n"
+    )
     other.write_text("")
     target["sftp"]["known_hosts"] = str(other)
-    line, code = program.refused("run", program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], target=target))
+    line, code = program.refused(
+        "run", program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], target=target)
+    )
     assert code == 5 and "not in" in line and "ssh-keyscan" in line
 
 
@@ -307,5 +320,8 @@ def test_hundreds_of_jobs_at_once_are_each_run_once(program, flights):
     assert len(list((inbox / "done").glob("*.yaml"))) == JOBS
     assert not list((inbox / "failed").iterdir()) and not list((inbox / "running").iterdir())
     for number in range(JOBS):
-        assert [path.name for path in sorted((program.lake / str(number)).iterdir())] == [".longshore", "airlines"]
+        assert [path.name for path in sorted((program.lake / str(number)).iterdir())] == [
+            ".longshore",
+            "airlines",
+        ]
     assert len(json.loads(program.ok("--json", "runs", "--limit", str(2 * JOBS)))) == JOBS

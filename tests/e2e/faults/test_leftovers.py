@@ -141,7 +141,9 @@ KILLS_OF_MODES = [("version", *kill) for kill in KILLS] + [
 
 @DELIVERED
 @pytest.mark.parametrize("mode, what, number", KILLS_OF_MODES)
-def test_a_run_that_was_killed_and_goes_on_leaves_no_upload(program, s3, killer, folder, what, number, delivered, mode):
+def test_a_run_that_was_killed_and_goes_on_leaves_no_upload(
+    program, s3, killer, folder, what, number, delivered, mode
+):
     if mode != "version":
         program.ok("run", store_job(program, killer, folder))
     job = store_job(program, killer, folder, mode=mode)
@@ -158,7 +160,9 @@ def test_a_run_that_was_killed_and_goes_on_leaves_no_upload(program, s3, killer,
 
 @DELIVERED
 @pytest.mark.parametrize("what, number", KILLS[:4], ids=[f"{what}-{number}" for what, number in KILLS[:4]])
-def test_a_run_that_was_killed_and_is_given_up_leaves_nothing(program, s3, killer, folder, what, number, delivered):
+def test_a_run_that_was_killed_and_is_given_up_leaves_nothing(
+    program, s3, killer, folder, what, number, delivered
+):
     if not killed_at(program, killer, what, number, delivered, "run", store_job(program, killer, folder)):
         pytest.skip("no such request")
     if runs(program):
@@ -214,7 +218,12 @@ def test_a_run_that_is_stopped_leaves_no_upload(program, s3, killer, folder, how
 
 def test_what_is_somebody_elses_stays(program, s3, killer, folder):
     client = s3.client()
-    for key in [f"{folder}/shop/part-theirs.parquet", f"{folder}/shop_v2/x", f"{folder}/other/x", f"{folder}/.longshore/x"]:
+    for key in [
+        f"{folder}/shop/part-theirs.parquet",
+        f"{folder}/shop_v2/x",
+        f"{folder}/other/x",
+        f"{folder}/.longshore/x",
+    ]:
         client.create_multipart_upload(Bucket="lake", Key=key)
     s3.put(f"{folder}/other/mine.txt", b"mine")
     before = sorted(uploads(s3, folder))
@@ -234,7 +243,10 @@ def test_a_run_beside_it_keeps_its_uploads(program, s3, killer, folder):
     wait_for(lambda: killer.counts["create"] >= 5 or other.poll() is not None, PATIENCE)
     program.ok("runs", "cancel", first)
     assert other.wait(PATIENCE) == 0
-    assert sum(rows(s3.files(folder), name) for name in ["shop", "shop_v2"]) == ROWS and uploads(s3, folder) == []
+    assert (
+        sum(rows(s3.files(folder), name) for name in ["shop", "shop_v2"]) == ROWS
+        and uploads(s3, folder) == []
+    )
 
 
 def test_a_job_that_the_daemon_sets_aside_leaves_nothing(program, s3, killer, folder):
@@ -281,7 +293,12 @@ def test_a_local_run_that_the_daemon_sets_aside_leaves_nothing(program):
     only(program, "tpch")
     daemon = Daemon(program)
     try:
-        drop(daemon, program.job({"url": "tpch:", "scale": 20}, "long.yaml", tables=["lineitem"], chunk={"rows": 100_000_000}))
+        drop(
+            daemon,
+            program.job(
+                {"url": "tpch:", "scale": 20}, "long.yaml", tables=["lineitem"], chunk={"rows": 100_000_000}
+            ),
+        )
         for _ in range(3):
             wait_for(lambda: lives(daemon) and list(program.lake.rglob("part-*")), PATIENCE)
             daemon.stop(signal.SIGKILL)
@@ -305,8 +322,12 @@ def blocks(azure, folder):
 
 @DELIVERED
 @pytest.mark.parametrize("what, number", [("piece", 1), ("piece", 3), ("complete", 2)])
-def test_a_run_that_was_killed_and_goes_on_leaves_no_block(program, azure, azure_killer, folder, what, number, delivered):
-    assert killed_at(program, azure_killer, what, number, delivered, "run", store_job(program, azure_killer, folder))
+def test_a_run_that_was_killed_and_goes_on_leaves_no_block(
+    program, azure, azure_killer, folder, what, number, delivered
+):
+    assert killed_at(
+        program, azure_killer, what, number, delivered, "run", store_job(program, azure_killer, folder)
+    )
     assert what == "complete" or not delivered or blocks(azure, folder) != []
     program.ok("runs", "retry", runs(program)[0]["run"])
     files = azure.files(folder)
@@ -316,7 +337,9 @@ def test_a_run_that_was_killed_and_goes_on_leaves_no_block(program, azure, azure
 
 @DELIVERED
 @pytest.mark.parametrize("how", ["retry", "cancel"])
-def test_a_clean_up_of_blocks_that_is_killed_is_done_the_next_time(program, azure, azure_killer, folder, how, delivered):
+def test_a_clean_up_of_blocks_that_is_killed_is_done_the_next_time(
+    program, azure, azure_killer, folder, how, delivered
+):
     assert killed_at(program, azure_killer, "piece", 3, True, "run", store_job(program, azure_killer, folder))
     run = runs(program)[0]["run"]
     assert killed_at(program, azure_killer, "overwrite", 1, delivered, "runs", how, run)
@@ -337,7 +360,9 @@ def disk(program):
     """A disk of a few MiB."""
     folder = program.folder / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True
+    ).returncode:
         pytest.skip("needs the right to mount")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
@@ -364,12 +389,16 @@ def full(program, job, *args):
 @pytest.mark.parametrize("format", ["parquet", "csv", "json", "arrow"])
 @pytest.mark.parametrize("chunk", [{"rows": 10_000_000}, {"bytes": 400_000}], ids=["one-chunk", "chunks"])
 def test_a_full_disk_is_told_once_with_its_place_and_nothing_is_left(program, disk, format, chunk):
-    job = program.job(noise(only(program)), target={"url": f"file://{disk}/lake", "format": format}, chunk=chunk)
+    job = program.job(
+        noise(only(program)), target={"url": f"file://{disk}/lake", "format": format}, chunk=chunk
+    )
     line, code, details = full(program, job)
     assert code == 6 and "No space left" in line and str(disk) in line and "next: " in line, line
     tried = collections.Counter((attempt["relation"], attempt["chunk"]) for attempt in details["attempts"])
     assert max(tried.values(), default=1) == 1, details["attempts"]
-    assert {attempt["class"] for attempt in details["attempts"] if attempt["class"]} == {"full"}, details["attempts"]
+    assert {attempt["class"] for attempt in details["attempts"] if attempt["class"]} == {"full"}, details[
+        "attempts"
+    ]
     assert details["report"]["error"]["class"] == "full"
     assert [path for path in disk.rglob("*") if path.is_file()] == []
 
@@ -416,7 +445,9 @@ def test_a_daemon_whose_inbox_is_full_goes_on_when_there_is_room(program, disk):
             while filler.write(b"x" * 4096):
                 pass
         os.rename(disk / ".two.yaml", disk / "two.yaml")
-        wait_for(lambda: lives(daemon) and (program.folder / "daemon.log").read_text().count("two.yaml"), PATIENCE)
+        wait_for(
+            lambda: lives(daemon) and (program.folder / "daemon.log").read_text().count("two.yaml"), PATIENCE
+        )
         (disk / "filler.bin").unlink()
         (disk / ".three.yaml").write_text(text)
         os.rename(disk / ".three.yaml", disk / "three.yaml")
@@ -442,7 +473,14 @@ def test_a_full_disk_of_the_programs_own_names_its_folder(program, disk, what):
 def test_a_file_larger_than_the_system_lets_it_be_is_told(program):
     job = program.job(noise(only(program)), target={"url": f"file://{program.lake}", "compression": "none"})
     limited = ["bash", "-c", f"ulimit -f 200; exec {LONGSHORE} run {job}"]
-    done = subprocess.run(limited, env={**program.env, **NO_WAIT}, cwd=program.folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        limited,
+        env={**program.env, **NO_WAIT},
+        cwd=program.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 6 and str(program.lake) in done.stderr, (done.returncode, done.stderr)
     assert program.published() == []
 
@@ -456,7 +494,9 @@ CLEANING = re.compile(r"discard|clean|remov|left|abort", re.I)
 
 
 def cause(program, target, seconds=90):
-    line, code = program.refused("run", program.job(csv_source(only(program), 10), target=target), env=NO_RETRY, seconds=seconds)
+    line, code = program.refused(
+        "run", program.job(csv_source(only(program), 10), target=target), env=NO_RETRY, seconds=seconds
+    )
     assert not CLEANING.search(line.split("; next: ")[0]), line
     report = runs(program)
     assert not report or not CLEANING.search(report[0]["report"]["error"]["message"]), report
@@ -491,7 +531,11 @@ def test_a_bucket_that_is_not_there_is_named(program, s3):
 
 ANSWERS = {
     "403": ((403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"), 5, "AccessDenied"),
-    "wrong signature": ((403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"), 5, "SignatureDoesNotMatch"),
+    "wrong signature": (
+        (403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"),
+        5,
+        "SignatureDoesNotMatch",
+    ),
     "a page of HTML": ((200, b"<html><body>welcome</body></html>"), None, "endpoint"),
     "503": ((503, b"<Error><Code>SlowDown</Code></Error>"), 3, "SlowDown"),
 }
@@ -517,7 +561,10 @@ LOCAL = {
     "/sys": (lambda folder: "/sys/lake", (2, 5)),
     "a device": (lambda folder: "/dev/null", 2),
     "beneath a device": (lambda folder: "/dev/null/lake", 2),
-    "a link to nowhere": (lambda folder: (folder / "link").symlink_to("nowhere/at/all") or folder / "link", 2),
+    "a link to nowhere": (
+        lambda folder: (folder / "link").symlink_to("nowhere/at/all") or folder / "link",
+        2,
+    ),
     "a link to itself": (lambda folder: (folder / "link").symlink_to("link") or folder / "link", 2),
     "a name that is too long": (lambda folder: folder / ("n" * 300), 2),
     "a path that is too long": (lambda folder: folder / "/".join(["n" * 200] * 30), 2),
@@ -555,7 +602,9 @@ def test_a_clean_up_that_could_not_be_done_is_told_beside_the_cause(program, s3,
         done = program.call("run", job, env=NO_RETRY, seconds=200)
     assert done.returncode == 3, done.stderr
     line = next((line for line in done.stderr.splitlines() if line.startswith("longshore:")), "")
-    assert f"127.0.0.1:{proxy.port}" in line and not CLEANING.search(line.split("; next: ")[0][:120]), done.stderr
+    assert f"127.0.0.1:{proxy.port}" in line and not CLEANING.search(line.split("; next: ")[0][:120]), (
+        done.stderr
+    )
     assert visible(s3.files(folder)) == {}
     for upload in s3.open_uploads():
         s3.client().abort_multipart_upload(Bucket="lake", Key=upload["Key"], UploadId=upload["UploadId"])

@@ -10,7 +10,9 @@ import pytest
 BUDGET_MIB, LIMIT_MIB = 128, 200
 
 SHAPES = {
-    "wide": "SELECT " + ", ".join(f"n + {i} AS c{i}" for i in range(1_600)) + " FROM generate_series(1, 4000) n",
+    "wide": "SELECT "
+    + ", ".join(f"n + {i} AS c{i}" for i in range(1_600))
+    + " FROM generate_series(1, 4000) n",
     "long": "SELECT n, (SELECT string_agg(md5((n * 1000 + k)::text), '') FROM generate_series(1, 32000) k) AS t "
     "FROM generate_series(1, 200) n",
     "many": "SELECT n AS a, n * 7 AS b FROM generate_series(1, 3000000) n",
@@ -25,7 +27,9 @@ def peak_mib(process):
             status = Path(f"/proc/{process.pid}/status").read_text()
         except OSError:
             break
-        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        peak = max(
+            [peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))]
+        )
         time.sleep(0.005)
     return peak / 1024
 
@@ -36,7 +40,9 @@ def test_a_run_under_a_small_budget_succeeds_and_stays_near_it(program, server, 
         connection.execute(f"DROP TABLE IF EXISTS shape_{shape}")
         connection.execute(f"CREATE TABLE shape_{shape} AS {SHAPES[shape]}")
         connection.execute(f"ANALYZE shape_{shape}")
-    job = program.postgres(server, tables=[f"shape_{shape}"], chunk={"bytes": 8_000_000}, parallel={"chunks": 8})
+    job = program.postgres(
+        server, tables=[f"shape_{shape}"], chunk={"bytes": 8_000_000}, parallel={"chunks": 8}
+    )
     # Compiled before: what the compiler holds is not the run's.
     program.ok("test-connection", job)
     run = program.start("--memory", f"{BUDGET_MIB}MiB", "run", job)
@@ -50,7 +56,9 @@ def test_rows_of_many_mib_are_moved_within_the_budget_and_a_quarter(program, ser
     with server.connect() as connection:
         connection.execute("DROP TABLE IF EXISTS large_rows")
         value = f"repeat(md5(n::text), {row_mib} << 15)"
-        connection.execute(f"CREATE TABLE large_rows AS SELECT n, {value} AS v FROM generate_series(1, {rows}) n")
+        connection.execute(
+            f"CREATE TABLE large_rows AS SELECT n, {value} AS v FROM generate_series(1, {rows}) n"
+        )
     job = program.postgres(server, tables=["large_rows"], chunk={"rows": 2}, parallel={"chunks": 6})
     program.ok("test-connection", job)
     run = program.start("--memory", f"{budget_mib}MiB", "run", job)

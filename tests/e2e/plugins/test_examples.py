@@ -68,7 +68,9 @@ def test_a_wrong_column_is_named(program, with_example):
     sql = "SELECT n_nationkey AS key, arrow_cast(n_name, 'Utf8') AS name FROM data"
     for column, says in [("key", "`key` is"), ("nam", "no column `nam`")]:
         steps = [{"sql": sql}, {"plugin": with_example, "columns": [column]}]
-        line, code = program.refused("run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], transform=steps))
+        line, code = program.refused(
+            "run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], transform=steps)
+        )
         assert says in line and code == 2, line
 
 

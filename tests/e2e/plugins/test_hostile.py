@@ -104,13 +104,18 @@ def test_files_that_a_connector_names_are_read_where_the_job_allows_it_only(prog
     private = program.folder / "private"
     private.mkdir()
     pq.write_table(pa.table({"x": [SECRET]}), private / "1.parquet")
-    for direct in ["auto", {"files": "auto", "under": [f"file://{program.folder}/private2", "hdfs://127.0.0.1:1"]}]:
+    for direct in [
+        "auto",
+        {"files": "auto", "under": [f"file://{program.folder}/private2", "hdfs://127.0.0.1:1"]},
+    ]:
         job = hostile(program, abuse, url=f"hostile:file://{private}", direct=direct)
         shown = program.ok("plan", job)
         check_words(shown)
         assert ELSEWHERE[abuse] in shown and len(shown) < 20_000, shown[:2_000]
         assert program.report("run", job)["rows"] == 8_000
-    line, code = program.refused("run", hostile(program, abuse, url=f"hostile:file://{private}", direct="always"))
+    line, code = program.refused(
+        "run", hostile(program, abuse, url=f"hostile:file://{private}", direct="always")
+    )
     assert "`source.direct` is always" in line and len(line) < 8_000 and code == 2
 
 
@@ -123,7 +128,9 @@ def test_a_catalog_that_does_not_answer_ends_the_run(program, plugins, abuse):
     assert program.published() == []
 
 
-@pytest.mark.parametrize("abuse, words", [("register-few", "gave 0 names for 1 table"), ("register-refused", "gone longshore")])
+@pytest.mark.parametrize(
+    "abuse, words", [("register-few", "gave 0 names for 1 table"), ("register-refused", "gone longshore")]
+)
 def test_a_catalog_that_lies_or_refuses_takes_back_what_was_published(program, plugins, abuse, words):
     source = {"url": "hostile:", "abuse": "none"}
     job = program.job(source, tables=["t"], register={"url": "hostile:", "abuse": abuse})
@@ -137,7 +144,9 @@ def test_a_catalog_that_lies_or_refuses_takes_back_what_was_published(program, p
 
 @pytest.mark.parametrize("abuse", ["kerberos-elsewhere", "kerberos-service", "kerberos-early"])
 def test_tickets_are_for_the_hosts_that_the_job_names(program, plugins, abuse):
-    words = {"kerberos-early": "protects messages of a login it did not begin"}.get(abuse, "which its config in the job does not name")
+    words = {"kerberos-early": "protects messages of a login it did not begin"}.get(
+        abuse, "which its config in the job does not name"
+    )
     done = program.call("run", hostile(program, abuse, server="nowhere:1", kerberos=True))
     check_words(done.stderr + done.stdout)
     assert words in done.stderr and done.returncode in (1, 5), done.stderr
@@ -147,7 +156,9 @@ def test_tickets_are_for_the_hosts_that_the_job_names(program, plugins, abuse):
 
 @pytest.mark.parametrize("abuse", ABUSES)
 def test_an_abuse_is_an_error_of_its_run(program, plugins, server, abuse):
-    job = hostile(program, abuse, server=f"127.0.0.1:{server.port}" if abuse == "connection-flood" else "nowhere:1")
+    job = hostile(
+        program, abuse, server=f"127.0.0.1:{server.port}" if abuse == "connection-flood" else "nowhere:1"
+    )
     done = program.call("--log", "longshore=trace", "run", job, seconds=SECONDS)
     check_words(done.stderr + done.stdout)
     if ABUSES[abuse] is None:
@@ -179,7 +190,9 @@ def test_a_connection_test_ends_in_time(program, plugins, abuse):
 
 
 def test_what_a_plugin_says_steers_no_terminal(program, plugins):
-    shown = program.ok("test-connection", hostile(program, "none")) + program.ok("plan", hostile(program, "none"))
+    shown = program.ok("test-connection", hostile(program, "none")) + program.ok(
+        "plan", hostile(program, "none")
+    )
     assert "[31m" in shown and "\x1b" not in shown
 
 
@@ -213,12 +226,20 @@ def test_all_abuses_at_once_leave_the_daemon_serving_and_its_memory_comes_back(p
         good = 0
         harm = [abuse for abuse, said in ABUSES.items() if said is not None]
         for number, abuse in enumerate(harm):
-            hostile(program, abuse, f"harm{number}.yaml", server="nowhere:1").rename(daemon.inbox / f"harm{number}.yaml")
+            hostile(program, abuse, f"harm{number}.yaml", server="nowhere:1").rename(
+                daemon.inbox / f"harm{number}.yaml"
+            )
             if number % 10 == 5:
                 good += 1
                 hostile(program, "none", f"good{number}.yaml").rename(daemon.inbox / f"good{number}.yaml")
         reports = daemon.reports("failed", len(harm))
-        assert {report["error"]["class"] for report in reports} <= {"internal", "auth", "config", "data", "resource"}
+        assert {report["error"]["class"] for report in reports} <= {
+            "internal",
+            "auth",
+            "config",
+            "data",
+            "resource",
+        }
         assert len(daemon.reports("done", 1 + good)) == 1 + good
         check_memory_comes_back(daemon, before)
     finally:

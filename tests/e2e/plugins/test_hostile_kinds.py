@@ -89,7 +89,17 @@ TRANSFORMS = {
 }
 
 #: Calls of a sink before its rows are visible; `holds` is asked after an interruption only.
-CALLS = ["open", "test", "begin", "write", "writer-write", "writer-finish", "drop-writer", "commit", "discard"]
+CALLS = [
+    "open",
+    "test",
+    "begin",
+    "write",
+    "writer-write",
+    "writer-finish",
+    "drop-writer",
+    "commit",
+    "discard",
+]
 
 SINKS = {
     **each(CALLS, HARMS),

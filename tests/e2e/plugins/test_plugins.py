@@ -109,7 +109,9 @@ def test_a_broken_file_leaves_the_last_good_one_serving_and_says_so(program, plu
     wait_for(lambda: f"hostile {VERSIONS[0]} " in log(program) and "stays" in log(program))
     version, report = version_of(program, daemon, "after.json")
     assert version == VERSIONS[0]
-    assert any(reason in text and "the last good one is used" in text for text in report["interruptions"]), report
+    assert any(reason in text and "the last good one is used" in text for text in report["interruptions"]), (
+        report
+    )
     assert reason in log(program) and reason in program.ok("plugin", "list")
     [serving] = [
         file for file in program.report("plugin", "list", "--serving", env={"LONGSHORE_STATE": str(program.folder / "state")})
@@ -126,13 +128,17 @@ def test_a_plugin_that_is_removed_serves_no_more(program, plugins, daemon):
     wait_for(lambda: "is gone" in log(program))
     job(program, "gone.json").rename(daemon.inbox / "gone.json")
     [report] = daemon.reports("failed")
-    assert report["error"]["class"] == "config" and "no connector for `hostile:`" in report["error"]["message"]
+    assert (
+        report["error"]["class"] == "config" and "no connector for `hostile:`" in report["error"]["message"]
+    )
 
 
 def test_versions_serve_side_by_side_and_a_job_pins_one(program, plugins):
     for version in VERSIONS:
         put(plugins, marked(version), f"hostile-{version}.wasm")
-    digests = {plugin["version"]: plugin["digest"] for plugin in json.loads(program.ok("--json", "plugin", "list"))}
+    digests = {
+        plugin["version"]: plugin["digest"] for plugin in json.loads(program.ok("--json", "plugin", "list"))
+    }
     assert set(digests) == set(VERSIONS)
     pins = {
         None: VERSIONS[3],

@@ -53,7 +53,9 @@ class Registry:
 
     def blob(self, content):
         """The file in which the registry keeps these bytes."""
-        files = [path for path in self.folder.rglob("data") if path.is_file() and path.read_bytes() == content]
+        files = [
+            path for path in self.folder.rglob("data") if path.is_file() and path.read_bytes() == content
+        ]
         assert len(files) == 1
         return files[0]
 
@@ -98,7 +100,9 @@ def nobody(program):
 
 def log_in(program, registry, user=USER, password=PASSWORD):
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
-    (Path(program.env["DOCKER_CONFIG"]) / "config.json").write_text(json.dumps({"auths": {registry.at: {"auth": auth}}}))
+    (Path(program.env["DOCKER_CONFIG"]) / "config.json").write_text(
+        json.dumps({"auths": {registry.at: {"auth": auth}}})
+    )
 
 
 def test_a_component_is_installed_by_its_tag_and_by_its_digest(program, folder, registry, component):
@@ -116,7 +120,11 @@ def test_what_is_not_there_or_not_a_component_is_told(program, folder, registry,
         assert names(program) == ["tpch"]
         return line, code
 
-    registry.push("team/two:1", f"{component}:application/wasm", f"{shutil.copy(component, program.folder / 'b.wasm')}:application/wasm")
+    registry.push(
+        "team/two:1",
+        f"{component}:application/wasm",
+        f"{shutil.copy(component, program.folder / 'b.wasm')}:application/wasm",
+    )
     registry.push("team/text:1", f"{component}:text/plain")
     (program.folder / "broken.wasm").write_bytes(b"\0asm")
     registry.push("team/broken:1", f"{program.folder / 'broken.wasm'}:application/wasm")
@@ -177,7 +185,9 @@ def test_a_login_that_was_written_down_is_used(program, folder, scratch, compone
         assert done.returncode == 5 and "wr0ng-s3cret" not in done.stderr
         log_in(program, registry)
         program.ok("plugin", "install", reference)
-        (Path(program.env["DOCKER_CONFIG"]) / "config.json").write_text(json.dumps({"auths": {registry.at: {"auth": "%"}}}))
+        (Path(program.env["DOCKER_CONFIG"]) / "config.json").write_text(
+            json.dumps({"auths": {registry.at: {"auth": "%"}}})
+        )
         line, code = program.refused("plugin", "install", reference)
         assert f"the login for {registry.at} is damaged" in line and code == 2
     finally:
@@ -196,7 +206,9 @@ class Tokens:
         self.asked = []
 
         def encoded(value):
-            return base64.urlsafe_b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).rstrip(b"=")
+            return base64.urlsafe_b64encode(
+                value if isinstance(value, bytes) else json.dumps(value).encode()
+            ).rstrip(b"=")
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
@@ -250,9 +262,31 @@ def test_a_token_is_fetched_where_the_registry_says(program, folder, scratch, re
 
 
 def test_all_but_this_machines_own_are_spoken_to_with_tls(program, folder, scratch, component):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "k.pem", "-out", "c.pem", "-days",
-                    "2", "-subj", "/CN=r", "-addext", "subjectAltName=IP:127.0.0.2", "-addext", "basicConstraints=critical,CA:FALSE"], cwd=scratch, check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "k.pem",
+            "-out",
+            "c.pem",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=r",
+            "-addext",
+            "subjectAltName=IP:127.0.0.2",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ],
+        cwd=scratch,
+        check=True,
+        capture_output=True,
+    )
     tls = f", tls: {{certificate: {scratch}/c.pem, key: {scratch}/k.pem}}"
     registry = Registry(scratch, "tls", host="127.0.0.2", tls=tls)
     wait_until_it_answers(registry, "https")

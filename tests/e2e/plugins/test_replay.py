@@ -121,7 +121,9 @@ def test_a_newer_build_is_held_against_the_tape(flaky):
     (folder / "mended.wasm").write_bytes(mended)
     answer, code = replayed(flaky, tape, "--plugin", folder / "mended.wasm")
     assert (answer["verdict"], answer["rows"], code) == ("passed", 1_000, 0), answer
-    broken = marked(version="1.0.4000").replace(b"broke, as it does now and then", b"broke, as it never did before!")
+    broken = marked(version="1.0.4000").replace(
+        b"broke, as it does now and then", b"broke, as it never did before!"
+    )
     (folder / "broken.wasm").write_bytes(broken)
     answer, code = replayed(flaky, tape, "--plugin", folder / "broken.wasm")
     assert (answer["verdict"], code) == ("failed-otherwise", 3), answer
@@ -133,7 +135,9 @@ def test_a_newer_build_is_held_against_the_tape(flaky):
 
 def test_what_a_retry_mends_is_told_and_kept(flaky):
     for _ in range(20):
-        report = flaky.report("--retries", "9", "--retry-backoff-millis", "1", "run", flaky_job(flaky, record="on-failure"))
+        report = flaky.report(
+            "--retries", "9", "--retry-backoff-millis", "1", "run", flaky_job(flaky, record="on-failure")
+        )
         if report.get("tapes"):
             break
     assert report["status"] == "succeeded" and report["rows"] == 8_000
@@ -175,7 +179,10 @@ def test_the_limits_of_a_tape_cost_the_tape_and_not_the_run(program, server):
 
 def test_tapes_are_kept_as_long_as_their_runs(program, server):
     source = {"url": server.url(), "password": {"env": "PGPASSWORD"}}
-    tapes = [tape_of(program, program.job(source, query=ROWS, record="on-failure"), "--history-runs", "1") for _ in range(2)]
+    tapes = [
+        tape_of(program, program.job(source, query=ROWS, record="on-failure"), "--history-runs", "1")
+        for _ in range(2)
+    ]
     assert not (program.folder / tapes[0][0]).exists() and (program.folder / tapes[1][0]).exists()
 
 
@@ -199,5 +206,7 @@ def test_what_is_no_tape_is_refused(program, flaky):
 
 
 def test_an_unknown_way_to_record_is_refused(program):
-    line, code = program.refused("validate", program.job({"url": "tpch:"}, tables=["orders"], record="always"))
+    line, code = program.refused(
+        "validate", program.job({"url": "tpch:"}, tables=["orders"], record="always")
+    )
     assert "record" in line and "on-failure" in line and code == 2

@@ -54,7 +54,9 @@ def test_the_guide_leads_to_a_tested_connector(program, env):
     assert "promises kept" in shown and "number 0" in shown and "rows/s" in shown
 
 
-@pytest.mark.parametrize("kind, config", [("transform", {"columns": ["text"]}), ("sink", {"url": "my-sink:"})])
+@pytest.mark.parametrize(
+    "kind, config", [("transform", {"columns": ["text"]}), ("sink", {"url": "my-sink:"})]
+)
 def test_the_other_kinds_build_test_and_are_checked_at_once(program, env, kind, config):
     shell(f"longshore plugin new {kind} my-{kind}", env, program.folder)
     folder = program.folder / f"my-{kind}"
@@ -62,7 +64,9 @@ def test_the_other_kinds_build_test_and_are_checked_at_once(program, env, kind, 
     shell("cargo test", env, folder)
     shell("longshore plugin build --out plugins .", env, folder)
     answer = json.loads(
-        shell(f"longshore --json plugin check plugins/my-{kind}.wasm --with '{json.dumps(config)}'", env, folder)
+        shell(
+            f"longshore --json plugin check plugins/my-{kind}.wasm --with '{json.dumps(config)}'", env, folder
+        )
     )
     assert answer["kept"] and answer["whole"] and len(answer["promises"]) > 15
 
@@ -76,13 +80,19 @@ def test_a_crate_is_not_made_over_another_nor_under_a_wrong_name(program):
 
 
 def test_the_bundled_plugins_keep_their_promises(program, flights):
-    job = program.postgres(flights, tables=["weather", "airports"], query="SELECT carrier, count(*) FROM flights GROUP BY 1")
+    job = program.postgres(
+        flights, tables=["weather", "airports"], query="SELECT carrier, count(*) FROM flights GROUP BY 1"
+    )
     shown = program.report("plugin", "check", "postgres", "--job", job)
     assert shown["kept"], [promise for promise in shown["promises"] if promise["fault"]]
     promises = [promise["promise"] for promise in shown["promises"]]
     assert "weather: a filter gives the rows for which it is true" in promises
-    assert program.report("plugin", "check", "tpch", "--with", '{"url": "tpch:", "scale": 0.01}', "--table", "orders")["kept"]
-    assert program.report("plugin", "check", "mask", "--with", '{"columns": ["text"], "mode": "hash", "salt": "x"}')["kept"]
+    assert program.report(
+        "plugin", "check", "tpch", "--with", '{"url": "tpch:", "scale": 0.01}', "--table", "orders"
+    )["kept"]
+    assert program.report(
+        "plugin", "check", "mask", "--with", '{"columns": ["text"], "mode": "hash", "salt": "x"}'
+    )["kept"]
     url = json.dumps({"url": flights.url(), "password": PASSWORD})
     try:
         shown = program.report("plugin", "check", "postgres-sink", "--with", url)
@@ -106,7 +116,9 @@ def test_the_bundled_plugins_keep_their_promises(program, flights):
 def test_a_component_that_breaks_its_promises_is_found(program, abuse, promise):
     (program.folder / "longshore.toml").write_text(LIMITS)
     config = json.dumps({"url": "hostile:", "abuse": abuse, "server": "nowhere:1"})
-    done = program.call("--json", "plugin", "check", HOSTILE / "hostile.wasm", "--with", config, "--table", "t")
+    done = program.call(
+        "--json", "plugin", "check", HOSTILE / "hostile.wasm", "--with", config, "--table", "t"
+    )
     answer = json.loads(done.stdout)
     broken = [outcome for outcome in answer["promises"] if outcome["fault"]]
     assert done.returncode == 4 and not answer["kept"], answer

@@ -39,7 +39,13 @@ def test_what_a_server_refuses_for_a_while_is_sent_again_and_taken_once(program,
     def refuse(request, number):
         key = request.headers["idempotency-key"]
         count = said[key] = said.get(key, 0) + 1
-        answers = [(503, {"Retry-After": "0"}, b"busy"), "cut", (500, {}, b"oops"), ("taken",), (429, {}, b"")]
+        answers = [
+            (503, {"Retry-After": "0"}, b"busy"),
+            "cut",
+            (500, {}, b"oops"),
+            ("taken",),
+            (429, {}, b""),
+        ]
         return answers[count - 1] if count <= len(answers) else None
 
     endpoint.refuse = refuse
@@ -54,7 +60,9 @@ def test_a_chunk_that_comes_again_has_the_same_keys(program, endpoint):
         (503, {}, b"") if request.headers["longshore-attempt"] == "0" and "-2-" in request.headers["idempotency-key"][-19:]
         else None
     )  # fmt: skip
-    job = program.job(TPCH, tables=["customer"], target=target(endpoint, retries=0, batch_rows=100), chunk={"rows": 500})
+    job = program.job(
+        TPCH, tables=["customer"], target=target(endpoint, retries=0, batch_rows=100), chunk={"rows": 500}
+    )
     report = program.report("run", job, env={"LONGSHORE_RETRY_BACKOFF_MILLIS": "10"})
     assert report["relations"][0]["retries"] == 3
     customers = endpoint.rows("/rows/customer")
@@ -63,7 +71,9 @@ def test_a_chunk_that_comes_again_has_the_same_keys(program, endpoint):
 
 
 def test_a_server_is_told_of_the_run(program, endpoint):
-    job = program.job(TPCH, tables=["nation", "region"], target=target(endpoint, events_url=f"{endpoint.url}/events"))
+    job = program.job(
+        TPCH, tables=["nation", "region"], target=target(endpoint, events_url=f"{endpoint.url}/events")
+    )
     run = program.report("run", job)["run"]
     began = [event for event in endpoint.events if event["event"] == "begin"]
     assert [event["relation"] for event in began] == ["nation", "region"]
@@ -77,7 +87,11 @@ def test_a_server_is_told_of_the_run(program, endpoint):
 
 
 REFUSED = {
-    "a redirect": ((302, {"Location": "http://127.0.0.1:1/elsewhere"}, b""), "give its new address: http://127.0.0.1:1/", 2),
+    "a redirect": (
+        (302, {"Location": "http://127.0.0.1:1/elsewhere"}, b""),
+        "give its new address: http://127.0.0.1:1/",
+        2,
+    ),
     "no permission": ((401, {}, b"who are you"), "the server answered 401: who are you", 5),
     "not there": ((404, {}, b""), "the server answered 404", 4),
     "a bad row": ((422, {}, b"n_name is taken"), "n_name is taken", 4),
@@ -96,7 +110,9 @@ def test_what_a_server_refuses_for_good_ends_the_run(program, endpoint, what):
 
 
 def test_a_token_is_sent_and_shown_to_nobody(program, endpoint):
-    job = program.job(TPCH, tables=["nation"], target=target(endpoint, token="t0p-s3cret", headers={"X-Team": "lake"}))
+    job = program.job(
+        TPCH, tables=["nation"], target=target(endpoint, token="t0p-s3cret", headers={"X-Team": "lake"})
+    )
     done = program.call("--log", "longshore=trace", "run", job)
     assert done.returncode == 0 and "t0p-s3cret" not in done.stderr + done.stdout
     [(_, headers, _)] = endpoint.taken.values()
@@ -113,7 +129,9 @@ def test_only_what_the_job_names_is_reached(program, endpoint):
             "url": f"{endpoint.url}/rows", "headers": {"Host": "metadata.internal"}})  # fmt: skip
         line, _ = program.refused("run", job)
         assert "`Host` is not a header that a plugin can send" in line
-        job = program.job(TPCH, tables=["nation"], target={"url": f"http://{{relation}}:{other.server.server_port}/"})
+        job = program.job(
+            TPCH, tables=["nation"], target={"url": f"http://{{relation}}:{other.server.server_port}/"}
+        )
         program.refused("run", job)
         assert other.requests == [] and endpoint.requests == []
     finally:

@@ -80,7 +80,9 @@ def test_values_of_every_type_arrive_as_they_were(program, server, lake):
     with server.connect() as connection:
         connection.execute("DROP TABLE IF EXISTS ends")
         lists = [f"l{number} {type_}[]" for number, type_ in enumerate(ARRIVES) if type_ != "json"]
-        connection.execute(f"CREATE TABLE ends ({', '.join([f'{n} {t}' for n, t in columns.items()] + lists)})")
+        connection.execute(
+            f"CREATE TABLE ends ({', '.join([f'{n} {t}' for n, t in columns.items()] + lists)})"
+        )
         for number, type_ in enumerate(ARRIVES):
             for sample in SAMPLES[type_]:
                 literal = sample if sample[0] in "'rtf(" or type_ == "bytea" else f"'{sample}'"
@@ -96,7 +98,11 @@ def test_values_of_every_type_arrive_as_they_were(program, server, lake):
     same(server, lake, "ends")
     types = dict(lake.rows("SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
                            "WHERE attrelid = 'ends'::regclass AND attnum > 0"))  # fmt: skip
-    assert types["c7"] == "numeric(15,2)" and types["c18"] == "timestamp with time zone" and types["c19"] == "uuid"
+    assert (
+        types["c7"] == "numeric(15,2)"
+        and types["c18"] == "timestamp with time zone"
+        and types["c19"] == "uuid"
+    )
     assert types["l7"] == "numeric(15,2)[]" or types["l7"] == "numeric[]"
 
 
@@ -130,7 +136,9 @@ def test_the_modes_say_what_becomes_of_what_is_there(program, lake):
 
 
 def test_runs_at_the_same_time_get_versions_of_their_own(program, lake):
-    jobs = [program.job(TPCH, f"v{n}.yaml", tables=["nation", "region"], target=lake.target()) for n in range(4)]
+    jobs = [
+        program.job(TPCH, f"v{n}.yaml", tables=["nation", "region"], target=lake.target()) for n in range(4)
+    ]
     running = [program.start("run", job) for job in jobs]
     assert [run.wait(120) for run in running] == [0] * 4, (program.folder / "daemon.log").read_text()
     versions = [f"{t}{v}" for t in ["nation", "region"] for v in ["", "_v2", "_v3", "_v4"]]
@@ -146,7 +154,9 @@ def test_all_relations_become_visible_or_none(program, lake):
     assert lake.tables() == ["region"] and lake.rows("SELECT count(*) FROM region") == [(0,)]
     # What is refused only at the commit takes all of it back, too.
     with lake.connect() as connection:
-        connection.execute("DROP TABLE region; CREATE TABLE region (r_regionkey bigint UNIQUE, r_name text, r_comment text)")
+        connection.execute(
+            "DROP TABLE region; CREATE TABLE region (r_regionkey bigint UNIQUE, r_name text, r_comment text)"
+        )
         connection.execute("INSERT INTO region VALUES (3, 'mine', '')")
     line, code = program.refused("run", job)
     assert "duplicate key" in line and "23505" in line
@@ -166,7 +176,9 @@ def run_while_killing(program, server, job, lake, which):
             while kills < 20 and not over.wait(dice.uniform(0.005, 0.2)):
                 ended = connection.execute(
                     f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %(lake)s AND {which} "
-                    f"AND ({'true' if kills else writing}) ORDER BY random() LIMIT 1", {"lake": lake.name}).fetchall()  # fmt: skip
+                    f"AND ({'true' if kills else writing}) ORDER BY random() LIMIT 1",
+                    {"lake": lake.name},
+                ).fetchall()
                 kills += len(ended)
 
     killer = threading.Thread(target=kill)
@@ -211,7 +223,10 @@ def test_a_daemon_that_is_killed_publishes_once(program, server, lake):
         until = time.monotonic() + 120
         while not list((daemon.inbox / "done").glob("*.json")):
             failed = [path.read_text() for path in (daemon.inbox / "failed").glob("*.json")]
-            assert time.monotonic() < until and not failed, [*failed, (program.folder / "daemon.log").read_text()[-4000:]]
+            assert time.monotonic() < until and not failed, [
+                *failed,
+                (program.folder / "daemon.log").read_text()[-4000:],
+            ]
             # A third time, and the job would be set aside.
             if kills == 2:
                 time.sleep(0.1)
@@ -232,7 +247,9 @@ def test_a_daemon_that_is_killed_publishes_once(program, server, lake):
 
 def test_a_cancelled_run_leaves_nothing(program, flights, lake):
     daemon = Daemon(program)
-    job = program.postgres(flights, tables=["flights"], target=lake.target(), chunk={"rows": 500}, parallel={"chunks": 1})
+    job = program.postgres(
+        flights, tables=["flights"], target=lake.target(), chunk={"rows": 500}, parallel={"chunks": 1}
+    )
     job.rename(daemon.inbox / job.name)
     [run] = wait_for(lambda: program.report("runs"))
     wait_for(lambda: len(lake.tables()) == 2)
@@ -256,7 +273,11 @@ REFUSED = {
     "a wrong password": (dict(password="wrong"), "password authentication failed", 5),
     "no such schema": (dict(schema="nowhere"), "there is no schema nowhere", 4),
     "an unknown scheme": (dict(url="nowhere://x/y"), "no sink for `nowhere:`", 2),
-    "a sink for a folder": (dict(url="file:///tmp/x", plugin="postgres-sink", password=None), "`file:` takes no sink", 2),
+    "a sink for a folder": (
+        dict(url="file:///tmp/x", plugin="postgres-sink", password=None),
+        "`file:` takes no sink",
+        2,
+    ),
     "another plugin": (dict(plugin="postgres-sink@9"), "is `postgres-sink@9`", 2),
 }
 

@@ -135,7 +135,9 @@ def test_row_security_of_a_partitioned_table_holds(server, program):
         GRANT USAGE ON SCHEMA c TO guarded; GRANT SELECT ON ALL TABLES IN SCHEMA c TO guarded;
         ALTER TABLE sales ENABLE ROW LEVEL SECURITY; CREATE POLICY even ON sales USING (id % 2 = 0)"""
     with schema(server, guarded):
-        job = program.postgres(server, source={"url": server.url(user="guarded")}, tables=["c.sales"], chunk={"rows": 5_000})
+        job = program.postgres(
+            server, source={"url": server.url(user="guarded")}, tables=["c.sales"], chunk={"rows": 5_000}
+        )
         program.ok("run", job)
         same_rows(read(program.lake / "sales"), server.rows("SELECT * FROM c.sales WHERE id % 2 = 0"))
 
@@ -148,9 +150,12 @@ INDEXED = f"""
 
 def test_a_selective_filter_uses_its_index_and_a_broad_one_the_pages(server, program):
     with schema(server, INDEXED):
+
         def job(condition):
             sql = f"SELECT id, note FROM data WHERE {condition}"
-            return program.postgres(server, tables=["c.big"], chunk={"bytes": 500_000}, transform=[{"sql": sql}])
+            return program.postgres(
+                server, tables=["c.big"], chunk={"bytes": 500_000}, transform=[{"sql": sql}]
+            )
 
         narrow = scan(program, job("id BETWEEN 100 AND 200"))
         assert narrow["strategy"] == "one chunk: an index finds its rows"
@@ -158,7 +163,9 @@ def test_a_selective_filter_uses_its_index_and_a_broad_one_the_pages(server, pro
         assert scan(program, job("kind = 3"))["strategy"].startswith("ctid ranges")
         for condition in ("id BETWEEN 100 AND 200", "kind = 3"):
             program.ok("run", job(condition))
-        same_rows(read(program.lake / "big"), server.rows("SELECT id, note FROM c.big WHERE id BETWEEN 100 AND 200"))
+        same_rows(
+            read(program.lake / "big"), server.rows("SELECT id, note FROM c.big WHERE id BETWEEN 100 AND 200")
+        )
         same_rows(read(program.lake / "big_v2"), server.rows("SELECT id, note FROM c.big WHERE kind = 3"))
 
 
@@ -194,9 +201,14 @@ def keyed(server):
 @pytest.mark.parametrize("key", ["k", "t", "u", "f", "n"])
 @pytest.mark.parametrize("form", ["table", "query"])
 def test_ranges_of_a_key_lose_and_double_nothing(keyed, program, key, form):
-    relation = {"table": "c.keyed"} if form == "table" else {"query": "SELECT * FROM c.keyed WHERE note = 'x'"}
+    relation = (
+        {"table": "c.keyed"} if form == "table" else {"query": "SELECT * FROM c.keyed WHERE note = 'x'"}
+    )
     job = program.postgres(
-        keyed, relations=[{**relation, "as": "keyed", "chunk_by": key}], chunk={"rows": 5_000}, consistency="snapshot"
+        keyed,
+        relations=[{**relation, "as": "keyed", "chunk_by": key}],
+        chunk={"rows": 5_000},
+        consistency="snapshot",
     )
     chosen = scan(program, job)
     assert chosen["strategy"] == f"ranges of `{key}`, by the job's wish" and len(chosen["chunks"]) > 4
@@ -241,7 +253,9 @@ def test_a_table_that_grows_and_shrinks_while_it_is_read_is_whole(keyed, program
             while not stop.is_set():
                 connection.execute("BEGIN; DELETE FROM c.keyed WHERE note = 'y'")
                 connection.execute("UPDATE c.keyed SET k = -k WHERE k BETWEEN 100 AND 300")
-                connection.execute("INSERT INTO c.keyed SELECT g, g, g, g, g, 'y' FROM generate_series(1, 2000) g; COMMIT")
+                connection.execute(
+                    "INSERT INTO c.keyed SELECT g, g, g, g, g, 'y' FROM generate_series(1, 2000) g; COMMIT"
+                )
                 connection.execute("VACUUM c.keyed")
 
     thread = threading.Thread(target=write)
@@ -249,7 +263,10 @@ def test_a_table_that_grows_and_shrinks_while_it_is_read_is_whole(keyed, program
     try:
         job = program.postgres(
             keyed,
-            relations=[{"table": "c.keyed", "as": "by_pages"}, {"table": "c.keyed", "as": "by_key", "chunk_by": "k"}],
+            relations=[
+                {"table": "c.keyed", "as": "by_pages"},
+                {"table": "c.keyed", "as": "by_key", "chunk_by": "k"},
+            ],
             chunk={"rows": 2_000},
             consistency="snapshot",
         )
@@ -286,7 +303,8 @@ def greenplum(keyed):
 
 
 @pytest.mark.parametrize(
-    "table, strategy, chunks", [("spread", "one chunk for each segment", 3), ("keyed", "ranges of `id`, by its statistics", 4)]
+    "table, strategy, chunks",
+    [("spread", "one chunk for each segment", 3), ("keyed", "ranges of `id`, by its statistics", 4)],
 )
 def test_greenplum_is_cut_by_key_or_by_segment(greenplum, program, table, strategy, chunks):
     source = {"url": greenplum.url(user="gp")}

@@ -18,7 +18,9 @@ def put(program, name, **options):
         with pa.ipc.new_file(path, table.schema) as file:
             file.write_table(table)
     else:
-        pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False, **options)
+        pq.write_table(
+            table, path, compression="none", use_dictionary=False, write_statistics=False, **options
+        )
     return path
 
 
@@ -30,7 +32,9 @@ def spoil(path, becomes):
 
 def refused(program, pattern, sql=None):
     keys = {"transform": [{"sql": sql}]} if sql else {}
-    line, code = only(program).refused("run", program.job({"url": f"file://{program.folder}/{pattern}"}, "t.yaml", **keys))
+    line, code = only(program).refused(
+        "run", program.job({"url": f"file://{program.folder}/{pattern}"}, "t.yaml", **keys)
+    )
     assert code == 4 and "; next: " in line and program.published() == []
     return plain(line)
 

@@ -47,7 +47,9 @@ def begun(program, source):
     process = program.start("run", file)
     until = time.monotonic() + 120
     while len(list(program.lake.rglob("part-*"))) < 2:
-        assert process.poll() is None and time.monotonic() < until, (program.folder / "daemon.log").read_text()
+        assert process.poll() is None and time.monotonic() < until, (
+            program.folder / "daemon.log"
+        ).read_text()
         time.sleep(0.001)
     return process
 

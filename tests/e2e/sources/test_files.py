@@ -60,8 +60,13 @@ PACKED = {"csv": None, "csv.gz": "gzip", "csv.zst": "zstd", "csv.bz2": "bzip2", 
 def test_csv_arrives_as_another_reader_reads_it(program, data, ending):
     (data / "weather.csv").write_text(flights_csv("weather"))
     if PACKED[ending]:
-        subprocess.run([PACKED[ending], "-q", *(["--rm"] if ending == "csv.zst" else []), data / "weather.csv"], check=True)
-    job = program.job(source(data, csv={"null": "NA"}), tables=[f"weather.{ending}"], chunk={"bytes": 300_000})
+        subprocess.run(
+            [PACKED[ending], "-q", *(["--rm"] if ending == "csv.zst" else []), data / "weather.csv"],
+            check=True,
+        )
+    job = program.job(
+        source(data, csv={"null": "NA"}), tables=[f"weather.{ending}"], chunk={"bytes": 300_000}
+    )
     report = program.report("run", job)
     assert report["rows"] == 26_115
     # One chunk where it must be unpacked from its beginning.
@@ -89,7 +94,9 @@ def test_values_with_line_ends_quotes_and_delimiters_survive(program, data):
     program.ok("run", program.job(source(data, csv=csv), tables=["wild.csv"], chunk={"bytes": 10_000}))
     assert rows(program, "wild") == expected
     # Cut where a value holds a line end, it would come apart: that is noticed.
-    line, code = program.refused("run", program.job(source(data, csv={"null": "\\N"}), tables=["wild.csv"], chunk={"bytes": 3_000}))
+    line, code = program.refused(
+        "run", program.job(source(data, csv={"null": "\\N"}), tables=["wild.csv"], chunk={"bytes": 3_000})
+    )
     assert "newlines: true" in line and code == 4
 
 
@@ -99,7 +106,9 @@ def test_a_limit_reads_files_from_their_beginning(program, data):
     step = {"sql": "SELECT * FROM data WHERE n >= 0 LIMIT 2000"}
     job = program.job(source(data), tables=["t.csv"], transform=[step], chunk={"bytes": 999})
     program.ok("run", job)
-    assert rows(program, "t", "SELECT count(*), count(DISTINCT n), min(t) FROM data") == [repr((2_000, 2_000, "x\n7,y"))]
+    assert rows(program, "t", "SELECT count(*), count(DISTINCT n), min(t) FROM data") == [
+        repr((2_000, 2_000, "x\n7,y"))
+    ]
 
 
 def test_types_are_told_only_where_values_come_back(program, data):
@@ -131,7 +140,9 @@ def test_quotes_can_mean_nothing(program, data):
 
 
 def test_a_header_comes_behind_comments_however_the_file_is_cut(program, data):
-    (data / "t.csv").write_text("\ufeff# c\r\n\r\n#" + "x" * 50 + "\r\nname\r\nann\r\nbob\r\n", encoding="utf-8", newline="")
+    (data / "t.csv").write_text(
+        "\ufeff# c\r\n\r\n#" + "x" * 50 + "\r\nname\r\nann\r\nbob\r\n", encoding="utf-8", newline=""
+    )
     for size in (3, 8, 1_000):
         job = program.job(source(data, csv={"comment": "#"}), tables=["t.csv"], chunk={"bytes": size})
         program.ok("run", job)
@@ -176,7 +187,10 @@ def test_bad_rows_are_named_or_left_out(program, data):
 
 
 def test_json_lines_keep_their_shape(program, data):
-    objects = [{"n": n, "name": None if n % 3 == 0 else f"é{n}", "tags": list(range(n % 4)), "at": {"x": n / 2}} for n in range(3_000)]
+    objects = [
+        {"n": n, "name": None if n % 3 == 0 else f"é{n}", "tags": list(range(n % 4)), "at": {"x": n / 2}}
+        for n in range(3_000)
+    ]
     text = "".join(json.dumps(value) + "\n" for value in objects)
     (data / "events.jsonl").write_text(text)
     (data / "packed.json.gz").write_bytes(gzip.compress(text.encode()))
@@ -224,7 +238,11 @@ def test_parquet_and_arrow_arrive_with_their_types(program, data):
 def test_a_look_at_files_needs_no_job(program, data):
     (data / "a.csv").write_text("x,y\n1,é\n")
     (data / "b.json").write_text('{"x": [1, 2]}\n')
-    for what, cell in [(data / "a.csv", "| 1 | é |"), (f"file://{data}/*.csv", "| 1 | é |"), (f"file://{data}/b.json", "| [1, 2] |")]:
+    for what, cell in [
+        (data / "a.csv", "| 1 | é |"),
+        (f"file://{data}/*.csv", "| 1 | é |"),
+        (f"file://{data}/b.json", "| [1, 2] |"),
+    ]:
         assert cell in program.ok("preview", what)
     line, code = program.refused("preview", data / "none.csv")
     assert "none.csv: no files there" in line and code == 4
@@ -242,7 +260,9 @@ def test_folders_are_columns_and_choose_their_files(program, data):
     assert types(program, "parts") == {"n": "int64", "day": "date32[day]", "kind": "string"}
     read = f"SELECT n, day, kind FROM read_parquet('{data}/parts/*/*/*.parquet', hive_partitioning = true)"
     assert rows(program, "parts", "SELECT n, day, kind FROM data") == theirs(read)
-    step = {"sql": "SELECT kind, count(*) AS c, sum(n) AS s FROM data WHERE day >= DATE '2026-01-04' AND n > 100 GROUP BY kind"}
+    step = {
+        "sql": "SELECT kind, count(*) AS c, sum(n) AS s FROM data WHERE day >= DATE '2026-01-04' AND n > 100 GROUP BY kind"
+    }
     job = program.job(source(data), relations=[{"table": "parts", "as": "few"}], transform=[step])
     assert "6 of 15 files, by their folders" in program.ok("plan", job)
     program.ok("run", job)
@@ -278,9 +298,19 @@ def test_a_column_that_is_in_no_file_of_the_sample_is_not_lost(program, data):
 def test_relations_of_files_are_joined_by_the_jobs_sql(program, data):
     for table in ["weather", "planes"]:
         (data / f"{table}.csv").write_text(flights_csv(table))
-    pq.write_table(pa.table({"manufacturer": ["BOEING", "AIRBUS"], "country": ["US", "EU"]}), data / "makers.parquet")
+    pq.write_table(
+        pa.table({"manufacturer": ["BOEING", "AIRBUS"], "country": ["US", "EU"]}), data / "makers.parquet"
+    )
     sql = "SELECT country, count(*) AS planes FROM planes JOIN makers ON planes.manufacturer = makers.manufacturer GROUP BY 1"
-    program.ok("run", program.job(source(data, csv={"null": "NA"}), tables=["planes.csv", "makers.parquet"], sql=sql, name="job.yaml"))
+    program.ok(
+        "run",
+        program.job(
+            source(data, csv={"null": "NA"}),
+            tables=["planes.csv", "makers.parquet"],
+            sql=sql,
+            name="job.yaml",
+        ),
+    )
     assert rows(program, "job") == ["('EU', 336)", "('US', 1630)"]
 
 
@@ -306,12 +336,24 @@ def test_files_of_every_store_are_read(program, data, lake):
     lake.put("raw/day=2026-11-20/flights.parquet", parquet.read_bytes())
     listed = program.report("test-connection", program.job(lake.target("raw"), tables=["flights"]))
     assert listed["relations"] == ["day=2026-11-20", "flights"]
-    program.ok("run", program.job({**lake.target("raw"), "csv": {"null": "NA"}}, tables=["flights"], chunk={"bytes": 5 << 20}))
-    assert differences(program, "flights", f"SELECT * REPLACE (timezone('UTC', time_hour) AS time_hour) FROM '{parquet}'") == 0
+    program.ok(
+        "run",
+        program.job(
+            {**lake.target("raw"), "csv": {"null": "NA"}}, tables=["flights"], chunk={"bytes": 5 << 20}
+        ),
+    )
+    assert (
+        differences(
+            program, "flights", f"SELECT * REPLACE (timezone('UTC', time_hour) AS time_hour) FROM '{parquet}'"
+        )
+        == 0
+    )
     url = lake.target("raw/**/*.parquet")
     step = {"sql": "SELECT carrier, count(*) AS n FROM data WHERE month = 2 GROUP BY carrier"}
     program.ok("run", program.job(url, name="carriers.yaml", transform=[step], chunk={"bytes": 1 << 20}))
-    assert rows(program, "carriers") == theirs(f"SELECT carrier, count(*) FROM '{parquet}' WHERE month = 2 GROUP BY carrier")
+    assert rows(program, "carriers") == theirs(
+        f"SELECT carrier, count(*) FROM '{parquet}' WHERE month = 2 GROUP BY carrier"
+    )
     line, code = program.refused("plan", program.job(lake.target("raw"), tables=["nowhere"]))
     assert "nowhere: no files there" in line and code == 4
 
@@ -320,7 +362,9 @@ def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, da
     """The run is begun anew, with what is there now."""
     for number in range(60):
         (data / f"{number:02}.csv").write_text("n\n" + "1\n" * 500_000)
-    job = program.job(source(data / "*.csv"), name="all.yaml", chunk={"bytes": 1_000_100}, parallel={"chunks": 1})
+    job = program.job(
+        source(data / "*.csv"), name="all.yaml", chunk={"bytes": 1_000_100}, parallel={"chunks": 1}
+    )
     daemon = program.start("run", job)
     log = program.folder / "daemon.log"
     while "of 60 chunks" not in log.read_text():
@@ -329,12 +373,21 @@ def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, da
     for number in range(30, 60):
         (data / f"{number}.csv").write_text("n\n" + "2\n" * 500_000)
     assert daemon.wait(120) == 0, log.read_text()
-    assert rows(program, "all", "SELECT n, count(*) FROM data GROUP BY n") == ["(1, 15000000)", "(2, 15000000)"]
+    assert rows(program, "all", "SELECT n, count(*) FROM data GROUP BY n") == [
+        "(1, 15000000)",
+        "(2, 15000000)",
+    ]
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.csv.gz", "t.csv.zst"])
 def test_damaged_files_are_refused_or_read_and_never_worse(program, data, name):
-    table = pa.table({"n": range(500), "t": [str(n) * (n % 9) for n in range(500)], "l": [[n] * (n % 3) for n in range(500)]})
+    table = pa.table(
+        {
+            "n": range(500),
+            "t": [str(n) * (n % 9) for n in range(500)],
+            "l": [[n] * (n % 3) for n in range(500)],
+        }
+    )
     plain = "n,t\n" + "".join(f"{n},{n}\n" for n in range(500))
     match name:
         case "t.parquet":
@@ -354,7 +407,10 @@ def test_damaged_files_are_refused_or_read_and_never_worse(program, data, name):
                 damaged[wild.randrange(len(damaged))] = wild.randrange(256)
         (data / name).write_bytes(damaged)
         done = program.call("--json", "preview", data / name, "--rows", 1000, seconds=30)
-        assert "thread '" not in done.stderr and done.returncode in (0, 4), (done.returncode, done.stderr[-500:])
+        assert "thread '" not in done.stderr and done.returncode in (0, 4), (
+            done.returncode,
+            done.stderr[-500:],
+        )
 
 
 @pytest.mark.parametrize(

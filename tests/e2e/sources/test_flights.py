@@ -91,7 +91,9 @@ def test_a_query_is_one_chunk(flights, program):
     report = program.report("run", program.postgres(flights, "worst.json", query=query))
     assert report["relations"][0]["chunks"] == 1
     assert report["consistency"] == "snapshot"
-    same_rows(read(program.lake / "worst"), flights.rows("SELECT dest, max(arr_delay) FROM flights GROUP BY 1"))
+    same_rows(
+        read(program.lake / "worst"), flights.rows("SELECT dest, max(arr_delay) FROM flights GROUP BY 1")
+    )
 
 
 def test_what_was_there_is_kept(flights, program):

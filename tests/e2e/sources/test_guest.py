@@ -16,7 +16,9 @@ ROWS = 100_000
 def cargo(server):
     with server.connect() as connection:
         connection.execute("CREATE TABLE cargo (id int, note text)")
-        connection.execute(f"INSERT INTO cargo SELECT g, repeat(md5(g::text), 3) FROM generate_series(1, {ROWS}) g")
+        connection.execute(
+            f"INSERT INTO cargo SELECT g, repeat(md5(g::text), 3) FROM generate_series(1, {ROWS}) g"
+        )
         connection.execute("ANALYZE cargo")
     yield server
     with server.connect() as connection:
@@ -86,7 +88,11 @@ def test_a_corrupted_stream_is_an_error_or_what_was_sent_and_never_a_crash(cargo
 
 def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(cargo, program):
     slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo WHERE id % 20 = 0"
-    keys = {"tables": [], "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}], "consistency": "snapshot"}
+    keys = {
+        "tables": [],
+        "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}],
+        "consistency": "snapshot",
+    }
     running = program.start("--log", "info", "run", job(program, cargo, **keys))
     for victim in ("query LIKE 'COPY%'", "query LIKE '%pg_export_snapshot%'"):
         kill = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -95,7 +101,10 @@ def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(ca
     assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     log = (program.folder / "daemon.log").read_text()
     assert "trying again" in log
-    same_rows([row[:2] for row in read(program.lake / "cargo")], cargo.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"))
+    same_rows(
+        [row[:2] for row in read(program.lake / "cargo")],
+        cargo.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"),
+    )
 
 
 def test_a_run_that_is_stopped_cancels_what_the_server_does_for_it(cargo, program):
@@ -111,9 +120,13 @@ def test_a_run_that_is_stopped_cancels_what_the_server_does_for_it(cargo, progra
 
 def test_a_role_with_few_connections_is_enough_for_many_chunks(cargo, program):
     with cargo.connect() as connection:
-        connection.execute("CREATE ROLE few LOGIN PASSWORD 'secret' CONNECTION LIMIT 3; GRANT SELECT ON cargo TO few")
+        connection.execute(
+            "CREATE ROLE few LOGIN PASSWORD 'secret' CONNECTION LIMIT 3; GRANT SELECT ON cargo TO few"
+        )
     url = cargo.url(user="few")
-    done = program.call("run", job(program, cargo, source={"url": url}, parallel={"chunks": 16}, chunk={"rows": 2_000}))
+    done = program.call(
+        "run", job(program, cargo, source={"url": url}, parallel={"chunks": 16}, chunk={"rows": 2_000})
+    )
     assert done.returncode == 0, done.stderr
     whole(program, cargo)
     with cargo.connect() as connection:
@@ -177,21 +190,32 @@ def own_server(scratch):
 def test_a_server_that_restarts_in_mid_run_is_waited_for(own_server, program):
     with own_server.connect() as connection:
         connection.execute("CREATE TABLE cargo (id int, note text)")
-        connection.execute(f"INSERT INTO cargo SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) g; ANALYZE")
+        connection.execute(
+            f"INSERT INTO cargo SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) g; ANALYZE"
+        )
     slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo WHERE id % 20 = 0"
-    keys = {"tables": [], "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}], "consistency": "snapshot"}
+    keys = {
+        "tables": [],
+        "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}],
+        "consistency": "snapshot",
+    }
     running = program.start("--log", "info", "run", job(program, own_server, **keys))
     eventually(lambda: [row for row in sessions(own_server) if "COPY" in row[2]])
     own_server.restart()
     assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     assert "beginning anew" in (program.folder / "daemon.log").read_text()
-    same_rows([row[:2] for row in read(program.lake / "cargo")], own_server.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"))
+    same_rows(
+        [row[:2] for row in read(program.lake / "cargo")],
+        own_server.rows("SELECT id, note FROM cargo WHERE id % 20 = 0"),
+    )
 
 
 def test_a_standby_gives_one_snapshot_too(own_server, scratch, program):
     with own_server.connect() as connection:
         connection.execute("CREATE TABLE cargo (id int, note text)")
-        connection.execute(f"INSERT INTO cargo SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) g; ANALYZE")
+        connection.execute(
+            f"INSERT INTO cargo SELECT g, repeat('x', 100) FROM generate_series(1, {ROWS}) g; ANALYZE"
+        )
     standby = own_server.standby(scratch / "standby")
     try:
         stop = threading.Event()
@@ -228,7 +252,11 @@ def test_a_standby_that_cancels_its_readers_is_asked_anew(own_server, scratch, p
             connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
             connection.execute("SELECT pg_reload_conf()")
         slow_rows = "SELECT id, note, pg_sleep(0.00001)::text FROM cargo"
-        keys = {"tables": [], "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}], "consistency": "snapshot"}
+        keys = {
+            "tables": [],
+            "relations": [{"query": slow_rows, "as": "cargo", "chunk_by": "id"}],
+            "consistency": "snapshot",
+        }
         running = program.start("--log", "info", "run", job(program, standby, **keys))
         eventually(lambda: [row for row in sessions(standby) if "COPY" in row[2]])
         with own_server.connect() as connection:

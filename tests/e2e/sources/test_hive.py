@@ -62,7 +62,10 @@ def test_tables_arrive_as_another_client_reads_them(program, hive):
             # Their client makes numbers of nothing else, and texts of times.
             return value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else value
 
-        ours = [tuple(text(row[name]) for name in columns) for row in pq.read_table(program.lake / table).to_pylist()]
+        ours = [
+            tuple(text(row[name]) for name in columns)
+            for row in pq.read_table(program.lake / table).to_pylist()
+        ]
         theirs = [tuple(text(value) for value in row) for row in theirs]
         assert sorted(map(repr, ours)) == sorted(map(repr, theirs))
 
@@ -83,7 +86,10 @@ TYPES = {
 
 def test_every_type_keeps_its_values_and_its_nulls(program, hive):
     values = ", ".join(f"{sql} AS c{number}" for number, sql in enumerate(TYPES))
-    nulls = ", ".join(f"nullif({sql}, {sql})" if not sql.startswith(("array", "map", "named")) else f"if(true, null, {sql})" for sql in TYPES)
+    nulls = ", ".join(
+        f"nullif({sql}, {sql})" if not sql.startswith(("array", "map", "named")) else f"if(true, null, {sql})"
+        for sql in TYPES
+    )
     query = f"SELECT {values} UNION ALL SELECT {nulls}"
     program.ok("run", program.job(source(hive), query=query))
     table = pq.read_table(program.lake / "job")
@@ -92,15 +98,27 @@ def test_every_type_keeps_its_values_and_its_nulls(program, hive):
         assert value == expected or (expected == "nan" and value != value), (sql, value)
     assert all(value is None for value in empty.values())
     types = {name: str(table.schema.field(f"c{number}").type) for number, name in enumerate(TYPES)}
-    assert types["true"] == "bool" and types["1.50BD"] == "decimal128(3, 2)" and types["-2147483648"] == "int32"
+    assert (
+        types["true"] == "bool" and types["1.50BD"] == "decimal128(3, 2)" and types["-2147483648"] == "int32"
+    )
 
 
 def test_nothing_of_a_timestamp_is_lost_in_silence(program, hive):
     # Spark knows microseconds only: what has more is a text here.
-    far = program.job(source(hive, timestamps="nanoseconds"), query="SELECT timestamp'9999-12-31 00:00:00' AS t")
+    far = program.job(
+        source(hive, timestamps="nanoseconds"), query="SELECT timestamp'9999-12-31 00:00:00' AS t"
+    )
     line, code = program.refused("run", far)
-    assert "column `t`" in line and "between 1677 and 2262" in line and "timestamps: microseconds" in line and code == 4
-    program.ok("run", program.job(source(hive, timestamps="text"), query="SELECT timestamp'9999-12-31 00:00:00' AS t"))
+    assert (
+        "column `t`" in line
+        and "between 1677 and 2262" in line
+        and "timestamps: microseconds" in line
+        and code == 4
+    )
+    program.ok(
+        "run",
+        program.job(source(hive, timestamps="text"), query="SELECT timestamp'9999-12-31 00:00:00' AS t"),
+    )
     assert rows(program, "job") == [{"t": "9999-12-31 00:00:00"}]
 
 
@@ -112,7 +130,10 @@ def test_nothing_of_a_timestamp_is_lost_in_silence(program, hive):
         ({"table": "keyed", "chunk_by": "k"}, "ranges of k from 1 to 49999"),
         ({"table": "keyed", "chunk_by": "day"}, "ranges of day from"),
         ({"query": "SELECT * FROM keyed", "as": "keyed", "chunk_by": "n"}, "ranges of n from 0 to 49999"),
-        ({"query": "SELECT * FROM keyed WHERE k < 0", "as": "keyed", "chunk_by": "k"}, "its key has no values"),
+        (
+            {"query": "SELECT * FROM keyed WHERE k < 0", "as": "keyed", "chunk_by": "k"},
+            "its key has no values",
+        ),
     ],
 )
 def test_chunks_cover_a_relation_without_loss_or_overlap(program, hive, relation, strategy):
@@ -138,7 +159,9 @@ def test_what_can_be_is_done_at_the_source(program, hive):
     program.ok("run", job)
     expected = hive.run("SELECT tailnum, seats FROM planes WHERE seats >= 300 AND manufacturer = 'BOEING'")
     assert sorted((row["tailnum"], row["seats"]) for row in rows(program, "planes")) == sorted(expected)
-    counted = program.job(source(hive), tables=["keyed"], transform=[{"sql": "SELECT count(*) AS n FROM data"}])
+    counted = program.job(
+        source(hive), tables=["keyed"], transform=[{"sql": "SELECT count(*) AS n FROM data"}]
+    )
     program.ok("run", counted)
     assert rows(program, "keyed") == [{"n": 50_000}]
     shown = program.ok("preview", program.job(source(hive), tables=["weather"]), "--rows", "3")
@@ -146,9 +169,17 @@ def test_what_can_be_is_done_at_the_source(program, hive):
 
 
 def test_views_databases_and_odd_names_are_read(program, hive):
-    relations = [{"table": "recent"}, {"table": "other.select", "as": "odd"}, {"table": "`other`.`select`", "as": "quoted"}]
+    relations = [
+        {"table": "recent"},
+        {"table": "other.select", "as": "odd"},
+        {"table": "`other`.`select`", "as": "quoted"},
+    ]
     report = program.report("run", program.job(source(hive), relations=relations))
-    assert [relation["rows"] for relation in report["relations"]] == [len(hive.run("SELECT * FROM recent")), 1, 1]
+    assert [relation["rows"] for relation in report["relations"]] == [
+        len(hive.run("SELECT * FROM recent")),
+        1,
+        1,
+    ]
     assert rows(program, "odd") == rows(program, "quoted") == [{"a b": 1, "select": 2}]
     within = {**source(hive), "url": hive.url(database="other")}
     answer = program.report("test-connection", program.job(within, tables=["select"]))
@@ -182,7 +213,9 @@ def test_a_server_that_is_not_there_or_speaks_otherwise_is_told(program, hive):
     assert "refused" in line and code == 3
     remote = {"url": "impala://ada@db.internal", "password": "s3cret"}
     line, code = program.refused("test-connection", program.job(remote, tables=["t"]))
-    assert "everybody can read it" in line and "tls: verify-full" in line and "s3cret" not in line and code == 2
+    assert (
+        "everybody can read it" in line and "tls: verify-full" in line and "s3cret" not in line and code == 2
+    )
 
 
 def test_a_connection_that_breaks_costs_no_row(program, hive):
@@ -222,10 +255,17 @@ def test_sasl_and_tls(program, scratch):
     )
     try:
         query = "SELECT id FROM range(20000)"
-        secure = {"url": server.url(), "password": "anything", "tls": "verify-full", "root_cert": {"file": str(folder / "cert.pem")}}
+        secure = {
+            "url": server.url(),
+            "password": "anything",
+            "tls": "verify-full",
+            "root_cert": {"file": str(folder / "cert.pem")},
+        }
         program.ok("run", program.job(secure, query=query))
         assert len(rows(program, "job")) == 20_000
-        line, code = program.refused("run", program.job({**secure, "root_cert": None, "tls": "verify-full"}, query=query))
+        line, code = program.refused(
+            "run", program.job({**secure, "root_cert": None, "tls": "verify-full"}, query=query)
+        )
         assert "certificate" in line and code == 5, line
         plain = program.job({"url": server.url(), "auth": "nosasl"}, query=query)
         line, code = program.refused("--retries", "0", "run", plain)
@@ -235,12 +275,19 @@ def test_sasl_and_tls(program, scratch):
 
 
 def test_http(program, scratch):
-    server = HiveServer(scratch / "hive-http", **{"hive.server2.transport.mode": "http", "hive.server2.authentication": "NONE"})
+    server = HiveServer(
+        scratch / "hive-http",
+        **{"hive.server2.transport.mode": "http", "hive.server2.authentication": "NONE"},
+    )
     try:
         over_http = {"url": server.url(), "transport": "http"}
-        program.ok("run", program.job(over_http, query="SELECT id, cast(id as string) AS t FROM range(50000)"))
+        program.ok(
+            "run", program.job(over_http, query="SELECT id, cast(id as string) AS t FROM range(50000)")
+        )
         assert sorted(row["id"] for row in rows(program, "job")) == list(range(50_000))
-        line, code = program.refused("run", program.job({**over_http, "http_path": "elsewhere"}, query="SELECT 1 AS a"))
+        line, code = program.refused(
+            "run", program.job({**over_http, "http_path": "elsewhere"}, query="SELECT 1 AS a")
+        )
         assert "405" in line and "http_path" in line and code == 2, line
     finally:
         server.stop()

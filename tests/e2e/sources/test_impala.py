@@ -46,9 +46,9 @@ def test_partitions_are_grouped_by_their_sizes(program, impala):
     program.ok("run", job)
     assert ids(program) == list(range(20_000))
     conditions = [sql.split(" WHERE ")[1] for sql in selects(impala)]
-    assert conditions == ["((`part` = 0))", "((`part` = 1 OR `part` = 2 OR `part` IS NULL))"] or sorted(conditions) == sorted(
-        ["((`part` = 0))", "((`part` = 1 OR `part` = 2 OR `part` IS NULL))"]
-    )
+    assert conditions == ["((`part` = 0))", "((`part` = 1 OR `part` = 2 OR `part` IS NULL))"] or sorted(
+        conditions
+    ) == sorted(["((`part` = 0))", "((`part` = 1 OR `part` = 2 OR `part` IS NULL))"])
 
 
 def test_a_table_whose_files_changed_is_refreshed_and_read_again(program, impala):
@@ -70,7 +70,11 @@ def test_a_session_that_the_server_lost_is_opened_again(program, impala):
     lost = iter([True, False])
 
     def once(sql):
-        return "Client session expired due to more than 60s of inactivity (last activity was at: x)." if next(lost, False) else impala.query(sql)
+        return (
+            "Client session expired due to more than 60s of inactivity (last activity was at: x)."
+            if next(lost, False)
+            else impala.query(sql)
+        )
 
     impala.answers[r"^SELECT `id`"] = once
     program.ok("--retries", "0", "run", program.job(source(impala), tables=["orders"]))
@@ -79,7 +83,10 @@ def test_a_session_that_the_server_lost_is_opened_again(program, impala):
 
 REFUSALS = {
     "AnalysisException: Could not resolve table reference: 'orders'": ("not-found", 4),
-    "AuthorizationException: User 'ada' does not have privileges to execute 'SELECT' on: default.orders": ("auth", 5),
+    "AuthorizationException: User 'ada' does not have privileges to execute 'SELECT' on: default.orders": (
+        "auth",
+        5,
+    ),
     "Rejected query from pool default-pool: queue full, limit=200, num_queued=200.": ("throttled", 3),
     "Memory limit exceeded: Could not allocate memory while trying to increase reservation.": ("resource", 6),
     "ParseException: Syntax error in line 1:undefined: SELEC": ("data", 4),
@@ -89,7 +96,15 @@ REFUSALS = {
 @pytest.mark.parametrize("said", REFUSALS)
 def test_an_error_says_who_must_act(program, impala, said):
     impala.answers[r"^SELECT `id`"] = said
-    done = program.call("--json", "--retries", "0", "--relation-retries", "0", "run", program.job(source(impala), tables=["orders"]))
+    done = program.call(
+        "--json",
+        "--retries",
+        "0",
+        "--relation-retries",
+        "0",
+        "run",
+        program.job(source(impala), tables=["orders"]),
+    )
     error = json.loads(done.stdout)["error"]
     assert (error["class"], done.returncode) == REFUSALS[said], error
     assert said.split(": ", 1)[-1][:40] in error["message"]
@@ -98,8 +113,14 @@ def test_an_error_says_who_must_act(program, impala, said):
 def test_a_value_that_is_too_large_is_told_with_its_column(program, impala):
     columns = [("id", "bigint"), ("name", "string"), ("part", "bigint")]
     impala.answers[r"^SELECT `id`"] = (columns, [(1, "x" * (100 << 20), 0)])
-    line, code = program.refused("--retries", "0", "--relation-retries", "0", "run", program.job(source(impala), tables=["orders"]))
-    assert code == 4 and "orders: " in line and "column `name`: a value of 100 MiB: a value may hold 96 MiB" in line, line
+    line, code = program.refused(
+        "--retries", "0", "--relation-retries", "0", "run", program.job(source(impala), tables=["orders"])
+    )
+    assert (
+        code == 4
+        and "orders: " in line
+        and "column `name`: a value of 100 MiB: a value may hold 96 MiB" in line
+    ), line
     assert "fault of the plugin" not in line, line
 
 

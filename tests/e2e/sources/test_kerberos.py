@@ -47,14 +47,19 @@ def secure(request, scratch, realm):
     if request.param == "auth":
         yield request.getfixturevalue("plain")
         return
-    server = served(scratch, realm, f"hive-{request.param}", **{"hive.server2.thrift.sasl.qop": request.param})
+    server = served(
+        scratch, realm, f"hive-{request.param}", **{"hive.server2.thrift.sasl.qop": request.param}
+    )
     yield server
     server.stop()
 
 
 def source(server, realm, **keys):
     keys = {"principal": "loader", "keytab": str(realm.folder / "loader.kt"), **keys}
-    return {"url": f"hive://localhost:{server.port}/", "kerberos": {name: value for name, value in keys.items() if value}}
+    return {
+        "url": f"hive://localhost:{server.port}/",
+        "kerberos": {name: value for name, value in keys.items() if value},
+    }
 
 
 QUERY = "SELECT id, concat('text ', id) AS t, current_user() AS who FROM range(30000)"

@@ -63,7 +63,8 @@ MODES = [
 def test_each_sslmode_means_what_libpq_means(users, program, mode, host, authority, expected):
     keys = {"root_cert": {"file": str(users.folder / "ca.pem")}} if authority else {}
     job = program.job(
-        {"url": users.url(user="scram", host=host), "password": "p@ss w/rd", "sslmode": mode, **keys}, tables=["t"]
+        {"url": users.url(user="scram", host=host), "password": "p@ss w/rd", "sslmode": mode, **keys},
+        tables=["t"],
     )
     if expected:
         assert expected in program.report("test-connection", job)["source"]

@@ -18,7 +18,9 @@ def accounts(server):
         for table in ("left_side", "right_side"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
             connection.execute(f"CREATE TABLE {table} (id int NOT NULL, amount bigint NOT NULL, note text)")
-            connection.execute(f"INSERT INTO {table} SELECT g, 1000, repeat('x', 50) FROM generate_series(1, {ROWS}) g")
+            connection.execute(
+                f"INSERT INTO {table} SELECT g, 1000, repeat('x', 50) FROM generate_series(1, {ROWS}) g"
+            )
             connection.execute(f"CREATE UNIQUE INDEX ON {table} (id)")
             connection.execute(f"ANALYZE {table}")
     yield server
@@ -58,7 +60,11 @@ class Writers:
 
 def test_chunks_of_all_relations_see_one_instant_under_concurrent_writes(accounts, program):
     job = program.postgres(
-        accounts, tables=["left_side", "right_side"], chunk={"rows": 10_000}, consistency="snapshot", parallel={"chunks": 2}
+        accounts,
+        tables=["left_side", "right_side"],
+        chunk={"rows": 10_000},
+        consistency="snapshot",
+        parallel={"chunks": 2},
     )
     with Writers(accounts) as writers:
         before = writers.moves
@@ -82,7 +88,9 @@ def test_chunks_of_all_relations_see_one_instant_under_concurrent_writes(account
 def test_the_leader_goes_when_the_run_is_over(accounts, program):
     program.ok("run", program.postgres(accounts, tables=["left_side"], chunk={"rows": 50_000}))
     until = time.monotonic() + 5
-    while sessions := accounts.rows("SELECT query FROM pg_stat_activity WHERE application_name = 'longshore'"):
+    while sessions := accounts.rows(
+        "SELECT query FROM pg_stat_activity WHERE application_name = 'longshore'"
+    ):
         assert time.monotonic() < until, sessions
         time.sleep(0.05)
 

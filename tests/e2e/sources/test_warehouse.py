@@ -20,7 +20,8 @@ from support.wait import wait_for
 pytestmark = [pytest.mark.hdfs, pytest.mark.flaky(reruns=2, only_rerun=LOST)]
 
 PARTS = (
-    "SELECT id AS n, cast(id * 1.5 as decimal(12,2)) AS price, concat('t', id) AS name, date_add(date'2020-01-01', cast(id % 3 as int)) "
+    "SELECT id AS n, cast(id * 1.5 as decimal(12,2)) AS price, concat('t', id) AS name, "
+    "date_add(date'2020-01-01', cast(id % 3 as int)) "
     "AS day, if(id % 7 = 0, null, concat('it''s a/b=c:', id % 2)) AS kind FROM range({})"
 )
 
@@ -39,7 +40,8 @@ def warehouse(scratch, lake):
     server.root = f"hdfs://127.0.0.1:{lake.port}/warehouse"
     server.run(
         f"CREATE DATABASE lake LOCATION '{server.root}'",
-        "CREATE TABLE lake.parts (n bigint, price decimal(12,2), name string) PARTITIONED BY (day date, kind string) STORED AS PARQUET",
+        "CREATE TABLE lake.parts (n bigint, price decimal(12,2), name string) PARTITIONED BY (day date, "
+        "kind string) STORED AS PARQUET",
         f"INSERT INTO lake.parts {PARTS.format(5_000)}",
         "CREATE TABLE lake.plain STORED AS PARQUET AS SELECT id AS n, cast(id as int) AS small FROM range(1000)",
         # A column that came later, and one whose type had room.
@@ -69,7 +71,9 @@ def source(hive, direct="always", **keys):
 
 
 def rows(program, relation):
-    return sorted((tuple(row.values()) for row in pq.read_table(program.lake / relation).to_pylist()), key=repr)
+    return sorted(
+        (tuple(row.values()) for row in pq.read_table(program.lake / relation).to_pylist()), key=repr
+    )
 
 
 @pytest.mark.parametrize("table", ["parts", "plain", "grown", "empty", "moved"])
@@ -79,10 +83,15 @@ def test_a_tables_files_hold_what_the_server_says(program, hive, table):
     direct = program.report("run", job)
     assert direct["consistency"] == "snapshot"
     own = rows(program, table)
-    program.ok("run", program.job(source(hive, "never"), tables=[table], target={"url": f"file://{program.lake}/server"}))
+    program.ok(
+        "run",
+        program.job(source(hive, "never"), tables=[table], target={"url": f"file://{program.lake}/server"}),
+    )
     assert own == rows(program, f"server/{table}")
     assert len(own) == {"parts": 5_000, "plain": 1_000, "grown": 20, "empty": 0, "moved": 60}[table]
-    schemas = [pq.read_schema(next((program.lake / path).glob("*.parquet"))) for path in [table, f"server/{table}"]]
+    schemas = [
+        pq.read_schema(next((program.lake / path).glob("*.parquet"))) for path in [table, f"server/{table}"]
+    ]
     assert schemas[0].names == schemas[1].names and schemas[0].types == schemas[1].types
 
 
@@ -92,9 +101,13 @@ def test_only_the_folders_that_a_filter_leaves_are_read(program, hive):
     shown = program.ok("plan", job)
     assert re.search(r"2 of 18 files, by their folders, directly", shown), shown
     program.ok("run", job)
-    expected = hive.run("SELECT n, kind FROM lake.parts WHERE day = '2020-01-02' AND kind IS NULL AND n >= 100")
+    expected = hive.run(
+        "SELECT n, kind FROM lake.parts WHERE day = '2020-01-02' AND kind IS NULL AND n >= 100"
+    )
     assert rows(program, "parts") == sorted(expected, key=repr)
-    joined = program.job(source(hive), tables=["parts", "plain"], sql="SELECT count(*) AS n FROM parts JOIN plain USING (n)")
+    joined = program.job(
+        source(hive), tables=["parts", "plain"], sql="SELECT count(*) AS n FROM parts JOIN plain USING (n)"
+    )
     program.ok("run", joined)
     assert rows(program, "job") == [(1_000,)]
 
@@ -117,15 +130,25 @@ def test_what_files_might_say_otherwise_is_read_through_the_server(program, hive
     program.ok("run", job)
     if table == "times":
         # Who wants it so gets the moment that is in the file.
-        program.ok("run", program.job(source(hive), tables=[table], target={"url": f"file://{program.lake}/direct"}))
+        program.ok(
+            "run", program.job(source(hive), tables=[table], target={"url": f"file://{program.lake}/direct"})
+        )
         assert rows(program, "direct/times") == [(datetime.datetime(2020, 1, 1, 10),)]
     elif table != "padded":
         line, code = program.refused("run", program.job(source(hive), tables=[table]))
-        assert OTHERWISE[table] in line and ("`source.direct` is always" in line or "the server" in line) and code == 2, line
+        assert (
+            OTHERWISE[table] in line
+            and ("`source.direct` is always" in line or "the server" in line)
+            and code == 2
+        ), line
 
 
 def test_no_file_is_read_that_the_job_does_not_name(program, hive):
-    for under, words in [("hdfs://127.0.0.1:1/", "does not allow"), (f"{hive.root}/parts", "does not allow"), (hive.root, None)]:
+    for under, words in [
+        ("hdfs://127.0.0.1:1/", "does not allow"),
+        (f"{hive.root}/parts", "does not allow"),
+        (hive.root, None),
+    ]:
         job = program.job(source(hive, {"files": "auto", "under": [under]}), tables=["plain"])
         shown = program.ok("plan", job)
         assert (words in shown) if words else (", directly" in shown), shown
@@ -133,14 +156,19 @@ def test_no_file_is_read_that_the_job_does_not_name(program, hive):
     here = {**source(hive, "auto"), "url": hive.url()}
     hive.run("CREATE TABLE IF NOT EXISTS default.here STORED AS PARQUET AS SELECT 1 AS n")
     assert "does not allow to read file:" in program.ok("plan", program.job(here, tables=["here"]))
-    line, code = program.refused("run", program.job({"url": f"file://{program.folder}", "direct": "auto"}, tables=["x"]))
+    line, code = program.refused(
+        "run", program.job({"url": f"file://{program.folder}", "direct": "auto"}, tables=["x"])
+    )
     assert "files are read directly anyway" in line and code == 2
 
 
 @pytest.mark.parametrize(
     "keys, words",
     [
-        ({"direct": "sometimes"}, "`source.direct`: write never, auto, always, or { files: auto, under: [..] }"),
+        (
+            {"direct": "sometimes"},
+            "`source.direct`: write never, auto, always, or { files: auto, under: [..] }",
+        ),
         ({"direct": {"file": "auto"}}, "unknown key `source.direct.file`; next: did you mean `files`?"),
         ({"direct": {"files": "auto", "under": ["warehouse"]}}, "`source.direct.under`: that is no URL"),
         ({"kerberos": "yes"}, "`source.kerberos`: write true, or { principal: .., keytab: .. }"),
@@ -148,7 +176,9 @@ def test_no_file_is_read_that_the_job_does_not_name(program, hive):
     ],
 )
 def test_what_is_said_of_files_and_logins_is_checked(program, keys, words):
-    line, code = program.refused("validate", program.job({"url": "hive://db.internal/x", **keys}, tables=["a"]))
+    line, code = program.refused(
+        "validate", program.job({"url": "hive://db.internal/x", **keys}, tables=["a"])
+    )
     assert words in line and code == 2, line
 
 
@@ -164,9 +194,19 @@ def test_a_table_that_changes_under_a_run_is_read_anew(program, hive):
 def registered(program, hive, path, tables=("orders",), sql=None, **keys):
     """A job whose rows go to HDFS, and whose folders become tables of the database `made`."""
     steps = {"transform": [{"sql": sql}]} if sql else {}
-    target = {"url": f"hdfs://127.0.0.1:{hive.root.split(':')[2].split('/')[0]}/{path}", **keys.pop("target", {})}
+    target = {
+        "url": f"hdfs://127.0.0.1:{hive.root.split(':')[2].split('/')[0]}/{path}",
+        **keys.pop("target", {}),
+    }
     register = {"url": hive.url(database="made"), "auth": "nosasl", **keys.pop("register", {})}
-    return program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=list(tables), target=target, register=register, **steps, **keys)
+    return program.job(
+        {"url": "tpch:", "scale": 0.01, "text_mib": 1},
+        tables=list(tables),
+        target=target,
+        register=register,
+        **steps,
+        **keys,
+    )
 
 
 @pytest.fixture
@@ -204,7 +244,8 @@ def test_a_folder_has_one_name_for_its_target_and_its_catalog(program, made, loc
 
 def test_every_type_that_the_catalog_knows_is_there(program, made):
     query = (
-        "SELECT true AS b, cast(1 as tinyint) AS i8, cast(2 as smallint) AS i16, 3 AS i32, 4L AS i64, cast(1.5 as float) AS f, 2.5D AS d, "
+        "SELECT true AS b, cast(1 as tinyint) AS i8, cast(2 as smallint) AS i16, 3 AS i32, 4L AS i64, "
+        "cast(1.5 as float) AS f, 2.5D AS d, "
         "'t' AS s, cast('x' as binary) AS y, date'2020-02-29' AS day, timestamp'2020-02-29 12:34:56.123456' AS at, 1.25BD AS dec"
     )
     source = {"url": made.url(), "auth": "nosasl"}
@@ -213,15 +254,31 @@ def test_every_type_that_the_catalog_knows_is_there(program, made):
     program.ok("run", program.job(source, "typed.yaml", query=query, target=target, register=register))
     assert made.run("SELECT * FROM made.typed") == made.run(query)
     types = [row[1] for row in show(made, "DESCRIBE made.typed")]
-    assert types == ["boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "string", "binary", "date", "timestamp",
-                     "decimal(3,2)"]  # fmt: skip
+    assert types == [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "int",
+        "bigint",
+        "float",
+        "double",
+        "string",
+        "binary",
+        "date",
+        "timestamp",
+        "decimal(3,2)",
+    ]
     nested = program.folder / "nested.parquet"
     pq.write_table(pa.table({"l": [[1, 2]], "s": [{"a": 1, "b": "x"}]}), nested)
-    program.ok("run", program.job({"url": f"file://{nested}"}, "nested.yaml", target=target, register=register))
+    program.ok(
+        "run", program.job({"url": f"file://{nested}"}, "nested.yaml", target=target, register=register)
+    )
     assert made.run("SELECT l[1], s.b FROM made.nested") == [(2, "x")]
     unsigned = program.folder / "unsigned.parquet"
     pq.write_table(pa.table({"u": pa.array([1], pa.uint64())}), unsigned)
-    line, code = program.refused("run", program.job({"url": f"file://{unsigned}"}, "u.yaml", target=target, register=register))
+    line, code = program.refused(
+        "run", program.job({"url": f"file://{unsigned}"}, "u.yaml", target=target, register=register)
+    )
     assert "column `u`: the catalog has no type for UInt64" in line and code == 4
 
 
@@ -236,7 +293,9 @@ def show(hive, sql):
 
 def test_modes_are_those_of_the_folders(program, made):
     def run(mode, sql):
-        return program.report("run", registered(program, made, "modes", ["nation"], sql, target={"mode": mode}))
+        return program.report(
+            "run", registered(program, made, "modes", ["nation"], sql, target={"mode": mode})
+        )
 
     def count(table="made.nation"):
         return made.run(f"SELECT count(*) FROM {table}")[0][0]
@@ -249,7 +308,9 @@ def test_modes_are_those_of_the_folders(program, made):
     # A column more; files without it have nulls there.
     run("append", "SELECT n_nationkey AS k, n_name AS name FROM data")
     assert count() == 75 and made.run("SELECT count(name) FROM made.nation") == [(25,)]
-    job = registered(program, made, "modes", ["nation"], "SELECT n_name AS k FROM data", target={"mode": "append"})
+    job = registered(
+        program, made, "modes", ["nation"], "SELECT n_name AS k FROM data", target={"mode": "append"}
+    )
     line, code = program.refused("run", job)
     assert "made.nation: its column 1 is `k` bigint, and ours is `k` string" in line and code == 4, line
     run("replace", "SELECT n_name, n_regionkey AS r FROM data WHERE n_nationkey < 5")
@@ -261,7 +322,10 @@ def test_folders_of_values_are_partitions(program, made):
         target = {"mode": mode, "partition_by": ["region", "letter"], **keys}
         return program.ok("run", registered(program, made, "parts", ["nation"], sql, target=target))
 
-    sql = "SELECT n_name AS name, n_regionkey AS region, substr(n_name, 1, 1) AS letter, n_nationkey AS k FROM data WHERE n_nationkey {}"
+    sql = (
+        "SELECT n_name AS name, n_regionkey AS region, substr(n_name, 1, 1) AS letter, n_nationkey AS k "
+        "FROM data WHERE n_nationkey {}"
+    )
     run("version", sql.format("< 20"))
     assert made.run("SELECT count(*), count(DISTINCT region), sum(k) FROM made.nation") == [(20, 5, 190)]
     assert made.run("SELECT k, letter FROM made.nation WHERE name = 'GERMANY' AND region = 3") == [(7, "G")]
@@ -272,7 +336,14 @@ def test_folders_of_values_are_partitions(program, made):
     run("replace", sql.format("= 7"))
     assert [row[0] for row in show(made, "SHOW PARTITIONS made.nation")] == ["region=3/letter=G"]
     assert made.run("SELECT name FROM made.nation") == [("GERMANY",)]
-    job = registered(program, made, "parts", ["nation"], sql.format("= 7"), target={"mode": "append", "partition_by": ["region"]})
+    job = registered(
+        program,
+        made,
+        "parts",
+        ["nation"],
+        sql.format("= 7"),
+        target={"mode": "append", "partition_by": ["region"]},
+    )
     line, code = program.refused("run", job)
     assert "made.nation is there already, with partitions by region, letter" in line and code == 2, line
     # And back, from their files.
@@ -284,7 +355,10 @@ def test_folders_of_values_are_partitions(program, made):
 def test_nobody_elses_table_is_touched(program, made, lake):
     for create, words in [
         ("CREATE TABLE made.nation (n int) STORED AS PARQUET", "its files are the catalog's own"),
-        (f"CREATE EXTERNAL TABLE made.nation (n int) STORED AS PARQUET LOCATION '{made.root}/other'", "over hdfs://"),
+        (
+            f"CREATE EXTERNAL TABLE made.nation (n int) STORED AS PARQUET LOCATION '{made.root}/other'",
+            "over hdfs://",
+        ),
         ("CREATE VIEW made.nation AS SELECT 1 AS n", "and it is a view"),
     ]:
         made.run(create)
@@ -311,7 +385,12 @@ def test_what_cannot_be_registered_is_told_before_anything_is_read(program, made
     if wrong == "no database":
         keys = {"register": {"url": made.url(database="nowhere")}}
     if wrong == "no catalog":
-        job = program.job({"url": "tpch:"}, tables=["nation"], target={"url": f"{made.root}/wrong"}, register={"url": "tpch:"})
+        job = program.job(
+            {"url": "tpch:"},
+            tables=["nation"],
+            target={"url": f"{made.root}/wrong"},
+            register={"url": "tpch:"},
+        )
     else:
         job = registered(program, made, "wrong", ["nation"], **keys)
     line, told = program.refused("run", job)
@@ -337,7 +416,9 @@ def impala():
 
     def create(sql):
         name = sql.split("`")[3]
-        columns = re.findall(r"`(\w+)` ([\w<>]+(?:\([^)]*\))?)", sql.split(name + "`", 1)[1].split(" STORED AS ")[0])
+        columns = re.findall(
+            r"`(\w+)` ([\w<>]+(?:\([^)]*\))?)", sql.split(name + "`", 1)[1].split(" STORED AS ")[0]
+        )
         server.tables[name] = (re.search(r"LOCATION '([^']*)'", sql)[1], columns)
         return SUMMARY
 
@@ -355,7 +436,9 @@ SUMMARY = ([("summary", "string")], [("done",)])
 def at_impala(program, impala, tables=("nation",), **keys):
     target = {"url": f"file://{program.lake}", **keys.pop("target", {})}
     register = {"url": impala.url("lake"), "location": "s3a://bucket/lake", **keys.pop("register", {})}
-    return program.job({"url": "tpch:", "text_mib": 1}, tables=list(tables), target=target, register=register, **keys)
+    return program.job(
+        {"url": "tpch:", "text_mib": 1}, tables=list(tables), target=target, register=register, **keys
+    )
 
 
 def test_impala_is_told_of_files_and_asked_for_statistics(program, impala):
@@ -363,7 +446,8 @@ def test_impala_is_told_of_files_and_asked_for_statistics(program, impala):
     created, *rest = impala.done()
     assert created.startswith(
         "CREATE EXTERNAL TABLE `lake`.`nation` (`n_nationkey` bigint, `n_name` string, `n_regionkey` bigint, `n_comment` string) "
-        "STORED AS PARQUET LOCATION 's3a://bucket/lake/nation' TBLPROPERTIES ('external.table.purge' = 'false', 'longshore.run' = '"
+        "STORED AS PARQUET LOCATION 's3a://bucket/lake/nation' TBLPROPERTIES ('external.table.purge' = "
+        "'false', 'longshore.run' = '"
     )
     assert rest == ["REFRESH `lake`.`nation`", "COMPUTE STATS `lake`.`nation`"]
     impala.statements.clear()
@@ -372,7 +456,10 @@ def test_impala_is_told_of_files_and_asked_for_statistics(program, impala):
 
 
 def test_impala_finds_partitions(program, impala):
-    program.ok("run", at_impala(program, impala, target={"partition_by": ["n_regionkey"]}, register={"statistics": False}))
+    program.ok(
+        "run",
+        at_impala(program, impala, target={"partition_by": ["n_regionkey"]}, register={"statistics": False}),
+    )
     created, *rest = impala.done()
     assert "`n_comment` string) PARTITIONED BY (`n_regionkey` bigint) STORED AS PARQUET" in created
     assert rest == ["ALTER TABLE `lake`.`nation` RECOVER PARTITIONS", "REFRESH `lake`.`nation`"]
@@ -394,7 +481,9 @@ def test_a_table_that_impala_has_not_heard_of_is_found(program, impala):
 def test_a_catalog_that_refuses_takes_back_all_of_it(program, impala):
     create = impala.answers["^CREATE EXTERNAL TABLE"]
     impala.answers["^CREATE EXTERNAL TABLE"] = lambda sql: (
-        "AuthorizationException: User 'ada' does not have privileges to execute 'CREATE' on: lake" if "`region`" in sql else create(sql)
+        "AuthorizationException: User 'ada' does not have privileges to execute 'CREATE' on: lake"
+        if "`region`" in sql
+        else create(sql)
     )
     line, code = program.refused("run", at_impala(program, impala, ["nation", "region"]))
     assert "register" in line and "does not have privileges" in line and code == 5
@@ -442,7 +531,9 @@ def test_a_store_that_is_out_of_reach_leaves_the_table_to_the_server(program, im
     assert "(not directly: hdfs://127.0.0.1:1" in program.ok("plan", program.job(reads, tables=["orders"]))
     program.ok("run", program.job(reads, tables=["orders"]))
     assert pq.read_table(program.lake / "orders").num_rows == 100
-    line, code = program.refused("run", program.job({**reads, "direct": {"files": "always", "hdfs": hdfs}}, tables=["orders"]))
+    line, code = program.refused(
+        "run", program.job({**reads, "direct": {"files": "always", "hdfs": hdfs}}, tables=["orders"])
+    )
     assert "127.0.0.1:1" in line and code == 3
 
 
@@ -455,22 +546,42 @@ def test_impalas_partitions_are_read_from_their_files(program, impala):
         pq.write_table(pa.table({"id": ids, "name": [f"o{n}".encode() for n in ids]}), folder / "1.parq")
         (folder / "_impala_insert_staging").mkdir()
     at = f"file://{program.folder}/files"
-    impala.database.execute("CREATE TABLE orders AS SELECT range AS id, 'o' || range AS name, range % 3 AS part FROM range(3000)")
+    impala.database.execute(
+        "CREATE TABLE orders AS SELECT range AS id, 'o' || range AS name, range % 3 AS part FROM range(3000)"
+    )
     impala.tables["orders"] = (at, [("id", "bigint"), ("name", "string")])
     plain = impala.answers["^DESCRIBE FORMATTED"]
 
     def describe(sql):
         names, text = plain(sql)
-        heading = [("# Partition Information", "", ""), ("# col_name", "data_type", "comment"), ("", "", ""), ("part", "bigint", "")]
+        heading = [
+            ("# Partition Information", "", ""),
+            ("# col_name", "data_type", "comment"),
+            ("", "", ""),
+            ("part", "bigint", ""),
+        ]
         return names, [*text[:4], *heading, *text[4:]]
 
     impala.answers["^DESCRIBE FORMATTED"] = describe
-    columns = [("part", "string"), ("#Rows", "bigint"), ("#Files", "bigint"), ("Size", "string"), ("Format", "string"), ("Location", "string")]
+    columns = [
+        ("part", "string"),
+        ("#Rows", "bigint"),
+        ("#Files", "bigint"),
+        ("Size", "string"),
+        ("Format", "string"),
+        ("Location", "string"),
+    ]
     parts = [(str(part), 1_000, 1, "10KB", "PARQUET", f"{at}/part={part}") for part in range(3)]
-    impala.answers["^SHOW (PARTITIONS|TABLE STATS)"] = (columns, [*parts, ("Total", 3_000, 3, "30KB", "", "")])
+    impala.answers["^SHOW (PARTITIONS|TABLE STATS)"] = (
+        columns,
+        [*parts, ("Total", 3_000, 3, "30KB", "", "")],
+    )
     reads = {"url": impala.url(), "direct": {"files": "always", "under": [at]}}
     program.ok("run", program.job(reads, tables=["orders"]))
     table = pq.read_table(program.lake / "orders")
-    assert sorted(table["id"].to_pylist()) == list(range(3_000)) and str(table.schema.field("name").type) == "string"
+    assert (
+        sorted(table["id"].to_pylist()) == list(range(3_000))
+        and str(table.schema.field("name").type) == "string"
+    )
     assert all(row["part"] == row["id"] % 3 and row["name"] == f"o{row['id']}" for row in table.to_pylist())
     assert not [sql for sql in impala.statements if sql.startswith("SELECT `")]

@@ -39,7 +39,10 @@ def test_a_join_is_what_another_engine_makes_of_it(program, tables, parallel):
     assert ours == sorted(duckdb.sql(BY_NATION).fetchall()) and len(ours) == 25
     manifest = json.loads(open(report["manifest"]).read())
     [relation] = manifest["relations"]
-    assert relation["source"]["from"]["nation"] == {"table": "nation"} and "JOIN customer" in relation["source"]["sql"]
+    assert (
+        relation["source"]["from"]["nation"] == {"table": "nation"}
+        and "JOIN customer" in relation["source"]["sql"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,9 +59,13 @@ def test_a_join_is_what_another_engine_makes_of_it(program, tables, parallel):
 )
 def test_no_plan_waits_for_itself(program, tables, sql):
     # One place to read in, and more chunks than batches wait anywhere.
-    job = program.job(TPCH, "q.yaml", tables=["orders", "customer"], sql=sql, chunk={"rows": 2_000}, parallel={"chunks": 1})
+    job = program.job(
+        TPCH, "q.yaml", tables=["orders", "customer"], sql=sql, chunk={"rows": 2_000}, parallel={"chunks": 1}
+    )
     program.ok("run", job)
-    assert sorted(published(program, "q").fetchall(), key=repr) == sorted(duckdb.sql(sql).fetchall(), key=repr)
+    assert sorted(published(program, "q").fetchall(), key=repr) == sorted(
+        duckdb.sql(sql).fetchall(), key=repr
+    )
 
 
 SOLD = """
@@ -104,14 +111,23 @@ def test_all_tables_of_a_join_are_seen_in_one_instant(program, flights):
 
 def test_a_join_whose_connection_breaks_is_made_again(program, flights):
     with Proxy(flights.port, faults=[None, None, cut(300_000), cut(500_000)]) as proxy:
-        job = sold(program, flights, source={"url": f"postgres://postgres@127.0.0.1:{proxy.port}/postgres?sslmode=disable"})
+        job = sold(
+            program,
+            flights,
+            source={"url": f"postgres://postgres@127.0.0.1:{proxy.port}/postgres?sslmode=disable"},
+        )
         program.ok("--retries", "8", "--retry-backoff-millis", "10", "run", job)
     assert near(sorted(published(program, "sold").fetchall()), expected(flights))
 
 
 def test_steps_come_after_the_join_and_a_preview_shows_it(program, tables):
-    steps = [{"sql": "SELECT n_name, orders FROM data WHERE orders > 10"}, {"plugin": "mask", "columns": ["n_name"], "with": "x"}]
-    job = program.job(TPCH, "masked.yaml", tables=["orders", "customer", "nation"], sql=BY_NATION, transform=steps)
+    steps = [
+        {"sql": "SELECT n_name, orders FROM data WHERE orders > 10"},
+        {"plugin": "mask", "columns": ["n_name"], "with": "x"},
+    ]
+    job = program.job(
+        TPCH, "masked.yaml", tables=["orders", "customer", "nation"], sql=BY_NATION, transform=steps
+    )
     program.ok("run", job)
     assert {name for name, _ in published(program, "masked").fetchall()} == {"x"}
     assert "| x" in program.ok("preview", job, "--rows", "3")
@@ -142,5 +158,7 @@ def test_sql_that_cannot_be_carried_out_is_refused_before_anything_is_read(progr
 def test_sql_over_nothing_is_refused(program):
     line, code = program.refused("validate", program.job(TPCH, sql="SELECT 1 AS one"))
     assert "names nothing to move" in line and code == 2
-    line, code = program.refused("validate", program.job(TPCH, tables=["orders"], sql="SELECT 1", sql_file="x.sql"))
+    line, code = program.refused(
+        "validate", program.job(TPCH, tables=["orders"], sql="SELECT 1", sql_file="x.sql")
+    )
     assert "both `sql` and `sql_file`" in line and code == 2

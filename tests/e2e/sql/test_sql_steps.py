@@ -22,7 +22,10 @@ ROWS = pa.table(
         "f": [0.1234567890123456789, 1e-20, 2.5],
         "b": [9007199254740993, 1, 2],
         "ms": pa.array([1704067200001, -1, 0], pa.timestamp("ms")),
-        "ts": pa.array([datetime.datetime(1, 1, 1), datetime.datetime(2024, 1, 1), datetime.datetime(9999, 12, 31)], pa.timestamp("us")),
+        "ts": pa.array(
+            [datetime.datetime(1, 1, 1), datetime.datetime(2024, 1, 1), datetime.datetime(9999, 12, 31)],
+            pa.timestamp("us"),
+        ),
         "s": ["2024-01-01T23:00:00-05:00", "2024-01-01", "x"],
         "t": ["10:00:00", "10:00", "1000"],
         "z": [0.0, 1.0, 2.0],
@@ -47,7 +50,11 @@ def step(program, sql):
 def made(program, sql):
     """The step's rows, numbers with a point as they are written."""
     program.ok("run", step(program, sql))
-    lines = [line for file in sorted((program.lake / "rows").glob("*.json*")) for line in file.read_text().splitlines()]
+    lines = [
+        line
+        for file in sorted((program.lake / "rows").glob("*.json*"))
+        for line in file.read_text().splitlines()
+    ]
     return [list(json.loads(line, parse_float=str).values()) for line in lines]
 
 
@@ -136,7 +143,14 @@ def test_what_goes_under_doubles_becomes_one(program):
     assert sorted(rows) == [["0.12345678901234568"], ["1.5"], ["1e-20"], ["2.5"]]
 
 
-@pytest.mark.parametrize("join", ["JOIN data o ON data.e = o.f", "JOIN (SELECT f AS e FROM data) o USING (e)", ", data o WHERE data.e = o.f"])
+@pytest.mark.parametrize(
+    "join",
+    [
+        "JOIN data o ON data.e = o.f",
+        "JOIN (SELECT f AS e FROM data) o USING (e)",
+        ", data o WHERE data.e = o.f",
+    ],
+)
 def test_a_double_that_is_nearly_a_decimal_joins_nothing(program, join):
     assert made(program, f"SELECT data.k FROM data {join}") == []
 
@@ -227,7 +241,9 @@ WIDE = {
 @pytest.mark.parametrize("sql", WIDE.values(), ids=WIDE)
 def test_a_query_that_would_grow_is_refused_by_a_limit(program, sql, command):
     limited = ["prlimit", "--data=1500000000", LONGSHORE, command, step(program, sql)]
-    done = subprocess.run(list(map(str, limited)), env=program.env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        list(map(str, limited)), env=program.env, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2 and "the limit is" in done.stderr and "; next: " in done.stderr, done.stderr
 
 

@@ -31,7 +31,15 @@ def folder(lake):
 
 def test_a_run_is_published_with_its_manifest_and_nothing_else(program, lake, folder):
     report = program.report(
-        "run", job(program, lake, folder, tables=["orders", "nation"], chunk={"rows": 4000}, target={"compression": "zstd"})
+        "run",
+        job(
+            program,
+            lake,
+            folder,
+            tables=["orders", "nation"],
+            chunk={"rows": 4000},
+            target={"compression": "zstd"},
+        ),
     )
     files = lake.files(folder)
     if isinstance(lake, Hdfs):
@@ -122,7 +130,16 @@ def test_large_parts_arrive_whole(program, lake, folder, server):
     query = "SELECT n, md5(n::text) || md5((n * 7)::text) || md5((n * 11)::text) AS noise FROM generate_series(1, 300000) n"
     source = {"url": server.url(), "password": {"env": "PGPASSWORD"}}
     report = program.report(
-        "run", job(program, lake, folder, source=source, query=query, name="large.yaml", target={"compression": "none"})
+        "run",
+        job(
+            program,
+            lake,
+            folder,
+            source=source,
+            query=query,
+            name="large.yaml",
+            target={"compression": "none"},
+        ),
     )
     assert report["bytes"] > 25_000_000
     files = lake.files(folder)
@@ -167,7 +184,9 @@ def test_a_listing_never_shows_half_a_relation(program, lake, folder):
 
 def test_a_single_part_is_not_seen_before_the_commit(program, lake, folder):
     """A run that is killed after its parts are written shows nothing, and its retry cleans up."""
-    file = job(program, lake, folder, tables=["orders"], source={"url": "tpch:", "scale": 5}, chunk={"rows": 100_000})
+    file = job(
+        program, lake, folder, tables=["orders"], source={"url": "tpch:", "scale": 5}, chunk={"rows": 100_000}
+    )
     run = program.start("run", file)
     time.sleep(2)
     run.kill()
@@ -226,7 +245,15 @@ def test_rows_lie_in_the_folders_of_their_values(program, lake, folder, server):
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS {APART.format(first, last)}")
             connection.execute(f"ANALYZE {table}")
         relations = [{"table": table, "as": name, "chunk_by": "n"}]
-        file = job(program, lake, folder, source=source, relations=relations, chunk={"rows": 100}, target={**by, "mode": mode})
+        file = job(
+            program,
+            lake,
+            folder,
+            source=source,
+            relations=relations,
+            chunk={"rows": 100},
+            target={**by, "mode": mode},
+        )
         return file, program.report("run", file)
 
     file, report = run(1, 400, "version")
@@ -240,9 +267,17 @@ def test_rows_lie_in_the_folders_of_their_values(program, lake, folder, server):
     # Folders whose values are no more are gone.
     run(7, 9, "replace")
     files = visible(lake.files(folder))
-    assert apart(files, "orders") == expected(7, 9) and len([path for path in files if path.startswith("orders/")]) == 3
+    assert (
+        apart(files, "orders") == expected(7, 9)
+        and len([path for path in files if path.startswith("orders/")]) == 3
+    )
     assert apart(files, "orders_v2") == expected(1, 10)
-    _, code = program.refused("run", job(program, lake, folder, source=source, relations=[{"query": "SELECT 1 AS n", "as": "o"}], target=by))
+    _, code = program.refused(
+        "run",
+        job(
+            program, lake, folder, source=source, relations=[{"query": "SELECT 1 AS n", "as": "o"}], target=by
+        ),
+    )
     assert code == 2
     empty = [{"query": APART.format(2, 1), "as": "none"}]
     program.ok("run", job(program, lake, folder, source=source, relations=empty, target=by))
@@ -251,7 +286,9 @@ def test_rows_lie_in_the_folders_of_their_values(program, lake, folder, server):
         back = {**lake.target(f"{folder}/orders_v2"), "format": "parquet"}
         program.ok("run", program.job(back, "back.yaml"))
         own = pq.read_table(program.lake / "back").to_pylist()
-        assert sorted(((row["n"], row["part"], row["kind"]) for row in own), key=lambda row: row[0]) == expected(1, 10)
+        assert sorted(
+            ((row["n"], row["part"], row["kind"]) for row in own), key=lambda row: row[0]
+        ) == expected(1, 10)
 
 
 #: Names that mean something somewhere: in a URL, a pattern, a shell, XML, a store's own paths.
@@ -275,7 +312,10 @@ def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(p
     written = {}
     for number, name in enumerate(names):
         written[name] = [(str(n), kind) for n, kind in enumerate(HOSTILE)][number :: len(names)]
-        pq.write_table(pa.table(dict(zip(["n", "kind"], zip(*written[name])))), data / f"{number}.parquet")
+        pq.write_table(
+            pa.table(dict(zip(["n", "kind"], zip(*written[name], strict=True), strict=True))),
+            data / f"{number}.parquet",
+        )
     job = program.job(
         {"url": f"file://{data}/"},
         target={**place_of(lake, path), "partition_by": ["kind"]},
@@ -285,7 +325,9 @@ def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(p
     root = "/".join(path[1:]) + "/"
     files = [file.removeprefix(root).split("/") for file in lake.files(folder)]
     found = sorted((name, unquote(inner)) for name, inner, _ in files)
-    assert found == sorted([(name, f"kind={kind}") for name in names for _, kind in written[name]] + [(".longshore", "runs")])
+    assert found == sorted(
+        [(name, f"kind={kind}") for name in names for _, kind in written[name]] + [(".longshore", "runs")]
+    )
     assert "intact" in program.ok("verify", report["manifest"], "--job", job)
     place, hidden, file = report["manifest"].partition(".longshore/")
     # The same place, with all encoded that can be.
@@ -297,7 +339,10 @@ def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(p
     source = place_of(lake, path)
     again = [{"table": name, "as": f"t{number}"} for number, name in enumerate(names)]
     job = program.job({**source, "url": source["url"] + "/"}, "again.yaml", relations=again)
-    seen = {name: sorted((row["n"], row["kind"]) for row in rows) for name, rows in program.report("preview", job).items()}
+    seen = {
+        name: sorted((row["n"], row["kind"]) for row in rows)
+        for name, rows in program.report("preview", job).items()
+    }
     assert seen == {f"t{number}": sorted(written[name]) for number, name in enumerate(names)}
     program.ok("run", program.job({**source, "url": source["url"] + "/"}, "again.yaml", relations=again[::5]))
     for number, name in list(enumerate(names))[::5]:
@@ -307,12 +352,20 @@ def test_a_name_is_the_same_wherever_it_is_written_verified_previewed_and_read(p
 
 def test_a_name_that_a_store_cannot_hold_is_refused_before_anything_is_written(program, lake, folder):
     unfit = [name for name in HOSTILE if lake.CANNOT_HOLD.search(name)]
-    wrong = [([folder, name], "t") for name in unfit] + [([folder], name) for name in unfit] + [([folder, "n" * 1000], "t")]
+    wrong = (
+        [([folder, name], "t") for name in unfit]
+        + [([folder], name) for name in unfit]
+        + [([folder, "n" * 1000], "t")]
+    )
     (program.folder / "t.csv").write_text("n\n1\n")
     for path, relation in wrong:
         relations = [{"table": "t.csv", "as": relation}]
-        job = program.job({"url": f"file://{program.folder}/"}, target=place_of(lake, path), relations=relations)
-        line, code = program.refused("run", job, env={"LONGSHORE_RETRIES": "0", "LONGSHORE_RELATION_RETRIES": "0"})
+        job = program.job(
+            {"url": f"file://{program.folder}/"}, target=place_of(lake, path), relations=relations
+        )
+        line, code = program.refused(
+            "run", job, env={"LONGSHORE_RETRIES": "0", "LONGSHORE_RELATION_RETRIES": "0"}
+        )
         # An SFTP server does not say what it cannot do.
         assert code == (6 if isinstance(lake, Sftp) else 2) and "next: " in line, line
         assert (relation if relation in unfit else path[-1][:200]) in line, line

@@ -33,7 +33,9 @@ def test_csv_is_read_back_by_others(program, server, compression):
     part = publish(program, server, format="csv", csv={"null": "\\N"}, **options)
     endings = {None: ".csv", "gzip": ".csv.gz", "zstd": ".csv.zst"}
     assert part.name.endswith(endings[compression and compression.split(":")[0]])
-    rows = duckdb.sql(f"SELECT * FROM read_csv('{part}', nullstr='\\N', header=true, types={{'moment': 'VARCHAR'}}) ORDER BY id").fetchall()
+    rows = duckdb.sql(
+        f"SELECT * FROM read_csv('{part}', nullstr='\\N', header=true, types={{'moment': 'VARCHAR'}}) ORDER BY id"
+    ).fetchall()
     assert len(rows) == 50
     first, third = rows[0], rows[2]
     assert first[:2] == (1, 'text "1", \nx;y') and third[1] is None and first[2] in ("", None)
@@ -50,7 +52,12 @@ def test_csv_is_written_as_the_job_says(program, server):
 
 def test_csv_without_rows_has_its_header(program, server):
     target = {"url": f"file://{program.lake}", "format": "csv"}
-    program.ok("run", program.postgres(server, query="SELECT 1 AS a, 'x' AS b WHERE false", name="none.yaml", target=target))
+    program.ok(
+        "run",
+        program.postgres(
+            server, query="SELECT 1 AS a, 'x' AS b WHERE false", name="none.yaml", target=target
+        ),
+    )
     [part] = (program.lake / "none").iterdir()
     assert part.read_text() == "a,b\n"
 

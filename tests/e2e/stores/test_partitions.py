@@ -24,14 +24,20 @@ def counts(program, relation="flights", ending="parquet"):
 
 
 def theirs(flights):
-    return flights.rows("SELECT origin, month::int, count(*), sum(distance)::int FROM flights GROUP BY 1, 2 ORDER BY 1, 2")
+    return flights.rows(
+        "SELECT origin, month::int, count(*), sum(distance)::int FROM flights GROUP BY 1, 2 ORDER BY 1, 2"
+    )
 
 
 @pytest.mark.parametrize("format_, ending", [("parquet", "parquet"), ("csv", "csv"), ("json", "jsonl")])
 def test_another_reader_finds_the_columns_in_the_folders(program, flights, format_, ending):
     target = {"url": f"file://{program.lake}", "format": format_, **APART}
-    report = program.report("run", program.postgres(flights, tables=["flights"], target=target, chunk={"rows": 100_000}))
-    assert [tuple(map(str, row)) for row in counts(program, ending=ending)] == [tuple(map(str, row)) for row in theirs(flights)]
+    report = program.report(
+        "run", program.postgres(flights, tables=["flights"], target=target, chunk={"rows": 100_000})
+    )
+    assert [tuple(map(str, row)) for row in counts(program, ending=ending)] == [
+        tuple(map(str, row)) for row in theirs(flights)
+    ]
     # More folders than files are open at a time: some were written in two goes.
     assert report["relations"][0]["parts"] >= 36 and report["rows"] == 336_776
 
@@ -52,7 +58,11 @@ def test_a_few_files_are_open_at_a_time_whatever_the_number_of_folders(program, 
 
 REFUSALS = {
     "no column": ({"partition_by": ["orgin"]}, "`target.partition_by`: no column `orgin`", "origin"),
-    "no folder's name": ({"partition_by": ["lat"]}, "`lat` is Float64, whose values do not name folders", "whole numbers"),
+    "no folder's name": (
+        {"partition_by": ["lat"]},
+        "`lat` is Float64, whose values do not name folders",
+        "whole numbers",
+    ),
     "nothing left": ({"partition_by": ["carrier", "name"]}, "leaves no column for the files", "fewer"),
     "twice": ({"partition_by": ["name", "NAME"]}, "names `NAME` twice", "once"),
 }
@@ -61,7 +71,13 @@ REFUSALS = {
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_what_names_no_folder_is_told_before_anything_is_read(program, flights, refusal):
     keys, words, hint = REFUSALS[refusal]
-    table = "airports" if refusal in ("no folder's name",) else "flights" if refusal == "no column" else "airlines"
+    table = (
+        "airports"
+        if refusal in ("no folder's name",)
+        else "flights"
+        if refusal == "no column"
+        else "airlines"
+    )
     target = {"url": f"file://{program.lake}", **keys}
     line, code = program.refused("plan", program.postgres(flights, tables=[table], target=target))
     assert words in line and hint in line and code == 2, line
@@ -78,7 +94,9 @@ def test_a_value_that_names_no_folder_ends_the_run_and_leaves_nothing(program, f
 
 def test_a_daemon_that_is_killed_loses_and_doubles_nothing(program, flights):
     target = {"url": f"file://{program.lake}", **APART}
-    job = program.postgres(flights, tables=["flights"], target=target, chunk={"rows": 5_000}, consistency="per-chunk")
+    job = program.postgres(
+        flights, tables=["flights"], target=target, chunk={"rows": 5_000}, consistency="per-chunk"
+    )
     program.ok("plugin", "list")
     dice = random.Random(3)
     daemon = Daemon(program)

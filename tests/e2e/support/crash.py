@@ -54,7 +54,11 @@ class Transfers(Background):
         dice = random.Random(7)
         with self.server.connect() as connection:
             while not self.over.is_set():
-                amount, one, other = dice.randrange(1, 100), dice.randrange(ACCOUNTS), dice.randrange(ACCOUNTS)
+                amount, one, other = (
+                    dice.randrange(1, 100),
+                    dice.randrange(ACCOUNTS),
+                    dice.randrange(ACCOUNTS),
+                )
                 with connection.transaction():
                     connection.execute("UPDATE crash_a SET money = money - %s WHERE id = %s", (amount, one))
                     connection.execute("UPDATE crash_b SET money = money + %s WHERE id = %s", (amount, other))
@@ -181,7 +185,10 @@ def main():
                 kills += killed
                 kept += any("are kept" in text for text in report["interruptions"])
                 shutil.rmtree(scratch / str(number))
-                print(f"round {number + 1}: killed {killed} times; {kills} in all, {kept} runs kept chunks", flush=True)
+                print(
+                    f"round {number + 1}: killed {killed} times; {kills} in all, {kept} runs kept chunks",
+                    flush=True,
+                )
     finally:
         server.stop()
         shutil.rmtree(scratch, ignore_errors=True)

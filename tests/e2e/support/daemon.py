@@ -31,7 +31,9 @@ class Daemon:
             return [json.loads(report.read_text()) for report in wait_for(found)]
         except AssertionError:
             there = sorted(str(path.relative_to(self.inbox)) for path in self.inbox.rglob("*.*"))
-            raise AssertionError("\n".join([*there, (self.program.folder / "daemon.log").read_text()])) from None
+            raise AssertionError(
+                "\n".join([*there, (self.program.folder / "daemon.log").read_text()])
+            ) from None
 
     def stop(self, how=signal.SIGTERM):
         if self.process.poll() is None:
@@ -78,17 +80,25 @@ def endings(daemon):
 def settled(daemon, count=1):
     """The reports, when there are so many."""
     try:
-        return list(wait_for(lambda: lives(daemon) and len(endings(daemon)) >= count and endings(daemon), PATIENCE).values())
+        return list(
+            wait_for(
+                lambda: lives(daemon) and len(endings(daemon)) >= count and endings(daemon), PATIENCE
+            ).values()
+        )
     except AssertionError:
         there = sorted(ascii(str(path.relative_to(daemon.inbox))) for path in daemon.inbox.rglob("*"))
-        raise AssertionError("\n".join([f"{len(endings(daemon))} of {count} reports", *there, log(daemon.program)])) from None
+        raise AssertionError(
+            "\n".join([f"{len(endings(daemon))} of {count} reports", *there, log(daemon.program)])
+        ) from None
 
 
 def serves(daemon, name="after"):
     """A job that is dropped now is run."""
     program = daemon.program
     drop(daemon, rows_job(program, f"{name}.yaml", target={"url": f"file://{program.folder}/{name}"}))
-    report = wait_for(lambda: lives(daemon) and list((daemon.inbox / "done").glob(f"{name}.*.report.json")), PATIENCE)
+    report = wait_for(
+        lambda: lives(daemon) and list((daemon.inbox / "done").glob(f"{name}.*.report.json")), PATIENCE
+    )
     assert json.loads(report[0].read_text())["rows"] == 3
 
 

@@ -40,7 +40,11 @@ class Endpoint:
                     if self.path == "/events":
                         endpoint.events.append(json.loads(body))
                     else:
-                        endpoint.taken[self.headers["idempotency-key"]] = (self.path, dict(self.headers), body)
+                        endpoint.taken[self.headers["idempotency-key"]] = (
+                            self.path,
+                            dict(self.headers),
+                            body,
+                        )
                 if refusal:
                     # Taken, but the answer never arrives.
                     self.close_connection = True

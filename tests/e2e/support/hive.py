@@ -70,7 +70,9 @@ class HiveServer:
             "hive.exec.dynamic.partition.mode": "nonstrict",
             **settings,
         }
-        properties = "".join(f"<property><name>{name}</name><value>{value}</value></property>" for name, value in site.items())
+        properties = "".join(
+            f"<property><name>{name}</name><value>{value}</value></property>" for name, value in site.items()
+        )
         (self.folder / "conf/hive-site.xml").write_text(f"<configuration>{properties}</configuration>")
         (self.folder / "conf/log4j2.properties").write_text(LOG)
         if kdc:
@@ -88,22 +90,45 @@ class HiveServer:
         }  # fmt: skip
         realm = [f"-Djava.security.krb5.conf={kdc.env['KRB5_CONFIG']}"] if kdc else []
         opens = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
-        self.command = ["java", f"-Xmx{memory}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
-                        "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED", *opens, *realm, f"-Dderby.system.home={self.folder}", f"-Djava.io.tmpdir={self.folder}/tmp",
-                        "-cp", f"{self.folder}/conf:{SPARK}/*", "org.apache.spark.deploy.SparkSubmit", "--master", "local[2]",
-                        "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
-                        *(word for name, value in spark.items() for word in ("--conf", f"{name}={value}")), "spark-internal"]  # fmt: skip
+        self.command = [
+            "java",
+            f"-Xmx{memory}",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+ExitOnOutOfMemoryError",
+            "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
+            *opens,
+            *realm,
+            f"-Dderby.system.home={self.folder}",
+            f"-Djava.io.tmpdir={self.folder}/tmp",
+            "-cp",
+            f"{self.folder}/conf:{SPARK}/*",
+            "org.apache.spark.deploy.SparkSubmit",
+            "--master",
+            "local[2]",
+            "--class",
+            "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
+            *(word for name, value in spark.items() for word in ("--conf", f"{name}={value}")),
+            "spark-internal",
+        ]
         self._start()
 
     def _start(self):
         log = (self.folder / "log").open("w")
         env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SCALA_VERSION": "2.12"}
-        self.process = subprocess.Popen(self.command, cwd=self.folder, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            self.command, cwd=self.folder, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
         self._wait()
 
     def _wait(self):
         for _ in range(1800):
-            if subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{self.port}"], capture_output=True).returncode == 0:
+            if (
+                subprocess.run(
+                    ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{self.port}"], capture_output=True
+                ).returncode
+                == 0
+            ):
                 return
             assert self.process.poll() is None, (self.folder / "log").read_text()[-4_000:]
             time.sleep(0.1)
@@ -160,7 +185,11 @@ class Impala:
         processor = service.Processor(Answers(self))
         socket = TSocket.TServerSocket("127.0.0.1", self.port)
         self.server = TServer.TThreadedServer(
-            processor, socket, TTransport.TBufferedTransportFactory(), TBinaryProtocol.TBinaryProtocolFactory(), daemon=True
+            processor,
+            socket,
+            TTransport.TBufferedTransportFactory(),
+            TBinaryProtocol.TBinaryProtocolFactory(),
+            daemon=True,
         )
         threading.Thread(target=self.server.serve, daemon=True).start()
         self.socket = socket
@@ -218,7 +247,9 @@ class Answers:
         self.impala.statements.append(sql)
         if request.sessionHandle.sessionId.guid not in self.sessions:
             return t.TExecuteStatementResp(self.fault("Invalid session id: 0:0"))
-        answer = next((answer for words, answer in self.impala.answers.items() if re.search(words, sql)), None)
+        answer = next(
+            (answer for words, answer in self.impala.answers.items() if re.search(words, sql)), None
+        )
         try:
             if callable(answer):
                 answer = answer(sql)
@@ -248,7 +279,9 @@ class Answers:
         columns = []
         for position, (name, kind) in enumerate(names):
             entry = t.TPrimitiveTypeEntry(getattr(t.TTypeId, f"{kind.upper()}_TYPE"))
-            columns.append(t.TColumnDesc(name, t.TTypeDesc([t.TTypeEntry(primitiveEntry=entry)]), position + 1))
+            columns.append(
+                t.TColumnDesc(name, t.TTypeDesc([t.TTypeEntry(primitiveEntry=entry)]), position + 1)
+            )
         return t.TGetResultSetMetadataResp(self.ok(), t.TTableSchema(columns))
 
     def FetchResults(self, request):
@@ -271,7 +304,13 @@ class Answers:
             if kind == "bigint":
                 columns.append(t.TColumn(i64Val=t.TI64Column([value or 0 for value in values], nulls)))
             else:
-                columns.append(t.TColumn(stringVal=t.TStringColumn([b"" if value is None else str(value).encode() for value in values], nulls)))
+                columns.append(
+                    t.TColumn(
+                        stringVal=t.TStringColumn(
+                            [b"" if value is None else str(value).encode() for value in values], nulls
+                        )
+                    )
+                )
         more = bool(operation[1]) or (helping == 0 and bool(rows))
         return t.TFetchResultsResp(self.ok(), more, t.TRowSet(0, [], columns))
 

@@ -33,7 +33,9 @@ class Kdc:
         for name in principals:
             run("kadmin.local", "-q", f"addprinc -randkey {name}")
             run("kadmin.local", "-q", f"ktadd -k {folder}/{name.replace('/', '_')}.kt {name}")
-        self.process = subprocess.Popen(["krb5kdc", "-n"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            ["krb5kdc", "-n"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wait_port(self.port)
 
     def stop(self):

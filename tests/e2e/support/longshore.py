@@ -68,7 +68,9 @@ class Program:
     def start(self, *args, env=None):
         command = [str(LONGSHORE), *map(str, args)]
         log = (self.folder / "daemon.log").open("a")
-        return subprocess.Popen(command, env={**self.env, **(env or {})}, cwd=self.folder, stdout=log, stderr=log)
+        return subprocess.Popen(
+            command, env={**self.env, **(env or {})}, cwd=self.folder, stdout=log, stderr=log
+        )
 
     def published(self):
         """Everything that can be seen at the target, hidden leftovers too."""

@@ -8,4 +8,6 @@ def names(program):
 
 
 def minisign(program, *args):
-    subprocess.run(["minisign", *map(str, args)], cwd=program.folder, check=True, capture_output=True, input=b"\n\n")
+    subprocess.run(
+        ["minisign", *map(str, args)], cwd=program.folder, check=True, capture_output=True, input=b"\n\n"
+    )

@@ -120,7 +120,13 @@ class FaultyHttp:
             def say(self, status, data, headers=()):
                 self.send_response(status)
                 for name, value in headers:
-                    if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
+                    if name.lower() not in (
+                        "transfer-encoding",
+                        "connection",
+                        "content-length",
+                        "date",
+                        "server",
+                    ):
                         self.send_header(name, value)
                 length = next((v for n, v in headers if n.lower() == "content-length"), len(data))
                 self.send_header("Content-Length", length if self.command == "HEAD" else len(data))

@@ -141,7 +141,9 @@ class ByImpala(Source):
         database.execute("CREATE MACRO fnv_hash(x) AS CAST(hash(x) % 1000000007 AS BIGINT) - 500000000")
         database.execute("CREATE MACRO version() AS 'impalad version 4.4.0-RELEASE RELEASE (build 1)'")
         database.execute("CREATE TABLE goods (id int, name varchar, part int)")
-        database.executemany("INSERT INTO goods VALUES (?, ?, ?)", [(*row, row[0] % PARTS) for row in goods()])
+        database.executemany(
+            "INSERT INTO goods VALUES (?, ?, ?)", [(*row, row[0] % PARTS) for row in goods()]
+        )
         self.server = Impala(database)
         parts = [(str(part), COUNT // PARTS, 1, "1.00MB", "PARQUET") for part in range(PARTS)]
         total = ("Total", COUNT, PARTS, f"{PARTS}.00MB", "")

@@ -53,7 +53,11 @@ class Lake:
     def _spawn(self, name, *command, env=None):
         log = (self.folder / f"{name}.log").open("a")
         return subprocess.Popen(
-            list(map(str, command)), stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+            list(map(str, command)),
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
         )
 
 
@@ -80,7 +84,9 @@ class S3(Lake):
         import sys
 
         self.port = free_port()
-        self.server = self._spawn("moto", sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.port)
+        self.server = self._spawn(
+            "moto", sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.port
+        )
         wait_port(self.port)
         self.client().create_bucket(Bucket="lake")
 
@@ -292,7 +298,9 @@ class Hdfs(Lake):
 
     @staticmethod
     def write_xml(path, properties):
-        lines = "".join(f"<property><name>{k}</name><value>{v}</value></property>\n" for k, v in properties.items())
+        lines = "".join(
+            f"<property><name>{k}</name><value>{v}</value></property>\n" for k, v in properties.items()
+        )
         path.write_text(f'<?xml version="1.0"?><configuration>\n{lines}</configuration>\n')
 
     def _command(self, *args):
@@ -301,7 +309,9 @@ class Hdfs(Lake):
 
     def java(self, *args, check=True):
         """Runs one of Hadoop's own commands and gives what it prints."""
-        done = subprocess.run(self._command(*args), cwd=self.folder, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            self._command(*args), cwd=self.folder, capture_output=True, text=True, timeout=120
+        )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -315,7 +325,11 @@ class Hdfs(Lake):
     def start_datanode(self, number):
         ports = [free_port() for _ in range(3)]
         names = ["dfs.datanode.address", "dfs.datanode.ipc.address", "dfs.datanode.http.address"]
-        given = [word for name, port in zip(names, ports, strict=True) for word in ["-D", f"{name}=127.0.0.1:{port}"]]
+        given = [
+            word
+            for name, port in zip(names, ports, strict=True)
+            for word in ["-D", f"{name}=127.0.0.1:{port}"]
+        ]
         data = ["-D", f"dfs.datanode.data.dir=file://{self.folder}/data{number}"]
         self._serve(f"datanode{number}", "org.apache.hadoop.hdfs.server.datanode.DataNode", *data, *given)
 
@@ -389,7 +403,9 @@ class HdfsPair(Hdfs):
         self.ports = {"nn1": self.port, "nn2": free_port()}
         self.https = {"nn1": self.http, "nn2": free_port()}
         (self.folder / "shared").mkdir()
-        self.write_xml(conf / "core-site.xml", {"fs.defaultFS": "hdfs://ns", "hadoop.tmp.dir": self.folder / "tmp"})
+        self.write_xml(
+            conf / "core-site.xml", {"fs.defaultFS": "hdfs://ns", "hadoop.tmp.dir": self.folder / "tmp"}
+        )
         self.client_settings = {
             "dfs.nameservices": "ns",
             "dfs.ha.namenodes.ns": "nn1,nn2",
@@ -401,7 +417,10 @@ class HdfsPair(Hdfs):
             conf / "hdfs-site.xml",
             {
                 **self.client_settings,
-                **{f"dfs.namenode.http-address.ns.{name}": f"127.0.0.1:{port}" for name, port in self.https.items()},
+                **{
+                    f"dfs.namenode.http-address.ns.{name}": f"127.0.0.1:{port}"
+                    for name, port in self.https.items()
+                },
                 "dfs.namenode.shared.edits.dir": f"file://{self.folder}/shared",
                 "dfs.namenode.name.dir": f"file://{self.folder}/nn1",
                 "dfs.ha.fencing.methods": "shell(/bin/true)",
@@ -428,7 +447,12 @@ class HdfsPair(Hdfs):
         self.activate("nn1")
 
     def start_one(self, name):
-        given = ["-D", f"dfs.ha.namenode.id={name}", "-D", f"dfs.namenode.name.dir=file://{self.folder}/{name}"]
+        given = [
+            "-D",
+            f"dfs.ha.namenode.id={name}",
+            "-D",
+            f"dfs.namenode.name.dir=file://{self.folder}/{name}",
+        ]
         self._serve(name, "org.apache.hadoop.hdfs.server.namenode.NameNode", *given)
         wait_port(self.ports[name])
 
@@ -462,7 +486,9 @@ class HdfsKerberos(Hdfs):
         super()._write_conf(conf)
         folder = self.folder
         kerberos = {"hadoop.security.authentication": "kerberos", "hadoop.security.authorization": "true"}
-        rules = f"RULE:[2:$1@$0](nn@{self.REALM})s/.*/root/\nRULE:[2:$1@$0](dn@{self.REALM})s/.*/root/\nDEFAULT"
+        rules = (
+            f"RULE:[2:$1@$0](nn@{self.REALM})s/.*/root/\nRULE:[2:$1@$0](dn@{self.REALM})s/.*/root/\nDEFAULT"
+        )
         self.write_xml(
             conf / "core-site.xml",
             {

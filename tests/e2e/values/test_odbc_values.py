@@ -47,7 +47,9 @@ def sqlite(program):
 
 
 def test_a_value_that_is_too_large_is_told_with_its_column(sqlite, program):
-    sqlite.run("CREATE TABLE large (id integer PRIMARY KEY, v blob); INSERT INTO large VALUES (1, zeroblob(140 << 20))")
+    sqlite.run(
+        "CREATE TABLE large (id integer PRIMARY KEY, v blob); INSERT INTO large VALUES (1, zeroblob(140 << 20))"
+    )
     line, code = program.refused("run", program.job(sqlite.source, tables=["large"]))
     assert code == 4 and "large: " in line and "column `v`: a value of more than 128 MiB" in line, line
 
@@ -105,7 +107,9 @@ def many(shared):
     for name, (columns, values) in MANY.items():
         sqlite.run(f"CREATE TABLE {name} ({columns}); {NUMBERED} INSERT INTO {name} SELECT {values} FROM g")
     sqlite.run(OTHERS)
-    shared.ok("run", shared.job(sqlite.source, tables=[*MANY, "without_rowid", "a_view"], chunk={"rows": 100}))
+    shared.ok(
+        "run", shared.job(sqlite.source, tables=[*MANY, "without_rowid", "a_view"], chunk={"rows": 100})
+    )
     return sqlite
 
 
@@ -127,13 +131,22 @@ def test_a_column_with_nulls_cuts_without_losing_them(program, many, name):
 
 # NULs
 
-NULS = {"within": "a\0b", "first": "\0ab", "last": "ab\0", "alone": "\0", "two": "a\0\0b\0c",
-        "long": "x" * 70_000 + "\0" + "y" * 70_000, "wide": "é\0☃"}
+NULS = {
+    "within": "a\0b",
+    "first": "\0ab",
+    "last": "ab\0",
+    "alone": "\0",
+    "two": "a\0\0b\0c",
+    "long": "x" * 70_000 + "\0" + "y" * 70_000,
+    "wide": "é\0☃",
+}
 
 
 @pytest.mark.parametrize("form", ["table", "query"])
 @pytest.mark.parametrize("case", NULS)
-def test_a_nul_in_a_text_of_sqlite_is_a_character_or_an_error_that_names_the_column(program, sqlite, case, form):
+def test_a_nul_in_a_text_of_sqlite_is_a_character_or_an_error_that_names_the_column(
+    program, sqlite, case, form
+):
     sqlite.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a_text TEXT, b BLOB)")
     rows = [(1, "plain", b"a\0b"), (2, NULS[case], b"\0"), (3, "", b"")]
     sqlite.connection.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
@@ -208,8 +221,10 @@ def test_days_that_are_no_zeros_arrive(program, mariadb):
                 "(2, '9999-12-31', '23:59:59.999999', '9999-12-31 23:59:59.999999'), "
                 "(4, '0001-01-01', '12:00', '0001-01-01 00:00:00')")  # fmt: skip
     program.ok("run", program.job(mariadb.source(), tables=["ends"]))
-    same_rows([(row["id"], row["d"], row["at"]) for row in table(program, "ends").to_pylist()],
-              mariadb.run("SELECT id, d, at FROM ends"))
+    same_rows(
+        [(row["id"], row["d"], row["at"]) for row in table(program, "ends").to_pylist()],
+        mariadb.run("SELECT id, d, at FROM ends"),
+    )
     assert table(program, "ends")["d"].to_pylist().count(date(9999, 12, 31)) == 1
     mariadb.run("INSERT INTO ends VALUES (5, '2026-01-01', '838:59:59', '2026-01-01')")
     line, code = program.refused("run", program.job(mariadb.source(), tables=["ends"]))
@@ -274,7 +289,20 @@ def test_steps_know_the_names_that_were_given(program, pairs, databases, databas
 # Texts in conditions
 
 TEXTS = ["C:\\new", "C:\new", "it's \\", "\\\\", "plain", "\\'", "a'b", "a''b", "", "ß", None]
-ASKED = ["C:\\new", "C:\new", "it's \\", "\\\\", "\\'", "a'b", "a''b", "", "PLAIN", "plain ", "ss", "\\' OR 1 = 1 -- "]
+ASKED = [
+    "C:\\new",
+    "C:\new",
+    "it's \\",
+    "\\\\",
+    "\\'",
+    "a'b",
+    "a''b",
+    "",
+    "PLAIN",
+    "plain ",
+    "ss",
+    "\\' OR 1 = 1 -- ",
+]
 
 
 def quoted(text):
@@ -296,7 +324,9 @@ def texts(databases):
 def test_a_text_in_a_condition_is_that_text_at_every_source(program, texts, database, asked):
     step = {"sql": f"SELECT id, p FROM data WHERE p = {quoted(asked)}"}
     program.ok("run", program.job(texts[database][0], tables=["texts"], transform=[step]))
-    assert read(program.lake / "texts") == [(number, text) for number, text in enumerate(TEXTS) if text == asked]
+    assert read(program.lake / "texts") == [
+        (number, text) for number, text in enumerate(TEXTS) if text == asked
+    ]
 
 
 # As many chunks as there are rows for
@@ -339,7 +369,9 @@ def test_a_key_without_a_sign_is_cut_up_to_its_end(program, mariadb):
 
 
 def test_dense_keys_are_still_cut(program, sqlite):
-    sqlite.run(f"CREATE TABLE dense (id INTEGER PRIMARY KEY, v TEXT); {NUMBERED} INSERT INTO dense SELECT i, 'v' FROM g")
+    sqlite.run(
+        f"CREATE TABLE dense (id INTEGER PRIMARY KEY, v TEXT); {NUMBERED} INSERT INTO dense SELECT i, 'v' FROM g"
+    )
     job = program.job(sqlite.source, tables=["dense"], chunk={"rows": 100})
     assert 8 <= len(program.report("plan", job)["relations"][0]["scans"][0]["chunks"]) <= 12
     program.ok("run", job)

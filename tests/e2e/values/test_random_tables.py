@@ -11,11 +11,15 @@ ROWS_MOST = 3_000
 
 
 def text(rng):
-    return "".join(rng.choice("aZ0 '\"\\,{}\n\tß☃𝄞") for _ in range(rng.choice([0, 1, 5, 15, 16, 17, 40, 200, 2_000])))
+    return "".join(
+        rng.choice("aZ0 '\"\\,{}\n\tß☃𝄞") for _ in range(rng.choice([0, 1, 5, 15, 16, 17, 40, 200, 2_000]))
+    )
 
 
 def integer(bits):
-    return lambda rng: rng.choice([0, 1, -1, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), rng.getrandbits(bits - 1)])
+    return lambda rng: rng.choice(
+        [0, 1, -1, 2 ** (bits - 1) - 1, -(2 ** (bits - 1)), rng.getrandbits(bits - 1)]
+    )
 
 
 def digits(precision, scale):
@@ -28,7 +32,9 @@ def digits(precision, scale):
 
 def array(of):
     def value(rng):
-        elements = ["NULL" if rng.random() < 0.2 else quote_element(of(rng)) for _ in range(rng.choice([0, 1, 3, 20]))]
+        elements = [
+            "NULL" if rng.random() < 0.2 else quote_element(of(rng)) for _ in range(rng.choice([0, 1, 3, 20]))
+        ]
         return "{" + ",".join(elements) + "}"
 
     return value
@@ -58,9 +64,20 @@ TYPES = {
     "bytea": (lambda rng: "\\x" + rng.randbytes(rng.choice([0, 1, 16, 17, 500])).hex(), "{}"),
     "date": (lambda rng: f"{rng.randint(1, 9999):04}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}", "{}"),
     "time": (lambda rng: f"{rng.randint(0, 23)}:{rng.randint(0, 59)}:{rng.uniform(0, 59):.6f}", "{}"),
-    "timestamp": (lambda rng: f"{rng.randint(1, 9999):04}-02-28 {rng.randint(0, 23)}:00:{rng.uniform(0, 59):.6f}", "{}"),
-    "timestamptz": (lambda rng: f"{rng.randint(2, 9998):04}-02-28 {rng.randint(0, 23)}:00:{rng.uniform(0, 59):.6f}+03", "{}"),
-    "interval": (lambda rng: f"{rng.randint(-9999, 9999)} months {rng.randint(-9999, 9999)} days {rng.randint(-99999, 99999)} s", "{}::text"),
+    "timestamp": (
+        lambda rng: f"{rng.randint(1, 9999):04}-02-28 {rng.randint(0, 23)}:00:{rng.uniform(0, 59):.6f}",
+        "{}",
+    ),
+    "timestamptz": (
+        lambda rng: f"{rng.randint(2, 9998):04}-02-28 {rng.randint(0, 23)}:00:{rng.uniform(0, 59):.6f}+03",
+        "{}",
+    ),
+    "interval": (
+        lambda rng: (
+            f"{rng.randint(-9999, 9999)} months {rng.randint(-9999, 9999)} days {rng.randint(-99999, 99999)} s"
+        ),
+        "{}::text",
+    ),
     "uuid": (lambda rng: rng.randbytes(16).hex(), "{}"),
     "jsonb": (lambda rng: '{"a": [1, ' + str(rng.random()) + "]}", "{}::text"),
     "inet": (lambda rng: f"10.0.{rng.randint(0, 255)}.{rng.randint(0, 255)}", "{}::text"),
@@ -85,7 +102,9 @@ def test_a_random_table_survives_value_for_value(server, program, seed):
         connection.execute(f"CREATE TABLE randomly ({columns})")
         with connection.cursor() as cursor, cursor.copy("COPY randomly FROM STDIN") as copy:
             for _ in range(rows):
-                copy.write_row([None if rng.random() < null_share else str(TYPES[kind][0](rng)) for kind in kinds])
+                copy.write_row(
+                    [None if rng.random() < null_share else str(TYPES[kind][0](rng)) for kind in kinds]
+                )
         connection.execute("ANALYZE randomly")
     chunk = {"rows": rng.choice([50, 1_000, 1_000_000])}
     program.ok("run", program.postgres(server, tables=["randomly"], chunk=chunk))

@@ -31,7 +31,9 @@ def read(program, source, tables=None, sql=None, name="t"):
     """What a run publishes: a table for each relation."""
     keys = {**({"tables": tables} if tables else {}), **({"transform": [{"sql": sql}]} if sql else {})}
     report = program.report("run", program.job(source, f"{name}.yaml", **keys))
-    return {each["relation"]: pq.read_table(each["folder"], partitioning=None) for each in report["relations"]}
+    return {
+        each["relation"]: pq.read_table(each["folder"], partitioning=None) for each in report["relations"]
+    }
 
 
 def read_one(program, source, sql=None):
@@ -42,7 +44,10 @@ def read_one(program, source, sql=None):
 def written(program, content, name):
     path = program.folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return {"url": f"file://{path}".replace("#", "%23"), "format": name.rsplit(".", 1)[1].replace("jsonl", "json")}
+    return {
+        "url": f"file://{path}".replace("#", "%23"),
+        "format": name.rsplit(".", 1)[1].replace("jsonl", "json"),
+    }
 
 
 def refused(program, source, sql=None):
@@ -93,7 +98,9 @@ def test_csv_is_read_as_csv_spectrum_says(program):
         if name == "location_coordinates.csv":
             expected = [{**expected, "Contact Phone Number": "2095257564"}]
         rows = tables[name.removesuffix(".csv")].to_pylist()
-        assert len(rows) == len(expected) and [list(row) for row in rows] == [list(row) for row in expected], name
+        assert len(rows) == len(expected) and [list(row) for row in rows] == [
+            list(row) for row in expected
+        ], name
         for row, values in zip(rows, expected, strict=True):
             assert all(csv_says(values[key], row[key]) for key in row), (name, row, values)
 
@@ -135,38 +142,58 @@ def exact(text):
             raise ValueError("a key comes twice")
         return dict(pairs)
 
-    value = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=constant, object_pairs_hook=keys)
+    value = json.loads(
+        text, parse_float=Decimal, parse_int=Decimal, parse_constant=constant, object_pairs_hook=keys
+    )
     json.dumps(value, ensure_ascii=False, default=str).encode()
     return value
 
 
 def same(ours, theirs):
     if isinstance(theirs, dict):
-        return isinstance(ours, dict) and ours.keys() == theirs.keys() and all(same(ours[key], theirs[key]) for key in ours)
+        return (
+            isinstance(ours, dict)
+            and ours.keys() == theirs.keys()
+            and all(same(ours[key], theirs[key]) for key in ours)
+        )
     if isinstance(theirs, list):
         return isinstance(ours, list) and len(ours) == len(theirs) and all(map(same, ours, theirs))
     if isinstance(theirs, Decimal):
-        return type(ours) in (int, float, Decimal) and Decimal(repr(ours) if isinstance(ours, float) else ours) == theirs
+        return (
+            type(ours) in (int, float, Decimal)
+            and Decimal(repr(ours) if isinstance(ours, float) else ours) == theirs
+        )
     return type(ours) is type(theirs) and ours == theirs
 
 
 def suite(prefix, folder="test_parsing"):
     """The files by name, without the line ends around them: a record of JSON is a line."""
-    files = {path.stem: path.read_bytes().strip(b"\r\n") for path in sorted((JSONS / folder).glob(f"{prefix}*.json"))}
+    files = {
+        path.stem: path.read_bytes().strip(b"\r\n")
+        for path in sorted((JSONS / folder).glob(f"{prefix}*.json"))
+    }
     assert files
     return files
 
 
 def valid():
     """What every reader must read, each as a value on one line. Where a key comes twice, Longshore reads nothing."""
-    return {name: text.decode().replace("\n", " ") for name, text in suite("y_").items() if "duplicated_key" not in name}
+    return {
+        name: text.decode().replace("\n", " ")
+        for name, text in suite("y_").items()
+        if "duplicated_key" not in name
+    }
 
 
 def invalid():
     """What no reader may read."""
     files = suite("n_")
     # The two that are too large to be kept here.
-    return {**files, "n_structure_100000_opening_arrays": b"[" * 100_000, "n_structure_open_array_object": b'[{"":' * 50_000}
+    return {
+        **files,
+        "n_structure_100000_opening_arrays": b"[" * 100_000,
+        "n_structure_open_array_object": b'[{"":' * 50_000,
+    }
 
 
 #: Valid JSON that is no column, which files.md says: an array of several kinds, and an object without keys.
@@ -177,9 +204,13 @@ def test_valid_json_is_read_with_its_values(program):
     texts = valid()
     line = ",".join(f"{json.dumps(name)}:{text}" for name, text in texts.items())
     columns = dict.fromkeys(NO_COLUMNS, "string")
-    [row] = read_one(program, {**written(program, f"{{{line}}}\n", "all.jsonl"), "columns": columns}).to_pylist()
+    [row] = read_one(
+        program, {**written(program, f"{{{line}}}\n", "all.jsonl"), "columns": columns}
+    ).to_pylist()
     assert row.keys() == texts.keys() and len(row) == 93
-    wrong = [name for name, text in texts.items() if name not in NO_COLUMNS and not same(row[name], exact(text))]
+    wrong = [
+        name for name, text in texts.items() if name not in NO_COLUMNS and not same(row[name], exact(text))
+    ]
     assert not wrong and all(row[name] == texts[name] for name in NO_COLUMNS)
 
 
@@ -204,7 +235,9 @@ def test_valid_json_files_are_read_or_told_how_to_be(program):
     """An object a line: all else is refused, and nothing is taken for it."""
     for path in sorted((JSONS / "test_parsing").glob("y_*.json")):
         value = json.loads(path.read_text())
-        rows, said = outcome(program, {"url": f"file://{path}"}, "run" if isinstance(value, dict) else "preview")
+        rows, said = outcome(
+            program, {"url": f"file://{path}"}, "run" if isinstance(value, dict) else "preview"
+        )
         if isinstance(value, list):
             assert rows is None and "begins with an array" in said and "jq -c '.[]'" in said, path.name
         elif path.stem in FILES_READ:
@@ -261,7 +294,11 @@ def test_a_bad_row_is_left_out_of_the_sample_as_of_the_rest(program, bad):
 
 
 def test_json_that_readers_differ_over_is_exact_or_refused(program):
-    for name, text in {**suite("i_"), **suite("number_", "test_transform"), **suite("string_", "test_transform")}.items():
+    for name, text in {
+        **suite("i_"),
+        **suite("number_", "test_transform"),
+        **suite("string_", "test_transform"),
+    }.items():
         rows, said = outcome(program, written(program, b'{"v":' + text + b"}\n", "t.jsonl"))
         assert "t.jsonl: " in said if rows is None else same(rows, [{"v": exact(text)}]), (name, rows, said)
 
@@ -348,7 +385,10 @@ def test_parquet_is_read_as_arrow_reads_it(program):
     for name, table in zip(ALIKE, tables.values(), strict=True):
         theirs = pq.read_table(PARQUETS / f"{name}.parquet", partitioning=None)
         # INT96 is a timestamp in microseconds here, and in nanoseconds there.
-        casts = [field.with_type(pa.timestamp("us")) if field.type == pa.timestamp("ns") else field for field in theirs.schema]
+        casts = [
+            field.with_type(pa.timestamp("us")) if field.type == pa.timestamp("ns") else field
+            for field in theirs.schema
+        ]
         assert values(table) == values(theirs.cast(pa.schema(casts))), name
 
 
@@ -379,9 +419,15 @@ def test_parquet_that_others_read_is_read(program, path):
     "path, cause",
     [
         # A dictionary that the footer does not tell of.
-        (PARQUETS / "nation.dict-malformed.parquet", "column `name`: cannot be read as Parquet: it is damaged"),
+        (
+            PARQUETS / "nation.dict-malformed.parquet",
+            "column `name`: cannot be read as Parquet: it is damaged",
+        ),
         # A list in its footer has items of another type than the format's.
-        (PARQUETS / "dict-page-offset-zero.parquet", "what it says of itself is damaged, or beyond the format"),
+        (
+            PARQUETS / "dict-page-offset-zero.parquet",
+            "what it says of itself is damaged, or beyond the format",
+        ),
         # A converted type that no version of the format has.
         (DUCKDB / "parquet/empty.parquet", "what it says of itself is damaged, or beyond the format"),
     ],
@@ -398,7 +444,10 @@ def test_a_group_without_columns_is_left_out_or_named(program):
     assert "PhysicalExpr" not in said and pq.read_schema(path).names[1] in said
 
 
-@pytest.mark.parametrize("name", ["PARQUET-1481.parquet", "ARROW-RS-GH-6229-LEVELS.parquet", "uniform_encryption.parquet.encrypted"])
+@pytest.mark.parametrize(
+    "name",
+    ["PARQUET-1481.parquet", "ARROW-RS-GH-6229-LEVELS.parquet", "uniform_encryption.parquet.encrypted"],
+)
 def test_parquet_that_is_damaged_or_encrypted_is_refused_in_plain_words(program, name):
     said = refused(program, {"url": f"file://{PARQUETS}/{name}", "format": "parquet"})
     assert name in said and ("encrypt" in said) == ("encrypt" in name)
@@ -406,7 +455,12 @@ def test_parquet_that_is_damaged_or_encrypted_is_refused_in_plain_words(program,
 
 
 @pytest.mark.parametrize(
-    "fuzz", ["arrow-ipc-file-fuzz-5657400208261120", "parquet-arrow-fuzz-5382863341289472", "parquet-arrow-fuzz-5682250927833088"]
+    "fuzz",
+    [
+        "arrow-ipc-file-fuzz-5657400208261120",
+        "parquet-arrow-fuzz-5382863341289472",
+        "parquet-arrow-fuzz-5682250927833088",
+    ],
 )
 def test_a_damaged_file_is_no_fault_of_its_store(program, fuzz):
     """Where it points beyond its own end, nobody is to look at the store; and each has a next step."""
@@ -434,7 +488,10 @@ def test_a_bloom_filter_that_is_damaged_loses_no_row(program):
 
 ROWS = {
     "amount": (pa.decimal128(12, 2), [Decimal("123456.78"), Decimal("123456.79"), None]),
-    "until": (pa.timestamp("us"), [datetime.datetime(2026, 11, 20), datetime.datetime(9999, 12, 31), datetime.datetime(1, 1, 1)]),
+    "until": (
+        pa.timestamp("us"),
+        [datetime.datetime(2026, 11, 20), datetime.datetime(9999, 12, 31), datetime.datetime(1, 1, 1)],
+    ),
     "huge": (pa.decimal128(38, 0), [Decimal("9" * 38), Decimal(1), None]),
 }
 
@@ -472,8 +529,17 @@ def test_a_condition_that_is_not_carried_out_is_refused_in_plain_words(program, 
     columns = {name: pa.array(each, type) for name, (type, each) in ROWS.items()}
     pq.write_table(pa.table({**columns, "flag": [True, False, None]}), program.folder / "t.parquet")
     source = {"url": f"file://{program.folder}/t.parquet"}
-    done = program.call("run", program.job(source, transform=[{"sql": f"SELECT * FROM data WHERE {condition}"}]))
-    for word in ("apply_function_rewrites", "Optimizer rule", "simplify_expressions", "type_coercion", "Utf8", "Cast error"):
+    done = program.call(
+        "run", program.job(source, transform=[{"sql": f"SELECT * FROM data WHERE {condition}"}])
+    )
+    for word in (
+        "apply_function_rewrites",
+        "Optimizer rule",
+        "simplify_expressions",
+        "type_coercion",
+        "Utf8",
+        "Cast error",
+    ):
         assert word not in done.stderr, done.stderr
 
 

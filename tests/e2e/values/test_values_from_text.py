@@ -26,7 +26,12 @@ TEXT, INT, REAL, BOOL, DAY = "string", "int64", "double", "bool", "date32[day]"
 AT, UTC, AT9, UTC9 = "timestamp[us]", "timestamp[us, tz=UTC]", "timestamp[ns]", "timestamp[ns, tz=UTC]"
 
 #: Dates that Python has not.
-FAR = {"+300000-01-01": 108_853_222, "-0043-03-15": -735_160, "0000-01-01": -719_528, "+10000-01-01": 2_932_897}
+FAR = {
+    "+300000-01-01": 108_853_222,
+    "-0043-03-15": -735_160,
+    "0000-01-01": -719_528,
+    "+10000-01-01": 2_932_897,
+}
 BAD = object()
 
 
@@ -186,7 +191,9 @@ JSON_INFERRED = {
 @pytest.fixture(scope="module")
 def json_inferred(shared):
     def line(row):
-        return ", ".join([f'"id": {row}', *(f'"{name}": {texts[row]}' for name, (_, texts, _) in JSON_INFERRED.items())])
+        return ", ".join(
+            [f'"id": {row}', *(f'"{name}": {texts[row]}' for name, (_, texts, _) in JSON_INFERRED.items())]
+        )
 
     return moved(shared, "shapes.jsonl", "".join(f"{{{line(row)}}}\n" for row in range(2)))
 
@@ -196,7 +203,13 @@ def test_a_value_of_json_is_what_it_says(json_inferred, case):
     type_, _, expected = JSON_INFERRED[case]
     column = json_inferred[case]
     if type_ is ANY:
-        text = lambda value: value if value is None else [text(item) for item in value] if isinstance(value, list) else str(value)
+        text = lambda value: (
+            value
+            if value is None
+            else [text(item) for item in value]
+            if isinstance(value, list)
+            else str(value)
+        )
         assert [text(value) for value in column.to_pylist()] == expected
         return
     assert str(column.type).replace("item:", "element:") == type_ and column.to_pylist() == expected
@@ -258,12 +271,28 @@ LENIENT = {
     "tinyint": {"+127": 127, "128": BAD},
     "bigint": {"007": 7, " 5 ": 5, "1.50": 1, "-1.99": -1, "1e2": 100, "9223372036854775808": BAD, "x": BAD},
     "boolean": {"TRUE": True, "0": False, "x": BAD},
-    "double": {".5": 0.5, "+1.5": 1.5, "NaN": math.nan, "-inf": -math.inf, "1e400": BAD, "1e-400": BAD, "x": BAD},
+    "double": {
+        ".5": 0.5,
+        "+1.5": 1.5,
+        "NaN": math.nan,
+        "-inf": -math.inf,
+        "1e400": BAD,
+        "1e-400": BAD,
+        "x": BAD,
+    },
     "decimal(10,2)": {"1.999": "1.99", "-1.999": "-1.99", " 1.5 ": "1.50", "1e2": "100.00", "x": BAD},
-    "date": {" 2026-01-01 ": days("2026-01-01"), "2026-01-01T23:00:00-05:00": days("2026-01-01"),
-             "+300000-01-01": FAR["+300000-01-01"], "x": BAD},
-    "timestamp": {"+294247-01-10 04:00:54.775807": 2**63 - 1, "2026-01-01": moment("2026-01-01T00:00:00"),
-                  "2026-01-01 00:00:00.1234567": moment("2026-01-01 00:00:00.123456"), "x": BAD},
+    "date": {
+        " 2026-01-01 ": days("2026-01-01"),
+        "2026-01-01T23:00:00-05:00": days("2026-01-01"),
+        "+300000-01-01": FAR["+300000-01-01"],
+        "x": BAD,
+    },
+    "timestamp": {
+        "+294247-01-10 04:00:54.775807": 2**63 - 1,
+        "2026-01-01": moment("2026-01-01T00:00:00"),
+        "2026-01-01 00:00:00.1234567": moment("2026-01-01 00:00:00.123456"),
+        "x": BAD,
+    },
     "binary": {"DE ad": b"\xde\xad", "0xDEAD": b"\xde\xad", "\\xdead": b"\xde\xad", "ABC": BAD, "hello": BAD},
     "timestamptz": {"2026-01-01T02:00:30+02:00:30": moment("2026-01-01T00:00:00"), "x": BAD},
 }
@@ -379,8 +408,11 @@ def json_lines(of, first=()):
 def json_after(shared):
     first = [(column, text) for column, (sample, _) in JSON_AFTER.items() for text in sample]
     text = json_lines(JSON_AFTER_CASES, first)
-    return values(moved(shared, "later.jsonl", text, sample_rows=len(first), bad_rows="skip"), JSON_AFTER_CASES,
-                  skipped=len(first))
+    return values(
+        moved(shared, "later.jsonl", text, sample_rows=len(first), bad_rows="skip"),
+        JSON_AFTER_CASES,
+        skipped=len(first),
+    )
 
 
 @pytest.mark.parametrize("column, text", cases(JSON_AFTER_CASES))
@@ -392,7 +424,10 @@ def test_json_after_the_sample_is_held_to_the_same(json_after, column, text):
 @pytest.fixture(scope="module")
 def json_declared(shared):
     columns = {type_: type_ for type_ in JSON_DECLARED}
-    return values(moved(shared, "told.jsonl", json_lines(JSON_DECLARED), columns=columns, bad_rows="skip"), JSON_DECLARED)
+    return values(
+        moved(shared, "told.jsonl", json_lines(JSON_DECLARED), columns=columns, bad_rows="skip"),
+        JSON_DECLARED,
+    )
 
 
 @pytest.mark.parametrize("column, text", cases(JSON_DECLARED))
@@ -506,7 +541,7 @@ def test_every_line_that_is_a_row_is_one(lines, case):
 
 # NULL
 
-NULLS = "id,t\n1,NA\n2,\"\"\n3,\"NA\"\n4,\n5,-\n6,\"-\"\n"
+NULLS = 'id,t\n1,NA\n2,""\n3,"NA"\n4,\n5,-\n6,"-"\n'
 
 
 @pytest.mark.parametrize(
@@ -529,7 +564,9 @@ def test_what_stands_in_quotes_is_a_value(program, data, style, expected):
 @pytest.mark.parametrize("null", ["\\N", "NULL", "NA", "-"])
 def test_nulls_that_were_written_come_back_as_nulls_and_texts_as_texts(program, data, null):
     texts = [None, "\\N", "NULL", "NA", "-", "", "a,b", 'say "\\N"', "\\N\n", " "]
-    feather.write_feather(pa.table({"id": range(len(texts)), "t": texts}), str(data / "t.arrow"), compression="uncompressed")
+    feather.write_feather(
+        pa.table({"id": range(len(texts)), "t": texts}), str(data / "t.arrow"), compression="uncompressed"
+    )
     target = {"url": f"file://{program.lake}", "format": "csv", "csv": {"null": null}}
     program.ok("run", program.job(source(data), tables=["t.arrow"], target=target))
     [part] = (program.lake / "t").glob("*.csv")
@@ -608,7 +645,10 @@ MIXED = {
     "such numbers in lists": ["[18446744073709551615]", "[0.5]"],
     "more digits than a double has": ["0.1234567890123456789", "null"],
     "too large for a double": ["1e400", "1"],
-    "geometries": ['{"type":"Point","coordinates":[1.0,2.0]}', '{"type":"LineString","coordinates":[[1.0,2.0]]}'],
+    "geometries": [
+        '{"type":"Point","coordinates":[1.0,2.0]}',
+        '{"type":"LineString","coordinates":[[1.0,2.0]]}',
+    ],
 }
 
 
@@ -651,8 +691,10 @@ def test_json_over_several_lines_is_read_or_refused_with_what_makes_lines_of_it(
     assert 1 in table(program, "t")["a"].to_pylist()
 
 
-@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"a": 1', '{"a": 01}', '{"a": 1}{"a": 2}', '{"a": NaN}', "5",
-                                  '{"a": "\x01"}'])
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": "\\ud800"}', '{"a": 1', '{"a": 01}', '{"a": 1}{"a": 2}', '{"a": NaN}', "5", '{"a": "\x01"}'],
+)
 def test_what_is_no_json_is_a_bad_row(program, data, text):
     (data / "t.jsonl").write_text(f'{{"a": null}}\n{text}\n')
     line, code = program.refused("run", program.job(source(data), tables=["t.jsonl"]))
@@ -799,7 +841,9 @@ def test_a_url_that_does_not_say_exactly_one_place_is_refused(program, data, sid
 
 def test_a_declared_moment_that_would_lose_digits_is_refused_with_what_keeps_them(program, data):
     (data / "t.csv").write_text("at\n2026-01-01 00:00:00.1234567\n")
-    line, code = program.refused("run", program.job(source(data, columns={"at": "timestamp"}), tables=["t.csv"]))
+    line, code = program.refused(
+        "run", program.job(source(data, columns={"at": "timestamp"}), tables=["t.csv"])
+    )
     assert "`at`" in line and "timestamp(9)" in line and code == 4, line
     program.ok("run", program.job(source(data, columns={"at": "timestamp(9)"}), tables=["t.csv"]))
     assert raw(table(program, "t")["at"]) == [moment("2026-01-01 00:00:00.1234567", 9)]
@@ -828,7 +872,9 @@ def test_an_old_moment_of_parquet_is_whole_or_refused(program, data, values, typ
     """And the next step that is named keeps it."""
     old_moments(data, values, type)
     line, code = program.refused("run", program.job(source(data), tables=["t.parquet"]))
-    assert code == 4 and f"t.parquet: row {row}, column `at" in line and "finer than microseconds" in line, line
+    assert code == 4 and f"t.parquet: row {row}, column `at" in line and "finer than microseconds" in line, (
+        line
+    )
     assert "int96: nanoseconds" in line, line
     program.ok("run", program.job(source(data, parquet={"int96": "nanoseconds"}), tables=["t.parquet"]))
     assert table(program, "t")["at"].combine_chunks().equals(pa.array(values, type))
@@ -844,27 +890,38 @@ def test_an_old_moment_that_a_filter_asks_for_is_whole_or_refused(program, data)
 def test_a_plan_says_what_of_the_old_moments_of_parquet_is_cut_off(program, data):
     old_moments(data, [FINE], pa.timestamp("ns"))
     job = program.job(source(data, parquet={"int96": "truncated"}), tables=["t.parquet"])
-    assert "at: parquet -> Timestamp(µs) -> INT64 Timestamp(MICROS)  WARNING: INT96 holds nanoseconds" in program.ok("plan", job)
+    assert (
+        "at: parquet -> Timestamp(µs) -> INT64 Timestamp(MICROS)  WARNING: INT96 holds nanoseconds"
+        in program.ok("plan", job)
+    )
     program.ok("run", job)
     assert table(program, "t")["at"].cast(pa.timestamp("ns")).cast(pa.int64()).to_pylist() == [FINE - 700]
 
 
 def test_an_old_moment_beyond_nanoseconds_is_refused_where_they_are_asked_for(program, data):
     old_moments(data, [0, moment("2300-01-01 00:00:00")], pa.timestamp("us"))
-    line, code = program.refused("run", program.job(source(data, parquet={"int96": "nanoseconds"}), tables=["t.parquet"]))
+    line, code = program.refused(
+        "run", program.job(source(data, parquet={"int96": "nanoseconds"}), tables=["t.parquet"])
+    )
     assert code == 4 and "row 2, column `at`: 2300-01-01 00:00:00" in line and "1677 and 2262" in line, line
 
 
 def test_the_old_moments_of_parquet_reach_over_all_years(program, data):
     ends = [moment("0001-01-01 00:00:00"), moment("9999-12-31 23:59:59.999999"), 0, -1]
-    pq.write_table(pa.table({"at": pa.array(ends, pa.timestamp("us"))}), data / "t.parquet", use_deprecated_int96_timestamps=True)
+    pq.write_table(
+        pa.table({"at": pa.array(ends, pa.timestamp("us"))}),
+        data / "t.parquet",
+        use_deprecated_int96_timestamps=True,
+    )
     program.ok("run", program.job(source(data), tables=["t.parquet"]))
     assert raw(table(program, "t")["at"]) == ends
 
 
 # What a format can hold and we may not
 
-LIBRARIES = re.compile(r"internal error|DataFusion|\bbug\b|not yet implemented|NotYetImplemented|panicked", re.I)
+LIBRARIES = re.compile(
+    r"internal error|DataFusion|\bbug\b|not yet implemented|NotYetImplemented|panicked", re.I
+)
 
 
 def thrift(value):
@@ -903,7 +960,9 @@ SCHEMAS = {
     "a group without fields": parquet_of(PLAIN, [(3, "i32", 1), (4, "text", "g"), (5, "i32", 0)]),
     "only a group without fields": parquet_of([(3, "i32", 1), (4, "text", "g"), (5, "i32", 0)]),
     "fixed, of no length": parquet_of(PLAIN, [(1, "i32", 7), (3, "i32", 1), (4, "text", "fixed")]),
-    "fixed, of length 0": parquet_of(PLAIN, [(1, "i32", 7), (2, "i32", 0), (3, "i32", 1), (4, "text", "fixed")]),
+    "fixed, of length 0": parquet_of(
+        PLAIN, [(1, "i32", 7), (2, "i32", 0), (3, "i32", 1), (4, "text", "fixed")]
+    ),
     "no columns": parquet_of(),
     "a repeated value": parquet_of(PLAIN, [(1, "i32", 1), (3, "i32", 2), (4, "text", "many")]),
 }

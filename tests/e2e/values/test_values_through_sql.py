@@ -102,7 +102,7 @@ UNSTABLE = {
 }  # fmt: skip
 
 STABLE = {
-    "a column": "SELECT id, \"limit\" FROM v.big",
+    "a column": 'SELECT id, "limit" FROM v.big',
     "a text": "SELECT id, 'LIMIT 5 OFFSET 1' AS t FROM v.big",
     "a comment": "SELECT id, k /* LIMIT 5 */ FROM v.big -- OFFSET 5",
     "an immutable function": "SELECT id, v.steady(k) AS n, abs(k) AS a FROM v.big",
@@ -117,7 +117,9 @@ def chunks(scans):
 @pytest.mark.parametrize("case", [*UNSTABLE, *STABLE])
 def test_only_a_query_that_is_the_same_rows_each_time_is_cut(values, program, case):
     query = UNSTABLE.get(case) or STABLE[case]
-    job = program.postgres(values, relations=[{"query": query, "as": "q", "chunk_by": "id"}], chunk={"rows": 500})
+    job = program.postgres(
+        values, relations=[{"query": query, "as": "q", "chunk_by": "id"}], chunk={"rows": 500}
+    )
     scans = program.report("plan", job)["relations"][0]["scans"]
     assert chunks(scans) == 1 if case in UNSTABLE else chunks(scans) > 3
 
@@ -131,7 +133,9 @@ def test_only_a_view_that_is_the_same_rows_each_time_is_cut(values, program, vie
 
 def test_what_such_queries_give_is_what_one_question_gives(values, program):
     few = ["limit", "a limit in a cte", "a limit in a view", "a window", "a volatile function"]
-    relations = [{"query": UNSTABLE[case], "as": f"q{number}", "chunk_by": "id"} for number, case in enumerate(few)]
+    relations = [
+        {"query": UNSTABLE[case], "as": f"q{number}", "chunk_by": "id"} for number, case in enumerate(few)
+    ]
     program.ok("run", program.postgres(values, relations=relations, chunk={"rows": 500}))
     found = [read(program.lake / f"q{number}") for number in range(len(few))]
     assert [len(rows) for rows in found] == [1_000, 1_000, 1_000, ROWS, ROWS]
@@ -192,11 +196,18 @@ ODD_VALUES = r"""
 def test_a_sessions_settings_change_no_value(odd, program, form):
     with odd.connect() as connection:
         connection.execute(f"DROP TABLE IF EXISTS v.odd_values; CREATE TABLE v.odd_values AS {ODD_VALUES}")
-    relation = {"query": "SELECT * FROM v.odd_values", "as": "q"} if form == "query" else {"table": "v.odd_values", "as": "q"}
+    relation = (
+        {"query": "SELECT * FROM v.odd_values", "as": "q"}
+        if form == "query"
+        else {"table": "v.odd_values", "as": "q"}
+    )
     found = []
     for user in ("postgres", "odd"):
         target = {"url": f"file://{program.lake}", "mode": "replace"}
-        program.ok("run", program.postgres(odd, source={"url": odd.url(user=user)}, relations=[relation], target=target))
+        program.ok(
+            "run",
+            program.postgres(odd, source={"url": odd.url(user=user)}, relations=[relation], target=target),
+        )
         found += read(program.lake / "q")
     assert found[0] == found[1] and len(found[0]) == 13
     assert found[0][1] == b"\0\xff" and found[0][2] == 0.1 + 0.2 and found[0][8] == "naïve ☃ Ω"
@@ -205,10 +216,13 @@ def test_a_sessions_settings_change_no_value(odd, program, form):
 @pytest.mark.parametrize("user, first", [("postgres", "2003-01-02"), ("odd", "2003-02-01")])
 def test_a_text_becomes_the_date_that_the_server_makes_of_it(odd, program, user, first):
     query = "SELECT x::date AS d FROM (VALUES ('01/02/03'), ('12/11/10')) v(x)"
-    relations = [{"query": query, "as": "q"}, {"table": "v.cast_dates"},
-                 {"query": "SELECT to_date('01/02/03', 'DD/MM/YY') AS d", "as": "fixed"}]
+    relations = [
+        {"query": query, "as": "q"},
+        {"table": "v.cast_dates"},
+        {"query": "SELECT to_date('01/02/03', 'DD/MM/YY') AS d", "as": "fixed"},
+    ]
     program.ok("run", program.postgres(odd, source={"url": odd.url(user=user)}, relations=relations))
-    assert min(str(day) for day, in read(program.lake / "q")) == first
+    assert min(str(day) for (day,) in read(program.lake / "q")) == first
     same_rows(read(program.lake / "cast_dates"), read(program.lake / "q"))
     assert str(read(program.lake / "fixed")[0][0]) == "2003-02-01"
 
@@ -246,19 +260,27 @@ def exact(sql):
 def test_what_overflows_is_right_or_an_error_that_says_so(values, program, sql):
     done = program.call("run", program.postgres(values, tables=["v.n"], transform=[{"sql": sql}]))
     if done.returncode != 0:
-        assert re.search("overflow|out of range|can't cast|cannot be cast|does not fit|too large", done.stderr, re.I), done.stderr
+        assert re.search(
+            "overflow|out of range|can't cast|cannot be cast|does not fit|too large", done.stderr, re.I
+        ), done.stderr
         assert done.returncode == 4 and "bug" not in done.stderr and program.published() == []
         return
     rows = theirs(values, exact(sql))
-    number = lambda rows: sorted((tuple(float(v) if isinstance(v, float) else Decimal(v) for v in row) for row in rows), key=repr)
+    number = lambda rows: sorted(
+        (tuple(float(v) if isinstance(v, float) else Decimal(v) for v in row) for row in rows), key=repr
+    )
     if "avg" in sql:
         assert float(read(program.lake / "n")[0][0]) == pytest.approx(float(rows[0][0]))
     else:
         assert number(read(program.lake / "n")) == number(rows)
 
 
-MUST_FAIL = ["SELECT b + 1 AS x FROM data", "SELECT sum(b) AS x FROM data", "SELECT b * b AS x FROM data",
-             "SELECT -(b - 2) * 2 AS x FROM data"]
+MUST_FAIL = [
+    "SELECT b + 1 AS x FROM data",
+    "SELECT sum(b) AS x FROM data",
+    "SELECT b * b AS x FROM data",
+    "SELECT -(b - 2) * 2 AS x FROM data",
+]
 
 
 @pytest.mark.parametrize("sql", MUST_FAIL)
@@ -268,9 +290,33 @@ def test_a_bigint_that_overflows_is_an_error(values, program, sql):
     assert re.search("overflow|out of range", line, re.I) and code == 4, line
 
 
-SCALARS = ["a + a", "a - 1", "a * a", "b + 1", "b * 2", "-b", "abs(b)", "s + s", "d + d", "d * d", "CAST(b AS int)", "b % 3",
-           "a + b", "b + d"]
-SUMS = ["sum(a)", "sum(b)", "sum(d)", "sum(s)", "avg(b)", "count(*)", "max(b) + 1", "sum(b + d)", "sum(b) - sum(a)"]
+SCALARS = [
+    "a + a",
+    "a - 1",
+    "a * a",
+    "b + 1",
+    "b * 2",
+    "-b",
+    "abs(b)",
+    "s + s",
+    "d + d",
+    "d * d",
+    "CAST(b AS int)",
+    "b % 3",
+    "a + b",
+    "b + d",
+]
+SUMS = [
+    "sum(a)",
+    "sum(b)",
+    "sum(d)",
+    "sum(s)",
+    "avg(b)",
+    "count(*)",
+    "max(b) + 1",
+    "sum(b + d)",
+    "sum(b) - sum(a)",
+]
 
 
 @pytest.fixture(scope="module")
@@ -278,12 +324,18 @@ def sums(values, shared):
     found = {}
     for name, made in {"scalars": SCALARS, "sums": SUMS}.items():
         selected = ", ".join(f"{expression} AS c{number}" for number, expression in enumerate(made))
-        job = shared.postgres(values, relations=[{"table": "v.small", "as": name}],
-                              transform=[{"sql": f"SELECT {selected} FROM data"}])
+        job = shared.postgres(
+            values,
+            relations=[{"table": "v.small", "as": name}],
+            transform=[{"sql": f"SELECT {selected} FROM data"}],
+        )
         shared.ok("run", job)
         for number, expression in enumerate(made):
             column = pq.read_table(shared.lake / name)[f"c{number}"].to_pylist()
-            found[expression] = column, [value for value, in theirs(values, f"SELECT {expression} FROM small")]
+            found[expression] = (
+                column,
+                [value for (value,) in theirs(values, f"SELECT {expression} FROM small")],
+            )
     return found
 
 
@@ -332,22 +384,32 @@ def test_a_joins_columns_have_names_of_their_own_and_the_values_that_exist(value
     program.ok("run", program.postgres(values, name="joined.yaml", tables=tables, sql=sql))
     found = pq.read_table(program.lake / "joined")
     # The place of a natural join's key is the planner's.
-    assert found.column_names == names if "NATURAL" not in sql else sorted(found.column_names) == sorted(names)
-    assert sorted(map(str, zip(*found.select(names).to_pydict().values(), strict=True))) == sorted(map(str, rows))
+    assert (
+        found.column_names == names if "NATURAL" not in sql else sorted(found.column_names) == sorted(names)
+    )
+    assert sorted(map(str, zip(*found.select(names).to_pydict().values(), strict=True))) == sorted(
+        map(str, rows)
+    )
 
 
 def test_a_query_has_the_same_names_as_a_join(values, program):
     query = "SELECT o.id, c.id, e.id_2, o.name, c.name FROM v.o, v.c, v.e WHERE o.id = 1 AND c.id = 4"
     program.ok("run", program.postgres(values, query=query))
-    assert pq.read_table(program.lake / "job").to_pylist() == [{"id": 1, "id_3": 4, "id_2": 7, "name": "o1", "name_2": "c4"}]
+    assert pq.read_table(program.lake / "job").to_pylist() == [
+        {"id": 1, "id_3": 4, "id_2": 7, "name": "o1", "name_2": "c4"}
+    ]
 
 
 @pytest.mark.parametrize("format_", ["parquet", "csv", "json", "arrow"])
 def test_what_a_join_publishes_can_be_read_again(values, program, format_):
     sql = "SELECT * FROM o JOIN c ON o.id = c.id"
     target = {"url": f"file://{program.lake}", "format": format_}
-    program.ok("run", program.postgres(values, name="joined.yaml", tables=["v.o", "v.c"], sql=sql, target=target))
-    program.ok("run", program.job({"url": f"file://{program.lake}"}, relations=[{"table": "joined", "as": "again"}]))
+    program.ok(
+        "run", program.postgres(values, name="joined.yaml", tables=["v.o", "v.c"], sql=sql, target=target)
+    )
+    program.ok(
+        "run", program.job({"url": f"file://{program.lake}"}, relations=[{"table": "joined", "as": "again"}])
+    )
     same_rows(read(program.lake / "again"), theirs(values, sql))
 
 
@@ -360,11 +422,15 @@ def test_steps_and_plans_know_the_names_that_were_given(values, program):
     same_rows(read(program.lake / "joined"), [(3, "c2")])
 
 
-@pytest.mark.parametrize("sql", ["SELECT x, id AS x FROM data WHERE id = 1", "SELECT x AS x, id AS x FROM data WHERE id = 1"])
+@pytest.mark.parametrize(
+    "sql", ["SELECT x, id AS x FROM data WHERE id = 1", "SELECT x AS x, id AS x FROM data WHERE id = 1"]
+)
 def test_a_name_that_a_step_gives_twice_is_told_apart_or_refused(values, program, sql):
     done = program.call("run", program.postgres(values, tables=["v.o"], transform=[{"sql": sql}]))
     if done.returncode != 0:
-        assert done.returncode == 4 and "`x`" in done.stderr and "Schema error" not in done.stderr, done.stderr
+        assert done.returncode == 4 and "`x`" in done.stderr and "Schema error" not in done.stderr, (
+            done.stderr
+        )
         return
     assert pq.read_table(program.lake / "o").column_names == ["x", "x_2"]
     same_rows(read(program.lake / "o"), [(10, 1)])
@@ -383,18 +449,31 @@ def test_what_does_not_go_with_what_is_there_is_not_appended(values, program, ca
     target = {"url": f"file://{program.lake}", "mode": "append"}
     program.ok("run", program.postgres(values, tables=["v.o"], target=target))
     before = program.published()
-    line, code = program.refused("run", program.postgres(values, relations=[{"query": APPENDED[case], "as": "o"}], target=target))
+    line, code = program.refused(
+        "run", program.postgres(values, relations=[{"query": APPENDED[case], "as": "o"}], target=target)
+    )
     column = {"fewer columns": "name", "more columns": "more", "another name": "z"}.get(case, "x")
     assert f"`{column}`" in line and "/o has" in line and code in (2, 4), line
     assert program.published() == before
-    program.ok("run", program.postgres(values, relations=[{"query": "SELECT id, name, x FROM v.o", "as": "o"}], target=target))
+    program.ok(
+        "run",
+        program.postgres(
+            values, relations=[{"query": "SELECT id, name, x FROM v.o", "as": "o"}], target=target
+        ),
+    )
     assert len(read(program.lake / "o")) == 6
 
 
 PLANNED = {
-    "SELECT id * 2 AS doubled, CAST(x AS double) AS as_real FROM data": ["doubled.*Int64", "as_real.*Float64"],
+    "SELECT id * 2 AS doubled, CAST(x AS double) AS as_real FROM data": [
+        "doubled.*Int64",
+        "as_real.*Float64",
+    ],
     "SELECT name, count(*) AS how_many FROM data GROUP BY name": ["name.*Utf8", "how_many.*Int64"],
-    "SELECT CAST(x AS decimal(12,3)) AS amount, x > 10 AS large FROM data": [r"amount.*Decimal128\(12, 3\)", "large.*Boolean"],
+    "SELECT CAST(x AS decimal(12,3)) AS amount, x > 10 AS large FROM data": [
+        r"amount.*Decimal128\(12, 3\)",
+        "large.*Boolean",
+    ],
     "SELECT id AS x FROM data": ["x.*Int32"],
 }
 
@@ -409,7 +488,9 @@ def test_a_plan_shows_the_columns_that_will_be_published(values, program, sql):
     for column in PLANNED[sql]:
         assert f'"{column.split(".")[0]}"' in planned
     program.ok("run", job)
-    assert pq.read_schema(next((program.lake / "o").iterdir())).names == [column.split(".")[0] for column in PLANNED[sql]]
+    assert pq.read_schema(next((program.lake / "o").iterdir())).names == [
+        column.split(".")[0] for column in PLANNED[sql]
+    ]
 
 
 def test_tables_are_called_as_they_are(values, program):
@@ -445,14 +526,18 @@ def test_a_query_ends_where_the_server_sees_its_end(ended, query):
     assert ended[list(ENDS).index(query)] == [(ENDS[query],)]
 
 
-@pytest.mark.parametrize("text", ["\ufeffSELECT 1 AS a;\r\n-- x\r\n", "SELECT 1 AS a;\n\n", "\n\n-- a\nSELECT 1 AS a"])
+@pytest.mark.parametrize(
+    "text", ["\ufeffSELECT 1 AS a;\r\n-- x\r\n", "SELECT 1 AS a;\n\n", "\n\n-- a\nSELECT 1 AS a"]
+)
 def test_a_file_of_a_query_may_have_what_editors_leave_in_it(values, program, text):
     (program.folder / "q.sql").write_bytes(text.encode())
     program.ok("run", program.postgres(values, name="job.yaml", query_file="q.sql"))
     assert read(program.lake / "job") == [(1,)]
 
 
-@pytest.mark.parametrize("query", ["SELECT 1; SELECT 2", "SELECT 1 AS a; DROP TABLE v.o", "DELETE FROM v.o", ";", "-- nothing"])
+@pytest.mark.parametrize(
+    "query", ["SELECT 1; SELECT 2", "SELECT 1 AS a; DROP TABLE v.o", "DELETE FROM v.o", ";", "-- nothing"]
+)
 def test_two_statements_none_and_others_are_refused(values, program, query):
     line, code = program.refused("run", program.postgres(values, query=query))
     assert code in (2, 4) and len(theirs(values, "SELECT * FROM o")) == 3, line
@@ -482,7 +567,11 @@ def numerics(values, shared):
         connection.execute(f"INSERT INTO v.numerics VALUES ({', '.join(NUMERICS)})")
     relations = [{"table": "v.numerics"}, {"query": "SELECT * FROM v.numerics", "as": "asked"}]
     shared.ok("run", shared.postgres(values, relations=relations))
-    return [read(shared.lake / "numerics")[0], read(shared.lake / "asked")[0], theirs(values, "SELECT * FROM v.numerics")[0]]
+    return [
+        read(shared.lake / "numerics")[0],
+        read(shared.lake / "asked")[0],
+        theirs(values, "SELECT * FROM v.numerics")[0],
+    ]
 
 
 @pytest.mark.parametrize("number", range(len(NUMERICS)), ids=[numeric[:40] for numeric in NUMERICS])
@@ -521,12 +610,16 @@ COMPARED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("table, condition",
-                         [(table, condition) for table, conditions in COMPARED.items() for condition in conditions])
+@pytest.mark.parametrize(
+    "table, condition",
+    [(table, condition) for table, conditions in COMPARED.items() for condition in conditions],
+)
 def test_a_comparison_means_what_it_means_at_the_source(values, program, table, condition):
     step = {"sql": f"SELECT id, ({condition}) AS it_is FROM data WHERE {condition}"}
     program.ok("run", program.postgres(values, tables=[f"v.{table}"], transform=[step]))
-    same_rows(read(program.lake / table), theirs(values, f"SELECT id, ({condition}) FROM {table} WHERE {condition}"))
+    same_rows(
+        read(program.lake / table), theirs(values, f"SELECT id, ({condition}) FROM {table} WHERE {condition}")
+    )
 
 
 @pytest.mark.parametrize("table", COMPARED)
@@ -538,8 +631,14 @@ def test_a_comparison_made_here_is_the_same_as_one_made_there(values, program, t
     step = {"sql": f"SELECT id, {asked} FROM {grouped.format('data')} g"}
     program.ok("run", program.postgres(values, tables=[f"v.{table}"], transform=[step]))
     ours = {row[0]: row[1:] for row in read(program.lake / table)}
-    expected = {row[0]: row[1:] for row in theirs(values, f"SELECT id, {asked} FROM {grouped.format(table)} g")}
-    cells = [(COMPARED[table][at], id_, ours[id_][at], value) for id_, row in expected.items() for at, value in enumerate(row)]
+    expected = {
+        row[0]: row[1:] for row in theirs(values, f"SELECT id, {asked} FROM {grouped.format(table)} g")
+    }
+    cells = [
+        (COMPARED[table][at], id_, ours[id_][at], value)
+        for id_, row in expected.items()
+        for at, value in enumerate(row)
+    ]
     unlike = [cell for cell in cells if cell[2] != cell[3]]
     assert not unlike
 
@@ -573,15 +672,22 @@ def test_relations_are_joined_by_such_values(values, program, on):
     sql = f"SELECT a.id AS l, b.id AS r FROM a JOIN b ON {on}"
     relations = [{"table": "v.kinds", "as": name} for name in "ab"]
     program.ok("run", program.postgres(values, name="joined.yaml", relations=relations, sql=sql))
-    same_rows(read(program.lake / "joined"), theirs(values, sql.replace("FROM a JOIN b", "FROM kinds a JOIN kinds b")))
+    same_rows(
+        read(program.lake / "joined"),
+        theirs(values, sql.replace("FROM a JOIN b", "FROM kinds a JOIN kinds b")),
+    )
 
 
 def test_an_open_end_can_be_written_by_a_step(values, program):
     open_end = "coalesce(valid_to, timestamp '9999-12-31') AS filled"
     made = f"timestamp '9999-12-31 23:59:59' AS valid_to, CAST('9999-12-31' AS date) AS d, {open_end}"
-    job = program.postgres(values, tables=["v.open_ends"], transform=[{"sql": f"SELECT id, {made} FROM data"}])
+    job = program.postgres(
+        values, tables=["v.open_ends"], transform=[{"sql": f"SELECT id, {made} FROM data"}]
+    )
     program.ok("run", job)
-    found = duckdb.sql(f"SELECT DISTINCT valid_to::VARCHAR, d::VARCHAR FROM '{program.lake}/open_ends/*.parquet'").fetchall()
+    found = duckdb.sql(
+        f"SELECT DISTINCT valid_to::VARCHAR, d::VARCHAR FROM '{program.lake}/open_ends/*.parquet'"
+    ).fetchall()
     assert found == [("9999-12-31 23:59:59", "9999-12-31")]
     ends = {row[0]: row[3] for row in read(program.lake / "open_ends")}
     assert ends[6] == datetime.datetime(9999, 12, 31)
@@ -597,7 +703,9 @@ def new_york(server):
         connection.execute("CREATE DATABASE new_york")
         connection.execute("ALTER DATABASE new_york SET timezone = 'America/New_York'")
     with server.connect(dbname="new_york") as connection:
-        connection.execute("CREATE VIEW days AS SELECT t, t::date AS d FROM (VALUES (timestamptz '2026-01-01 02:00:00+00')) v(t)")
+        connection.execute(
+            "CREATE VIEW days AS SELECT t, t::date AS d FROM (VALUES (timestamptz '2026-01-01 02:00:00+00')) v(t)"
+        )
     return server
 
 
@@ -605,13 +713,18 @@ def test_moments_are_the_same_and_the_documents_say_in_which_zone_a_view_casts(n
     url = new_york.url().removesuffix("postgres") + "new_york"
     program.ok("run", program.postgres(new_york, source={"url": url}, tables=["days"]))
     [(moment, day)] = read(program.lake / "days")
-    assert moment == datetime.datetime(2026, 1, 1, 2, tzinfo=datetime.UTC) and str(day) in ("2026-01-01", "2025-12-31")
+    assert moment == datetime.datetime(2026, 1, 1, 2, tzinfo=datetime.UTC) and str(day) in (
+        "2026-01-01",
+        "2025-12-31",
+    )
     documents = (ROOT / "docs/how-to/postgres.md").read_text()
     keys = re.findall(r"^\| `(\w*time_?zone\w*)` \| (.*?) \| (.*?) \|$", documents, re.M)
     assert keys, "a key that keeps the server's own zone is not documented"
     for value in ("server", "America/New_York"):
         source = {"url": url, keys[0][0]: value}
-        keeping = program.postgres(new_york, source=source, name="kept.yaml", relations=[{"table": "days", "as": "kept"}])
+        keeping = program.postgres(
+            new_york, source=source, name="kept.yaml", relations=[{"table": "days", "as": "kept"}]
+        )
         if program.call("run", keeping).returncode == 0:
             assert str(read(program.lake / "kept")[0][1]) == "2025-12-31"
             return

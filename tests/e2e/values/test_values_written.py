@@ -39,8 +39,25 @@ NANOSECONDS = {
     2**63 - 1: "2262-04-11T23:47:16.854775807", -(2**63): "1677-09-21T00:12:43.145224192", 1: "1970-01-01T00:00:00.000000001",
     -1: "1969-12-31T23:59:59.999999999",
 }  # fmt: skip
-WORDS = ["", "a\0b", "\0", 'say "hi", you', "two\nlines", "a\r\nb", "\r", "\\N", "NULL", "NaN", "null", "☃ 😀 \u2028", " ", "\t",
-         "'", "{}", "x" * 2_000_000]
+WORDS = [
+    "",
+    "a\0b",
+    "\0",
+    'say "hi", you',
+    "two\nlines",
+    "a\r\nb",
+    "\r",
+    "\\N",
+    "NULL",
+    "NaN",
+    "null",
+    "☃ 😀 \u2028",
+    " ",
+    "\t",
+    "'",
+    "{}",
+    "x" * 2_000_000,
+]
 REALS = [1.7976931348623157e308, 5e-324, -0.0, 0.0, 0.1, 1e16, 123456789.0, math.nan, math.inf, -math.inf]
 SMALL_REALS = [3.4028234663852886e38, 1.401298464324817e-45, -0.0, 0.5, math.nan, math.inf, -math.inf]
 
@@ -65,7 +82,10 @@ SAMPLES = {
     "float": (pa.float32(), [(value, repr(value)) for value in SMALL_REALS]),
     "double": (pa.float64(), [(value, repr(value)) for value in REALS]),
     "boolean": (pa.bool_(), {True: "true", False: "false"}),
-    "decimal": (pa.decimal128(38, 10), decimals("9" * 28 + "." + "9" * 10, "-" + "9" * 28 + "." + "9" * 10, "1e-10", "0")),
+    "decimal": (
+        pa.decimal128(38, 10),
+        decimals("9" * 28 + "." + "9" * 10, "-" + "9" * 28 + "." + "9" * 10, "1e-10", "0"),
+    ),
     "decimal_whole": (pa.decimal128(38, 0), decimals("9" * 38, "-1")),
     "decimal_wide": (pa.decimal256(76, 20), decimals("9" * 56 + "." + "9" * 20, "-0." + "0" * 19 + "1")),
     "text": (pa.string(), {word: word for word in WORDS}),
@@ -76,19 +96,31 @@ SAMPLES = {
     "date64": (pa.date64(), {value * DAY_SECONDS * 1000: text for value, text in DATES.items()}),
     "time_s": (pa.time32("s"), {0: "00:00:00", 86_399: "23:59:59", 86_400: "24:00:00"}),
     "time_ms": (pa.time32("ms"), {1: "00:00:00.001", 86_400_000: "24:00:00"}),
-    "time_us": (pa.time64("us"), {1: "00:00:00.000001", 86_399_999_999: "23:59:59.999999", 86_400_000_000: "24:00:00"}),
+    "time_us": (
+        pa.time64("us"),
+        {1: "00:00:00.000001", 86_399_999_999: "23:59:59.999999", 86_400_000_000: "24:00:00"},
+    ),
     "time_ns": (pa.time64("ns"), {1: "00:00:00.000000001", 86_399_999_999_999: "23:59:59.999999999"}),
-    "at_s": (pa.timestamp("s"), {YEAR_300000 * DAY_SECONDS: "+300000-01-01T00:00:00", -1: "1969-12-31T23:59:59"}),
+    "at_s": (
+        pa.timestamp("s"),
+        {YEAR_300000 * DAY_SECONDS: "+300000-01-01T00:00:00", -1: "1969-12-31T23:59:59"},
+    ),
     "at_ms": (pa.timestamp("ms"), {YEAR_300000 * DAY_SECONDS * 1000 + 1: "+300000-01-01T00:00:00.001"}),
     "at": (pa.timestamp("us"), MICROSECONDS),
     "at_ns": (pa.timestamp("ns"), NANOSECONDS),
     "utc": (pa.timestamp("us", "UTC"), zoned(MICROSECONDS)),
     "utc_ns": (pa.timestamp("ns", "UTC"), zoned(NANOSECONDS)),
     "utc_by_offset": (pa.timestamp("us", "+00:00"), zoned(MICROSECONDS)),
-    "east": (pa.timestamp("us", "+05:30"), {0: "1970-01-01T05:30:00+05:30", -1: "1970-01-01T05:29:59.999999+05:30"}),
+    "east": (
+        pa.timestamp("us", "+05:30"),
+        {0: "1970-01-01T05:30:00+05:30", -1: "1970-01-01T05:29:59.999999+05:30"},
+    ),
     "berlin": (pa.timestamp("us", "Europe/Berlin"), {0: "1970-01-01T00:00:00Z"}),
 }
-SAMPLES = {name: (type_, list(texts.items() if isinstance(texts, dict) else texts)) for name, (type_, texts) in SAMPLES.items()}
+SAMPLES = {
+    name: (type_, list(texts.items() if isinstance(texts, dict) else texts))
+    for name, (type_, texts) in SAMPLES.items()
+}
 ROWS = max(len(texts) for _, texts in SAMPLES.values()) + 1
 
 
@@ -111,7 +143,11 @@ def nested(name):
     offsets = pa.array([0, None, len(values), len(values)], pa.int32())
     items = pa.ListArray.from_arrays(offsets, values)
     objects = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([values], ["x"]))
-    return {f"{name}.list": items, f"{name}.objects": objects, f"{name}.within": pa.StructArray.from_arrays([items], ["x"])}
+    return {
+        f"{name}.list": items,
+        f"{name}.objects": objects,
+        f"{name}.within": pa.StructArray.from_arrays([items], ["x"]),
+    }
 
 
 def arrow_file(path, columns):
@@ -138,8 +174,13 @@ def shared(scratch, cache):
     program = Program(Path(tempfile.mkdtemp(prefix="t.", dir=scratch)), cache)
     data = program.folder / "data"
     data.mkdir()
-    arrow_file(data / "flat.arrow", {"id": pa.array(range(ROWS)), **{name: column(name, ROWS) for name in SAMPLES}})
-    arrow_file(data / "nested.arrow", {"id": pa.array(range(3)), **{k: v for name in SAMPLES for k, v in nested(name).items()}})
+    arrow_file(
+        data / "flat.arrow", {"id": pa.array(range(ROWS)), **{name: column(name, ROWS) for name in SAMPLES}}
+    )
+    arrow_file(
+        data / "nested.arrow",
+        {"id": pa.array(range(3)), **{k: v for name in SAMPLES for k, v in nested(name).items()}},
+    )
     for name, (keys, _) in FOLDERS.items():
         arrow_file(data / f"{name}.arrow", {"id": pa.array(range(len(keys))), "k": keys})
     return program
@@ -157,7 +198,9 @@ class Once:
             null = {"csv": {"null": "\\N"}} if format_ == "csv" else {}
             target = {"url": f"file://{self.program.lake}/{place}", "format": format_, **null, **keys}
             source = {"url": f"file://{self.program.folder}/data"}
-            self.done[place] = self.program.call("run", self.program.job(source, tables=[f"{relation}.arrow"], target=target))
+            self.done[place] = self.program.call(
+                "run", self.program.job(source, tables=[f"{relation}.arrow"], target=target)
+            )
         assert self.done[place].returncode == 0, self.done[place].stderr
         return self.program.lake / place / relation
 
@@ -181,7 +224,9 @@ def unfolded(path):
     text = path.read_bytes().decode()
     if path.suffix == ".csv":
         header, *rows = csv.reader(io.StringIO(text, newline=""))
-        return {name: [None if row[at] == "\\N" else row[at] for row in rows] for at, name in enumerate(header)}
+        return {
+            name: [None if row[at] == "\\N" else row[at] for row in rows] for at, name in enumerate(header)
+        }
     rows = [loaded(line) for line in text.split("\n") if line]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
@@ -209,7 +254,9 @@ def same_text(type_, value, text, json_=False):
         if json_ and text in NAMED:
             return value == NAMED[text]
         real = float(value)
-        return same_real(pa.scalar(real, type_).as_py(), float(text)) and (not json_ or isinstance(value, Decimal))
+        return same_real(pa.scalar(real, type_).as_py(), float(text)) and (
+            not json_ or isinstance(value, Decimal)
+        )
     if pa.types.is_boolean(type_):
         return value is (text == "true") if json_ else value == text
     if pa.types.is_decimal(type_):
@@ -252,8 +299,14 @@ def test_a_value_is_in_the_file_as_it_was(once, format_, name):
         check(name, found, ROWS)
         return
     assert len(found) == ROWS
-    known = [(text, value) for value, (_, text) in zip(found, texts, strict=False) if not (format_ == "csv" and text == "\\N")]
-    assert [pair for pair in known if pair[1] is None or not same_text(type_, pair[1], pair[0], format_ == "json")] == []
+    known = [
+        (text, value)
+        for value, (_, text) in zip(found, texts, strict=False)
+        if not (format_ == "csv" and text == "\\N")
+    ]
+    assert [
+        pair for pair in known if pair[1] is None or not same_text(type_, pair[1], pair[0], format_ == "json")
+    ] == []
     assert found[len(texts) :] == [None] * (ROWS - len(texts))
 
 
@@ -276,7 +329,9 @@ def test_a_value_within_others_is_in_the_file_as_it_was(once, format_, shape, na
     full, null, empty = (None if value is None else plain_shape(value, shape) for value in found)
     assert null is None and empty == [] and full[-1] is None and len(full) == len(texts) + 1
     pairs = [(text, value) for value, (_, text) in zip(full, texts, strict=False)]
-    assert [pair for pair in pairs if pair[1] is None or not same_text(type_, pair[1], pair[0], json_=True)] == []
+    assert [
+        pair for pair in pairs if pair[1] is None or not same_text(type_, pair[1], pair[0], json_=True)
+    ] == []
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -304,7 +359,10 @@ def test_a_folders_value_is_read_as_what_it_was(once, program, format_, name):
     if name == "texts":
         assert found.to_pylist() == expected
     else:
-        assert found.type == keys.type and found.cast(stored(keys.type)).to_pylist() == keys.cast(stored(keys.type)).to_pylist()
+        assert (
+            found.type == keys.type
+            and found.cast(stored(keys.type)).to_pylist() == keys.cast(stored(keys.type)).to_pylist()
+        )
 
 
 def test_a_date_of_milliseconds_is_a_date_in_parquet_or_the_documents_say_what(once):
@@ -336,7 +394,9 @@ def reread(once):
             columns = {**DECLARED, "uint64": "string", "decimal_wide": "string"}
             source = {"url": f"file://{folder}", "columns": columns, **how}
             target = {"url": f"file://{once.program.lake}/again-{format_}"}
-            found[format_] = once.program.call("run", once.program.job(source, tables=["flat"], target=target))
+            found[format_] = once.program.call(
+                "run", once.program.job(source, tables=["flat"], target=target)
+            )
         assert found[format_].returncode == 0, found[format_].stderr
         return pq.read_table(once.program.lake / f"again-{format_}" / "flat")
 
@@ -368,8 +428,20 @@ THEIRS = {
     "d": ["+300000-01-01", "-0043-03-15", "-4713-11-24", "+5874897-12-31", None],
     "f": ["NaN", "Infinity", "-Infinity", 5e-324, None],
     "f4": ["Infinity", "NaN", "-Infinity", 1e-45, None],
-    "at": ["+294246-12-31T23:59:59.999999", "-0043-03-15T12:00:00", "-4713-11-24T00:00:00", "0001-01-01T00:00:00", None],
-    "tz": ["+294246-12-31T23:59:59Z", "-0043-03-15T12:00:00Z", "-4712-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", None],
+    "at": [
+        "+294246-12-31T23:59:59.999999",
+        "-0043-03-15T12:00:00",
+        "-4713-11-24T00:00:00",
+        "0001-01-01T00:00:00",
+        None,
+    ],
+    "tz": [
+        "+294246-12-31T23:59:59Z",
+        "-0043-03-15T12:00:00Z",
+        "-4712-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999999Z",
+        None,
+    ],
 }
 AS_LISTS = f"SELECT id, {', '.join(f'ARRAY[{name}] AS {name}' for name in THEIRS)} FROM ({FROM_POSTGRESQL}) v"
 
@@ -385,13 +457,18 @@ def shown(value):
 def databases(server, shared):
     relations = [{"query": FROM_POSTGRESQL, "as": "flat"}, {"query": AS_LISTS, "as": "lists"}]
     for format_ in ("json", "csv"):
-        target = {"url": f"file://{shared.lake}/postgres-{format_}", "format": format_,
-                  **({"csv": {"null": "\\N"}} if format_ == "csv" else {})}
+        target = {
+            "url": f"file://{shared.lake}/postgres-{format_}",
+            "format": format_,
+            **({"csv": {"null": "\\N"}} if format_ == "csv" else {}),
+        }
         shared.ok("run", shared.postgres(server, relations=relations, target=target))
     return shared.lake
 
 
-@pytest.mark.parametrize("format_, relation", [("json", "flat"), ("json", "lists"), ("csv", "lists"), ("csv", "flat")])
+@pytest.mark.parametrize(
+    "format_, relation", [("json", "flat"), ("json", "lists"), ("csv", "lists"), ("csv", "flat")]
+)
 @pytest.mark.parametrize("name", THEIRS)
 def test_what_no_calendar_and_no_number_has_is_told_from_null(databases, format_, relation, name):
     rows = one_file(databases / f"postgres-{format_}" / relation)
@@ -414,6 +491,8 @@ def test_a_date_of_any_year_names_its_folder(server, program):
 @pytest.mark.parametrize("relation", ["flat", "lists"])
 def test_an_endpoint_is_sent_the_same(server, program, endpoint, relation):
     query = FROM_POSTGRESQL if relation == "flat" else AS_LISTS
-    program.ok("run", program.postgres(server, relations=[{"query": query, "as": relation}], target=sink(endpoint)))
+    program.ok(
+        "run", program.postgres(server, relations=[{"query": query, "as": relation}], target=sink(endpoint))
+    )
     rows = sorted(endpoint.rows(f"/rows/{relation}"), key=lambda row: row["id"])
     assert {name: [shown(row[name]) for row in rows] for name in THEIRS} == THEIRS

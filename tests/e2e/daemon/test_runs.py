@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 import pytest
 
@@ -131,8 +130,7 @@ def test_settings_are_read_again_on_sighup(program):
             job = program.job(QUICK, f"j{number}.yaml", tables=["region"])
             job.rename(daemon.inbox / job.name)
             daemon.reports("done", number + 1)
-        time.sleep(0.3)
-        assert len(json.loads(program.ok("--json", "runs"))) == 1
+        wait_for(lambda: len(json.loads(program.ok("--json", "runs"))) == 1)
     finally:
         daemon.stop(signal.SIGKILL)
 

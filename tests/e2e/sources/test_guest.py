@@ -1,13 +1,13 @@
 """A good guest of the server, and one that does not give up when the network or the server fails."""
 
 import threading
-import time
 
 import pytest
 
 from support.compare import read, same_rows
 from support.postgres import Server
 from support.proxy import Proxy, corrupt, cut, slow
+from support.wait import wait_for
 
 ROWS = 100_000
 
@@ -37,14 +37,6 @@ def whole(program, server):
 
 def sessions(server):
     return server.rows("SELECT pid, state, query FROM pg_stat_activity WHERE application_name = 'longshore'")
-
-
-def eventually(condition, seconds=120):
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return found
 
 
 def test_connections_that_break_in_mid_chunk_are_made_again(cargo, program):
@@ -97,7 +89,7 @@ def test_killed_sessions_are_replaced_and_a_killed_leader_begins_the_run_anew(ca
     for victim in ("query LIKE 'COPY%'", "query LIKE '%pg_export_snapshot%'"):
         kill = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE application_name = 'longshore' AND {victim} LIMIT 1"""
-        eventually(lambda kill=kill: cargo.rows(kill))
+        wait_for(lambda kill=kill: cargo.rows(kill))
     assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     log = (program.folder / "daemon.log").read_text()
     assert "trying again" in log
@@ -111,10 +103,10 @@ def test_a_run_that_is_stopped_cancels_what_the_server_does_for_it(cargo, progra
     """The query sends nothing for a minute: the server would not notice by itself that we are gone."""
     query = "SELECT count(*) FROM cargo a, cargo b WHERE a.note || b.note = 'x'"
     running = program.start("run", job(program, cargo, tables=[], query=query))
-    eventually(lambda: [row for row in sessions(cargo) if row[1] == "active" and "COPY" in row[2]])
+    wait_for(lambda: [row for row in sessions(cargo) if row[1] == "active" and "COPY" in row[2]])
     running.terminate()
     running.wait(120)
-    eventually(lambda: not sessions(cargo))
+    wait_for(lambda: not sessions(cargo))
     assert program.published() == []
 
 
@@ -139,7 +131,7 @@ def test_a_locked_table_is_waited_for_but_not_for_ever(cargo, program):
         line, code = program.refused("run", job(program, cargo, source={"lock_timeout_secs": 1}))
         assert "lock timeout" in line and "`lock_timeout_secs`" in line and code == 3
         running = program.start("run", job(program, cargo))
-        eventually(lambda: [row for row in sessions(cargo) if row[1] == "active"])
+        wait_for(lambda: [row for row in sessions(cargo) if row[1] == "active"])
         connection.execute("COMMIT")
         assert running.wait(120) == 0
     whole(program, cargo)
@@ -200,7 +192,7 @@ def test_a_server_that_restarts_in_mid_run_is_waited_for(own_server, program):
         "consistency": "snapshot",
     }
     running = program.start("--log", "info", "run", job(program, own_server, **keys))
-    eventually(lambda: [row for row in sessions(own_server) if "COPY" in row[2]])
+    wait_for(lambda: [row for row in sessions(own_server) if "COPY" in row[2]])
     own_server.restart()
     assert running.wait(120) == 0, (program.folder / "daemon.log").read_text()
     assert "beginning anew" in (program.folder / "daemon.log").read_text()
@@ -258,7 +250,7 @@ def test_a_standby_that_cancels_its_readers_is_asked_anew(own_server, scratch, p
             "consistency": "snapshot",
         }
         running = program.start("--log", "info", "run", job(program, standby, **keys))
-        eventually(lambda: [row for row in sessions(standby) if "COPY" in row[2]])
+        wait_for(lambda: [row for row in sessions(standby) if "COPY" in row[2]])
         with own_server.connect() as connection:
             connection.execute("UPDATE cargo SET note = 'y'")
             connection.execute("VACUUM cargo")

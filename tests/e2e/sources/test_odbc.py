@@ -18,6 +18,7 @@ from support.compare import read, same_rows
 from support.longshore import LONGSHORE, PASSWORD
 from support.odbc import postgres
 from support.postgres import FLIGHTS, flights_csv
+from support.wait import wait_for
 
 pytestmark = pytest.mark.odbc
 
@@ -43,10 +44,7 @@ def counted(program):
 
 def ended(program, before):
     """No more of them than before, in a moment: the system takes its time."""
-    deadline = time.time() + 10
-    while counted(program) > before and time.time() < deadline:
-        time.sleep(0.1)
-    assert counted(program) <= before
+    wait_for(lambda: counted(program) <= before, 10)
 
 
 # What there is

@@ -12,6 +12,7 @@ from impala.dbapi import connect
 
 from support.longshore import ROOT
 from support.ports import free_port
+from support.wait import wait_port
 
 SPARK = ROOT / "target/stores/spark"
 
@@ -193,7 +194,7 @@ class Impala:
         )
         threading.Thread(target=self.server.serve, daemon=True).start()
         self.socket = socket
-        time.sleep(0.3)
+        wait_port(self.port)
 
     def query(self, sql):
         """What DuckDB makes of it: columns, as Impala calls their types, and rows."""

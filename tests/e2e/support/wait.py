@@ -9,7 +9,7 @@ def wait_for(found, seconds=120):
     while time.monotonic() < until:
         if value := found():
             return value
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError("nothing came")
 
 

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// A result of the host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The exit code of what was cancelled, unless a signal has its own: as shells have it for SIGINT.
+const CANCELLED_EXIT_CODE: u8 = 130;
+
 /// Who must act. Decides about retries and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,15 +51,16 @@ impl Class {
     }
 
     /// The process's exit code: 1 general, 2 configuration, 3 connection, 4 query, 5 permission,
-    /// 6 transfer.
+    /// 6 transfer, 130 cancelled.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Internal | Self::Cancelled => 1,
+            Self::Internal => 1,
             Self::Config => 2,
             Self::Connection | Self::Timeout | Self::Throttled | Self::Stale => 3,
             Self::NotFound | Self::Data => 4,
             Self::Auth => 5,
             Self::Resource | Self::Full => 6,
+            Self::Cancelled => CANCELLED_EXIT_CODE,
         }
     }
 
@@ -103,6 +107,7 @@ struct Details {
     message: String,
     code: Option<String>,
     hint: Option<String>,
+    exit_code: Option<u8>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// What else is wrong with the same thing.
     also: Vec<Error>,
@@ -148,6 +153,7 @@ impl Error {
             message: message.into(),
             code: None,
             hint: None,
+            exit_code: None,
             source: None,
             also: Vec::new(),
         }))
@@ -232,6 +238,12 @@ impl Error {
         self
     }
 
+    /// The process ends with this code, and not with its class's.
+    pub fn with_exit_code(mut self, exit_code: u8) -> Self {
+        self.0.exit_code = Some(exit_code);
+        self
+    }
+
     /// Keeps the error behind it.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -247,6 +259,11 @@ impl Error {
     /// Who must act.
     pub fn class(&self) -> Class {
         self.0.class
+    }
+
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.0.exit_code.unwrap_or_else(|| self.class().exit_code())
     }
 
     /// The source's own code.
@@ -267,7 +284,7 @@ impl Error {
             message: self.to_string(),
             code: self.0.code.clone(),
             next_step: self.0.hint.clone(),
-            exit_code: self.class().exit_code(),
+            exit_code: self.exit_code(),
             also: self.0.also.iter().map(Self::report).collect(),
         }
     }
@@ -330,13 +347,14 @@ impl StdError for Error {
 impl Error {
     /// A copy without the source.
     pub fn copy(&self) -> Self {
-        let Details { class, context, message, code, hint, also, .. } = &*self.0;
+        let Details { class, context, message, code, hint, exit_code, also, .. } = &*self.0;
         Self(Box::new(Details {
             class: *class,
             context: context.clone(),
             message: message.clone(),
             code: code.clone(),
             hint: hint.clone(),
+            exit_code: *exit_code,
             source: None,
             also: also.iter().map(Self::copy).collect(),
         }))

@@ -49,9 +49,20 @@ pub fn automatic_budget() -> u64 {
         let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         Some(kib.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
     });
-    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
-    let all = machine.into_iter().chain(group).min().unwrap_or(4 * MIN_BUDGET_BYTES);
+    let own = read("/proc/self/cgroup").unwrap_or_default();
+    let groups = control_groups(&own).into_iter().filter_map(|group| {
+        read(&format!("/sys/fs/cgroup{group}/memory.max"))?.trim().parse().ok()
+    });
+    let all = machine.into_iter().chain(groups).min().unwrap_or(4 * MIN_BUDGET_BYTES);
     (all / 4).clamp(MIN_BUDGET_BYTES, MAX_AUTOMATIC_BUDGET_BYTES)
+}
+
+/// This process's control group and all that hold it, up to the root: each can limit its memory.
+fn control_groups(own: &str) -> Vec<&str> {
+    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else { return vec![""] };
+    let path = path.trim_end_matches('/');
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.map(|end| &path[..end]).collect()
 }
 
 /// What is larger is given back to the system as soon as it is freed. Below it, the allocator keeps some.
@@ -203,6 +214,15 @@ impl Drop for Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_control_group_above_this_process_counts() {
+        let service = "0::/system.slice/longshore.service\n";
+        let groups = ["", "/system.slice", "/system.slice/longshore.service"];
+        assert_eq!(control_groups(service), groups);
+        assert_eq!(control_groups("0::/\n"), [""]);
+        assert_eq!(control_groups("4:memory:/old\n"), [""]);
+    }
 
     fn leaked(budget: u64) -> &'static Memory {
         Box::leak(Box::new(Memory::new(budget)))

@@ -42,13 +42,24 @@ impl HoldRecord {
 }
 
 /// A plan is only good for the program and the plugins that made it.
-pub(super) fn built_by(plan: &RunPlan) -> String {
-    format!("{} {}", env!("CARGO_PKG_VERSION"), plan.digests().join(" "))
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BuiltBy {
+    /// The program's version.
+    longshore: String,
+    /// The digests of the plugins: see [`RunPlan::digests`].
+    pub(super) plugins: Vec<String>,
 }
 
-/// The digests in it.
-pub(super) fn digests(built_by: &str) -> Vec<String> {
-    built_by.split(' ').skip(1).map(str::to_owned).collect()
+impl BuiltBy {
+    pub(super) fn of(plan: &RunPlan) -> Self {
+        let plugins = plan.digests().into_iter().map(str::to_owned).collect();
+        Self { longshore: env!("CARGO_PKG_VERSION").to_owned(), plugins }
+    }
+
+    /// What a plan in the ledger says; nobody's if another version wrote it in another way.
+    pub(super) fn read(record: &PlanRecord) -> Self {
+        serde_json::from_str(&record.built_by).unwrap_or_default()
+    }
 }
 
 pub(super) fn to_record(plan: &RunPlan, spots: &[Spot], holder: bool) -> Result<PlanRecord> {
@@ -57,7 +68,7 @@ pub(super) fn to_record(plan: &RunPlan, spots: &[Spot], holder: bool) -> Result<
         scans: plan.scans.iter().map(scan_record).collect(),
     };
     Ok(PlanRecord {
-        built_by: built_by(plan),
+        built_by: serde_json::to_string(&BuiltBy::of(plan))?,
         hold: serde_json::to_string(&HoldRecord::new(&plan.hold, holder))?,
         consistency: plan.consistency.name().to_owned(),
         relations: plan.relations.iter().zip(spots).map(relation).collect(),
@@ -125,6 +136,6 @@ pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
         };
         record.scans.iter().map(scanned).collect::<Result<Vec<_>>>()
     });
-    let plugins = digests(&record.built_by);
+    let plugins = BuiltBy::read(record).plugins;
     Ok(Given { scans: Some(relations.collect::<Result<_>>()?), hold: Some(hold), plugins })
 }

@@ -33,7 +33,7 @@ use super::holding::{Holding, Keeper};
 use super::load::{Load, Loading};
 use super::manifest::{Manifest, RelationRecord, Telling};
 use super::progress::Progress;
-use super::record::{built_by, digests, given, to_record};
+use super::record::{BuiltBy, given, to_record};
 use super::report::{RunReport, Status};
 use super::stopped::Stopped;
 use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
@@ -63,7 +63,10 @@ pub enum Wish {
     /// finished at the moment given is left for the next time.
     Drain(Instant),
     /// Stop, and leave nothing.
-    Cancel,
+    Cancel {
+        /// What the process ends with.
+        exit_code: u8,
+    },
 }
 
 /// Runs jobs.
@@ -113,7 +116,7 @@ impl Runner<'_> {
         mut watch: impl FnMut(Arc<Progress>),
         wish: watch::Receiver<Wish>,
     ) -> (RunReport, Result<()>) {
-        let created = Utc::now();
+        let (created, wanted) = (Utc::now(), wish.clone());
         let (tried, created) = match caught(self.open(id, job, wish)).await {
             Err(error) => (Err(error), created),
             Ok(mut run) => {
@@ -126,7 +129,12 @@ impl Runner<'_> {
             Err(Stopped::Failed(error) | Stopped::Unprepared(error)) => (Status::Failed, error),
             Err(Stopped::Interrupted(error)) => (Status::Interrupted, error),
             Err(Stopped::Cancelled) => {
-                (Status::Cancelled, Error::cancelled("the run was cancelled"))
+                let error = Error::cancelled("the run was cancelled");
+                let error = match *wanted.borrow() {
+                    Wish::Cancel { exit_code } => error.with_exit_code(exit_code),
+                    _ => error,
+                };
+                (Status::Cancelled, error)
             }
         };
         let report = self.unpublished(id, job, status, created, &error);
@@ -143,7 +151,7 @@ impl Runner<'_> {
 
     /// Gives up a run that no process works on any more: what it left in its target, and its holder.
     pub async fn give_up(&self, id: &str, job: &Job, why: Error) -> Result<RunReport> {
-        let (_, wish) = watch::channel(Wish::Cancel);
+        let (_, wish) = watch::channel(Wish::Cancel { exit_code: why.exit_code() });
         let run = match self.open(id, job, wish).await {
             Ok(run) => run,
             Err(
@@ -178,7 +186,7 @@ impl Runner<'_> {
         let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
         let mut planner = Planner::new(self.catalog, self.settings);
         if let Some(record) = self.ledger.planned(id)? {
-            planner.given.plugins = digests(&record.built_by);
+            planner.given.plugins = BuiltBy::read(&record).plugins;
         }
         let destination = Destination::open(job, &planner, self.settings).await?;
         let registrar = planner.registrar(job)?;
@@ -475,7 +483,7 @@ impl Run<'_> {
             planner.given = given(&record, self.job)?;
             let source = planner.source(self.job)?;
             let plan = planner.plan_aside(self.job, source).await?;
-            if built_by(&plan) != record.built_by {
+            if BuiltBy::of(&plan) != BuiltBy::read(&record) {
                 plan.source.release().await;
                 return Err(Error::new(Class::Stale, "Longshore or a plugin is another one now"));
             }
@@ -579,7 +587,7 @@ impl Run<'_> {
             let wanted = *wish.borrow_and_update();
             match wanted {
                 Wish::Go => {}
-                Wish::Cancel => return None,
+                Wish::Cancel { .. } => return None,
                 Wish::Drain(until) => return Some(until),
             }
             tokio::select! {

@@ -50,7 +50,7 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Print a machine's answer on stdout
+    /// Print the answer as JSON on stdout
     #[arg(long, global = true)]
     json: bool,
     /// What to log: error, warn, info, debug, trace, or a filter such as longshore_engine::scan=debug
@@ -129,13 +129,13 @@ enum PluginCommand {
     },
     /// Copy components into the plugin folder, and take them into its lock file
     Install(plugin_install::InstallArgs),
-    /// Write the plugin folder's lock file: what lies there now may serve, and nothing else
+    /// Write the plugin folder's lock file: only the plugins in it now may be used
     Lock,
     /// Make the crate of a new plugin: it builds, tests and runs as it is
     New(plugin_new::NewArgs),
     /// Compile a plugin's crate and make it a component
     Build(plugin_build::BuildArgs),
-    /// Hold a component, of whatever language, against what plugins must keep to
+    /// Run the conformance suite against a component, written in any language
     Check(plugin_check::Subject),
     /// Measure a component: rows per second, computing, memory, calls of the host
     Bench(plugin_bench::BenchArgs),
@@ -242,7 +242,7 @@ pub fn main() -> ExitCode {
                 show::json(&serde_json::json!({ "error": error.report() }));
             }
             show::failure(&error);
-            ExitCode::from(error.class().exit_code())
+            ExitCode::from(error.exit_code())
         }
     }
 }

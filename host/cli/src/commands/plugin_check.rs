@@ -28,7 +28,7 @@ pub(super) struct Subject {
     /// A job file that uses the plugin: its config is taken from it
     #[arg(long, value_name = "JOB")]
     job: Option<PathBuf>,
-    /// For a connector: a table to read, some thousand rows; the first one listed, unless told
+    /// For a connector: a table to read, with some thousand rows [default: the first one listed]
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
     /// For a connector: a query to read
@@ -120,7 +120,7 @@ fn answer(app: &App, plugin: &Plugin, outcomes: &[Outcome], is_whole: bool) -> R
         plugin.name(),
         counted(outcomes.len() as u64, "promise")
     ))
-    .with_hint("mend the plugin: docs/plugins.md and wit/ say what is meant");
+    .with_hint("fix the plugin: docs/how-to/write-a-plugin.md and wit/ define the contract");
     Err(Failed { error, reported: true })
 }
 

@@ -11,6 +11,10 @@ use tokio::sync::watch;
 
 use super::{App, Failed, show};
 
+/// What a process that a signal ended has as its exit code: 128 and the signal.
+const SIGINT_EXIT_CODE: u8 = 130;
+const SIGTERM_EXIT_CODE: u8 = 143;
+
 pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
     let job = Job::read(path, &app.settings.policy)?;
     execute(app, &ledger(app)?, &new_run_id()?, &job)
@@ -28,22 +32,22 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
         let watch = |progress| showing = Some(show::progress(progress));
         let (wish, wanted) = watch::channel(Wish::Go);
         let told_twice = async {
-            stopped().await;
-            wish.send_replace(Wish::Cancel);
+            let exit_code = stop_signal().await;
+            wish.send_replace(Wish::Cancel { exit_code });
             // What is left to do may wait for a plugin, and that for ever.
-            stopped().await;
+            stop_signal().await
         };
         tokio::select! {
-            ended = runner.run(run, job, watch, wanted) => Some(ended),
-            () = told_twice => None,
+            ended = runner.run(run, job, watch, wanted) => Ok(ended),
+            exit_code = told_twice => Err(exit_code),
         }
     });
     drop(showing);
-    let Some((report, result)) = ended else {
-        return Err(Error::cancelled("the run was ended at once: what it left stays")
+    let (report, result) = ended.map_err(|exit_code| {
+        Error::cancelled("the run was ended at once: what it left stays")
             .with_hint(format!("`longshore runs cancel {run}` removes it"))
-            .into());
-    };
+            .with_exit_code(exit_code)
+    })?;
     if let Err(error) = forget_old_runs(ledger, &app.settings) {
         show::warning(&error.to_string());
     }
@@ -82,14 +86,14 @@ fn ledger(app: &App) -> Result<Ledger, Error> {
     })
 }
 
-/// Resolves when somebody wants the program to stop.
-pub(super) async fn stopped() {
+/// Resolves when somebody wants the program to stop, with the exit code that shells expect of it.
+async fn stop_signal() -> u8 {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;
     };
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => SIGTERM_EXIT_CODE,
+        _ = tokio::signal::ctrl_c() => SIGINT_EXIT_CODE,
     }
 }

@@ -121,7 +121,7 @@ pub(super) enum RawDirectMode {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawDirectFiles {
-    /// Whether.
+    /// Whether tables are read from their files.
     #[serde(default)]
     pub(super) files: RawDirectMode,
     /// Folders: no file elsewhere is read. Without any, all of HDFS, S3 and Azure may be; folders of this
@@ -174,7 +174,7 @@ pub(super) struct RawFiles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RawPacking {
-    /// It is not.
+    /// Not compressed.
     None,
     /// gzip
     Gzip,
@@ -415,7 +415,7 @@ pub(super) enum RawMode {
     Error,
 }
 
-/// What an S3 store wants to know. Without keys here, those of the environment, of `~/.aws`, or of
+/// Settings of an S3 store. Without keys here, those of the environment, of `~/.aws`, or of
 /// the machine's role are used.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Whether what crosses into plugins is kept.
+/// Whether what crosses into a plugin is recorded on a tape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Record {
-    /// Nothing is.
+    /// Nothing is recorded.
     #[default]
     Never,
-    /// That of a chunk that failed is, in the state folder.
+    /// Chunks that failed are recorded, in the state folder.
     OnFailure,
 }

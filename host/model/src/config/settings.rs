@@ -58,13 +58,13 @@ pub struct SettingsArgs {
     /// How often a chunk is tried again [default: 5]
     #[arg(long, global = true, env = "LONGSHORE_RETRIES", value_name = "N")]
     retries: Option<u32>,
-    /// How often a relation's chunks that failed so often are begun once more [default: 1]
+    /// How often chunks whose retries are used up are tried again, after the rest of their relation [default: 1]
     #[arg(long, global = true, env = "LONGSHORE_RELATION_RETRIES", value_name = "N")]
     relation_retries: Option<u32>,
     /// The wait before the first retry; it doubles with each [default: 500]
     #[arg(long, global = true, env = "LONGSHORE_RETRY_BACKOFF_MILLIS", value_name = "MILLIS")]
     retry_backoff_millis: Option<u64>,
-    /// How long a snapshot is held at the source while the daemon is away; 0: not at all
+    /// How long a snapshot is held at the source while the daemon is away; 0: it is not held
     /// [default: 3600]
     #[arg(long, global = true, env = "LONGSHORE_HOLD_SECS", value_name = "SECS")]
     hold_secs: Option<u64>,

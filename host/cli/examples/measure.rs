@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use arrow::ipc::reader::FileReader;
 use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
-use longshore_model::config::Wanted;
+use longshore_model::config::PluginRequirement;
 use longshore_model::grant::{Endpoint, Grant, SecretValue};
 use longshore_model::limits::Limits;
 use longshore_plugins::{Admission, Described, Plugin, Plugins};
@@ -107,7 +107,7 @@ async fn read(plugins: &Path, url: &str, table: &str) -> Result<()> {
     let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
     let catalog =
         Plugins::new(Sandbox::new(&cache, Limits::default())?, &plugins.into()).load().await?;
-    let connector = catalog.connector("postgres", &Wanted::default())?;
+    let connector = catalog.connector("postgres", &PluginRequirement::default())?;
     fs::remove_dir_all(&cache)?;
     let parsed = url::Url::parse(url)?;
     let host = parsed.host_str().unwrap_or_default().to_owned();

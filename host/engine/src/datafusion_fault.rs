@@ -6,12 +6,12 @@ use longshore_model::config::nearest;
 use longshore_model::error::Error;
 
 /// An error of ours that DataFusion carries.
-pub trait External {
+pub trait IntoDataFusion {
     /// The same, as one of DataFusion's.
     fn external(self) -> DataFusionError;
 }
 
-impl External for Error {
+impl IntoDataFusion for Error {
     fn external(self) -> DataFusionError {
         DataFusionError::External(Box::new(self))
     }

@@ -126,7 +126,7 @@ impl Memory {
     }
 
     /// Whether more is held than should be: what can be written out is.
-    pub fn is_short(&self) -> bool {
+    pub fn is_over_budget(&self) -> bool {
         self.used() > self.limit()
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use longshore_model::config::{PluginFolders, Wanted};
+use longshore_model::config::{PluginFolders, PluginRequirement};
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::{
     ConnectorComponent, ConnectorDescription, SinkComponent, SinkDescription, TransformComponent,
@@ -46,7 +46,7 @@ impl Catalog {
     }
 
     /// The connector for a URL scheme: the one that is wanted, or the highest version.
-    pub fn connector(&self, scheme: &str, wanted: &Wanted) -> Result<ConnectorPlugin> {
+    pub fn connector(&self, scheme: &str, wanted: &PluginRequirement) -> Result<ConnectorPlugin> {
         fn of_kind(described: &Described) -> OfKind<'_, ConnectorDescription, ConnectorComponent> {
             match described {
                 Described::Connector(d, c) => Some((d, c, d.schemes.as_slice())),
@@ -57,7 +57,7 @@ impl Catalog {
     }
 
     /// The transform of a name.
-    pub fn transform(&self, wanted: &Wanted) -> Result<TransformPlugin> {
+    pub fn transform(&self, wanted: &PluginRequirement) -> Result<TransformPlugin> {
         fn of_kind(described: &Described) -> OfKind<'_, TransformDescription, TransformComponent> {
             match described {
                 Described::Transform(d, c) => Some((d, c, std::slice::from_ref(&d.name))),
@@ -69,7 +69,7 @@ impl Catalog {
     }
 
     /// The sink for a URL scheme: the one that is wanted, or the highest version.
-    pub fn sink(&self, scheme: &str, wanted: &Wanted) -> Result<SinkPlugin> {
+    pub fn sink(&self, scheme: &str, wanted: &PluginRequirement) -> Result<SinkPlugin> {
         fn of_kind(described: &Described) -> OfKind<'_, SinkDescription, SinkComponent> {
             match described {
                 Described::Sink(d, c) => Some((d, c, d.schemes.as_slice())),
@@ -87,7 +87,7 @@ impl Catalog {
     }
 
     /// A plugin of any kind.
-    pub fn find(&self, wanted: &Wanted) -> Option<Arc<Plugin>> {
+    pub fn find(&self, wanted: &PluginRequirement) -> Option<Arc<Plugin>> {
         self.best(self.serving().filter(|plugin| fits(wanted, plugin))).cloned()
     }
 
@@ -113,7 +113,7 @@ impl Catalog {
         &self,
         what: &str,
         word: &str,
-        wanted: &Wanted,
+        wanted: &PluginRequirement,
         of_kind: impl Fn(&Described) -> OfKind<'_, D, C>,
     ) -> Result<Chosen<D, C>> {
         let answers = |plugin: &Arc<Plugin>, word: &str| {
@@ -172,6 +172,6 @@ impl Catalog {
     }
 }
 
-fn fits(wanted: &Wanted, plugin: &Plugin) -> bool {
+fn fits(wanted: &PluginRequirement, plugin: &Plugin) -> bool {
     wanted.fits(plugin.name(), &plugin.version, &plugin.digest)
 }

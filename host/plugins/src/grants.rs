@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longshore_model::config::{Powers, check_shape, secret};
+use longshore_model::config::{PolicyScope, check_shape, secret};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::grant::{Endpoint, Grant, SecretValue};
 use longshore_sandbox::EndpointField;
@@ -30,7 +30,7 @@ pub fn bind(
     secret_fields: &[String],
     endpoint_fields: &[EndpointField],
     secrets: Secrets<'_>,
-    powers: &Powers<'_>,
+    powers: &PolicyScope<'_>,
 ) -> Result<(String, Grant)> {
     let schema: Value = serde_json::from_str(schema).map_err(|error| {
         Error::internal(format!("the plugin's config schema is not JSON: {error}"))

@@ -61,7 +61,7 @@ impl Commit {
 
 /// Where a run becomes visible.
 #[derive(Clone, Copy)]
-pub(super) struct Places<'a> {
+pub(super) struct CommitTargets<'a> {
     pub(super) target: &'a dyn Target,
     pub(super) registrar: Option<&'a Registrar>,
 }
@@ -84,7 +84,7 @@ impl From<Error> for Uncommitted {
 /// Publishes a run, from the beginning or from where it was interrupted.
 pub(super) async fn commit(
     ledger: &Ledger,
-    places: Places<'_>,
+    places: CommitTargets<'_>,
     retry: RetryPolicy,
     mut commit: Commit,
 ) -> Result<RunReport, Uncommitted> {
@@ -108,7 +108,7 @@ pub(super) async fn commit(
 
 async fn publish(
     ledger: &Ledger,
-    places: Places<'_>,
+    places: CommitTargets<'_>,
     retry: RetryPolicy,
     commit: &mut Commit,
 ) -> Result<String> {
@@ -148,7 +148,10 @@ async fn publish(
 }
 
 /// Nothing of a failed commit may stay visible; whether nothing does.
-async fn take_back(Places { target, registrar }: Places<'_>, commit: &Commit) -> bool {
+async fn take_back(
+    CommitTargets { target, registrar }: CommitTargets<'_>,
+    commit: &Commit,
+) -> bool {
     let mut all = true;
     for relation in commit.relations.iter().rev() {
         if let Err(error) = target.retract(&relation.publication()).await {
@@ -168,7 +171,7 @@ async fn take_back(Places { target, registrar }: Places<'_>, commit: &Commit) ->
 /// Goes on with a commit that was interrupted.
 pub(super) async fn roll_forward(
     ledger: &Ledger,
-    places: Places<'_>,
+    places: CommitTargets<'_>,
     retry: RetryPolicy,
     run: &str,
 ) -> Result<RunReport, Uncommitted> {

@@ -13,22 +13,22 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::load::{Done, Load};
 use super::manifest::Finished;
+use super::relation_tasks::{RelationTasks, TaskResult};
 use super::stopped::Stopped;
 use crate::ledger::Ledger;
 
 /// The tasks of a run.
 pub(super) struct Execution<'a> {
     run: &'a str,
-    loads: &'a [Load],
+    loads: &'a [RelationTasks],
     ledger: &'a Ledger,
     retry: RetryPolicy,
     compute: &'a Handle,
     relations: Vec<Relation>,
     /// Relations that are not begun.
     waiting: VecDeque<usize>,
-    tasks: JoinSet<Done>,
+    tasks: JoinSet<TaskResult>,
 }
 
 /// A relation on its way.
@@ -46,7 +46,7 @@ struct Relation {
 impl<'a> Execution<'a> {
     pub(super) fn new(
         run: &'a str,
-        loads: &'a [Load],
+        loads: &'a [RelationTasks],
         ledger: &'a Ledger,
         retry: RetryPolicy,
         compute: &'a Handle,
@@ -119,7 +119,7 @@ impl<'a> Execution<'a> {
     }
 
     /// What came of a task.
-    fn take(&mut self, done: Done) -> Result<()> {
+    fn take(&mut self, done: TaskResult) -> Result<()> {
         let relation = &mut self.relations[done.relation];
         let progress = &self.loads[done.relation].progress;
         relation.under_way -= 1;

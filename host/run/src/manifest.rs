@@ -155,7 +155,7 @@ pub(super) struct Finished {
 }
 
 /// What a manifest says of a run besides its plan and its parts.
-pub(super) struct Telling<'a> {
+pub(super) struct RunTiming<'a> {
     pub(super) run: &'a str,
     pub(super) started: String,
     pub(super) finished: String,
@@ -166,7 +166,7 @@ pub(super) struct Telling<'a> {
 
 impl Manifest {
     pub(super) fn new(
-        telling: Telling<'_>,
+        telling: RunTiming<'_>,
         job: &Job,
         plan: &RunPlan,
         finished: &[Finished],

@@ -125,7 +125,7 @@ pub(super) fn given(record: &PlanRecord, job: &Job) -> Result<Given> {
             consistency: Consistency::from_name(&scan.consistency),
             strategy: scan.strategy.clone(),
             // It was planned with that in mind.
-            leans: false,
+            depends_on_previous: false,
         }
     };
     let relations = record.relations.iter().zip(&job.relations).map(|(record, relation)| {

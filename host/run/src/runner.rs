@@ -25,18 +25,20 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::commit::{Commit, Places, RelationCommit, commit, published_report, roll_forward};
+use super::commit::{
+    Commit, CommitTargets, RelationCommit, commit, published_report, roll_forward,
+};
 use super::destination::Destination;
 use super::drift::check_columns;
 use super::execution::Execution;
-use super::holding::{Holding, Keeper};
-use super::load::{Load, Loading};
-use super::manifest::{Manifest, RelationRecord, Telling};
+use super::manifest::{Manifest, RelationRecord, RunTiming};
 use super::progress::Progress;
 use super::record::{BuiltBy, given, to_record};
+use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::report::{RunReport, Status};
+use super::snapshot_holder::{HolderLauncher, SnapshotLease};
 use super::stopped::Stopped;
-use crate::ledger::{Ledger, Live, NewRun, Owner, RunState, Task};
+use crate::ledger::{Ledger, NewRun, Owner, RunLock, RunState, Task};
 
 /// How often a run is begun anew because what it had planned was gone.
 pub const RESTART_LIMIT: u32 = 5;
@@ -56,7 +58,7 @@ pub fn new_run_id() -> Result<String> {
 
 /// What the one who runs a run wants of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum RunControl {
     /// Go on.
     Go,
     /// Finish the chunks that are being read, begin no more, and stay resumable. What is not
@@ -82,7 +84,7 @@ pub struct Runner<'a> {
     /// Who runs it.
     pub owner: Owner,
     /// Keeps snapshots beyond the life of this process, if anybody does.
-    pub keeper: Option<&'a Keeper>,
+    pub keeper: Option<&'a HolderLauncher>,
     /// Whether the run may have been begun before, in another process.
     pub is_taken_up: bool,
     /// Folders of Longshore's own, in which no target lies.
@@ -98,12 +100,12 @@ struct Run<'a> {
     registrar: Option<Arc<Registrar>>,
     /// When it began, perhaps in another process.
     created: DateTime<Utc>,
-    wish: watch::Receiver<Wish>,
+    control: watch::Receiver<RunControl>,
     /// Nothing of it can be in the target yet.
     is_new: bool,
     /// It has a place in the target.
     has_reserved: AtomicBool,
-    _live: Live,
+    _live: RunLock,
 }
 
 impl Runner<'_> {
@@ -114,13 +116,13 @@ impl Runner<'_> {
         id: &str,
         job: &Job,
         mut watch: impl FnMut(Arc<Progress>),
-        wish: watch::Receiver<Wish>,
+        control: watch::Receiver<RunControl>,
     ) -> (RunReport, Result<()>) {
-        let (created, wanted) = (Utc::now(), wish.clone());
-        let (tried, created) = match caught(self.open(id, job, wish)).await {
+        let (created, wanted) = (Utc::now(), control.clone());
+        let (tried, created) = match catch_panic(self.open(id, job, control)).await {
             Err(error) => (Err(error), created),
             Ok(mut run) => {
-                let tried = caught(run.work(&mut watch)).await;
+                let tried = catch_panic(run.work(&mut watch)).await;
                 (run.end(tried).await, run.created)
             }
         };
@@ -131,7 +133,7 @@ impl Runner<'_> {
             Err(Stopped::Cancelled) => {
                 let error = Error::cancelled("the run was cancelled");
                 let error = match *wanted.borrow() {
-                    Wish::Cancel { exit_code } => error.with_exit_code(exit_code),
+                    RunControl::Cancel { exit_code } => error.with_exit_code(exit_code),
                     _ => error,
                 };
                 (Status::Cancelled, error)
@@ -151,15 +153,15 @@ impl Runner<'_> {
 
     /// Gives up a run that no process works on any more: what it left in its target, and its holder.
     pub async fn give_up(&self, id: &str, job: &Job, why: Error) -> Result<RunReport> {
-        let (_, wish) = watch::channel(Wish::Cancel { exit_code: why.exit_code() });
-        let run = match self.open(id, job, wish).await {
+        let (_, control) = watch::channel(RunControl::Cancel { exit_code: why.exit_code() });
+        let run = match self.open(id, job, control).await {
             Ok(run) => run,
             Err(
                 Stopped::Failed(error) | Stopped::Interrupted(error) | Stopped::Unprepared(error),
             ) => return Err(error),
             Err(Stopped::Cancelled) => return Err(Error::internal("cancelled before it began")),
         };
-        Holding::new(self.keeper, id).end().await;
+        SnapshotLease::new(self.keeper, id).end().await;
         run.target().discard(id).await?;
         let (status, state) = match why.class() {
             Class::Cancelled => (Status::Cancelled, RunState::Cancelled),
@@ -174,7 +176,7 @@ impl Runner<'_> {
         &'a self,
         id: &'a str,
         job: &'a Job,
-        wish: watch::Receiver<Wish>,
+        control: watch::Receiver<RunControl>,
     ) -> Result<Run<'a>, Stopped> {
         let new =
             NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
@@ -198,7 +200,7 @@ impl Runner<'_> {
             destination,
             registrar,
             created,
-            wish,
+            control,
             is_new,
             has_reserved: AtomicBool::new(false),
             _live: live,
@@ -246,8 +248,8 @@ impl Run<'_> {
         self.destination.target()
     }
 
-    fn places(&self) -> Places<'_> {
-        Places { target: self.target(), registrar: self.registrar.as_deref() }
+    fn places(&self) -> CommitTargets<'_> {
+        CommitTargets { target: self.target(), registrar: self.registrar.as_deref() }
     }
 
     async fn work(&mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
@@ -256,7 +258,7 @@ impl Run<'_> {
         if recorded.is_some_and(|run| run.state == RunState::Committing) {
             tracing::info!("run {}: going on with its commit", self.id);
             self.ledger().event(self.id, "taken up again in the middle of its commit")?;
-            Holding::new(self.runner.keeper, self.id).end().await;
+            SnapshotLease::new(self.runner.keeper, self.id).end().await;
             return Ok(roll_forward(self.ledger(), self.places(), retry, self.id).await?);
         }
         match self.published().await? {
@@ -301,7 +303,7 @@ impl Run<'_> {
             }
             Err(Stopped::Interrupted(error)) => Err(Stopped::Interrupted(error)),
             Err(stopped) => {
-                Holding::new(self.runner.keeper, self.id).end().await;
+                SnapshotLease::new(self.runner.keeper, self.id).end().await;
                 self.discard().await;
                 Err(stopped)
             }
@@ -314,7 +316,7 @@ impl Run<'_> {
         if self.is_new && !self.has_reserved.load(Ordering::Relaxed) {
             // It came to nothing: why it did not is what people want to know.
             let gave_up = async { Ok(self.target().discard(self.id).await?) };
-            if let Err(Stopped::Failed(error)) = caught(gave_up).await {
+            if let Err(Stopped::Failed(error)) = catch_panic(gave_up).await {
                 tracing::debug!("{error}: nothing was left there");
             }
             return;
@@ -329,7 +331,7 @@ impl Run<'_> {
             }
             Ok(())
         };
-        if let Err(Stopped::Failed(error)) = caught(give_up).await {
+        if let Err(Stopped::Failed(error)) = catch_panic(give_up).await {
             tracing::error!("{error}: remove what run {} left there", self.id);
         }
     }
@@ -341,7 +343,7 @@ impl Run<'_> {
         let (mut restarts, mut retries) = (0, 0);
         let retry = self.runner.settings.retry;
         loop {
-            let holding = Holding::new(self.runner.keeper, self.id);
+            let holding = SnapshotLease::new(self.runner.keeper, self.id);
             let tried = self.try_once(&holding, watch).await;
             match tried {
                 Err(Stopped::Interrupted(error)) => return Err(Stopped::Interrupted(error)),
@@ -380,7 +382,7 @@ impl Run<'_> {
 
     async fn try_once(
         &mut self,
-        holding: &Holding<'_>,
+        holding: &SnapshotLease<'_>,
         watch: &mut impl FnMut(Arc<Progress>),
     ) -> Result<RunReport, Stopped> {
         let (spots, plan, loads) = tokio::select! {
@@ -395,7 +397,7 @@ impl Run<'_> {
         let finished = execution.run(plan.parallel_relations, self.stopping(&loads)).await;
         plan.source.release().await;
         let finished = finished?;
-        let telling = Telling {
+        let telling = RunTiming {
             run: self.id,
             started: moment(self.created),
             finished: moment(Utc::now()),
@@ -415,7 +417,10 @@ impl Run<'_> {
     }
 
     /// All that comes before reading: places in the target, a plan, tasks.
-    async fn prepare(&self, holding: &Holding<'_>) -> Result<(Vec<Spot>, RunPlan, Vec<Load>)> {
+    async fn prepare(
+        &self,
+        holding: &SnapshotLease<'_>,
+    ) -> Result<(Vec<Spot>, RunPlan, Vec<RelationTasks>)> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let spots = self.reserve().await?;
         let plan = self.plan(holding, &spots).await?;
@@ -476,7 +481,7 @@ impl Run<'_> {
     }
 
     /// A new plan, or the one that the run began with, if what it rests on still stands.
-    async fn plan(&self, holding: &Holding<'_>, spots: &[Spot]) -> Result<RunPlan> {
+    async fn plan(&self, holding: &SnapshotLease<'_>, spots: &[Spot]) -> Result<RunPlan> {
         let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
         if let Some(record) = self.ledger().planned(self.id)? {
             holding.take_up(&record.hold, self.is_all_read(&record)?).await?;
@@ -522,7 +527,7 @@ impl Run<'_> {
 
     /// The relations' tasks; those that were done and whose parts are as they were need not be done
     /// again.
-    async fn loads(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<Load>> {
+    async fn loads(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<RelationTasks>> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, begun) = (0, tasks.len());
         let retry = self.runner.settings.retry;
@@ -546,7 +551,7 @@ impl Run<'_> {
             tracing::info!("run {}: {text}", self.id);
             self.ledger().event(self.id, &text)?;
         }
-        let loading = Loading {
+        let loading = RelationTasksBuilder {
             run: self.id,
             plan,
             destination: &self.destination,
@@ -581,18 +586,18 @@ impl Run<'_> {
 
     /// Resolves when the run is to be drained until a moment, or cancelled.
     async fn told_to_stop(&self) -> Option<Instant> {
-        let mut wish = self.wish.clone();
+        let mut control = self.control.clone();
         let mut looks = tokio::time::interval(Duration::from_millis(CANCEL_LOOK_MILLIS));
         loop {
-            let wanted = *wish.borrow_and_update();
+            let wanted = *control.borrow_and_update();
             match wanted {
-                Wish::Go => {}
-                Wish::Cancel { .. } => return None,
-                Wish::Drain(until) => return Some(until),
+                RunControl::Go => {}
+                RunControl::Cancel { .. } => return None,
+                RunControl::Drain(until) => return Some(until),
             }
             tokio::select! {
                 // Nobody is left to wish anything: the run goes on.
-                changed = wish.changed() => if changed.is_err() { std::future::pending().await },
+                changed = control.changed() => if changed.is_err() { std::future::pending().await },
                 _ = looks.tick() => match self.ledger().is_cancelled(self.id) {
                     Ok(true) => return None,
                     Ok(false) => {}
@@ -603,7 +608,7 @@ impl Run<'_> {
     }
 
     /// Resolves when the run is to end before its time: at once, or when it is drained.
-    async fn stopping(&self, loads: &[Load]) -> Stopped {
+    async fn stopping(&self, loads: &[RelationTasks]) -> Stopped {
         let Some(until) = self.told_to_stop().await else { return Stopped::Cancelled };
         loads.iter().for_each(|load| load.progress.slots.close());
         let drained = async {
@@ -620,7 +625,7 @@ impl Run<'_> {
 }
 
 /// A panic is an error of the run in which it happened, and of nothing else.
-async fn caught<T>(work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
+async fn catch_panic<T>(work: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
     let done = std::panic::AssertUnwindSafe(work).catch_unwind().await;
     done.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);

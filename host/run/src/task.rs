@@ -21,7 +21,7 @@ use crate::ledger::{Ledger, Task};
 
 /// What an attempt is written down in, and under what.
 #[derive(Clone)]
-pub(super) struct Journal {
+pub(super) struct AttemptLog {
     pub(super) ledger: Ledger,
     pub(super) run: String,
     pub(super) task: Task,
@@ -38,10 +38,10 @@ pub(super) async fn run_partition(
     plan: Arc<dyn ExecutionPlan>,
     partition: usize,
     slots: Arc<Slots>,
-    journal: Journal,
+    attempts: AttemptLog,
 ) -> Result<(Vec<Part>, u32)> {
     let plan = &plan;
-    retrying(&slots, &journal, |attempt, slots| async move {
+    retrying(&slots, &attempts, |attempt, slots| async move {
         let slot = slots.take().await?;
         let _work = slots.work();
         let attempt = attempt.begin()?;
@@ -57,10 +57,10 @@ pub(super) async fn run_partition(
 pub(super) async fn run_whole(
     plan: Arc<dyn ExecutionPlan>,
     slots: Arc<Slots>,
-    journal: Journal,
+    attempts: AttemptLog,
 ) -> Result<(Vec<Part>, u32)> {
     let plan = &plan;
-    retrying(&slots, &journal, |attempt, slots| async move {
+    retrying(&slots, &attempts, |attempt, slots| async move {
         let _work = slots.work();
         let attempt = attempt.begin()?;
         let plan = reset_plan_states(plan.clone()).map_err(from_datafusion)?;
@@ -76,26 +76,26 @@ pub(super) async fn run_whole(
 }
 
 /// An attempt that is about to begin.
-struct Next<'a>(&'a Journal);
+struct NextAttempt<'a>(&'a AttemptLog);
 
 /// An attempt that has begun.
-struct Begun<'a> {
-    journal: &'a Journal,
+struct RunningAttempt<'a> {
+    attempts: &'a AttemptLog,
     number: u32,
     tapes: Option<Arc<Tapes>>,
 }
 
-impl<'a> Next<'a> {
-    fn begin(self) -> Result<Begun<'a>> {
-        let Journal { ledger, run, task, relation, tapes, .. } = self.0;
+impl<'a> NextAttempt<'a> {
+    fn begin(self) -> Result<RunningAttempt<'a>> {
+        let AttemptLog { ledger, run, task, relation, tapes, .. } = self.0;
         let number = ledger.attempt(run, *task)?;
         tracing::debug!(run, relation, chunk = task.chunk, attempt = number, "an attempt begins");
         let tapes = tapes.as_ref().map(|tapes| tapes.attempt(relation, task.chunk, number).into());
-        Ok(Begun { journal: self.0, number, tapes })
+        Ok(RunningAttempt { attempts: self.0, number, tapes })
     }
 }
 
-impl Begun<'_> {
+impl RunningAttempt<'_> {
     /// What the nodes of a plan look for.
     fn context(&self, lane: Lane) -> Result<Arc<TaskContext>> {
         task_context(|config| {
@@ -109,7 +109,7 @@ impl Begun<'_> {
     }
 
     fn end(&self, done: Result<Vec<Part>>) -> Result<Vec<Part>> {
-        let Journal { ledger, run, task, relation, .. } = self.journal;
+        let AttemptLog { ledger, run, task, relation, .. } = self.attempts;
         match &done {
             Ok(parts) => {
                 let rows: u64 = parts.iter().map(|part| part.rows).sum();
@@ -131,16 +131,16 @@ impl Begun<'_> {
 
 async fn retrying<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
     slots: &'a Arc<Slots>,
-    journal: &'a Journal,
-    run: impl Fn(Next<'a>, &'a Arc<Slots>) -> F,
+    attempts: &'a AttemptLog,
+    run: impl Fn(NextAttempt<'a>, &'a Arc<Slots>) -> F,
 ) -> Result<(Vec<Part>, u32)> {
     let mut retries = 0;
     loop {
-        let error = match run(Next(journal), slots).await {
+        let error = match run(NextAttempt(attempts), slots).await {
             Ok(parts) => return Ok((parts, retries)),
             Err(error) => error,
         };
-        match journal.retry.wait_after(&error, retries).filter(|_| !slots.is_closed()) {
+        match attempts.retry.wait_after(&error, retries).filter(|_| !slots.is_closed()) {
             Some(wait) => {
                 tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
                 sleep(wait).await;

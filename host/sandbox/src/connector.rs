@@ -16,7 +16,7 @@ use super::bindings::connector_api::{
 use super::bindings::types::Relation;
 use super::engine::Compiled;
 use super::store::{State, Usage, begin_call, call_error, finish};
-use crate::capability::Outside;
+use crate::capability::HostEnv;
 
 /// A connector's component.
 #[derive(Clone)]
@@ -47,10 +47,10 @@ impl ConnectorComponent {
         &self,
         plugin: &str,
         config: &str,
-        outside: impl Into<Outside>,
+        env: impl Into<HostEnv>,
     ) -> Result<Session> {
         let (mut store, connector) =
-            self.instantiate(plugin, outside.into(), self.limits().call_secs).await?;
+            self.instantiate(plugin, env.into(), self.limits().call_secs).await?;
         let api = connector.longshore_plugin_connector_api();
         let opened = api.session().call_open(&mut store, config).await;
         let session = finish(&store, "open", opened)?;
@@ -65,10 +65,10 @@ impl ConnectorComponent {
     async fn instantiate(
         &self,
         plugin: &str,
-        outside: Outside,
+        env: HostEnv,
         call_secs: u64,
     ) -> Result<(Store<State>, Connector)> {
-        let mut store = self.compiled.sandbox.store(plugin, outside, call_secs);
+        let mut store = self.compiled.sandbox.store(plugin, env, call_secs);
         let instance = self.pre.instantiate_async(&mut store).await;
         let connector = instance.map_err(|error| call_error(&store, "instantiate", error))?;
         Ok((store, connector))
@@ -192,7 +192,7 @@ impl Session {
     }
 
     fn clean(&self, text: &str) -> String {
-        self.store.data().outside.grant.clean(text)
+        self.store.data().env.grant.clean(text)
     }
 
     /// What its instance has used.
@@ -256,7 +256,7 @@ impl OpenReader {
         let next = call!(session, reader.call_next(self.reader), "reader.next");
         let next = finish(&session.store, "reader.next", next)?;
         if let Some(pieces) = &next {
-            session.store.data_mut().outside.output(pieces);
+            session.store.data_mut().env.output(pieces);
         }
         Ok(next)
     }

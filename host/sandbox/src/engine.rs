@@ -14,7 +14,7 @@ use wasmtime::{Config, Engine, OptLevel, Store};
 use super::cache::CompileCache;
 use super::imports;
 use super::store::{EPOCH_TICK_MILLIS, State, new_store};
-use crate::capability::Outside;
+use crate::capability::HostEnv;
 
 /// Stack of a plugin's call.
 const STACK_LIMIT_BYTES: usize = 1 << 20;
@@ -77,9 +77,9 @@ impl Sandbox {
     }
 
     /// A store for one instance, with all limits set.
-    pub(super) fn store(&self, plugin: &str, outside: Outside, call_secs: u64) -> Store<State> {
+    pub(super) fn store(&self, plugin: &str, env: HostEnv, call_secs: u64) -> Store<State> {
         let Inner { engine, limits, io, .. } = &*self.0;
-        new_store(engine, *limits, io.clone(), plugin, outside, call_secs)
+        new_store(engine, *limits, io.clone(), plugin, env, call_secs)
     }
 }
 

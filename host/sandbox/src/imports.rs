@@ -5,9 +5,9 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::bindings::{Capabilities, clock, connection, http, log, random, secrets, types};
 use super::store::{State, ToGuest, to_wire};
+use crate::capability::host_env::{Answer, Stream};
 use crate::capability::http::Request;
 use crate::capability::log::Level;
-use crate::capability::outside::{Answer, Stream};
 use crate::capability::scram::Scram;
 use crate::capability::tls::{TlsOptions, TlsVerify};
 
@@ -28,7 +28,7 @@ impl log::Host for State {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        let message = self.outside.grant.clean(&message);
+        let message = self.env.grant.clean(&message);
         self.log.write(&self.plugin, level, &message);
         Ok(())
     }
@@ -37,17 +37,17 @@ impl log::Host for State {
 impl clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
         self.count()?;
-        Ok(self.outside.now()?)
+        Ok(self.env.now()?)
     }
 
     fn monotonic(&mut self) -> wasmtime::Result<u64> {
         self.count()?;
-        Ok(self.outside.monotonic()?)
+        Ok(self.env.monotonic()?)
     }
 
     async fn sleep(&mut self, milliseconds: u32) -> wasmtime::Result<()> {
         self.count()?;
-        self.outside.sleep(milliseconds).await;
+        self.env.sleep(milliseconds).await;
         Ok(())
     }
 }
@@ -55,14 +55,14 @@ impl clock::Host for State {
 impl random::Host for State {
     async fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
         self.count()?;
-        Ok(self.outside.random(len).await??)
+        Ok(self.env.random(len).await??)
     }
 }
 
 impl secrets::Host for State {
     async fn get(&mut self, field: String) -> ToGuest<String> {
         self.count()?;
-        Ok(self.outside.secret(&field).await?.map_err(|error| to_wire(&error)))
+        Ok(self.env.secret(&field).await?.map_err(|error| to_wire(&error)))
     }
 
     async fn scram_sha256(
@@ -73,7 +73,7 @@ impl secrets::Host for State {
         auth_message: String,
     ) -> ToGuest<secrets::Scram> {
         self.count()?;
-        let scram = self.outside.scram_sha256(&field, &salt, iterations, &auth_message).await?;
+        let scram = self.env.scram_sha256(&field, &salt, iterations, &auth_message).await?;
         Ok(match scram {
             Ok(Scram { client_proof, server_signature }) => {
                 Ok(secrets::Scram { client_proof, server_signature })
@@ -89,7 +89,7 @@ impl connection::HostConnection for State {
     async fn connect(&mut self, endpoint: connection::Endpoint) -> ToGuest<Resource<Stream>> {
         self.count()?;
         let endpoint = Endpoint { host: endpoint.host, port: endpoint.port };
-        match self.outside.connect(&self.io, endpoint).await? {
+        match self.env.connect(&self.io, endpoint).await? {
             Ok(stream) => Ok(Ok(self.keep(stream)?)),
             Err(error) => Ok(Err(to_wire(&error))),
         }
@@ -111,25 +111,25 @@ impl connection::HostConnection for State {
             authorities: options.authorities,
         };
         let stream = self.objects.get_mut(&stream)?;
-        Ok(self.outside.start_tls(stream, &options).await?.map_err(|error| to_wire(&error)))
+        Ok(self.env.start_tls(stream, &options).await?.map_err(|error| to_wire(&error)))
     }
 
     async fn read(&mut self, stream: Resource<Stream>, max: u32) -> ToGuest<Vec<u8>> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
-        Ok(self.outside.read(stream, max).await?.map_err(|error| to_wire(&error)))
+        Ok(self.env.read(stream, max).await?.map_err(|error| to_wire(&error)))
     }
 
     async fn write(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
-        Ok(self.outside.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
+        Ok(self.env.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
     }
 
     async fn farewell(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
-        Ok(self.outside.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
+        Ok(self.env.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
     }
 
     async fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {
@@ -151,7 +151,7 @@ impl http::HostResponse for State {
             timeout_millis: request.timeout_ms,
             authorities: request.authorities,
         };
-        match self.outside.send(&self.io, request).await? {
+        match self.env.send(&self.io, request).await? {
             Ok(answer) => Ok(Ok(self.keep(answer)?)),
             Err(error) => Ok(Err(to_wire(&error))),
         }
@@ -173,7 +173,7 @@ impl http::HostResponse for State {
     async fn read(&mut self, answer: Resource<Answer>, max: u32) -> ToGuest<Vec<u8>> {
         self.count()?;
         let answer = self.objects.get_mut(&answer)?;
-        Ok(self.outside.body(answer, max).await?.map_err(|error| to_wire(&error)))
+        Ok(self.env.body(answer, max).await?.map_err(|error| to_wire(&error)))
     }
 
     async fn drop(&mut self, answer: Resource<Answer>) -> wasmtime::Result<()> {

@@ -4,19 +4,19 @@ use wasmtime::component::Resource;
 
 use super::bindings::kerberos;
 use super::store::{State, ToGuest, to_wire};
-use crate::capability::outside::Ticket;
+use crate::capability::host_env::Ticket;
 
 impl kerberos::Host for State {
     async fn granted(&mut self) -> wasmtime::Result<bool> {
         self.count()?;
-        Ok(self.outside.grant.kerberos.is_some())
+        Ok(self.env.grant.kerberos.is_some())
     }
 }
 
 impl kerberos::HostLogin for State {
     async fn begin(&mut self, service: String, host: String) -> ToGuest<Resource<Ticket>> {
         self.count()?;
-        match self.outside.kerberos_begin(&service, &host).await? {
+        match self.env.kerberos_begin(&service, &host).await? {
             Ok(ticket) => Ok(Ok(self.keep(ticket)?)),
             Err(error) => Ok(Err(to_wire(&error))),
         }
@@ -24,7 +24,7 @@ impl kerberos::HostLogin for State {
 
     async fn step(&mut self, login: Resource<Ticket>, token: Vec<u8>) -> ToGuest<kerberos::Step> {
         self.count()?;
-        let stepped = self.outside.kerberos_step(self.objects.get(&login)?, token).await?;
+        let stepped = self.env.kerberos_step(self.objects.get(&login)?, token).await?;
         let step = stepped.map(|step| kerberos::Step { token: step.token, done: step.done });
         Ok(step.map_err(|error| to_wire(&error)))
     }
@@ -36,14 +36,13 @@ impl kerberos::HostLogin for State {
         encrypt: bool,
     ) -> ToGuest<Vec<u8>> {
         self.count()?;
-        let wrapped =
-            self.outside.kerberos_wrap(self.objects.get(&login)?, message, encrypt).await?;
+        let wrapped = self.env.kerberos_wrap(self.objects.get(&login)?, message, encrypt).await?;
         Ok(wrapped.map_err(|error| to_wire(&error)))
     }
 
     async fn unwrap(&mut self, login: Resource<Ticket>, message: Vec<u8>) -> ToGuest<Vec<u8>> {
         self.count()?;
-        let plain = self.outside.kerberos_unwrap(self.objects.get(&login)?, message).await?;
+        let plain = self.env.kerberos_unwrap(self.objects.get(&login)?, message).await?;
         Ok(plain.map_err(|error| to_wire(&error)))
     }
 

@@ -8,8 +8,8 @@ use wasmtime::component::Resource;
 
 use super::bindings::{odbc, odbc_lane, types};
 use super::store::{State, ToGuest, to_wire};
+use crate::capability::host_env::OdbcSession;
 use crate::capability::odbc::{QUERY_LIMIT_ROWS, parsed};
-use crate::capability::outside::OdbcSession;
 
 impl From<&odbc_lane::Login> for Login {
     fn from(login: &odbc_lane::Login) -> Self {
@@ -33,7 +33,7 @@ impl odbc_lane::Host for State {}
 impl odbc::Host for State {
     async fn drivers(&mut self) -> ToGuest<Vec<String>> {
         self.count()?;
-        let listed = self.outside.odbc_drivers(&self.io).await?;
+        let listed = self.env.odbc_drivers(&self.io).await?;
         Ok(self.answer(listed))
     }
 }
@@ -41,7 +41,7 @@ impl odbc::Host for State {
 impl odbc::HostSession for State {
     async fn connect(&mut self, login: odbc_lane::Login) -> ToGuest<Resource<OdbcSession>> {
         self.count()?;
-        match self.outside.odbc_connect(&self.io, &Login::from(&login)).await? {
+        match self.env.odbc_connect(&self.io, &Login::from(&login)).await? {
             Ok(session) => Ok(Ok(self.keep(session)?)),
             Err(error) => Ok(Err(self.refusal(error))),
         }
@@ -104,7 +104,7 @@ impl State {
     ) -> ToGuest<T> {
         self.count()?;
         let session = self.objects.get_mut(session)?;
-        let answered = self.outside.odbc_ask(session, &request).await?;
+        let answered = self.env.odbc_ask(session, &request).await?;
         Ok(self.answer(answered))
     }
 
@@ -116,7 +116,7 @@ impl State {
     /// A driver's words may hold the connection string that it was given.
     fn refusal(&self, error: longshore_model::error::Error) -> types::Error {
         let code = error.code().map(str::to_owned);
-        let error = error.with_code(None).told(|text| self.outside.grant.clean(text));
+        let error = error.with_code(None).told(|text| self.env.grant.clean(text));
         types::Error { code, ..to_wire(&error) }
     }
 }

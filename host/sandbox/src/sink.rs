@@ -10,7 +10,7 @@ use super::bindings::sink::{Sink, SinkPre};
 use super::bindings::sink_api::{Description, Load, Written};
 use super::engine::Compiled;
 use super::store::{State, Usage, begin_call, call_error, finish};
-use crate::capability::Outside;
+use crate::capability::HostEnv;
 
 /// A sink's component.
 #[derive(Clone)]
@@ -40,10 +40,10 @@ impl SinkComponent {
         &self,
         plugin: &str,
         config: &str,
-        outside: impl Into<Outside>,
+        env: impl Into<HostEnv>,
     ) -> Result<OpenTarget> {
         let (mut store, sink) =
-            self.instantiate(plugin, outside.into(), self.limits().call_secs).await?;
+            self.instantiate(plugin, env.into(), self.limits().call_secs).await?;
         let api = sink.longshore_plugin_sink_api();
         let opened = api.target().call_open(&mut store, config).await;
         let target = finish(&store, "open", opened)?;
@@ -58,10 +58,10 @@ impl SinkComponent {
     async fn instantiate(
         &self,
         plugin: &str,
-        outside: Outside,
+        env: HostEnv,
         call_secs: u64,
     ) -> Result<(Store<State>, Sink)> {
-        let mut store = self.compiled.sandbox.store(plugin, outside, call_secs);
+        let mut store = self.compiled.sandbox.store(plugin, env, call_secs);
         let instance = self.pre.instantiate_async(&mut store).await;
         let sink = instance.map_err(|error| call_error(&store, "instantiate", error))?;
         Ok((store, sink))
@@ -120,7 +120,7 @@ impl OpenTarget {
     }
 
     fn clean(&self, text: &str) -> String {
-        self.store.data().outside.grant.clean(text)
+        self.store.data().env.grant.clean(text)
     }
 
     /// What its instance has used.
@@ -150,7 +150,7 @@ impl OpenWriter {
     /// Takes the next stretch of the chunk's IPC stream.
     pub async fn write(&mut self, batches: &Vec<Vec<u8>>) -> Result<()> {
         let target = &mut self.target;
-        target.store.data().outside.input(batches);
+        target.store.data().env.input(batches);
         call!(target, writer.call_write(self.writer, batches), "writer.write")
     }
 
@@ -158,7 +158,7 @@ impl OpenWriter {
     pub async fn finish(mut self) -> Result<(Vec<u8>, OpenTarget)> {
         let target = &mut self.target;
         let receipt = call!(target, writer.call_finish(self.writer), "writer.finish")?;
-        target.store.data_mut().outside.output(std::slice::from_ref(&receipt));
+        target.store.data_mut().env.output(std::slice::from_ref(&receipt));
         self.target.close(self.writer, "drop writer").await?;
         Ok((receipt, self.target))
     }

@@ -8,7 +8,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 
 use super::bindings::types::{Error as WireError, ErrorClass};
-use crate::capability::Outside;
+use crate::capability::HostEnv;
 use crate::capability::log::Log;
 
 /// Elements of one table.
@@ -29,7 +29,7 @@ const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls";
 /// What the host keeps for one instance.
 pub(super) struct State {
     pub(super) plugin: String,
-    pub(super) outside: Outside,
+    pub(super) env: HostEnv,
     pub(super) log: Log,
     pub(super) objects: ResourceTable,
     pub(super) io: Handle,
@@ -89,14 +89,14 @@ impl State {
     /// A limit that was met, and what the plugin said before: perhaps which row is too large.
     fn with_last_word(&self, met: String) -> String {
         match self.log.last() {
-            Some(last) => format!("{met}; it said: {}", self.outside.grant.clean(last)),
+            Some(last) => format!("{met}; it said: {}", self.env.grant.clean(last)),
             None => met,
         }
     }
 
     /// An error of the plugin, as the host's.
     pub(super) fn plugin_error(&self, error: WireError) -> Error {
-        let clean = |text: &str| self.outside.grant.clean(text);
+        let clean = |text: &str| self.env.grant.clean(text);
         let code = error.code.as_deref().map(clean);
         let mut own = Error::new(class(error.class), clean(&error.message)).with_code(code);
         if let Some(hint) = &error.hint {
@@ -113,7 +113,7 @@ pub(super) fn new_store(
     limits: Limits,
     io: Handle,
     plugin: &str,
-    outside: Outside,
+    env: HostEnv,
     call_secs: u64,
 ) -> Store<State> {
     let mut objects = ResourceTable::new();
@@ -121,7 +121,7 @@ pub(super) fn new_store(
     let ticks_per_call = call_secs * 1_000 / EPOCH_TICK_MILLIS;
     let state = State {
         plugin: plugin.to_owned(),
-        outside,
+        env,
         log: Log::new(limits.log_bytes()),
         objects,
         io,
@@ -170,7 +170,7 @@ pub(super) fn finish<T>(
     match answer {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
-            store.data().outside.failed();
+            store.data().env.failed();
             Err(store.data().plugin_error(error))
         }
         Err(error) => Err(call_error(store, call, error)),
@@ -180,7 +180,7 @@ pub(super) fn finish<T>(
 /// What a failed call means: a limit, or a fault of the plugin.
 pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Error) -> Error {
     let state = store.data();
-    state.outside.failed();
+    state.env.failed();
     let plugin = &state.plugin;
     if let Some(bytes) = state.limiter.refused_bytes {
         return Error::internal(state.with_last_word(format!(
@@ -216,7 +216,7 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
         Some(last) => format!("{message}; it said: {last}"),
         None => message,
     };
-    Error::internal(state.outside.grant.clean(&message))
+    Error::internal(state.env.grant.clean(&message))
         .with_hint("this is a fault of the plugin: report it to its author")
 }
 

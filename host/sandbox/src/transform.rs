@@ -11,7 +11,7 @@ use super::bindings::transform_api::Description;
 use super::bindings::types::Error as WireError;
 use super::engine::Compiled;
 use super::store::{State, Usage, begin_call, call_error, finish};
-use crate::capability::Outside;
+use crate::capability::HostEnv;
 
 /// A transform's component.
 #[derive(Clone)]
@@ -42,11 +42,11 @@ impl TransformComponent {
         &self,
         plugin: &str,
         config: &str,
-        outside: impl Into<Outside>,
+        env: impl Into<HostEnv>,
         input_schema: &[u8],
     ) -> Result<Transformer> {
         let (mut store, transform) =
-            self.instantiate(plugin, outside.into(), self.limits().call_secs).await?;
+            self.instantiate(plugin, env.into(), self.limits().call_secs).await?;
         let api = transform.longshore_plugin_transform_api();
         let opened = api.transformer().call_open(&mut store, config, input_schema).await;
         let transformer = finish(&store, "open", opened)?;
@@ -61,10 +61,10 @@ impl TransformComponent {
     async fn instantiate(
         &self,
         plugin: &str,
-        outside: Outside,
+        env: HostEnv,
         call_secs: u64,
     ) -> Result<(Store<State>, Transform)> {
-        let mut store = self.compiled.sandbox.store(plugin, outside, call_secs);
+        let mut store = self.compiled.sandbox.store(plugin, env, call_secs);
         let instance = self.pre.instantiate_async(&mut store).await;
         let transform = instance.map_err(|error| call_error(&store, "instantiate", error))?;
         Ok((store, transform))
@@ -95,7 +95,7 @@ impl Transformer {
     /// Takes the next stretch of the input, gives the next one of the output.
     pub async fn process(&mut self, input: &Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
         begin_call(&mut self.store);
-        self.store.data().outside.input(input);
+        self.store.data().env.input(input);
         let api = self.transform.longshore_plugin_transform_api();
         let output = api.transformer().call_process(&mut self.store, self.transformer, input).await;
         self.gave("process", output)
@@ -115,7 +115,7 @@ impl Transformer {
         output: wasmtime::Result<Result<Vec<Vec<u8>>, WireError>>,
     ) -> Result<Vec<Vec<u8>>> {
         let output = finish(&self.store, call, output)?;
-        self.store.data_mut().outside.output(&output);
+        self.store.data_mut().env.output(&output);
         Ok(output)
     }
 }

@@ -32,7 +32,7 @@ use longshore_model::config::settings::SettingsArgs;
 use longshore_model::error::{Error, Result};
 use longshore_model::memory::{give_back_large, memory};
 use longshore_plugins::{Catalog, Plugins};
-use longshore_run::Keeper;
+use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing_subscriber::EnvFilter;
@@ -198,7 +198,7 @@ impl App {
     }
 
     /// What finds the holders of the state folder, and starts them with these settings.
-    fn keeper(&self, starts: bool) -> Result<Keeper> {
+    fn keeper(&self, starts: bool) -> Result<HolderLauncher> {
         let program = std::env::current_exe()
             .map_err(|error| Error::io("finding the program itself", error))?;
         let path = |path: &Path| path.display().to_string();
@@ -216,7 +216,7 @@ impl App {
         for (flag, file) in [("--config", &settings.file), ("--policy", &settings.policy_file)] {
             command.extend(file.iter().flat_map(|file| [flag.to_owned(), path(file)]));
         }
-        Ok(Keeper {
+        Ok(HolderLauncher {
             folder: settings.state.join("holders"),
             command: Some(command).filter(|_| starts && settings.hold_secs > 0),
         })
@@ -232,7 +232,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
     start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
-    longshore_engine::ipc::quiet_caught_panics();
+    longshore_engine::ipc::silence_caught_panics();
     ignore_size_limit_signal();
     give_back_large();
     match on_large_stack(|| dispatch(cli)) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use longshore_model::config::Wanted;
+use longshore_model::config::PluginRequirement;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_plugins::Plugin;
@@ -54,7 +54,7 @@ pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
 fn recorded_or_newer(app: &App, recorded: &PluginLabel) -> Result<Arc<Plugin>> {
     let catalog = app.catalog()?;
     let PluginLabel { name, version, digest } = recorded;
-    let exact: Wanted = format!("{name}@sha256:{digest}").parse()?;
+    let exact: PluginRequirement = format!("{name}@sha256:{digest}").parse()?;
     let found = catalog.find(&exact).or_else(|| catalog.find(&name.parse().ok()?));
     found.ok_or_else(|| {
         let folder = &app.settings.plugins;

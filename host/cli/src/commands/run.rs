@@ -6,7 +6,7 @@ use longshore_model::config::Job;
 use longshore_model::error::Error;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{Ledger, Owner};
-use longshore_run::{Keeper, Runner, Wish, forget_old_runs, new_run_id};
+use longshore_run::{HolderLauncher, RunControl, Runner, forget_old_runs, new_run_id};
 use tokio::sync::watch;
 
 use super::{App, Failed, show};
@@ -30,10 +30,10 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     let mut showing = None;
     let ended = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
-        let (wish, wanted) = watch::channel(Wish::Go);
+        let (control, wanted) = watch::channel(RunControl::Go);
         let told_twice = async {
             let exit_code = stop_signal().await;
-            wish.send_replace(Wish::Cancel { exit_code });
+            control.send_replace(RunControl::Cancel { exit_code });
             // What is left to do may wait for a plugin, and that for ever.
             stop_signal().await
         };
@@ -63,7 +63,7 @@ pub(super) fn runner<'a>(
     app: &'a App,
     catalog: &'a Catalog,
     ledger: &'a Ledger,
-    keeper: &'a Keeper,
+    keeper: &'a HolderLauncher,
     is_taken_up: bool,
 ) -> Runner<'a> {
     Runner {

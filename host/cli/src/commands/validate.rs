@@ -9,7 +9,7 @@ use longshore_engine::transform::check_query;
 use longshore_model::config::connector::Connector;
 use longshore_model::config::job::{Job, Source};
 use longshore_model::config::target::To;
-use longshore_model::config::{Step, Wanted};
+use longshore_model::config::{PluginRequirement, Step};
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::format::counted;
 use longshore_plugins::{Catalog, Plugins};
@@ -84,7 +84,7 @@ fn check_plugins(app: &App, job: &Job, faults: &mut Vec<Error>) -> Result<String
 /// The names of the files that the job's plugins are most likely in.
 fn names(job: &Job) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    let mut add = |scheme: &str, wanted: &Wanted| {
+    let mut add = |scheme: &str, wanted: &PluginRequirement| {
         names.extend(wanted.name.clone());
         names.push(scheme.to_owned());
         let other = OTHER_NAMES.iter().find(|(schemes, _)| schemes.contains(&scheme));

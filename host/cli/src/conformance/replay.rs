@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Described, Plugin};
-use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::{Ending, Player, Seen, Tape};
 use longshore_sandbox::tape::{Label, Script};
 use longshore_sandbox::{Load, OpenTarget, Scan, Session, Transformer};
@@ -61,7 +61,7 @@ impl Replay {
     pub async fn run(self, plugin: &Plugin) -> Result<(Label, Replayed)> {
         let Self { label, ending, player, inputs } = self;
         let seen = player.seen();
-        let (name, outside) = (plugin.name(), Outside::played(player));
+        let (name, outside) = (plugin.name(), HostEnv::played(player));
         let mut rows = 0;
         let done = match (&label.script, &plugin.described) {
             (

@@ -16,7 +16,9 @@ use longshore_model::format::grouped;
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, Owner, RunState};
-use longshore_run::{Keeper, Progress, Runner, Status, Wish, forget_old_runs, new_run_id};
+use longshore_run::{
+    HolderLauncher, Progress, RunControl, Runner, Status, forget_old_runs, new_run_id,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -67,7 +69,7 @@ pub struct Daemon {
     /// Where everything is written down first.
     pub ledger: Ledger,
     /// Keeps snapshots while the daemon is away.
-    pub keeper: Option<Keeper>,
+    pub keeper: Option<HolderLauncher>,
     /// Shows progress.
     pub watch: Watch,
     /// Jobs at the same time.
@@ -120,7 +122,7 @@ impl Daemon {
         daemon.recover(&inbox, &mut desk);
         tracing::info!("taking jobs from {}", inbox.folder().display());
         daemon.manager.ready();
-        let (wish, wanted) = watch::channel(Wish::Go);
+        let (control, wanted) = watch::channel(RunControl::Go);
         let mut runs: JoinSet<Ended> = JoinSet::new();
         loop {
             if inbox.tend() == Tended::Anew {
@@ -154,7 +156,7 @@ impl Daemon {
                 () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
             }
         }
-        daemon.drain(wish, runs, signals).await;
+        daemon.drain(control, runs, signals).await;
         desk.put_away(&daemon, inbox.folder());
         Ok(())
     }
@@ -191,7 +193,7 @@ impl Daemon {
     /// Lets what is being read finish, for as long as it may take. Told again, it waits no more.
     async fn drain(
         &self,
-        wish: watch::Sender<Wish>,
+        control: watch::Sender<RunControl>,
         mut runs: JoinSet<Ended>,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
     ) {
@@ -200,13 +202,13 @@ impl Daemon {
             longshore_model::format::counted(runs.len() as u64, "run")
         );
         self.manager.stopping(self.drain);
-        wish.send_replace(Wish::Drain(Instant::now() + self.drain));
+        control.send_replace(RunControl::Drain(Instant::now() + self.drain));
         let mut told_again = false;
         loop {
             tokio::select! {
                 ended = runs.join_next() => if ended.is_none() { break },
                 Some(Signal::Stop) = signals.recv() => {
-                    wish.send_replace(Wish::Drain(Instant::now()));
+                    control.send_replace(RunControl::Drain(Instant::now()));
                     told_again = true;
                 }
                 // A run may wait for a plugin that waits for ever.
@@ -255,7 +257,7 @@ impl Daemon {
     }
 
     /// Runs a job; whatever happens in it, it ends.
-    async fn work(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<Wish>) -> Ended {
+    async fn work(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<RunControl>) -> Ended {
         let working = AssertUnwindSafe(self.run(inbox, &taken, wanted)).catch_unwind();
         let end = working.await.unwrap_or_else(|_| {
             let error = Error::internal("the program panicked")
@@ -268,7 +270,7 @@ impl Daemon {
         Ended { taken, end }
     }
 
-    async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<Wish>) -> End {
+    async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<RunControl>) -> End {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
         let deaths = match self.ledger.take_up(&taken.run) {
             Ok(deaths) => deaths,

@@ -1,17 +1,17 @@
 //! Where parts go: staged out of sight, then published together.
 //!
 //! A run sees one trait, [`Target`]. Behind it are two ways to publish files, by what a store can do:
-//! `by_rename` for folders (`local`, `hdfs`, `sftp`), `by_completion` for object stores (`s3`,
+//! `rename_committer` for folders (`local`, `hdfs`, `sftp`), `multipart_committer` for object stores (`s3`,
 //! `azure`), whose uploads stay open until the commit; and `sink`, for what is not files. One file for
 //! each store. Folders of files can become tables of a catalog: `registrar`.
 
-mod by_completion;
-mod by_rename;
 mod files;
 mod hdfs;
 mod local;
-mod names;
+mod multipart_committer;
+mod name_lock;
 mod object_files;
+mod rename_committer;
 mod sftp;
 mod sink;
 mod upload;
@@ -30,11 +30,11 @@ use longshore_model::error::{Error, Result};
 use longshore_model::part::{Part, Spot};
 
 use crate::store::{azure, s3};
-use by_completion::{ByCompletion, Unfinished};
+use multipart_committer::{MultipartCommitter, Unfinished};
 
-pub use by_rename::checksum;
 pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
-pub use names::{LOCK_WAIT_SECS, VERSION_LIMIT};
+pub use name_lock::{LOCK_WAIT_SECS, VERSION_LIMIT};
+pub use rename_committer::checksum;
 pub use sink::{BoundSink, RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
 pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
 
@@ -141,22 +141,24 @@ pub async fn open(
     Ok(match place {
         Place::Local(folder) => {
             let folder = local::LocalFolder::new(folder).within(reach);
-            Arc::new(by_rename::ByRename::new(folder))
+            Arc::new(rename_committer::RenameCommitter::new(folder))
         }
-        Place::Hdfs(place) => Arc::new(by_rename::ByRename::new(hdfs::HdfsFolder::open(place)?)),
-        Place::Sftp(place) => {
-            Arc::new(by_rename::ByRename::new(sftp::SftpFolder::open(place, secrets).await?))
+        Place::Hdfs(place) => {
+            Arc::new(rename_committer::RenameCommitter::new(hdfs::HdfsFolder::open(place)?))
         }
+        Place::Sftp(place) => Arc::new(rename_committer::RenameCommitter::new(
+            sftp::SftpFolder::open(place, secrets).await?,
+        )),
         Place::S3(place) => {
             let (clients, base) = (s3::clients(place, secrets)?, format!("s3://{}", place.bucket));
             let listed = Unfinished::Listed(s3::open_uploads(place, secrets)?);
-            Arc::new(ByCompletion::open(clients, base, place.prefix.clone(), listed)?)
+            Arc::new(MultipartCommitter::open(clients, base, place.prefix.clone(), listed)?)
         }
         Place::Azure(place) => {
             let base = format!("azure://{}", place.container);
             let clients = azure::clients(place, secrets)?;
             let unfinished = Unfinished::Overwritten;
-            Arc::new(ByCompletion::open(clients, base, place.prefix.clone(), unfinished)?)
+            Arc::new(MultipartCommitter::open(clients, base, place.prefix.clone(), unfinished)?)
         }
     })
 }

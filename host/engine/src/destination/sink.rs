@@ -15,7 +15,7 @@ use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::grant::Grant;
 use longshore_model::part::{Part, Spot};
 use longshore_plugins::SinkPlugin;
-use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::Recorder;
 use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
 use longshore_sandbox::{Load, LoadMode, OpenTarget, OpenWriter, Written};
@@ -143,7 +143,7 @@ impl SinkTarget {
 
     async fn new_target(&self, recorder: Option<Recorder>) -> Result<OpenTarget> {
         let BoundSink { plugin, config, grant } = self.sink.as_ref();
-        let outside = Outside::recorded(grant.clone(), recorder);
+        let outside = HostEnv::recorded(grant.clone(), recorder);
         let opened = plugin.component.open(&plugin.described.name, config, outside).await;
         opened.context(self.name())
     }

@@ -86,7 +86,7 @@ impl IpcDecoder {
 
     fn decode(&mut self, buffer: &mut Buffer) -> Result<Option<RecordBatch>> {
         let decoder = &mut self.decoder;
-        caught(|| decoder.decode(buffer))
+        catch_panic(|| decoder.decode(buffer))
             .ok_or_else(|| hostile("malformed Arrow data (the decoder panicked)".into()))?
             .map_err(|error| hostile(error.to_string()))
     }
@@ -125,7 +125,7 @@ thread_local! {
 }
 
 /// Arrow's reader has panicked on hostile bytes: nothing, then.
-pub fn caught<T>(decode: impl FnOnce() -> T) -> Option<T> {
+pub fn catch_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
     DECODING.set(true);
     let decoded = catch_unwind(AssertUnwindSafe(decode));
     DECODING.set(false);
@@ -133,7 +133,7 @@ pub fn caught<T>(decode: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Has panics that are caught here not be told: the error that comes of them is.
-pub fn quiet_caught_panics() {
+pub fn silence_caught_panics() {
     let tell = take_hook();
     set_hook(Box::new(move |panic| match DECODING.get() {
         true => tracing::debug!("decoding: {panic}"),
@@ -180,7 +180,7 @@ fn written_bytes(column: &dyn Array) -> usize {
 /// Reads an IPC schema message, within the limits.
 pub fn decode_schema(bytes: Vec<u8>) -> Result<SchemaRef> {
     let mut decoder = StreamDecoder::new();
-    let decoded = caught(|| {
+    let decoded = catch_panic(|| {
         for piece in [bytes, END_OF_STREAM.to_vec()] {
             let mut buffer = Buffer::from_vec(piece);
             while !buffer.is_empty() {

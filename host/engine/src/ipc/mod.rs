@@ -3,11 +3,13 @@
 mod decode;
 mod encode;
 mod frames;
-mod lazily;
+mod lazy_stream;
 mod read_limits;
 
-pub use decode::{BATCH_COLUMN_LIMIT, IpcDecoder, caught, decode_schema, quiet_caught_panics};
+pub use decode::{
+    BATCH_COLUMN_LIMIT, IpcDecoder, catch_panic, decode_schema, silence_caught_panics,
+};
 pub use encode::{IpcEncoder, encode_schema};
 pub use frames::BATCH_LIMIT_BYTES;
-pub use lazily::lazily;
+pub use lazy_stream::lazy_stream;
 pub use read_limits::ReadLimits;

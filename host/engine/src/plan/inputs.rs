@@ -46,7 +46,7 @@ const UNCUT_CHUNK_BYTES: u64 = 1 << 40;
 const CHUNKS_PER_SLOT: u64 = 4;
 
 /// What a relation's plan is made from.
-pub(super) struct Asking<'a> {
+pub(super) struct PlanContext<'a> {
     pub(super) job: &'a Job,
     pub(super) relation: &'a JobRelation,
     pub(super) source: &'a Arc<Source>,
@@ -80,7 +80,7 @@ impl InputPlan {
     }
 }
 
-impl Asking<'_> {
+impl PlanContext<'_> {
     /// An input as a table.
     pub(super) async fn read(&self, number: usize, input: &Input) -> Result<InputPlan> {
         let relation: Relation = input.relation.clone().into();

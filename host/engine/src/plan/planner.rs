@@ -8,7 +8,9 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use longshore_model::config::connector::Connector;
 use longshore_model::config::job::JobRelation;
 use longshore_model::config::target::{Sink, To};
-use longshore_model::config::{Access, Job, Powers, Reach, Settings, Step, Wanted, job};
+use longshore_model::config::{
+    Access, Job, PluginRequirement, PolicyScope, Reach, Settings, Step, job,
+};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::relation::Consistency;
 use longshore_plugins::{Catalog, Secrets, bind};
@@ -16,7 +18,7 @@ use longshore_sandbox::{Hold, Snapshot};
 use semver::Version;
 use tokio::runtime::Handle;
 
-use super::inputs::{Asking, ColumnPlan, InputPlan};
+use super::inputs::{ColumnPlan, InputPlan, PlanContext};
 use crate::catalog::Registrar;
 use crate::destination::BoundSink;
 use crate::scan::{ComponentSource, DirectReader, FileSource, Scanned, Source};
@@ -153,7 +155,7 @@ impl<'a> Planner<'a> {
     /// Chooses a connector, the one at this place among the run's plugins, and works out what it is
     /// granted.
     fn connector(&self, from: &Connector, position: usize) -> Result<ComponentSource> {
-        let find = |wanted: &Wanted| self.catalog.connector(&from.scheme, wanted);
+        let find = |wanted: &PluginRequirement| self.catalog.connector(&from.scheme, wanted);
         let plugin = self.choose(position, &from.plugin, find)?;
         let described = &plugin.described;
         let powers = self.powers(&described.name, &plugin.version, &plugin.digest)?;
@@ -195,7 +197,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
+    fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<PolicyScope<'_>> {
         self.settings.policy.powers(name, version, digest)
     }
 
@@ -203,8 +205,8 @@ impl<'a> Planner<'a> {
     fn choose<T>(
         &self,
         position: usize,
-        wanted: &Wanted,
-        find: impl Fn(&Wanted) -> Result<T>,
+        wanted: &PluginRequirement,
+        find: impl Fn(&PluginRequirement) -> Result<T>,
     ) -> Result<T> {
         let begun = self.given.plugins.get(position);
         let begun = begun.and_then(|digest| find(&wanted.pinned(digest)).ok());
@@ -217,7 +219,7 @@ impl<'a> Planner<'a> {
         for (index, step) in job.steps.iter().enumerate() {
             let Step::Plugin { wanted, config } = step else { continue };
             let at = format!("transform[{index}]");
-            let find = |wanted: &Wanted| self.catalog.transform(wanted);
+            let find = |wanted: &PluginRequirement| self.catalog.transform(wanted);
             let plugin = self.choose(1 + bound.len(), wanted, find).context(at.clone())?;
             let described = &plugin.described;
             let powers = self.powers(&described.name, &plugin.version, &plugin.digest);
@@ -240,7 +242,7 @@ impl<'a> Planner<'a> {
         let To::Sink(sink) = &job.target.to else { return Ok(None) };
         let Sink { scheme, plugin: wanted, config } = sink;
         let position = 1 + plugin_steps(job);
-        let find = |wanted: &Wanted| self.catalog.sink(scheme, wanted);
+        let find = |wanted: &PluginRequirement| self.catalog.sink(scheme, wanted);
         let plugin = self.choose(position, wanted, find).context("target")?;
         let described = &plugin.described;
         let powers = self.powers(&described.name, &plugin.version, &plugin.digest);
@@ -294,7 +296,7 @@ impl<'a> Planner<'a> {
         let mut relations = Vec::new();
         for (position, relation) in job.relations.iter().enumerate() {
             let recorded = self.given.scans.as_ref().and_then(|scans| scans.get(position)).cloned();
-            let asking = Asking {
+            let asking = PlanContext {
                 job,
                 relation,
                 source: &source,
@@ -325,16 +327,16 @@ impl<'a> Planner<'a> {
         })
     }
 
-    async fn plan_relation(&self, asking: Asking<'_>) -> Result<RelationPlan> {
+    async fn plan_relation(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
         let planned = self.plan_rows(&asking).await?;
-        let leans = planned.scans.iter().any(|scanned| scanned.leans);
-        match leans && stops_early(&planned.physical) {
-            true => self.plan_rows(&Asking { is_uncut: true, ..asking }).await,
+        let depends_on_previous = planned.scans.iter().any(|scanned| scanned.depends_on_previous);
+        match depends_on_previous && stops_early(&planned.physical) {
+            true => self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await,
             false => Ok(planned),
         }
     }
 
-    async fn plan_rows(&self, asking: &Asking<'_>) -> Result<RelationPlan> {
+    async fn plan_rows(&self, asking: &PlanContext<'_>) -> Result<RelationPlan> {
         let relation = asking.relation;
         let mut inputs = Vec::new();
         for (number, input) in relation.inputs.iter().enumerate() {

@@ -13,7 +13,7 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_sandbox::{ChunkWish, Column, Relation, Scan};
 
 use super::pushdown::{is_pushable, to_sql};
-use crate::datafusion_fault::{External, from_datafusion};
+use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
 use crate::scan::{ChunkScan, Scanned, Source, chunk_rows};
 
 /// One relation. Remembers how it was scanned, for whoever explains the plan.

@@ -32,8 +32,8 @@ use super::odbc::SESSION_ESTIMATE_BYTES;
 use super::slots::Lane;
 use super::source::Source;
 use crate::batch::batch_bytes;
-use crate::datafusion_fault::{External, from_datafusion};
-use crate::ipc::{IpcDecoder, ReadLimits, lazily};
+use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
+use crate::ipc::{IpcDecoder, ReadLimits, lazy_stream};
 
 /// Batches that wait between reading and what comes after it.
 const BATCHES_AHEAD: usize = 2;
@@ -165,7 +165,7 @@ impl ExecutionPlan for ChunkScan {
             });
             stream.build()
         };
-        Ok(lazily(self.schema(), begin))
+        Ok(lazy_stream(self.schema(), begin))
     }
 }
 

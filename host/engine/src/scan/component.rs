@@ -10,7 +10,7 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_model::grant::Grant;
 use longshore_model::limits::Limits;
 use longshore_plugins::ConnectorPlugin;
-use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::connection::farewells_sent;
 use longshore_sandbox::capability::tape::Recorder;
 use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
@@ -187,7 +187,7 @@ impl ComponentSource {
         }
         let (consistency, strategy) = (open.consistency, open.strategy.clone());
         self.keep(open.close().await?);
-        Ok(Scanned { input: 0, scan, chunks, consistency, strategy, leans: false })
+        Ok(Scanned { input: 0, scan, chunks, consistency, strategy, depends_on_previous: false })
     }
 
     /// Opens one chunk in a session of its own, which counts as busy as long as the second value
@@ -260,7 +260,7 @@ impl ComponentSource {
                 (None, _) => {}
             }
             let name = &self.plugin.described.name;
-            let outside = Outside::recorded(self.grant.clone(), recorder);
+            let outside = HostEnv::recorded(self.grant.clone(), recorder);
             let opened = self.plugin.component.open(name, &self.config, outside).await;
             match opened {
                 Err(error) if error.class() == Class::Throttled && self.busy.any() => {

@@ -33,5 +33,5 @@ pub struct Scanned {
     /// How the relation was cut and why.
     pub strategy: String,
     /// Whether a chunk is only known to be right when the one before is read to its end.
-    pub leans: bool,
+    pub depends_on_previous: bool,
 }

@@ -21,14 +21,14 @@ use longshore_model::grant::Grant;
 use longshore_model::memory::memory;
 use longshore_plugins::TransformPlugin;
 use longshore_sandbox::Transformer;
-use longshore_sandbox::capability::Outside;
+use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::Recorder;
 use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
 use tokio::sync::mpsc::Sender;
 
 use crate::batch::batch_bytes;
-use crate::datafusion_fault::{External, from_datafusion};
-use crate::ipc::{IpcDecoder, IpcEncoder, ReadLimits, decode_schema, encode_schema, lazily};
+use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
+use crate::ipc::{IpcDecoder, IpcEncoder, ReadLimits, decode_schema, encode_schema, lazy_stream};
 
 /// Batches that wait between the transform and what comes after it.
 const BATCHES_AHEAD: usize = 1;
@@ -49,7 +49,7 @@ impl BoundTransform {
         let schema = encode_schema(input)?;
         let component = &self.plugin.component;
         component
-            .open(name, &self.config, Outside::recorded(self.grant.clone(), recorder), &schema)
+            .open(name, &self.config, HostEnv::recorded(self.grant.clone(), recorder), &schema)
             .await
             .context(format!("transform `{name}`"))
     }
@@ -175,11 +175,11 @@ impl ExecutionPlan for ComponentTransform {
             stream.spawn(async move {
                 let name = transform.plugin.described.name.clone();
                 let done = run(&transform, input, schema, batches, tapes.as_deref()).await;
-                Ok(done.context(format!("transform `{name}`")).map_err(External::external)?)
+                Ok(done.context(format!("transform `{name}`")).map_err(IntoDataFusion::external)?)
             });
             stream.build()
         };
-        Ok(lazily(self.schema(), begin))
+        Ok(lazy_stream(self.schema(), begin))
     }
 }
 

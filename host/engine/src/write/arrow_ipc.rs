@@ -5,16 +5,16 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::FileWriter;
 use longshore_model::error::Result;
 
+use super::checksum_writer::ChecksumWriter;
 use super::encoder::{Encoded, Encoder, arrow_fault};
-use super::measured::Measured;
 
 /// Writes one Arrow file.
 pub(super) struct ArrowEncoder {
-    writer: FileWriter<Measured>,
+    writer: FileWriter<ChecksumWriter>,
 }
 
 impl ArrowEncoder {
-    pub(super) fn new(schema: SchemaRef, file: Measured) -> Result<Self> {
+    pub(super) fn new(schema: SchemaRef, file: ChecksumWriter) -> Result<Self> {
         let writer = FileWriter::try_new(file, &schema).map_err(arrow_fault)?;
         Ok(Self { writer })
     }

@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use longshore_model::error::{Error, Result};
 
-use super::measured::Measured;
+use super::checksum_writer::ChecksumWriter;
 use crate::destination::PartFile;
 
 /// Turns batches into one file's bytes.
@@ -18,7 +18,7 @@ pub trait Encoder: Send {
     fn memory_bytes(&self) -> usize;
 
     /// Writes out what is in memory, if the format allows it in the middle of a file.
-    fn relieve(&mut self) -> Result<()> {
+    fn flush_buffered(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -37,7 +37,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    pub(super) fn new(measured: Measured) -> Self {
+    pub(super) fn new(measured: ChecksumWriter) -> Self {
         let (file, bytes, sha256) = measured.into_parts();
         Self { file, bytes, sha256 }
     }

@@ -10,10 +10,10 @@ use longshore_model::memory::memory;
 use longshore_model::part::Part;
 use longshore_sandbox::tape::Tapes;
 
-use super::apart::Apart;
-use super::part_file::{FileParts, RELIEF_BYTES, finish, guarded};
+use super::part_file::{FileParts, MIN_FLUSH_BYTES, finish, guarded};
 use super::part_writer::Attempt;
 use super::part_writer::{Parts, part_name};
+use super::partitioned_writer::PartitionedWriter;
 use super::partitioning::Partitioning;
 use crate::batch::batch_bytes;
 use crate::datafusion_fault::from_datafusion;
@@ -34,7 +34,7 @@ impl FileParts {
         stem: String,
         chunk: u64,
     ) -> Result<Vec<Part>> {
-        let mut apart = Apart::new(self, by, stem, chunk);
+        let mut apart = PartitionedWriter::new(self, by, stem, chunk);
         let writing = async {
             while let Some(batch) = rows.next().await {
                 let batch = batch.map_err(from_datafusion)?;
@@ -81,8 +81,8 @@ impl FileParts {
             for slice in slices(&batch) {
                 guarded(|| open.write(&slice))?;
                 held.set(open.memory_bytes());
-                if memory().is_short() && open.memory_bytes() > RELIEF_BYTES {
-                    guarded(|| open.relieve())?;
+                if memory().is_over_budget() && open.memory_bytes() > MIN_FLUSH_BYTES {
+                    guarded(|| open.flush_buffered())?;
                     held.set(open.memory_bytes());
                 }
                 tokio::task::yield_now().await;

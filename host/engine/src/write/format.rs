@@ -6,9 +6,9 @@ use longshore_model::config::target::Format;
 use longshore_model::error::Result;
 
 use super::arrow_ipc::ArrowEncoder;
+use super::checksum_writer::ChecksumWriter;
 use super::encoder::Encoder;
 use super::fit::check_fits;
-use super::measured::Measured;
 use super::parquet::ParquetEncoder;
 use super::text::{CsvEncoder, JsonEncoder};
 use crate::destination::PartFile;
@@ -21,7 +21,7 @@ pub fn open_encoder(
     file: Box<dyn PartFile>,
 ) -> Result<Box<dyn Encoder>> {
     check_fits(format, &schema)?;
-    let file = Measured::new(file);
+    let file = ChecksumWriter::new(file);
     Ok(match format {
         Format::Parquet(compression) => {
             Box::new(ParquetEncoder::new(schema, *compression, sample, file)?)

@@ -1,30 +1,30 @@
 //! Writing: batches become parts, in files or in a sink.
 
-mod apart;
 mod arrow_ipc;
+mod checksum_writer;
+mod compressed_writer;
 mod dictionary;
 mod encoder;
 mod file_parts;
 mod fit;
 mod format;
-mod measured;
 mod parquet;
 mod part_file;
 mod part_rows;
 mod part_writer;
+mod partitioned_writer;
 mod partitioning;
 mod sink_parts;
-mod squeeze;
 mod text;
 mod types;
 
-pub use apart::OPEN_FILES_LIMIT;
 pub use encoder::{Encoded, Encoder};
 pub use format::open_encoder;
 pub use parquet::{ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
 pub use part_file::FileParts;
 pub use part_rows::parts_of;
 pub use part_writer::{Attempt, PartWriter, Parts};
+pub use partitioned_writer::OPEN_FILES_LIMIT;
 pub use partitioning::{FOLDER_NAME_LIMIT_BYTES, Partitioning};
 pub use sink_parts::SinkParts;
 pub use types::parquet_type;

@@ -12,9 +12,9 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::checksum_writer::ChecksumWriter;
 use super::dictionary;
 use super::encoder::{Encoded, Encoder, io_fault};
-use super::measured::Measured;
 
 /// The most rows of a row group.
 pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
@@ -37,7 +37,7 @@ fn compression(codec: ParquetCodec) -> Result<Compression> {
 
 /// Writes one file.
 pub(super) struct ParquetEncoder {
-    writer: ArrowWriter<Measured>,
+    writer: ArrowWriter<ChecksumWriter>,
 }
 
 impl ParquetEncoder {
@@ -46,7 +46,7 @@ impl ParquetEncoder {
         schema: SchemaRef,
         codec: ParquetCodec,
         sample: Option<&RecordBatch>,
-        file: Measured,
+        file: ChecksumWriter,
     ) -> Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("longshore ", env!("CARGO_PKG_VERSION")).into())
@@ -72,7 +72,7 @@ impl Encoder for ParquetEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer.write(batch).map_err(encoding)?;
         match self.writer.in_progress_size() > ROW_GROUP_LIMIT_BYTES {
-            true => self.relieve(),
+            true => self.flush_buffered(),
             false => Ok(()),
         }
     }
@@ -81,7 +81,7 @@ impl Encoder for ParquetEncoder {
         self.writer.memory_size()
     }
 
-    fn relieve(&mut self) -> Result<()> {
+    fn flush_buffered(&mut self) -> Result<()> {
         self.writer.flush().map_err(encoding)
     }
 

@@ -11,7 +11,7 @@ use longshore_model::part::{Part, Spot};
 use super::encoder::{Encoded, Encoder};
 use super::format::open_encoder;
 use crate::destination::Folder;
-use crate::ipc::caught;
+use crate::ipc::catch_panic;
 
 /// Where a relation's files go, and what they are.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl FileParts {
 
 /// An encoder that holds less is left alone when memory is short: smaller row groups cost readers
 /// more than they save.
-pub(super) const RELIEF_BYTES: usize = 1 << 20;
+pub(super) const MIN_FLUSH_BYTES: usize = 1 << 20;
 
 /// Ends a file: it is durable, and a part.
 pub(super) async fn finish(
@@ -57,7 +57,7 @@ pub(super) async fn finish(
 
 /// Encoders give up, in a panic, on types that they know nothing of.
 pub(super) fn guarded<T>(encode: impl FnOnce() -> Result<T>) -> Result<T> {
-    caught(encode).unwrap_or_else(|| {
+    catch_panic(encode).unwrap_or_else(|| {
         Err(Error::data("the format cannot hold it: its encoder gave up")
             .with_hint("cast the column to another type in an `sql` step"))
     })

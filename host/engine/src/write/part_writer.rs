@@ -22,7 +22,7 @@ use longshore_model::part::Part;
 use longshore_sandbox::tape::Tapes;
 
 use super::part_rows::{part_schema, part_to_row};
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// Which attempt at a chunk (or relation) a plan's execution is; from 0.
 #[derive(Clone, Copy, Debug)]

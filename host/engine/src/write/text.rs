@@ -10,13 +10,13 @@ use arrow::error::ArrowError;
 use arrow::json;
 use arrow::json::writer::LineDelimited;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use longshore_model::config::target::{CsvStyle, Squeeze};
+use longshore_model::config::target::{CsvStyle, TextCodec};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_values::{JsonValues, text_column};
 
+use super::checksum_writer::ChecksumWriter;
+use super::compressed_writer::CompressedWriter;
 use super::encoder::{Encoded, Encoder, arrow_fault, io_fault};
-use super::measured::Measured;
-use super::squeeze::Squeezed;
 
 /// Text that is gathered before it goes into the file.
 const GATHERED_BYTES: usize = 64 << 10;
@@ -24,7 +24,7 @@ const GATHERED_BYTES: usize = 64 << 10;
 /// Writes one file of separated values. A value that reads like NULL stands within quotes; NULL never
 /// does.
 pub(super) struct CsvEncoder {
-    file: Squeezed,
+    file: CompressedWriter,
     style: CsvStyle,
     gathered: Vec<u8>,
     /// Whether a record is a single value: nothing at all would be an empty line.
@@ -38,10 +38,10 @@ impl CsvEncoder {
     pub(super) fn new(
         schema: SchemaRef,
         style: &CsvStyle,
-        squeeze: Squeeze,
-        file: Measured,
+        squeeze: TextCodec,
+        file: ChecksumWriter,
     ) -> Result<Self> {
-        let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
+        let file = CompressedWriter::new(squeeze, file).map_err(io_fault)?;
         let is_single = schema.fields().len() == 1;
         let mut encoder = Self { file, style: style.clone(), gathered: Vec::new(), is_single };
         // The names of the columns also where there are no rows.
@@ -174,12 +174,12 @@ fn as_texts(batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
 
 /// Writes one file of JSON lines.
 pub(super) struct JsonEncoder {
-    writer: json::Writer<Squeezed, LineDelimited>,
+    writer: json::Writer<CompressedWriter, LineDelimited>,
 }
 
 impl JsonEncoder {
-    pub(super) fn new(squeeze: Squeeze, file: Measured) -> Result<Self> {
-        let file = Squeezed::new(squeeze, file).map_err(io_fault)?;
+    pub(super) fn new(squeeze: TextCodec, file: ChecksumWriter) -> Result<Self> {
+        let file = CompressedWriter::new(squeeze, file).map_err(io_fault)?;
         let builder = json::WriterBuilder::new().with_explicit_nulls(true);
         Ok(Self { writer: builder.with_encoder_factory(Arc::new(JsonValues)).build(file) })
     }

@@ -5,13 +5,13 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::schema::types::Type;
 
-use crate::ipc::caught;
+use crate::ipc::catch_panic;
 
 /// The Parquet type of a field, such as `INT64 Timestamp(MICROS, UTC)`; why it has none, else.
 pub fn parquet_type(field: &Field) -> String {
     let schema = Schema::new(vec![field.clone()]);
     // It panics on what it knows nothing of.
-    match caught(|| ArrowSchemaConverter::new().convert(&schema)) {
+    match catch_panic(|| ArrowSchemaConverter::new().convert(&schema)) {
         Some(Ok(converted)) => {
             converted.root_schema().get_fields().iter().map(|t| name(t)).collect()
         }

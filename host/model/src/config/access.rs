@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::connector::Connector;
 use super::direct::{Direct, Location};
 use super::place::Place;
-use super::policy::{HostPowers, Policy, Powers};
+use super::policy::{HostScope, Policy, PolicyScope};
 use super::sink_url::SinkUrl;
 use super::target::Sink;
 use super::territory::{HDFS_PORT, Territory, Usage, real_path};
@@ -69,7 +69,7 @@ impl<'a> Access<'a> {
         self.folder
     }
 
-    pub(super) fn powers(&self) -> HostPowers<'a> {
+    pub(super) fn powers(&self) -> HostScope<'a> {
         self.policy.host()
     }
 
@@ -121,7 +121,7 @@ impl<'a> Access<'a> {
         sink: &Sink,
         key: &str,
         default_port: u16,
-        powers: &Powers<'_>,
+        powers: &PolicyScope<'_>,
     ) -> Result<()> {
         self.sink(sink, key, Some(default_port), &self.powers())?;
         self.sink(sink, key, Some(default_port), &powers.places())
@@ -132,7 +132,7 @@ impl<'a> Access<'a> {
         sink: &Sink,
         key: &str,
         default_port: Option<u16>,
-        powers: &HostPowers<'_>,
+        powers: &HostScope<'_>,
     ) -> Result<()> {
         let Some(value) = sink.config.get(key).and_then(Value::as_str) else { return Ok(()) };
         if !powers.limits(Usage::Write) {

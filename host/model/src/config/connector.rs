@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::direct::Direct;
+use super::plugin_requirement::PluginRequirement;
 use super::raw::{RawKerberos, RawKeys};
-use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::KerberosGrant;
 
@@ -14,7 +14,7 @@ pub struct Connector {
     /// The URL's scheme: it chooses the connector.
     pub scheme: String,
     /// Which connector.
-    pub plugin: Wanted,
+    pub plugin: PluginRequirement,
     /// All keys that are the connector's, `url` included. Still holds secrets as written: show it to
     /// nobody.
     pub config: Map<String, Value>,
@@ -45,8 +45,8 @@ pub(super) fn check_connector(
 }
 
 /// Which plugin a text means.
-pub(super) fn wanted(at: &str, text: &str) -> Result<Wanted> {
-    text.parse::<Wanted>().context(format!("`{at}`"))
+pub(super) fn wanted(at: &str, text: &str) -> Result<PluginRequirement> {
+    text.parse::<PluginRequirement>().context(format!("`{at}`"))
 }
 
 /// A URL's scheme.

@@ -11,6 +11,7 @@ use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
 use super::place::{Place, is_folder};
+use super::plugin_requirement::PluginRequirement;
 use super::policy::Policy;
 use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
 use super::record::Record;
@@ -18,7 +19,6 @@ use super::register::{Register, check_register};
 use super::small_file::read_small_file;
 use super::target::{Target, To, check_target};
 use super::territory::{Territory, Usage};
-use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::relation::{Consistency, Relation};
 
@@ -109,7 +109,7 @@ pub enum Step {
     /// A transform, by its name, and what it wants to know.
     Plugin {
         /// Which one.
-        wanted: Wanted,
+        wanted: PluginRequirement,
         /// Its config, secrets as written.
         config: Map<String, Value>,
     },

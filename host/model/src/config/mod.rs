@@ -8,6 +8,7 @@ pub mod files;
 pub mod job;
 mod keys;
 pub mod place;
+mod plugin_requirement;
 pub mod policy;
 mod positions;
 mod raw;
@@ -21,17 +22,16 @@ pub mod small_file;
 pub mod store_url;
 pub mod target;
 pub mod territory;
-mod wanted;
 
 pub use access::{Access, Reach};
 pub use document::Document;
 pub use job::{Job, Step};
 pub use keys::nearest;
-pub use policy::{Policy, Powers};
+pub use plugin_requirement::{Pin, PluginRequirement};
+pub use policy::{Policy, PolicyScope};
 pub use record::Record;
 pub use settings::{PluginFolders, Settings};
 pub use shape::check_shape;
-pub use wanted::{Pin, Wanted};
 
 /// The JSON Schema of a job file.
 pub fn job_schema() -> serde_json::Value {

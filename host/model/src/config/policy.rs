@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::document::Document;
+use super::plugin_requirement::PluginRequirement;
 use super::territory::{Territory, Usage, real_path};
-use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;
 use crate::grant::odbc::{Allowed, OdbcGrant};
@@ -65,7 +65,7 @@ pub struct Policy {
 
 #[derive(Clone, Debug)]
 struct Rule {
-    plugin: Wanted,
+    plugin: PluginRequirement,
     forbid: bool,
     /// The endpoints that a job may name; all if absent.
     only: Option<Vec<Pattern>>,
@@ -141,17 +141,17 @@ impl Policy {
     }
 
     /// What the host may touch for a job.
-    pub fn host(&self) -> HostPowers<'_> {
+    pub fn host(&self) -> HostScope<'_> {
         let is_host = |rule: &&Rule| {
-            rule.plugin == Wanted::default() || rule.plugin.name.as_deref() == Some(HOST)
+            rule.plugin == PluginRequirement::default() || rule.plugin.name.as_deref() == Some(HOST)
         };
-        HostPowers(Powers { policy: self, rules: self.rules.iter().filter(is_host).collect() })
+        HostScope(PolicyScope { policy: self, rules: self.rules.iter().filter(is_host).collect() })
     }
 
     /// What a plugin may be granted, if it may be used at all.
-    pub fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<Powers<'_>> {
+    pub fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<PolicyScope<'_>> {
         let rules = self.rules.iter().filter(|rule| rule.plugin.fits(name, version, digest));
-        let powers = Powers { policy: self, rules: rules.collect() };
+        let powers = PolicyScope { policy: self, rules: rules.collect() };
         let forbidden = match powers.rules.is_empty() {
             true => self.forbids_unlisted,
             false => powers.rules.iter().any(|rule| rule.forbid),
@@ -177,9 +177,9 @@ impl Area {
 
 /// What the host may touch for a job: what all rules for every plugin, and those for `longshore`, allow.
 #[derive(Clone, Debug)]
-pub struct HostPowers<'a>(Powers<'a>);
+pub struct HostScope<'a>(PolicyScope<'a>);
 
-impl HostPowers<'_> {
+impl HostScope<'_> {
     /// Whether a folder, a file or a server may be used so; `job_folder` is where the job file lay.
     pub fn allows(&self, usage: Usage, territory: &Territory, job_folder: &Path) -> bool {
         let fits = |area: &Area| match area {
@@ -231,15 +231,15 @@ impl HostPowers<'_> {
 
 /// What a plugin may be granted: what all rules that fit it allow.
 #[derive(Clone, Debug)]
-pub struct Powers<'a> {
+pub struct PolicyScope<'a> {
     policy: &'a Policy,
     rules: Vec<&'a Rule>,
 }
 
-impl<'a> Powers<'a> {
+impl<'a> PolicyScope<'a> {
     /// What these rules say of where rows may be read and written.
-    pub(super) fn places(&self) -> HostPowers<'a> {
-        HostPowers(self.clone())
+    pub(super) fn places(&self) -> HostScope<'a> {
+        HostScope(self.clone())
     }
 
     /// Whether a job may name this endpoint.
@@ -292,7 +292,7 @@ impl<'a> Powers<'a> {
 impl Rule {
     fn check(raw: RawRule) -> Result<Self> {
         let plugin = match raw.plugin.as_str() {
-            "*" => Wanted::default(),
+            "*" => PluginRequirement::default(),
             text => text.parse().context("`plugin`")?,
         };
         let patterns = |texts: Vec<String>| texts.iter().map(|text| Pattern::read(text)).collect();
@@ -398,7 +398,7 @@ mod tests {
         Policy::read(&path)
     }
 
-    fn powers<'a>(policy: &'a Policy, name: &str) -> Result<Powers<'a>> {
+    fn powers<'a>(policy: &'a Policy, name: &str) -> Result<PolicyScope<'a>> {
         policy.powers(name, &Version::new(1, 2, 3), "0123456789abcdef")
     }
 

@@ -6,9 +6,9 @@ use url::Url;
 
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place, is_folder};
+use super::plugin_requirement::PluginRequirement;
 use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
 use super::store_url::StoreUrl;
-use super::wanted::Wanted;
 use crate::error::{Error, Result, ResultExt};
 
 /// Where rows go.
@@ -39,7 +39,7 @@ pub struct Sink {
     /// The URL's scheme: it chooses the sink.
     pub scheme: String,
     /// Which sink.
-    pub plugin: Wanted,
+    pub plugin: PluginRequirement,
     /// All keys of `target` but `mode`. Still holds secrets as written: show it to nobody.
     pub config: Map<String, Value>,
 }
@@ -74,9 +74,9 @@ pub enum Format {
     /// Apache Parquet, its pages compressed.
     Parquet(ParquetCodec),
     /// Separated values.
-    Csv(CsvStyle, Squeeze),
+    Csv(CsvStyle, TextCodec),
     /// A JSON object a line.
-    Json(Squeeze),
+    Json(TextCodec),
     /// Arrow's IPC file format.
     Arrow,
 }
@@ -109,7 +109,7 @@ pub enum ParquetCodec {
 
 /// How a whole file of text is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Squeeze {
+pub enum TextCodec {
     /// Not at all.
     None,
     /// gzip, by level.
@@ -123,12 +123,12 @@ impl Format {
     pub fn ending(&self) -> &'static str {
         match self {
             Self::Parquet(_) => "parquet",
-            Self::Csv(_, Squeeze::None) => "csv",
-            Self::Csv(_, Squeeze::Gzip(_)) => "csv.gz",
-            Self::Csv(_, Squeeze::Zstd(_)) => "csv.zst",
-            Self::Json(Squeeze::None) => "jsonl",
-            Self::Json(Squeeze::Gzip(_)) => "jsonl.gz",
-            Self::Json(Squeeze::Zstd(_)) => "jsonl.zst",
+            Self::Csv(_, TextCodec::None) => "csv",
+            Self::Csv(_, TextCodec::Gzip(_)) => "csv.gz",
+            Self::Csv(_, TextCodec::Zstd(_)) => "csv.zst",
+            Self::Json(TextCodec::None) => "jsonl",
+            Self::Json(TextCodec::Gzip(_)) => "jsonl.gz",
+            Self::Json(TextCodec::Zstd(_)) => "jsonl.zst",
             Self::Arrow => "arrow",
         }
     }
@@ -187,7 +187,8 @@ fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<(To, Vec<String>)> {
 }
 
 fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
-    let plugin = raw.plugin.map(|text| text.parse::<Wanted>().context("`target.plugin`"));
+    let plugin =
+        raw.plugin.map(|text| text.parse::<PluginRequirement>().context("`target.plugin`"));
     let mut config = raw.rest;
     config.insert("url".into(), Value::String(raw.url));
     let (scheme, plugin) = (url.scheme().to_owned(), plugin.transpose()?.unwrap_or_default());
@@ -257,12 +258,12 @@ fn zstd_level(text: &str) -> Option<i32> {
     text.parse().ok().filter(|level| (1..=22).contains(level))
 }
 
-fn squeeze(text: &str) -> Result<Squeeze> {
+fn squeeze(text: &str) -> Result<TextCodec> {
     let known = "gzip, gzip:0 to gzip:9, zstd, zstd:1 to zstd:22, or none";
     let squeeze = match leveled(text) {
-        ("none", None) => Some(Squeeze::None),
-        ("gzip", level) => gzip_level(level.unwrap_or("6")).map(Squeeze::Gzip),
-        ("zstd", level) => zstd_level(level.unwrap_or("3")).map(Squeeze::Zstd),
+        ("none", None) => Some(TextCodec::None),
+        ("gzip", level) => gzip_level(level.unwrap_or("6")).map(TextCodec::Gzip),
+        ("zstd", level) => zstd_level(level.unwrap_or("3")).map(TextCodec::Zstd),
         _ => None,
     };
     squeeze.ok_or_else(|| refused(text, known))

@@ -4,8 +4,8 @@
 
 mod fault;
 mod history;
-mod live;
 mod plan;
+mod run_lock;
 mod runs;
 mod takes;
 mod tasks;
@@ -22,8 +22,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use fault::LedgerError;
 
 pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
-pub use live::Live;
 pub use plan::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
+pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, Recorded, RunState};
 pub use tasks::{Progress as TaskProgress, Task};
 

@@ -3,16 +3,16 @@
 
 mod address;
 pub mod connection;
+pub mod host_env;
 pub mod http;
 pub mod kerberos;
 pub mod log;
 pub mod odbc;
-pub mod outside;
 pub mod scram;
 pub mod tape;
 pub mod tls;
 
-pub use outside::Outside;
+pub use host_env::HostEnv;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

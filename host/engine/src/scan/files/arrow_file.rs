@@ -24,7 +24,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use super::file_info::{FileInfo, FilesInfo, Group};
 use super::text::arrange;
 use super::{DAMAGED, Rows, Slice, detail, file_error, shown};
-use crate::ipc::caught;
+use crate::ipc::catch_panic;
 use crate::store::Opened;
 
 /// Bytes behind the footer: its length, and the mark.
@@ -221,7 +221,7 @@ async fn footer(store: &Opened, meta: &ObjectMeta) -> Result<Footer> {
 
 /// What came of decoding: Arrow's reader panics at some of what it does not expect.
 fn decoded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
-    caught(decode).unwrap_or_else(|| Err(ArrowError::IpcError(DAMAGED.into())))
+    catch_panic(decode).unwrap_or_else(|| Err(ArrowError::IpcError(DAMAGED.into())))
 }
 
 async fn block_bytes(store: &Opened, key: &Key, block: &Block) -> Result<Bytes> {

@@ -18,7 +18,7 @@ pub(super) struct Cut {
     pub(super) chunks: Vec<Chunk>,
     pub(super) strategy: String,
     /// Some chunks begin where a line of CSV ends, which the ones before make sure of.
-    pub(super) leans: bool,
+    pub(super) depends_on_previous: bool,
 }
 
 /// What cannot be cut further.
@@ -45,13 +45,13 @@ pub(super) fn cut(
         _ => wish.bytes,
     };
     let mut size = size.max(1);
-    let (chunks, leans) = loop {
+    let (chunks, depends_on_previous) = loop {
         let units = units(store, files, info, &wanted, size);
         let is_cut = units.iter().any(|unit| unit.slice.range.is_some());
-        let leans = is_cut && info.format == FileFormat::Csv;
+        let depends_on_previous = is_cut && info.format == FileFormat::Csv;
         let chunks = together(units, size, &info.digest)?;
         if chunks.len() <= wish.max_chunks as usize {
-            break (chunks, leans);
+            break (chunks, depends_on_previous);
         }
         size = size.saturating_mul(2);
     };
@@ -68,7 +68,7 @@ pub(super) fn cut(
             _ => ", at line ends where they are large",
         };
     }
-    Ok(Cut { chunks, strategy, leans })
+    Ok(Cut { chunks, strategy, depends_on_previous })
 }
 
 fn units(store: &Opened, files: &Files, info: &FilesInfo, wanted: &[bool], size: u64) -> Vec<Unit> {

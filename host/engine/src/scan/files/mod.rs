@@ -237,7 +237,7 @@ impl FileSource {
             // Each file is read as it was when they were listed, or not at all.
             consistency: Consistency::Snapshot,
             strategy: cut.strategy,
-            leans: cut.leans,
+            depends_on_previous: cut.depends_on_previous,
         })
     }
 
@@ -352,8 +352,8 @@ fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
 const PREFIXES: [&str; 14] = [
     "Parquet argument error: ",
     "Parquet error: ",
-    "External: ",
-    "External error: ",
+    "IntoDataFusion: ",
+    "IntoDataFusion error: ",
     "Arrow error: ",
     "Arrow: ",
     "Ipc error: ",

@@ -34,7 +34,7 @@ use super::parquet_fault::{Fault, damage, fault};
 use super::parquet_footer::{self, Factory};
 use super::{DAMAGED, Rows, Slice, detail, filter, int96, shown};
 use crate::datafusion_fault::from_datafusion;
-use crate::ipc::caught;
+use crate::ipc::catch_panic;
 use crate::store::Opened;
 
 /// What the reader knows the store by; nobody sees it.
@@ -257,7 +257,7 @@ impl Blame {
 /// What comes of work that panics at some of what it does not expect.
 async fn guarded<T>(work: impl Future<Output = DfResult<T>>) -> DfResult<T> {
     let mut work = pin!(work);
-    let poll = |context: &mut Context<'_>| match caught(|| work.as_mut().poll(context)) {
+    let poll = |context: &mut Context<'_>| match catch_panic(|| work.as_mut().poll(context)) {
         Some(polled) => polled,
         None => Poll::Ready(Err(damaged())),
     };
@@ -269,7 +269,7 @@ fn guarded_stream(rows: SendableRecordBatchStream) -> impl Stream<Item = DfResul
     let mut open = Some(rows);
     futures::stream::poll_fn(move |context| {
         let Some(rows) = &mut open else { return Poll::Ready(None) };
-        match caught(|| rows.poll_next_unpin(context)) {
+        match catch_panic(|| rows.poll_next_unpin(context)) {
             Some(polled) => polled,
             None => {
                 open = None;

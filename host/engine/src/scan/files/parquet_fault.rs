@@ -54,7 +54,9 @@ impl Fault {
     }
 
     fn of_parquet(store: &Opened, key: &Key, error: &ParquetError) -> Self {
-        let ParquetError::External(source) = error else { return Self::Damage(error.to_string()) };
+        let ParquetError::External(source) = error else {
+            return Self::Damage(error.to_string());
+        };
         if let Some(own) = source.downcast_ref::<Error>() {
             return Self::Told(own.copy());
         }

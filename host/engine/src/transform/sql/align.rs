@@ -22,7 +22,7 @@ use longshore_values::{MomentUnit, is_padded};
 use super::convert::{Conversion, UUID_BYTES, read_sql_moment, read_uuid, unreadable};
 use super::types::is_uuid;
 use super::{numbers, sizes};
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// Gives both sides of a comparison one type: of `=` and the like while SQL is planned, as DataFusion refuses
 /// there what it cannot compare; of all else before it makes types fit.

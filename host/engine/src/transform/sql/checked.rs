@@ -27,7 +27,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::{apply, apply_cmp};
 use longshore_model::error::Error;
 
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// The whole of a day in an interval's smallest part.
 const NANOSECONDS_PER_DAY: i64 = 86_400_000_000_000;

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use longshore_model::error::Error;
 use longshore_values::{MomentUnit, Zone, read_date, read_moment, text_column};
 
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// Bytes of a uuid.
 pub(super) const UUID_BYTES: i32 = 16;

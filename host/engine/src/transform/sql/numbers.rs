@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use longshore_model::error::Error;
 
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// Functions that give one of their arguments, or a list of them.
 const ONE_TYPE: [&str; 8] =

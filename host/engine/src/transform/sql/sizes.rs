@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 use longshore_model::error::Error;
 
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// What one of these functions may make of a batch of rows.
 pub const SQL_MADE_LIMIT_BYTES: u64 = 256 << 20;

@@ -9,7 +9,7 @@ use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 use longshore_model::error::Error;
 
-use crate::datafusion_fault::External;
+use crate::datafusion_fault::IntoDataFusion;
 
 /// The name of Arrow's own type of uuids.
 const UUID: &str = "arrow.uuid";

@@ -7,7 +7,7 @@ use arrow::array::*;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use longshore_model::config::files::{Declared, FileFormat, Files};
-use longshore_model::config::target::{CsvStyle, Format, Squeeze};
+use longshore_model::config::target::{CsvStyle, Format, TextCodec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -174,7 +174,7 @@ proptest! {
         let is_empty = batch.num_columns() == 1 && batch.column(0).null_count() == batch.num_rows();
         prop_assume!(header || !is_empty || !null.is_empty());
         let style = CsvStyle { delimiter, quote, header, null: null.into() };
-        let text = written(&Format::Csv(style, Squeeze::None), &batch);
+        let text = written(&Format::Csv(style, TextCodec::None), &batch);
         let mut files = files(FileFormat::Csv);
         files.csv.header = header;
         (files.csv.delimiter, files.csv.quote) = (Some(delimiter), Some(quote));
@@ -185,7 +185,7 @@ proptest! {
     #[test]
     fn json_that_is_written_is_read_back(columns in columns()) {
         let batch = nullable(columns);
-        let text = written(&Format::Json(Squeeze::None), &batch);
+        let text = written(&Format::Json(TextCodec::None), &batch);
         prop_assert_eq!(read_back(files(FileFormat::Json), "t.json", &text, &batch)?, batch);
     }
 }

@@ -12,12 +12,12 @@ const FOLDER: &str = "live";
 
 /// A run under way in this process.
 #[derive(Debug)]
-pub struct Live {
+pub struct RunLock {
     path: PathBuf,
     _file: File,
 }
 
-impl Drop for Live {
+impl Drop for RunLock {
     fn drop(&mut self) {
         // The lock goes with the file; a leftover is taken again by who needs it.
         let _ = fs::remove_file(&self.path);
@@ -26,7 +26,7 @@ impl Drop for Live {
 
 impl Ledger {
     /// Says that a run is under way here. None: it is under way in another process.
-    pub fn live(&self, run: &str) -> Result<Option<Live>> {
+    pub fn live(&self, run: &str) -> Result<Option<RunLock>> {
         let path = self.state.join(FOLDER).join(run);
         let open = || {
             fs::create_dir_all(self.state.join(FOLDER))?;
@@ -34,7 +34,7 @@ impl Ledger {
         };
         let file = open().map_err(|error| Error::io(path.display(), error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Live { path, _file: file })),
+            Ok(()) => Ok(Some(RunLock { path, _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(Error::io(path.display(), error)),
         }

@@ -29,8 +29,8 @@ use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath, read
 use super::object_files::ObjectFiles;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
-    Folder, PartFile, Publication, Published, Target, manifest_path, names, probe_path, run_ids,
-    runs_folder, staging,
+    Folder, PartFile, Publication, Published, Target, manifest_path, name_lock, probe_path,
+    run_ids, runs_folder, staging,
 };
 use crate::store::s3_uploads::{OpenUpload, OpenUploads};
 use crate::store::{REQUEST_TIMEOUT_SECS, object_error};
@@ -45,7 +45,7 @@ const UPLOAD_PIECES_AT_ONCE: usize = 2;
 const COMMIT_REQUESTS_AT_ONCE: usize = 32;
 
 /// A target over an object store.
-pub(super) struct ByCompletion {
+pub(super) struct MultipartCommitter {
     files: Arc<ObjectFiles>,
     uploads: Arc<dyn MultipartStore>,
     io: Handle,
@@ -55,9 +55,9 @@ pub(super) struct ByCompletion {
     beginning: Arc<RwLock<()>>,
 }
 
-impl fmt::Debug for ByCompletion {
+impl fmt::Debug for MultipartCommitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ByCompletion({:?})", self.files)
+        write!(f, "MultipartCommitter({:?})", self.files)
     }
 }
 
@@ -80,7 +80,7 @@ struct Held {
     pieces: Vec<String>,
 }
 
-impl ByCompletion {
+impl MultipartCommitter {
     /// A target in a store, by two clients of it: the one for rows waits longer. `base` and `prefix`
     /// are free of slashes at their ends.
     pub(super) fn open<S: ObjectStore + MultipartStore>(
@@ -135,11 +135,11 @@ impl ByCompletion {
         match spot.mode {
             Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
             Mode::Append => {
-                names::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
+                name_lock::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
                 self.complete_all(spot, parts).await?;
             }
             Mode::Replace => {
-                names::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
+                name_lock::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
                 self.complete_all(spot, parts).await?;
                 self.remove_others(&spot.name, parts).await?;
             }
@@ -283,13 +283,13 @@ fn part_ids(pieces: Vec<String>) -> Vec<PartId> {
 }
 
 #[async_trait]
-impl Target for ByCompletion {
+impl Target for MultipartCommitter {
     fn url(&self, path: &str) -> String {
         self.files.url(path)
     }
 
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
-        names::reserve(self.files.as_ref(), run, relation, mode).await
+        name_lock::reserve(self.files.as_ref(), run, relation, mode).await
     }
 
     /// Uploads need nothing before them.
@@ -332,7 +332,7 @@ impl Target for ByCompletion {
 
     async fn discard(&self, run: &str) -> Result<()> {
         self.give_up(run).await.context(format!("giving up run {run}"))?;
-        names::release_all(self.files.as_ref(), run).await
+        name_lock::release_all(self.files.as_ref(), run).await
     }
 
     async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
@@ -341,14 +341,14 @@ impl Target for ByCompletion {
         self.abort_open(run, &journals).await?;
         self.files.remove(&staging(run)).await?;
         for spot in spots {
-            names::release(self.files.as_ref(), run, &spot.name).await?;
+            name_lock::release(self.files.as_ref(), run, &spot.name).await?;
         }
         Ok(())
     }
 }
 
 #[async_trait]
-impl Folder for ByCompletion {
+impl Folder for MultipartCommitter {
     async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
         let path = format!("{}/{file}", spot.name);
         let key = self.files.key(&path);

@@ -4,29 +4,29 @@ use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use longshore_model::config::target::Squeeze;
+use longshore_model::config::target::TextCodec;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
-use super::measured::Measured;
+use super::checksum_writer::ChecksumWriter;
 
 /// A file that is compressed on the way, or not.
-pub(super) enum Squeezed {
-    Plain(Measured),
-    Gzip(GzEncoder<Measured>),
-    Zstd(ZstdEncoder<'static, Measured>),
+pub(super) enum CompressedWriter {
+    Plain(ChecksumWriter),
+    Gzip(GzEncoder<ChecksumWriter>),
+    Zstd(ZstdEncoder<'static, ChecksumWriter>),
 }
 
-impl Squeezed {
-    pub(super) fn new(squeeze: Squeeze, file: Measured) -> io::Result<Self> {
+impl CompressedWriter {
+    pub(super) fn new(squeeze: TextCodec, file: ChecksumWriter) -> io::Result<Self> {
         Ok(match squeeze {
-            Squeeze::None => Self::Plain(file),
-            Squeeze::Gzip(level) => Self::Gzip(GzEncoder::new(file, Compression::new(level))),
-            Squeeze::Zstd(level) => Self::Zstd(ZstdEncoder::new(file, level)?),
+            TextCodec::None => Self::Plain(file),
+            TextCodec::Gzip(level) => Self::Gzip(GzEncoder::new(file, Compression::new(level))),
+            TextCodec::Zstd(level) => Self::Zstd(ZstdEncoder::new(file, level)?),
         })
     }
 
     /// Writes the end of the compressed stream.
-    pub(super) fn finish(self) -> io::Result<Measured> {
+    pub(super) fn finish(self) -> io::Result<ChecksumWriter> {
         match self {
             Self::Plain(file) => Ok(file),
             Self::Gzip(encoder) => encoder.finish(),
@@ -35,7 +35,7 @@ impl Squeezed {
     }
 }
 
-impl Write for Squeezed {
+impl Write for CompressedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(file) => file.write(bytes),

@@ -1,9 +1,5 @@
-//! The holder: a small process that keeps a run's snapshot open at the source while the daemon is
-//! away, so that a run which is taken up again still reads the same instant.
-//!
-//! It listens at a socket in the state folder, which only its user can reach. Whoever connects is
-//! told what is held, in one line of JSON; `keep` says that the run's plan is written down, and `release` ends it.
-//! Alone for too long, it ends by itself; at once, if nobody will look for it.
+//! The server: holds a job's source, and tells whoever connects what it holds. Alone for too long, it ends by
+//! itself; at once, if nobody will look for it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,15 +10,14 @@ use std::time::Duration;
 
 use longshore_engine::plan::Planner;
 use longshore_model::config::{Job, Settings};
-use longshore_model::error::{Error, ErrorReport, Result};
+use longshore_model::error::{Error, Result};
 use longshore_plugins::Catalog;
-use longshore_sandbox::{Hold, Snapshot};
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep_until};
 
+use super::protocol::{HolderReply, HolderState, KEEP, RELEASE};
 use super::socket::SocketPath;
 
 /// How often a holder that is alone looks whether it can still be found.
@@ -30,50 +25,6 @@ const LOOK_SECS: u64 = 2;
 
 /// How long a holder that nobody keeps waits for somebody to connect.
 const UNKEPT_SECS: u64 = 2;
-
-/// What tells a holder that its run can be found again.
-pub(super) const KEEP: &str = "keep";
-
-/// What ends a holder.
-pub(super) const RELEASE: &str = "release";
-
-/// What a holder says to whoever connects.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Held {
-    /// An instant.
-    Snapshot { token: String, label: String },
-    /// Nothing, and why.
-    Unavailable(String),
-}
-
-impl Held {
-    fn new(hold: &Hold) -> Self {
-        match hold {
-            Hold::Held(Snapshot { token, label }) => {
-                Self::Snapshot { token: token.clone(), label: label.clone() }
-            }
-            Hold::Unavailable(reason) => Self::Unavailable(reason.clone()),
-        }
-    }
-
-    pub(super) fn into_hold(self) -> Hold {
-        match self {
-            Self::Snapshot { token, label } => Hold::Held(Snapshot { token, label }),
-            Self::Unavailable(reason) => Hold::Unavailable(reason),
-        }
-    }
-}
-
-/// One line of a holder.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Said {
-    /// What it holds.
-    Held(Held),
-    /// It could not ask the source.
-    Failed(ErrorReport),
-}
 
 /// Holds a job's source until it is released, or alone for too long.
 pub async fn hold(
@@ -100,13 +51,13 @@ pub async fn hold(
         Ok::<_, Error>((source, hold))
     };
     let (source, said) = match asked.await {
-        Ok((source, hold)) => (Some(source), Said::Held(Held::new(&hold))),
-        Err(error) => (None, Said::Failed(error.report())),
+        Ok((source, hold)) => (Some(source), HolderReply::Held(HolderState::new(&hold))),
+        Err(error) => (None, HolderReply::Failed(error.report())),
     };
     let own = inode(socket);
     let serving = Serving {
         line: format!("{}\n", serde_json::to_string(&said)?),
-        guests: AtomicUsize::new(0),
+        clients: AtomicUsize::new(0),
         is_kept: AtomicBool::new(false),
         changed: Notify::new(),
         released: Notify::new(),
@@ -127,7 +78,7 @@ fn inode(socket: &Path) -> Option<u64> {
 
 struct Serving {
     line: String,
-    guests: AtomicUsize,
+    clients: AtomicUsize,
     is_kept: AtomicBool,
     changed: Notify,
     released: Notify,
@@ -143,17 +94,17 @@ impl Serving {
         let mut since = Instant::now();
         let mut looks = interval(Duration::from_secs(LOOK_SECS));
         loop {
-            let is_alone = self.guests.load(Ordering::SeqCst) == 0;
+            let is_alone = self.clients.load(Ordering::SeqCst) == 0;
             let patience = if self.is_kept.load(Ordering::SeqCst) {
                 alone
             } else {
                 alone.min(Duration::from_secs(UNKEPT_SECS))
             };
             tokio::select! {
-                accepted = listener.accept() => if let Ok((guest, _)) = accepted {
-                    self.guests.fetch_add(1, Ordering::SeqCst);
+                accepted = listener.accept() => if let Ok((client, _)) = accepted {
+                    self.clients.fetch_add(1, Ordering::SeqCst);
                     let serving = self.clone();
-                    tokio::spawn(async move { serving.attend(guest).await });
+                    tokio::spawn(async move { serving.attend(client).await });
                 },
                 () = self.changed.notified() => since = Instant::now(),
                 () = self.released.notified() => return,
@@ -167,8 +118,8 @@ impl Serving {
         }
     }
 
-    async fn attend(&self, guest: UnixStream) {
-        let (reading, mut writing) = guest.into_split();
+    async fn attend(&self, client: UnixStream) {
+        let (reading, mut writing) = client.into_split();
         let told = writing.write_all(self.line.as_bytes()).await.is_ok();
         let mut lines = BufReader::new(reading).lines();
         while told && let Ok(Some(line)) = lines.next_line().await {
@@ -178,7 +129,7 @@ impl Serving {
                 _ => {}
             }
         }
-        self.guests.fetch_sub(1, Ordering::SeqCst);
+        self.clients.fetch_sub(1, Ordering::SeqCst);
         self.changed.notify_one();
     }
 }

@@ -21,20 +21,20 @@ use super::{monotonic_ns, now_ns, random_bytes, sleep};
 type Answered<T> = Result<Result<T>, TapeEnds>;
 
 /// The outside of one instance.
-pub struct Outside {
+pub struct HostEnv {
     /// What the instance may touch.
     pub grant: Grant,
-    way: Way,
+    way: Backend,
     started: Instant,
     http: HttpClient,
     /// Connections and responses so far: what tells one from another on a tape.
     numbered: u32,
 }
 
-enum Way {
+enum Backend {
     Live,
-    Recorded(Recorder),
-    Played(Player),
+    Recording(Recorder),
+    Replaying(Player),
 }
 
 /// A connection; it leads nowhere where a tape answers.
@@ -59,31 +59,31 @@ pub struct Answer {
     live: Option<Response>,
 }
 
-impl From<Grant> for Outside {
+impl From<Grant> for HostEnv {
     fn from(grant: Grant) -> Self {
-        Self::new(grant, Way::Live)
+        Self::new(grant, Backend::Live)
     }
 }
 
-impl Outside {
+impl HostEnv {
     /// The world within a grant; kept on a tape, if there is one.
     pub fn recorded(grant: Grant, recorder: Option<Recorder>) -> Self {
-        Self::new(grant, recorder.map_or(Way::Live, Way::Recorded))
+        Self::new(grant, recorder.map_or(Backend::Live, Backend::Recording))
     }
 
     /// A tape.
     pub fn played(player: Player) -> Self {
-        Self::new(Grant::default(), Way::Played(player))
+        Self::new(Grant::default(), Backend::Replaying(player))
     }
 
-    fn new(grant: Grant, way: Way) -> Self {
+    fn new(grant: Grant, way: Backend) -> Self {
         let http = HttpClient::default();
         Self { grant, way, started: Instant::now(), http, numbered: 0 }
     }
 
     /// The plugin was handed rows.
     pub fn input(&self, pieces: &[Vec<u8>]) {
-        if let Way::Recorded(recorder) = &self.way {
+        if let Backend::Recording(recorder) = &self.way {
             recorder.input(pieces);
         }
     }
@@ -91,15 +91,15 @@ impl Outside {
     /// The plugin gave something.
     pub fn output(&mut self, pieces: &[Vec<u8>]) {
         match &mut self.way {
-            Way::Live => {}
-            Way::Recorded(recorder) => recorder.output(pieces),
-            Way::Played(player) => player.output(pieces),
+            Backend::Live => {}
+            Backend::Recording(recorder) => recorder.output(pieces),
+            Backend::Replaying(player) => player.output(pieces),
         }
     }
 
     /// A call of the plugin failed.
     pub fn failed(&self) {
-        if let Way::Recorded(recorder) = &self.way {
+        if let Backend::Recording(recorder) = &self.way {
             recorder.fail();
         }
     }
@@ -117,7 +117,7 @@ impl Outside {
 
     /// `clock.sleep`.
     pub async fn sleep(&self, milliseconds: u32) {
-        if !matches!(self.way, Way::Played(_)) {
+        if !matches!(self.way, Backend::Replaying(_)) {
             sleep(milliseconds).await;
         }
     }
@@ -144,7 +144,7 @@ impl Outside {
         let scram =
             async { scram_sha256(self.grant.secret(field)?, salt, iterations, auth_message) };
         let answered = self.way.answered(Topic::Scram, scram).await;
-        if let (Way::Recorded(recorder), Ok(Ok(scram))) = (&self.way, &answered) {
+        if let (Backend::Recording(recorder), Ok(Ok(scram))) = (&self.way, &answered) {
             recorder.hide(scram);
         }
         answered
@@ -299,7 +299,7 @@ fn leads_nowhere() -> Error {
     Error::internal("a connection of a tape leads nowhere")
 }
 
-impl Way {
+impl Backend {
     async fn answered<T: Taped>(
         &mut self,
         on: Topic,
@@ -307,8 +307,8 @@ impl Way {
     ) -> Answered<T> {
         match self {
             Self::Live => Ok(live.await),
-            Self::Recorded(recorder) => Ok(recorded(recorder, on, live).await),
-            Self::Played(player) => player.answer(on),
+            Self::Recording(recorder) => Ok(recorded(recorder, on, live).await),
+            Self::Replaying(player) => player.answer(on),
         }
     }
 
@@ -319,7 +319,7 @@ impl Way {
         live: impl Future<Output = Result<Vec<u8>>>,
     ) -> Answered<Vec<u8>> {
         match self {
-            Self::Played(player) => player.piece(on, max),
+            Self::Replaying(player) => player.piece(on, max),
             _ => self.answered(on, live).await,
         }
     }
@@ -327,20 +327,20 @@ impl Way {
     async fn done(&mut self, on: Topic, live: impl Future<Output = Result<()>>) -> Result<()> {
         match self {
             Self::Live => live.await,
-            Self::Recorded(recorder) => recorded(recorder, on, live).await,
-            Self::Played(player) => player.done(on),
+            Self::Recording(recorder) => recorded(recorder, on, live).await,
+            Self::Replaying(player) => player.done(on),
         }
     }
 
     fn moment(&mut self, on: Topic, live: impl FnOnce() -> u64) -> Result<u64, TapeEnds> {
         match self {
             Self::Live => Ok(live()),
-            Self::Recorded(recorder) => {
+            Self::Recording(recorder) => {
                 let moment = live();
                 recorder.answer(on, &Ok(moment));
                 Ok(moment)
             }
-            Self::Played(player) => player.moment(on),
+            Self::Replaying(player) => player.moment(on),
         }
     }
 }

@@ -14,16 +14,16 @@ use sha2::{Digest, Sha256};
 use super::files::{Folders, files_beneath, parent, read_if_there};
 use super::{
     ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Target, manifest_path,
-    names, probe_path, run_ids, runs_folder, staging,
+    name_lock, probe_path, run_ids, runs_folder, staging,
 };
 
 /// A target over a store with folders.
 #[derive(Debug)]
-pub(super) struct ByRename<F> {
+pub(super) struct RenameCommitter<F> {
     folders: F,
 }
 
-impl<F: Folders> ByRename<F> {
+impl<F: Folders> RenameCommitter<F> {
     pub(super) fn new(folders: F) -> Self {
         Self { folders }
     }
@@ -127,7 +127,7 @@ impl<F: Folders> ByRename<F> {
     /// False: somebody else took the name.
     async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
         if matches!(spot.mode, Mode::Append | Mode::Replace) {
-            names::lock(&self.folders, &spot.run, &spot.name).await?;
+            name_lock::lock(&self.folders, &spot.run, &spot.name).await?;
         }
         let published = match spot.mode {
             Mode::Version | Mode::Error => self.publish_new(spot, parts).await?,
@@ -141,13 +141,13 @@ impl<F: Folders> ByRename<F> {
 }
 
 #[async_trait]
-impl<F: Folders> Target for ByRename<F> {
+impl<F: Folders> Target for RenameCommitter<F> {
     fn url(&self, path: &str) -> String {
         self.folders.url(path)
     }
 
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
-        let spot = names::reserve(&self.folders, run, relation, mode).await?;
+        let spot = name_lock::reserve(&self.folders, run, relation, mode).await?;
         self.folders.make_folder(&Self::staged(&spot)).await?;
         Ok(spot)
     }
@@ -212,7 +212,7 @@ impl<F: Folders> Target for ByRename<F> {
     async fn discard(&self, run: &str) -> Result<()> {
         // The folders that runs share stay: another run may be about to write into them.
         self.folders.remove(&staging(run)).await?;
-        names::release_all(&self.folders, run).await
+        name_lock::release_all(&self.folders, run).await
     }
 
     async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
@@ -221,7 +221,7 @@ impl<F: Folders> Target for ByRename<F> {
 }
 
 #[async_trait]
-impl<F: Folders> Folder for ByRename<F> {
+impl<F: Folders> Folder for RenameCommitter<F> {
     async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
         self.folders.create(&format!("{}/{file}", Self::staged(spot))).await
     }

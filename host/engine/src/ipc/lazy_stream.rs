@@ -7,7 +7,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
 /// The stream that `begin` makes when it is first asked for rows.
-pub fn lazily(
+pub fn lazy_stream(
     schema: SchemaRef,
     begin: impl FnOnce() -> SendableRecordBatchStream + Send + 'static,
 ) -> SendableRecordBatchStream {

@@ -15,9 +15,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::holder::{Held, KEEP, RELEASE, Said};
-use super::record::HoldRecord;
+use super::protocol::{HolderReply, HolderState, KEEP, RELEASE};
 use super::socket::SocketPath;
+use crate::record::HoldRecord;
 
 /// How long a holder may take to start and to ask the source.
 pub const HOLDER_START_SECS: u64 = 120;
@@ -30,7 +30,7 @@ const LOOK_MILLIS: u64 = 10;
 
 /// Starts holders, and finds those of runs that were interrupted.
 #[derive(Clone, Debug)]
-pub struct Keeper {
+pub struct HolderLauncher {
     /// The folder of the holders' sockets.
     pub folder: PathBuf,
     /// The program, and what it is started with before the job's own arguments. None: no holders
@@ -38,7 +38,7 @@ pub struct Keeper {
     pub command: Option<Vec<String>>,
 }
 
-impl Keeper {
+impl HolderLauncher {
     fn socket(&self, run: &str) -> PathBuf {
         self.folder.join(format!("{run}.sock"))
     }
@@ -50,7 +50,7 @@ impl Keeper {
         run: &str,
         job: &Job,
         connector: &str,
-    ) -> Result<Guest> {
+    ) -> Result<HolderClient> {
         let fault = |error| Error::io("starting a holder", error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(fault)?;
         let socket = self.socket(run);
@@ -76,8 +76,8 @@ impl Keeper {
             .map_err(fault)?;
         let connected = async {
             loop {
-                if let Ok(guest) = Guest::connect(&socket).await {
-                    return Ok(guest);
+                if let Ok(client) = HolderClient::connect(&socket).await {
+                    return Ok(client);
                 }
                 if let Ok(Some(status)) = child.try_wait() {
                     return Err(Error::resource(format!("the holder ended: {status}")));
@@ -94,26 +94,26 @@ impl Keeper {
 
 /// A connection to a holder: as long as it lasts, the holder waits for nobody.
 #[derive(Debug)]
-struct Guest {
+struct HolderClient {
     stream: BufReader<UnixStream>,
 }
 
-impl Guest {
+impl HolderClient {
     async fn connect(socket: &Path) -> std::io::Result<Self> {
         let path = SocketPath::of(socket)?;
         let stream = UnixStream::connect(path.short()).await?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    async fn held(&mut self) -> Result<Held> {
+    async fn held(&mut self) -> Result<HolderState> {
         let fault = |error| Error::io("asking a holder", error);
         let mut line = String::new();
         let reading = self.stream.read_line(&mut line);
         let read = timeout(Duration::from_secs(HOLDER_START_SECS), reading).await;
         read.map_err(|_| Error::timeout("the holder says nothing"))?.map_err(fault)?;
         match serde_json::from_str(&line) {
-            Ok(Said::Held(held)) => Ok(held),
-            Ok(Said::Failed(report)) => Err(Error::new(report.class, report.message)),
+            Ok(HolderReply::Held(held)) => Ok(held),
+            Ok(HolderReply::Failed(report)) => Err(Error::new(report.class, report.message)),
             Err(error) => Err(Error::internal(format!("a holder said `{line}`: {error}"))),
         }
     }
@@ -138,41 +138,41 @@ impl Guest {
 }
 
 /// A run's hold.
-pub(super) struct Holding<'a> {
-    keeper: Option<&'a Keeper>,
+pub(crate) struct SnapshotLease<'a> {
+    keeper: Option<&'a HolderLauncher>,
     run: &'a str,
-    guest: Mutex<Option<Guest>>,
+    client: Mutex<Option<HolderClient>>,
 }
 
-impl<'a> Holding<'a> {
-    pub(super) fn new(keeper: Option<&'a Keeper>, run: &'a str) -> Self {
-        Self { keeper, run, guest: Mutex::default() }
+impl<'a> SnapshotLease<'a> {
+    pub(crate) fn new(keeper: Option<&'a HolderLauncher>, run: &'a str) -> Self {
+        Self { keeper, run, client: Mutex::default() }
     }
 
     /// Whether a holder keeps it.
-    pub(super) async fn is_kept(&self) -> bool {
-        self.guest.lock().await.is_some()
+    pub(crate) async fn is_kept(&self) -> bool {
+        self.client.lock().await.is_some()
     }
 
     /// Has a holder with the same connector ask the source; nothing if there is none: then the
     /// planner asks.
-    pub(super) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
+    pub(crate) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
         let keeper = self.keeper?;
         let command = keeper.command.as_ref()?;
         // One that a daemon started and died before it could say so.
         self.find_and_release().await;
         let asked = async {
-            let mut guest = keeper.start(command, self.run, job, connector).await?;
-            let held = guest.held().await?;
-            Ok::<_, Error>((guest, held))
+            let mut client = keeper.start(command, self.run, job, connector).await?;
+            let held = client.held().await?;
+            Ok::<_, Error>((client, held))
         };
         match asked.await {
-            Ok((guest, held @ Held::Snapshot { .. })) => {
-                *self.guest.lock().await = Some(guest);
+            Ok((client, held @ HolderState::Snapshot { .. })) => {
+                *self.client.lock().await = Some(client);
                 Some(held.into_hold())
             }
-            Ok((guest, held)) => {
-                guest.release().await;
+            Ok((client, held)) => {
+                client.release().await;
                 Some(held.into_hold())
             }
             Err(error) => {
@@ -184,9 +184,9 @@ impl<'a> Holding<'a> {
     }
 
     /// The run's plan is written down: whoever takes it up looks for the holder.
-    pub(super) async fn keep(&self) {
-        if let Some(guest) = self.guest.lock().await.as_mut()
-            && let Err(error) = guest.keep().await
+    pub(crate) async fn keep(&self) {
+        if let Some(client) = self.client.lock().await.as_mut()
+            && let Err(error) = client.keep().await
         {
             tracing::debug!("a holder: {error}");
         }
@@ -194,15 +194,14 @@ impl<'a> Holding<'a> {
 
     /// Goes on with what was held when the run began, if it still is. If nothing is left to be
     /// read, it does not matter.
-    pub(super) async fn take_up(&self, record: &str, is_all_read: bool) -> Result<()> {
+    pub(crate) async fn take_up(&self, record: &str, is_all_read: bool) -> Result<()> {
         let record: HoldRecord = serde_json::from_str(record)?;
         let HoldRecord::Held { token, holder, .. } = record else { return Ok(()) };
         if let Some(keeper) = self.keeper.filter(|_| holder)
-            && let Ok(mut guest) = Guest::connect(&keeper.socket(self.run)).await
+            && let Ok(mut client) = HolderClient::connect(&keeper.socket(self.run)).await
         {
-            let still =
-                matches!(guest.held().await, Ok(Held::Snapshot { token: t, .. }) if t == token);
-            *self.guest.lock().await = Some(guest);
+            let still = matches!(client.held().await, Ok(HolderState::Snapshot { token: t, .. }) if t == token);
+            *self.client.lock().await = Some(client);
             if still {
                 return Ok(());
             }
@@ -217,9 +216,9 @@ impl<'a> Holding<'a> {
     }
 
     /// Nothing more is read.
-    pub(super) async fn end(&self) {
-        match self.guest.lock().await.take() {
-            Some(guest) => guest.release().await,
+    pub(crate) async fn end(&self) {
+        match self.client.lock().await.take() {
+            Some(client) => client.release().await,
             None => self.find_and_release().await,
         }
     }
@@ -227,8 +226,8 @@ impl<'a> Holding<'a> {
     /// Releases a holder that this process has no connection to.
     async fn find_and_release(&self) {
         let Some(keeper) = self.keeper else { return };
-        if let Ok(guest) = Guest::connect(&keeper.socket(self.run)).await {
-            guest.release().await;
+        if let Ok(client) = HolderClient::connect(&keeper.socket(self.run)).await {
+            client.release().await;
         }
     }
 }

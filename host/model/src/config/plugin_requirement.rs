@@ -12,7 +12,7 @@ const DIGEST_MIN_DIGITS: usize = 8;
 
 /// Which plugin is wanted. Without anything: whichever answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct PluginRequirement {
     /// Its name.
     pub name: Option<String>,
     /// Which of that name.
@@ -28,7 +28,7 @@ pub enum Pin {
     Digest(String),
 }
 
-impl Wanted {
+impl PluginRequirement {
     /// Of what is wanted, exactly this component.
     pub fn pinned(&self, digest: &str) -> Self {
         Self { name: self.name.clone(), pin: Some(Pin::Digest(digest.to_owned())) }
@@ -45,7 +45,7 @@ impl Wanted {
     }
 }
 
-impl FromStr for Wanted {
+impl FromStr for PluginRequirement {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -86,7 +86,7 @@ impl FromStr for Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for PluginRequirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name.as_deref().unwrap_or("any"))?;
         match &self.pin {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn fits(wanted: &str, version: &str) -> bool {
-        match wanted.parse::<Wanted>().unwrap().pin {
+        match wanted.parse::<PluginRequirement>().unwrap().pin {
             Some(Pin::Version(wanted)) => wanted.matches(&Version::parse(version).unwrap()),
             _ => panic!("no version"),
         }
@@ -120,11 +120,11 @@ mod tests {
     #[test]
     fn what_is_wanted_is_read_and_shown_alike() {
         for text in ["mask", "mask@1.2", "mask@0.2.1", "mask@sha256:0123abcd"] {
-            assert_eq!(text.parse::<Wanted>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<PluginRequirement>().unwrap().to_string(), text);
         }
         for wrong in ["", "@1.2", "mask@", "mask@new", "mask@>1", "mask@1.2.3.4", "mask@sha256:xy"]
         {
-            assert!(wrong.parse::<Wanted>().is_err(), "{wrong}");
+            assert!(wrong.parse::<PluginRequirement>().is_err(), "{wrong}");
         }
     }
 }

@@ -8,7 +8,7 @@ use longshore_model::memory::{Account, memory};
 use longshore_model::part::Part;
 
 use super::encoder::Encoder;
-use super::part_file::{FileParts, RELIEF_BYTES, finish, guarded};
+use super::part_file::{FileParts, MIN_FLUSH_BYTES, finish, guarded};
 use super::partitioning::Partitioning;
 
 /// The most files that a chunk writes at a time; with more folders than this, the one that was left longest is
@@ -22,7 +22,7 @@ const OPEN_FILES_LEAST: usize = 8;
 const OPEN_LIMIT_BYTES: usize = 32 << 20;
 
 /// A chunk on its way into folders.
-pub(super) struct Apart<'a> {
+pub(super) struct PartitionedWriter<'a> {
     parts: &'a FileParts,
     by: Partitioning,
     /// How its files are called, but for a number and their ending.
@@ -44,7 +44,7 @@ struct Open {
     turn: u64,
 }
 
-impl<'a> Apart<'a> {
+impl<'a> PartitionedWriter<'a> {
     pub(super) fn new(parts: &'a FileParts, by: Partitioning, stem: String, chunk: u64) -> Self {
         let (open, begun, done) = Default::default();
         Self { parts, by, stem, chunk, open, begun, done, turn: 0, held: memory().account() }
@@ -63,7 +63,7 @@ impl<'a> Apart<'a> {
                 open.turn = self.turn;
             }
         }
-        self.relieve()
+        self.flush_buffered()
     }
 
     /// Ends all files.
@@ -95,7 +95,7 @@ impl<'a> Apart<'a> {
 
     async fn begin(&mut self, folder: &str, sample: &RecordBatch) -> Result<()> {
         while self.open.len() >= OPEN_FILES_LIMIT
-            || (memory().is_short() && self.open.len() >= OPEN_FILES_LEAST)
+            || (memory().is_over_budget() && self.open.len() >= OPEN_FILES_LEAST)
         {
             let oldest = self.open.iter().min_by_key(|(_, open)| open.turn);
             let Some(oldest) = oldest.map(|(folder, _)| folder.clone()) else { break };
@@ -118,17 +118,18 @@ impl<'a> Apart<'a> {
     }
 
     /// Writes out what is largest, until the rest may stay in memory.
-    fn relieve(&mut self) -> Result<()> {
+    fn flush_buffered(&mut self) -> Result<()> {
         loop {
             let bytes: usize = self.open.values().map(|open| open.encoder.memory_bytes()).sum();
             self.held.set(bytes);
             let largest = self.open.values_mut().max_by_key(|open| open.encoder.memory_bytes());
             let Some(largest) = largest else { return Ok(()) };
-            let is_worth_it = memory().is_short() && largest.encoder.memory_bytes() > RELIEF_BYTES;
+            let is_worth_it =
+                memory().is_over_budget() && largest.encoder.memory_bytes() > MIN_FLUSH_BYTES;
             if bytes <= OPEN_LIMIT_BYTES && !is_worth_it {
                 return Ok(());
             }
-            guarded(|| largest.encoder.relieve())?;
+            guarded(|| largest.encoder.flush_buffered())?;
             let left: usize = self.open.values().map(|open| open.encoder.memory_bytes()).sum();
             if left >= bytes {
                 // What a format cannot write out stays.

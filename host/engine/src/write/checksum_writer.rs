@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 use crate::destination::PartFile;
 
 /// A part's file, with a count and a hash of what was written to it.
-pub(super) struct Measured {
+pub(super) struct ChecksumWriter {
     file: Box<dyn PartFile>,
     bytes: u64,
     hash: Sha256,
 }
 
-impl Measured {
+impl ChecksumWriter {
     pub(super) fn new(file: Box<dyn PartFile>) -> Self {
         Self { file, bytes: 0, hash: Sha256::new() }
     }
@@ -24,7 +24,7 @@ impl Measured {
     }
 }
 
-impl Write for Measured {
+impl Write for ChecksumWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.hash.update(&bytes[..written]);

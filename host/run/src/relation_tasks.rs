@@ -17,11 +17,11 @@ use tokio::sync::Semaphore;
 use super::destination::Destination;
 use super::manifest::Finished;
 use super::progress::RelationProgress;
-use super::task::{Journal, run_partition, run_whole};
+use super::task::{AttemptLog, run_partition, run_whole};
 use crate::ledger::{Ledger, Task, TaskProgress};
 
 /// What came of a task.
-pub(super) struct Done {
+pub(super) struct TaskResult {
     pub(super) relation: usize,
     pub(super) chunk: usize,
     /// Its parts, and how often it was tried again.
@@ -29,17 +29,17 @@ pub(super) struct Done {
 }
 
 /// A relation's tasks.
-pub(super) struct Load {
+pub(super) struct RelationTasks {
     writer: PartWriter,
     chunkwise: bool,
-    journal: Journal,
+    attempts: AttemptLog,
     /// Tasks that were done before an interruption, and their parts.
     kept: HashMap<usize, Vec<Part>>,
     pub(super) progress: Arc<RelationProgress>,
 }
 
 /// What loads are made of.
-pub(super) struct Loading<'a> {
+pub(super) struct RelationTasksBuilder<'a> {
     pub(super) run: &'a str,
     pub(super) plan: &'a RunPlan,
     pub(super) destination: &'a Destination,
@@ -51,14 +51,19 @@ pub(super) struct Loading<'a> {
     pub(super) tasks: HashMap<Task, TaskProgress>,
 }
 
-impl Loading<'_> {
-    pub(super) fn loads(mut self) -> Vec<Load> {
+impl RelationTasksBuilder<'_> {
+    pub(super) fn loads(mut self) -> Vec<RelationTasks> {
         let places = Arc::new(Semaphore::new(self.plan.parallel));
         let relations = self.plan.relations.iter().enumerate();
         relations.map(|(index, relation)| self.load(index, relation, &places)).collect()
     }
 
-    fn load(&mut self, index: usize, relation: &RelationPlan, places: &Arc<Semaphore>) -> Load {
+    fn load(
+        &mut self,
+        index: usize,
+        relation: &RelationPlan,
+        places: &Arc<Semaphore>,
+    ) -> RelationTasks {
         let kept: HashMap<usize, Vec<Part>> = self
             .tasks
             .iter_mut()
@@ -79,10 +84,10 @@ impl Loading<'_> {
         };
         let kept_rows = kept.values().flatten().map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
-        Load {
+        RelationTasks {
             writer: PartWriter::new(relation.physical.clone(), parts),
             chunkwise: relation.chunkwise,
-            journal: Journal {
+            attempts: AttemptLog {
                 ledger: self.ledger.clone(),
                 run: self.run.to_owned(),
                 task: Task { relation: index, chunk: 0 },
@@ -96,7 +101,7 @@ impl Loading<'_> {
     }
 }
 
-impl Load {
+impl RelationTasks {
     /// How many tasks it has in all.
     pub(super) fn tasks(&self) -> usize {
         match self.chunkwise {
@@ -130,22 +135,22 @@ impl Load {
         &self,
         relation: usize,
         chunk: usize,
-    ) -> impl Future<Output = Done> + Send + 'static {
+    ) -> impl Future<Output = TaskResult> + Send + 'static {
         let plan: Arc<dyn ExecutionPlan> = Arc::new(self.writer.clone());
-        let journal = Journal { task: Task { relation, chunk }, ..self.journal.clone() };
+        let attempts = AttemptLog { task: Task { relation, chunk }, ..self.attempts.clone() };
         let (progress, chunkwise) = (self.progress.clone(), self.chunkwise);
         async move {
             let slots = progress.slots.clone();
             let result = match chunkwise {
-                true => run_partition(plan, chunk, slots, journal).await,
-                false => run_whole(plan, slots, journal).await,
+                true => run_partition(plan, chunk, slots, attempts).await,
+                false => run_whole(plan, slots, attempts).await,
             };
             match (&result, chunkwise) {
                 (Err(_), _) => 0,
                 (Ok(_), true) => progress.done.fetch_add(1, Ordering::Relaxed),
                 (Ok(_), false) => progress.done.swap(progress.chunks, Ordering::Relaxed),
             };
-            Done { relation, chunk, result }
+            TaskResult { relation, chunk, result }
         }
     }
 }

@@ -38,6 +38,7 @@ test: lint-python build install-test hostile examples-python unit
 ## Format, lint and unit tests; installs nothing and needs no root
 check:
 	$(CARGO) fmt --all --check
+	@tools/layers.py
 	$(MAKE) unit
 
 ## The unit tests. Clippy's driver, where there is one, lints them and all they test while it compiles them

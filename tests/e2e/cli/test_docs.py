@@ -122,7 +122,7 @@ def test_exit_codes_are_as_documented(program, flights):
     page = (ROOT / "docs/reference/exit-codes.md").read_text()
     code_of = {
         name: int(code)
-        for code, names in re.findall(r"^\| (\d) \| .* \| (.*) \|$", page, re.M)
+        for code, names in re.findall(r"^\| (\d+) \| .* \| (.*) \|$", page, re.M)
         for name in re.findall(r"`([\w-]+)`", names)
     }
     classes = re.findall(r"^\| `([\w-]+)` \| .*? \| (.*?) \| .*? \|$", page, re.M)

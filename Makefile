@@ -124,9 +124,9 @@ $(CARGO_DEB):
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
 	  $(CARGO) install --quiet --locked --root target/tools cargo-deb --version 3.8.0
 
-## Licences and sources of all crates (needs cargo-deny)
+## Licences, sources and advisories of all crates (needs cargo-deny)
 deny:
-	$(CARGO) deny check licenses bans sources
+	$(CARGO) deny check
 
 ## The program optimised as a whole, for packages
 dist: install-build

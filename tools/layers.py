@@ -42,7 +42,9 @@ def paths(text: str) -> set[Module]:
     for statement in re.findall(r"\buse ([^;]+);", text):
         found |= spelled_out(statement)
     elsewhere = re.sub(r"\buse [^;]+;", "", text)
-    return found | {tuple(path.split("::")) for path in re.findall(r"\b(?:crate|super|self)(?:::\w+)+", elsewhere)}
+    return found | {
+        tuple(path.split("::")) for path in re.findall(r"\b(?:crate|super|self)(?:::\w+)+", elsewhere)
+    }
 
 
 def spelled_out(tree: str) -> set[Module]:
@@ -116,7 +118,9 @@ def reach(graph: dict[Module, set[Module]], start: Module) -> set[Module]:
 
 def main() -> int:
     failed = False
-    for crate in sorted({path for pattern in CRATES for path in ROOT.glob(pattern) if (path / "src").is_dir()}):
+    for crate in sorted(
+        {path for pattern in CRATES for path in ROOT.glob(pattern) if (path / "src").is_dir()}
+    ):
         for circle in circles(edges(crate / "src")):
             names = ", ".join("::".join(module) or "the root" for module in circle)
             print(f"{crate.relative_to(ROOT)}: a circle of modules: {names}")

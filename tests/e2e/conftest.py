@@ -106,7 +106,9 @@ def cache(request):
 def program(scratch, cache, request):
     folder = Path(tempfile.mkdtemp(prefix="t.", dir=scratch))
     folder.chmod(0o755)
-    yield Program(folder, cache)
+    program = Program(folder, cache)
+    yield program
+    program.end()
     shutil.rmtree(folder, ignore_errors=True)
 
 

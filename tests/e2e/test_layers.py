@@ -20,7 +20,11 @@ def test_a_crate_uses_only_those_beneath_it():
     assert {path.parent.name for path in ROOT.glob("host/*/Cargo.toml")} == set(LAYERS)
     for height, layer in enumerate(LAYERS):
         manifest = tomllib.loads((ROOT / f"host/{layer}/Cargo.toml").read_text())
-        used = {name.removeprefix("longshore-") for name in manifest["dependencies"] if name.startswith("longshore")}
+        used = {
+            name.removeprefix("longshore-")
+            for name in manifest["dependencies"]
+            if name.startswith("longshore")
+        }
         assert not used & set(LAYERS[height:]), layer
 
 

@@ -53,7 +53,7 @@ const DRAIN_LOOK_MILLIS: u64 = 50;
 pub fn new_run_id() -> Result<String> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(|error| Error::resource(error.to_string()))?;
-    Ok(format!("{}-{}", Utc::now().format("%Y%m%dT%H%M%SZ"), hex::encode(&random)))
+    Ok(format!("{}-{}", Utc::now().format("%Y%m%dT%H%M%SZ"), hex::encode(random)))
 }
 
 /// What the one who runs a run wants of it.

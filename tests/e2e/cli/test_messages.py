@@ -1052,8 +1052,8 @@ def test_json_that_is_not_lines_is_read_or_told_with_a_step_that_works(program, 
 # postgres-sink (72)
 
 KINDS = {
-    "a composite": "ROW(1, 'x')::pair",
-    "composites": "ARRAY[ROW(1, 'x')::pair]",
+    "a composite": "ROW(1, 'x')::told_pair",
+    "composites": "ARRAY[ROW(1, 'x')::told_pair]",
     "a map of a document": "'{\"a\": 1}'::jsonb",
 }
 
@@ -1061,8 +1061,8 @@ KINDS = {
 @pytest.mark.parametrize("sql", KINDS.values(), ids=KINDS)
 def test_what_the_sink_says_of_a_type_that_it_has_not_works(program, server, sql):
     with server.connect() as connection:
-        connection.execute("DROP TYPE IF EXISTS pair CASCADE")
-        connection.execute("CREATE TYPE pair AS (n int, t text)")
+        connection.execute("DROP TYPE IF EXISTS told_pair CASCADE")
+        connection.execute("CREATE TYPE told_pair AS (n int, t text)")
     only(program, "postgres", "postgres-sink")
     target = {"url": server.url(), "password": {"env": "PGPASSWORD"}}
     keys = {"query": f"SELECT 1 AS id, {sql} AS c", "target": target}

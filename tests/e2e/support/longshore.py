@@ -24,6 +24,7 @@ class Program:
     def __init__(self, folder, cache):
         self.folder = folder
         self.lake = folder / "lake"
+        self.started = []
         self.env = {
             **os.environ,
             "LONGSHORE_CACHE": str(cache),
@@ -68,9 +69,18 @@ class Program:
     def start(self, *args, env=None):
         command = [str(LONGSHORE), *map(str, args)]
         log = (self.folder / "daemon.log").open("a")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, env={**self.env, **(env or {})}, cwd=self.folder, stdout=log, stderr=log
         )
+        self.started.append(process)
+        return process
+
+    def end(self):
+        """Ends what a test that failed left running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     def published(self):
         """Everything that can be seen at the target, hidden leftovers too."""

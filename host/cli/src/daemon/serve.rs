@@ -127,6 +127,7 @@ impl Daemon {
         loop {
             if inbox.tend() == Tended::Anew {
                 daemon.recover(&inbox, &mut desk);
+                desk.try_again_now();
             }
             desk.put_away(&daemon, inbox.folder());
             let room = daemon.jobs.saturating_sub(runs.len());
@@ -441,6 +442,12 @@ impl Desk {
                 self.over.push(Over { taken, outcome, report, due: now, has_failed: false });
             }
         }
+    }
+
+    /// The inbox is whole again: what could not be put away may well be now.
+    fn try_again_now(&mut self) {
+        let now = Instant::now();
+        self.over.iter_mut().for_each(|over| over.due = now);
     }
 
     /// Puts the job files away of runs that are over. What cannot be is tried again, and told once.

@@ -254,5 +254,5 @@ pub async fn checksum(stream: Result<ByteStream>) -> Result<(u64, String)> {
             Ok((bytes + piece.len() as u64, hash))
         })
         .await?;
-    Ok((bytes, hex::encode(&hash.finalize())))
+    Ok((bytes, hex::encode(hash.finalize())))
 }

@@ -160,9 +160,8 @@ impl ExecutionPlan for ChunkScan {
             // A task of its own: the next batch is read while the one before is worked on.
             let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
             let reading = Reading { source, scan, schema, lane, tapes, batches: stream.tx() };
-            stream.spawn(async move {
-                Ok(reading.read_all(descriptors).await.map_err(Error::external)?)
-            });
+            stream
+                .spawn(async move { reading.read_all(descriptors).await.map_err(Error::external) });
             stream.build()
         };
         Ok(lazy_stream(self.schema(), begin))

@@ -175,7 +175,7 @@ impl ExecutionPlan for ComponentTransform {
             stream.spawn(async move {
                 let name = transform.plugin.described.name.clone();
                 let done = run(&transform, input, schema, batches, tapes.as_deref()).await;
-                Ok(done.context(format!("transform `{name}`")).map_err(IntoDataFusion::external)?)
+                done.context(format!("transform `{name}`")).map_err(IntoDataFusion::external)
             });
             stream.build()
         };

@@ -20,7 +20,7 @@ impl ChecksumWriter {
 
     /// The file, its size and its SHA-256.
     pub(super) fn into_parts(self) -> (Box<dyn PartFile>, u64, String) {
-        (self.file, self.bytes, hex::encode(&self.hash.finalize()))
+        (self.file, self.bytes, hex::encode(self.hash.finalize()))
     }
 }
 

@@ -65,7 +65,7 @@ impl Document {
             let hint = format!("correct the {ending} there");
             Error::config(format!("not valid {ending}: {first}")).with_hint(hint)
         })?;
-        let digest = hex::encode(&Sha256::digest(text));
+        let digest = hex::encode(Sha256::digest(text));
         Ok(Self { value, text: text.to_owned(), ending, digest })
     }
 

@@ -24,7 +24,7 @@ use crate::datafusion_fault::from_datafusion;
 pub(super) fn physical(sql: &str, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     let (context, of) = (context(), DFSchema::try_from(schema.clone()).map_err(from_datafusion)?);
     let parsed = parse(&context, sql, &of)?;
-    Ok(context.create_physical_expr(parsed, &of).map_err(from_datafusion)?)
+    context.create_physical_expr(parsed, &of).map_err(from_datafusion)
 }
 
 /// Numbers with a point are exact, whatever their digits.
@@ -99,7 +99,7 @@ pub(super) fn wanted_files(sql: Option<&str>, info: &FilesInfo) -> Result<Vec<bo
     let column = |place: usize| -> Result<ArrayRef> {
         let value = |found: &Found| partition_value(&found.partitions, fields[place].as_ref());
         let values = info.found.iter().map(value).collect::<Result<Vec<_>>>()?;
-        Ok(ScalarValue::iter_to_array(values).map_err(from_datafusion)?)
+        ScalarValue::iter_to_array(values).map_err(from_datafusion)
     };
     let columns = (0..fields.len()).map(column).collect::<Result<Vec<_>>>()?;
     let schema = Arc::new(Schema::new(fields.to_vec()));

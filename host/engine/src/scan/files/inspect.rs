@@ -100,7 +100,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         false => looks.into_iter().map(|(_, look)| look.groups).collect(),
     };
     let schema = Arc::new(Schema::new(fields));
-    let digest = hex::encode(&Sha256::digest(encode_schema(&schema)?));
+    let digest = hex::encode(Sha256::digest(encode_schema(&schema)?));
     let unfit = None;
     Ok(FilesInfo {
         format,
@@ -136,7 +136,7 @@ pub(super) async fn look_at_table(
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
     let groups = looks.into_iter().map(|(_, look)| look.groups).collect();
-    let digest = hex::encode(&Sha256::digest(encode_schema(&schema)?));
+    let digest = hex::encode(Sha256::digest(encode_schema(&schema)?));
     Ok(FilesInfo {
         format,
         found,

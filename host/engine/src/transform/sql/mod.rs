@@ -209,14 +209,14 @@ impl Rows {
         match self {
             Self::Table(table) => {
                 let context = session_context()?;
-                Ok(table.scan(&context.state(), None, &[], None).await.map_err(from_datafusion)?)
+                table.scan(&context.state(), None, &[], None).await.map_err(from_datafusion)
             }
             Self::Query(context, query) => {
                 let (state, logical) = query.into_parts();
                 // The context owns the tables: it must outlive the planning.
                 let planned = state.create_physical_plan(&logical).await;
                 drop(context);
-                Ok(planned.map_err(from_datafusion)?)
+                planned.map_err(from_datafusion)
             }
         }
     }
@@ -236,7 +236,7 @@ fn with_unique_names(query: DataFrame) -> Result<DataFrame> {
         .zip(unique)
         .map(|(column, name)| Expr::Column(column).alias(name))
         .collect();
-    Ok(query.select(columns).map_err(from_datafusion)?)
+    query.select(columns).map_err(from_datafusion)
 }
 
 /// A plan, as a table for the query after it.

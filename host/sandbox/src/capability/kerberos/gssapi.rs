@@ -250,7 +250,7 @@ fn places(principal: Option<&str>, keytab: &Path) -> Result<Vec<(&'static CStr, 
 
 fn cache_name(principal: Option<&str>, keytab: &Path) -> String {
     let key = format!("{}\n{}", principal.unwrap_or_default(), keytab.display());
-    hex::encode(&Sha256::digest(key))
+    hex::encode(Sha256::digest(key))
 }
 
 impl Drop for Credential {

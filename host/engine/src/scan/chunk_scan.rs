@@ -257,7 +257,8 @@ impl Reading {
                 return Ok(false);
             }
         }
-        source.take_back(reader.close().await?, tapes).await;
+        let had_large_batches = pace.largest_batch_bytes() > WAITING_BATCH_LIMIT_BYTES;
+        source.take_back(reader.close().await?, tapes, had_large_batches).await;
         Ok(true)
     }
 

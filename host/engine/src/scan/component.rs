@@ -29,7 +29,8 @@ use crate::ipc::{decode_schema, encode_schema};
 /// How long a session may take to say goodbye.
 const CLOSE_TIMEOUT_SECS: u64 = 5;
 
-/// A session whose instance has grown larger is not kept for the next chunk: its memory never shrinks.
+/// A session that large batches have made larger than this is not kept for the next chunk: its memory never
+/// shrinks. What a connector needs for itself, such as the text of `tpch`, is made once and kept.
 const KEPT_SESSION_LIMIT_BYTES: u64 = 32 << 20;
 
 /// How many chunks are asked for at a time.
@@ -227,9 +228,16 @@ impl ComponentSource {
         self.odbc.read(&self.grant, reading, schema).await
     }
 
-    /// Takes back a session that is in order, for the next chunk; one that was recorded, or is large, is over.
-    pub(super) async fn take_back(&self, session: Session, tapes: Option<&Tapes>) {
-        if tapes.is_some() || session.usage().memory_bytes > KEPT_SESSION_LIMIT_BYTES {
+    /// Takes back a session that is in order, for the next chunk. One that was recorded is over; so is one that
+    /// large batches have made large.
+    pub(super) async fn take_back(
+        &self,
+        session: Session,
+        tapes: Option<&Tapes>,
+        had_large_batches: bool,
+    ) {
+        let is_large = had_large_batches && session.usage().memory_bytes > KEPT_SESSION_LIMIT_BYTES;
+        if tapes.is_some() || is_large {
             end(session).await;
         } else {
             self.keep(session);

@@ -121,6 +121,8 @@ def killed_at(program, killer, what, number, delivered, *args):
     process = program.start(*args)
     killer.victim = lambda: process
     code = process.wait(PATIENCE)
+    # The store may still be at work on the last request.
+    killer.proxy.idle()
     killer.victim, killer.at = None, None
     return code == -signal.SIGKILL
 

@@ -1,5 +1,6 @@
 """A network that misbehaves: a TCP proxy that cuts, delays, slows down or corrupts what a server says."""
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -93,11 +94,16 @@ class FaultyHttp:
     def __init__(self, port, fault):
         proxy = self
         self.requests = 0
+        self.passing, self.changed = 0, threading.Condition()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def handle_any(self):
+                with proxy.pass_on():
+                    self.pass_on()
+
+            def pass_on(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.requests += 1
                 chosen = fault(proxy.requests, self.command, self.path)
@@ -143,6 +149,22 @@ class FaultyHttp:
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @contextlib.contextmanager
+    def pass_on(self):
+        with self.changed:
+            self.passing += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.passing -= 1
+                self.changed.notify_all()
+
+    def idle(self, patience=60):
+        """Waits until the server has answered all that was passed on, whether or not somebody hears it."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.passing == 0, patience)
 
     def __enter__(self):
         return self

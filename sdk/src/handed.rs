@@ -13,19 +13,22 @@ const UNTOLD_ROW_LIMIT_BYTES: usize = 64 << 20;
 /// The first rows of a batch, as many as one call hands over, and the rest.
 pub(crate) fn cut(batch: RecordBatch) -> (RecordBatch, Option<RecordBatch>) {
     let mut rows = batch.num_rows();
+    if rows <= 1 || bytes_of(&batch) <= HANDED_LIMIT_BYTES {
+        return (batch, None);
+    }
     while rows > 1 && bytes_of(&batch.slice(0, rows)) > HANDED_LIMIT_BYTES {
         rows = rows.div_ceil(2);
-    }
-    if rows == batch.num_rows() {
-        return (batch, None);
     }
     (batch.slice(0, rows), Some(batch.slice(rows, batch.num_rows() - rows)))
 }
 
 /// Says which value makes a row large.
 pub(crate) fn tell_large_row(batch: &RecordBatch) {
+    if batch.num_rows() != 1 {
+        return;
+    }
     let size = bytes_of(batch);
-    if batch.num_rows() != 1 || size <= UNTOLD_ROW_LIMIT_BYTES {
+    if size <= UNTOLD_ROW_LIMIT_BYTES {
         return;
     }
     let largest = (0..batch.num_columns()).max_by_key(|at| column_bytes(batch.column(*at)));

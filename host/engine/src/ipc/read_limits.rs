@@ -24,10 +24,10 @@ impl<'a> ReadLimits<'a> {
     /// Counts a call; an error if too many gave no row.
     pub fn call(&mut self) -> Result<()> {
         self.empty_calls += 1;
-        match self.empty_calls > self.limits.empty_calls {
-            true => Err(endless(format!("no row in {} calls", self.limits.empty_calls))),
-            false => Ok(()),
+        if self.empty_calls > self.limits.empty_calls {
+            return Err(endless(format!("no row in {} calls", self.limits.empty_calls)));
         }
+        Ok(())
     }
 
     /// What the largest batch so far holds.
@@ -48,10 +48,10 @@ impl<'a> ReadLimits<'a> {
         if self.rows > *chunk_rows {
             return Err(endless(format!("more than {chunk_rows} rows in one chunk")));
         }
-        match self.bytes >> 20 > *chunk_mib {
-            true => Err(endless(format!("more than {chunk_mib} MiB in one chunk"))),
-            false => Ok(()),
+        if self.bytes >> 20 > *chunk_mib {
+            return Err(endless(format!("more than {chunk_mib} MiB in one chunk")));
         }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a relation before it is read, and how it is cut.
+//! The description of a relation before it is read, and its scan, cut into chunks.
 
 use arrow::datatypes::SchemaRef;
 use longshore_model::relation::Consistency;
@@ -6,7 +6,7 @@ use longshore_sandbox::{Column, Scan};
 
 use super::chunk::Chunk;
 
-/// What is known of a relation.
+/// A relation's schema, columns and estimated size.
 #[derive(Clone, Debug)]
 pub struct Described {
     /// Its schema.

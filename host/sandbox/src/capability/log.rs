@@ -15,6 +15,9 @@ pub enum Level {
     Error,
 }
 
+/// The longest message that is kept to be repeated in an error: what the SDK says is shorter.
+const KEPT_MESSAGE_LIMIT_BYTES: usize = 4 << 10;
+
 /// One instance's log.
 #[derive(Debug)]
 pub struct Log {
@@ -37,7 +40,7 @@ impl Log {
         if level == Level::Error {
             self.last_error = Some(message.to_owned());
         }
-        self.last = Some(message.to_owned());
+        self.last = (message.len() <= KEPT_MESSAGE_LIMIT_BYTES).then(|| message.to_owned());
         if self.written_bytes + message.len() > self.limit_bytes {
             if self.dropped == 0 {
                 tracing::warn!(
@@ -73,6 +76,15 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_message_is_not_kept_to_be_repeated() {
+        let mut log = Log::new(1 << 20);
+        log.write("p", Level::Debug, "a row of 70 MiB");
+        assert_eq!(log.last(), Some("a row of 70 MiB"));
+        log.write("p", Level::Debug, &"x".repeat(KEPT_MESSAGE_LIMIT_BYTES + 1));
+        assert_eq!(log.last(), None);
+    }
 
     #[test]
     fn a_flood_is_cut_and_counted() {

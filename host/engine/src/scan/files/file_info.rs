@@ -1,4 +1,4 @@
-//! What is known of a relation's files, and of one of them.
+//! The description of a relation's files, and of one file.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use object_store::path::Path as Key;
 
 use super::listing::Found;
 
-/// What of a file of lines is in memory at once: a piece, and the records that it belongs to.
+/// The memory that reading a file of lines takes: one piece of it, and the records that reach into it.
 const TEXT_BYTES: u64 = 4 << 20;
 
 /// What is known of a relation's files.

@@ -123,7 +123,7 @@ async fn change(
     let mut decoder = IpcDecoder::new(decode_schema(output.to_vec())?);
     let mut count = |batches: Vec<RecordBatch>| {
         *rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-        batches.iter().try_for_each(|batch| pace.batch(batch))
+        batches.iter().try_for_each(|batch| pace.batch(batch).map(drop))
     };
     for pieces in inputs {
         count(decoder.push(transformer.process(pieces).await?)?)?;

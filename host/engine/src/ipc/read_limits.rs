@@ -12,13 +12,12 @@ pub struct ReadLimits<'a> {
     rows: u64,
     bytes: u64,
     empty_calls: u64,
-    largest_batch_bytes: usize,
 }
 
 impl<'a> ReadLimits<'a> {
     /// Nothing is read yet.
     pub fn new(limits: &'a Limits) -> Self {
-        Self { limits, rows: 0, bytes: 0, empty_calls: 0, largest_batch_bytes: 0 }
+        Self { limits, rows: 0, bytes: 0, empty_calls: 0 }
     }
 
     /// Counts a call; an error if too many gave no row.
@@ -30,19 +29,13 @@ impl<'a> ReadLimits<'a> {
         Ok(())
     }
 
-    /// What the largest batch so far holds.
-    pub fn largest_batch_bytes(&self) -> usize {
-        self.largest_batch_bytes
-    }
-
-    /// Counts a batch; an error if the chunk grows too large.
-    pub fn batch(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Counts a batch, and gives what it holds, in bytes; an error if the chunk grows too large.
+    pub fn batch(&mut self, batch: &RecordBatch) -> Result<usize> {
         if batch.num_rows() > 0 {
             self.empty_calls = 0;
         }
         self.rows += batch.num_rows() as u64;
         let bytes = batch_bytes(batch);
-        self.largest_batch_bytes = self.largest_batch_bytes.max(bytes);
         self.bytes += bytes as u64;
         let Limits { chunk_rows, chunk_mib, .. } = self.limits;
         if self.rows > *chunk_rows {
@@ -51,7 +44,7 @@ impl<'a> ReadLimits<'a> {
         if self.bytes >> 20 > *chunk_mib {
             return Err(endless(format!("more than {chunk_mib} MiB in one chunk")));
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 

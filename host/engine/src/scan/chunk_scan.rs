@@ -221,7 +221,9 @@ impl Reading {
         beside.set(usize::try_from(bytes).unwrap_or(usize::MAX));
         self.lane.beside(bytes);
         while let Some(batch) = rows.next().await {
-            if !self.hand_on(batch?, held).await? {
+            let batch = batch?;
+            let bytes = batch_bytes(&batch);
+            if !self.hand_on(batch, bytes, held).await? {
                 return Ok(false);
             }
         }
@@ -240,24 +242,26 @@ impl Reading {
         // What came of looking at what the plugin sent: an error may hold its words.
         let told = |error: Error| error.told(|text| source.grant().clean(text));
         let mut decoder = IpcDecoder::new(self.schema.clone());
-        let mut pace = ReadLimits::new(source.limits());
+        let mut limits = ReadLimits::new(source.limits());
+        let mut had_large_batches = false;
         while let Some(pieces) = reader.next().await? {
-            pace.call()?;
+            limits.call()?;
             self.lane.beside(reader.usage().memory_bytes);
             for batch in decoder.push(pieces).map_err(told)? {
-                pace.batch(&batch)?;
-                if !self.hand_on(batch, held).await? {
+                let bytes = limits.batch(&batch)?;
+                had_large_batches |= bytes > WAITING_BATCH_LIMIT_BYTES;
+                if !self.hand_on(batch, bytes, held).await? {
                     return Ok(false);
                 }
             }
         }
         if let Some(batch) = decoder.finish().map_err(told)? {
-            pace.batch(&batch)?;
-            if !self.hand_on(batch, held).await? {
+            let bytes = limits.batch(&batch)?;
+            had_large_batches |= bytes > WAITING_BATCH_LIMIT_BYTES;
+            if !self.hand_on(batch, bytes, held).await? {
                 return Ok(false);
             }
         }
-        let had_large_batches = pace.largest_batch_bytes() > WAITING_BATCH_LIMIT_BYTES;
         source.take_back(reader.close().await?, tapes, had_large_batches).await;
         Ok(true)
     }
@@ -274,7 +278,8 @@ impl Reading {
         let mut rows = source.read_odbc(reading, &self.schema).await.map_err(told)?;
         while let Some(batches) = rows.next().await.map_err(told)? {
             for batch in batches {
-                if !self.hand_on(batch, held).await? {
+                let bytes = batch_bytes(&batch);
+                if !self.hand_on(batch, bytes, held).await? {
                     return Ok(false);
                 }
             }
@@ -282,9 +287,8 @@ impl Reading {
         Ok(true)
     }
 
-    /// Hands a batch on; false when nobody wants it.
-    async fn hand_on(&self, batch: RecordBatch, held: &mut Account) -> Result<bool> {
-        let bytes = batch_bytes(&batch);
+    /// Hands a batch of so many bytes on; false when nobody wants it.
+    async fn hand_on(&self, batch: RecordBatch, bytes: usize, held: &mut Account) -> Result<bool> {
         let waits = bytes <= WAITING_BATCH_LIMIT_BYTES;
         // This one, those that wait behind it, and the one that is worked on.
         held.set(bytes * if waits { BATCHES_AHEAD + 2 } else { 2 });

@@ -352,8 +352,8 @@ fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
 const PREFIXES: [&str; 14] = [
     "Parquet argument error: ",
     "Parquet error: ",
-    "IntoDataFusion: ",
-    "IntoDataFusion error: ",
+    "External: ",
+    "External error: ",
     "Arrow error: ",
     "Arrow: ",
     "Ipc error: ",
@@ -399,5 +399,17 @@ fn shown(store: &Opened, key: &Key) -> String {
     match rest {
         "" => whole.rsplit('/').next().unwrap_or_default().to_owned(),
         rest => rest.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_without_the_libraries_that_passed_it_on() {
+        let passed_on = "External: Parquet error: External error: the page is short\nbacktrace";
+        assert_eq!(detail(passed_on), " (detail: the page is short)");
+        assert_eq!(detail("Parquet error: Page { .. }"), "");
     }
 }

@@ -1,10 +1,7 @@
 //! What is read of a source, and how much of one instant it is.
 
-use serde::{Deserialize, Serialize};
-
 /// A table or a query, as a job names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// A table or view, in the source's own notation.
     Table(String),

@@ -303,11 +303,11 @@ fn is_date(text: &str) -> bool {
 /// All rows, as the files say, or as the sample leads to expect.
 fn rows(looks: &[(usize, FileInfo)], found: &[Found]) -> Option<u64> {
     let rows: u64 = looks.iter().map(|(_, look)| look.rows).sum::<Option<u64>>()?;
-    let info: u64 = looks.iter().map(|(place, _)| found[*place].meta.size).sum();
+    let inspected: u64 = looks.iter().map(|(place, _)| found[*place].meta.size).sum();
     let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
-    match info {
+    match inspected {
         0 => Some(0),
-        _ => Some((rows as f64 * (bytes as f64 / info as f64)) as u64),
+        _ => Some((rows as f64 * (bytes as f64 / inspected as f64)) as u64),
     }
 }
 

@@ -4,11 +4,13 @@
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,10 @@ from support.postgres import Server
 
 #: Accounts between which money moves while it is read: at any one instant their sum is nought.
 ACCOUNTS = 100_000
+
+
+#: So many deaths in a row the daemon may have while its run gets nowhere: after one more the job is set aside.
+DEATHS_LIMIT = 2
 
 
 class Background:
@@ -91,6 +97,18 @@ class Watcher(Background):
             time.sleep(0.002)
 
 
+def deaths(folder):
+    """How often the daemon died since its run last got on. At the third time the job is set aside, as it should be."""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{folder}/state/ledger.sqlite?mode=ro", uri=True)
+        ) as ledger:
+            return ledger.execute("SELECT coalesce(max(deaths), 0) FROM takes").fetchone()[0]
+    except sqlite3.OperationalError:
+        # It is not there yet.
+        return 0
+
+
 def one_round(server, folder, env, seed, longest=0.6):
     """Returns how often the daemon was killed, and the report."""
     dice = random.Random(seed)
@@ -120,7 +138,7 @@ def one_round(server, folder, env, seed, longest=0.6):
                 (folder / "crash.yaml").rename(inbox / "crash.yaml")
             killed = time.monotonic() + patience
             over = lambda: list((inbox / "done").glob("*.json")) + list((inbox / "failed").glob("*.json"))
-            while time.monotonic() < killed and not over():
+            while (time.monotonic() < killed or deaths(folder) >= DEATHS_LIMIT) and not over():
                 time.sleep(0.005)
             if over():
                 # One that is told before it listens has nothing to end in order.

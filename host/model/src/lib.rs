@@ -1,6 +1,7 @@
 //! What all other crates speak of: errors, jobs and settings, grants, parts, the retry policy and the
 //! memory budget. It knows neither DataFusion nor wasmtime.
 
+pub mod atomic_file;
 pub mod config;
 pub mod error;
 pub mod format;

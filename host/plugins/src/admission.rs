@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use minisign_verify::{PublicKey, Signature};
 use semver::Version;
@@ -69,11 +70,9 @@ impl Lock {
 
     /// Writes a folder's lock file.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let (path, partial) = (Self::path(folder), folder.join(format!("{LOCK}.partial")));
+        let path = Self::path(folder);
         let text = toml::to_string(self).map_err(|error| Error::internal(error.to_string()))?;
-        fs::write(&partial, text)
-            .and_then(|()| fs::rename(&partial, &path))
-            .map_err(|error| Error::io(path.display(), error))
+        atomic_file::write(&path, text.as_bytes()).map_err(|error| Error::io(path.display(), error))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -54,9 +55,8 @@ impl Serving {
     /// Writes down what a catalog serves.
     pub(super) fn write(state: &Path, catalog: &Catalog) -> Result<()> {
         let serving: Vec<Self> = catalog.slots().iter().map(Self::of).collect();
-        let (path, partial) = (state.join(FILE), state.join(format!("{FILE}.partial")));
-        fs::write(&partial, serde_json::to_vec_pretty(&serving)?)
-            .and_then(|()| fs::rename(&partial, &path))
+        let path = state.join(FILE);
+        atomic_file::write(&path, &serde_json::to_vec_pretty(&serving)?)
             .map_err(|error| Error::io(path.display(), error))
     }
 

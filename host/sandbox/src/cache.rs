@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -58,15 +59,11 @@ impl CompileCache {
     /// Keeps a compiled component; a cache that cannot be written costs time, not the run.
     pub(super) fn store(&self, digest: &str, component: &Component) {
         let path = self.path(digest);
-        let partial = path.with_extension(format!("{}.partial", std::process::id()));
         let stored = component
             .serialize()
             .map_err(|error| error.to_string())
-            .and_then(|bytes| fs::write(&partial, bytes).map_err(|error| error.to_string()))
-            .and_then(|()| fs::rename(&partial, &path).map_err(|error| error.to_string()));
+            .and_then(|bytes| atomic_file::write(&path, &bytes).map_err(|error| error.to_string()));
         if let Err(error) = stored {
-            // Best effort: it may not be there at all.
-            let _ = fs::remove_file(&partial);
             tracing::warn!("cannot cache the compiled component {}: {error}", path.display());
         }
     }

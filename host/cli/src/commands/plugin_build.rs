@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
+use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::human_bytes;
 use longshore_plugins::Stamp;
@@ -279,9 +280,7 @@ fn componentize(module: &Path) -> Result<Vec<u8>> {
 fn publish(path: &Path, component: &[u8]) -> Result<()> {
     let write = || {
         fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let partial = path.with_extension("partial");
-        fs::write(&partial, component)?;
-        fs::rename(&partial, path)
+        atomic_file::write(path, component)
     };
     write().map_err(|error| Error::io(format!("writing {}", path.display()), error))
 }

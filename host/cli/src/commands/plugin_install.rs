@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_plugins::registry::{Reference, pull};
@@ -121,9 +122,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     if same.is_some_and(|(from, to)| from == to) {
         return Ok(());
     }
-    let partial = to.with_extension(format!("{}.partial", std::process::id()));
-    fs::copy(from, &partial)
-        .and_then(|_| fs::rename(&partial, to))
+    atomic_file::copy(from, to)
         .map_err(|error| Error::io(format!("{} -> {}", from.display(), to.display()), error))
 }
 

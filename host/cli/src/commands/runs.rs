@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use longshore_model::atomic_file;
 use longshore_model::config::{Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_run::ledger::{Ledger, Recorded, RunDetails, RunRecord, RunState};
@@ -240,10 +241,7 @@ fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
 
 fn drop_again(app: &App, file: &Path, to: &Path) -> Result<()> {
     let fault = |error| Error::io(format!("dropping {} again", file.display()), error);
-    let aside =
-        to.with_file_name(format!(".{}", to.file_name().unwrap_or_default().to_string_lossy()));
-    std::fs::copy(file, &aside).map_err(fault)?;
-    std::fs::rename(&aside, to).map_err(fault)?;
+    atomic_file::copy(file, to).map_err(fault)?;
     match app.json {
         true => show::json(&serde_json::json!({ "dropped": to })),
         false => show::answer(&format!("dropped again as {}: the daemon takes it", to.display())),

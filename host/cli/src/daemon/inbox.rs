@@ -26,7 +26,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::lease::{Writers, writers};
 use super::part::Part;
-use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_whole};
+use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_public};
 
 /// After its writer closed a file: scripts often open and close it several times.
 const SETTLE_MILLIS: u64 = 200;
@@ -291,7 +291,7 @@ impl Inbox {
         let report = json!({ "status": "failed", "error": error.report() });
         let report_name = format!("{aside}.report.json");
         let text = serde_json::to_vec_pretty(&report).unwrap_or_default();
-        if let Err(error) = write_whole(&failed.file(report_name), &text) {
+        if let Err(error) = write_public(&failed.file(report_name), &text) {
             tracing::warn!("its report cannot be written: {error}");
         }
         if fs::rename(path, failed.file(aside)).is_err() {
@@ -312,7 +312,7 @@ impl Inbox {
     fn take_linked(&self, path: &Path, to: &Path, policy: &Policy) -> Result<()> {
         Reach::new(policy, &self.folder).file("the job file", path)?;
         let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
-        write_whole(to, &bytes).map_err(|error| Error::io(shown(path), error))?;
+        write_public(to, &bytes).map_err(|error| Error::io(shown(path), error))?;
         fs::remove_file(path).map_err(|error| {
             // What cannot be taken away would be taken again and again.
             let _ = fs::remove_file(to);

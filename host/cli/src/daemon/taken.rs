@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use longshore_model::atomic_file;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::error::{Error, Result};
 use serde::Serialize;
@@ -96,7 +97,7 @@ pub(super) fn put_away(
     let part = |name| Part::open(inbox, name).map_err(fault);
     let (running, folder) = (part(RUNNING)?, part(outcome.folder())?);
     let text = serde_json::to_vec_pretty(report)?;
-    write_whole(&folder.file(taken.report_name()), &text).map_err(fault)?;
+    write_public(&folder.file(taken.report_name()), &text).map_err(fault)?;
     let (from, to) = (running.file(taken.file_name()), folder.file(taken.file_name()));
     match move_file(&from, &to) {
         // Somebody took it away: the report tells all.
@@ -106,15 +107,9 @@ pub(super) fn put_away(
     Ok(inbox.join(outcome.folder()).join(taken.file_name()))
 }
 
-/// Writes a file that is there whole or not at all.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut partial = tempfile::Builder::new().prefix(".longshore-").tempfile_in(folder)?;
-    partial.write_all(bytes)?;
-    partial.as_file().sync_all()?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    partial.as_file().set_permissions(mode)?;
-    partial.persist(path).map(drop).map_err(|error| error.error)
+/// Writes a file of the inbox, which everybody may read whatever the daemon's umask is.
+pub(super) fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    atomic_file::write_with_mode(path, bytes, 0o644)
 }
 
 /// Also to another file system: one may be mounted at `done`.
@@ -125,7 +120,7 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
             let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
             let file = File::options().read(true).custom_flags(flags).open(from)?;
             file.take(DOCUMENT_LIMIT_BYTES).read_to_end(&mut bytes)?;
-            write_whole(to, &bytes)?;
+            write_public(to, &bytes)?;
             fs::remove_file(from)
         }
         moved => moved,

@@ -3,9 +3,10 @@
 //! when there is none left. One chunk is always let in: with little memory a run is slower, and
 //! does not fail.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// What the process needs before it holds any rows: its code, the compiled components, threads.
@@ -152,7 +153,7 @@ impl Memory {
 
     fn try_admit(&'static self, expected: u64) -> Option<Admission> {
         // One at a time: a chunk that is being let in is seen by the next.
-        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _looking = self.looking.lock();
         let chunks = self.chunks.load(Ordering::Relaxed);
         // A chunk that has begun may not hold yet what it will.
         let held = self.used().max(self.expected.load(Ordering::Relaxed));

@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
@@ -14,6 +14,7 @@ use longshore_model::error::{Error, Result};
 use longshore_sandbox::Sandbox;
 use minisign_verify::PublicKey;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -143,7 +144,7 @@ impl Plugins {
 
     /// What serves now.
     pub fn serving(&self) -> Arc<Catalog> {
-        self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.serving.read().clone()
     }
 
     /// Looks at the folders, once and for good: for a command.
@@ -188,7 +189,7 @@ impl Plugins {
         if changed {
             let slots = seen.iter().map(|seen| seen.slot.clone()).filter(Slot::is_known).collect();
             let catalog = Arc::new(Catalog::new(self.folders.clone(), slots));
-            *self.serving.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+            *self.serving.write() = catalog;
         }
         Ok(seen.iter().any(|seen| seen.unsettled))
     }

@@ -6,12 +6,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{SecondsFormat, Utc};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::grant::Grant;
+use parking_lot::Mutex;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -173,14 +174,14 @@ impl Tapes {
         };
         let TapeFolder { folder, limit_bytes, .. } = &*self.folder;
         let recorder = Recorder::begin(folder, &label, grant, *limit_bytes)?;
-        let mut recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recorders = self.recorders.lock();
         recorders.push((name, recorder.clone()));
         Ok(recorder)
     }
 
     /// The attempt failed: keeps the tapes of those whose work it was.
     pub fn keep(&self, error: &Error) {
-        let recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorders = self.recorders.lock();
         let failed = |recorder: &Recorder| recorder.has_failed();
         let is_known = recorders.iter().any(|(_, recorder)| failed(recorder));
         // The host refused what one of them gave: it is not told which.

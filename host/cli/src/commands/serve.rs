@@ -1,7 +1,7 @@
 //! `longshore serve --inbox DIR --state DIR`
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +9,7 @@ use longshore_model::config::Settings;
 use longshore_model::config::settings::SettingsArgs;
 use longshore_model::error::{Error, Result};
 use longshore_run::ledger::Ledger;
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 

@@ -2,7 +2,6 @@
 //! by another build of it.
 
 use std::path::Path;
-use std::sync::PoisonError;
 
 use arrow::array::RecordBatch;
 use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
@@ -86,7 +85,7 @@ impl Replay {
                     .with_hint("name a build of the plugin that was recorded"));
             }
         };
-        let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *seen.lock();
         Ok((label, compared(ending, done, seen, rows)))
     }
 }

@@ -1,10 +1,9 @@
 //! The service manager: systemd, if it started us. It is told when we are ready, what we do, and
 //! that we live.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sd_notify::NotifyState;
 
 /// How often the status is told where no watchdog asks for more.
@@ -51,7 +50,7 @@ impl Manager {
 
     /// Whether a sign of life is due.
     pub(super) fn is_due(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let due = last.is_none_or(|last| last.elapsed() >= self.every);
         if due {
             *last = Some(Instant::now());

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -19,6 +19,7 @@ use longshore_run::ledger::{Ledger, Owner, RunState};
 use longshore_run::{
     HolderLauncher, Progress, RunControl, Runner, Status, forget_old_runs, new_run_id,
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -181,7 +182,7 @@ impl Daemon {
     /// Says what is wrong with the ledger once, and not each time that it is asked.
     fn said_of_ledger(&self, error: &Error) {
         let text = error.to_string();
-        let mut last = self.ledger_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.ledger_fault.lock();
         if last.as_ref() != Some(&text) {
             tracing::error!(
                 "{text}{}: no jobs are taken until it can be written",
@@ -243,7 +244,7 @@ impl Daemon {
         match reload() {
             Ok(settings) => {
                 longshore_model::memory::memory().set_budget(settings.memory_bytes);
-                *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+                *self.settings.lock() = settings;
                 tracing::info!("the settings were read again; they hold for the next runs");
             }
             Err(error) => {
@@ -254,7 +255,7 @@ impl Daemon {
     }
 
     fn settings(&self) -> Settings {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.settings.lock().clone()
     }
 
     /// Runs a job; whatever happens in it, it ends.

@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -19,6 +19,7 @@ use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::Recorder;
 use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
 use longshore_sandbox::{Load, LoadMode, OpenTarget, OpenWriter, Written};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::files::{Files, read_if_there};
@@ -134,7 +135,7 @@ impl SinkTarget {
     }
 
     async fn open(&self) -> Result<OpenTarget> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.idle.lock().pop();
         if let Some(open) = idle {
             return Ok(open);
         }
@@ -150,12 +151,12 @@ impl SinkTarget {
 
     /// Takes back what is in order, for the next call.
     fn keep(&self, open: OpenTarget) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(open);
+        self.idle.lock().push(open);
     }
 
     /// Ends what is open: nothing more comes.
     async fn close(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        let idle = std::mem::take(&mut *self.idle.lock());
         join_all(idle.into_iter().map(|open| self.end(open))).await;
     }
 

@@ -1,13 +1,14 @@
 //! A relation's inputs: looked up at the source, as tables for the query over them, with the job's steps
 //! on top.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::{Job, Step};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::{ChunkWish, Column, Hold, Relation};
+use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
 use crate::scan::{Described, Scanned, Source};

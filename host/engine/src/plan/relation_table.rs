@@ -1,7 +1,7 @@
 //! A relation of the source as a DataFusion table: what a query needs of it is asked of the source.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_model::error::{Class, Error, Result};
 use longshore_sandbox::{ChunkWish, Column, Relation, Scan};
+use parking_lot::Mutex;
 
 use super::pushdown::{is_pushable, to_sql};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
@@ -36,7 +37,7 @@ pub(super) struct RelationTable {
 impl RelationTable {
     /// How it was scanned, once.
     pub(super) fn take_scanned(&self) -> Vec<Scanned> {
-        std::mem::take(&mut *self.scanned.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.scanned.lock())
     }
 
     async fn plan_scan(
@@ -74,14 +75,14 @@ impl RelationTable {
         };
         let input = chunk_rows(&scanned.chunks)?;
         let scan = Arc::new(scanned.scan.clone());
-        self.scanned.lock().unwrap_or_else(PoisonError::into_inner).push(scanned);
+        self.scanned.lock().push(scanned);
         Ok(Arc::new(ChunkScan::new(input, self.source.clone(), scan, schema)))
     }
 }
 
 /// The scan that was made in this place before; it must be the same one.
 fn next_recorded(recorded: &Mutex<VecDeque<Scanned>>, wanted: &Scan) -> Result<Scanned> {
-    let next = recorded.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let next = recorded.lock().pop_front();
     let same = |scanned: &Scanned| {
         let Scan { projection, filter, limit, snapshot, .. } = &scanned.scan;
         (projection, filter, limit, snapshot)

@@ -1,8 +1,8 @@
 //! The component lane: a source whose rows are read by a connector in the sandbox.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -17,6 +17,7 @@ use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
 use longshore_sandbox::{
     ChunkWish, Hold, OdbcReading, OpenReader, Registration, Relation, Scan, Session, Storage,
 };
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -104,7 +105,7 @@ impl ComponentSource {
         let hold = session.hold(relations).await?;
         match hold {
             Hold::Held(_) => {
-                *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+                *self.leader.lock() = Some(session);
             }
             Hold::Unavailable(_) => self.keep(session),
         }
@@ -113,8 +114,8 @@ impl ComponentSource {
 
     /// Lets go of what is held, and of idle sessions: nothing more is read.
     pub async fn release(&self) {
-        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        let leader = self.leader.lock().take();
+        let idle = std::mem::take(&mut *self.idle.lock());
         for session in leader.into_iter().chain(idle) {
             end(session).await;
         }
@@ -245,7 +246,7 @@ impl ComponentSource {
     }
 
     fn keep(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.idle.lock().push(session);
     }
 
     /// An idle session, or a new one.
@@ -260,7 +261,7 @@ impl ComponentSource {
             // Before looking: what becomes free meanwhile is not missed.
             let freed = self.busy.freed.notified();
             let recorder = record();
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = self.idle.lock().pop();
             match (idle, &recorder) {
                 (Some(session), None) => return Ok(session),
                 // It makes room for the new one.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -12,6 +12,7 @@ use longshore_model::config::direct::{Direct, Location};
 use longshore_model::config::{Access, Policy, Reach};
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::{Comparable, Relation, Storage, Stored, StoredFolder};
+use parking_lot::Mutex;
 
 use super::component::ComponentSource;
 use super::described::Described;
@@ -56,7 +57,7 @@ impl DirectReader {
     /// How a relation is read, as far as it was looked up.
     pub(super) fn way(&self, relation: &Relation) -> Option<Way> {
         let Relation::Table(name) = relation else { return None };
-        self.decided.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.decided.lock().get(name).cloned()
     }
 
     /// Decides how a relation is read, and describes it so.
@@ -85,7 +86,7 @@ impl DirectReader {
             Way::Server(_) => described,
             Way::Files(files) => as_files(files, relation, described).await?,
         };
-        self.decided.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), way);
+        self.decided.lock().insert(name.clone(), way);
         Ok(described)
     }
 
@@ -120,7 +121,7 @@ impl DirectReader {
             Err(why) => return Ok(Way::Server(why)),
         };
         let name = format!("{}://{}", store.scheme, store.authority);
-        let lost = || self.out_of_reach.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = || self.out_of_reach.lock();
         if let Some(why) = lost().get(&name).filter(|_| !self.direct.always) {
             return Ok(Way::Server(why.clone()));
         }

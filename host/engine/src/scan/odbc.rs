@@ -1,7 +1,7 @@
 //! The ODBC lane: the connector says which statement to run, the host reads its rows from a process of
 //! the driver's, and none of them enters the component.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,6 +11,7 @@ use longshore_model::grant::odbc::Login;
 use longshore_odbc_wire as wire;
 use longshore_sandbox::capability::odbc::{Process, connect};
 use longshore_sandbox::{OdbcFetch, OdbcReading, OdbcValue};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::ipc::{IpcDecoder, encode_schema};
@@ -54,11 +55,11 @@ impl OdbcLane {
 
     /// Ends the sessions that wait.
     pub fn release(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.idle.lock().clear();
     }
 
     fn take(&self, login: &Login) -> Option<Process> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         let at = idle.iter().position(|(of, _)| of == login)?;
         Some(idle.swap_remove(at).1)
     }
@@ -79,7 +80,7 @@ impl OdbcRows {
             Some(piece) => self.decoder.push(vec![piece]).map(Some),
             None => {
                 let last = self.decoder.finish()?;
-                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut idle = self.idle.lock();
                 // Each is a process: logins may differ from chunk to chunk.
                 if idle.len() >= IDLE_LIMIT {
                     idle.remove(0);

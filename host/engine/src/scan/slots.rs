@@ -1,12 +1,13 @@
 //! How many chunks are read at the same time: one limit for the run, one for each relation, and the
 //! process's memory. A run that is to end lets no more in.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longshore_model::error::{Error, Result};
 use longshore_model::memory::{Admission, memory};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -169,7 +170,7 @@ impl Lane {
     }
 
     pub(super) async fn take(&self) -> Result<Slot> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let held = self.held.lock().take();
         match held {
             Some(slot) => Ok(slot),
             None => self.slots.take().await,

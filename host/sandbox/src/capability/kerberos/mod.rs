@@ -2,11 +2,12 @@
 
 mod gssapi;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::{Grant, KerberosGrant};
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -69,7 +70,7 @@ impl Login {
         work: impl FnOnce(&mut Context) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let context = self.0.clone();
-        blocking(move || work(&mut context.lock().unwrap_or_else(PoisonError::into_inner))).await
+        blocking(move || work(&mut context.lock())).await
     }
 }
 

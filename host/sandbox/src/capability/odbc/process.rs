@@ -4,12 +4,13 @@
 use std::env::current_exe;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::grant::shown;
 use longshore_odbc_wire::{Fault, HEAD_BYTES, Head, Kind, Reading, Request};
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
@@ -86,7 +87,7 @@ impl Process {
             while let Ok(Some(line)) = lines.next_line().await {
                 let line = shown(&line);
                 tracing::debug!("an ODBC driver says: {line}");
-                *heard.lock().unwrap_or_else(PoisonError::into_inner) = line;
+                *heard.lock() = line;
             }
         });
         Ok(Self {
@@ -176,7 +177,7 @@ impl Process {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it closed its output".to_owned(),
         };
-        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let words = self.last_words.lock().clone();
         let said = if words.is_empty() { String::new() } else { format!(": {words}") };
         Error::new(Class::Connection, format!("the ODBC driver crashed ({how}){said}")).with_hint(
             "it ran in a process of its own, and nothing else was harmed; update the driver, or report \

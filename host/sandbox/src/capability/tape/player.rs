@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use longshore_model::error::{Error, Result};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use zstd::Decoder;
 
@@ -190,7 +191,7 @@ impl Player {
     /// Looks whether the plugin gave what it gave before.
     pub(in crate::capability) fn output(&mut self, pieces: &[Vec<u8>]) {
         let before = self.answers.get_mut(&Topic::Output).and_then(VecDeque::pop_front);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let is_same = before.is_none_or(|(what, _)| what == What::Digest(digest(pieces)));
         if !is_same && seen.differs_at.is_none() {
             seen.differs_at = Some(seen.outputs);
@@ -199,7 +200,7 @@ impl Player {
     }
 
     fn ends(&self) -> TapeEnds {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).went_on = true;
+        self.seen.lock().went_on = true;
         TapeEnds
     }
 }

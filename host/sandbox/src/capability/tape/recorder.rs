@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::Grant;
+use parking_lot::Mutex;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -89,17 +90,17 @@ impl Recorder {
 
     /// The instance's work failed.
     pub fn fail(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
+        self.0.lock().failed = true;
     }
 
     /// Whether the instance's own work failed.
     pub fn has_failed(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).failed
+        self.0.lock().failed
     }
 
     /// Ends the tape and keeps it under a name; nothing if it was given up.
     pub fn keep(&self, path: PathBuf, error: &Error) -> Result<Option<PathBuf>> {
-        let reel = self.0.lock().unwrap_or_else(PoisonError::into_inner).reel.take();
+        let reel = self.0.lock().reel.take();
         let Some(reel) = reel else { return Ok(None) };
         let fault = |error| Error::io(path.display(), error);
         let file = reel.end(error).map_err(fault)?;
@@ -108,7 +109,7 @@ impl Recorder {
     }
 
     fn with(&self, write: impl FnOnce(&mut Reel) -> io::Result<()>) {
-        let mut recording = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recording = self.0.lock();
         let Some(reel) = &mut recording.reel else { return };
         if let Err(error) = write(reel) {
             tracing::warn!("a tape is given up: {error}");

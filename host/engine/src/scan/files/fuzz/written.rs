@@ -1,13 +1,14 @@
 //! What is written as text is what is read from it.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use longshore_model::config::files::{Declared, FileFormat, Files};
 use longshore_model::config::target::{CsvStyle, Format, TextCodec};
+use parking_lot::Mutex;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -22,7 +23,7 @@ struct Memory(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -44,7 +45,7 @@ fn written(format: &Format, batch: &RecordBatch) -> Vec<u8> {
     let mut encoder = open_encoder(format, batch.schema(), Some(batch), file).unwrap();
     encoder.write(batch).unwrap();
     encoder.finish().unwrap();
-    std::mem::take(&mut *memory.0.lock().unwrap())
+    std::mem::take(&mut *memory.0.lock())
 }
 
 const TEXTS: [&str; 24] = [

@@ -10,12 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use cargo_metadata::Metadata;
 use clap::Args;
 use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::human_bytes;
 use longshore_plugins::Stamp;
-use serde_json::Value;
 use wit_component::ComponentEncoder;
 
 use super::show;
@@ -220,37 +220,26 @@ impl Package {
                 Error::config(format!("{place}: running cargo: {error}"))
                     .with_hint("name a crate's folder")
             })?;
-        let metadata: Value = serde_json::from_slice(&asked.stdout).map_err(|_| {
+        let metadata: Metadata = serde_json::from_slice(&asked.stdout).map_err(|_| {
             Error::config(format!("{place}: not a crate"))
                 .with_hint("name a folder with a Cargo.toml")
         })?;
         let manifest = absolute(&folder.join("Cargo.toml"))?;
-        let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let package = packages
+        let package = metadata
+            .packages
             .iter()
-            .find(|package| {
-                package["manifest_path"].as_str().is_some_and(|own| Path::new(own) == manifest)
-            })
+            .find(|package| package.manifest_path == manifest)
             .ok_or_else(|| Error::config(format!("{place}: no package of its own")))?;
-        let targets = package["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let is_cdylib = |target: &&Value| {
-            target["crate_types"]
-                .as_array()
-                .is_some_and(|types| types.iter().any(|t| t == "cdylib"))
-        };
-        let library = targets
-            .iter()
-            .find(is_cdylib)
-            .and_then(|target| target["name"].as_str())
-            .ok_or_else(|| {
+        let library =
+            package.targets.iter().find(|target| target.is_cdylib()).ok_or_else(|| {
                 Error::config(format!("{place}: no library of type cdylib"))
                     .with_hint("add `[lib] crate-type = [\"cdylib\", \"rlib\"]` to its Cargo.toml")
             })?;
         Ok(Self {
-            name: package["name"].as_str().unwrap_or_default().to_owned(),
-            library: library.replace('-', "_"),
-            workspace: PathBuf::from(metadata["workspace_root"].as_str().unwrap_or(".")),
-            target: PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target")),
+            name: package.name.to_string(),
+            library: library.name.replace('-', "_"),
+            workspace: metadata.workspace_root.into(),
+            target: metadata.target_directory.into(),
         })
     }
 

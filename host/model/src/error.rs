@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// A result of the host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,8 +16,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 const CANCELLED_EXIT_CODE: u8 = 130;
 
 /// Who must act. Decides about retries and the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Class {
     /// The job's owner: the job, the settings or a plugin's config is wrong.
     Config,
@@ -66,20 +68,7 @@ impl Class {
 
     /// Its name, as reports and the ledger write it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Auth => "auth",
-            Self::NotFound => "not-found",
-            Self::Data => "data",
-            Self::Connection => "connection",
-            Self::Timeout => "timeout",
-            Self::Throttled => "throttled",
-            Self::Stale => "stale",
-            Self::Resource => "resource",
-            Self::Full => "full",
-            Self::Cancelled => "cancelled",
-            Self::Internal => "internal",
-        }
+        self.into()
     }
 
     /// Who must act, in words.

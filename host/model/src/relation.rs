@@ -1,5 +1,7 @@
 //! What is read of a source, and how much of one instant it is.
 
+use strum::{EnumString, IntoStaticStr};
+
 /// A table or a query, as a job names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relation {
@@ -11,7 +13,8 @@ pub enum Relation {
 
 /// What the chunks of a relation, or of a run, saw of the source.
 /// From the weakest to the strongest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Consistency {
     /// Nothing is known.
     Unknown,
@@ -24,19 +27,11 @@ pub enum Consistency {
 impl Consistency {
     /// Its name, as jobs, reports and the ledger write it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::PerChunk => "per-chunk",
-            Self::Snapshot => "snapshot",
-        }
+        self.into()
     }
 
     /// The one of this name; what is not known says nothing.
     pub fn from_name(name: &str) -> Self {
-        match name {
-            "snapshot" => Self::Snapshot,
-            "per-chunk" => Self::PerChunk,
-            _ => Self::Unknown,
-        }
+        name.parse().unwrap_or(Self::Unknown)
     }
 }

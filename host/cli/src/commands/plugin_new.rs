@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use include_dir::{Dir, include_dir};
 use longshore_model::error::{Error, Result};
+use strum::IntoStaticStr;
 use toml::{Table, Value};
 
 use super::show;
@@ -35,7 +36,8 @@ pub(super) struct NewArgs {
     sdk: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 enum NewKind {
     /// Reads rows from a source
     Connector,
@@ -43,16 +45,6 @@ enum NewKind {
     Transform,
     /// Writes rows to a target that is not files
     Sink,
-}
-
-impl NewKind {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Connector => "connector",
-            Self::Transform => "transform",
-            Self::Sink => "sink",
-        }
-    }
 }
 
 pub(super) fn new(args: &NewArgs) -> Result<()> {
@@ -77,10 +69,11 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     };
     let words =
         [("{{name}}", args.name.clone()), ("{{Type}}", type_name(&args.name)), ("{{sdk}}", sdk)];
-    for file in files(&TEMPLATES, args.kind.word()) {
+    let kind: &str = args.kind.into();
+    for file in files(&TEMPLATES, kind) {
         let text = String::from_utf8_lossy(file.contents());
         let text = words.iter().fold(text.into_owned(), |text, (word, by)| text.replace(word, by));
-        let inner = file.path().strip_prefix(args.kind.word()).unwrap_or(file.path());
+        let inner = file.path().strip_prefix(kind).unwrap_or(file.path());
         // Cargo takes a folder with a Cargo.toml for a crate, templates too.
         let inner = inner.with_file_name(match inner.file_name().and_then(|name| name.to_str()) {
             Some("Cargo.toml.in") => "Cargo.toml",
@@ -92,7 +85,7 @@ pub(super) fn new(args: &NewArgs) -> Result<()> {
     show::answer(&format!(
         "{} {} is in {}; next:\n  cd {}\n  cargo test\n  longshore plugin build --out plugins .\n  \
          longshore plugin check plugins/{}.wasm --with '{}'",
-        args.kind.word(),
+        kind,
         args.name,
         folder.display(),
         folder.display(),

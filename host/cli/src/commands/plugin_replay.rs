@@ -37,7 +37,7 @@ pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
                 "attempt": label.attempt, "recorded": label.recorded, "plugin": label.plugin,
                 "error": replayed.then.error.report(), "hidden": replayed.then.hidden },
             "plugin": PluginLabel::new(plugin.name(), &plugin.version, &plugin.digest),
-            "verdict": name(replayed.verdict),
+            "verdict": <&str>::from(replayed.verdict),
             "rows": replayed.rows,
             "outputs": replayed.outputs,
             "error": replayed.error.as_ref().map(Error::report),
@@ -61,15 +61,6 @@ fn recorded_or_newer(app: &App, recorded: &PluginLabel) -> Result<Arc<Plugin>> {
         Error::config(format!("no {name} {version} in {folder}, and no other {name}"))
             .with_hint("name a build of it with --plugin")
     })
-}
-
-fn name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Same => "same",
-        Verdict::Passed => "passed",
-        Verdict::FailedOtherwise => "failed-otherwise",
-        Verdict::GaveOther(_) => "gave-other",
-    }
 }
 
 fn text(label: &Label, plugin: &Plugin, replayed: &Replayed) -> String {

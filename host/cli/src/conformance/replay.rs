@@ -11,6 +11,7 @@ use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::{Ending, Player, Seen, Tape};
 use longshore_sandbox::tape::{Label, Script};
 use longshore_sandbox::{Load, OpenTarget, Scan, Session, Transformer};
+use strum::IntoStaticStr;
 
 /// A tape that was read, ready to be run again.
 pub struct Replay {
@@ -37,7 +38,8 @@ pub struct Replayed {
 }
 
 /// How a replay compares with what is on its tape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
     /// It gave the same, bit for bit, and failed in the same way.
     Same,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow_schema::{DataType, TimeUnit};
 use glob::Pattern;
 use serde_json::{Map, Value, json};
+use strum::IntoStaticStr;
 
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place};
@@ -92,7 +93,8 @@ pub struct Declared {
 }
 
 /// A format that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum FileFormat {
     /// Apache Parquet.
     Parquet,

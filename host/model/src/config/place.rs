@@ -1,9 +1,9 @@
 //! A place in a store, checked: what files are read from, or written to.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use strum::Display;
 
 use super::raw::RawSftp;
 use super::store_url::{Name, StoreUrl};
@@ -19,21 +19,13 @@ const KEY_LIMIT_BYTES: usize = 1024;
 const KEY_OWN_BYTES: usize = 160;
 
 /// The part of a job that names a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Side {
     /// `source`
     Source,
     /// `target`
     Target,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Source => "source",
-            Self::Target => "target",
-        })
-    }
 }
 
 /// A folder of a store.

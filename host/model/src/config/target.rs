@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::IntoStaticStr;
 use url::Url;
 
 use super::document::typed;
@@ -69,7 +70,8 @@ pub enum Mode {
 }
 
 /// The files' format.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Format {
     /// Apache Parquet, its pages compressed.
     Parquet(ParquetCodec),
@@ -135,12 +137,7 @@ impl Format {
 
     /// Its name.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Parquet(_) => "parquet",
-            Self::Csv(..) => "csv",
-            Self::Json(_) => "json",
-            Self::Arrow => "arrow",
-        }
+        self.into()
     }
 }
 

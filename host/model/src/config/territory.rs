@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use strum::IntoStaticStr;
+
 use super::direct::Location;
 use super::place::{Place, is_folder};
 use super::sink_url::SinkUrl;
@@ -16,7 +18,8 @@ const SFTP_PORT: u16 = 22;
 const LINK_LIMIT: u32 = 40;
 
 /// What is done with a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Usage {
     /// Rows, queries or keys are read there.
     Read,
@@ -27,10 +30,7 @@ pub enum Usage {
 impl Usage {
     /// The key of a rule that limits it.
     pub fn key(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        }
+        self.into()
     }
 
     pub(super) fn done(self) -> &'static str {

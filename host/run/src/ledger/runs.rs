@@ -6,12 +6,14 @@ use longshore_model::error::Result;
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use strum::{EnumString, IntoStaticStr};
 
 use super::takes::got_on;
 use super::{Ledger, now};
 
 /// Who runs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Owner {
     /// The daemon: it finds its runs again.
     Daemon,
@@ -21,16 +23,14 @@ pub enum Owner {
 
 impl Owner {
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Daemon => "daemon",
-            Self::Command => "command",
-        }
+        self.into()
     }
 }
 
 /// Where a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum RunState {
     /// Reads and writes, or was cut off.
     Running,
@@ -47,23 +47,11 @@ pub enum RunState {
 impl RunState {
     /// As the ledger writes it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Committing => "committing",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+        self.into()
     }
 
     pub(super) fn of(name: &str) -> Self {
-        match name {
-            "running" => Self::Running,
-            "committing" => Self::Committing,
-            "succeeded" => Self::Succeeded,
-            "cancelled" => Self::Cancelled,
-            _ => Self::Failed,
-        }
+        name.parse().unwrap_or(Self::Failed)
     }
 
     /// Whether nothing more will happen.

@@ -198,12 +198,7 @@ impl FileSource {
     /// Looks a relation's files up.
     pub async fn describe(&self, relation: &Relation) -> Result<Described> {
         let info = self.inspect(relation).await?;
-        let word = match info.format {
-            FileFormat::Parquet => "parquet",
-            FileFormat::Csv => "csv",
-            FileFormat::Json => "json",
-            FileFormat::Arrow => "arrow",
-        };
+        let word: &str = info.format.into();
         let is_cut_off = |field: &FieldRef| {
             self.files.int96 == Int96::Truncated && info.int96.contains(field.name())
         };

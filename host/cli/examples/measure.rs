@@ -177,12 +177,6 @@ async fn change(plugins: &Path, transform: &str, file: &str, config: &str) -> Re
 
 /// User and system time of this process, all threads.
 fn cpu_seconds() -> f64 {
-    // SAFETY: getrusage fills the struct that it is handed; all zeros is a valid one.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

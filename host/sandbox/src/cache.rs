@@ -27,8 +27,7 @@ impl CompileCache {
             .map_err(|error| Error::io(format!("cache folder {}", folder.display()), error))?;
         let metadata = fs::metadata(folder)
             .map_err(|error| Error::io(format!("cache folder {}", folder.display()), error))?;
-        // SAFETY: geteuid has no preconditions.
-        let own = unsafe { libc::geteuid() };
+        let own = rustix::process::geteuid().as_raw();
         if metadata.uid() != own || metadata.mode() & 0o022 != 0 {
             return Err(Error::config(format!(
                 "cache folder {}: others can write to it, and what lies there is run",

@@ -11,6 +11,7 @@ use longshore_model::error::{Error, Result};
 use longshore_plugins::{Described, Plugin};
 use longshore_run::new_run_id;
 use longshore_sandbox::{ChunkLane, Load, LoadMode, PlannedChunk as Chunk, Relation, Usage};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -236,16 +237,8 @@ async fn joined(mut workers: JoinSet<Result<Done>>) -> Result<Vec<Done>> {
 
 /// What the process has computed so far.
 fn cpu_time() -> Duration {
-    // SAFETY: all zeroes is a value of the struct, and the call fills it in.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
-        usage
-    };
-    let of = |time: libc::timeval| {
-        Duration::new(time.tv_sec.unsigned_abs(), (time.tv_usec.unsigned_abs() * 1_000) as u32)
-    };
-    of(usage.ru_utime) + of(usage.ru_stime)
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Folders of this machine.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -11,6 +9,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use longshore_model::config::Reach;
 use longshore_model::error::{Class, Error, Result};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::PartFile;
 use super::files::{ByteStream, Entry, Files, Folders};
@@ -163,26 +163,26 @@ impl Folders for LocalFolder {
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {
         let (from, to) = (self.held(from)?, self.held(to)?);
-        match rename_with(&from, &to, libc::RENAME_NOREPLACE) {
+        match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(Errno::EXIST) => Ok(false),
             // A file system that cannot look and rename at once.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            Err(Errno::INVAL) => {
                 if to.symlink_metadata().is_ok() {
                     return Ok(false);
                 }
                 fs::rename(&from, &to).map(|()| true).map_err(|error| publishing(&to, error))
             }
-            Err(error) => Err(publishing(&to, error)),
+            Err(error) => Err(publishing(&to, error.into())),
         }
     }
 
     async fn exchange(&self, a: &str, b: &str) -> Result<bool> {
         let (a, b) = (self.held(a)?, self.held(b)?);
-        match rename_with(&a, &b, libc::RENAME_EXCHANGE) {
+        match renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
-            Err(error) => Err(publishing(&b, error)),
+            Err(Errno::INVAL) => Ok(false),
+            Err(error) => Err(publishing(&b, error.into())),
         }
     }
 
@@ -197,7 +197,7 @@ fn making(what: &str, path: &Path, error: io::Error) -> Error {
     let is_no_place = matches!(
         error.kind(),
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::AlreadyExists
-    ) || error.raw_os_error() == Some(libc::ELOOP);
+    ) || Errno::from_io_error(&error) == Some(Errno::LOOP);
     let own = Error::io(format!("{what} {}", path.display()), error);
     match is_no_place {
         true => own
@@ -217,19 +217,6 @@ fn is_absent(error: &io::Error) -> bool {
 
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-fn rename_with(from: &Path, to: &Path, flags: libc::c_uint) -> io::Result<()> {
-    let from = CString::new(from.as_os_str().as_bytes())?;
-    let to = CString::new(to.as_os_str().as_bytes())?;
-    // SAFETY: both are strings with an end, and live for the whole call.
-    let renamed = unsafe {
-        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags)
-    };
-    match renamed {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 struct LocalPart {

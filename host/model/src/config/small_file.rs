@@ -50,8 +50,7 @@ pub fn read_small_file(what: &str, path: &Path, limit_bytes: u64) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CString;
-    use std::os::unix::ffi::OsStrExt;
+    use rustix::fs::{CWD, Mode, mkfifoat};
 
     use super::*;
 
@@ -59,8 +58,7 @@ mod tests {
     fn what_has_no_end_is_not_begun() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        let name = CString::new(pipe.as_os_str().as_bytes()).unwrap();
-        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
         for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
             let said = read_small_file("`query_file`", path, 10).unwrap_err().to_string();
             assert!(said.contains("is not a regular file"), "{said}");

@@ -15,6 +15,7 @@ use longshore_model::error::Result;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{TestError, TestRunner};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Rows, check_query};
 
@@ -25,7 +26,7 @@ const LAST: &str = "LONGSHORE_FUZZ_LAST";
 const STACK_BYTES: usize = 64 << 20;
 
 /// More memory than any query within the limits takes to be planned.
-const MEMORY_BYTES: libc::rlim_t = 8 << 30;
+const MEMORY_BYTES: u64 = 8 << 30;
 
 /// Longer than any query within the limits takes to plan.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -200,9 +201,8 @@ fn plan_all(last: &Path) -> Result<(), String> {
 
 /// A plan that grows without end takes only this process with it.
 fn limit_memory() {
-    let limit = libc::rlimit { rlim_cur: MEMORY_BYTES, rlim_max: MEMORY_BYTES };
-    // SAFETY: it only reads what it is given.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    let limit = Rlimit { current: Some(MEMORY_BYTES), maximum: Some(MEMORY_BYTES) };
+    setrlimit(Resource::As, limit).unwrap();
 }
 
 /// The beginning of a query, and its end if it is long.

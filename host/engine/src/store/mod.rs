@@ -2,6 +2,7 @@
 //! One file for each store.
 
 pub(crate) mod azure;
+mod fault;
 pub(crate) mod hdfs;
 mod hdfs_objects;
 mod local_objects;
@@ -15,11 +16,12 @@ use std::time::Duration;
 
 use longshore_model::config::place::Place;
 use longshore_model::config::store_url::encoded_path;
-use longshore_model::error::{Class, Error, Result};
+use longshore_model::error::{Error, Result};
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
+pub(crate) use fault::object_error;
 pub(crate) use read_only::{BeyondEnd, Pinned};
 
 /// How long a store may take for one try of a request that carries no rows.
@@ -101,98 +103,6 @@ pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<Opened> {
     }
 }
 
-/// Who must act, from what the store says.
-pub(crate) fn object_error(url: &str, error: &object_store::Error) -> Error {
-    use object_store::Error as Store;
-    // A store of our own has said so already.
-    if let Store::Generic { source, .. } | Store::NotFound { source, .. } = error
-        && let Some(own) = source.downcast_ref::<Error>()
-    {
-        return own.copy();
-    }
-    let text = without_queries(&error.to_string());
-    let answer = Answer::of(&text);
-    let says = |codes: &[&str]| match &answer {
-        Some(answer) => codes.contains(&answer.code),
-        None => codes.iter().any(|code| text.contains(code)),
-    };
-    let credentials =
-        "check the store's credentials: the job's, the environment's or the profile's";
-    let (class, hint) = match error {
-        _ if says(&["NoSuchBucket", "ContainerNotFound"]) => {
-            (Class::NotFound, Some("make the bucket, or check its name in `url`"))
-        }
-        Store::NotFound { .. } => (Class::NotFound, None),
-        Store::AlreadyExists { .. } | Store::Precondition { .. } => (Class::Resource, None),
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
-            (Class::Auth, Some(credentials))
-        }
-        Store::InvalidPath { .. }
-        | Store::NotSupported { .. }
-        | Store::UnknownConfigurationKey { .. } => (Class::Config, None),
-        _ if says(&REFUSALS) => (Class::Auth, Some(credentials)),
-        _ if says(&["SlowDown", "503"]) => (Class::Throttled, None),
-        _ if text.contains("timed out") || text.contains("timeout") => (Class::Timeout, None),
-        _ if text.contains("status code: 4") || text.contains("Client error") => {
-            (Class::Resource, None)
-        }
-        _ => (Class::Connection, Some("check that the store answers, and `endpoint`")),
-    };
-    let text = answer.map_or_else(|| text.clone(), |answer| answer.to_string());
-    let own = Error::new(class, format!("{url}: {text}"));
-    match hint {
-        Some(hint) => own.with_hint(hint),
-        None => own,
-    }
-}
-
-/// Codes of a store that does not let somebody in.
-const REFUSALS: [&str; 8] = [
-    "AccessDenied",
-    "AuthenticationFailed",
-    "AuthorizationFailure",
-    "AuthorizationPermissionMismatch",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-];
-
-/// What a store says in its XML.
-struct Answer<'a> {
-    code: &'a str,
-    message: &'a str,
-}
-
-impl<'a> Answer<'a> {
-    fn of(text: &'a str) -> Option<Self> {
-        let element = |name: &str| {
-            let rest = text.split_once(&format!("<{name}>"))?.1;
-            Some(rest.split_once(&format!("</{name}>"))?.0)
-        };
-        Some(Self { code: element("Code")?, message: element("Message").unwrap_or_default() })
-    }
-}
-
-impl std::fmt::Display for Answer<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let first = self.message.lines().next().unwrap_or_default().trim_end_matches('.');
-        match first {
-            "" => write!(f, "{}", self.code),
-            message => write!(f, "{message} ({})", self.code),
-        }
-    }
-}
-
-/// Without what comes after a `?` in URLs: signatures stand there.
-fn without_queries(text: &str) -> String {
-    let word = |word: &str| match word.split_once('?') {
-        Some((url, _)) if url.contains("://") => format!("{url}?.."),
-        _ => word.to_owned(),
-    };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
-}
-
 /// A server's URL, before a client is made that would not survive it.
 fn check_endpoint(at: &str, endpoint: &str) -> Result<()> {
     let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
@@ -218,16 +128,5 @@ pub(crate) fn retry_config() -> RetryConfig {
         max_retries: STORE_RETRIES,
         retry_timeout: Duration::from_secs(STORE_RETRY_SECS),
         ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signatures_in_urls_are_not_shown() {
-        let text = "PUT http://host/a/b?sv=1&sig=secret failed";
-        assert_eq!(without_queries(text), "PUT http://host/a/b?.. failed");
     }
 }

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::LazyLock;
 
 use libloading::Library;
-use longshore_model::error::{Class, Error, Result};
+use longshore_model::error::{Error, Result};
 use sha2::{Digest, Sha256};
 
 const LIBRARY: &str = "libgssapi_krb5.so.2";
@@ -38,6 +38,10 @@ const PRINCIPAL: &[u8] = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01";
 /// `gss_display_status`: of GSSAPI, of the mechanism.
 const OF_GSSAPI: c_int = 1;
 const OF_MECHANISM: c_int = 2;
+
+/// The mechanism's codes, as `krb5.h` and `errno.h` have them: no server of the realm is known, has an address
+/// or answers; the system asks to try again.
+const OUT_OF_REACH: [i32; 4] = [-1_765_328_230, -1_765_328_164, -1_765_328_228, 11];
 
 type Handle = *mut c_void;
 
@@ -368,14 +372,12 @@ fn check(major: u32, minor: u32) -> Result<()> {
     }
     let texts = [text(minor, OF_MECHANISM), text(major, OF_GSSAPI)];
     let said = texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
-    let out_of_reach = ["Cannot contact any KDC", "Cannot find KDC", "Resource temporarily"];
-    let error = match out_of_reach.iter().any(|words| said.contains(words)) {
-        true => Error::new(Class::Connection, format!("Kerberos: {said}"))
-            .with_hint("check the realm's servers in krb5.conf"),
-        false => Error::auth(format!("Kerberos: {said}"))
-            .with_hint("check `kerberos.principal` and `kerberos.keytab`, or the ticket: `klist`"),
-    };
-    Err(error)
+    if OUT_OF_REACH.contains(&minor.cast_signed()) {
+        return Err(Error::connection(format!("Kerberos: {said}"))
+            .with_hint("check the realm's servers in krb5.conf"));
+    }
+    Err(Error::auth(format!("Kerberos: {said}"))
+        .with_hint("check `kerberos.principal` and `kerberos.keytab`, or the ticket: `klist`"))
 }
 
 fn text(status: u32, of: c_int) -> String {

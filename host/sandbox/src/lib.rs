@@ -30,5 +30,5 @@ pub use bindings::types::{EndpointField, Relation};
 pub use connector::{ConnectorComponent, OpenChunks, OpenReader, Session};
 pub use engine::{Compiled, Sandbox};
 pub use sink::{OpenTarget, OpenWriter, SinkComponent};
-pub use store::{INSTANCE_LIMIT, TABLE_LIMIT_ELEMENTS, Usage};
+pub use store::{INSTANCE_LIMIT, PluginTrap, TABLE_LIMIT_ELEMENTS, Usage};
 pub use transform::{TransformComponent, Transformer};

@@ -61,6 +61,11 @@ struct TooManyHostCalls(u64);
 #[error("more than {0} open connections")]
 struct TooManyConnections(usize);
 
+/// The cause of an error that is no answer of the plugin: it trapped.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin trapped")]
+pub struct PluginTrap;
+
 impl State {
     /// Keeps what a plugin opened until it is closed.
     pub(super) fn keep<T: Send + 'static>(&mut self, object: T) -> wasmtime::Result<Resource<T>> {
@@ -216,8 +221,9 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
         Some(last) => format!("{message}; it said: {last}"),
         None => message,
     };
-    Error::internal(state.env.grant.clean(&message))
-        .with_hint("this is a fault of the plugin: report it to its author")
+    let own = Error::internal(state.env.grant.clean(&message))
+        .with_hint("this is a fault of the plugin: report it to its author");
+    if error.is::<Trap>() { own.with_source(PluginTrap) } else { own }
 }
 
 fn class(class: ErrorClass) -> Class {

@@ -1,5 +1,7 @@
 //! Connectors: chunks that cover what they should, and read the same whenever they are read.
 
+use std::error::Error as _;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
@@ -10,7 +12,7 @@ use longshore_model::grant::Grant;
 use longshore_run::Fingerprint;
 use longshore_sandbox::{
     ChunkLane, ChunkWish, Comparable, ConnectorComponent, ConnectorDescription, Hold,
-    PlannedChunk as Chunk, Relation, RelationInfo, Scan, Session,
+    PlannedChunk as Chunk, PluginTrap, Relation, RelationInfo, Scan, Session,
 };
 use tokio::runtime::Handle;
 
@@ -234,7 +236,7 @@ async fn check_relation(
             format!("{name}: a chunk that it did not make is refused"),
             match damaged {
                 Ok(()) => broken("it was taken"),
-                Err(error) if error.to_string().contains("trapped") => Err(error),
+                Err(error) if has_trapped(&error) => Err(error),
                 Err(_) => Ok(()),
             },
         );
@@ -254,6 +256,10 @@ async fn check_relation(
         let filtered = filter(probe, &subject, dialect, whole).await;
         suite.note(format!("{name}: a filter gives the rows for which it is true"), filtered);
     }
+}
+
+fn has_trapped(error: &Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<PluginTrap>())
 }
 
 /// Whatever a relation is cut into, the rows are the same.

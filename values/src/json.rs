@@ -9,7 +9,7 @@ use arrow_array::types::{Float16Type, Float32Type, Float64Type};
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder};
 use arrow_schema::{ArrowError, DataType, FieldRef};
 
-use super::column::{Write, own_text};
+use super::temporal::{Write, temporal_writer};
 
 /// Writes values as this crate does; give it to Arrow's JSON writer.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl EncoderFactory for JsonValues {
                     },
                 )
             }
-            _ => match own_text(array) {
+            _ => match temporal_writer(array) {
                 Some(write) => Box::new(Quoted(write)),
                 None => return Ok(None),
             },

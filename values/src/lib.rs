@@ -11,6 +11,7 @@ mod loose;
 mod names;
 mod number;
 mod padded;
+mod temporal;
 
 pub use calendar::{
     MomentUnit, Zone, read_date, read_moment, write_date, write_moment, write_time,

@@ -1,17 +1,16 @@
-//! A session with the server: messages and simple queries.
+//! A session with the server: simple queries.
+
+use std::io;
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
-use longshore_sdk::host::Connection;
-use longshore_sdk::{Error, Result, ResultExt};
+use longshore_sdk::{Result, ResultExt};
 use postgres_protocol::message::backend::{DataRowBody, Message};
 use postgres_protocol::message::frontend;
 
 use crate::login::{connect, log_in};
+use crate::messages::MessageStream;
 use crate::{Address, Login, fault};
-
-/// The most that is asked of the host at a time while no rows are read.
-const CONTROL_READ_BYTES: u32 = 64 << 10;
 
 /// What the server is.
 #[derive(Clone, Debug)]
@@ -24,10 +23,9 @@ pub struct Server {
     pub is_greenplum: bool,
 }
 
-/// A session, and what of the server's bytes is not parsed yet.
+/// A session.
 pub struct Client {
-    connection: Connection,
-    received: BytesMut,
+    messages: MessageStream,
     /// The request that stops what the session does.
     cancel: Vec<u8>,
     encrypted: bool,
@@ -50,11 +48,11 @@ impl Client {
     /// Connects, logs in, and asks the server what it is.
     pub fn open(address: &Address, login: &Login) -> Result<Self> {
         let (connection, encrypted) = connect(address, login)?;
-        let server = Server { product: String::new(), version: 0, is_greenplum: false };
-        let (received, cancel) = (BytesMut::new(), Vec::new());
-        let mut client = Self { connection, received, cancel, encrypted, server };
+        let mut messages = MessageStream::new(connection);
         let place = || format!("{}:{}", address.host, address.port);
-        client.cancel = log_in(&mut client, address, login.password.as_ref()).context(place())?;
+        let cancel = log_in(&mut messages, address, login.password.as_ref()).context(place())?;
+        let server = Server { product: String::new(), version: 0, is_greenplum: false };
+        let mut client = Self { messages, cancel, encrypted, server };
         client.server = client.ask_server()?;
         Ok(client)
     }
@@ -87,18 +85,6 @@ impl Client {
         Ok(format!("{}: user {user}, database {database}, {protection}", self.server.product))
     }
 
-    /// Sends messages.
-    pub fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> std::io::Result<()>) -> Result<()> {
-        let mut out = BytesMut::new();
-        write(&mut out).map_err(|error| Error::config(format!("cannot be sent: {error}")))?;
-        self.connection.write(&out)
-    }
-
-    /// Sends bytes that are messages already.
-    pub fn send_raw(&mut self, messages: &[u8]) -> Result<()> {
-        self.connection.write(messages)
-    }
-
     /// Runs queries; their rows as texts.
     pub fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         self.send(|out| frontend::query(sql, out))?;
@@ -116,35 +102,27 @@ impl Client {
 
     /// Whether the server is told to stop when we are stopped.
     pub fn cancel_if_stopped(&mut self, wanted: bool) -> Result<()> {
-        self.connection.farewell(if wanted { &self.cancel } else { &[] })
+        self.messages.farewell(if wanted { &self.cancel } else { &[] })
+    }
+
+    /// Sends messages.
+    pub fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> Result<()> {
+        self.messages.send(write)
+    }
+
+    /// Sends bytes that are messages already.
+    pub fn send_raw(&mut self, messages: &[u8]) -> Result<()> {
+        self.messages.send_raw(messages)
     }
 
     /// The server's next bytes, as they are: first what came along with the last message.
     pub fn read_raw(&mut self, max: u32) -> Result<Vec<u8>> {
-        match self.received.is_empty() {
-            true => self.read(max),
-            false => Ok(std::mem::take(&mut self.received).to_vec()),
-        }
-    }
-
-    fn read(&mut self, max: u32) -> Result<Vec<u8>> {
-        let bytes = self.connection.read(max)?;
-        match bytes.is_empty() {
-            true => Err(Error::connection("the server closed the connection")),
-            false => Ok(bytes),
-        }
+        self.messages.read_raw(max)
     }
 
     /// The next message.
     pub fn receive(&mut self) -> Result<Message> {
-        loop {
-            let parsed = Message::parse(&mut self.received);
-            if let Some(message) = parsed.map_err(|error| fault::protocol(error.to_string()))? {
-                return Ok(message);
-            }
-            let bytes = self.read(CONTROL_READ_BYTES)?;
-            self.received.extend_from_slice(&bytes);
-        }
+        self.messages.receive()
     }
 }
 

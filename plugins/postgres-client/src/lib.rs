@@ -5,7 +5,8 @@
 //! | `address` | the URL |
 //! | `login` | TLS and login: what the job says, and how it is done |
 //! | `scram` | login without showing the password |
-//! | `client` | messages, queries |
+//! | `messages` | messages over a connection |
+//! | `client` | a session: queries |
 //! | `fault` | the server's errors, by who must act |
 //! | `quote` | names and texts in SQL |
 
@@ -13,6 +14,7 @@ mod address;
 mod client;
 pub mod fault;
 mod login;
+mod messages;
 mod quote;
 mod scram;
 

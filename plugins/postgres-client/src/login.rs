@@ -11,7 +11,7 @@ use postgres_protocol::message::frontend;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::client::Client;
+use crate::messages::MessageStream;
 use crate::scram::Exchange;
 use crate::{Address, fault};
 
@@ -93,7 +93,7 @@ fn server_speaks_tls(connection: &mut Connection) -> Result<bool> {
 
 /// Logs in by whatever the server asks for; gives the request that cancels what the session does.
 pub(crate) fn log_in(
-    client: &mut Client,
+    messages: &mut MessageStream,
     address: &Address,
     password: Option<&Secret>,
 ) -> Result<Vec<u8>> {
@@ -103,18 +103,18 @@ pub(crate) fn log_in(
         ("client_encoding", "UTF8"),
         ("application_name", "longshore"),
     ];
-    client.send(|out| frontend::startup_message(parameters, out))?;
+    messages.send(|out| frontend::startup_message(parameters, out))?;
     let (mut scram, mut cancel): (Option<Exchange<'_>>, _) = (None, Vec::new());
     loop {
-        match client.receive()? {
+        match messages.receive()? {
             Message::AuthenticationCleartextPassword => {
                 let password = reveal(password)?;
-                client.send(|out| frontend::password_message(password.as_bytes(), out))?;
+                messages.send(|out| frontend::password_message(password.as_bytes(), out))?;
             }
             Message::AuthenticationMd5Password(asked) => {
                 let password = reveal(password)?;
                 let hash = md5_hash(address.user.as_bytes(), password.as_bytes(), asked.salt());
-                client.send(|out| frontend::password_message(hash.as_bytes(), out))?;
+                messages.send(|out| frontend::password_message(hash.as_bytes(), out))?;
             }
             Message::AuthenticationSasl(asked) => {
                 let offered: Vec<&str> = asked.mechanisms().collect().unwrap_or_default();
@@ -127,7 +127,7 @@ pub(crate) fn log_in(
                 }
                 let exchange = Exchange::new(given(password)?);
                 let first = exchange.first();
-                client.send(|out| {
+                messages.send(|out| {
                     frontend::sasl_initial_response(SCRAM_SHA_256, first.as_bytes(), out)
                 })?;
                 scram = Some(exchange);
@@ -135,7 +135,7 @@ pub(crate) fn log_in(
             Message::AuthenticationSaslContinue(body) => {
                 let exchange = scram.as_mut().ok_or_else(in_disorder)?;
                 let last = exchange.last(body.data())?;
-                client.send(|out| frontend::sasl_response(last.as_bytes(), out))?;
+                messages.send(|out| frontend::sasl_response(last.as_bytes(), out))?;
             }
             Message::AuthenticationSaslFinal(body) => {
                 scram.as_ref().ok_or_else(in_disorder)?.verify(body.data())?;

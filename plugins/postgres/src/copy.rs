@@ -11,6 +11,7 @@ use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Reader, Result};
 
 use crate::decode::ColumnBuilder;
+use crate::field::Field;
 use crate::session::CopyStream;
 use crate::types::Column;
 use longshore_postgres_client::fault;
@@ -75,17 +76,6 @@ impl Reader for CopyReader {
             _ => self.parser.finish_batch(self.schema.clone()).map(Some),
         }
     }
-}
-
-/// Where a field lies in its stretch; the length is below zero for null.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Field {
-    pub(crate) at: u32,
-    pub(crate) length: i32,
-}
-
-impl Field {
-    pub(crate) const NULL: Self = Self { at: 0, length: -1 };
 }
 
 /// Takes the stream's bytes in stretches of any size.

@@ -11,12 +11,14 @@
 //! | `relation` | what the server says of relations |
 //! | `types` | a column's type: Arrow's, and how its bytes are decoded |
 //! | `chunks` | page ranges, key ranges, segments |
-//! | `copy` | the COPY stream: messages, rows, fields |
+//! | `copy` | the COPY stream: messages, rows |
+//! | `field` | where a value of a row lies |
 //! | `decode` | fields become arrays |
 
 mod chunks;
 mod copy;
 mod decode;
+mod field;
 mod policy;
 mod relation;
 mod session;

@@ -1,7 +1,7 @@
 //! Texts and bytes of any length.
 
 use super::{Cause, slice};
-use crate::copy::Field;
+use crate::field::Field;
 
 /// Texts or bytes, one after the other.
 pub(super) struct Bytes {

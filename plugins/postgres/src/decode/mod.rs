@@ -16,7 +16,7 @@ use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer, i256
 use longshore_sdk::schema::ArrowError;
 use longshore_sdk::{Error, Result};
 
-use crate::copy::Field;
+use crate::field::Field;
 use crate::policy::SpecialValues;
 use crate::types::{Column, Kind};
 use bytes::Bytes;

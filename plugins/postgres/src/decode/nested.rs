@@ -7,7 +7,7 @@ use longshore_sdk::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use longshore_sdk::schema::{DataType, Field as ArrowField};
 
 use super::{Builder, Cause};
-use crate::copy::Field;
+use crate::field::Field;
 use crate::types::Kind;
 
 /// The most lists of one batch of one column.

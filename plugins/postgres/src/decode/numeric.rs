@@ -3,7 +3,7 @@
 use longshore_sdk::buffer::i256;
 
 use super::{Cause, Special, slice};
-use crate::copy::Field;
+use crate::field::Field;
 
 /// Decimals of at most so many digits, in so many groups, are added up in 64 bits.
 const NARROW_PRECISION: u8 = 18;

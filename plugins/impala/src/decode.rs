@@ -14,8 +14,9 @@ use longshore_sdk::array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, 
 use longshore_sdk::schema::{DataType, TimeUnit};
 use longshore_sdk::{Error, Result};
 
+use crate::fault;
 use crate::text;
-use crate::thrift::{Reader, disorder};
+use crate::thrift::Reader;
 
 /// The most that one value may hold: a row is in memory several times on its way.
 const VALUE_LIMIT_BYTES: usize = 96 << 20;
@@ -158,7 +159,7 @@ impl ColumnDecoder {
                 texts_of(&self.name, reader, rows, &mut self.raw)?;
             }
             (other, _, data_type) => {
-                return Err(disorder(format!(
+                return Err(fault::protocol(format!(
                     "column `{}` of {data_type} came as list {other}",
                     self.name
                 )));
@@ -234,8 +235,8 @@ fn append<const N: usize, T: arrow_buffer::ArrowNativeType>(
 fn texts_of(name: &str, reader: &mut Reader<'_>, rows: usize, texts: &mut Texts) -> Result<()> {
     for _ in 0..rows {
         let length = reader.i32()?;
-        let length =
-            usize::try_from(length).map_err(|_| disorder(format!("a length of {length}")))?;
+        let length = usize::try_from(length)
+            .map_err(|_| fault::protocol(format!("a length of {length}")))?;
         if length > VALUE_LIMIT_BYTES {
             let [value, limit] = [length, VALUE_LIMIT_BYTES].map(|bytes| bytes >> 20);
             return Err(Error::data(format!(

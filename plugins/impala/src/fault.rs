@@ -20,6 +20,11 @@ pub fn from_server(sql_state: &str, message: &str) -> Error {
     }
 }
 
+/// The server says what the protocol does not know.
+pub fn protocol(what: String) -> Error {
+    Error::internal(format!("HiveServer2's protocol: {what}"))
+}
+
 /// The session is gone, or the way to it.
 pub fn lost(what: &str) -> Error {
     Error::connection(what)

@@ -1,7 +1,9 @@
 //! HiveServer2's calls, as `TCLIService.thrift` declares them.
 
+use longshore_sdk::schema::Field;
 use longshore_sdk::{Error, Result};
 
+use crate::Timestamps;
 use crate::fault;
 use crate::thrift::{Kind, Reader, Writer};
 use crate::types::HiveType;
@@ -33,6 +35,22 @@ pub enum State {
 pub struct Column {
     pub name: String,
     pub hive_type: HiveType,
+}
+
+impl Column {
+    /// Its field. Hive declares no column that cannot be null.
+    pub fn field(&self, timestamps: Timestamps) -> Field {
+        Field::new(&self.name, self.hive_type.arrow(timestamps), true)
+    }
+
+    /// What the host knows beside its field.
+    pub fn describe(&self) -> longshore_sdk::Column {
+        longshore_sdk::Column {
+            source_type: self.hive_type.name(),
+            comparable: self.hive_type.comparable(),
+            lossy: None,
+        }
+    }
 }
 
 impl Status {

@@ -3,6 +3,7 @@
 
 use longshore_sdk::{Error, Result};
 
+use crate::fault;
 use crate::wire::Wire;
 
 /// The longest text or handle, and the most elements of a list that one message may hold.
@@ -45,7 +46,7 @@ impl Kind {
             12 => Self::Struct,
             13 => Self::Map,
             14 | 15 => Self::List,
-            other => return Err(disorder(format!("type {other} is not known"))),
+            other => return Err(fault::protocol(format!("type {other} is not known"))),
         })
     }
 }
@@ -133,7 +134,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self { wire, copied: None, depth: 0 };
         let head = reader.u32()?;
         if head & 0xffff_0000 != VERSION {
-            return Err(disorder("this is not a HiveServer2 answer".into())
+            return Err(fault::protocol("this is not a HiveServer2 answer".into())
                 .with_hint("check `auth` and `transport`, and that the port is HiveServer2's"));
         }
         reader.text()?;
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
             }
             Ok(true)
         })?;
-        given.ok_or_else(|| disorder("an answer without a value".into()))
+        given.ok_or_else(|| fault::protocol("an answer without a value".into()))
     }
 
     /// What the server's own Thrift says.
@@ -206,7 +207,7 @@ impl<'a> Reader<'a> {
     pub fn skip(&mut self, kind: Kind) -> Result<()> {
         self.depth += 1;
         if self.depth > DEPTH_LIMIT {
-            return Err(disorder("values are nested too deep".into()));
+            return Err(fault::protocol("values are nested too deep".into()));
         }
         match kind {
             Kind::Stop => {}
@@ -267,7 +268,7 @@ impl<'a> Reader<'a> {
     fn length(&mut self) -> Result<usize> {
         match self.i32()? {
             length @ 0..=LENGTH_LIMIT => Ok(length as usize),
-            length => Err(disorder(format!("a length of {length}"))),
+            length => Err(fault::protocol(format!("a length of {length}"))),
         }
     }
 
@@ -276,9 +277,4 @@ impl<'a> Reader<'a> {
         array.copy_from_slice(self.take(N)?);
         Ok(array)
     }
-}
-
-/// The server says what the protocol does not know.
-pub fn disorder(what: String) -> Error {
-    Error::internal(format!("HiveServer2's protocol: {what}"))
 }

@@ -1,10 +1,9 @@
 //! A column's type: Hive's, and Arrow's.
 
-use longshore_sdk::schema::{DataType, Field, TimeUnit};
-use longshore_sdk::{Column, Comparable, Result};
+use longshore_sdk::schema::{DataType, TimeUnit};
+use longshore_sdk::{Comparable, Result};
 
 use crate::Timestamps;
-use crate::service;
 use crate::thrift::{Kind, Reader};
 
 /// The most digits that Arrow's decimal holds, which is also Hive's limit.
@@ -157,7 +156,7 @@ impl HiveType {
     }
 
     /// Which comparisons mean there what they mean here. Texts, times and floats do not, for sure.
-    fn comparable(self) -> Comparable {
+    pub fn comparable(self) -> Comparable {
         match self.id {
             0 => Comparable::Equality,
             1..=4 | 15 => Comparable::Order,
@@ -190,21 +189,5 @@ impl HiveType {
     /// Whether a hash of it tells rows apart as the server compares them.
     pub fn is_hashable(self) -> bool {
         matches!(self.id, 1..=4 | 7 | 17..=19)
-    }
-}
-
-impl service::Column {
-    /// Its field. Hive declares no column that cannot be null.
-    pub fn field(&self, timestamps: Timestamps) -> Field {
-        Field::new(&self.name, self.hive_type.arrow(timestamps), true)
-    }
-
-    /// What the host knows beside its field.
-    pub fn describe(&self) -> Column {
-        Column {
-            source_type: self.hive_type.name(),
-            comparable: self.hive_type.comparable(),
-            lossy: None,
-        }
     }
 }

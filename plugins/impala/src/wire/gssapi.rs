@@ -102,7 +102,7 @@ impl Seal {
         while let Some((head, rest)) = raw.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*head) as usize;
             if length > FRAME_LIMIT_BYTES {
-                return Err(crate::thrift::disorder(format!("a frame of {length} bytes")));
+                return Err(crate::fault::protocol(format!("a frame of {length} bytes")));
             }
             if rest.len() < length {
                 break;

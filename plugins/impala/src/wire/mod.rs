@@ -147,7 +147,7 @@ fn unframe(
                 return Ok(());
             };
             *frame_left = usize::try_from(i32::from_be_bytes(*head))
-                .map_err(|_| crate::thrift::disorder("a frame of negative length".into()))?;
+                .map_err(|_| crate::fault::protocol("a frame of negative length".into()))?;
             piece = after;
         }
         let (body, after) = piece.split_at(piece.len().min(*frame_left));

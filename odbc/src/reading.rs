@@ -46,9 +46,10 @@ pub fn read(
         Batches { columns, encoder: StreamEncoder::try_new(&schema)?, schema, rows: 0 };
     let by_row =
         wanted.by_row || !any_value_again && !batches.columns.iter().all(Column::fits_blocks);
-    match by_row {
-        true => batches.rows(statement, piece)?,
-        false => batches.blocks(statement, any_value_again, piece)?,
+    if by_row {
+        batches.rows(statement, piece)?
+    } else {
+        batches.blocks(statement, any_value_again, piece)?
     }
     batches.end(piece)
 }

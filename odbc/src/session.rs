@@ -50,9 +50,10 @@ pub fn sources(environment: &Environment) -> Result<Vec<(String, String)>> {
 fn written(value: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:\\,@".contains(c);
     let is_braced = value.starts_with('{') && value.ends_with('}');
-    match value.chars().all(is_plain) || is_braced {
-        true => value.to_owned(),
-        false => format!("{{{}}}", value.replace('}', "}}")),
+    if value.chars().all(is_plain) || is_braced {
+        value.to_owned()
+    } else {
+        format!("{{{}}}", value.replace('}', "}}"))
     }
 }
 

@@ -226,12 +226,11 @@ where
     fn append(&mut self, block: AnyColumnBufferSlice<'_>) -> Result<(), Wrong> {
         let (values, lengths) = nullable::<S>(block)?;
         for (value, length) in values.iter().zip(lengths) {
-            match *length == NULL_DATA {
-                true => self.builder.append_null(),
-                false => {
-                    let read = (self.read)(*value).ok_or_else(|| wrong(format!("{value:?}")))?;
-                    self.builder.append_value(read);
-                }
+            if *length == NULL_DATA {
+                self.builder.append_null()
+            } else {
+                let read = (self.read)(*value).ok_or_else(|| wrong(format!("{value:?}")))?;
+                self.builder.append_value(read);
             }
         }
         Ok(())

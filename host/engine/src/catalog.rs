@@ -93,15 +93,15 @@ impl Registrar {
     /// Makes tables of them, or brings the tables up to date; gives their names.
     pub async fn register(&self, tables: &[Table]) -> Result<Vec<String>> {
         let names = self.source.register(&self.registrations(tables)).await.context("register")?;
-        match names.len() == tables.len() {
-            true => Ok(names),
-            false => Err(Error::internal(format!(
+        if names.len() != tables.len() {
+            return Err(Error::internal(format!(
                 "{} gave {} names for {} tables",
                 self.plugin().described.name,
                 names.len(),
                 tables.len()
-            ))),
+            )));
         }
+        Ok(names)
     }
 
     /// Takes back what [`Self::register`] did.

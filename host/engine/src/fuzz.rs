@@ -442,9 +442,10 @@ fn some_encoded(name: &str, which: u64) -> String {
     let mut text = String::new();
     for (place, c) in name.chars().enumerate() {
         let must = "%#?*[~".contains(c) || c.is_whitespace() || c.is_control();
-        match must || which >> (place % 64) & 1 == 1 {
-            true => text.extend(c.to_string().bytes().map(|byte| format!("%{byte:02x}"))),
-            false => text.push(c),
+        if must || which >> (place % 64) & 1 == 1 {
+            text.extend(c.to_string().bytes().map(|byte| format!("%{byte:02x}")))
+        } else {
+            text.push(c)
         }
     }
     text

@@ -24,9 +24,10 @@ pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
         plan.source.release().await;
         Ok::<_, Error>(plan)
     })?;
-    match app.json {
-        true => show::json(&as_json(&job, &plan)),
-        false => show::answer(&as_text(&job, &plan)),
+    if app.json {
+        show::json(&as_json(&job, &plan))
+    } else {
+        show::answer(&as_text(&job, &plan))
     }
     Ok(())
 }

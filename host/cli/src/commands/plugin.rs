@@ -80,9 +80,10 @@ fn list_serving(app: &App) -> Result<()> {
 
 pub(super) fn inspect(app: &App, wanted: &str) -> Result<()> {
     let plugin = find(app, wanted)?;
-    match app.json {
-        true => show::json(&plugin_json(&plugin)),
-        false => show::answer(&plugin_text(&plugin)),
+    if app.json {
+        show::json(&plugin_json(&plugin))
+    } else {
+        show::answer(&plugin_text(&plugin))
     }
     Ok(())
 }

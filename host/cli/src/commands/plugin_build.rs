@@ -135,12 +135,12 @@ impl Toolchain {
         }
         let have =
             [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_LINKER].iter().all(|tool| Path::new(tool).exists());
-        match have {
-            true => Ok(Self::Debian),
-            false => Err(Error::config(format!("no Rust toolchain for {TARGET}")).with_hint(format!(
+        if !have {
+            return Err(Error::config(format!("no Rust toolchain for {TARGET}")).with_hint(format!(
                 "`rustup target add {TARGET}`, or on Debian `apt-get install rustc-web cargo-web rust-web-src lld-19`"
-            ))),
+            )));
         }
+        Ok(Self::Debian)
     }
 
     fn cargo(&self) -> Command {
@@ -179,14 +179,12 @@ impl Toolchain {
             cargo.arg("--locked");
         }
         let status = cargo.status().map_err(|error| Error::io("running cargo", error))?;
-        match status.success() {
-            true => Ok(()),
-            false => {
-                let names: Vec<&str> = packages.iter().map(|one| one.name.as_str()).collect();
-                Err(Error::config(format!("{}: cargo could not build it", names.join(", ")))
-                    .with_hint("mend what cargo says above"))
-            }
+        if !status.success() {
+            let names: Vec<&str> = packages.iter().map(|one| one.name.as_str()).collect();
+            return Err(Error::config(format!("{}: cargo could not build it", names.join(", ")))
+                .with_hint("mend what cargo says above"));
         }
+        Ok(())
     }
 }
 

@@ -61,13 +61,14 @@ pub(super) fn lock(app: &App) -> Result<()> {
         lock.take_in(plugin.name(), &plugin.version, &plugin.digest);
     }
     lock.write(folder)?;
-    match app.json {
-        true => show::json(&lock.plugins()),
-        false => show::answer(&format!(
+    if app.json {
+        show::json(&lock.plugins())
+    } else {
+        show::answer(&format!(
             "{} holds {}",
             Lock::path(folder).display(),
             counted(lock.plugins().len() as u64, "plugin")
-        )),
+        ))
     }
     Ok(())
 }

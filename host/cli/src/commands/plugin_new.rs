@@ -107,11 +107,11 @@ fn check_name(name: &str) -> Result<()> {
     let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.len() <= 40
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    match fits {
-        true => Ok(()),
-        false => Err(Error::config(format!("`{name}` cannot be a plugin's name"))
-            .with_hint("begin with a lower case letter; then lower case letters, digits and `-`")),
+    if !fits {
+        return Err(Error::config(format!("`{name}` cannot be a plugin's name"))
+            .with_hint("begin with a lower case letter; then lower case letters, digits and `-`"));
     }
+    Ok(())
 }
 
 /// `my-source` becomes `MySource`.
@@ -133,9 +133,10 @@ fn bring_sdk(folder: &Path) -> Result<()> {
     for file in files(&SDK, "") {
         let path = folder.join(BROUGHT).join("sdk").join(file.path());
         let text = String::from_utf8_lossy(file.contents());
-        match file.path() == Path::new("Cargo.toml") {
-            true => write(&path, &standalone(&text)?)?,
-            false => write(&path, &text)?,
+        if file.path() == Path::new("Cargo.toml") {
+            write(&path, &standalone(&text)?)?
+        } else {
+            write(&path, &text)?
         }
     }
     Ok(())

@@ -31,8 +31,8 @@ pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
         None => recorded_or_newer(app, &tape.label.plugin)?,
     };
     let (label, replayed) = app.io.block_on(tape.run(&plugin))?;
-    match app.json {
-        true => show::json(&json!({
+    if app.json {
+        show::json(&json!({
             "tape": { "run": label.run, "relation": label.relation, "chunk": label.chunk,
                 "attempt": label.attempt, "recorded": label.recorded, "plugin": label.plugin,
                 "error": replayed.then.error.report(), "hidden": replayed.then.hidden },
@@ -41,8 +41,9 @@ pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
             "rows": replayed.rows,
             "outputs": replayed.outputs,
             "error": replayed.error.as_ref().map(Error::report),
-        })),
-        false => show::answer(&text(&label, &plugin, &replayed)),
+        }))
+    } else {
+        show::answer(&text(&label, &plugin, &replayed))
     }
     match replayed.error {
         None => Ok(()),
@@ -65,9 +66,10 @@ fn recorded_or_newer(app: &App, recorded: &PluginLabel) -> Result<Arc<Plugin>> {
 
 fn text(label: &Label, plugin: &Plugin, replayed: &Replayed) -> String {
     let Label { run, relation, chunk, attempt, recorded, plugin: worked, .. } = label;
-    let by_whom = match worked.digest == plugin.digest {
-        true => "by the same build".to_owned(),
-        false => format!("by {}", plugin.title()),
+    let by_whom = if worked.digest == plugin.digest {
+        "by the same build".to_owned()
+    } else {
+        format!("by {}", plugin.title())
     };
     let now = replayed
         .error

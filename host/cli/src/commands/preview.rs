@@ -78,9 +78,10 @@ fn cells(batch: &RecordBatch) -> Result<RecordBatch> {
 
 /// Dates and moments as the writers write them.
 fn shown_column(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    match field.data_type().is_temporal() {
-        true => Ok(text_column(field, column)?.unwrap_or_else(|| column.clone())),
-        false => Ok(column.clone()),
+    if field.data_type().is_temporal() {
+        Ok(text_column(field, column)?.unwrap_or_else(|| column.clone()))
+    } else {
+        Ok(column.clone())
     }
 }
 
@@ -108,9 +109,10 @@ fn files_of(what: &str) -> Result<Option<String>> {
             .with_hint("name it otherwise")
     })?;
     // A path is a name, unless only a pattern makes sense of it.
-    match whole.contains(['*', '?', '[']) && !path.exists() {
-        true => Ok(Some(format!("file://{}", whole.replace('%', "%25").replace('?', "%3F")))),
-        false => Ok(Some(format!("file://{}", encoded_path(whole)))),
+    if whole.contains(['*', '?', '[']) && !path.exists() {
+        Ok(Some(format!("file://{}", whole.replace('%', "%25").replace('?', "%3F"))))
+    } else {
+        Ok(Some(format!("file://{}", encoded_path(whole))))
     }
 }
 
@@ -180,9 +182,10 @@ fn rows_as_json(batches: &[RecordBatch]) -> Result<serde_json::Value> {
             .map_err(|error| Error::data(error.to_string()))?;
         for row in 0..batch.num_rows() {
             let cell = |(index, formatter): (usize, &ArrayFormatter)| {
-                let value = match batch.column(index).is_null(row) {
-                    true => serde_json::Value::Null,
-                    false => formatter.value(row).to_string().into(),
+                let value = if batch.column(index).is_null(row) {
+                    serde_json::Value::Null
+                } else {
+                    formatter.value(row).to_string().into()
                 };
                 (batch.schema().field(index).name().clone(), value)
             };

@@ -51,9 +51,10 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     if let Err(error) = forget_old_runs(ledger, &app.settings) {
         show::warning(&error.to_string());
     }
-    match app.json {
-        true => show::json(&report),
-        false => show::answer(&report.to_text()),
+    if app.json {
+        show::json(&report)
+    } else {
+        show::answer(&report.to_text())
     }
     result.map_err(|error| Failed { error, reported: true })
 }

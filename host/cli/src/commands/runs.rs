@@ -88,9 +88,10 @@ fn rows(run: &RunRecord) -> String {
 
 fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
     let details = ledger.details(&find(ledger, id)?)?.ok_or_else(|| unknown(id))?;
-    match app.json {
-        true => show::json(&details),
-        false => show::answer(&as_text(&details)),
+    if app.json {
+        show::json(&details)
+    } else {
+        show::answer(&as_text(&details))
     }
     Ok(())
 }
@@ -163,11 +164,12 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
         return Err(Error::config(format!("run {run} is {state}: there is nothing to cancel"))
             .with_hint("`longshore runs` lists the runs"));
     }
-    match app.json {
-        true => show::json(&serde_json::json!({ "run": run, "cancel": "asked" })),
-        false => show::answer(&format!(
+    if app.json {
+        show::json(&serde_json::json!({ "run": run, "cancel": "asked" }))
+    } else {
+        show::answer(&format!(
             "run {run}: asked to stop; `longshore runs show {run}` tells when it has"
-        )),
+        ))
     }
     Ok(())
 }
@@ -182,9 +184,10 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result
     let runner = run::runner(app, &catalog, ledger, &keeper, true);
     let why = Error::cancelled("the run was cancelled");
     let report = app.io.block_on(runner.give_up(run, &job, why))?;
-    match app.json {
-        true => show::json(&report),
-        false => show::answer(&format!("run {run}: was cut off; what it left is removed")),
+    if app.json {
+        show::json(&report)
+    } else {
+        show::answer(&format!("run {run}: was cut off; what it left is removed"))
     }
     Ok(())
 }
@@ -224,11 +227,11 @@ fn job_of(recorded: &Recorded, dropped: Option<&Path>, policy: &Policy) -> Resul
     let folder = shown.parent().unwrap_or(Path::new("."));
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let job = Job::read_in(file, &name, folder, policy)?;
-    match job.digest == recorded.digest || recorded.state.is_over() {
-        true => Ok(job),
-        false => Err(Error::config(format!("{}: changed since the run began", file.display()))
-            .with_hint("put it back as it was, or run it anew with `longshore run`")),
+    if job.digest == recorded.digest || recorded.state.is_over() {
+        return Ok(job);
     }
+    Err(Error::config(format!("{}: changed since the run began", file.display()))
+        .with_hint("put it back as it was, or run it anew with `longshore run`"))
 }
 
 /// `INBOX/failed/shop.RUN.yaml` was dropped as `INBOX/shop.yaml`.
@@ -242,9 +245,10 @@ fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
 fn drop_again(app: &App, file: &Path, to: &Path) -> Result<()> {
     let fault = |error| Error::io(format!("dropping {} again", file.display()), error);
     atomic_file::copy(file, to).map_err(fault)?;
-    match app.json {
-        true => show::json(&serde_json::json!({ "dropped": to })),
-        false => show::answer(&format!("dropped again as {}: the daemon takes it", to.display())),
+    if app.json {
+        show::json(&serde_json::json!({ "dropped": to }))
+    } else {
+        show::answer(&format!("dropped again as {}: the daemon takes it", to.display()))
     }
     Ok(())
 }

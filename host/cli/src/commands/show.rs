@@ -102,10 +102,7 @@ impl Drop for Showing {
 
 /// Shows a run's progress: bars on a terminal, lines elsewhere. Call it on a runtime.
 pub(super) fn progress(progress: Arc<Progress>) -> Showing {
-    match stderr().is_terminal() {
-        true => bars(progress),
-        false => lines(progress),
-    }
+    if stderr().is_terminal() { bars(progress) } else { lines(progress) }
 }
 
 fn bars(progress: Arc<Progress>) -> Showing {

@@ -36,19 +36,20 @@ pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
     let source = check_plugins(app, &job, &mut faults)?;
     Error::all(faults).context(path.display().to_string())?;
     let relations = job.relations.len() as u64;
-    match app.json {
-        true => show::json(&json!({
+    if app.json {
+        show::json(&json!({
             "valid": true,
             "job": job.name,
             "connector": source.split(' ').next(),
             "relations": job.relations.iter().map(|r| &r.name).collect::<Vec<_>>(),
-        })),
-        false => show::answer(&format!(
+        }))
+    } else {
+        show::answer(&format!(
             "{}: valid: {} from {source} to {}",
             job.name,
             counted(relations, "relation"),
             job.target.url
-        )),
+        ))
     }
     Ok(())
 }

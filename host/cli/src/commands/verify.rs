@@ -126,9 +126,10 @@ async fn compare(
         let source =
             read.map_err(|error| Error::internal(error.to_string()))?.context(name.clone())?;
         // What folders tell stands in no file: only their rows are counted.
-        let files = match published.parts.iter().any(|part| part.file.contains('/')) {
-            true => None,
-            false => Fingerprint::of_files(target, &manifest.job.format, &paths).await?,
+        let files = if published.parts.iter().any(|part| part.file.contains('/')) {
+            None
+        } else {
+            Fingerprint::of_files(target, &manifest.job.format, &paths).await?
         };
         let what = match files {
             _ if source.rows != published.rows => {

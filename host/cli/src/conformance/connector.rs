@@ -172,9 +172,10 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>, relations: &[Rel
     };
     suite.note(
         "there is something to read",
-        match relations.is_empty() {
-            true => broken("it lists nothing; name a table with --table, or a query with --query"),
-            false => Ok(()),
+        if relations.is_empty() {
+            broken("it lists nothing; name a table with --table, or a query with --query")
+        } else {
+            Ok(())
         },
     );
     let nowhere = Relation::Table("longshore_check_nowhere".into());
@@ -302,10 +303,10 @@ async fn read_again(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Resu
     let Subject { scan, schema, .. } = subject;
     let once = probe.read(scan, schema, chunk, |_| Ok(())).await?;
     let again = probe.read(scan, schema, chunk, |_| Ok(())).await?;
-    match once == again {
-        true => Ok(()),
-        false => broken(format!("{} rows, then {} rows or other values", once.rows, again.rows)),
+    if once != again {
+        return broken(format!("{} rows, then {} rows or other values", once.rows, again.rows));
     }
+    Ok(())
 }
 
 async fn stopped(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Result<()> {

@@ -37,17 +37,17 @@ async fn says_the_same(plugin: &Plugin) -> Result<()> {
             (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
         }
     };
-    match once == again {
-        true => Ok(()),
-        false => broken(format!("once {once}, then {again}")),
+    if once != again {
+        return broken(format!("once {once}, then {again}"));
     }
+    Ok(())
 }
 
 fn is_closed(schema: &Value) -> Result<()> {
-    match schema["additionalProperties"] == Value::Bool(false) {
-        true => Ok(()),
-        false => broken("it has no `additionalProperties: false`"),
+    if schema["additionalProperties"] != Value::Bool(false) {
+        return broken("it has no `additionalProperties: false`");
     }
+    Ok(())
 }
 
 fn is_described(schema: &Value) -> Result<()> {

@@ -50,10 +50,10 @@ impl Probe<'_> {
         writer.write(&encoder.encode(&sample.slice(0, 0))?).await?;
         let (receipt, target) = writer.finish().await?;
         target.end().await?;
-        match receipt.len() > RECEIPT_LIMIT_BYTES {
-            true => broken(format!("a receipt of {} bytes", receipt.len())),
-            false => Ok(receipt),
+        if receipt.len() > RECEIPT_LIMIT_BYTES {
+            return broken(format!("a receipt of {} bytes", receipt.len()));
         }
+        Ok(receipt)
     }
 }
 
@@ -108,9 +108,12 @@ async fn written(
         },
     )?;
     let again = async { probe.open().await?.commit(&load.run, &loads).await };
-    let again = again.await.and_then(|again| match again == names {
-        true => Ok(()),
-        false => broken(format!("once {}, then {}", names.join(", "), again.join(", "))),
+    let again = again.await.and_then(|again| {
+        if again == names {
+            Ok(())
+        } else {
+            broken(format!("once {}, then {}", names.join(", "), again.join(", ")))
+        }
     });
     suite.note("it commits again, and changes nothing", again)
 }

@@ -140,10 +140,9 @@ fn plain_name(dropped: &OsStr) -> String {
 pub(super) fn shown(path: &Path) -> String {
     path.to_string_lossy()
         .chars()
-        .flat_map(|c| match c.is_control() {
-            true => c.escape_default().collect::<Vec<char>>(),
-            false => vec![c],
-        })
+        .flat_map(
+            |c| if c.is_control() { c.escape_default().collect::<Vec<char>>() } else { vec![c] },
+        )
         .collect()
 }
 

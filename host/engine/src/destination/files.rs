@@ -81,14 +81,9 @@ pub(super) trait Folders: Files {
 pub(super) async fn files_beneath(files: &dyn Files, folder: &str) -> Result<Vec<String>> {
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(inner) = folders.pop() {
-        let path = |name: &str| match inner.is_empty() {
-            true => name.to_owned(),
-            false => format!("{inner}/{name}"),
-        };
-        let at = match inner.is_empty() {
-            true => folder.to_owned(),
-            false => format!("{folder}/{inner}"),
-        };
+        let path =
+            |name: &str| if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
+        let at = if inner.is_empty() { folder.to_owned() } else { format!("{folder}/{inner}") };
         for entry in files.list(&at).await?.unwrap_or_default() {
             match entry.bytes {
                 Some(_) => found.push(path(&entry.name)),

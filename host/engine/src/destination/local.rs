@@ -199,11 +199,11 @@ fn making(what: &str, path: &Path, error: io::Error) -> Error {
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::AlreadyExists
     ) || Errno::from_io_error(&error) == Some(Errno::LOOP);
     let own = Error::io(format!("{what} {}", path.display()), error);
-    match is_no_place {
-        true => own
-            .with_class(Class::Config)
-            .with_hint("name another folder in `target.url`: nothing can be made in this one"),
-        false => own,
+    if is_no_place {
+        own.with_class(Class::Config)
+            .with_hint("name another folder in `target.url`: nothing can be made in this one")
+    } else {
+        own
     }
 }
 

@@ -452,9 +452,10 @@ impl Uploader for ObjectUpload {
     async fn put(&mut self, piece: Bytes) -> Result<()> {
         self.pending_bytes += piece.len();
         self.pending.push(piece);
-        match self.pending_bytes + PIECE_BYTES > UPLOAD_PIECE_BYTES {
-            true => self.send().await,
-            false => Ok(()),
+        if self.pending_bytes + PIECE_BYTES > UPLOAD_PIECE_BYTES {
+            self.send().await
+        } else {
+            Ok(())
         }
     }
 

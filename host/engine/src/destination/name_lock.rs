@@ -44,9 +44,10 @@ pub(super) async fn reserve(
             if !is_free(files, relation).await? {
                 return Err(taken(files, relation));
             }
-            match claim(files, run, relation).await? {
-                true => Ok(spot(relation.to_owned())),
-                false => Err(held(files, relation).await),
+            if claim(files, run, relation).await? {
+                Ok(spot(relation.to_owned()))
+            } else {
+                Err(held(files, relation).await)
             }
         }
         Mode::Version => {
@@ -106,10 +107,7 @@ pub(super) async fn lock(files: &dyn Files, run: &str, name: &str) -> Result<()>
 
 /// Lets go of a name, if the run holds it.
 pub(super) async fn release(files: &dyn Files, run: &str, name: &str) -> Result<()> {
-    match holder(files, name).await? == run {
-        true => files.remove(&path(name)).await,
-        false => Ok(()),
-    }
+    if holder(files, name).await? == run { files.remove(&path(name)).await } else { Ok(()) }
 }
 
 /// Lets go of every name that a run holds.

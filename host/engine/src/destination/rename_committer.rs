@@ -92,13 +92,13 @@ impl<F: Folders> RenameCommitter<F> {
         if there {
             self.folders.rename(name, old).await?;
         }
-        match self.folders.rename(staged, name).await? {
-            true => Ok(()),
-            false => Err(Error::resource(format!(
+        if !self.folders.rename(staged, name).await? {
+            return Err(Error::resource(format!(
                 "{}: somebody else made it in this moment",
                 self.folders.url(name)
-            ))),
+            )));
         }
+        Ok(())
     }
 
     /// More files in a folder that may be there.

@@ -286,10 +286,10 @@ impl Files for SftpFolder {
         let aside = format!("{path}.partial");
         self.write(&aside, bytes).await?;
         self.remove(path).await?;
-        match self.rename(&aside, path).await? {
-            true => Ok(()),
-            false => Err(Error::resource(format!("{}: written by somebody else", self.url(path)))),
+        if !self.rename(&aside, path).await? {
+            return Err(Error::resource(format!("{}: written by somebody else", self.url(path))));
         }
+        Ok(())
     }
 
     async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
@@ -326,10 +326,12 @@ impl Files for SftpFolder {
             )),
             Err(error) if error.class() == Class::NotFound => Ok(None),
             // A file has the name.
-            Err(error) => match self.is_there(folder).await? {
-                true if error.class() == Class::Resource => Ok(Some(Vec::new())),
-                _ => Err(error),
-            },
+            Err(error) => {
+                if self.is_there(folder).await? && error.class() == Class::Resource {
+                    return Ok(Some(Vec::new()));
+                }
+                Err(error)
+            }
         }
     }
 
@@ -393,10 +395,13 @@ impl Folders for SftpFolder {
         match renamed {
             Ok(()) => Ok(true),
             // The protocol has no code for a name that is taken.
-            Err(error) => match self.is_there(to).await? {
-                true => Ok(false),
-                false => Err(error),
-            },
+            Err(error) => {
+                if self.is_there(to).await? {
+                    Ok(false)
+                } else {
+                    Err(error)
+                }
+            }
         }
     }
 }

@@ -221,24 +221,24 @@ impl Target for SinkTarget {
                 "the rows are there: this is a fault of the plugin, report it to its author",
             ));
         }
-        match names.len() == relations.len() {
-            true => Ok(Published::As(names)),
-            false => Err(Error::internal(format!(
+        if names.len() != relations.len() {
+            return Err(Error::internal(format!(
                 "{} gave {} names for {} relations",
                 self.name(),
                 names.len(),
                 relations.len()
             ))
-            .with_hint(format!("{NOT_KNOWN}: look what the target holds"))),
+            .with_hint(format!("{NOT_KNOWN}: look what the target holds")));
         }
+        Ok(Published::As(names))
     }
 
     /// A commit that a sink refuses has made nothing visible.
     async fn retract(&self, relation: &Publication) -> Result<()> {
-        match self.unsure.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => Err(Error::connection(format!("{}: {NOT_KNOWN}", relation.spot.relation))),
+        if self.unsure.load(Ordering::Relaxed) {
+            return Err(Error::connection(format!("{}: {NOT_KNOWN}", relation.spot.relation)));
         }
+        Ok(())
     }
 
     async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {

@@ -135,9 +135,8 @@ pub fn catch_panic<T>(decode: impl FnOnce() -> T) -> Option<T> {
 /// Has panics that are caught here not be told: the error that comes of them is.
 pub fn silence_caught_panics() {
     let tell = take_hook();
-    set_hook(Box::new(move |panic| match DECODING.get() {
-        true => tracing::debug!("decoding: {panic}"),
-        false => tell(panic),
+    set_hook(Box::new(move |panic| {
+        if DECODING.get() { tracing::debug!("decoding: {panic}") } else { tell(panic) }
     }));
 }
 

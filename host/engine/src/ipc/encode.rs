@@ -68,9 +68,12 @@ fn plain_type(data_type: &DataType) -> DataType {
 fn without_views(batch: &RecordBatch, plain: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch.columns().iter().zip(plain.fields());
     let columns: Vec<ArrayRef> = columns
-        .map(|(column, field)| match column.data_type() == field.data_type() {
-            true => Ok(column.clone()),
-            false => cast(column, field.data_type()),
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column.clone())
+            } else {
+                cast(column, field.data_type())
+            }
         })
         .collect::<Result<_, _>>()
         .map_err(unencodable)?;

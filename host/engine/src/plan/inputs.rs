@@ -90,9 +90,10 @@ impl PlanContext<'_> {
         let automatic = || automatic_bytes(described.bytes, parallel);
         let wish = ChunkWish {
             rows: job.chunk.rows.filter(|_| !self.is_uncut),
-            bytes: match self.is_uncut {
-                true => UNCUT_CHUNK_BYTES,
-                false => job.chunk.bytes.unwrap_or_else(automatic),
+            bytes: if self.is_uncut {
+                UNCUT_CHUNK_BYTES
+            } else {
+                job.chunk.bytes.unwrap_or_else(automatic)
             },
             parallel: u32::try_from(parallel).unwrap_or(u32::MAX),
             max_chunks: CHUNK_LIMIT,

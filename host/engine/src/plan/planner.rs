@@ -191,9 +191,10 @@ impl<'a> Planner<'a> {
     }
 
     fn secrets(&self) -> Secrets<'_> {
-        match self.is_dry {
-            true => Secrets::Unread,
-            false => Secrets::Folder(self.settings.secrets.as_deref()),
+        if self.is_dry {
+            Secrets::Unread
+        } else {
+            Secrets::Folder(self.settings.secrets.as_deref())
         }
     }
 
@@ -330,9 +331,10 @@ impl<'a> Planner<'a> {
     async fn plan_relation(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
         let planned = self.plan_rows(&asking).await?;
         let depends_on_previous = planned.scans.iter().any(|scanned| scanned.depends_on_previous);
-        match depends_on_previous && stops_early(&planned.physical) {
-            true => self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await,
-            false => Ok(planned),
+        if depends_on_previous && stops_early(&planned.physical) {
+            self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await
+        } else {
+            Ok(planned)
         }
     }
 

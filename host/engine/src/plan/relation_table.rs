@@ -108,15 +108,18 @@ impl TableProvider for RelationTable {
         filters: &[&Expr],
     ) -> DfResult<Vec<TableProviderFilterPushDown>> {
         let speaks_sql = self.source.pushdown(&self.relation).filter.is_some();
-        let carried_out = match self.source.filters_exactly(&self.relation) {
-            true => TableProviderFilterPushDown::Exact,
-            false => TableProviderFilterPushDown::Inexact,
+        let carried_out = if self.source.filters_exactly(&self.relation) {
+            TableProviderFilterPushDown::Exact
+        } else {
+            TableProviderFilterPushDown::Inexact
         };
-        let support =
-            |filter: &&Expr| match speaks_sql && is_pushable(filter, &self.schema, &self.columns) {
-                true => carried_out.clone(),
-                false => TableProviderFilterPushDown::Unsupported,
-            };
+        let support = |filter: &&Expr| {
+            if speaks_sql && is_pushable(filter, &self.schema, &self.columns) {
+                carried_out.clone()
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            }
+        };
         Ok(filters.iter().map(support).collect())
     }
 

@@ -78,10 +78,10 @@ pub fn check_size(lane: &ChunkLane) -> Result<()> {
             ("statement", serde_json::to_vec(reading)?.len(), STATEMENT_LIMIT_BYTES)
         }
     };
-    match bytes > limit {
-        true => Err(Error::internal(format!("planned a {what} over {limit} bytes"))),
-        false => Ok(()),
+    if bytes > limit {
+        return Err(Error::internal(format!("planned a {what} over {limit} bytes")));
     }
+    Ok(())
 }
 
 #[cfg(test)]

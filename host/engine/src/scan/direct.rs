@@ -156,9 +156,12 @@ impl DirectReader {
             place
                 .filter(|place| self.direct.allows(place))
                 .ok_or_else(|| format!("the job does not allow to read {}", folder.location))
-                .and_then(|place| match self.is_allowed(&place) {
-                    true => Ok(place),
-                    false => Err(format!("the policy does not allow to read {}", folder.location)),
+                .and_then(|place| {
+                    if self.is_allowed(&place) {
+                        Ok(place)
+                    } else {
+                        Err(format!("the policy does not allow to read {}", folder.location))
+                    }
                 })
         };
         let places = stored.iter().map(place).collect::<Result<Vec<_>, _>>()?;

@@ -47,9 +47,10 @@ fn path(key: &Key) -> String {
 fn fault(cluster: &str, path: &str, error: HdfsError) -> Error {
     let is_missing = matches!(error, HdfsError::FileNotFound(_));
     let source = Box::new(hdfs_error(&format!("{cluster}{path}"), error));
-    match is_missing {
-        true => Error::NotFound { path: path.to_owned(), source },
-        false => Error::Generic { store: STORE, source },
+    if is_missing {
+        Error::NotFound { path: path.to_owned(), source }
+    } else {
+        Error::Generic { store: STORE, source }
     }
 }
 

@@ -107,14 +107,12 @@ pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<Opened> {
 fn check_endpoint(at: &str, endpoint: &str) -> Result<()> {
     let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
     let is_plain = !endpoint.contains(|c: char| c.is_control() || c == ' ');
-    match is_plain && Url::parse(endpoint).is_ok_and(|url| is_web(&url)) {
-        true => Ok(()),
-        false => {
-            let shown: String = endpoint.chars().filter(|c| !c.is_control()).collect();
-            Err(Error::config(format!("`{at}`: `{shown}` is no server's URL"))
-                .with_hint("write it as in https://storage.internal:9000"))
-        }
+    if is_plain && Url::parse(endpoint).is_ok_and(|url| is_web(&url)) {
+        return Ok(());
     }
+    let shown: String = endpoint.chars().filter(|c| !c.is_control()).collect();
+    Err(Error::config(format!("`{at}`: `{shown}` is no server's URL"))
+        .with_hint("write it as in https://storage.internal:9000"))
 }
 
 /// How long one request may take.

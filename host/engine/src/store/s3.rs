@@ -48,11 +48,11 @@ fn endpoint(given: &S3Options, profile: &HashMap<String, String>) -> Option<Stri
 
 /// What is put into a request's header must be able to stand there.
 fn check_key(field: &str, key: String) -> Result<String> {
-    match key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        true => Ok(key),
-        false => Err(Error::config(format!("`{field}` holds a character that no key has"))
-            .with_hint("look for line ends and blanks in what it is read from")),
+    if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(Error::config(format!("`{field}` holds a character that no key has"))
+            .with_hint("look for line ends and blanks in what it is read from"));
     }
+    Ok(key)
 }
 
 /// Makes clients of a bucket, whose requests may take so many seconds.

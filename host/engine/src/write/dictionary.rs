@@ -27,10 +27,8 @@ const REPEATED_SHARE: f64 = 0.25;
 /// The columns, by index, that are better off without a dictionary.
 pub(super) fn useless(batch: &RecordBatch) -> Vec<usize> {
     let rows = batch.num_rows().min(SAMPLE_ROWS);
-    let enough = match batch.num_columns() > WIDE_COLUMNS {
-        true => MIN_WIDE_SAMPLE_ROWS,
-        false => MIN_SAMPLE_ROWS,
-    };
+    let enough =
+        if batch.num_columns() > WIDE_COLUMNS { MIN_WIDE_SAMPLE_ROWS } else { MIN_SAMPLE_ROWS };
     if rows < enough {
         return Vec::new();
     }

@@ -71,9 +71,10 @@ impl ParquetEncoder {
 impl Encoder for ParquetEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer.write(batch).map_err(encoding)?;
-        match self.writer.in_progress_size() > ROW_GROUP_LIMIT_BYTES {
-            true => self.flush_buffered(),
-            false => Ok(()),
+        if self.writer.in_progress_size() > ROW_GROUP_LIMIT_BYTES {
+            self.flush_buffered()
+        } else {
+            Ok(())
         }
     }
 

@@ -81,9 +81,10 @@ impl Partitioning {
         let others = batch.project(&self.rest).map_err(fault)?;
         let apart = |group: Vec<u32>| {
             let folder = self.folder(&keys, group[0] as usize)?;
-            let rows = match group.len() == batch.num_rows() {
-                true => others.clone(),
-                false => take_record_batch(&others, &UInt32Array::from(group)).map_err(fault)?,
+            let rows = if group.len() == batch.num_rows() {
+                others.clone()
+            } else {
+                take_record_batch(&others, &UInt32Array::from(group)).map_err(fault)?
             };
             Ok((folder, rows))
         };
@@ -93,10 +94,7 @@ impl Partitioning {
     fn folder(&self, keys: &[ArrayRef], row: usize) -> Result<String> {
         let mut path = String::new();
         for ((_, name), values) in self.columns.iter().zip(keys) {
-            let text = match values.is_null(row) {
-                true => String::new(),
-                false => text_of(values, row)?,
-            };
+            let text = if values.is_null(row) { String::new() } else { text_of(values, row)? };
             if text == NULL_FOLDER {
                 return Err(Error::data(format!(
                     "column `{name}`: the text {NULL_FOLDER} names the folder of NULL"
@@ -140,13 +138,13 @@ fn column(name: &str, schema: &SchemaRef) -> Result<(usize, String)> {
             .with_hint(format!("the columns are {}", known.join(", ")))
     })?;
     let data_type = schema.field(place).data_type();
-    match names_folders(data_type) {
-        true => Ok((place, name.to_owned())),
-        false => Err(Error::config(format!(
+    if !names_folders(data_type) {
+        return Err(Error::config(format!(
             "`target.partition_by`: `{name}` is {data_type}, whose values do not name folders"
         ))
-        .with_hint("partition by texts, whole numbers, dates or booleans")),
+        .with_hint("partition by texts, whole numbers, dates or booleans"));
     }
+    Ok((place, name.to_owned()))
 }
 
 /// Whether a type's values read the same to everybody.

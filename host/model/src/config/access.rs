@@ -85,19 +85,16 @@ impl<'a> Access<'a> {
 
     /// A job file that is a link is a file that somebody names.
     pub(super) fn job_file(&self, path: &Path) -> Result<()> {
-        match path.is_symlink() {
-            true => self.file("the job's file", path),
-            false => Ok(()),
-        }
+        if path.is_symlink() { self.file("the job's file", path) } else { Ok(()) }
     }
 
     pub(super) fn territory(&self, usage: Usage, at: &str, territory: &Territory) -> Result<()> {
-        match self.powers().allows(usage, territory, &real_path(self.folder)) {
-            true => Ok(()),
-            false => Err(self
+        if !self.powers().allows(usage, territory, &real_path(self.folder)) {
+            return Err(self
                 .powers()
-                .refusal(usage.key(), format!("`{at}`: {territory} may not be {}", usage.done()))),
+                .refusal(usage.key(), format!("`{at}`: {territory} may not be {}", usage.done())));
         }
+        Ok(())
     }
 
     pub(super) fn connector(&self, at: &str, connector: &Connector) -> Result<()> {

@@ -63,9 +63,10 @@ impl Location {
 impl Direct {
     /// Whether the job allows to read a folder.
     pub fn allows(&self, location: &Location) -> bool {
-        match self.under.is_empty() {
-            true => location.scheme != "file",
-            false => self.under.iter().any(|folder| location.is_under(folder)),
+        if self.under.is_empty() {
+            location.scheme != "file"
+        } else {
+            self.under.iter().any(|folder| location.is_under(folder))
         }
     }
 

@@ -252,13 +252,12 @@ fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {
         quoted_nulls: raw.quoted_nulls.unwrap_or(false),
         newlines: raw.newlines.unwrap_or(false),
     };
-    match csv.quote == Some(csv.delimiter.unwrap_or(b',')) {
-        true => {
-            Err(Error::config("`source.csv`: delimiter and quote are the same")
-                .with_hint("choose two"))
-        }
-        false => Ok(csv),
+    if csv.quote == Some(csv.delimiter.unwrap_or(b',')) {
+        return Err(
+            Error::config("`source.csv`: delimiter and quote are the same").with_hint("choose two")
+        );
     }
+    Ok(csv)
 }
 
 /// A type by the name that databases give it.

@@ -28,10 +28,7 @@ pub(super) fn alternatives<'a>(root: &'a Value, schema: &'a Value, depth: usize)
         .flatten()
         .flat_map(|choice| alternatives(root, choice, depth + 1))
         .collect();
-    match choices.is_empty() {
-        true => vec![schema],
-        false => choices,
-    }
+    if choices.is_empty() { vec![schema] } else { choices }
 }
 
 /// Whether some schema is about objects and none takes keys that it does not name.

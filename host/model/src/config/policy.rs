@@ -152,14 +152,15 @@ impl Policy {
     pub fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<PolicyScope<'_>> {
         let rules = self.rules.iter().filter(|rule| rule.plugin.fits(name, version, digest));
         let powers = PolicyScope { policy: self, rules: rules.collect() };
-        let forbidden = match powers.rules.is_empty() {
-            true => self.forbids_unlisted,
-            false => powers.rules.iter().any(|rule| rule.forbid),
+        let forbidden = if powers.rules.is_empty() {
+            self.forbids_unlisted
+        } else {
+            powers.rules.iter().any(|rule| rule.forbid)
         };
-        match forbidden {
-            true => Err(powers.refusal(format!("{name} {version} may not be used"))),
-            false => Ok(powers),
+        if forbidden {
+            return Err(powers.refusal(format!("{name} {version} may not be used")));
         }
+        Ok(powers)
     }
 }
 
@@ -245,19 +246,19 @@ impl<'a> PolicyScope<'a> {
     /// Whether a job may name this endpoint.
     pub fn endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         let fits = |only: &Vec<Pattern>| only.iter().any(|pattern| pattern.fits(endpoint));
-        match self.rules.iter().filter_map(|rule| rule.only.as_ref()).all(fits) {
-            true => Ok(()),
-            false => Err(self.refusal(format!("{endpoint} may not be reached"))),
+        if !self.rules.iter().filter_map(|rule| rule.only.as_ref()).all(fits) {
+            return Err(self.refusal(format!("{endpoint} may not be reached")));
         }
+        Ok(())
     }
 
     /// Whether a secret may come from where the job says.
     pub fn secret(&self, field: &str, written: &Value) -> Result<()> {
         let fits = |places: &Vec<Place>| places.iter().any(|place| place.fits(written));
-        match self.rules.iter().filter_map(|rule| rule.secrets.as_ref()).all(fits) {
-            true => Ok(()),
-            false => Err(self.refusal(format!("`{field}` may not come from there"))),
+        if !self.rules.iter().filter_map(|rule| rule.secrets.as_ref()).all(fits) {
+            return Err(self.refusal(format!("`{field}` may not come from there")));
         }
+        Ok(())
     }
 
     /// What may be connected to over ODBC, of what a config says. Drivers make connections of their own,

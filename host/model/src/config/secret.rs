@@ -25,10 +25,10 @@ pub fn check_form(field: &str, written: &Value) -> Result<()> {
     let is_one = only.is_some_and(|(key, value)| {
         ["env", "file", "secret"].contains(&key.as_str()) && value.is_string()
     });
-    match written.is_string() || is_one {
-        true => Ok(()),
-        false => Err(Error::config(format!("`{field}` is not a secret")).with_hint(HINT)),
+    if written.is_string() || is_one {
+        return Ok(());
     }
+    Err(Error::config(format!("`{field}` is not a secret")).with_hint(HINT))
 }
 
 /// Resolves what a job wrote in a secret's place; `field` is for errors.
@@ -77,13 +77,11 @@ fn named(field: &str, name: &str, secrets: Option<&Path>) -> Result<SecretValue>
     // Systemd's LoadCredential= of a folder puts its own id before each name.
     let credential = folder.join(format!("{CREDENTIAL_PREFIX}{name}"));
     let path = if credential.exists() { credential } else { folder.join(name) };
-    match path.exists() {
-        true => read(field, &path),
-        false => {
-            Err(Error::config(format!("`{field}`: no secret `{name}` in {}", folder.display()))
-                .with_hint("put the value into a file of that name there"))
-        }
+    if path.exists() {
+        return read(field, &path);
     }
+    Err(Error::config(format!("`{field}`: no secret `{name}` in {}", folder.display()))
+        .with_hint("put the value into a file of that name there"))
 }
 
 fn read(field: &str, path: &Path) -> Result<SecretValue> {

@@ -103,10 +103,7 @@ fn walk_object(
         let known: Vec<&Value> =
             schemas.iter().filter_map(|schema| schema.get("properties")?.get(key)).collect();
         if known.is_empty() && is_closed(schemas) {
-            let others = match this.whole {
-                true => &[],
-                false => own_keys(path),
-            };
+            let others = if this.whole { &[] } else { own_keys(path) };
             let meant = meant(key, schemas, others);
             misspelt.extend(meant);
             faults.push(unknown(&place, meant, schemas, others));

@@ -42,9 +42,10 @@ pub struct Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
         }
     }
 }
@@ -92,12 +93,12 @@ impl Grant {
             .endpoints
             .iter()
             .any(|own| own.port == endpoint.port && own.host.eq_ignore_ascii_case(&endpoint.host));
-        match granted {
-            true => Ok(()),
-            false => Err(Error::auth(format!(
+        if !granted {
+            return Err(Error::auth(format!(
                 "the plugin asked for {endpoint}, which its config in the job does not name"
-            ))),
+            )));
         }
+        Ok(())
     }
 
     /// What may be connected to over ODBC.

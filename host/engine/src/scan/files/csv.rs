@@ -292,10 +292,10 @@ impl CsvDecoder {
                 return Err(BadRow::value(&Cell::column(field), &value.text, &value.text));
             }
         }
-        match count == self.places.len() {
-            true => Ok(()),
-            false => Err(Fault::Values(count, self.places.len()).into()),
+        if count != self.places.len() {
+            return Err(Fault::Values(count, self.places.len()).into());
         }
+        Ok(())
     }
 
     fn batch(&mut self) -> Result<RecordBatch, BadRow> {

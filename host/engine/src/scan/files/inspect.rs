@@ -51,10 +51,8 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     }
     let metadata: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(METADATA_LIMIT_BYTES));
     let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
-    let places: Vec<usize> = match is_text && bytes > FEW_BYTES {
-        true => spread(found.len()),
-        false => (0..found.len()).collect(),
-    };
+    let places: Vec<usize> =
+        if is_text && bytes > FEW_BYTES { spread(found.len()) } else { (0..found.len()).collect() };
     let looks = look_into(store, files, format, &found, places, &metadata).await?;
     let mut union = Union::new(match format {
         FileFormat::Csv => Rule::Csv,
@@ -67,12 +65,11 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     }
     let own_fields = union.fields();
     let own: Vec<String> = own_fields.iter().map(|field| field.name().clone()).collect();
-    let mut fields = match is_text {
-        true => {
-            let is_all = format == FileFormat::Csv && looks.len() == found.len();
-            declared(files, own_fields, is_all)?
-        }
-        false => own_fields.iter().map(|field| typed(field, carried(field.data_type()))).collect(),
+    let mut fields = if is_text {
+        let is_all = format == FileFormat::Csv && looks.len() == found.len();
+        declared(files, own_fields, is_all)?
+    } else {
+        own_fields.iter().map(|field| typed(field, carried(field.data_type()))).collect()
     };
     let file_columns = fields.len();
     if file_columns == 0 {
@@ -95,9 +92,10 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     }
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
-    let groups = match is_text {
-        true => vec![Vec::new(); found.len()],
-        false => looks.into_iter().map(|(_, look)| look.groups).collect(),
+    let groups = if is_text {
+        vec![Vec::new(); found.len()]
+    } else {
+        looks.into_iter().map(|(_, look)| look.groups).collect()
     };
     let schema = Arc::new(Schema::new(fields));
     let digest = hex::encode(Sha256::digest(encode_schema(&schema)?));

@@ -48,9 +48,10 @@ impl Shape {
         }
         let mut shapes = Vec::new();
         for (key, value) in Pairs::of(line)?.0 {
-            let shape = match is_declared(&key) {
-                true => Self::of_declared(&key, value)?,
-                false => Self::of(&key, value, 0)?,
+            let shape = if is_declared(&key) {
+                Self::of_declared(&key, value)?
+            } else {
+                Self::of(&key, value, 0)?
             };
             shapes.push((key, shape));
         }
@@ -200,9 +201,10 @@ impl Shape {
 /// A text without its quotes and escapes; nothing for half of a surrogate pair.
 pub(super) fn unquoted(raw: &str) -> Option<std::borrow::Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    match inner.contains('\\') {
-        false => Some(inner.into()),
-        true => serde_json::from_str::<String>(raw).ok().map(Into::into),
+    if inner.contains('\\') {
+        serde_json::from_str::<String>(raw).ok().map(Into::into)
+    } else {
+        Some(inner.into())
     }
 }
 

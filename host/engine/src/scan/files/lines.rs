@@ -303,24 +303,23 @@ impl Lines {
         let fresh = &self.held[self.seen..];
         let fresh_at = self.at + self.seen as u64;
         let least = usize::try_from(self.to.saturating_sub(fresh_at)).unwrap_or(usize::MAX);
-        let end = match least <= fresh.len() {
-            false => self.splitter.last_end(fresh),
-            true => {
-                let end = self.splitter.first_end(fresh, least.max(1));
-                self.check_end(least, end)?;
-                self.done = end.is_some();
-                end
-            }
+        let end = if least <= fresh.len() {
+            let end = self.splitter.first_end(fresh, least.max(1));
+            self.check_end(least, end)?;
+            self.done = end.is_some();
+            end
+        } else {
+            self.splitter.last_end(fresh)
         };
         let Some(length) = end.map(|end| self.seen + end) else {
             self.seen = self.held.len();
+            if self.held.len() <= RECORD_LIMIT_BYTES {
+                return Ok(None);
+            }
             let has_returns =
-                || memchr(b'\r', &self.held).is_some() && memchr(b'\n', &self.held).is_none();
-            return match self.held.len() > RECORD_LIMIT_BYTES {
-                true if has_returns() => Err(Unclear::Returns(self.at)),
-                true => Err(Unclear::TooLong(self.at)),
-                false => Ok(None),
-            };
+                memchr(b'\r', &self.held).is_some() && memchr(b'\n', &self.held).is_none();
+            let at = self.at;
+            return Err(if has_returns { Unclear::Returns(at) } else { Unclear::TooLong(at) });
         };
         let rest = self.held.split_off(length);
         let bytes = std::mem::replace(&mut self.held, rest);

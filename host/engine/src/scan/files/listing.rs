@@ -105,13 +105,14 @@ pub(super) async fn of_folders(store: &Opened, folders: &[Folder]) -> Result<Vec
     let listed: Vec<Vec<Found>> =
         futures::stream::iter(listed).buffered(LISTS_AT_ONCE).try_collect().await?;
     let found = listed.concat();
-    match found.len() > FILES_LIMIT {
-        true => {
-            Err(Error::config(format!("{}: more than {FILES_LIMIT} files", store.url(&store.root)))
-                .with_hint("read the table through the server"))
-        }
-        false => Ok(found),
+    if found.len() > FILES_LIMIT {
+        return Err(Error::config(format!(
+            "{}: more than {FILES_LIMIT} files",
+            store.url(&store.root)
+        ))
+        .with_hint("read the table through the server"));
     }
+    Ok(found)
 }
 
 /// The names of folders and files that can be named as tables.
@@ -135,11 +136,11 @@ pub(super) async fn tables(store: &Opened) -> Result<Vec<String>> {
 fn refuse_pipes(store: &Opened, key: &Key) -> Result<()> {
     let path = std::path::Path::new("/").join(key.as_ref());
     let is_odd = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
-    match store.is_local() && std::fs::metadata(&path).is_ok_and(is_odd) {
-        true => Err(Error::config(format!("{} is not a regular file", path.display()))
-            .with_hint("name a file that holds the rows")),
-        false => Ok(()),
+    if store.is_local() && std::fs::metadata(&path).is_ok_and(is_odd) {
+        return Err(Error::config(format!("{} is not a regular file", path.display()))
+            .with_hint("name a file that holds the rows"));
     }
+    Ok(())
 }
 
 async fn list(

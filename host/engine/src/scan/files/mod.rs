@@ -204,13 +204,15 @@ impl FileSource {
         };
         let column = |(index, field): (usize, &FieldRef)| Column {
             lossy: is_cut_off(field).then(|| CUT_OFF.to_owned()),
-            source_type: match index < info.file_columns {
-                true => word.to_owned(),
-                false => "folder".to_owned(),
+            source_type: if index < info.file_columns {
+                word.to_owned()
+            } else {
+                "folder".to_owned()
             },
-            comparable: match field.data_type().is_nested() {
-                true => Comparable::No,
-                false => Comparable::Order,
+            comparable: if field.data_type().is_nested() {
+                Comparable::No
+            } else {
+                Comparable::Order
             },
         };
         Ok(Described {
@@ -304,10 +306,8 @@ impl FileSource {
                     .await
                     .map(Arc::new);
             }
-            let sought = match path.is_empty() {
-                true => self.files.sought.clone(),
-                false => Sought::named(path),
-            };
+            let sought =
+                if path.is_empty() { self.files.sought.clone() } else { Sought::named(path) };
             let found = self.find(&sought).await?;
             inspect::inspect(&self.store, &self.files, found).await.map(Arc::new)
         };

@@ -211,20 +211,19 @@ impl Given {
         let begins = slice.range.is_none_or(|(start, _)| start == 0);
         let mut lines = Lines::new(pieces, marks, slice.range);
         let mut headed = Headed::default();
-        let decoder: Box<dyn Decode> = match is_csv {
-            false => Box::new(JsonDecoder::new(&self.files, &self.info)?),
-            true => {
-                let own = if begins { Some(&mut lines) } else { None };
-                let decoder = match self.headed(&meta, &style, own).await {
-                    Ok(found) => {
-                        headed = found;
-                        let names = std::mem::take(&mut headed.names);
-                        CsvDecoder::new(style, names, &self.files, &self.info, &self.schema)
-                    }
-                    Err(error) => Err(error),
-                };
-                Box::new(decoder.map_err(|error| error.with_context(name.clone()))?)
-            }
+        let decoder: Box<dyn Decode> = if is_csv {
+            let own = if begins { Some(&mut lines) } else { None };
+            let decoder = match self.headed(&meta, &style, own).await {
+                Ok(found) => {
+                    headed = found;
+                    let names = std::mem::take(&mut headed.names);
+                    CsvDecoder::new(style, names, &self.files, &self.info, &self.schema)
+                }
+                Err(error) => Err(error),
+            };
+            Box::new(decoder.map_err(|error| error.with_context(name.clone()))?)
+        } else {
+            Box::new(JsonDecoder::new(&self.files, &self.info)?)
         };
         Ok(OpenSlice {
             name,
@@ -274,9 +273,10 @@ impl Given {
             None => self.count_lines(&meta, at).await,
         };
         let line = lines.map(|lines| format!(", line {}", lines + 1)).unwrap_or_default();
-        let within_a_value = match is_cut {
-            true => "; where values hold line ends, add `csv: { newlines: true }`",
-            false => "",
+        let within_a_value = if is_cut {
+            "; where values hold line ends, add `csv: { newlines: true }`"
+        } else {
+            ""
         };
         Error::data(format!("{name}: at byte {at}{line}: {}", bad.cause))
             .with_hint(format!("{}{within_a_value}", bad.hint))

@@ -74,10 +74,7 @@ fn check_node(node: LogicalPlan) -> DfResult<LogicalPlan> {
         let checked = expr.transform_up(|expr| check(expr, &schema))?;
         Ok(checked.update_data(|expr| name.restore(expr)))
     })?;
-    match checked.transformed {
-        true => checked.data.recompute_schema(),
-        false => Ok(checked.data),
-    }
+    if checked.transformed { checked.data.recompute_schema() } else { Ok(checked.data) }
 }
 
 fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
@@ -341,12 +338,12 @@ fn refuse_part_days(value: &ColumnarValue) -> DfResult<()> {
         },
         ColumnarValue::Scalar(_) => true,
     };
-    match is_whole {
-        true => Ok(()),
-        false => Err(Error::data("a date has no room for the hours of an interval")
+    if !is_whole {
+        return Err(Error::data("a date has no room for the hours of an interval")
             .with_hint("cast the date first: CAST(d AS TIMESTAMP) + INTERVAL '12 hours'")
-            .external()),
+            .external());
     }
+    Ok(())
 }
 
 fn told(error: DataFusionError) -> DataFusionError {

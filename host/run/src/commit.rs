@@ -90,7 +90,7 @@ pub(super) async fn commit(
 ) -> Result<RunReport, Uncommitted> {
     let run = commit.manifest.run.clone();
     let target = places.target;
-    ledger.committing(&run, &commit)?;
+    ledger.record_commit(&run, &commit)?;
     let published = publish(ledger, places, retry, &mut commit).await;
     let manifest = match published {
         Ok(manifest) => manifest,
@@ -128,14 +128,14 @@ async fn publish(
             table.name = other.name.clone();
         }
         commit.relations[taken].spot = other;
-        ledger.committing(&run, &commit)?;
+        ledger.record_commit(&run, &commit)?;
     };
     for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
         relation.published_as = name;
     }
     if let Some(registrar) = places.registrar {
         commit.registering = true;
-        ledger.committing(&run, &commit)?;
+        ledger.record_commit(&run, &commit)?;
         let register = || registrar.register(&commit.tables);
         let names = retry.persist(REGISTERING, register).await?;
         registrar.release().await;
@@ -175,7 +175,7 @@ pub(super) async fn roll_forward(
     retry: RetryPolicy,
     run: &str,
 ) -> Result<RunReport, Uncommitted> {
-    let recorded: Option<Commit> = ledger.manifest(run)?;
+    let recorded: Option<Commit> = ledger.commit(run)?;
     let recorded = recorded.ok_or_else(|| {
         Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
     })?;

@@ -7,6 +7,7 @@ mod execution;
 mod fingerprint;
 pub mod ledger;
 mod manifest;
+pub mod phase;
 mod progress;
 mod record;
 mod relation_tasks;

@@ -38,7 +38,8 @@ use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::report::{RunReport, Status};
 use super::snapshot_holder::{HolderLauncher, SnapshotLease};
 use super::stopped::Stopped;
-use crate::ledger::{Ledger, NewRun, Owner, RunLock, RunState, Task};
+use crate::ledger::{Ledger, NewRun, Owner, RunLock, Task};
+use crate::phase::{Outcome, Phase};
 
 /// How often a run is begun anew because what it had planned was gone.
 pub const RESTART_LIMIT: u32 = 5;
@@ -142,8 +143,8 @@ impl Runner<'_> {
         let report = self.unpublished(id, job, status, created, &error);
         let state = match status {
             Status::Interrupted => return (report, Err(error)),
-            Status::Cancelled => RunState::Cancelled,
-            _ => RunState::Failed,
+            Status::Cancelled => Outcome::Cancelled,
+            _ => Outcome::Failed,
         };
         if let Err(error) = self.ledger.finish(id, state, &report) {
             tracing::error!("{error}");
@@ -164,8 +165,8 @@ impl Runner<'_> {
         SnapshotLease::new(self.keeper, id).end().await;
         run.target().discard(id).await?;
         let (status, state) = match why.class() {
-            Class::Cancelled => (Status::Cancelled, RunState::Cancelled),
-            _ => (Status::Failed, RunState::Failed),
+            Class::Cancelled => (Status::Cancelled, Outcome::Cancelled),
+            _ => (Status::Failed, Outcome::Failed),
         };
         let report = self.unpublished(id, job, status, run.created, &why);
         self.ledger.finish(id, state, &report)?;
@@ -182,9 +183,9 @@ impl Runner<'_> {
             NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
         let live = self.ledger.live(id)?.ok_or_else(|| under_way(id))?;
         check_target(job, self.own_folders)?;
-        let is_new = self.ledger.recorded(id)?.is_none() && !self.is_taken_up;
+        let is_new = self.ledger.entry(id)?.is_none() && !self.is_taken_up;
         self.ledger.begin(&new)?;
-        let recorded = self.ledger.recorded(id)?;
+        let recorded = self.ledger.entry(id)?;
         let created = recorded.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
         let mut planner = Planner::new(self.catalog, self.settings);
         if let Some(record) = self.ledger.planned(id)? {
@@ -254,8 +255,8 @@ impl Run<'_> {
 
     async fn work(&mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
         let retry = self.runner.settings.retry;
-        let recorded = self.ledger().recorded(self.id)?;
-        if recorded.is_some_and(|run| run.state == RunState::Committing) {
+        let recorded = self.ledger().entry(self.id)?;
+        if recorded.is_some_and(|run| run.phase == Phase::Committing) {
             tracing::info!("run {}: going on with its commit", self.id);
             self.ledger().event(self.id, "taken up again in the middle of its commit")?;
             SnapshotLease::new(self.runner.keeper, self.id).end().await;
@@ -296,7 +297,7 @@ impl Run<'_> {
             Ok(mut report) => {
                 report.tapes = tape::kept(&self.runner.settings.state, self.id);
                 // It is published, whatever the ledger says to that.
-                if let Err(error) = self.ledger().finish(self.id, RunState::Succeeded, &report) {
+                if let Err(error) = self.ledger().finish(self.id, Outcome::Succeeded, &report) {
                     tracing::error!("run {}: published, but {error}", self.id);
                 }
                 Ok(report)
@@ -367,7 +368,7 @@ impl Run<'_> {
                     holding.end().await;
                     let wait = retry.wait(restarts);
                     tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
-                    self.ledger().begin_anew(self.id, &error.to_string())?;
+                    self.ledger().restart(self.id, &error.to_string())?;
                     self.target().discard(self.id).await?;
                     tokio::time::sleep(wait).await;
                     restarts += 1;
@@ -598,7 +599,7 @@ impl Run<'_> {
             tokio::select! {
                 // Nobody is left to wish anything: the run goes on.
                 changed = control.changed() => if changed.is_err() { std::future::pending().await },
-                _ = looks.tick() => match self.ledger().is_cancelled(self.id) {
+                _ = looks.tick() => match self.ledger().is_cancel_requested(self.id) {
                     Ok(true) => return None,
                     Ok(false) => {}
                     Err(error) => tracing::warn!("{error}"),

@@ -103,7 +103,7 @@ def deaths(folder):
         with contextlib.closing(
             sqlite3.connect(f"file:{folder}/state/ledger.sqlite?mode=ro", uri=True)
         ) as ledger:
-            return ledger.execute("SELECT coalesce(max(deaths), 0) FROM takes").fetchone()[0]
+            return ledger.execute("SELECT coalesce(max(crashes), 0) FROM claims").fetchone()[0]
     except sqlite3.OperationalError:
         # It is not there yet.
         return 0

@@ -25,7 +25,7 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     let catalog = app.catalog()?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
     let keeper = app.keeper(false)?;
-    let is_taken_up = ledger.recorded(run)?.is_some();
+    let is_taken_up = ledger.entry(run)?.is_some();
     let runner = runner(app, &catalog, ledger, &keeper, is_taken_up);
     let mut showing = None;
     let ended = app.io.block_on(async {

@@ -7,8 +7,9 @@ use clap::Subcommand;
 use longshore_model::atomic_file;
 use longshore_model::config::{Job, Policy};
 use longshore_model::error::{Error, Result};
-use longshore_run::ledger::{Ledger, Recorded, RunDetails, RunRecord, RunState};
+use longshore_run::ledger::{Ledger, RunDetails, RunEntry, RunRecord};
 use longshore_run::new_run_id;
+use longshore_run::phase::{Outcome, Phase};
 
 use super::{App, Failed, run, show};
 use crate::daemon::lock;
@@ -66,7 +67,7 @@ fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
             text,
             "{:<26} {:<11} {:<20} {:>12}  {}",
             run.run,
-            run.state.name(),
+            run.phase.state(),
             run.created.get(..19).unwrap_or(&run.created),
             rows(run),
             run.job
@@ -78,10 +79,10 @@ fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
 
 fn rows(run: &RunRecord) -> String {
     match &run.report {
-        Some(report) if run.state == RunState::Succeeded => {
+        Some(report) if run.phase == Phase::Done(Outcome::Succeeded) => {
             report["rows"].as_u64().map(longshore_model::format::grouped).unwrap_or_default()
         }
-        _ if !run.state.is_over() => format!("{} of {}", run.tasks.done, run.tasks.chunks),
+        _ if !run.phase.is_done() => format!("{} of {}", run.tasks.done, run.tasks.chunks),
         _ => "-".into(),
     }
 }
@@ -99,13 +100,13 @@ fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 fn as_text(details: &RunDetails) -> String {
     let RunDetails { run, file, events, attempts } = details;
     let mut text =
-        format!("run {}: {}, job {}, by {}\n", run.run, run.state.name(), run.job, run.owner);
+        format!("run {}: {}, job {}, by {}\n", run.run, run.phase.state(), run.job, run.owner);
     let _ = writeln!(text, "job file: {file}");
     let _ = writeln!(text, "began {}", run.created);
     if let Some(finished) = &run.finished {
         let _ = writeln!(text, "ended {finished}");
     }
-    if !run.state.is_over() {
+    if !run.phase.is_done() {
         let _ = writeln!(text, "chunks: {} of {} done", run.tasks.done, run.tasks.chunks);
     }
     if run.restarts > 0 {
@@ -126,7 +127,7 @@ fn as_text(details: &RunDetails) -> String {
                 "{class} ({} must act): {error}",
                 attempt.who_must_act.as_deref().unwrap_or("somebody")
             ),
-            _ if run.state.is_over() => writeln!(text, "did not end"),
+            _ if run.phase.is_done() => writeln!(text, "did not end"),
             _ => writeln!(text, "under way, or cut off"),
         };
     }
@@ -151,16 +152,16 @@ fn as_text(details: &RunDetails) -> String {
 
 fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
     let run = find(ledger, id)?;
-    let recorded = ledger.recorded(&run)?.ok_or_else(|| unknown(id))?;
+    let recorded = ledger.entry(&run)?.ok_or_else(|| unknown(id))?;
     // Only a run that nobody works on is given up here; others are asked.
-    if recorded.state == RunState::Running
+    if recorded.phase.is_cancellable()
         && ledger.live(&run)?.is_some()
         && lock(&app.settings.state).is_ok()
     {
         return give_up(app, ledger, &run, &recorded);
     }
-    if !ledger.ask_to_cancel(&run)? {
-        let state = ledger.recorded(&run)?.map_or("unknown", |run| run.state.name());
+    if !ledger.request_cancel(&run)? {
+        let state = ledger.entry(&run)?.map_or("unknown", |run| run.phase.state());
         return Err(Error::config(format!("run {run} is {state}: there is nothing to cancel"))
             .with_hint("`longshore runs` lists the runs"));
     }
@@ -175,7 +176,7 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 }
 
 /// Removes what a run that was cut off left, so that it will not go on.
-fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result<()> {
+fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result<()> {
     // To clean up is allowed, whatever the policy says by now.
     let policy = Policy::default();
     let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref(), &policy)?;
@@ -195,8 +196,8 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &Recorded) -> Result
 /// Where a daemon has the state folder, it runs the job; else this command does.
 fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     let run = find(ledger, id)?;
-    let recorded = ledger.recorded(&run)?.ok_or_else(|| unknown(id))?;
-    if recorded.state == RunState::Succeeded {
+    let recorded = ledger.entry(&run)?.ok_or_else(|| unknown(id))?;
+    if recorded.phase == Phase::Done(Outcome::Succeeded) {
         return Err(Error::config(format!("run {run} has succeeded"))
             .with_hint("run its job with `longshore run JOB`")
             .into());
@@ -205,7 +206,7 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     let dropped = dropped_as(&recorded.file, &run);
     let _lock = match lock(&app.settings.state) {
         Ok(lock) => lock,
-        Err(error) => match (recorded.state.is_over(), dropped) {
+        Err(error) => match (recorded.phase.is_done(), dropped) {
             (true, Some(path)) => return Ok(drop_again(app, &recorded.file, &path)?),
             (false, _) => {
                 return Err(Error::config(format!("run {run} is under way"))
@@ -217,17 +218,17 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     };
     let job = job_of(&recorded, dropped.as_deref(), &app.settings.policy)?;
     // What was cut off goes on under its own id; what failed left nothing to go on with.
-    let next = if recorded.state.is_over() { new_run_id()? } else { run };
+    let next = if recorded.phase.is_done() { new_run_id()? } else { run };
     run::execute(app, ledger, &next, &job)
 }
 
-fn job_of(recorded: &Recorded, dropped: Option<&Path>, policy: &Policy) -> Result<Job> {
+fn job_of(recorded: &RunEntry, dropped: Option<&Path>, policy: &Policy) -> Result<Job> {
     let file = &recorded.file;
     let shown = dropped.unwrap_or(file);
     let folder = shown.parent().unwrap_or(Path::new("."));
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let job = Job::read_in(file, &name, folder, policy)?;
-    if job.digest == recorded.digest || recorded.state.is_over() {
+    if job.digest == recorded.digest || recorded.phase.is_done() {
         return Ok(job);
     }
     Err(Error::config(format!("{}: changed since the run began", file.display()))

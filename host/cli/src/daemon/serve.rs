@@ -15,7 +15,8 @@ use longshore_model::error::{Error, Result};
 use longshore_model::format::grouped;
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
-use longshore_run::ledger::{Ledger, Owner, RunState};
+use longshore_run::ledger::{Ledger, Owner};
+use longshore_run::phase::{Outcome as RunOutcome, Phase};
 use longshore_run::{
     HolderLauncher, Progress, RunControl, Runner, Status, forget_old_runs, new_run_id,
 };
@@ -167,14 +168,14 @@ impl Daemon {
     fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Taken> {
         let run = said(new_run_id())?;
         // Where nothing can be written down no job is begun: it waits where it lies.
-        let taken_up = self.ledger.take_up(&run);
-        if let Err(error) = taken_up.and_then(|_| self.ledger.put_down(&run)) {
+        let taken_up = self.ledger.claim(&run);
+        if let Err(error) = taken_up.and_then(|_| self.ledger.release_claim(&run)) {
             self.said_of_ledger(&error);
             return None;
         }
         let taken = inbox.take(path, &run, &self.settings().policy);
         if taken.is_none() {
-            said(self.ledger.forget_take(&run));
+            said(self.ledger.forget_claim(&run));
         }
         taken
     }
@@ -267,14 +268,14 @@ impl Daemon {
             self.refused(&taken, &error)
         });
         if let End::Later = end {
-            said(self.ledger.put_down(&taken.run));
+            said(self.ledger.release_claim(&taken.run));
         }
         Ended { taken, end }
     }
 
     async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<RunControl>) -> End {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let deaths = match self.ledger.take_up(&taken.run) {
+        let deaths = match self.ledger.claim(&taken.run) {
             Ok(deaths) => deaths,
             Err(error) => {
                 tracing::error!("{}: {error}{}", taken.name, next_step(&error));
@@ -282,8 +283,8 @@ impl Daemon {
             }
         };
         let is_committing = || {
-            let recorded = self.ledger.recorded(&taken.run).ok().flatten();
-            recorded.is_some_and(|run| run.state == RunState::Committing)
+            let recorded = self.ledger.entry(&taken.run).ok().flatten();
+            recorded.is_some_and(|run| run.phase == Phase::Committing)
         };
         let is_deadly = deaths >= DEATH_LIMIT && !is_committing();
         if is_deadly && deaths > DEATH_LIMIT {
@@ -348,8 +349,10 @@ impl Daemon {
     /// The end of a run that never was one.
     fn refused(&self, taken: &Taken, error: &Error) -> End {
         let report = refusal(&taken.run, error);
-        if let Ok(Some(_)) = self.ledger.recorded(&taken.run) {
-            said(self.ledger.finish(&taken.run, RunState::Failed, &report));
+        if let Ok(Some(entry)) = self.ledger.entry(&taken.run)
+            && !entry.phase.is_done()
+        {
+            said(self.ledger.finish(&taken.run, RunOutcome::Failed, &report));
         }
         self.failed(taken, error, report)
     }
@@ -374,14 +377,14 @@ impl Daemon {
                 tracing::error!("run {run}: its job file is gone; it cannot go on");
                 let error = Error::config("the job file was removed while the run was under way")
                     .with_hint("what it had staged is under .longshore/staging of its target");
-                said(self.ledger.finish(&run, RunState::Failed, &refusal(&run, &error)));
+                said(self.ledger.finish(&run, RunOutcome::Failed, &refusal(&run, &error)));
             }
         }
     }
 
     fn adopt(&self, taken: &Taken) -> Result<End> {
         let record = self.ledger.details(&taken.run)?;
-        let over = record.filter(|details| details.run.state.is_over());
+        let over = record.filter(|details| details.run.phase.is_done());
         Ok(match over.and_then(|details| details.run.report) {
             Some(report) => {
                 let is_done = report["status"] == json!(Status::Succeeded);
@@ -463,7 +466,7 @@ impl Desk {
                 Ok(path) => {
                     self.under_way.remove(&run);
                     said(daemon.ledger.moved(&run, &path));
-                    said(daemon.ledger.forget_take(&run));
+                    said(daemon.ledger.forget_claim(&run));
                 }
                 Err(error) => {
                     if !over.has_failed {

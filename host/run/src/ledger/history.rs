@@ -2,10 +2,11 @@
 
 use longshore_model::error::Result;
 use rusqlite::{OptionalExtension, Row};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Ledger, RunState};
+use super::Ledger;
+use crate::phase::Phase;
 
 /// A run, in a line.
 #[derive(Clone, Debug, Serialize)]
@@ -14,8 +15,9 @@ pub struct RunRecord {
     pub run: String,
     /// The job's name.
     pub job: String,
-    /// Where it is.
-    pub state: RunState,
+    /// Its phase; scripts are told its state.
+    #[serde(rename = "state", serialize_with = "serialize_state")]
+    pub phase: Phase,
     /// Who runs it: `daemon` or `command`.
     pub owner: String,
     /// When it began.
@@ -28,6 +30,10 @@ pub struct RunRecord {
     pub tasks: TaskCounts,
     /// Its report, when it is over.
     pub report: Option<Value>,
+}
+
+fn serialize_state<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(phase.state())
 }
 
 /// How far a run's tasks are.
@@ -88,7 +94,7 @@ pub struct AttemptRecord {
 }
 
 const RUN: &str = "
-    SELECT runs.id, jobs.name, state, owner, created, finished, restarts, report,
+    SELECT runs.id, jobs.name, phase, owner, created, finished, restarts, report,
            (SELECT count(*) FROM chunks WHERE run = runs.id),
            (SELECT count(*) FROM tasks WHERE run = runs.id AND done),
            (SELECT count(*) FROM attempts WHERE run = runs.id AND class IS NOT NULL), file
@@ -99,7 +105,7 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     Ok(RunRecord {
         run: row.get(0)?,
         job: row.get(1)?,
-        state: RunState::of(&row.get::<_, String>(2)?),
+        phase: row.get(2)?,
         owner: row.get(3)?,
         created: row.get(4)?,
         finished: row.get(5)?,
@@ -180,7 +186,7 @@ impl Ledger {
         self.change(|change| {
             let forgotten = change
                 .prepare_cached(
-                    "DELETE FROM runs WHERE state NOT IN ('running', 'committing') AND id NOT IN
+                    "DELETE FROM runs WHERE finished IS NOT NULL AND id NOT IN
                        (SELECT id FROM runs ORDER BY created DESC, id DESC LIMIT ?1) RETURNING id",
                 )?
                 .query_map([keep], |row| row.get(0))?

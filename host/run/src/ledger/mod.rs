@@ -2,12 +2,12 @@
 //!
 //! Other processes may read and write it too: `longshore runs` beside a daemon.
 
+mod claims;
 mod fault;
 mod history;
 mod plan;
 mod run_lock;
 mod runs;
-mod takes;
 mod tasks;
 
 use std::fs;
@@ -25,14 +25,15 @@ use fault::LedgerError;
 pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
 pub use plan::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
 pub use run_lock::RunLock;
-pub use runs::{NewRun, Owner, Recorded, RunState};
+pub use runs::{NewRun, Owner, RunEntry};
 pub use tasks::{Progress as TaskProgress, Task};
 
 /// The ledger's file in the state folder.
 const FILE: &str = "ledger.sqlite";
 
 /// What brings a ledger from one version to the next; the number of those done is its version.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("takes.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("takes.sql"), include_str!("phase.sql")];
 
 /// How long a statement waits for another process that writes.
 const BUSY_SECS: u64 = 30;

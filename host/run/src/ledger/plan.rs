@@ -6,7 +6,9 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::Ledger;
-use super::takes::got_on;
+use super::claims::reset_crashes;
+use super::runs::advance;
+use crate::phase::Event;
 
 /// What a run has planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +83,8 @@ impl Ledger {
     /// Writes a plan down, before anything of it is done.
     pub fn plan(&self, run: &str, plan: &PlanRecord) -> Result<()> {
         self.change(|change| {
-            got_on(change, run)?;
+            advance(change, run, Event::Plan)?;
+            reset_crashes(change, run)?;
             change.execute(
                 "UPDATE runs SET built_by = ?2, hold = ?3, consistency = ?4 WHERE id = ?1",
                 params![run, plan.built_by, plan.hold, plan.consistency],
@@ -174,12 +177,13 @@ impl Ledger {
         })
     }
 
-    /// Forgets a run's plan and its parts: it begins anew. The places stay.
-    pub fn begin_anew(&self, run: &str, reason: &str) -> Result<()> {
+    /// Forgets a run's plan, its parts and its commit. Its targets stay reserved.
+    pub fn restart(&self, run: &str, reason: &str) -> Result<()> {
         self.change(|change| {
+            advance(change, run, Event::Restart)?;
             change.execute(
-                "UPDATE runs SET built_by = NULL, hold = NULL, restarts = restarts + 1
-                 WHERE id = ?1",
+                "UPDATE runs SET built_by = NULL, hold = NULL, manifest = NULL,
+                                 restarts = restarts + 1 WHERE id = ?1",
                 [run],
             )?;
             for table in ["chunks", "tasks", "parts"] {

@@ -1,15 +1,18 @@
-//! A run's life: begun, committing, over.
+//! The runs: each has an entry with its phase.
 
 use std::path::{Path, PathBuf};
 
-use longshore_model::error::Result;
-use rusqlite::{OptionalExtension, params};
+use longshore_model::error::{Error, Result, ResultExt};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{OptionalExtension, ToSql, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use strum::{EnumString, IntoStaticStr};
+use strum::IntoStaticStr;
 
-use super::takes::got_on;
+use super::claims::reset_crashes;
+use super::fault;
 use super::{Ledger, now};
+use crate::phase::{Event, Outcome, Phase};
 
 /// Who runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
@@ -27,39 +30,6 @@ impl Owner {
     }
 }
 
-/// Where a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, EnumString, IntoStaticStr)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum RunState {
-    /// Reads and writes, or was cut off.
-    Running,
-    /// Publishes: only forward from here.
-    Committing,
-    /// Everything is published.
-    Succeeded,
-    /// Nothing is published.
-    Failed,
-    /// Nothing is published: somebody stopped it.
-    Cancelled,
-}
-
-impl RunState {
-    /// As the ledger writes it.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
-    pub(super) fn of(name: &str) -> Self {
-        name.parse().unwrap_or(Self::Failed)
-    }
-
-    /// Whether nothing more will happen.
-    pub fn is_over(self) -> bool {
-        !matches!(self, Self::Running | Self::Committing)
-    }
-}
-
 /// A run that begins.
 pub struct NewRun<'a> {
     /// Its id.
@@ -74,11 +44,11 @@ pub struct NewRun<'a> {
     pub owner: Owner,
 }
 
-/// What is recorded of a run that was begun before.
+/// A run's entry in the ledger.
 #[derive(Clone, Debug)]
-pub struct Recorded {
-    /// Where it is.
-    pub state: RunState,
+pub struct RunEntry {
+    /// Its phase.
+    pub phase: Phase,
     /// SHA-256 of its job file.
     pub digest: String,
     /// Where the job file lies.
@@ -90,7 +60,7 @@ pub struct Recorded {
 }
 
 impl Ledger {
-    /// Writes down that a run begins; one that is there already goes on.
+    /// Records a run that begins, in its first phase. A run that has an entry keeps its phase.
     pub fn begin(&self, new: &NewRun<'_>) -> Result<()> {
         self.change_for_good(|change| {
             change.execute(
@@ -98,8 +68,8 @@ impl Ledger {
                 params![new.job, new.digest],
             )?;
             change.execute(
-                "INSERT INTO runs (id, job, file, owner, state, created)
-                 SELECT ?1, jobs.id, ?4, ?5, 'running', ?6 FROM jobs WHERE name = ?2 AND digest = ?3
+                "INSERT INTO runs (id, job, file, owner, phase, created)
+                 SELECT ?1, jobs.id, ?4, ?5, ?7, ?6 FROM jobs WHERE name = ?2 AND digest = ?3
                  ON CONFLICT DO UPDATE SET file = excluded.file, owner = excluded.owner",
                 params![
                     new.id,
@@ -107,23 +77,24 @@ impl Ledger {
                     new.digest,
                     new.file.to_string_lossy(),
                     new.owner.name(),
-                    now()
+                    now(),
+                    Phase::Planning
                 ],
             )?;
             Ok(())
         })
     }
 
-    /// What is known of a run.
-    pub fn recorded(&self, run: &str) -> Result<Option<Recorded>> {
+    /// A run's entry.
+    pub fn entry(&self, run: &str) -> Result<Option<RunEntry>> {
         self.with_connection(|connection| {
             let found = connection.query_row(
-                "SELECT state, digest, file, created, restarts FROM runs
+                "SELECT phase, digest, file, created, restarts FROM runs
                  JOIN jobs ON jobs.id = runs.job WHERE runs.id = ?1",
                 [run],
                 |row| {
-                    Ok(Recorded {
-                        state: RunState::of(&row.get::<_, String>(0)?),
+                    Ok(RunEntry {
+                        phase: row.get(0)?,
                         digest: row.get(1)?,
                         file: row.get::<_, String>(2)?.into(),
                         created: row.get(3)?,
@@ -139,7 +110,7 @@ impl Ledger {
     pub fn unfinished(&self, owner: Owner) -> Result<Vec<String>> {
         self.with_connection(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id FROM runs WHERE owner = ?1 AND state IN ('running', 'committing')
+                "SELECT id FROM runs WHERE owner = ?1 AND finished IS NULL
                  ORDER BY created, id",
             )?;
             let ids = statement.query_map([owner.name()], |row| row.get(0))?;
@@ -147,21 +118,19 @@ impl Ledger {
         })
     }
 
-    /// From here a run only goes forward: what it publishes is written down.
-    pub fn committing(&self, run: &str, manifest: &impl Serialize) -> Result<()> {
-        let manifest = serde_json::to_string(manifest)?;
+    /// Records what a run publishes, before it publishes anything.
+    pub fn record_commit(&self, run: &str, commit: &impl Serialize) -> Result<()> {
+        let commit = serde_json::to_string(commit)?;
         self.change_for_good(|change| {
-            got_on(change, run)?;
-            change.execute(
-                "UPDATE runs SET state = 'committing', manifest = ?2 WHERE id = ?1",
-                params![run, manifest],
-            )?;
+            advance(change, run, Event::Commit)?;
+            reset_crashes(change, run)?;
+            change.execute("UPDATE runs SET manifest = ?2 WHERE id = ?1", params![run, commit])?;
             Ok(())
         })
     }
 
-    /// What a commit under way publishes.
-    pub fn manifest<M: DeserializeOwned>(&self, run: &str) -> Result<Option<M>> {
+    /// What a run that commits publishes.
+    pub fn commit<M: DeserializeOwned>(&self, run: &str) -> Result<Option<M>> {
         self.with_connection(|connection| {
             let text: Option<Option<String>> = connection
                 .query_row("SELECT manifest FROM runs WHERE id = ?1", [run], |row| row.get(0))
@@ -170,16 +139,19 @@ impl Ledger {
         })
     }
 
-    /// A run is over. Its chunks and parts are forgotten: the manifest has them.
-    pub fn finish(&self, run: &str, state: RunState, report: &impl Serialize) -> Result<()> {
+    /// Ends a run, if it has an entry. Its chunks and parts are forgotten: the manifest has them.
+    pub fn finish(&self, run: &str, outcome: Outcome, report: &impl Serialize) -> Result<()> {
         let report = serde_json::to_string(report)?;
         self.change_for_good(|change| {
+            if phase(change, run)?.is_none() {
+                return Ok(());
+            }
+            advance(change, run, Event::Finish(outcome))?;
             change.execute(
-                "UPDATE runs SET state = ?2, report = ?3, finished = ?4, manifest = NULL
-                 WHERE id = ?1",
-                params![run, state.name(), report, now()],
+                "UPDATE runs SET report = ?2, finished = ?3, manifest = NULL WHERE id = ?1",
+                params![run, report, now()],
             )?;
-            for table in ["chunks", "parts", "takes"] {
+            for table in ["chunks", "parts", "claims"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             Ok(())
@@ -197,17 +169,19 @@ impl Ledger {
         })
     }
 
-    /// Asks that a run be stopped; false if it is over or not known.
-    pub fn ask_to_cancel(&self, run: &str) -> Result<bool> {
-        self.with_connection(|connection| {
-            let asked = connection
-                .execute("UPDATE runs SET cancel = 1 WHERE id = ?1 AND state = 'running'", [run])?;
-            Ok(asked > 0)
+    /// Asks the process that works on a run to cancel it. False: no run of this id can be cancelled.
+    pub fn request_cancel(&self, run: &str) -> Result<bool> {
+        self.change(|change| {
+            let is_cancellable = phase(change, run)?.is_some_and(Phase::is_cancellable);
+            if is_cancellable {
+                change.execute("UPDATE runs SET cancel = 1 WHERE id = ?1", [run])?;
+            }
+            Ok(is_cancellable)
         })
     }
 
-    /// Whether somebody asked for it.
-    pub fn is_cancelled(&self, run: &str) -> Result<bool> {
+    /// Whether somebody asked to cancel a run.
+    pub fn is_cancel_requested(&self, run: &str) -> Result<bool> {
         self.with_connection(|connection| {
             let asked = connection
                 .prepare_cached("SELECT cancel FROM runs WHERE id = ?1")?
@@ -225,5 +199,35 @@ impl Ledger {
                 .execute(params![run, now(), text])?;
             Ok(())
         })
+    }
+}
+
+/// Moves a run to the phase that follows an event. The state machine refuses what no run does.
+pub(super) fn advance(change: &Transaction<'_>, run: &str, event: Event) -> fault::Result<()> {
+    let before = phase(change, run)?
+        .ok_or_else(|| Error::internal(format!("run {run} is not in the ledger")))?;
+    let after = before.after(event).context(format!("run {run}"))?;
+    change
+        .prepare_cached("UPDATE runs SET phase = ?2 WHERE id = ?1")?
+        .execute(params![run, after])?;
+    Ok(())
+}
+
+fn phase(change: &Transaction<'_>, run: &str) -> rusqlite::Result<Option<Phase>> {
+    let mut statement = change.prepare_cached("SELECT phase FROM runs WHERE id = ?1")?;
+    statement.query_row([run], |row| row.get(0)).optional()
+}
+
+impl ToSql for Phase {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl FromSql for Phase {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let name = value.as_str()?;
+        Self::from_name(name)
+            .ok_or_else(|| FromSqlError::Other(format!("no phase is called `{name}`").into()))
     }
 }

@@ -6,7 +6,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 use rusqlite::params;
 
-use super::takes::got_on;
+use super::claims::reset_crashes;
 use super::{Ledger, now};
 
 /// One task of a run.
@@ -73,7 +73,7 @@ impl Ledger {
     /// An attempt succeeded: its parts are durable.
     pub fn done(&self, run: &str, task: Task, attempt: u32, parts: &[Part]) -> Result<()> {
         self.change(|change| {
-            got_on(change, run)?;
+            reset_crashes(change, run)?;
             for part in parts {
                 change
                     .prepare_cached(

@@ -3,6 +3,7 @@ use longshore_model::part::{Part, Spot};
 
 use super::tasks::Task;
 use super::*;
+use crate::phase::{Outcome, Phase};
 
 fn begun(ledger: &Ledger, run: &str) {
     let new = NewRun {
@@ -91,7 +92,7 @@ fn a_run_that_begins_anew_keeps_its_attempts_and_not_its_parts() {
     let task = Task { relation: 0, chunk: 0 };
     ledger.attempt("r1", task).unwrap();
     ledger.failed("r1", task, 0, &Error::connection("gone")).unwrap();
-    ledger.begin_anew("r1", "the snapshot ended").unwrap();
+    ledger.restart("r1", "the snapshot ended").unwrap();
     assert_eq!(ledger.planned("r1").unwrap(), None);
     assert!(ledger.tasks("r1").unwrap().is_empty());
     assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
@@ -107,7 +108,7 @@ fn history_is_kept_within_its_limit_and_never_costs_a_run_under_way() {
     begun(&ledger, "a");
     for run in ["b", "c", "d"] {
         begun(&ledger, run);
-        ledger.finish(run, RunState::Succeeded, &"report").unwrap();
+        ledger.finish(run, Outcome::Succeeded, &"report").unwrap();
     }
     assert_eq!(ledger.prune(1).unwrap().len(), 2);
     let left: Vec<String> = ledger.runs(9).unwrap().into_iter().map(|run| run.run).collect();
@@ -131,4 +132,74 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
     begun(&ledger, "20260101-ab");
     assert_eq!(ledger.find("20260101-ab").unwrap().as_deref(), Some("20260101-ab"));
     assert_eq!(ledger.find("20260101-a").unwrap(), None);
+}
+
+/// Makes a ledger as version 2 had it, with what its runs held.
+fn version_2(folder: &Path) {
+    let connection = Connection::open(folder.join(FILE)).unwrap();
+    for migration in &MIGRATIONS[..2] {
+        connection.execute_batch(migration).unwrap();
+    }
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.execute_batch(include_str!("version_2.sql")).unwrap();
+}
+
+#[test]
+fn a_ledger_of_version_2_goes_on_in_the_phases_of_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    version_2(folder.path());
+    let ledger = Ledger::open(folder.path()).unwrap();
+    let phase = |run| ledger.entry(run).unwrap().unwrap().phase;
+    assert_eq!(phase("new"), Phase::Planning);
+    assert_eq!(phase("reserved"), Phase::Planning);
+    assert_eq!(phase("reading"), Phase::Reading);
+    assert_eq!(phase("committing"), Phase::Committing);
+    assert_eq!(phase("succeeded"), Phase::Done(Outcome::Succeeded));
+    assert_eq!(phase("failed"), Phase::Done(Outcome::Failed));
+    assert_eq!(phase("cancelled"), Phase::Done(Outcome::Cancelled));
+    let unfinished = ledger.unfinished(Owner::Daemon).unwrap();
+    assert_eq!(unfinished, ["new", "reserved", "reading", "committing"]);
+    assert_eq!(ledger.planned("reading").unwrap(), Some(plan("reading")));
+    assert_eq!(ledger.spots("reserved").unwrap(), [spot("reserved")]);
+    assert_eq!(ledger.commit::<serde_json::Value>("committing").unwrap().unwrap()["tables"][0], 1);
+    // It had crashed once, and was being worked on.
+    assert_eq!(ledger.claim("reading").unwrap(), 2);
+}
+
+#[test]
+fn the_ledger_refuses_what_no_run_does() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    let refused = ledger.record_commit("r1", &"too early").unwrap_err();
+    assert_eq!(refused.to_string(), "run r1: a run that is planning refuses Commit");
+    assert_eq!(ledger.commit::<String>("r1").unwrap(), None);
+    ledger.plan("r1", &plan("r1")).unwrap();
+    ledger.record_commit("r1", &"all of it").unwrap();
+    assert!(!ledger.request_cancel("r1").unwrap());
+    assert!(ledger.finish("r1", Outcome::Cancelled, &"report").is_err());
+    ledger.finish("r1", Outcome::Succeeded, &"report").unwrap();
+    assert!(ledger.finish("r1", Outcome::Failed, &"another").is_err());
+    assert_eq!(ledger.details("r1").unwrap().unwrap().run.report.unwrap(), "report");
+    assert!(!ledger.request_cancel("unknown").unwrap());
+    ledger.finish("unknown", Outcome::Failed, &"report").unwrap();
+}
+
+#[test]
+fn a_run_that_restarts_forgets_the_commit_that_was_taken_back() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    ledger.plan("r1", &plan("r1")).unwrap();
+    ledger.record_commit("r1", &"all of it").unwrap();
+    ledger.restart("r1", "the store was away").unwrap();
+    assert_eq!(ledger.entry("r1").unwrap().unwrap().phase, Phase::Planning);
+    assert_eq!(ledger.commit::<String>("r1").unwrap(), None);
+    assert!(ledger.request_cancel("r1").unwrap());
+}
+
+#[test]
+fn a_state_is_what_scripts_know_of_a_phase() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    let runs = serde_json::to_value(ledger.runs(1).unwrap()).unwrap();
+    assert_eq!(runs[0]["state"], "running");
 }

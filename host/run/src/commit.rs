@@ -7,12 +7,12 @@ use longshore_engine::catalog::{Registrar, Table};
 use longshore_engine::destination::{Publication, Published, Target};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, Spot};
-use longshore_model::retry::RetryPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
 use super::report::{RelationReport, RunReport, Status};
 use crate::ledger::Ledger;
+use crate::retry::{Retry, Work};
 
 /// What is being done, for the log.
 const PUBLISHING: &str = "publishing";
@@ -85,7 +85,7 @@ impl From<Error> for Uncommitted {
 pub(super) async fn commit(
     ledger: &Ledger,
     places: CommitTargets<'_>,
-    retry: RetryPolicy,
+    retry: Retry,
     mut commit: Commit,
 ) -> Result<RunReport, Uncommitted> {
     let run = commit.manifest.run.clone();
@@ -109,20 +109,21 @@ pub(super) async fn commit(
 async fn publish(
     ledger: &Ledger,
     places: CommitTargets<'_>,
-    retry: RetryPolicy,
+    retry: Retry,
     commit: &mut Commit,
 ) -> Result<String> {
     let (run, target) = (commit.manifest.run.clone(), places.target);
     let names = loop {
         let publications = commit.publications();
-        let taken = match retry.persist(PUBLISHING, || target.publish(&publications)).await? {
-            Published::As(names) => break names,
-            Published::Taken(position) => position,
-        };
+        let taken =
+            match retry.run(Work::Request, PUBLISHING, || target.publish(&publications)).await? {
+                Published::As(names) => break names,
+                Published::Taken(position) => position,
+            };
         let spot = &publications[taken].spot;
         tracing::warn!("{}: somebody else made it meanwhile", target.url(&spot.name));
         let reserve = || target.reserve(&run, &spot.relation, spot.mode);
-        let other = retry.persist(PUBLISHING, reserve).await?;
+        let other = retry.run(Work::Request, PUBLISHING, reserve).await?;
         commit.manifest.relations[taken].published_as = other.name.clone();
         if let Some(table) = commit.tables.get_mut(taken) {
             table.name = other.name.clone();
@@ -137,14 +138,14 @@ async fn publish(
         commit.registering = true;
         ledger.record_commit(&run, &commit)?;
         let register = || registrar.register(&commit.tables);
-        let names = retry.persist(REGISTERING, register).await?;
+        let names = retry.run(Work::Request, REGISTERING, register).await?;
         registrar.release().await;
         for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
             relation.registered_as = Some(name);
         }
     }
     let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
-    retry.persist(PUBLISHING, || target.put_manifest(&run, &manifest)).await
+    retry.run(Work::Request, PUBLISHING, || target.put_manifest(&run, &manifest)).await
 }
 
 /// Nothing of a failed commit may stay visible; whether nothing does.
@@ -172,7 +173,7 @@ async fn take_back(
 pub(super) async fn roll_forward(
     ledger: &Ledger,
     places: CommitTargets<'_>,
-    retry: RetryPolicy,
+    retry: Retry,
     run: &str,
 ) -> Result<RunReport, Uncommitted> {
     let recorded: Option<Commit> = ledger.commit(run)?;

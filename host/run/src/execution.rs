@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::format::counted;
-use longshore_model::retry::RetryPolicy;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -17,13 +16,13 @@ use super::manifest::Finished;
 use super::relation_tasks::{RelationTasks, TaskResult};
 use super::stopped::Stopped;
 use crate::ledger::Ledger;
+use crate::retry::{Retries, Retry, Work};
 
 /// The tasks of a run.
 pub(super) struct Execution<'a> {
     run: &'a str,
     loads: &'a [RelationTasks],
     ledger: &'a Ledger,
-    retry: RetryPolicy,
     compute: &'a Handle,
     relations: Vec<Relation>,
     /// Relations that are not begun.
@@ -39,8 +38,8 @@ struct Relation {
     under_way: usize,
     /// Chunks whose retries are spent.
     spent: Vec<usize>,
-    /// How often spent chunks were begun once more.
-    retries: u32,
+    /// The retries of its spent chunks.
+    retries: Retries,
 }
 
 impl<'a> Execution<'a> {
@@ -48,7 +47,7 @@ impl<'a> Execution<'a> {
         run: &'a str,
         loads: &'a [RelationTasks],
         ledger: &'a Ledger,
-        retry: RetryPolicy,
+        retry: Retry,
         compute: &'a Handle,
     ) -> Self {
         let relations = loads.iter().map(|load| Relation {
@@ -56,14 +55,13 @@ impl<'a> Execution<'a> {
             done: load.tasks() - load.left().len(),
             under_way: 0,
             spent: Vec::new(),
-            retries: 0,
+            retries: retry.of(Work::Relation),
         });
         let waiting = (0..loads.len()).filter(|index| !loads[*index].left().is_empty());
         Self {
             run,
             loads,
             ledger,
-            retry,
             compute,
             relations: relations.collect(),
             waiting: waiting.collect(),
@@ -124,16 +122,16 @@ impl<'a> Execution<'a> {
         let progress = &self.loads[done.relation].progress;
         relation.under_way -= 1;
         match done.result.context(progress.name.clone()) {
-            Ok((parts, retries)) => {
+            Ok(parts) => {
                 relation.finished.parts.extend(parts);
-                relation.finished.retries += retries;
+                relation.finished.retries += done.retries;
                 relation.done += 1;
             }
             // Nobody is let in any more: what fails now is done the next time.
             Err(error) if progress.slots.is_closed() => tracing::debug!("{error}"),
-            Err(error) if self.retry.tries_again(&error, relation.retries) => {
+            Err(error) if relation.retries.allows(&error) => {
                 tracing::warn!("{error}: its retries are spent; the rest of the relation goes on");
-                relation.finished.retries += self.retry.limit + 1;
+                relation.finished.retries += done.retries + 1;
                 relation.spent.push(done.chunk);
             }
             Err(error) => return Err(error),
@@ -152,8 +150,7 @@ impl<'a> Execution<'a> {
     fn begin_again(&mut self, index: usize) -> Result<()> {
         let relation = &mut self.relations[index];
         let chunks = std::mem::take(&mut relation.spent);
-        let wait = self.retry.wait(self.retry.limit + relation.retries);
-        relation.retries += 1;
+        let wait = relation.retries.start();
         let text = format!(
             "{}: the retries of {} were spent, begun once more",
             self.loads[index].progress.name,

@@ -10,7 +10,6 @@ use longshore_engine::scan::Slots;
 use longshore_engine::write::PartWriter;
 use longshore_model::error::Result;
 use longshore_model::part::{Part, Spot};
-use longshore_model::retry::RetryPolicy;
 use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
 
@@ -19,13 +18,16 @@ use super::manifest::Finished;
 use super::progress::RelationProgress;
 use super::task::{AttemptLog, run_partition, run_whole};
 use crate::ledger::{Ledger, Task, TaskProgress};
+use crate::retry::Retry;
 
 /// What came of a task.
 pub(super) struct TaskResult {
     pub(super) relation: usize,
     pub(super) chunk: usize,
-    /// Its parts, and how often it was tried again.
-    pub(super) result: Result<(Vec<Part>, u32)>,
+    /// Its parts.
+    pub(super) result: Result<Vec<Part>>,
+    /// How often it was retried.
+    pub(super) retries: u32,
 }
 
 /// A relation's tasks.
@@ -45,7 +47,7 @@ pub(super) struct RelationTasksBuilder<'a> {
     pub(super) destination: &'a Destination,
     pub(super) spots: &'a [Spot],
     pub(super) ledger: &'a Ledger,
-    pub(super) retry: RetryPolicy,
+    pub(super) retry: Retry,
     /// Where failures are recorded, if they are.
     pub(super) tapes: Option<Arc<TapeFolder>>,
     pub(super) tasks: HashMap<Task, TaskProgress>,
@@ -141,7 +143,7 @@ impl RelationTasks {
         let (progress, chunkwise) = (self.progress.clone(), self.chunkwise);
         async move {
             let slots = progress.slots.clone();
-            let result = match chunkwise {
+            let (result, retries) = match chunkwise {
                 true => run_partition(plan, chunk, slots, attempts).await,
                 false => run_whole(plan, slots, attempts).await,
             };
@@ -150,7 +152,7 @@ impl RelationTasks {
                 (Ok(_), true) => progress.done.fetch_add(1, Ordering::Relaxed),
                 (Ok(_), false) => progress.done.swap(progress.chunks, Ordering::Relaxed),
             };
-            TaskResult { relation, chunk, result }
+            TaskResult { relation, chunk, result, retries }
         }
     }
 }

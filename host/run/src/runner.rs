@@ -40,9 +40,7 @@ use super::snapshot_holder::{HolderLauncher, SnapshotLease};
 use super::stopped::Stopped;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock, Task};
 use crate::phase::{Outcome, Phase};
-
-/// How often a run is begun anew because what it had planned was gone.
-pub const RESTART_LIMIT: u32 = 5;
+use crate::retry::{Recovery, Retry, RunRetries, Work};
 
 /// How often a run looks whether somebody asked to cancel it.
 const CANCEL_LOOK_MILLIS: u64 = 500;
@@ -245,6 +243,10 @@ impl Run<'_> {
         self.runner.ledger
     }
 
+    fn retry(&self) -> Retry {
+        Retry::new(self.runner.settings.retry, self.runner.owner)
+    }
+
     fn target(&self) -> &dyn Target {
         self.destination.target()
     }
@@ -254,7 +256,7 @@ impl Run<'_> {
     }
 
     async fn work(&mut self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, Stopped> {
-        let retry = self.runner.settings.retry;
+        let retry = self.retry();
         let recorded = self.ledger().entry(self.id)?;
         if recorded.is_some_and(|run| run.phase == Phase::Committing) {
             tracing::info!("run {}: going on with its commit", self.id);
@@ -313,7 +315,6 @@ impl Run<'_> {
 
     /// Whatever happened, nothing of the run stays in the target.
     async fn discard(&self) {
-        let retry = self.runner.settings.retry;
         if self.is_new && !self.has_reserved.load(Ordering::Relaxed) {
             // It came to nothing: why it did not is what people want to know.
             let gave_up = async { Ok(self.target().discard(self.id).await?) };
@@ -322,17 +323,11 @@ impl Run<'_> {
             }
             return;
         }
-        let give_up = async {
-            // Who runs a command waits for it to end; the daemon has the time.
-            match self.runner.owner {
-                Owner::Command => self.target().discard(self.id).await?,
-                Owner::Daemon => {
-                    retry.persist("cleaning up", || self.target().discard(self.id)).await?;
-                }
-            }
-            Ok(())
+        let clean_up = async {
+            let discard = || self.target().discard(self.id);
+            Ok(self.retry().run(Work::CleanUp, "cleaning up", discard).await?)
         };
-        if let Err(Stopped::Failed(error)) = catch_panic(give_up).await {
+        if let Err(Stopped::Failed(error)) = catch_panic(clean_up).await {
             tracing::error!("{error}: remove what run {} left there", self.id);
         }
     }
@@ -341,18 +336,27 @@ impl Run<'_> {
         &mut self,
         watch: &mut impl FnMut(Arc<Progress>),
     ) -> Result<RunReport, Stopped> {
-        let (mut restarts, mut retries) = (0, 0);
-        let retry = self.runner.settings.retry;
+        let mut retries = RunRetries::new(self.retry());
         loop {
             let holding = SnapshotLease::new(self.runner.keeper, self.id);
             let tried = self.try_once(&holding, watch).await;
-            match tried {
+            let (error, recovery) = match tried {
                 Err(Stopped::Interrupted(error)) => return Err(Stopped::Interrupted(error)),
-                // Nobody waits for the daemon's runs; who runs a command wants to know at once.
-                Err(Stopped::Unprepared(error))
-                    if self.runner.owner == Owner::Daemon
-                        && let Some(wait) = retry.wait_after(&error, retries) =>
-                {
+                Err(Stopped::Unprepared(error)) => {
+                    let recovery = retries.after_preparation(&error);
+                    (error, recovery)
+                }
+                Err(Stopped::Failed(error)) => {
+                    let recovery = retries.after_reading(&error);
+                    (error, recovery)
+                }
+                tried => {
+                    holding.end().await;
+                    return tried;
+                }
+            };
+            match recovery {
+                Recovery::Prepare(wait) => {
                     let text = format!("{error}: trying again in {} ms", wait.as_millis());
                     tracing::warn!("run {}: {text}", self.id);
                     self.ledger().event(self.id, &text)?;
@@ -360,22 +364,17 @@ impl Run<'_> {
                         () = tokio::time::sleep(wait) => {}
                         stopped = self.stopping_before_reading() => return Err(stopped),
                     }
-                    retries += 1;
                 }
-                Err(Stopped::Failed(error) | Stopped::Unprepared(error))
-                    if begins_anew(&error, restarts) =>
-                {
+                Recovery::Restart(wait) => {
                     holding.end().await;
-                    let wait = retry.wait(restarts);
                     tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
                     self.ledger().restart(self.id, &error.to_string())?;
                     self.target().discard(self.id).await?;
                     tokio::time::sleep(wait).await;
-                    restarts += 1;
                 }
-                tried => {
+                Recovery::GiveUp => {
                     holding.end().await;
-                    return tried;
+                    return Err(Stopped::Failed(error));
                 }
             }
         }
@@ -393,7 +392,7 @@ impl Run<'_> {
         watch(Arc::new(Progress {
             relations: loads.iter().map(|load| load.progress.clone()).collect(),
         }));
-        let (ledger, retry) = (self.ledger(), self.runner.settings.retry);
+        let (ledger, retry) = (self.ledger(), self.retry());
         let execution = Execution::new(self.id, &loads, ledger, retry, self.runner.compute);
         let finished = execution.run(plan.parallel_relations, self.stopping(&loads)).await;
         plan.source.release().await;
@@ -425,7 +424,7 @@ impl Run<'_> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let spots = self.reserve().await?;
         let plan = self.plan(holding, &spots).await?;
-        let retry = self.runner.settings.retry;
+        let retry = self.retry();
         let made_ready = async {
             for (relation, spot) in plan.relations.iter().zip(&spots) {
                 let schema = relation.physical.schema();
@@ -434,7 +433,9 @@ impl Run<'_> {
                     check_columns(self.target(), spot, &schema).await?;
                 }
                 // It answered before: if it does not now, that will pass.
-                retry.persist("preparing", || self.target().begin(spot, &schema)).await?;
+                retry
+                    .run(Work::Request, "preparing", || self.target().begin(spot, &schema))
+                    .await?;
             }
             if let Some(registrar) = &self.registrar {
                 registrar.check(&self.tables(&plan, &spots)?).await?;
@@ -531,13 +532,13 @@ impl Run<'_> {
     async fn loads(&self, plan: &RunPlan, spots: &[Spot]) -> Result<Vec<RelationTasks>> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, begun) = (0, tasks.len());
-        let retry = self.runner.settings.retry;
+        let retry = self.retry();
         for (task, progress) in &mut tasks {
             let Some(parts) = &progress.parts else { continue };
             let mut intact = true;
             for part in parts {
                 let look = || self.target().is_intact(&spots[task.relation], part);
-                intact &= retry.persist("looking what is kept", look).await?;
+                intact &= retry.run(Work::Request, "looking what is kept", look).await?;
             }
             match intact {
                 true => kept += 1,
@@ -669,13 +670,6 @@ fn interrupted() -> Stopped {
         Error::cancelled("the run was interrupted")
             .with_hint("it goes on when it is taken up again"),
     )
-}
-
-/// Whether a failed run is planned and run once more: when what it had planned is gone, and then
-/// also when the source is not back yet.
-fn begins_anew(error: &Error, restarts: u32) -> bool {
-    let stale = error.class() == Class::Stale || (restarts > 0 && error.class().is_transient());
-    stale && restarts < RESTART_LIMIT
 }
 
 fn moment(at: DateTime<Utc>) -> String {

@@ -13,11 +13,11 @@ use longshore_engine::transform::task_context;
 use longshore_engine::write::{Attempt, parts_of};
 use longshore_model::error::Result;
 use longshore_model::part::Part;
-use longshore_model::retry::RetryPolicy;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
 use tokio::time::sleep;
 
 use crate::ledger::{Ledger, Task};
+use crate::retry::{Retry, Work};
 
 /// What an attempt is written down in, and under what.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub(super) struct AttemptLog {
     pub(super) ledger: Ledger,
     pub(super) run: String,
     pub(super) task: Task,
-    pub(super) retry: RetryPolicy,
+    pub(super) retry: Retry,
     /// The relation's name.
     pub(super) relation: String,
     /// Where failures are recorded, if they are.
@@ -39,7 +39,7 @@ pub(super) async fn run_partition(
     partition: usize,
     slots: Arc<Slots>,
     attempts: AttemptLog,
-) -> Result<(Vec<Part>, u32)> {
+) -> (Result<Vec<Part>>, u32) {
     let plan = &plan;
     retrying(&slots, &attempts, |attempt, slots| async move {
         let slot = slots.take().await?;
@@ -58,7 +58,7 @@ pub(super) async fn run_whole(
     plan: Arc<dyn ExecutionPlan>,
     slots: Arc<Slots>,
     attempts: AttemptLog,
-) -> Result<(Vec<Part>, u32)> {
+) -> (Result<Vec<Part>>, u32) {
     let plan = &plan;
     retrying(&slots, &attempts, |attempt, slots| async move {
         let _work = slots.work();
@@ -133,21 +133,19 @@ async fn retrying<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
     slots: &'a Arc<Slots>,
     attempts: &'a AttemptLog,
     run: impl Fn(NextAttempt<'a>, &'a Arc<Slots>) -> F,
-) -> Result<(Vec<Part>, u32)> {
-    let mut retries = 0;
+) -> (Result<Vec<Part>>, u32) {
+    let mut retries = attempts.retry.of(Work::Chunk);
     loop {
         let error = match run(NextAttempt(attempts), slots).await {
-            Ok(parts) => return Ok((parts, retries)),
+            Ok(parts) => return (Ok(parts), retries.count()),
             Err(error) => error,
         };
-        match attempts.retry.wait_after(&error, retries).filter(|_| !slots.is_closed()) {
-            Some(wait) => {
-                tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
-                sleep(wait).await;
-                retries += 1;
-            }
-            None => return Err(error),
+        if slots.is_closed() {
+            return (Err(error), retries.count());
         }
+        let Some(wait) = retries.next(&error) else { return (Err(error), retries.count()) };
+        tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
+        sleep(wait).await;
     }
 }
 

@@ -16,9 +16,10 @@ use longshore_model::format::grouped;
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, Owner};
-use longshore_run::phase::{Outcome as RunOutcome, Phase};
+use longshore_run::phase::Outcome as RunOutcome;
 use longshore_run::{
-    HolderLauncher, Progress, RunControl, Runner, Status, forget_old_runs, new_run_id,
+    HolderLauncher, Progress, RESUME_WAIT, RunControl, Runner, Status, TakeOver, forget_old_runs,
+    new_run_id,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -37,12 +38,6 @@ const LOOK_MILLIS: u64 = 250;
 /// How long a daemon that is told to stop lets chunks finish, unless told. Below systemd's own
 /// time-out, so that nothing is ever killed.
 pub const DRAIN_SECS: u64 = 60;
-
-/// How long until a commit that a store cut off is tried again.
-const ROLL_FORWARD_SECS: u64 = 60;
-
-/// So often may the process die at a job before the job is set aside.
-const DEATH_LIMIT: u32 = 3;
 
 /// How long reading a job and the files that it names may take.
 const READ_JOB_SECS: u64 = 30;
@@ -275,21 +270,17 @@ impl Daemon {
 
     async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<RunControl>) -> End {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let deaths = match self.ledger.claim(&taken.run) {
-            Ok(deaths) => deaths,
+        let crashes = match self.ledger.claim(&taken.run) {
+            Ok(crashes) => crashes,
             Err(error) => {
                 tracing::error!("{}: {error}{}", taken.name, next_step(&error));
                 return End::Later;
             }
         };
-        let is_committing = || {
-            let recorded = self.ledger.entry(&taken.run).ok().flatten();
-            recorded.is_some_and(|run| run.phase == Phase::Committing)
-        };
-        let is_deadly = deaths >= DEATH_LIMIT && !is_committing();
-        if is_deadly && deaths > DEATH_LIMIT {
-            // Even to clean up behind it was too much.
-            return self.refused(taken, &deadly(deaths - 1));
+        let phase = self.ledger.entry(&taken.run).ok().flatten().map(|entry| entry.phase);
+        let take_over = TakeOver::after_crashes(crashes, phase);
+        if take_over == TakeOver::Abandon {
+            return self.refused(taken, &crashed(crashes - 1));
         }
         let (taken_up, folder) = (taken.clone(), inbox.to_owned());
         let policy = self.settings().policy;
@@ -310,10 +301,12 @@ impl Daemon {
             is_taken_up: true,
             own_folders: &own_folders,
         };
-        if is_deadly {
-            return match runner.give_up(&taken.run, &job, deadly(deaths)).await {
-                Ok(report) => self.failed(taken, &deadly(deaths), json!(report)),
-                Err(error) => self.refused(taken, &deadly(deaths).with_context(error.to_string())),
+        if take_over == TakeOver::GiveUp {
+            return match runner.give_up(&taken.run, &job, crashed(crashes)).await {
+                Ok(report) => self.failed(taken, &crashed(crashes), json!(report)),
+                Err(error) => {
+                    self.refused(taken, &crashed(crashes).with_context(error.to_string()))
+                }
             };
         }
         let mut showing = None;
@@ -440,7 +433,7 @@ impl Desk {
         match end {
             End::Now => self.waiting.push((now, taken)),
             End::Later => {
-                self.waiting.push((now + Duration::from_secs(ROLL_FORWARD_SECS), taken));
+                self.waiting.push((now + RESUME_WAIT, taken));
             }
             End::Over(outcome, report) => {
                 self.over.push(Over { taken, outcome, report, due: now, has_failed: false });
@@ -473,7 +466,7 @@ impl Desk {
                         tracing::error!("{error}: it is tried again each minute");
                     }
                     over.has_failed = true;
-                    over.due = Instant::now() + Duration::from_secs(ROLL_FORWARD_SECS);
+                    over.due = Instant::now() + RESUME_WAIT;
                     self.over.push(over);
                 }
             }
@@ -481,9 +474,9 @@ impl Desk {
     }
 }
 
-/// What a job that the process died of is told.
-fn deadly(deaths: u32) -> Error {
-    Error::internal(format!("the process died {deaths} times while this job was under way"))
+/// The error of a run that was given up because the process crashed at it.
+fn crashed(crashes: u32) -> Error {
+    Error::internal(format!("the process died {crashes} times while this job was under way"))
         .with_hint("look in the log for what ended it; drop the job again to try once more")
 }
 

@@ -1,6 +1,7 @@
 //! Running a plan: tasks in parallel, retries, progress, and the commit of all or nothing.
 
 mod commit;
+mod control;
 mod destination;
 mod drift;
 mod execution;
@@ -19,11 +20,12 @@ mod snapshot_holder;
 mod stopped;
 mod task;
 
+pub use control::RunControl;
 pub use fingerprint::Fingerprint;
 pub use manifest::{Manifest, RelationRecord};
 pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status};
 pub use retention::forget_old_runs;
 pub use retry::{RESUME_WAIT, TakeOver};
-pub use runner::{RunControl, Runner, new_run_id};
+pub use runner::{Runner, new_run_id};
 pub use snapshot_holder::{HOLDER_START_SECS, HolderLauncher, hold};

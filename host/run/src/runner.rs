@@ -1,13 +1,15 @@
 //! The runner: plans a job, runs its tasks, commits. A run that was interrupted is taken up again
 //! where the ledger says it was.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::FutureExt;
+use futures::future::join_all;
 use longshore_engine::catalog::{Registrar, Table};
 use longshore_engine::destination::{Target, manifest_path};
 use longshore_engine::plan::{Given, Planner, RunPlan};
@@ -22,12 +24,11 @@ use longshore_plugins::Catalog;
 use longshore_sandbox::tape;
 use longshore_sandbox::tape::TapeFolder;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::time::sleep_until;
 
 use super::commit::{
     Commit, CommitTargets, RelationCommit, commit, published_report, roll_forward,
 };
+use super::control::RunControl;
 use super::destination::Destination;
 use super::drift::check_columns;
 use super::execution::Execution;
@@ -39,35 +40,17 @@ use super::report::{RunReport, Status};
 use super::snapshot_holder::{HolderLauncher, SnapshotLease};
 use super::stopped::Stopped;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock, Task};
-use crate::phase::{Outcome, Phase};
+use crate::phase::{Outcome, Phase, Stop, StopAction};
 use crate::retry::{Recovery, Retry, RunRetries, Work};
 
-/// How often a run looks whether somebody asked to cancel it.
+/// How often a run looks whether another process asked to cancel it.
 const CANCEL_LOOK_MILLIS: u64 = 500;
-
-/// How often a run that drains looks whether it is done.
-const DRAIN_LOOK_MILLIS: u64 = 50;
 
 /// A new run's id: when it began, and something that tells it from all others.
 pub fn new_run_id() -> Result<String> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(|error| Error::resource(error.to_string()))?;
     Ok(format!("{}-{}", Utc::now().format("%Y%m%dT%H%M%SZ"), hex::encode(random)))
-}
-
-/// What the one who runs a run wants of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunControl {
-    /// Go on.
-    Go,
-    /// Finish the chunks that are being read, begin no more, and stay resumable. What is not
-    /// finished at the moment given is left for the next time.
-    Drain(Instant),
-    /// Stop, and leave nothing.
-    Cancel {
-        /// What the process ends with.
-        exit_code: u8,
-    },
 }
 
 /// Runs jobs.
@@ -99,7 +82,7 @@ struct Run<'a> {
     registrar: Option<Arc<Registrar>>,
     /// When it began, perhaps in another process.
     created: DateTime<Utc>,
-    control: watch::Receiver<RunControl>,
+    control: RunControl,
     /// Nothing of it can be in the target yet.
     is_new: bool,
     /// It has a place in the target.
@@ -115,13 +98,17 @@ impl Runner<'_> {
         id: &str,
         job: &Job,
         mut watch: impl FnMut(Arc<Progress>),
-        control: watch::Receiver<RunControl>,
+        control: &RunControl,
     ) -> (RunReport, Result<()>) {
-        let (created, wanted) = (Utc::now(), control.clone());
-        let (tried, created) = match catch_panic(self.open(id, job, control)).await {
+        let (created, control) = (Utc::now(), control.of_run());
+        let (tried, created) = match catch_panic(self.open(id, job, control.clone())).await {
             Err(error) => (Err(error), created),
             Ok(mut run) => {
-                let tried = catch_panic(run.work(&mut watch)).await;
+                let cancel_flag = CancelFlag { ledger: self.ledger, run: id, control: &control };
+                let tried = tokio::select! {
+                    tried = catch_panic(run.work(&mut watch)) => tried,
+                    never = cancel_flag.watch() => match never {},
+                };
                 (run.end(tried).await, run.created)
             }
         };
@@ -131,9 +118,9 @@ impl Runner<'_> {
             Err(Stopped::Interrupted(error)) => (Status::Interrupted, error),
             Err(Stopped::Cancelled) => {
                 let error = Error::cancelled("the run was cancelled");
-                let error = match *wanted.borrow() {
-                    RunControl::Cancel { exit_code } => error.with_exit_code(exit_code),
-                    _ => error,
+                let error = match control.exit_code() {
+                    Some(exit_code) => error.with_exit_code(exit_code),
+                    None => error,
                 };
                 (Status::Cancelled, error)
             }
@@ -152,8 +139,7 @@ impl Runner<'_> {
 
     /// Gives up a run that no process works on any more: what it left in its target, and its holder.
     pub async fn give_up(&self, id: &str, job: &Job, why: Error) -> Result<RunReport> {
-        let (_, control) = watch::channel(RunControl::Cancel { exit_code: why.exit_code() });
-        let run = match self.open(id, job, control).await {
+        let run = match self.open(id, job, RunControl::default()).await {
             Ok(run) => run,
             Err(
                 Stopped::Failed(error) | Stopped::Interrupted(error) | Stopped::Unprepared(error),
@@ -175,7 +161,7 @@ impl Runner<'_> {
         &'a self,
         id: &'a str,
         job: &'a Job,
-        control: watch::Receiver<RunControl>,
+        control: RunControl,
     ) -> Result<Run<'a>, Stopped> {
         let new =
             NewRun { id, job: &job.name, digest: &job.digest, file: &job.file, owner: self.owner };
@@ -360,17 +346,14 @@ impl Run<'_> {
                     let text = format!("{error}: trying again in {} ms", wait.as_millis());
                     tracing::warn!("run {}: {text}", self.id);
                     self.ledger().event(self.id, &text)?;
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        stopped = self.stopping_before_reading() => return Err(stopped),
-                    }
+                    self.pause(wait).await?;
                 }
                 Recovery::Restart(wait) => {
                     holding.end().await;
                     tracing::warn!("{error}: beginning anew in {} ms", wait.as_millis());
                     self.ledger().restart(self.id, &error.to_string())?;
                     self.target().discard(self.id).await?;
-                    tokio::time::sleep(wait).await;
+                    self.pause(wait).await?;
                 }
                 Recovery::GiveUp => {
                     holding.end().await;
@@ -578,51 +561,64 @@ impl Run<'_> {
         }
     }
 
-    /// Resolves when a run that has read nothing yet is to end.
-    async fn stopping_before_reading(&self) -> Stopped {
-        match self.told_to_stop().await {
-            None => Stopped::Cancelled,
-            Some(_) => interrupted(),
+    /// Waits, unless the run is asked to stop.
+    async fn pause(&self, wait: Duration) -> Result<(), Stopped> {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            stopped = self.stopping_before_reading() => Err(stopped),
         }
     }
 
-    /// Resolves when the run is to be drained until a moment, or cancelled.
-    async fn told_to_stop(&self) -> Option<Instant> {
-        let mut control = self.control.clone();
+    /// Resolves when a run that reads nothing is asked to stop.
+    async fn stopping_before_reading(&self) -> Stopped {
+        match Phase::Planning.on_stop(self.control.stopped().await) {
+            StopAction::Discard => Stopped::Cancelled,
+            _ => interrupted(),
+        }
+    }
+
+    /// Resolves when a run that reads is asked to stop: at once, or when it is drained.
+    async fn stopping(&self, loads: &[RelationTasks]) -> Stopped {
+        let mut action = Phase::Reading.on_stop(self.control.stopped().await);
+        if action == StopAction::FinishAttempts {
+            loads.iter().for_each(|load| load.progress.slots.close());
+            let drained = join_all(loads.iter().map(|load| load.progress.slots.drained()));
+            tokio::select! {
+                _ = drained => return interrupted(),
+                stop = self.control.stopped_at_once() => {
+                    if stop == Stop::Interrupt {
+                        tracing::warn!("run {}: some chunks did not end in time", self.id);
+                    }
+                    action = Phase::Reading.on_stop(stop);
+                }
+            }
+        }
+        match action {
+            StopAction::Discard => Stopped::Cancelled,
+            _ => interrupted(),
+        }
+    }
+}
+
+/// The cancel flag of a run in the ledger, which other processes set.
+struct CancelFlag<'a> {
+    ledger: &'a Ledger,
+    run: &'a str,
+    control: &'a RunControl,
+}
+
+impl CancelFlag<'_> {
+    /// Cancels the run when the flag is set.
+    async fn watch(&self) -> Infallible {
         let mut looks = tokio::time::interval(Duration::from_millis(CANCEL_LOOK_MILLIS));
         loop {
-            let wanted = *control.borrow_and_update();
-            match wanted {
-                RunControl::Go => {}
-                RunControl::Cancel { .. } => return None,
-                RunControl::Drain(until) => return Some(until),
-            }
-            tokio::select! {
-                // Nobody is left to wish anything: the run goes on.
-                changed = control.changed() => if changed.is_err() { std::future::pending().await },
-                _ = looks.tick() => match self.ledger().is_cancel_requested(self.id) {
-                    Ok(true) => return None,
-                    Ok(false) => {}
-                    Err(error) => tracing::warn!("{error}"),
-                },
+            looks.tick().await;
+            match self.ledger.is_cancel_requested(self.run) {
+                Ok(true) => self.control.cancel(None),
+                Ok(false) => {}
+                Err(error) => tracing::warn!("{error}"),
             }
         }
-    }
-
-    /// Resolves when the run is to end before its time: at once, or when it is drained.
-    async fn stopping(&self, loads: &[RelationTasks]) -> Stopped {
-        let Some(until) = self.told_to_stop().await else { return Stopped::Cancelled };
-        loads.iter().for_each(|load| load.progress.slots.close());
-        let drained = async {
-            while loads.iter().any(|load| load.progress.slots.working() > 0) {
-                tokio::time::sleep(Duration::from_millis(DRAIN_LOOK_MILLIS)).await;
-            }
-        };
-        tokio::select! {
-            () = drained => {}
-            () = sleep_until(until.into()) => tracing::warn!("run {}: some chunks did not end in time", self.id),
-        }
-        interrupted()
     }
 }
 

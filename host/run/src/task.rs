@@ -43,7 +43,7 @@ pub(super) async fn run_partition(
     let plan = &plan;
     retrying(&slots, &attempts, |attempt, slots| async move {
         let slot = slots.take().await?;
-        let _work = slots.work();
+        let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
         let lane = Lane::with(slots.clone(), slot);
         let read = lane.read();
@@ -61,7 +61,7 @@ pub(super) async fn run_whole(
 ) -> (Result<Vec<Part>>, u32) {
     let plan = &plan;
     retrying(&slots, &attempts, |attempt, slots| async move {
-        let _work = slots.work();
+        let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
         let plan = reset_plan_states(plan.clone()).map_err(from_datafusion)?;
         let lane = Lane::new(slots.clone());

@@ -7,7 +7,6 @@ use longshore_model::error::Error;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, Runner, forget_old_runs, new_run_id};
-use tokio::sync::watch;
 
 use super::{App, Failed, show};
 
@@ -30,15 +29,15 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
     let mut showing = None;
     let ended = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
-        let (control, wanted) = watch::channel(RunControl::Go);
+        let control = RunControl::default();
         let told_twice = async {
             let exit_code = stop_signal().await;
-            control.send_replace(RunControl::Cancel { exit_code });
+            control.cancel(Some(exit_code));
             // What is left to do may wait for a plugin, and that for ever.
             stop_signal().await
         };
         tokio::select! {
-            ended = runner.run(run, job, watch, wanted) => Ok(ended),
+            ended = runner.run(run, job, watch, &control) => Ok(ended),
             exit_code = told_twice => Err(exit_code),
         }
     });

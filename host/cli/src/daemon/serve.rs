@@ -24,7 +24,6 @@ use longshore_run::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::inbox::{Inbox, Tended};
@@ -119,7 +118,7 @@ impl Daemon {
         daemon.recover(&inbox, &mut desk);
         tracing::info!("taking jobs from {}", inbox.folder().display());
         daemon.manager.ready();
-        let (control, wanted) = watch::channel(RunControl::Go);
+        let control = RunControl::default();
         let mut runs: JoinSet<Ended> = JoinSet::new();
         loop {
             if inbox.tend() == Tended::Anew {
@@ -134,9 +133,9 @@ impl Daemon {
             }
             for taken in next {
                 desk.under_way.insert(taken.run.clone());
-                let (daemon, wanted) = (daemon.clone(), wanted.clone());
+                let (daemon, control) = (daemon.clone(), control.clone());
                 let folder = inbox.folder().to_owned();
-                runs.spawn(async move { daemon.work(&folder, taken, wanted).await });
+                runs.spawn(async move { daemon.work(&folder, taken, &control).await });
             }
             daemon.beat(runs.len()).await;
             tokio::select! {
@@ -154,7 +153,7 @@ impl Daemon {
                 () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
             }
         }
-        daemon.drain(control, runs, signals).await;
+        daemon.drain(&control, runs, signals).await;
         desk.put_away(&daemon, inbox.folder());
         Ok(())
     }
@@ -191,7 +190,7 @@ impl Daemon {
     /// Lets what is being read finish, for as long as it may take. Told again, it waits no more.
     async fn drain(
         &self,
-        control: watch::Sender<RunControl>,
+        control: &RunControl,
         mut runs: JoinSet<Ended>,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
     ) {
@@ -200,13 +199,16 @@ impl Daemon {
             longshore_model::format::counted(runs.len() as u64, "run")
         );
         self.manager.stopping(self.drain);
-        control.send_replace(RunControl::Drain(Instant::now() + self.drain));
+        control.drain();
+        let deadline = tokio::time::sleep(self.drain);
+        tokio::pin!(deadline);
         let mut told_again = false;
         loop {
             tokio::select! {
                 ended = runs.join_next() => if ended.is_none() { break },
+                () = &mut deadline, if !deadline.is_elapsed() => control.interrupt(),
                 Some(Signal::Stop) = signals.recv() => {
-                    control.send_replace(RunControl::Drain(Instant::now()));
+                    control.interrupt();
                     told_again = true;
                 }
                 // A run may wait for a plugin that waits for ever.
@@ -255,8 +257,8 @@ impl Daemon {
     }
 
     /// Runs a job; whatever happens in it, it ends.
-    async fn work(&self, inbox: &Path, taken: Taken, wanted: watch::Receiver<RunControl>) -> Ended {
-        let working = AssertUnwindSafe(self.run(inbox, &taken, wanted)).catch_unwind();
+    async fn work(&self, inbox: &Path, taken: Taken, control: &RunControl) -> Ended {
+        let working = AssertUnwindSafe(self.run(inbox, &taken, control)).catch_unwind();
         let end = working.await.unwrap_or_else(|_| {
             let error = Error::internal("the program panicked")
                 .with_hint("this is a fault of Longshore: report it, with the log");
@@ -268,7 +270,7 @@ impl Daemon {
         Ended { taken, end }
     }
 
-    async fn run(&self, inbox: &Path, taken: &Taken, wanted: watch::Receiver<RunControl>) -> End {
+    async fn run(&self, inbox: &Path, taken: &Taken, control: &RunControl) -> End {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
         let crashes = match self.ledger.claim(&taken.run) {
             Ok(crashes) => crashes,
@@ -311,7 +313,7 @@ impl Daemon {
         }
         let mut showing = None;
         let watch = |progress| showing = Some((self.watch)(&taken.run, &job.name, progress));
-        let (report, result) = runner.run(&taken.run, &job, watch, wanted).await;
+        let (report, result) = runner.run(&taken.run, &job, watch, control).await;
         drop(showing);
         said(forget_old_runs(&self.ledger, &settings));
         match (report.status, result) {

@@ -18,5 +18,5 @@ pub use described::{Described, Scanned};
 pub use direct::DirectReader;
 pub use files::FileSource;
 pub use odbc::OdbcLane;
-pub use slots::{Lane, Slots, Work};
+pub use slots::{Lane, Slots};
 pub use source::Source;

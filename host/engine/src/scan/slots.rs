@@ -1,8 +1,8 @@
 //! How many chunks are read at the same time: one limit for the run, one for each relation, and the
-//! process's memory. A run that is to end lets no more in.
+//! process's memory. A run that drains gives no more places, and waits for the attempts that have one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use longshore_model::error::{Error, Result};
@@ -10,6 +10,8 @@ use longshore_model::memory::{Admission, memory};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How long the other chunks of a relation wait for the first one's first batch, which tells what they will hold.
 const FIRST_BATCH_WAIT_MILLIS: u64 = 1_000;
@@ -27,7 +29,8 @@ pub struct Slots {
     first: Arc<Semaphore>,
     /// The most that one of its chunks held.
     largest_bytes: AtomicU64,
-    working: AtomicUsize,
+    /// The attempts that are running.
+    attempts: TaskTracker,
     /// Rows read so far, but those of attempts that failed.
     pub rows: AtomicU64,
     /// Bytes of batches read so far, retries included.
@@ -52,7 +55,7 @@ impl Slots {
             first: Arc::new(Semaphore::new(1)),
             largest_bytes: AtomicU64::new(0),
             relation: Arc::new(Semaphore::new(chunks)),
-            working: AtomicUsize::new(0),
+            attempts: TaskTracker::new(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
@@ -87,10 +90,11 @@ impl Slots {
         self.first.close();
     }
 
-    /// Lets nobody in any more.
+    /// Gives no more places.
     pub fn close(&self) {
         self.run.close();
         self.relation.close();
+        self.attempts.close();
     }
 
     /// Whether places are given no more.
@@ -98,15 +102,14 @@ impl Slots {
         self.run.is_closed()
     }
 
-    /// Attempts under way that have had a place.
-    pub fn working(&self) -> usize {
-        self.working.load(Ordering::SeqCst)
+    /// Counts an attempt as running until the token is dropped.
+    pub fn start_attempt(&self) -> TaskTrackerToken {
+        self.attempts.token()
     }
 
-    /// Counts an attempt as under way until what is returned is dropped.
-    pub fn work(self: &Arc<Self>) -> Work {
-        self.working.fetch_add(1, Ordering::SeqCst);
-        Work(self.clone())
+    /// Waits until no attempt is running. Close it first: until then others may start.
+    pub async fn drained(&self) {
+        self.attempts.wait().await;
     }
 
     /// Takes off what a failed attempt has read.
@@ -118,16 +121,6 @@ impl Slots {
 /// The rows that an attempt has read.
 #[derive(Clone, Debug, Default)]
 pub struct ReadRows(Arc<AtomicU64>);
-
-/// An attempt under way.
-#[derive(Debug)]
-pub struct Work(Arc<Slots>);
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 /// What an attempt hands to the scans of its plan: the relation's places, and perhaps one that it
 /// has already.
@@ -191,5 +184,19 @@ mod tests {
         slots.take_off(&bad.read());
         slots.take_off(&bad.read());
         assert_eq!(slots.rows.load(Ordering::Relaxed), 5);
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_attempts_that_are_running() {
+        let slots = Slots::new(Arc::new(Semaphore::new(2)), 2, 1);
+        let attempts = [slots.start_attempt(), slots.start_attempt()];
+        slots.close();
+        assert!(slots.is_closed() && slots.take().await.is_err());
+        for attempt in attempts {
+            let waiting = timeout(Duration::from_millis(1), slots.drained()).await;
+            assert!(waiting.is_err());
+            drop(attempt);
+        }
+        slots.drained().await;
     }
 }

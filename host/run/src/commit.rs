@@ -1,7 +1,7 @@
 //! The commit: every relation becomes visible, and then the manifest; or nothing does.
 //!
-//! What is published is in the ledger before it begins. From then on it is rolled forward, by this
-//! process or by the next one; only when the store refuses for good is it all taken back.
+//! The ledger holds what is published before anything is. From then on the commit is rolled forward, by
+//! this process or by the next one. It is taken back only when the store refuses for good.
 
 use longshore_engine::catalog::{Registrar, Table};
 use longshore_engine::destination::{Publication, Published, Target};
@@ -10,28 +10,29 @@ use longshore_model::part::{Part, Spot};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
+use super::panic::catch_panic;
 use super::report::{RelationReport, RunReport, Status};
 use crate::ledger::Ledger;
 use crate::retry::{Retry, Work};
 
-/// What is being done, for the log.
+/// What a request does, for the log.
 const PUBLISHING: &str = "publishing";
 const REGISTERING: &str = "registering";
 
-/// What a commit does: enough to do it in another process.
+/// A commit, with all that another process needs to complete it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Commit {
     pub(super) manifest: Manifest,
     pub(super) relations: Vec<RelationCommit>,
-    /// The tables that its folders become, in a catalog; none without one.
+    /// The tables of a catalog that its folders become; none without a catalog.
     #[serde(default)]
     pub(super) tables: Vec<Table>,
-    /// Whether somebody began to make them.
+    /// Whether some of them may be there already.
     #[serde(default)]
     pub(super) registering: bool,
 }
 
-/// One relation of it.
+/// One relation of a commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RelationCommit {
     spot: Spot,
@@ -59,7 +60,7 @@ impl Commit {
     }
 }
 
-/// Where a run becomes visible.
+/// The target in which a run becomes visible, and the catalog.
 #[derive(Clone, Copy)]
 pub(super) struct CommitTargets<'a> {
     pub(super) target: &'a dyn Target,
@@ -67,15 +68,17 @@ pub(super) struct CommitTargets<'a> {
 }
 
 /// Why a commit did not succeed.
-#[derive(Debug)]
-pub(super) enum Uncommitted {
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
     /// Nothing is visible.
+    #[error("{0}")]
     TakenBack(Error),
     /// Some of it may be visible: it must be rolled forward later.
-    HalfWay(Error),
+    #[error("{0}")]
+    Incomplete(Error),
 }
 
-impl From<Error> for Uncommitted {
+impl From<Error> for CommitError {
     fn from(error: Error) -> Self {
         Self::TakenBack(error)
     }
@@ -84,18 +87,18 @@ impl From<Error> for Uncommitted {
 /// Publishes a run, from the beginning or from where it was interrupted.
 pub(super) async fn commit(
     ledger: &Ledger,
-    places: CommitTargets<'_>,
+    targets: CommitTargets<'_>,
     retry: Retry,
     mut commit: Commit,
-) -> Result<RunReport, Uncommitted> {
+) -> Result<RunReport, CommitError> {
     let run = commit.manifest.run.clone();
-    let target = places.target;
+    let target = targets.target;
     ledger.record_commit(&run, &commit)?;
-    let published = publish(ledger, places, retry, &mut commit).await;
+    let published = catch_panic(publish(ledger, targets, retry, &mut commit)).await;
     let manifest = match published {
         Ok(manifest) => manifest,
-        Err(error) if take_back(places, &commit).await => return Err(error.into()),
-        Err(error) => return Err(Uncommitted::HalfWay(error)),
+        Err(error) if take_back(targets, &commit).await => return Err(error.into()),
+        Err(error) => return Err(CommitError::Incomplete(error)),
     };
     tracing::debug!(run, manifest, "all relations are published");
     let spots: Vec<Spot> = commit.relations.iter().map(|relation| relation.spot.clone()).collect();
@@ -108,11 +111,11 @@ pub(super) async fn commit(
 
 async fn publish(
     ledger: &Ledger,
-    places: CommitTargets<'_>,
+    targets: CommitTargets<'_>,
     retry: Retry,
     commit: &mut Commit,
 ) -> Result<String> {
-    let (run, target) = (commit.manifest.run.clone(), places.target);
+    let (run, target) = (commit.manifest.run.clone(), targets.target);
     let names = loop {
         let publications = commit.publications();
         let taken =
@@ -134,7 +137,7 @@ async fn publish(
     for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
         relation.published_as = name;
     }
-    if let Some(registrar) = places.registrar {
+    if let Some(registrar) = targets.registrar {
         commit.registering = true;
         ledger.record_commit(&run, &commit)?;
         let register = || registrar.register(&commit.tables);
@@ -148,7 +151,7 @@ async fn publish(
     retry.run(Work::Request, PUBLISHING, || target.put_manifest(&run, &manifest)).await
 }
 
-/// Nothing of a failed commit may stay visible; whether nothing does.
+/// Makes everything of a failed commit invisible; gives whether that is done.
 async fn take_back(
     CommitTargets { target, registrar }: CommitTargets<'_>,
     commit: &Commit,
@@ -169,18 +172,18 @@ async fn take_back(
     all
 }
 
-/// Goes on with a commit that was interrupted.
+/// Completes a commit that was interrupted.
 pub(super) async fn roll_forward(
     ledger: &Ledger,
-    places: CommitTargets<'_>,
+    targets: CommitTargets<'_>,
     retry: Retry,
     run: &str,
-) -> Result<RunReport, Uncommitted> {
+) -> Result<RunReport, CommitError> {
     let recorded: Option<Commit> = ledger.commit(run)?;
     let recorded = recorded.ok_or_else(|| {
         Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
     })?;
-    commit(ledger, places, retry, recorded).await
+    commit(ledger, targets, retry, recorded).await
 }
 
 /// The report of a run that is published.

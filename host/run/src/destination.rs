@@ -1,12 +1,15 @@
-//! Where a run's rows go: a folder of files, or a sink.
+//! The destination of a run's rows: a folder of files, or a sink.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
 use longshore_engine::plan::Planner;
 use longshore_engine::write::{FileParts, Parts, SinkParts};
+use longshore_model::config::place::Place;
 use longshore_model::config::target::{Format, To};
+use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::Spot;
@@ -66,4 +69,22 @@ impl Destination {
             Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), spot }),
         }
     }
+}
+
+/// Refuses a target in a folder of Longshore's own, or in the place of one.
+pub(super) fn check_target(job: &Job, own_folders: &[PathBuf]) -> Result<()> {
+    let To::Folder(Place::Local(folder), _) = &job.target.to else { return Ok(()) };
+    let folder = real_path(folder);
+    for own in own_folders {
+        let own = real_path(own);
+        let hides = |name: &str| own.starts_with(folder.join(name));
+        if folder.starts_with(&own) || job.relations.iter().any(|relation| hides(&relation.name)) {
+            return Err(Error::config(format!(
+                "`target.url`: {} is a folder of Longshore's own",
+                own.display()
+            ))
+            .with_hint("name a folder beside it"));
+        }
+    }
+    Ok(())
 }

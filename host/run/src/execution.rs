@@ -1,6 +1,6 @@
-//! A run's tasks under way: so many relations at a time, and of each all chunks, which wait for a
-//! place to be read in. Chunks whose retries are spent are begun once more when the rest of their
-//! relation is through.
+//! The execution of a run's tasks: several relations at a time, and all chunks of each, which wait for
+//! their place. Chunks that have used up their retries are tried again after the rest of their
+//! relation.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -12,148 +12,148 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::manifest::Finished;
+use super::manifest::RelationOutput;
 use super::relation_tasks::{RelationTasks, TaskResult};
-use super::stopped::Stopped;
+use super::run_end::RunEnd;
 use crate::ledger::Ledger;
 use crate::retry::{Retries, Retry, Work};
 
 /// The tasks of a run.
 pub(super) struct Execution<'a> {
     run: &'a str,
-    loads: &'a [RelationTasks],
+    relations: &'a [RelationTasks],
     ledger: &'a Ledger,
     compute: &'a Handle,
-    relations: Vec<Relation>,
-    /// Relations that are not begun.
+    states: Vec<RelationState>,
+    /// Relations that have not started.
     waiting: VecDeque<usize>,
-    tasks: JoinSet<TaskResult>,
+    running: JoinSet<TaskResult>,
 }
 
-/// A relation on its way.
-struct Relation {
-    finished: Finished,
+/// The progress of a relation.
+struct RelationState {
+    output: RelationOutput,
     /// Tasks that are done.
     done: usize,
-    under_way: usize,
-    /// Chunks whose retries are spent.
-    spent: Vec<usize>,
-    /// The retries of its spent chunks.
+    running: usize,
+    /// Chunks that have used up their retries.
+    exhausted: Vec<usize>,
+    /// The retries of these chunks.
     retries: Retries,
 }
 
 impl<'a> Execution<'a> {
     pub(super) fn new(
         run: &'a str,
-        loads: &'a [RelationTasks],
+        relations: &'a [RelationTasks],
         ledger: &'a Ledger,
         retry: Retry,
         compute: &'a Handle,
     ) -> Self {
-        let relations = loads.iter().map(|load| Relation {
-            finished: load.begun(),
-            done: load.tasks() - load.left().len(),
-            under_way: 0,
-            spent: Vec::new(),
+        let states = relations.iter().map(|tasks| RelationState {
+            output: tasks.kept(),
+            done: tasks.tasks() - tasks.left().len(),
+            running: 0,
+            exhausted: Vec::new(),
             retries: retry.of(Work::Relation),
         });
-        let waiting = (0..loads.len()).filter(|index| !loads[*index].left().is_empty());
+        let waiting = (0..relations.len()).filter(|index| !relations[*index].left().is_empty());
         Self {
             run,
-            loads,
+            relations,
             ledger,
             compute,
-            relations: relations.collect(),
+            states: states.collect(),
             waiting: waiting.collect(),
-            tasks: JoinSet::new(),
+            running: JoinSet::new(),
         }
     }
 
-    /// Runs all that is left to do, until it is done, has failed, or is stopped.
+    /// Runs what is left to do, until it is done, has failed, or `stop` says why the run ends.
     pub(super) async fn run(
         mut self,
         parallel_relations: usize,
-        stopping: impl Future<Output = Stopped>,
-    ) -> Result<Vec<Finished>, Stopped> {
+        stop: impl Future<Output = RunEnd>,
+    ) -> Result<Vec<RelationOutput>, RunEnd> {
         for _ in 0..parallel_relations {
-            self.begin_next();
+            self.start_next();
         }
-        let mut stopping = pin!(stopping);
-        let stopped = loop {
+        let mut stop = pin!(stop);
+        let end = loop {
             let joined = tokio::select! {
-                joined = self.tasks.join_next() => joined,
-                stopped = &mut stopping => break stopped,
+                joined = self.running.join_next() => joined,
+                end = &mut stop => break end,
             };
-            let taken = match joined {
+            let recorded = match joined {
                 None if self.is_whole() => return Ok(self.complete().await?),
-                None => break stopping.await,
-                Some(Ok(done)) => self.take(done),
+                None => break stop.await,
+                Some(Ok(done)) => self.record(done),
                 Some(Err(error)) => Err(Error::internal(format!("a task failed: {error}"))),
             };
-            if let Err(error) = taken {
+            if let Err(error) = recorded {
                 break error.into();
             }
         };
         // Nothing of the run may still be writing when its staging goes.
-        self.tasks.shutdown().await;
-        Err(stopped)
+        self.running.shutdown().await;
+        Err(end)
     }
 
-    fn begin_next(&mut self) {
+    fn start_next(&mut self) {
         let Some(relation) = self.waiting.pop_front() else { return };
-        self.spawn(relation, self.loads[relation].left(), Duration::ZERO);
+        self.spawn(relation, self.relations[relation].left(), Duration::ZERO);
     }
 
     fn spawn(&mut self, relation: usize, chunks: Vec<usize>, wait: Duration) {
-        self.relations[relation].under_way = chunks.len();
+        self.states[relation].running = chunks.len();
         for chunk in chunks {
-            let work = self.loads[relation].task(relation, chunk);
+            let work = self.relations[relation].task(relation, chunk);
             let work = async move {
                 sleep(wait).await;
                 work.await
             };
-            self.tasks.spawn_on(work, self.compute);
+            self.running.spawn_on(work, self.compute);
         }
     }
 
-    /// What came of a task.
-    fn take(&mut self, done: TaskResult) -> Result<()> {
-        let relation = &mut self.relations[done.relation];
-        let progress = &self.loads[done.relation].progress;
-        relation.under_way -= 1;
+    /// Records the result of a task, and starts what follows it.
+    fn record(&mut self, done: TaskResult) -> Result<()> {
+        let relation = &mut self.states[done.relation];
+        let progress = &self.relations[done.relation].progress;
+        relation.running -= 1;
         match done.result.context(progress.name.clone()) {
             Ok(parts) => {
-                relation.finished.parts.extend(parts);
-                relation.finished.retries += done.retries;
+                relation.output.parts.extend(parts);
+                relation.output.retries += done.retries;
                 relation.done += 1;
             }
-            // Nobody is let in any more: what fails now is done the next time.
+            // The run drains: what fails now is done when it resumes.
             Err(error) if progress.slots.is_closed() => tracing::debug!("{error}"),
             Err(error) if relation.retries.allows(&error) => {
                 tracing::warn!("{error}: its retries are spent; the rest of the relation goes on");
-                relation.finished.retries += done.retries + 1;
-                relation.spent.push(done.chunk);
+                relation.output.retries += done.retries + 1;
+                relation.exhausted.push(done.chunk);
             }
             Err(error) => return Err(error),
         }
-        if relation.under_way > 0 || progress.slots.is_closed() {
+        if relation.running > 0 || progress.slots.is_closed() {
             return Ok(());
         }
-        match relation.spent.is_empty() {
-            true => self.begin_next(),
-            false => self.begin_again(done.relation)?,
+        if relation.exhausted.is_empty() {
+            self.start_next();
+            return Ok(());
         }
-        Ok(())
+        self.retry_exhausted(done.relation)
     }
 
-    /// The relation's own retry: its spent chunks are tried as if for the first time.
-    fn begin_again(&mut self, index: usize) -> Result<()> {
-        let relation = &mut self.relations[index];
-        let chunks = std::mem::take(&mut relation.spent);
+    /// The relation's own retry: these chunks are tried as if for the first time.
+    fn retry_exhausted(&mut self, index: usize) -> Result<()> {
+        let relation = &mut self.states[index];
+        let chunks = std::mem::take(&mut relation.exhausted);
         let wait = relation.retries.start();
         let text = format!(
             "{}: the retries of {} were spent, begun once more",
-            self.loads[index].progress.name,
+            self.relations[index].progress.name,
             counted(chunks.len() as u64, "chunk"),
         );
         tracing::warn!("run {}: {text} in {} ms", self.run, wait.as_millis());
@@ -162,17 +162,17 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Whether nothing is left to do. Whatever ended, only what is whole is published.
+    /// Whether every task of every relation is done. Nothing else is ever published.
     fn is_whole(&self) -> bool {
-        let mut each = self.loads.iter().zip(&self.relations);
-        each.all(|(load, relation)| relation.done == load.tasks())
+        let mut each = self.relations.iter().zip(&self.states);
+        each.all(|(tasks, relation)| relation.done == tasks.tasks())
     }
 
-    async fn complete(self) -> Result<Vec<Finished>> {
-        let mut finished: Vec<Finished> = self.relations.into_iter().map(|r| r.finished).collect();
-        for (load, finished) in self.loads.iter().zip(&mut finished) {
-            load.complete(finished).await?;
+    async fn complete(self) -> Result<Vec<RelationOutput>> {
+        let mut outputs: Vec<RelationOutput> = self.states.into_iter().map(|r| r.output).collect();
+        for (tasks, output) in self.relations.iter().zip(&mut outputs) {
+            tasks.complete(output).await?;
         }
-        Ok(finished)
+        Ok(outputs)
     }
 }

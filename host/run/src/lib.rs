@@ -1,4 +1,4 @@
-//! Running a plan: tasks in parallel, retries, progress, and the commit of all or nothing.
+//! Runs: their phases, tasks in parallel, retries, progress, and the commit of all or nothing.
 
 mod commit;
 mod control;
@@ -7,17 +7,23 @@ mod drift;
 mod execution;
 mod fingerprint;
 pub mod ledger;
+mod lifecycle;
 mod manifest;
+mod panic;
 pub mod phase;
+mod preparation;
 mod progress;
 mod record;
 mod relation_tasks;
 mod report;
 mod retention;
 mod retry;
+mod run;
+mod run_end;
+mod run_id;
 mod runner;
 mod snapshot_holder;
-mod stopped;
+mod stop;
 mod task;
 
 pub use control::RunControl;
@@ -27,5 +33,6 @@ pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status};
 pub use retention::forget_old_runs;
 pub use retry::{RESUME_WAIT, TakeOver};
-pub use runner::{Runner, new_run_id};
+pub use run_id::new_run_id;
+pub use runner::Runner;
 pub use snapshot_holder::{HOLDER_START_SECS, HolderLauncher, hold};

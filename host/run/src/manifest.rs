@@ -148,7 +148,7 @@ impl FieldRecord {
 
 /// A relation's parts, when all of its tasks are done.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(super) struct RelationOutput {
     pub(super) parts: Vec<Part>,
     pub(super) retries: u32,
     pub(super) schema: SchemaRef,
@@ -169,7 +169,7 @@ impl Manifest {
         telling: RunTiming<'_>,
         job: &Job,
         plan: &RunPlan,
-        finished: &[Finished],
+        finished: &[RelationOutput],
         spots: &[Spot],
     ) -> Self {
         let relations: Vec<RelationRecord> = plan
@@ -207,7 +207,7 @@ impl Manifest {
     }
 }
 
-fn record(plan: &RelationPlan, finished: &Finished, published_as: &str) -> RelationRecord {
+fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) -> RelationRecord {
     RelationRecord {
         name: plan.relation.name.clone(),
         published_as: published_as.to_owned(),

@@ -1,4 +1,4 @@
-//! A relation on its way to the target: its tasks, and what came of them.
+//! The tasks of a relation: one for each chunk, or one for all of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
 
 use super::destination::Destination;
-use super::manifest::Finished;
+use super::manifest::RelationOutput;
 use super::progress::RelationProgress;
 use super::task::{AttemptLog, run_partition, run_whole};
 use crate::ledger::{Ledger, Task, TaskProgress};
 use crate::retry::Retry;
 
-/// What came of a task.
+/// The result of a task.
 pub(super) struct TaskResult {
     pub(super) relation: usize,
     pub(super) chunk: usize,
@@ -35,32 +35,32 @@ pub(super) struct RelationTasks {
     writer: PartWriter,
     chunkwise: bool,
     attempts: AttemptLog,
-    /// Tasks that were done before an interruption, and their parts.
+    /// The parts of tasks that were done before an interruption.
     kept: HashMap<usize, Vec<Part>>,
     pub(super) progress: Arc<RelationProgress>,
 }
 
-/// What loads are made of.
+/// Builds the tasks of all relations of a run.
 pub(super) struct RelationTasksBuilder<'a> {
     pub(super) run: &'a str,
     pub(super) plan: &'a RunPlan,
     pub(super) destination: &'a Destination,
-    pub(super) spots: &'a [Spot],
+    pub(super) targets: &'a [Spot],
     pub(super) ledger: &'a Ledger,
     pub(super) retry: Retry,
-    /// Where failures are recorded, if they are.
+    /// The folder in which failures are recorded, if they are.
     pub(super) tapes: Option<Arc<TapeFolder>>,
     pub(super) tasks: HashMap<Task, TaskProgress>,
 }
 
 impl RelationTasksBuilder<'_> {
-    pub(super) fn loads(mut self) -> Vec<RelationTasks> {
+    pub(super) fn build(mut self) -> Vec<RelationTasks> {
         let places = Arc::new(Semaphore::new(self.plan.parallel));
         let relations = self.plan.relations.iter().enumerate();
-        relations.map(|(index, relation)| self.load(index, relation, &places)).collect()
+        relations.map(|(index, relation)| self.relation(index, relation, &places)).collect()
     }
 
-    fn load(
+    fn relation(
         &mut self,
         index: usize,
         relation: &RelationPlan,
@@ -72,7 +72,7 @@ impl RelationTasksBuilder<'_> {
             .filter(|(task, _)| task.relation == index)
             .filter_map(|(task, progress)| Some((task.chunk, progress.parts.take()?)))
             .collect();
-        let parts = self.destination.parts(&self.spots[index]);
+        let parts = self.destination.parts(&self.targets[index]);
         let progress = RelationProgress {
             name: relation.relation.name.clone(),
             chunks: relation.chunks() as u64,
@@ -104,27 +104,28 @@ impl RelationTasksBuilder<'_> {
 }
 
 impl RelationTasks {
-    /// How many tasks it has in all.
+    /// The number of its tasks.
     pub(super) fn tasks(&self) -> usize {
-        match self.chunkwise {
-            true => self.writer.properties().partitioning.partition_count(),
-            false => 1,
-        }
+        if self.chunkwise { self.writer.properties().partitioning.partition_count() } else { 1 }
     }
 
-    /// The chunks that are left to do; where chunks cannot be made alone, the first is all of it.
+    /// The chunks that are left to do. Where chunks cannot be made alone, the first stands for all.
     pub(super) fn left(&self) -> Vec<usize> {
         (0..self.tasks()).filter(|chunk| !self.kept.contains_key(chunk)).collect()
     }
 
-    /// The parts that are there already.
-    pub(super) fn begun(&self) -> Finished {
+    /// The parts that were there already.
+    pub(super) fn kept(&self) -> RelationOutput {
         let schema = self.writer.children()[0].schema();
-        Finished { parts: self.kept.values().flatten().cloned().collect(), retries: 0, schema }
+        RelationOutput {
+            parts: self.kept.values().flatten().cloned().collect(),
+            retries: 0,
+            schema,
+        }
     }
 
     /// Sorts the parts, and gives a relation without rows its empty one.
-    pub(super) async fn complete(&self, finished: &mut Finished) -> Result<()> {
+    pub(super) async fn complete(&self, finished: &mut RelationOutput) -> Result<()> {
         if finished.parts.is_empty() {
             finished.parts.extend(self.writer.write_empty().await?);
         }
@@ -143,9 +144,10 @@ impl RelationTasks {
         let (progress, chunkwise) = (self.progress.clone(), self.chunkwise);
         async move {
             let slots = progress.slots.clone();
-            let (result, retries) = match chunkwise {
-                true => run_partition(plan, chunk, slots, attempts).await,
-                false => run_whole(plan, slots, attempts).await,
+            let (result, retries) = if chunkwise {
+                run_partition(plan, chunk, slots, attempts).await
+            } else {
+                run_whole(plan, slots, attempts).await
             };
             match (&result, chunkwise) {
                 (Err(_), _) => 0,

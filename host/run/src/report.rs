@@ -1,11 +1,14 @@
-//! What a run did: for people, for `--json`, and for the report beside a job file.
+//! The report of a run: for people, for `--json`, and for the file beside a job file.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_model::error::ErrorReport;
 use longshore_model::format::{counted, grouped, human_bytes};
 use serde::{Deserialize, Serialize};
+
+use crate::phase::Outcome;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,18 @@ pub enum Status {
     Cancelled,
     /// The daemon stopped in the middle of it, and goes on when it is back.
     Interrupted,
+}
+
+impl Status {
+    /// The end of the run; none if it resumes.
+    pub(super) fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Succeeded => Some(Outcome::Succeeded),
+            Self::Failed => Some(Outcome::Failed),
+            Self::Cancelled => Some(Outcome::Cancelled),
+            Self::Interrupted => None,
+        }
+    }
 }
 
 /// A run, when it is over.
@@ -120,4 +135,14 @@ impl RunReport {
         }
         text
     }
+}
+
+/// A moment, as reports and manifests write it.
+pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The seconds since a moment.
+pub(super) fn seconds_since(at: DateTime<Utc>) -> f64 {
+    (Utc::now() - at).as_seconds_f64().max(0.0)
 }

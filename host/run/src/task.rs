@@ -1,5 +1,4 @@
-//! Tasks: one partition of a plan each, tried again when the error is one that can pass. Each
-//! attempt is in the ledger before it begins.
+//! Tasks: one partition of a plan each, or a whole plan. The ledger holds each attempt before it starts.
 
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use tokio::time::sleep;
 use crate::ledger::{Ledger, Task};
 use crate::retry::{Retry, Work};
 
-/// What an attempt is written down in, and under what.
+/// The log of the attempts at a task: in the ledger, and on tapes.
 #[derive(Clone)]
 pub(super) struct AttemptLog {
     pub(super) ledger: Ledger,
@@ -28,12 +27,12 @@ pub(super) struct AttemptLog {
     pub(super) retry: Retry,
     /// The relation's name.
     pub(super) relation: String,
-    /// Where failures are recorded, if they are.
+    /// The folder in which failures are recorded, if they are.
     pub(super) tapes: Option<Arc<TapeFolder>>,
 }
 
-/// Runs one partition until it succeeds, fails for good, or the retries are spent. Gives its parts
-/// and how often it was tried again.
+/// Runs one partition until it succeeds, fails for good, or has used up its retries. Gives its parts, and
+/// how often it was retried.
 pub(super) async fn run_partition(
     plan: Arc<dyn ExecutionPlan>,
     partition: usize,
@@ -41,7 +40,7 @@ pub(super) async fn run_partition(
     attempts: AttemptLog,
 ) -> (Result<Vec<Part>>, u32) {
     let plan = &plan;
-    retrying(&slots, &attempts, |attempt, slots| async move {
+    retry(&slots, &attempts, |attempt, slots| async move {
         let slot = slots.take().await?;
         let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
@@ -53,14 +52,14 @@ pub(super) async fn run_partition(
     .await
 }
 
-/// Runs a plan whose partitions cannot be made alone.
+/// The same for a plan whose partitions cannot be made alone.
 pub(super) async fn run_whole(
     plan: Arc<dyn ExecutionPlan>,
     slots: Arc<Slots>,
     attempts: AttemptLog,
 ) -> (Result<Vec<Part>>, u32) {
     let plan = &plan;
-    retrying(&slots, &attempts, |attempt, slots| async move {
+    retry(&slots, &attempts, |attempt, slots| async move {
         let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
         let plan = reset_plan_states(plan.clone()).map_err(from_datafusion)?;
@@ -75,10 +74,10 @@ pub(super) async fn run_whole(
     .await
 }
 
-/// An attempt that is about to begin.
+/// An attempt that is about to start.
 struct NextAttempt<'a>(&'a AttemptLog);
 
-/// An attempt that has begun.
+/// An attempt that has started.
 struct RunningAttempt<'a> {
     attempts: &'a AttemptLog,
     number: u32,
@@ -96,7 +95,7 @@ impl<'a> NextAttempt<'a> {
 }
 
 impl RunningAttempt<'_> {
-    /// What the nodes of a plan look for.
+    /// The context in which the nodes of a plan find their lane, their attempt and its tapes.
     fn context(&self, lane: Lane) -> Result<Arc<TaskContext>> {
         task_context(|config| {
             let attempt = Arc::new(Attempt(self.number));
@@ -129,7 +128,7 @@ impl RunningAttempt<'_> {
     }
 }
 
-async fn retrying<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
+async fn retry<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
     slots: &'a Arc<Slots>,
     attempts: &'a AttemptLog,
     run: impl Fn(NextAttempt<'a>, &'a Arc<Slots>) -> F,

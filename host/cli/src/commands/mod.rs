@@ -198,7 +198,7 @@ impl App {
     }
 
     /// What finds the holders of the state folder, and starts them with these settings.
-    fn keeper(&self, starts: bool) -> Result<HolderLauncher> {
+    fn holders(&self, starts: bool) -> Result<HolderLauncher> {
         let program = std::env::current_exe()
             .map_err(|error| Error::io("finding the program itself", error))?;
         let path = |path: &Path| path.display().to_string();

@@ -23,9 +23,9 @@ pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
 pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Result<(), Failed> {
     let catalog = app.catalog()?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
-    let keeper = app.keeper(false)?;
-    let is_taken_up = ledger.entry(run)?.is_some();
-    let runner = runner(app, &catalog, ledger, &keeper, is_taken_up);
+    let holders = app.holders(false)?;
+    let is_resumed = ledger.entry(run)?.is_some();
+    let runner = runner(app, &catalog, ledger, &holders, is_resumed);
     let mut showing = None;
     let ended = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
@@ -63,8 +63,8 @@ pub(super) fn runner<'a>(
     app: &'a App,
     catalog: &'a Catalog,
     ledger: &'a Ledger,
-    keeper: &'a HolderLauncher,
-    is_taken_up: bool,
+    holders: &'a HolderLauncher,
+    is_resumed: bool,
 ) -> Runner<'a> {
     Runner {
         catalog,
@@ -72,8 +72,8 @@ pub(super) fn runner<'a>(
         compute: app.compute(),
         ledger,
         owner: Owner::Command,
-        keeper: Some(keeper),
-        is_taken_up,
+        holders: Some(holders),
+        is_resumed,
         own_folders: std::slice::from_ref(&app.settings.state),
     }
 }

@@ -155,7 +155,7 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
     let recorded = ledger.entry(&run)?.ok_or_else(|| unknown(id))?;
     // Only a run that nobody works on is given up here; others are asked.
     if recorded.phase.is_cancellable()
-        && ledger.live(&run)?.is_some()
+        && ledger.lock_run(&run)?.is_some()
         && lock(&app.settings.state).is_ok()
     {
         return give_up(app, ledger, &run, &recorded);
@@ -181,8 +181,8 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result
     let policy = Policy::default();
     let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref(), &policy)?;
     let catalog = app.catalog()?;
-    let keeper = app.keeper(false)?;
-    let runner = run::runner(app, &catalog, ledger, &keeper, true);
+    let holders = app.holders(false)?;
+    let runner = run::runner(app, &catalog, ledger, &holders, true);
     let why = Error::cancelled("the run was cancelled");
     let report = app.io.block_on(runner.give_up(run, &job, why))?;
     if app.json {

@@ -44,7 +44,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         settings: Mutex::new(app.settings.clone()),
         compute: app.compute().clone(),
         ledger: Ledger::open(state)?,
-        keeper: Some(app.keeper(true)?),
+        holders: Some(app.holders(true)?),
         watch,
         jobs: args.jobs.max(1),
         drain: Duration::from_secs(args.drain_secs),

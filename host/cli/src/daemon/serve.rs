@@ -65,7 +65,7 @@ pub struct Daemon {
     /// Where everything is written down first.
     pub ledger: Ledger,
     /// Keeps snapshots while the daemon is away.
-    pub keeper: Option<HolderLauncher>,
+    pub holders: Option<HolderLauncher>,
     /// Shows progress.
     pub watch: Watch,
     /// Jobs at the same time.
@@ -299,8 +299,8 @@ impl Daemon {
             compute: &self.compute,
             ledger: &self.ledger,
             owner: Owner::Daemon,
-            keeper: self.keeper.as_ref(),
-            is_taken_up: true,
+            holders: self.holders.as_ref(),
+            is_resumed: true,
             own_folders: &own_folders,
         };
         if take_over == TakeOver::GiveUp {

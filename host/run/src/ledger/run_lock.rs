@@ -1,4 +1,4 @@
-//! Which runs are under way: each holds a lock in the state folder, which ends with its process.
+//! The locks of runs: a file in the state folder for each, locked by the process that works on the run.
 
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::Ledger;
 /// The folder of the locks.
 const FOLDER: &str = "live";
 
-/// A run under way in this process.
+/// The lock of a run that this process works on. It ends with the process.
 #[derive(Debug)]
 pub struct RunLock {
     path: PathBuf,
@@ -25,8 +25,8 @@ impl Drop for RunLock {
 }
 
 impl Ledger {
-    /// Says that a run is under way here. None: it is under way in another process.
-    pub fn live(&self, run: &str) -> Result<Option<RunLock>> {
+    /// Locks a run for this process. None: another process works on it.
+    pub fn lock_run(&self, run: &str) -> Result<Option<RunLock>> {
         let path = self.state.join(FOLDER).join(run);
         let open = || {
             fs::create_dir_all(self.state.join(FOLDER))?;

@@ -139,14 +139,14 @@ impl HolderClient {
 
 /// A run's hold.
 pub(crate) struct SnapshotLease<'a> {
-    keeper: Option<&'a HolderLauncher>,
+    launcher: Option<&'a HolderLauncher>,
     run: &'a str,
     client: Mutex<Option<HolderClient>>,
 }
 
 impl<'a> SnapshotLease<'a> {
-    pub(crate) fn new(keeper: Option<&'a HolderLauncher>, run: &'a str) -> Self {
-        Self { keeper, run, client: Mutex::default() }
+    pub(crate) fn new(launcher: Option<&'a HolderLauncher>, run: &'a str) -> Self {
+        Self { launcher, run, client: Mutex::default() }
     }
 
     /// Whether a holder keeps it.
@@ -157,12 +157,12 @@ impl<'a> SnapshotLease<'a> {
     /// Has a holder with the same connector ask the source; nothing if there is none: then the
     /// planner asks.
     pub(crate) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
-        let keeper = self.keeper?;
-        let command = keeper.command.as_ref()?;
+        let launcher = self.launcher?;
+        let command = launcher.command.as_ref()?;
         // One that a daemon started and died before it could say so.
         self.find_and_release().await;
         let asked = async {
-            let mut client = keeper.start(command, self.run, job, connector).await?;
+            let mut client = launcher.start(command, self.run, job, connector).await?;
             let held = client.held().await?;
             Ok::<_, Error>((client, held))
         };
@@ -197,8 +197,8 @@ impl<'a> SnapshotLease<'a> {
     pub(crate) async fn take_up(&self, record: &str, is_all_read: bool) -> Result<()> {
         let record: HoldRecord = serde_json::from_str(record)?;
         let HoldRecord::Held { token, holder, .. } = record else { return Ok(()) };
-        if let Some(keeper) = self.keeper.filter(|_| holder)
-            && let Ok(mut client) = HolderClient::connect(&keeper.socket(self.run)).await
+        if let Some(launcher) = self.launcher.filter(|_| holder)
+            && let Ok(mut client) = HolderClient::connect(&launcher.socket(self.run)).await
         {
             let still = matches!(client.held().await, Ok(HolderState::Snapshot { token: t, .. }) if t == token);
             *self.client.lock().await = Some(client);
@@ -225,8 +225,8 @@ impl<'a> SnapshotLease<'a> {
 
     /// Releases a holder that this process has no connection to.
     async fn find_and_release(&self) {
-        let Some(keeper) = self.keeper else { return };
-        if let Ok(client) = HolderClient::connect(&keeper.socket(self.run)).await {
+        let Some(launcher) = self.launcher else { return };
+        if let Ok(client) = HolderClient::connect(&launcher.socket(self.run)).await {
             client.release().await;
         }
     }

@@ -1,0 +1,200 @@
+//! The preparation of a run: everything before its first chunk is read. It reserves targets, plans,
+//! checks what is in the target, and finds the parts that an interruption has left intact.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use longshore_engine::catalog::Table;
+use longshore_engine::plan::{Given, Planner, RunPlan};
+use longshore_model::config::target::Mode;
+use longshore_model::config::{Record, Settings};
+use longshore_model::error::{Class, Error, Result};
+use longshore_model::part::{Part, Spot};
+use longshore_sandbox::tape::TapeFolder;
+
+use super::destination::Destination;
+use super::drift::check_columns;
+use super::record::{BuiltBy, given, to_record};
+use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
+use super::runner::ActiveRun;
+use super::snapshot_holder::SnapshotLease;
+use crate::ledger::{PlanRecord, Task, TaskProgress};
+use crate::retry::Work;
+
+/// A run that can be read.
+pub(super) struct Preparation {
+    pub(super) targets: Vec<Spot>,
+    pub(super) plan: RunPlan,
+    pub(super) tasks: Vec<RelationTasks>,
+}
+
+impl ActiveRun<'_> {
+    /// Prepares the run: by its plan in the ledger, or by a new one.
+    pub(super) async fn prepare(&self, lease: &SnapshotLease<'_>) -> Result<Preparation> {
+        // Before anything is asked of the source: a target that cannot be written ends the run.
+        let targets = self.reserve().await?;
+        let plan = match self.ledger().planned(self.id)? {
+            Some(record) => self.plan_again(lease, &record).await?,
+            None => self.plan_anew(lease, &targets).await?,
+        };
+        match self.tasks(&plan, &targets).await {
+            Ok(tasks) => Ok(Preparation { targets, plan, tasks }),
+            Err(error) => {
+                plan.source.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The targets of the relations: those that the run has reserved, or new ones.
+    async fn reserve(&self) -> Result<Vec<Spot>> {
+        let reserved = self.ledger().spots(self.id)?;
+        let is_complete = reserved.len() == self.job.relations.len();
+        if is_complete && self.ledger().planned(self.id)?.is_some() {
+            return Ok(reserved);
+        }
+        // What a process that died here had reserved, and had not recorded, is given back.
+        if self.may_be_in_target() || matches!(self.destination, Destination::Sink(_)) {
+            self.target().discard(self.id).await?;
+        }
+        let mut targets = Vec::new();
+        for relation in &self.job.relations {
+            let mode = self.job.target.mode;
+            targets.push(self.target().reserve(self.id, &relation.name, mode).await?);
+            self.set_in_target();
+        }
+        self.ledger().reserve(self.id, &targets)?;
+        Ok(targets)
+    }
+
+    /// Makes the plan that the run began with once more, if its snapshot and its plugins are still
+    /// there.
+    async fn plan_again(&self, lease: &SnapshotLease<'_>, record: &PlanRecord) -> Result<RunPlan> {
+        lease.take_up(&record.hold, self.is_all_read(record)?).await?;
+        let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
+        planner.given = given(record, self.job)?;
+        let source = planner.source(self.job)?;
+        let plan = planner.plan_aside(self.job, source).await?;
+        if BuiltBy::of(&plan) != BuiltBy::read(record) {
+            plan.source.release().await;
+            return Err(Error::new(Class::Stale, "Longshore or a plugin is another one now"));
+        }
+        Ok(plan)
+    }
+
+    /// Plans, and records the plan.
+    async fn plan_anew(&self, lease: &SnapshotLease<'_>, targets: &[Spot]) -> Result<RunPlan> {
+        let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
+        let source = planner.source(self.job)?;
+        let hold = match source.digest().filter(|_| source.needs_holder()) {
+            Some(digest) => lease.begin(self.job, digest).await,
+            None => None,
+        };
+        planner.given = Given { hold, ..Given::default() };
+        let plan = planner.plan_aside(self.job, source).await?;
+        for warning in self.runner.catalog.warnings(&plan.digests()) {
+            tracing::warn!("run {}: {warning}", self.id);
+            self.ledger().event(self.id, &warning)?;
+        }
+        let record = to_record(&plan, targets, lease.is_kept().await)?;
+        self.ledger().plan(self.id, &record)?;
+        lease.keep().await;
+        Ok(plan)
+    }
+
+    /// Whether nothing is left to be read of the source.
+    fn is_all_read(&self, record: &PlanRecord) -> Result<bool> {
+        let tasks = self.ledger().tasks(self.id)?;
+        let mut relations = record.relations.iter().enumerate();
+        Ok(relations.all(|(relation, record)| {
+            let chunks = record.scans.iter().map(|scan| scan.chunks.len()).sum::<usize>().max(1);
+            let is_done = |chunk| {
+                let task = tasks.get(&Task { relation, chunk });
+                task.is_some_and(|task| task.parts.is_some())
+            };
+            (0..chunks).all(is_done)
+        }))
+    }
+
+    /// Prepares the target for what is planned; gives the tasks of the relations.
+    async fn tasks(&self, plan: &RunPlan, targets: &[Spot]) -> Result<Vec<RelationTasks>> {
+        for (relation, target) in plan.relations.iter().zip(targets) {
+            let schema = relation.physical.schema();
+            // A catalog knows its tables' columns itself.
+            if target.mode == Mode::Append && self.registrar.is_none() {
+                check_columns(self.target(), target, &schema).await?;
+            }
+            // It answered before: if it does not now, that will pass.
+            let begin = || self.target().begin(target, &schema);
+            self.retry().run(Work::Request, "preparing", begin).await?;
+        }
+        if let Some(registrar) = &self.registrar {
+            registrar.check(&self.tables(plan, targets)?).await?;
+            registrar.release().await;
+        }
+        let builder = RelationTasksBuilder {
+            run: self.id,
+            plan,
+            destination: &self.destination,
+            targets,
+            ledger: self.ledger(),
+            retry: self.retry(),
+            tapes: self.tapes(),
+            tasks: self.intact_tasks(targets).await?,
+        };
+        Ok(builder.build())
+    }
+
+    /// The tables that the folders of the relations become, if they do.
+    pub(super) fn tables(&self, plan: &RunPlan, targets: &[Spot]) -> Result<Vec<Table>> {
+        let by = &self.job.target.partition_by;
+        let registered = plan.relations.iter().zip(targets).filter(|_| self.registrar.is_some());
+        registered
+            .map(|(relation, target)| Table::new(target, &relation.physical.schema(), by))
+            .collect()
+    }
+
+    /// The tasks in the ledger. A task whose parts are not as they were is no longer done.
+    async fn intact_tasks(&self, targets: &[Spot]) -> Result<HashMap<Task, TaskProgress>> {
+        let mut tasks = self.ledger().tasks(self.id)?;
+        let (mut kept, started) = (0, tasks.len());
+        for (task, progress) in &mut tasks {
+            let Some(parts) = &progress.parts else { continue };
+            if self.are_intact(&targets[task.relation], parts).await? {
+                kept += 1;
+            } else {
+                progress.parts = None;
+                self.ledger().redo(self.id, *task)?;
+            }
+        }
+        if started > 0 {
+            let text = format!("taken up again: {kept} of {started} begun chunks are kept");
+            tracing::info!("run {}: {text}", self.id);
+            self.ledger().event(self.id, &text)?;
+        }
+        Ok(tasks)
+    }
+
+    async fn are_intact(&self, target: &Spot, parts: &[Part]) -> Result<bool> {
+        for part in parts {
+            let check = || self.target().is_intact(target, part);
+            if !self.retry().run(Work::Request, "looking what is kept", check).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The folder in which failures are recorded, if the job wants it. A run does not fail because it
+    /// cannot be written.
+    fn tapes(&self) -> Option<Arc<TapeFolder>> {
+        let Settings { state, limits, .. } = self.runner.settings;
+        match self.job.record {
+            Record::Never => None,
+            Record::OnFailure => TapeFolder::create(state, self.id, limits.tape_mib)
+                .inspect_err(|error| tracing::warn!("{error}: failures are not recorded"))
+                .ok()
+                .map(Arc::new),
+        }
+    }
+}

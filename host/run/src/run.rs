@@ -1,0 +1,102 @@
+//! What callers do with a run: run it to its end, or give it up.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use longshore_model::config::Job;
+use longshore_model::error::{Class, Error, Result};
+use longshore_sandbox::tape;
+
+use super::control::RunControl;
+use super::panic::catch_panic;
+use super::progress::Progress;
+use super::report::{RunReport, Status, rfc3339, seconds_since};
+use super::run_end::RunEnd;
+use super::runner::Runner;
+use super::snapshot_holder::SnapshotLease;
+use crate::phase::{Outcome, Phase};
+
+impl Runner<'_> {
+    /// Runs a job, or resumes a run that was interrupted. `watch` is called with the progress when a
+    /// plan is made, again if the run restarts.
+    pub async fn run(
+        &self,
+        id: &str,
+        job: &Job,
+        mut watch: impl FnMut(Arc<Progress>),
+        control: &RunControl,
+    ) -> (RunReport, Result<()>) {
+        let (opened, control) = (Utc::now(), control.of_run());
+        let (result, created) = match catch_panic(self.open(id, job, control)).await {
+            Ok(run) => (run.work(&mut watch).await, run.created),
+            Err(end) => (Err(self.end_of_closed_run(id, end)), opened),
+        };
+        let end = match result {
+            Ok(report) => return (report, Ok(())),
+            Err(end) => end,
+        };
+        let status = end.status();
+        let error = end.into_error();
+        let report = self.unpublished(id, job, status, created, &error);
+        if let Some(outcome) = status.outcome()
+            && let Err(error) = self.ledger.finish(id, outcome, &report)
+        {
+            tracing::error!("{error}");
+        }
+        (report, Err(error))
+    }
+
+    /// Gives up a run that no process works on: removes what it left in its target, and ends its
+    /// holder.
+    pub async fn give_up(&self, id: &str, job: &Job, why: Error) -> Result<RunReport> {
+        let run = self.open(id, job, RunControl::default()).await.map_err(RunEnd::into_error)?;
+        SnapshotLease::new(self.holders, id).end().await;
+        run.target().discard(id).await?;
+        let (status, outcome) = match why.class() {
+            Class::Cancelled => (Status::Cancelled, Outcome::Cancelled),
+            _ => (Status::Failed, Outcome::Failed),
+        };
+        let report = self.unpublished(id, job, status, run.created, &why);
+        self.ledger.finish(id, outcome, &report)?;
+        Ok(report)
+    }
+
+    /// The end of a run that could not be opened. Half of a commit may be visible: if its store does not
+    /// answer, the commit is completed later.
+    fn end_of_closed_run(&self, id: &str, end: RunEnd) -> RunEnd {
+        let entry = self.ledger.entry(id).ok().flatten();
+        let is_committing = entry.is_some_and(|entry| entry.phase == Phase::Committing);
+        match end {
+            RunEnd::Failed(error) if is_committing && error.class().is_transient() => {
+                RunEnd::Interrupted(error)
+            }
+            end => end,
+        }
+    }
+
+    /// The report of a run that published nothing.
+    fn unpublished(
+        &self,
+        id: &str,
+        job: &Job,
+        status: Status,
+        created: DateTime<Utc>,
+        error: &Error,
+    ) -> RunReport {
+        RunReport {
+            run: id.to_owned(),
+            job: job.name.clone(),
+            status,
+            started: rfc3339(created),
+            seconds: seconds_since(created),
+            rows: 0,
+            bytes: 0,
+            consistency: None,
+            relations: Vec::new(),
+            interruptions: self.interruptions(id),
+            manifest: None,
+            tapes: tape::kept(&self.settings.state, id),
+            error: Some(error.report()),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What is read of a source, and how much of one instant it is.
 
-use strum::{EnumString, IntoStaticStr};
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// A table or a query, as a job names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +14,10 @@ pub enum Relation {
 
 /// What the chunks of a relation, or of a run, saw of the source.
 /// From the weakest to the strongest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr,
+)]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Consistency {
     /// Nothing is known.
@@ -28,10 +32,5 @@ impl Consistency {
     /// Its name, as jobs, reports and the ledger write it.
     pub fn name(self) -> &'static str {
         self.into()
-    }
-
-    /// The one of this name; what is not known says nothing.
-    pub fn from_name(name: &str) -> Self {
-        name.parse().unwrap_or(Self::Unknown)
     }
 }

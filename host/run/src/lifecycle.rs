@@ -21,7 +21,7 @@ use super::report::{RunReport, rfc3339, seconds_since};
 use super::run_end::RunEnd;
 use super::runner::ActiveRun;
 use super::snapshot_holder::SnapshotLease;
-use crate::phase::{Outcome, Phase, Resume};
+use crate::phase::{Outcome, Resume};
 use crate::retry::{Recovery, RunRetries, Work};
 
 impl ActiveRun<'_> {
@@ -53,8 +53,7 @@ impl ActiveRun<'_> {
     }
 
     async fn resume(&self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, RunEnd> {
-        let entry = self.ledger().entry(self.id)?;
-        let phase = entry.map_or(Phase::Planning, |entry| entry.phase);
+        let phase = self.phase()?;
         match phase.resume() {
             Resume::Plan => match self.find_published().await? {
                 Some(report) => Ok(report),

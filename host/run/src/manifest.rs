@@ -6,7 +6,7 @@ use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Job, Step};
 use longshore_model::part::{Part, Spot};
-use longshore_model::relation::Relation;
+use longshore_model::relation::{Consistency, Relation};
 use longshore_sandbox::{Hold, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,7 +32,7 @@ pub struct Manifest {
     /// How long that took.
     pub seconds: f64,
     /// What the run saw of the source.
-    pub consistency: String,
+    pub consistency: Consistency,
     /// The instant that was read, if the source held one.
     pub snapshot: Option<SnapshotRecord>,
     /// Chunks at the same time.
@@ -188,7 +188,7 @@ impl Manifest {
             started: telling.started,
             finished: telling.finished,
             seconds: telling.seconds,
-            consistency: plan.consistency.name().to_owned(),
+            consistency: plan.consistency,
             snapshot: match &plan.hold {
                 Hold::Held(Snapshot { token, label }) => {
                     Some(SnapshotRecord { id: token.clone(), source: label.clone() })

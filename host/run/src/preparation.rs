@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longshore_engine::catalog::Table;
-use longshore_engine::plan::{Given, Planner, RunPlan};
+use longshore_engine::plan::{Planner, ResumeState, RunPlan};
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
@@ -14,11 +14,12 @@ use longshore_sandbox::tape::TapeFolder;
 
 use super::destination::Destination;
 use super::drift::check_columns;
-use super::record::{BuiltBy, given, to_record};
+use super::plan_record::{BuiltBy, PlanRecord};
 use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::runner::ActiveRun;
 use super::snapshot_holder::SnapshotLease;
-use crate::ledger::{PlanRecord, Task, TaskProgress};
+use crate::ledger::{Task, TaskProgress};
+use crate::phase::Phase;
 use crate::retry::Work;
 
 /// A run that can be read.
@@ -32,11 +33,10 @@ impl ActiveRun<'_> {
     /// Prepares the run: by its plan in the ledger, or by a new one.
     pub(super) async fn prepare(&self, lease: &SnapshotLease<'_>) -> Result<Preparation> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
-        let targets = self.reserve().await?;
-        let plan = match self.ledger().planned(self.id)? {
-            Some(record) => self.plan_again(lease, &record).await?,
-            None => self.plan_anew(lease, &targets).await?,
-        };
+        let is_planned = self.phase()? == Phase::Reading;
+        let targets = self.reserve(is_planned).await?;
+        let plan =
+            if is_planned { self.plan_again(lease).await? } else { self.plan_anew(lease).await? };
         match self.tasks(&plan, &targets).await {
             Ok(tasks) => Ok(Preparation { targets, plan, tasks }),
             Err(error) => {
@@ -47,10 +47,9 @@ impl ActiveRun<'_> {
     }
 
     /// The targets of the relations: those that the run has reserved, or new ones.
-    async fn reserve(&self) -> Result<Vec<Spot>> {
+    async fn reserve(&self, is_planned: bool) -> Result<Vec<Spot>> {
         let reserved = self.ledger().spots(self.id)?;
-        let is_complete = reserved.len() == self.job.relations.len();
-        if is_complete && self.ledger().planned(self.id)?.is_some() {
+        if is_planned && reserved.len() == self.job.relations.len() {
             return Ok(reserved);
         }
         // What a process that died here had reserved, and had not recorded, is given back.
@@ -69,13 +68,15 @@ impl ActiveRun<'_> {
 
     /// Makes the plan that the run began with once more, if its snapshot and its plugins are still
     /// there.
-    async fn plan_again(&self, lease: &SnapshotLease<'_>, record: &PlanRecord) -> Result<RunPlan> {
-        lease.take_up(&record.hold, self.is_all_read(record)?).await?;
+    async fn plan_again(&self, lease: &SnapshotLease<'_>) -> Result<RunPlan> {
+        let record = self.ledger().planned(self.id)?;
+        lease.resume(&record, self.is_all_read(&record)?).await?;
+        let built_by = record.built_by.clone();
         let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
-        planner.given = given(record, self.job)?;
+        planner.resume = record.resume_state(self.job)?;
         let source = planner.source(self.job)?;
         let plan = planner.plan_aside(self.job, source).await?;
-        if BuiltBy::of(&plan) != BuiltBy::read(record) {
+        if BuiltBy::new(&plan) != built_by {
             plan.source.release().await;
             return Err(Error::new(Class::Stale, "Longshore or a plugin is another one now"));
         }
@@ -83,20 +84,20 @@ impl ActiveRun<'_> {
     }
 
     /// Plans, and records the plan.
-    async fn plan_anew(&self, lease: &SnapshotLease<'_>, targets: &[Spot]) -> Result<RunPlan> {
+    async fn plan_anew(&self, lease: &SnapshotLease<'_>) -> Result<RunPlan> {
         let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
         let source = planner.source(self.job)?;
         let hold = match source.digest().filter(|_| source.needs_holder()) {
             Some(digest) => lease.begin(self.job, digest).await,
             None => None,
         };
-        planner.given = Given { hold, ..Given::default() };
+        planner.resume = ResumeState { hold, ..ResumeState::default() };
         let plan = planner.plan_aside(self.job, source).await?;
         for warning in self.runner.catalog.warnings(&plan.digests()) {
             tracing::warn!("run {}: {warning}", self.id);
             self.ledger().event(self.id, &warning)?;
         }
-        let record = to_record(&plan, targets, lease.is_kept().await)?;
+        let record = PlanRecord::new(&plan, lease.is_kept().await);
         self.ledger().plan(self.id, &record)?;
         lease.keep().await;
         Ok(plan)
@@ -105,9 +106,9 @@ impl ActiveRun<'_> {
     /// Whether nothing is left to be read of the source.
     fn is_all_read(&self, record: &PlanRecord) -> Result<bool> {
         let tasks = self.ledger().tasks(self.id)?;
-        let mut relations = record.relations.iter().enumerate();
-        Ok(relations.all(|(relation, record)| {
-            let chunks = record.scans.iter().map(|scan| scan.chunks.len()).sum::<usize>().max(1);
+        let mut relations = record.scans.iter().enumerate();
+        Ok(relations.all(|(relation, scans)| {
+            let chunks = scans.iter().map(|scan| scan.chunks.len()).sum::<usize>().max(1);
             let is_done = |chunk| {
                 let task = tasks.get(&Task { relation, chunk });
                 task.is_some_and(|task| task.parts.is_some())

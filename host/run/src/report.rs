@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_model::error::ErrorReport;
 use longshore_model::format::{counted, grouped, human_bytes};
+use longshore_model::relation::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::phase::Outcome;
@@ -54,7 +55,7 @@ pub struct RunReport {
     /// Bytes published.
     pub bytes: u64,
     /// What the run saw of the source.
-    pub consistency: Option<String>,
+    pub consistency: Option<Consistency>,
     /// The relations that were published.
     pub relations: Vec<RelationReport>,
     /// How often the run was begun anew, or taken up after an interruption, and why.
@@ -125,7 +126,7 @@ impl RunReport {
                 grouped(self.rows),
                 self.seconds,
                 grouped((self.rows as f64 / self.seconds.max(1e-9)) as u64),
-                self.consistency.as_deref().unwrap_or("unknown"),
+                self.consistency.unwrap_or(Consistency::Unknown).name(),
                 self.run,
             );
             let _ = match &self.manifest {

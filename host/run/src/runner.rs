@@ -9,17 +9,17 @@ use longshore_engine::catalog::Registrar;
 use longshore_engine::destination::Target;
 use longshore_engine::plan::Planner;
 use longshore_model::config::{Job, Settings};
-use longshore_model::error::Error;
+use longshore_model::error::{Error, Result};
 use longshore_plugins::Catalog;
 use tokio::runtime::Handle;
 
 use super::commit::CommitTargets;
 use super::control::RunControl;
 use super::destination::{Destination, check_target};
-use super::record::BuiltBy;
 use super::run_end::RunEnd;
 use super::snapshot_holder::HolderLauncher;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock};
+use crate::phase::Phase;
 use crate::retry::Retry;
 
 /// Runs jobs.
@@ -78,9 +78,7 @@ impl Runner<'_> {
         let entry = self.ledger.entry(id)?;
         let created = entry.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
         let mut planner = Planner::new(self.catalog, self.settings);
-        if let Some(record) = self.ledger.planned(id)? {
-            planner.given.plugins = BuiltBy::read(&record).plugins;
-        }
+        planner.resume.plugins = self.ledger.built_by(id)?.plugins;
         Ok(ActiveRun {
             runner: self,
             id,
@@ -104,6 +102,12 @@ impl Runner<'_> {
 impl ActiveRun<'_> {
     pub(super) fn ledger(&self) -> &Ledger {
         self.runner.ledger
+    }
+
+    /// The run's phase in the ledger.
+    pub(super) fn phase(&self) -> Result<Phase> {
+        let entry = self.ledger().entry(self.id)?;
+        entry.map(|entry| entry.phase).ok_or_else(|| Error::internal("the run has no entry"))
     }
 
     pub(super) fn retry(&self) -> Retry {

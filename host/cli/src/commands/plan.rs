@@ -5,7 +5,7 @@ use std::path::Path;
 
 use datafusion::physical_plan::displayable;
 use longshore_engine::plan::{ColumnPlan, Planner, RelationPlan, RunPlan};
-use longshore_engine::scan::Scanned;
+use longshore_engine::scan::ScanPlan;
 use longshore_engine::write::parquet_type;
 use longshore_model::config::Job;
 use longshore_model::error::{Error, Result};
@@ -76,13 +76,13 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
         relation.rows.map_or("?".into(), grouped),
         relation.bytes.map_or("? bytes".into(), human_bytes)
     );
-    for scanned in &relation.scans {
+    for scan in &relation.scans {
         let of = match relation.relation.sql {
             None => String::new(),
-            Some(_) => format!(" of {}", relation.relation.inputs[scanned.input].name),
+            Some(_) => format!(" of {}", relation.relation.inputs[scan.input].name),
         };
-        let _ = writeln!(text, "  chunks{of}: {}: {}", scanned.chunks.len(), scanned.strategy);
-        for line in pushed(scanned) {
+        let _ = writeln!(text, "  chunks{of}: {}: {}", scan.chunks.len(), scan.strategy);
+        for line in pushed(scan) {
             let _ = writeln!(text, "  pushed to the source: {line}");
         }
     }
@@ -125,8 +125,7 @@ fn published(relation: &RelationPlan) -> Vec<[String; 3]> {
     fields.map(|f| [f.name().clone(), f.data_type().to_string(), parquet_type(f)]).collect()
 }
 
-fn pushed(scanned: &Scanned) -> Vec<String> {
-    let scan = &scanned.scan;
+fn pushed(scan: &ScanPlan) -> Vec<String> {
     let projection =
         scan.projection.as_ref().map(|columns| format!("columns {}", columns.join(", ")));
     let filter = scan.filter.as_ref().map(|filter| format!("filter {filter}"));
@@ -193,14 +192,14 @@ fn relation_json(relation: &RelationPlan) -> Value {
             "lossy": column.source.lossy,
         })
     };
-    let scan = |scanned: &Scanned| {
+    let scan = |scan: &ScanPlan| {
         json!({
-            "input": relation.relation.inputs[scanned.input].name,
-            "strategy": scanned.strategy,
-            "projection": scanned.scan.projection,
-            "filter": scanned.scan.filter,
-            "limit": scanned.scan.limit,
-            "chunks": scanned.chunks.iter().map(|chunk| json!({
+            "input": relation.relation.inputs[scan.input].name,
+            "strategy": scan.strategy,
+            "projection": scan.projection,
+            "filter": scan.filter,
+            "limit": scan.limit,
+            "chunks": scan.chunks.iter().map(|chunk| json!({
                 "label": chunk.label, "rows": chunk.rows, "bytes": chunk.bytes,
             })).collect::<Vec<_>>(),
         })

@@ -11,7 +11,7 @@ use longshore_sandbox::{ChunkWish, Column, Hold, Relation};
 use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
-use crate::scan::{Described, Scanned, Source};
+use crate::scan::{Described, ScanPlan, Source};
 use crate::transform::{BoundTransform, Rows};
 use crate::write::parquet_type;
 
@@ -56,7 +56,7 @@ pub(super) struct PlanContext<'a> {
     pub(super) parallel: usize,
     /// Inputs are read from their beginning, as long as rows are wanted.
     pub(super) is_uncut: bool,
-    pub(super) recorded: Option<Vec<Scanned>>,
+    pub(super) recorded: Option<Vec<ScanPlan>>,
 }
 
 /// One input of a relation.
@@ -100,7 +100,7 @@ impl PlanContext<'_> {
             key: input.chunk_by.clone(),
         };
         let recorded = self.recorded.as_ref().map(|scans| {
-            let own = scans.iter().filter(|scanned| scanned.input == number);
+            let own = scans.iter().filter(|scan| scan.input == number);
             Mutex::new(own.cloned().collect())
         });
         let table = Arc::new(RelationTable {
@@ -115,7 +115,7 @@ impl PlanContext<'_> {
                 Hold::Unavailable(_) => None,
             },
             recorded,
-            scanned: Mutex::default(),
+            scans: Mutex::default(),
         });
         let prefix = match self.relation.sql {
             None => String::new(),

@@ -8,4 +8,4 @@ mod pushdown;
 mod relation_table;
 
 pub use inputs::{CHUNK_LIMIT, ColumnPlan};
-pub use planner::{Given, Planner, RelationPlan, RunPlan};
+pub use planner::{Planner, RelationPlan, ResumeState, RunPlan};

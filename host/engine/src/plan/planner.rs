@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
 use crate::catalog::Registrar;
 use crate::destination::BoundSink;
-use crate::scan::{ComponentSource, DirectReader, FileSource, Scanned, Source};
+use crate::scan::{ComponentSource, DirectReader, FileSource, ScanPlan, Source};
 use crate::transform::{BoundTransform, Rows};
 use crate::write::Partitioning;
 
@@ -88,7 +88,7 @@ pub struct RelationPlan {
     /// Estimated bytes at the source.
     pub bytes: Option<u64>,
     /// How the source is read: once, unless SQL names `data` more often.
-    pub scans: Vec<Scanned>,
+    pub scans: Vec<ScanPlan>,
     /// Whether each chunk's rows can be made, and made again, alone.
     pub chunkwise: bool,
 }
@@ -96,7 +96,7 @@ pub struct RelationPlan {
 impl RelationPlan {
     /// Chunks over all scans.
     pub fn chunks(&self) -> usize {
-        self.scans.iter().map(|scanned| scanned.chunks.len()).sum()
+        self.scans.iter().map(|scan| scan.chunks.len()).sum()
     }
 }
 
@@ -108,27 +108,27 @@ pub struct Planner<'a> {
     pub settings: &'a Settings,
     /// Plans for no more rows of each relation than this: for a look at them.
     pub limit: Option<usize>,
-    /// What stands already.
-    pub given: Given,
+    /// What is known from before.
+    pub resume: ResumeState,
     /// Nothing is read and nobody is asked: secrets have no values, and nothing is granted.
     pub is_dry: bool,
 }
 
-/// What a plan need not ask the source for.
+/// What a plan takes from before, and does not ask the source for.
 #[derive(Debug, Default)]
-pub struct Given {
-    /// What the source holds for the run, if somebody else asked it.
+pub struct ResumeState {
+    /// The snapshot, if somebody else asked the source for it.
     pub hold: Option<Hold>,
     /// The digests of the plugins that the run began with, as [`RunPlan::digests`] gives them.
     pub plugins: Vec<String>,
-    /// How each relation was cut when the run began; it goes on with the same chunks.
-    pub scans: Option<Vec<Vec<Scanned>>>,
+    /// The scans of each relation, if the run resumes: it reads the same chunks.
+    pub scans: Option<Vec<Vec<ScanPlan>>>,
 }
 
 impl<'a> Planner<'a> {
     /// A planner for whole runs.
     pub fn new(catalog: &'a Catalog, settings: &'a Settings) -> Self {
-        Self { catalog, settings, limit: None, given: Given::default(), is_dry: false }
+        Self { catalog, settings, limit: None, resume: ResumeState::default(), is_dry: false }
     }
 
     /// Opens files, or chooses the job's connector and works out what it is granted. Asks nothing of the
@@ -209,7 +209,7 @@ impl<'a> Planner<'a> {
         wanted: &PluginRequirement,
         find: impl Fn(&PluginRequirement) -> Result<T>,
     ) -> Result<T> {
-        let begun = self.given.plugins.get(position);
+        let begun = self.resume.plugins.get(position);
         let begun = begun.and_then(|digest| find(&wanted.pinned(digest)).ok());
         begun.map_or_else(|| find(wanted), Ok)
     }
@@ -290,13 +290,14 @@ impl<'a> Planner<'a> {
         transforms: Vec<Arc<BoundTransform>>,
     ) -> Result<RunPlan> {
         let parallel = Parallelism::of(job, self.settings);
-        let hold = match &self.given.hold {
+        let hold = match &self.resume.hold {
             Some(hold) => hold.clone(),
             None => source.hold(job.reads()).await?,
         };
         let mut relations = Vec::new();
         for (position, relation) in job.relations.iter().enumerate() {
-            let recorded = self.given.scans.as_ref().and_then(|scans| scans.get(position)).cloned();
+            let recorded =
+                self.resume.scans.as_ref().and_then(|scans| scans.get(position)).cloned();
             let asking = PlanContext {
                 job,
                 relation,
@@ -330,11 +331,10 @@ impl<'a> Planner<'a> {
 
     async fn plan_relation(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
         let planned = self.plan_rows(&asking).await?;
-        let depends_on_previous = planned.scans.iter().any(|scanned| scanned.depends_on_previous);
-        if depends_on_previous && stops_early(&planned.physical) {
-            self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await
-        } else {
-            Ok(planned)
+        let depends_on_previous = planned.scans.iter().any(|scan| scan.depends_on_previous);
+        match depends_on_previous && stops_early(&planned.physical) {
+            true => self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await,
+            false => Ok(planned),
         }
     }
 
@@ -378,7 +378,7 @@ impl<'a> Planner<'a> {
                 _ => None,
             },
             bytes: inputs.iter().map(|input| input.described.bytes).sum(),
-            scans: inputs.iter().flat_map(|input| input.table.take_scanned()).collect(),
+            scans: inputs.iter().flat_map(|input| input.table.take_scans()).collect(),
             columns: inputs.iter().flat_map(InputPlan::columns).collect(),
         })
     }
@@ -444,7 +444,7 @@ fn stops_early(plan: &Arc<dyn ExecutionPlan>) -> bool {
 /// The weakest of what the relations see. A run of one chunk sees one instant, whatever it is.
 fn overall_consistency(relations: &[RelationPlan]) -> Consistency {
     let scans = || relations.iter().flat_map(|relation| &relation.scans);
-    let weakest = scans().map(|scanned| scanned.consistency).min().unwrap_or(Consistency::Snapshot);
+    let weakest = scans().map(|scan| scan.consistency).min().unwrap_or(Consistency::Snapshot);
     let chunks: usize = relations.iter().map(RelationPlan::chunks).sum();
     match weakest {
         Consistency::PerChunk if chunks <= 1 => Consistency::Snapshot,

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::pushdown::{is_pushable, to_sql};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
-use crate::scan::{ChunkScan, Scanned, Source, chunk_rows};
+use crate::scan::{ChunkScan, ScanPlan, Source, chunk_rows};
 
 /// One relation. Remembers how it was scanned, for whoever explains the plan.
 #[derive(Debug)]
@@ -30,14 +30,14 @@ pub(super) struct RelationTable {
     /// The token of the instant that the run reads.
     pub(super) snapshot: Option<String>,
     /// How it was scanned when the run began, if it goes on.
-    pub(super) recorded: Option<Mutex<VecDeque<Scanned>>>,
-    pub(super) scanned: Mutex<Vec<Scanned>>,
+    pub(super) recorded: Option<Mutex<VecDeque<ScanPlan>>>,
+    pub(super) scans: Mutex<Vec<ScanPlan>>,
 }
 
 impl RelationTable {
     /// How it was scanned, once.
-    pub(super) fn take_scanned(&self) -> Vec<Scanned> {
-        std::mem::take(&mut *self.scanned.lock())
+    pub(super) fn take_scans(&self) -> Vec<ScanPlan> {
+        std::mem::take(&mut *self.scans.lock())
     }
 
     async fn plan_scan(
@@ -69,26 +69,20 @@ impl RelationTable {
             limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
             snapshot: self.snapshot.clone(),
         };
-        let scanned = match &self.recorded {
+        let plan = match &self.recorded {
             Some(recorded) => next_recorded(recorded, &scan)?,
-            None => Scanned { input: self.input, ..self.source.plan(scan, &self.wish).await? },
+            None => ScanPlan { input: self.input, ..self.source.plan(&scan, &self.wish).await? },
         };
-        let input = chunk_rows(&scanned.chunks)?;
-        let scan = Arc::new(scanned.scan.clone());
-        self.scanned.lock().push(scanned);
-        Ok(Arc::new(ChunkScan::new(input, self.source.clone(), scan, schema)))
+        let input = chunk_rows(&plan.chunks)?;
+        self.scans.lock().push(plan);
+        Ok(Arc::new(ChunkScan::new(input, self.source.clone(), Arc::new(scan), schema)))
     }
 }
 
 /// The scan that was made in this place before; it must be the same one.
-fn next_recorded(recorded: &Mutex<VecDeque<Scanned>>, wanted: &Scan) -> Result<Scanned> {
+fn next_recorded(recorded: &Mutex<VecDeque<ScanPlan>>, wanted: &Scan) -> Result<ScanPlan> {
     let next = recorded.lock().pop_front();
-    let same = |scanned: &Scanned| {
-        let Scan { projection, filter, limit, snapshot, .. } = &scanned.scan;
-        (projection, filter, limit, snapshot)
-            == (&wanted.projection, &wanted.filter, &wanted.limit, &wanted.snapshot)
-    };
-    next.filter(same).ok_or_else(|| {
+    next.filter(|plan| plan.is_of(wanted)).ok_or_else(|| {
         Error::new(Class::Stale, "the run would be planned otherwise than when it began")
     })
 }

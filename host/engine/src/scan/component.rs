@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::chunk::Chunk;
-use super::described::{Described, Scanned};
+use super::described::{Described, ScanPlan};
 use super::odbc::{OdbcLane, OdbcRows};
 use crate::ipc::{decode_schema, encode_schema};
 
@@ -173,8 +173,8 @@ impl ComponentSource {
     }
 
     /// Cuts a scan into chunks.
-    pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
-        let mut open = self.session().await?.plan(&scan, wish).await?;
+    pub async fn plan(&self, scan: &Scan, wish: &ChunkWish) -> Result<ScanPlan> {
+        let mut open = self.session().await?.plan(scan, wish).await?;
         let mut chunks: Vec<Chunk> = Vec::new();
         loop {
             let next = open.next(CHUNKS_PER_CALL).await?;
@@ -189,7 +189,7 @@ impl ComponentSource {
         }
         let (consistency, strategy) = (open.consistency, open.strategy.clone());
         self.keep(open.close().await?);
-        Ok(Scanned { input: 0, scan, chunks, consistency, strategy, depends_on_previous: false })
+        Ok(ScanPlan::new(scan, chunks, consistency, strategy))
     }
 
     /// Opens one chunk in a session of its own, which counts as busy as long as the second value

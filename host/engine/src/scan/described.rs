@@ -1,8 +1,9 @@
-//! The description of a relation before it is read, and its scan, cut into chunks.
+//! The description of a relation before it is read, and the plan of its scan.
 
 use arrow::datatypes::SchemaRef;
 use longshore_model::relation::Consistency;
 use longshore_sandbox::{Column, Scan};
+use serde::{Deserialize, Serialize};
 
 use super::chunk::Chunk;
 
@@ -19,19 +20,56 @@ pub struct Described {
     pub bytes: Option<u64>,
 }
 
-/// A scan, cut into chunks.
-#[derive(Clone, Debug)]
-pub struct Scanned {
-    /// Which of the relation's inputs is read.
+/// A scan, divided into chunks. The ledger stores it, and its chunks apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanPlan {
+    /// The position of the relation's input that is read.
+    #[serde(default)]
     pub input: usize,
-    /// What was asked for.
-    pub scan: Scan,
-    /// The chunks.
-    pub chunks: Vec<Chunk>,
-    /// What they will see.
+    /// The columns, if not all.
+    pub projection: Option<Vec<String>>,
+    /// The condition, in the source's language.
+    pub filter: Option<String>,
+    /// The most rows.
+    pub limit: Option<u64>,
+    /// What the chunks see.
     pub consistency: Consistency,
-    /// How the relation was cut and why.
+    /// How the relation was divided, and why.
     pub strategy: String,
-    /// Whether a chunk is only known to be right when the one before is read to its end.
+    /// The chunks.
+    #[serde(skip)]
+    pub chunks: Vec<Chunk>,
+    /// Whether a chunk is only known to be right when the one before is read to its end. A plan in the
+    /// ledger has allowed for that.
+    #[serde(skip)]
     pub depends_on_previous: bool,
+}
+
+impl ScanPlan {
+    /// The plan of a scan of the first input, in these chunks.
+    pub(super) fn new(
+        scan: &Scan,
+        chunks: Vec<Chunk>,
+        consistency: Consistency,
+        strategy: String,
+    ) -> Self {
+        let Scan { projection, filter, limit, .. } = scan.clone();
+        let (input, depends_on_previous) = (0, false);
+        Self {
+            input,
+            projection,
+            filter,
+            limit,
+            consistency,
+            strategy,
+            chunks,
+            depends_on_previous,
+        }
+    }
+
+    /// Whether it is a plan of this scan.
+    pub fn is_of(&self, scan: &Scan) -> bool {
+        (&self.projection, &self.filter, &self.limit)
+            == (&scan.projection, &scan.filter, &scan.limit)
+    }
 }

@@ -14,7 +14,7 @@ mod source;
 pub use chunk::{Chunk, DESCRIPTOR_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, check_size};
 pub use chunk_scan::{ChunkScan, chunk_rows};
 pub use component::ComponentSource;
-pub use described::{Described, Scanned};
+pub use described::{Described, ScanPlan};
 pub use direct::DirectReader;
 pub use files::FileSource;
 pub use odbc::OdbcLane;

@@ -9,7 +9,7 @@ use longshore_sandbox::{ChunkWish, Hold, Pushdown, Relation, Scan};
 
 use super::chunk::Chunk;
 use super::component::ComponentSource;
-use super::described::{Described, Scanned};
+use super::described::{Described, ScanPlan};
 use super::direct::{DirectReader, Way};
 use super::files::FileSource;
 
@@ -164,19 +164,19 @@ impl Source {
     }
 
     /// Cuts a scan into chunks.
-    pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
+    pub async fn plan(&self, scan: &Scan, wish: &ChunkWish) -> Result<ScanPlan> {
         match self {
             Self::Component(source, _) => match self.way(&scan.relation) {
                 Some(Way::Files(files)) => {
-                    let scanned = files.plan(scan, wish).await?;
-                    let strategy = format!("{}, directly", scanned.strategy);
-                    let chunks = scanned.chunks.into_iter().map(Chunk::of_files).collect();
-                    Ok(Scanned { chunks, strategy, ..scanned })
+                    let planned = files.plan(scan, wish).await?;
+                    let strategy = format!("{}, directly", planned.strategy);
+                    let chunks = planned.chunks.into_iter().map(Chunk::of_files).collect();
+                    Ok(ScanPlan { chunks, strategy, ..planned })
                 }
                 Some(Way::Server(why)) => {
-                    let scanned = source.plan(scan, wish).await?;
-                    let strategy = format!("{} (not directly: {why})", scanned.strategy);
-                    Ok(Scanned { strategy, ..scanned })
+                    let planned = source.plan(scan, wish).await?;
+                    let strategy = format!("{} (not directly: {why})", planned.strategy);
+                    Ok(ScanPlan { strategy, ..planned })
                 }
                 None => source.plan(scan, wish).await,
             },

@@ -156,7 +156,7 @@ impl Ledger {
                 .query_map([run], |row| Ok(EventRecord { at: row.get(0)?, text: row.get(1)? }))?
                 .collect::<rusqlite::Result<_>>()?;
             let mut statement = connection.prepare_cached(
-                "SELECT json_extract(spot, '$.relation'), chunk, attempt, restart, started, finished,
+                "SELECT json_extract(target, '$.relation'), chunk, attempt, restart, started, finished,
                         class, owner, error
                  FROM attempts LEFT JOIN relations
                    ON relations.run = attempts.run AND position = relation

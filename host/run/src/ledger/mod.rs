@@ -23,7 +23,6 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use fault::LedgerError;
 
 pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
-pub use plan::{ChunkRecord, PlanRecord, RelationRecord, ScanRecord};
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
 pub use tasks::{Progress as TaskProgress, Task};

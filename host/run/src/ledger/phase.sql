@@ -8,6 +8,22 @@ UPDATE runs SET state = CASE
     ELSE 'reading'
 END;
 ALTER TABLE runs RENAME COLUMN state TO phase;
+ALTER TABLE runs DROP COLUMN consistency;
+
+-- JSON: the snapshot, or why there is none; and whether a holder keeps it.
+ALTER TABLE runs ADD COLUMN has_holder INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET has_holder = coalesce(json_extract(hold, '$.held.holder'), 0) WHERE hold IS NOT NULL;
+ALTER TABLE runs RENAME COLUMN hold TO snapshot;
+UPDATE runs SET snapshot = CASE json_type(snapshot, '$.held')
+    WHEN 'object' THEN json_object('Held', json_object(
+        'token', json_extract(snapshot, '$.held.token'),
+        'label', json_extract(snapshot, '$.held.label')))
+    ELSE json_object('Unavailable', json_extract(snapshot, '$.unavailable'))
+END
+WHERE snapshot IS NOT NULL;
+
+-- The target of each relation.
+ALTER TABLE relations RENAME COLUMN spot TO target;
 
 -- The runs that the daemon works on, and how often it crashed at each since it last made progress.
 ALTER TABLE takes RENAME TO claims;

@@ -1,78 +1,24 @@
-//! A run's plan: where its relations go, and the chunks that they are read in.
+//! The plans of runs: the targets of the relations, their scans, and the chunks of each scan.
 
-use longshore_model::error::Result;
+use longshore_engine::scan::{Chunk, ScanPlan};
+use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::Spot;
-use rusqlite::{OptionalExtension, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::de::DeserializeOwned;
 
 use super::Ledger;
 use super::claims::reset_crashes;
 use super::runs::advance;
 use crate::phase::Event;
-
-/// What a run has planned.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlanRecord {
-    /// What the plan is only good for: versions of the program and of its plugins.
-    pub built_by: String,
-    /// The snapshot, as the planner keeps it.
-    pub hold: String,
-    /// What the run will see of the source.
-    pub consistency: String,
-    /// The relations, in the job's order.
-    pub relations: Vec<RelationRecord>,
-}
-
-/// One relation of a plan.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RelationRecord {
-    /// Its place in the target.
-    pub spot: Spot,
-    /// How it is read.
-    pub scans: Vec<ScanRecord>,
-}
-
-/// One scan of a relation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScanRecord {
-    /// Which of the relation's inputs is read.
-    #[serde(default)]
-    pub input: usize,
-    /// The columns, if not all.
-    pub projection: Option<Vec<String>>,
-    /// The condition.
-    pub filter: Option<String>,
-    /// The limit.
-    pub limit: Option<u64>,
-    /// What each chunk sees.
-    pub consistency: String,
-    /// How it was cut.
-    pub strategy: String,
-    /// The chunks.
-    #[serde(skip)]
-    pub chunks: Vec<ChunkRecord>,
-}
-
-/// One chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChunkRecord {
-    /// For people.
-    pub label: String,
-    /// For the connector.
-    pub descriptor: Vec<u8>,
-    /// Estimated rows.
-    pub rows: Option<u64>,
-    /// Estimated bytes.
-    pub bytes: Option<u64>,
-}
+use crate::plan_record::{BuiltBy, PlanRecord};
 
 impl Ledger {
-    /// Writes down the places that a run has reserved, before it plans.
+    /// Records the targets that a run has reserved, before it plans.
     pub fn reserve(&self, run: &str, spots: &[Spot]) -> Result<()> {
         self.change(|change| {
             for (position, spot) in spots.iter().enumerate() {
                 change.execute(
-                    "INSERT OR REPLACE INTO relations (run, position, spot) VALUES (?1, ?2, ?3)",
+                    "INSERT OR REPLACE INTO relations (run, position, target) VALUES (?1, ?2, ?3)",
                     params![run, position, serde_json::to_string(spot)?],
                 )?;
             }
@@ -80,98 +26,72 @@ impl Ledger {
         })
     }
 
-    /// Writes a plan down, before anything of it is done.
+    /// Records a plan, before anything is read by it. The targets are reserved already.
     pub fn plan(&self, run: &str, plan: &PlanRecord) -> Result<()> {
         self.change(|change| {
             advance(change, run, Event::Plan)?;
             reset_crashes(change, run)?;
             change.execute(
-                "UPDATE runs SET built_by = ?2, hold = ?3, consistency = ?4 WHERE id = ?1",
-                params![run, plan.built_by, plan.hold, plan.consistency],
+                "UPDATE runs SET built_by = ?2, snapshot = ?3, has_holder = ?4 WHERE id = ?1",
+                params![
+                    run,
+                    serde_json::to_string(&plan.built_by)?,
+                    serde_json::to_string(&plan.snapshot)?,
+                    plan.has_holder
+                ],
             )?;
-            let mut insert = change.prepare(
-                "INSERT INTO chunks (run, relation, scan, chunk, label, descriptor, rows, bytes)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?;
-            for (position, relation) in plan.relations.iter().enumerate() {
+            for (position, scans) in plan.scans.iter().enumerate() {
                 change.execute(
-                    "INSERT OR REPLACE INTO relations (run, position, spot, scans)
-                     VALUES (?1, ?2, ?3, ?4)",
-                    params![
-                        run,
-                        position,
-                        serde_json::to_string(&relation.spot)?,
-                        serde_json::to_string(&relation.scans)?
-                    ],
+                    "UPDATE relations SET scans = ?3 WHERE run = ?1 AND position = ?2",
+                    params![run, position, serde_json::to_string(scans)?],
                 )?;
-                for (scan, record) in relation.scans.iter().enumerate() {
-                    for (chunk, c) in record.chunks.iter().enumerate() {
-                        insert.execute(params![
-                            run,
-                            position,
-                            scan,
-                            chunk,
-                            c.label,
-                            c.descriptor,
-                            c.rows,
-                            c.bytes
-                        ])?;
-                    }
-                }
+                insert_chunks(change, run, position, scans)?;
             }
             Ok(())
         })
     }
 
-    /// The plan of a run, if it got that far.
-    pub fn planned(&self, run: &str) -> Result<Option<PlanRecord>> {
+    /// The program and the plugins that planned a run; the default if nobody did, or another version
+    /// that recorded it in another way.
+    pub fn built_by(&self, run: &str) -> Result<BuiltBy> {
         self.with_connection(|connection| {
-            let found: Option<(Option<String>, Option<String>, Option<String>)> = connection
-                .query_row(
-                    "SELECT built_by, hold, consistency FROM runs WHERE id = ?1",
-                    [run],
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                )
+            let built_by: Option<Option<String>> = connection
+                .query_row("SELECT built_by FROM runs WHERE id = ?1", [run], |row| row.get(0))
                 .optional()?;
-            let Some((Some(built_by), Some(hold), Some(consistency))) = found else {
-                return Ok(None);
-            };
-            let mut relations = Vec::new();
-            let mut statement = connection.prepare(
-                "SELECT position, spot, scans FROM relations WHERE run = ?1 ORDER BY position",
-            )?;
-            let mut rows = statement.query([run])?;
-            while let Some(row) = rows.next()? {
-                let position: usize = row.get(0)?;
-                let Some(scans) = row.get::<_, Option<String>>(2)? else { return Ok(None) };
-                let mut scans: Vec<ScanRecord> = serde_json::from_str(&scans)?;
-                for (index, scan) in scans.iter_mut().enumerate() {
-                    let mut chunks = connection.prepare_cached(
-                        "SELECT label, descriptor, rows, bytes FROM chunks
-                         WHERE run = ?1 AND relation = ?2 AND scan = ?3 ORDER BY chunk",
-                    )?;
-                    let chunks = chunks.query_map(params![run, position, index], |row| {
-                        Ok(ChunkRecord {
-                            label: row.get(0)?,
-                            descriptor: row.get(1)?,
-                            rows: row.get(2)?,
-                            bytes: row.get(3)?,
-                        })
-                    })?;
-                    scan.chunks = chunks.collect::<rusqlite::Result<_>>()?;
-                }
-                let spot = serde_json::from_str(&row.get::<_, String>(1)?)?;
-                relations.push(RelationRecord { spot, scans });
-            }
-            Ok(Some(PlanRecord { built_by, hold, consistency, relations }))
+            let built_by = built_by.flatten();
+            Ok(built_by.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
         })
     }
 
-    /// The places that a run has reserved.
+    /// The plan of a run that reads. A plan that cannot be read is stale: another version recorded it.
+    pub fn planned(&self, run: &str) -> Result<PlanRecord> {
+        let built_by = self.built_by(run)?;
+        self.with_connection(|connection| {
+            let (snapshot, has_holder): (Option<String>, bool) = connection.query_row(
+                "SELECT snapshot, has_holder FROM runs WHERE id = ?1",
+                [run],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let mut statement = connection
+                .prepare_cached("SELECT scans FROM relations WHERE run = ?1 ORDER BY position")?;
+            let texts = statement.query_map([run], |row| row.get(0))?;
+            let mut relations = Vec::new();
+            for (position, text) in texts.enumerate() {
+                let mut scans: Vec<ScanPlan> = parse(text?)?;
+                for (scan, plan) in scans.iter_mut().enumerate() {
+                    plan.chunks = chunks(connection, run, position, scan)?;
+                }
+                relations.push(scans);
+            }
+            Ok(PlanRecord { built_by, snapshot: parse(snapshot)?, has_holder, scans: relations })
+        })
+    }
+
+    /// The targets that a run has reserved.
     pub fn spots(&self, run: &str) -> Result<Vec<Spot>> {
         self.with_connection(|connection| {
             let mut statement = connection
-                .prepare_cached("SELECT spot FROM relations WHERE run = ?1 ORDER BY position")?;
+                .prepare_cached("SELECT target FROM relations WHERE run = ?1 ORDER BY position")?;
             let texts = statement.query_map([run], |row| row.get::<_, String>(0))?;
             texts.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
         })
@@ -182,7 +102,7 @@ impl Ledger {
         self.change(|change| {
             advance(change, run, Event::Restart)?;
             change.execute(
-                "UPDATE runs SET built_by = NULL, hold = NULL, manifest = NULL,
+                "UPDATE runs SET built_by = NULL, snapshot = NULL, manifest = NULL,
                                  restarts = restarts + 1 WHERE id = ?1",
                 [run],
             )?;
@@ -196,4 +116,46 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+/// A part of a plan, from JSON.
+fn parse<T: DeserializeOwned>(text: Option<String>) -> Result<T> {
+    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
+        Error::new(Class::Stale, format!("another version of Longshore made the plan: {error}"))
+    })
+}
+
+fn insert_chunks(
+    change: &Transaction<'_>,
+    run: &str,
+    position: usize,
+    scans: &[ScanPlan],
+) -> rusqlite::Result<()> {
+    let mut insert = change.prepare_cached(
+        "INSERT INTO chunks (run, relation, scan, chunk, label, descriptor, rows, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for (scan, plan) in scans.iter().enumerate() {
+        for (chunk, Chunk { label, descriptor, rows, bytes }) in plan.chunks.iter().enumerate() {
+            insert.execute(params![run, position, scan, chunk, label, descriptor, rows, bytes])?;
+        }
+    }
+    Ok(())
+}
+
+fn chunks(
+    connection: &Connection,
+    run: &str,
+    position: usize,
+    scan: usize,
+) -> rusqlite::Result<Vec<Chunk>> {
+    let mut chunks = connection.prepare_cached(
+        "SELECT label, descriptor, rows, bytes FROM chunks
+         WHERE run = ?1 AND relation = ?2 AND scan = ?3 ORDER BY chunk",
+    )?;
+    let chunk = |row: &Row<'_>| {
+        let (label, descriptor) = (row.get(0)?, row.get(1)?);
+        Ok(Chunk { label, descriptor, rows: row.get(2)?, bytes: row.get(3)? })
+    };
+    chunks.query_map(params![run, position, scan], chunk)?.collect()
 }

@@ -1,9 +1,14 @@
+use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_model::config::target::Mode;
+use longshore_model::error::Class;
 use longshore_model::part::{Part, Spot};
+use longshore_model::relation::Consistency;
+use longshore_sandbox::{Hold, Snapshot};
 
 use super::tasks::Task;
 use super::*;
 use crate::phase::{Outcome, Phase};
+use crate::plan_record::{BuiltBy, PlanRecord};
 
 fn begun(ledger: &Ledger, run: &str) {
     let new = NewRun {
@@ -21,28 +26,36 @@ fn spot(run: &str) -> Spot {
     Spot { run: run.to_owned(), relation, name, mode: Mode::Version }
 }
 
-fn plan(run: &str) -> PlanRecord {
-    let chunk = |n: u8| ChunkRecord {
+fn plan() -> PlanRecord {
+    let chunk = |n: u8| Chunk {
         label: n.to_string(),
         descriptor: vec![n, 0, 255],
         rows: Some(u64::from(n)),
         bytes: None,
     };
-    let scan = ScanRecord {
+    let scan = ScanPlan {
         input: 0,
         projection: Some(vec!["id".into()]),
         filter: None,
         limit: Some(9),
-        consistency: "snapshot".into(),
+        consistency: Consistency::Snapshot,
         strategy: "pages".into(),
         chunks: (0..3).map(chunk).collect(),
+        depends_on_previous: false,
     };
+    let built_by = r#"{"longshore":"0.5.0","plugins":["ab","cd"]}"#;
+    let snapshot = Snapshot { token: "00000003-1".into(), label: "PostgreSQL 17".into() };
     PlanRecord {
-        built_by: "1".into(),
-        hold: "{}".into(),
-        consistency: "snapshot".into(),
-        relations: vec![RelationRecord { spot: spot(run), scans: vec![scan] }],
+        built_by: serde_json::from_str(built_by).unwrap(),
+        snapshot: Hold::Held(snapshot),
+        has_holder: true,
+        scans: vec![vec![scan]],
     }
+}
+
+/// Whether the ledger gives back the plan above, all of it.
+fn is_planned(ledger: &Ledger, run: &str) -> bool {
+    format!("{:?}", ledger.planned(run).unwrap()) == format!("{:?}", plan())
 }
 
 fn part(chunk: u64) -> Part {
@@ -56,8 +69,9 @@ fn what_was_written_is_found_by_the_next_process() {
     let ledger = Ledger::open(folder.path()).unwrap();
     begun(&ledger, "r1");
     ledger.reserve("r1", &[spot("r1")]).unwrap();
-    assert_eq!(ledger.planned("r1").unwrap(), None);
-    ledger.plan("r1", &plan("r1")).unwrap();
+    assert_eq!(ledger.built_by("r1").unwrap(), BuiltBy::default());
+    assert!(ledger.planned("r1").is_err());
+    ledger.plan("r1", &plan()).unwrap();
     let (first, second) = (Task { relation: 0, chunk: 0 }, Task { relation: 0, chunk: 1 });
     assert_eq!(ledger.attempt("r1", first).unwrap(), 0);
     ledger.done("r1", first, 0, &[part(0)]).unwrap();
@@ -69,7 +83,7 @@ fn what_was_written_is_found_by_the_next_process() {
     let ledger = Ledger::open(folder.path()).unwrap();
     assert_eq!(ledger.unfinished(Owner::Daemon).unwrap(), ["r1"]);
     assert_eq!(ledger.unfinished(Owner::Command).unwrap(), [""; 0]);
-    assert_eq!(ledger.planned("r1").unwrap(), Some(plan("r1")));
+    assert!(is_planned(&ledger, "r1"));
     assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
     let tasks = ledger.tasks("r1").unwrap();
     assert_eq!(tasks[&first].parts, Some(vec![part(0)]));
@@ -88,15 +102,16 @@ fn what_was_written_is_found_by_the_next_process() {
 fn a_run_that_begins_anew_keeps_its_attempts_and_not_its_parts() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
-    ledger.plan("r1", &plan("r1")).unwrap();
+    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.plan("r1", &plan()).unwrap();
     let task = Task { relation: 0, chunk: 0 };
     ledger.attempt("r1", task).unwrap();
     ledger.failed("r1", task, 0, &Error::connection("gone")).unwrap();
     ledger.restart("r1", "the snapshot ended").unwrap();
-    assert_eq!(ledger.planned("r1").unwrap(), None);
+    assert_eq!(ledger.planned("r1").unwrap_err().class(), Class::Stale);
     assert!(ledger.tasks("r1").unwrap().is_empty());
     assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
-    ledger.plan("r1", &plan("r1")).unwrap();
+    ledger.plan("r1", &plan()).unwrap();
     let details = ledger.details("r1").unwrap().unwrap();
     assert_eq!((details.run.restarts, details.attempts.len()), (1, 1));
     assert_eq!(details.events[0].text, "begun anew: the snapshot ended");
@@ -159,7 +174,7 @@ fn a_ledger_of_version_2_goes_on_in_the_phases_of_its_runs() {
     assert_eq!(phase("cancelled"), Phase::Done(Outcome::Cancelled));
     let unfinished = ledger.unfinished(Owner::Daemon).unwrap();
     assert_eq!(unfinished, ["new", "reserved", "reading", "committing"]);
-    assert_eq!(ledger.planned("reading").unwrap(), Some(plan("reading")));
+    assert!(is_planned(&ledger, "reading"));
     assert_eq!(ledger.spots("reserved").unwrap(), [spot("reserved")]);
     assert_eq!(ledger.commit::<serde_json::Value>("committing").unwrap().unwrap()["tables"][0], 1);
     // It had crashed once, and was being worked on.
@@ -173,7 +188,7 @@ fn the_ledger_refuses_what_no_run_does() {
     let refused = ledger.record_commit("r1", &"too early").unwrap_err();
     assert_eq!(refused.to_string(), "run r1: a run that is planning refuses Commit");
     assert_eq!(ledger.commit::<String>("r1").unwrap(), None);
-    ledger.plan("r1", &plan("r1")).unwrap();
+    ledger.plan("r1", &plan()).unwrap();
     ledger.record_commit("r1", &"all of it").unwrap();
     assert!(!ledger.request_cancel("r1").unwrap());
     assert!(ledger.finish("r1", Outcome::Cancelled, &"report").is_err());
@@ -188,7 +203,8 @@ fn the_ledger_refuses_what_no_run_does() {
 fn a_run_that_restarts_forgets_the_commit_that_was_taken_back() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
-    ledger.plan("r1", &plan("r1")).unwrap();
+    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.plan("r1", &plan()).unwrap();
     ledger.record_commit("r1", &"all of it").unwrap();
     ledger.restart("r1", "the store was away").unwrap();
     assert_eq!(ledger.entry("r1").unwrap().unwrap().phase, Phase::Planning);
@@ -202,4 +218,16 @@ fn a_state_is_what_scripts_know_of_a_phase() {
     begun(&ledger, "r1");
     let runs = serde_json::to_value(ledger.runs(1).unwrap()).unwrap();
     assert_eq!(runs[0]["state"], "running");
+}
+
+#[test]
+fn a_plan_that_another_version_recorded_is_stale() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.plan("r1", &plan()).unwrap();
+    for change in ["runs SET snapshot = '{\"lost\":1}'", "relations SET scans = '[{}]'"] {
+        ledger.connection().execute(&format!("UPDATE {change}"), []).unwrap();
+        assert_eq!(ledger.planned("r1").unwrap_err().class(), Class::Stale, "{change}");
+    }
 }

@@ -5,10 +5,14 @@ INSERT INTO runs (id, job, file, owner, state, created, finished, built_by, hold
 VALUES
     ('new', 1, '/in/shop.yaml', 'daemon', 'running', '1', NULL, NULL, NULL, NULL, NULL),
     ('reserved', 1, '/in/shop.yaml', 'daemon', 'running', '2', NULL, NULL, NULL, NULL, NULL),
-    ('reading', 1, '/in/shop.yaml', 'daemon', 'running', '3', NULL, '1', '{}', 'snapshot', NULL),
-    ('committing', 1, '/in/shop.yaml', 'daemon', 'committing', '4', NULL, '1', '{}', 'snapshot',
+    ('reading', 1, '/in/shop.yaml', 'daemon', 'running', '3', NULL,
+     '{"longshore":"0.5.0","plugins":["ab","cd"]}',
+     '{"held":{"token":"00000003-1","label":"PostgreSQL 17","holder":true}}', 'snapshot', NULL),
+    ('committing', 1, '/in/shop.yaml', 'daemon', 'committing', '4', NULL,
+     '{"longshore":"0.5.0","plugins":["ab"]}', '{"unavailable":"a standby"}', 'per-chunk',
      '{"tables":[1]}'),
-    ('succeeded', 1, '/in/shop.yaml', 'daemon', 'succeeded', '5', '5', '1', '{}', 'snapshot', NULL),
+    ('succeeded', 1, '/in/shop.yaml', 'daemon', 'succeeded', '5', '5', '{}',
+     '{"unavailable":"a standby"}', 'snapshot', NULL),
     ('failed', 1, '/in/shop.yaml', 'daemon', 'failed', '6', '6', NULL, NULL, NULL, NULL),
     ('cancelled', 1, '/in/shop.yaml', 'command', 'cancelled', '7', '7', NULL, NULL, NULL, NULL);
 INSERT INTO relations (run, position, spot, scans) VALUES

@@ -15,9 +15,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::protocol::{HolderReply, HolderState, KEEP, RELEASE};
+use super::protocol::{HolderReply, KEEP, RELEASE};
 use super::socket::SocketPath;
-use crate::record::HoldRecord;
+use crate::plan_record::PlanRecord;
 
 /// How long a holder may take to start and to ask the source.
 pub const HOLDER_START_SECS: u64 = 120;
@@ -105,14 +105,14 @@ impl HolderClient {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    async fn held(&mut self) -> Result<HolderState> {
+    async fn held(&mut self) -> Result<Hold> {
         let fault = |error| Error::io("asking a holder", error);
         let mut line = String::new();
         let reading = self.stream.read_line(&mut line);
         let read = timeout(Duration::from_secs(HOLDER_START_SECS), reading).await;
         read.map_err(|_| Error::timeout("the holder says nothing"))?.map_err(fault)?;
         match serde_json::from_str(&line) {
-            Ok(HolderReply::Held(held)) => Ok(held),
+            Ok(HolderReply::Held(hold)) => Ok(hold),
             Ok(HolderReply::Failed(report)) => Err(Error::new(report.class, report.message)),
             Err(error) => Err(Error::internal(format!("a holder said `{line}`: {error}"))),
         }
@@ -167,13 +167,13 @@ impl<'a> SnapshotLease<'a> {
             Ok::<_, Error>((client, held))
         };
         match asked.await {
-            Ok((client, held @ HolderState::Snapshot { .. })) => {
+            Ok((client, hold @ Hold::Held(_))) => {
                 *self.client.lock().await = Some(client);
-                Some(held.into_hold())
+                Some(hold)
             }
-            Ok((client, held)) => {
+            Ok((client, hold)) => {
                 client.release().await;
-                Some(held.into_hold())
+                Some(hold)
             }
             Err(error) => {
                 tracing::warn!("no holder for run {}: {error}", self.run);
@@ -192,27 +192,24 @@ impl<'a> SnapshotLease<'a> {
         }
     }
 
-    /// Goes on with what was held when the run began, if it still is. If nothing is left to be
-    /// read, it does not matter.
-    pub(crate) async fn take_up(&self, record: &str, is_all_read: bool) -> Result<()> {
-        let record: HoldRecord = serde_json::from_str(record)?;
-        let HoldRecord::Held { token, holder, .. } = record else { return Ok(()) };
-        if let Some(launcher) = self.launcher.filter(|_| holder)
+    /// Resumes with the snapshot of a recorded plan. Fails if it is gone, and something is left to be
+    /// read of it.
+    pub(crate) async fn resume(&self, plan: &PlanRecord, is_all_read: bool) -> Result<()> {
+        let Hold::Held(snapshot) = &plan.snapshot else { return Ok(()) };
+        if let Some(launcher) = self.launcher.filter(|_| plan.has_holder)
             && let Ok(mut client) = HolderClient::connect(&launcher.socket(self.run)).await
         {
-            let still = matches!(client.held().await, Ok(HolderState::Snapshot { token: t, .. }) if t == token);
+            let held = client.held().await;
             *self.client.lock().await = Some(client);
-            if still {
+            if matches!(held, Ok(Hold::Held(held)) if held.token == snapshot.token) {
                 return Ok(());
             }
         }
-        match is_all_read {
-            true => Ok(()),
-            false => Err(Error::new(
-                Class::Stale,
-                "the snapshot that the run had read ended with the process that held it",
-            )),
+        if is_all_read {
+            return Ok(());
         }
+        let gone = "the snapshot that the run had read ended with the process that held it";
+        Err(Error::new(Class::Stale, gone))
     }
 
     /// Nothing more is read.

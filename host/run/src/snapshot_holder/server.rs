@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep_until};
 
-use super::protocol::{HolderReply, HolderState, KEEP, RELEASE};
+use super::protocol::{HolderReply, KEEP, RELEASE};
 use super::socket::SocketPath;
 
 /// How often a holder that is alone looks whether it can still be found.
@@ -42,7 +42,7 @@ pub async fn hold(
     let listener = UnixListener::bind(path.short()).map_err(fault)?;
     let asked = async {
         let mut planner = Planner::new(catalog, settings);
-        planner.given.plugins = vec![connector.to_owned()];
+        planner.resume.plugins = vec![connector.to_owned()];
         let source = planner.source(job)?;
         if source.digest() != Some(connector) {
             return Err(Error::config("the connector is another one now"));
@@ -51,7 +51,7 @@ pub async fn hold(
         Ok::<_, Error>((source, hold))
     };
     let (source, said) = match asked.await {
-        Ok((source, hold)) => (Some(source), HolderReply::Held(HolderState::new(&hold))),
+        Ok((source, hold)) => (Some(source), HolderReply::Held(hold)),
         Err(error) => (None, HolderReply::Failed(error.report())),
     };
     let own = inode(socket);

@@ -48,7 +48,7 @@ use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::described::{Described, Scanned};
+use super::described::{Described, ScanPlan};
 use crate::datafusion_fault::from_datafusion;
 use crate::store;
 use crate::store::{BeyondEnd, Opened, Pinned, object_error};
@@ -224,18 +224,13 @@ impl FileSource {
     }
 
     /// Cuts a scan into chunks.
-    pub async fn plan(&self, scan: Scan, wish: &ChunkWish) -> Result<Scanned> {
+    pub async fn plan(&self, scan: &Scan, wish: &ChunkWish) -> Result<ScanPlan> {
         let info = self.inspect(&scan.relation).await?;
-        let cut = cut::cut(&self.store, &self.files, &info, &scan, wish)?;
-        Ok(Scanned {
-            input: 0,
-            scan,
-            chunks: cut.chunks,
-            // Each file is read as it was when they were listed, or not at all.
-            consistency: Consistency::Snapshot,
-            strategy: cut.strategy,
-            depends_on_previous: cut.depends_on_previous,
-        })
+        let cut = cut::cut(&self.store, &self.files, &info, scan, wish)?;
+        // Each file is read as it was when they were listed, or not at all.
+        let consistency = Consistency::Snapshot;
+        let plan = ScanPlan::new(scan, cut.chunks, consistency, cut.strategy);
+        Ok(ScanPlan { depends_on_previous: cut.depends_on_previous, ..plan })
     }
 
     /// Opens one chunk: its rows, which are of `schema`, and how many bytes are in memory beside them.

@@ -65,10 +65,10 @@ async fn rows_of(source: &FileSource, table: &str, chunk: u64) -> Result<Table> 
     let schema = source.describe(&relation).await?.schema;
     let scan = Scan { relation, projection: None, filter: None, limit: None, snapshot: None };
     let wish = ChunkWish { rows: None, bytes: chunk, parallel: 1, max_chunks: 1_000, key: None };
-    let scanned = source.plan(scan, &wish).await?;
+    let plan = source.plan(&scan, &wish).await?;
     let mut batches = Vec::new();
-    for chunk in &scanned.chunks {
-        let (rows, _) = source.read(&scanned.scan, &chunk.descriptor, &schema).await?;
+    for chunk in &plan.chunks {
+        let (rows, _) = source.read(&scan, &chunk.descriptor, &schema).await?;
         batches.extend(rows.try_collect::<Vec<_>>().await?);
     }
     Ok(Table { schema, batches })

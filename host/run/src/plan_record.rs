@@ -1,0 +1,59 @@
+//! The plan of a run, as the ledger stores it.
+
+use longshore_engine::plan::{ResumeState, RunPlan};
+use longshore_engine::scan::ScanPlan;
+use longshore_model::config::Job;
+use longshore_model::error::{Class, Error, Result};
+use longshore_sandbox::Hold;
+use serde::{Deserialize, Serialize};
+
+/// The plan of a run.
+#[derive(Clone, Debug)]
+pub struct PlanRecord {
+    /// The program and the plugins that made it.
+    pub built_by: BuiltBy,
+    /// The snapshot that it reads, or why there is none.
+    pub snapshot: Hold,
+    /// Whether a holder keeps the snapshot when the process ends.
+    pub has_holder: bool,
+    /// The scans of each relation, in the job's order.
+    pub scans: Vec<Vec<ScanPlan>>,
+}
+
+/// The program and the plugins that made a plan. It is good for no others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltBy {
+    /// The program's version.
+    longshore: String,
+    /// The digests of the plugins, as [`RunPlan::digests`] gives them.
+    pub plugins: Vec<String>,
+}
+
+impl BuiltBy {
+    /// This program, with the plugins of a plan.
+    pub fn new(plan: &RunPlan) -> Self {
+        let plugins = plan.digests().into_iter().map(str::to_owned).collect();
+        Self { longshore: env!("CARGO_PKG_VERSION").to_owned(), plugins }
+    }
+}
+
+impl PlanRecord {
+    /// The record of a new plan.
+    pub fn new(plan: &RunPlan, has_holder: bool) -> Self {
+        Self {
+            built_by: BuiltBy::new(plan),
+            snapshot: plan.hold.clone(),
+            has_holder,
+            scans: plan.relations.iter().map(|relation| relation.scans.clone()).collect(),
+        }
+    }
+
+    /// What the planner takes from the record when the run resumes.
+    pub fn resume_state(self, job: &Job) -> Result<ResumeState> {
+        if self.scans.len() != job.relations.len() {
+            return Err(Error::new(Class::Stale, "the job has other relations than its plan"));
+        }
+        let Self { built_by, snapshot, scans, .. } = self;
+        Ok(ResumeState { hold: Some(snapshot), plugins: built_by.plugins, scans: Some(scans) })
+    }
+}

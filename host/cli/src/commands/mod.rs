@@ -17,6 +17,7 @@ mod runs;
 mod schema;
 mod serve;
 mod show;
+mod table;
 mod test_connection;
 mod validate;
 mod verify;

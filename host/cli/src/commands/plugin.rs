@@ -1,6 +1,6 @@
 //! `longshore plugin list` and `longshore plugin inspect`
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,8 +10,12 @@ use longshore_plugins::{Admission, Plugin, Serving, ServingPlugin, Slot};
 use longshore_sandbox::EndpointField;
 use serde_json::{Value, json};
 
+use super::table::Table;
 use super::{App, show};
 use crate::daemon;
+
+/// The digits of a digest that people see.
+const SHOWN_DIGITS: usize = 12;
 
 #[derive(Args)]
 pub(super) struct ListArgs {
@@ -33,20 +37,12 @@ pub(super) fn list(app: &App, args: &ListArgs) -> Result<()> {
     if slots.is_empty() {
         show::answer(&format!("no plugins in {}", app.settings.plugins));
     }
-    for slot in slots {
-        if let Some(plugin) = &slot.serving {
-            show::answer(&format!(
-                "{:<12} {:<10} {:<10} {}",
-                plugin.name(),
-                plugin.version.to_string(),
-                kind(plugin),
-                plugin.summary()
-            ));
-        }
-        if let Some(fault) = &slot.fault {
-            show::answer(&format!("not usable: {fault}"));
-        }
+    let mut table = Table::new(&["NAME", "VERSION", "KIND", "SUMMARY"]);
+    for plugin in slots.iter().filter_map(|slot| slot.serving.as_ref()) {
+        let (name, version) = (plugin.name().to_owned(), plugin.version.to_string());
+        table.add([name, version, kind(plugin).to_owned(), plugin.summary().to_owned()]);
     }
+    answer(&table, slots.iter().filter_map(|slot| slot.fault.as_ref()));
     Ok(())
 }
 
@@ -61,21 +57,29 @@ fn list_serving(app: &App) -> Result<()> {
         show::json(&serving);
         return Ok(());
     }
+    let mut table = Table::new(&["NAME", "VERSION", "KIND", "DIGEST", "FILE"]);
     for file in &serving {
-        if let Some(plugin) = &file.plugin {
-            let ServingPlugin { name, version, kind, digest } = plugin;
-            let digest: String = digest.chars().take(12).collect();
-            let kind = kind.name();
-            show::answer(&format!(
-                "{name:<14} {version:<10} {kind:<10} sha256:{digest} {}",
-                file.path.display()
-            ));
-        }
-        if let Some(fault) = &file.fault {
-            show::answer(&format!("not usable: {fault}"));
+        if let Some(ServingPlugin { name, version, kind, digest }) = &file.plugin {
+            let digest: String = digest.chars().take(SHOWN_DIGITS).collect();
+            table.add([
+                name.clone(),
+                version.clone(),
+                kind.name().to_owned(),
+                format!("sha256:{digest}"),
+                file.path.display().to_string(),
+            ]);
         }
     }
+    answer(&table, serving.iter().filter_map(|file| file.fault.as_ref()));
     Ok(())
+}
+
+/// Shows the plugins, and then why others cannot be used.
+fn answer(table: &Table, faults: impl Iterator<Item = impl Display>) {
+    if !table.is_empty() {
+        show::answer(&table.to_text());
+    }
+    faults.for_each(|fault| show::answer(&format!("not usable: {fault}")));
 }
 
 pub(super) fn inspect(app: &App, wanted: &str) -> Result<()> {

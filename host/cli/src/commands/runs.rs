@@ -11,6 +11,7 @@ use longshore_run::ledger::{Ledger, RunDetails, RunEntry, RunRecord};
 use longshore_run::new_run_id;
 use longshore_run::phase::{Outcome, Phase};
 
+use super::table::Table;
 use super::{App, Failed, run, show};
 use crate::daemon::lock;
 
@@ -60,20 +61,12 @@ fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
         show::answer(&format!("no runs in {}", app.settings.state.display()));
         return Ok(());
     }
-    let mut text =
-        format!("{:<26} {:<11} {:<20} {:>12}  {}\n", "RUN", "STATE", "BEGAN", "ROWS", "JOB");
-    for run in &runs {
-        let _ = writeln!(
-            text,
-            "{:<26} {:<11} {:<20} {:>12}  {}",
-            run.run,
-            run.phase.state(),
-            run.created.get(..19).unwrap_or(&run.created),
-            rows(run),
-            run.job
-        );
+    let mut table = Table::new(&["RUN", "STATE", "BEGAN", "ROWS", "JOB"]).align_right(3);
+    for run in runs {
+        let began = run.created.get(..19).unwrap_or(&run.created).to_owned();
+        table.add([run.run.clone(), run.phase.state().into(), began, rows(&run), run.job]);
     }
-    show::answer(&text);
+    show::answer(&table.to_text());
     Ok(())
 }
 

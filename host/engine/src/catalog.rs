@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::grant::Grant;
-use longshore_model::part::Spot;
+use longshore_model::part::RelationTarget;
 use longshore_plugins::ConnectorPlugin;
 use longshore_sandbox::Registration;
 use serde::{Deserialize, Serialize};
@@ -41,14 +41,18 @@ pub struct Table {
 
 impl Table {
     /// The table of a relation's folder, whose rows are of this schema.
-    pub fn new(spot: &Spot, schema: &SchemaRef, partition_by: &[String]) -> Result<Self> {
+    pub fn new(
+        target: &RelationTarget,
+        schema: &SchemaRef,
+        partition_by: &[String],
+    ) -> Result<Self> {
         let schema = Partitioning::table_schema(partition_by, schema)?;
         Ok(Self {
-            run: spot.run.clone(),
-            name: spot.name.clone(),
+            run: target.run.clone(),
+            name: target.name.clone(),
             schema: encode_schema(&schema)?,
             partitions: partition_by.to_vec(),
-            mode: spot.mode,
+            mode: target.mode,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Parts, and where a run puts them.
+//! Parts, and the targets of relations that they belong to.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ pub struct Part {
     pub token: String,
 }
 
-/// Where a run puts a relation.
+/// The target of one relation in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spot {
+pub struct RelationTarget {
     /// The run.
     pub run: String,
     /// The relation's name in the job.

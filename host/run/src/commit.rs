@@ -6,7 +6,7 @@
 use longshore_engine::catalog::{Registrar, Table};
 use longshore_engine::destination::{Publication, Published, Target};
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
@@ -35,22 +35,24 @@ pub(super) struct Commit {
 /// One relation of a commit.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RelationCommit {
-    spot: Spot,
+    /// Older versions called it `spot`.
+    #[serde(alias = "spot")]
+    target: RelationTarget,
     parts: Vec<Part>,
     /// What the store needs to publish each part, which a part's own record does not keep.
     tokens: Vec<String>,
 }
 
 impl RelationCommit {
-    pub(super) fn new(spot: Spot, parts: &[Part]) -> Self {
+    pub(super) fn new(target: RelationTarget, parts: &[Part]) -> Self {
         let tokens = parts.iter().map(|part| part.token.clone()).collect();
-        Self { spot, parts: parts.to_vec(), tokens }
+        Self { target, parts: parts.to_vec(), tokens }
     }
 
     fn publication(&self) -> Publication {
         let parts = self.parts.iter().zip(&self.tokens);
         let parts = parts.map(|(part, token)| Part { token: token.clone(), ..part.clone() });
-        Publication { spot: self.spot.clone(), parts: parts.collect() }
+        Publication { target: self.target.clone(), parts: parts.collect() }
     }
 }
 
@@ -101,9 +103,10 @@ pub(super) async fn commit(
         Err(error) => return Err(CommitError::Incomplete(error)),
     };
     tracing::debug!(run, manifest, "all relations are published");
-    let spots: Vec<Spot> = commit.relations.iter().map(|relation| relation.spot.clone()).collect();
+    let reserved: Vec<RelationTarget> =
+        commit.relations.iter().map(|relation| relation.target.clone()).collect();
     // What is published is published: a leftover is only a leftover.
-    if let Err(error) = target.release(&run, &spots).await {
+    if let Err(error) = target.release(&run, &reserved).await {
         tracing::warn!("{error}: its staging stays");
     }
     Ok(published_report(target, commit.manifest, manifest))
@@ -123,15 +126,15 @@ async fn publish(
                 Published::As(names) => break names,
                 Published::Taken(position) => position,
             };
-        let spot = &publications[taken].spot;
-        tracing::warn!("{}: somebody else made it meanwhile", target.url(&spot.name));
-        let reserve = || target.reserve(&run, &spot.relation, spot.mode);
+        let refused = &publications[taken].target;
+        tracing::warn!("{}: somebody else made it meanwhile", target.url(&refused.name));
+        let reserve = || target.reserve(&run, &refused.relation, refused.mode);
         let other = retry.run(Work::Request, PUBLISHING, reserve).await?;
         commit.manifest.relations[taken].published_as = other.name.clone();
         if let Some(table) = commit.tables.get_mut(taken) {
             table.name = other.name.clone();
         }
-        commit.relations[taken].spot = other;
+        commit.relations[taken].target = other;
         ledger.record_commit(&run, &commit)?;
     };
     for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
@@ -159,7 +162,7 @@ async fn take_back(
     let mut all = true;
     for relation in commit.relations.iter().rev() {
         if let Err(error) = target.retract(&relation.publication()).await {
-            tracing::error!("taking back {}: {error}", target.url(&relation.spot.name));
+            tracing::error!("taking back {}: {error}", target.url(&relation.target.name));
             all = false;
         }
     }
@@ -217,5 +220,22 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
         manifest: Some(at),
         tapes: Vec::new(),
         error: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_of_an_older_version_is_completed() {
+        let recorded = r#"{
+            "spot": {"run": "r1", "relation": "orders", "name": "orders_v2", "mode": "version"},
+            "parts": [{"chunk": 0, "file": "part-0", "rows": 1, "bytes": 2, "sha256": "ab"}],
+            "tokens": ["t"]
+        }"#;
+        let commit: RelationCommit = serde_json::from_str(recorded).unwrap();
+        let Publication { target, parts } = commit.publication();
+        assert_eq!((target.name.as_str(), parts[0].token.as_str()), ("orders_v2", "t"));
     }
 }

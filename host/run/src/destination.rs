@@ -12,7 +12,7 @@ use longshore_model::config::target::{Format, To};
 use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
-use longshore_model::part::Spot;
+use longshore_model::part::RelationTarget;
 
 /// The state folder's folder of manifests, for targets that have no place for them.
 const MANIFESTS: &str = "manifests";
@@ -57,16 +57,16 @@ impl Destination {
     }
 
     /// What takes a relation's rows.
-    pub(super) fn parts(&self, spot: &Spot) -> Arc<dyn Parts> {
-        let spot = spot.clone();
+    pub(super) fn parts(&self, target: &RelationTarget) -> Arc<dyn Parts> {
+        let target = target.clone();
         match self {
             Self::Files { folder, format, partition_by } => Arc::new(FileParts {
                 folder: folder.clone(),
-                spot,
+                target,
                 format: format.clone(),
                 partition_by: partition_by.clone(),
             }),
-            Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), spot }),
+            Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), target }),
         }
     }
 }

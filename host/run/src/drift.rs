@@ -3,7 +3,7 @@
 use arrow::datatypes::SchemaRef;
 use longshore_engine::destination::Target;
 use longshore_model::error::{Error, Result};
-use longshore_model::part::Spot;
+use longshore_model::part::RelationTarget;
 
 use super::manifest::{FieldRecord, Manifest};
 
@@ -14,10 +14,10 @@ const MANIFESTS_LIMIT: usize = 1_000;
 /// that somebody else wrote.
 pub(super) async fn check_columns(
     target: &dyn Target,
-    spot: &Spot,
+    relation: &RelationTarget,
     schema: &SchemaRef,
 ) -> Result<()> {
-    let Some(there) = columns_there(target, &spot.name).await? else { return Ok(()) };
+    let Some(there) = columns_there(target, &relation.name).await? else { return Ok(()) };
     let new = FieldRecord::of_schema(schema);
     let named = |fields: &[FieldRecord]| -> Vec<String> {
         fields.iter().map(|field| format!("`{}` ({})", field.name, field.r#type)).collect()
@@ -36,7 +36,7 @@ pub(super) async fn check_columns(
     };
     Err(Error::config(format!(
         "`target.mode` is append, and {} has other columns: {how}",
-        target.url(&spot.name)
+        target.url(&relation.name)
     ))
     .with_hint("make them the same in an `sql` step, or choose `mode: version` or `replace`"))
 }

@@ -8,7 +8,7 @@ use chrono::Utc;
 use longshore_engine::destination::manifest_path;
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
-use longshore_model::part::Spot;
+use longshore_model::part::RelationTarget;
 use longshore_sandbox::tape;
 
 use super::commit::{Commit, RelationCommit, commit, published_report, roll_forward};
@@ -76,13 +76,13 @@ impl ActiveRun<'_> {
         let manifest: Manifest = serde_json::from_slice(&text)?;
         tracing::info!("run {}: its manifest is there: it was published", self.id);
         let mode = self.job.target.mode;
-        let target = |relation: &RelationRecord| Spot {
+        let target = |relation: &RelationRecord| RelationTarget {
             run: self.id.to_owned(),
             relation: relation.name.clone(),
             name: relation.published_as.clone(),
             mode,
         };
-        let targets: Vec<Spot> = manifest.relations.iter().map(target).collect();
+        let targets: Vec<RelationTarget> = manifest.relations.iter().map(target).collect();
         if let Err(error) = self.target().release(self.id, &targets).await {
             tracing::warn!("{error}: its staging stays");
         }

@@ -5,7 +5,7 @@ use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Job, Step};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::{Consistency, Relation};
 use longshore_sandbox::{Hold, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -170,14 +170,14 @@ impl Manifest {
         job: &Job,
         plan: &RunPlan,
         finished: &[RelationOutput],
-        spots: &[Spot],
+        targets: &[RelationTarget],
     ) -> Self {
         let relations: Vec<RelationRecord> = plan
             .relations
             .iter()
             .zip(finished)
-            .zip(spots)
-            .map(|((plan, finished), spot)| record(plan, finished, &spot.name))
+            .zip(targets)
+            .map(|((plan, finished), target)| record(plan, finished, &target.name))
             .collect();
         let rows = relations.iter().map(|relation| relation.rows).sum();
         Self {

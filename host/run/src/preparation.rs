@@ -9,7 +9,7 @@ use longshore_engine::plan::{Planner, ResumeState, RunPlan};
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::tape::TapeFolder;
 
 use super::destination::Destination;
@@ -24,7 +24,7 @@ use crate::retry::Work;
 
 /// A run that can be read.
 pub(super) struct Preparation {
-    pub(super) targets: Vec<Spot>,
+    pub(super) targets: Vec<RelationTarget>,
     pub(super) plan: RunPlan,
     pub(super) tasks: Vec<RelationTasks>,
 }
@@ -47,8 +47,8 @@ impl ActiveRun<'_> {
     }
 
     /// The targets of the relations: those that the run has reserved, or new ones.
-    async fn reserve(&self, is_planned: bool) -> Result<Vec<Spot>> {
-        let reserved = self.ledger().spots(self.id)?;
+    async fn reserve(&self, is_planned: bool) -> Result<Vec<RelationTarget>> {
+        let reserved = self.ledger().targets(self.id)?;
         if is_planned && reserved.len() == self.job.relations.len() {
             return Ok(reserved);
         }
@@ -118,7 +118,11 @@ impl ActiveRun<'_> {
     }
 
     /// Prepares the target for what is planned; gives the tasks of the relations.
-    async fn tasks(&self, plan: &RunPlan, targets: &[Spot]) -> Result<Vec<RelationTasks>> {
+    async fn tasks(
+        &self,
+        plan: &RunPlan,
+        targets: &[RelationTarget],
+    ) -> Result<Vec<RelationTasks>> {
         for (relation, target) in plan.relations.iter().zip(targets) {
             let schema = relation.physical.schema();
             // A catalog knows its tables' columns itself.
@@ -147,7 +151,7 @@ impl ActiveRun<'_> {
     }
 
     /// The tables that the folders of the relations become, if they do.
-    pub(super) fn tables(&self, plan: &RunPlan, targets: &[Spot]) -> Result<Vec<Table>> {
+    pub(super) fn tables(&self, plan: &RunPlan, targets: &[RelationTarget]) -> Result<Vec<Table>> {
         let by = &self.job.target.partition_by;
         let registered = plan.relations.iter().zip(targets).filter(|_| self.registrar.is_some());
         registered
@@ -156,7 +160,10 @@ impl ActiveRun<'_> {
     }
 
     /// The tasks in the ledger. A task whose parts are not as they were is no longer done.
-    async fn intact_tasks(&self, targets: &[Spot]) -> Result<HashMap<Task, TaskProgress>> {
+    async fn intact_tasks(
+        &self,
+        targets: &[RelationTarget],
+    ) -> Result<HashMap<Task, TaskProgress>> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, started) = (0, tasks.len());
         for (task, progress) in &mut tasks {
@@ -176,7 +183,7 @@ impl ActiveRun<'_> {
         Ok(tasks)
     }
 
-    async fn are_intact(&self, target: &Spot, parts: &[Part]) -> Result<bool> {
+    async fn are_intact(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
         for part in parts {
             let check = || self.target().is_intact(target, part);
             if !self.retry().run(Work::Request, "looking what is kept", check).await? {

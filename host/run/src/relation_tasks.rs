@@ -9,7 +9,7 @@ use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
 use longshore_engine::write::PartWriter;
 use longshore_model::error::Result;
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
 
@@ -45,7 +45,7 @@ pub(super) struct RelationTasksBuilder<'a> {
     pub(super) run: &'a str,
     pub(super) plan: &'a RunPlan,
     pub(super) destination: &'a Destination,
-    pub(super) targets: &'a [Spot],
+    pub(super) targets: &'a [RelationTarget],
     pub(super) ledger: &'a Ledger,
     pub(super) retry: Retry,
     /// The folder in which failures are recorded, if they are.

@@ -27,7 +27,7 @@ use longshore_model::config::Reach;
 use longshore_model::config::place::Place;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Error, Result};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 
 use crate::store::{azure, s3};
 use multipart_committer::{MultipartCommitter, Unfinished};
@@ -49,14 +49,14 @@ pub trait Target: Debug + Send + Sync {
 
     /// Chooses a relation's name in the target, and holds it for the run until it is published or
     /// discarded. Shows also that the target can be written.
-    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot>;
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget>;
 
     /// Makes ready for rows of this schema; again when the run is taken up.
-    async fn begin(&self, spot: &Spot, schema: &SchemaRef) -> Result<()>;
+    async fn begin(&self, target: &RelationTarget, schema: &SchemaRef) -> Result<()>;
 
     /// Whether a part that was finished is still as it was, as far as can be seen before it is
     /// published.
-    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool>;
+    async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool>;
 
     /// Makes a run's parts visible. Done again after an interruption, it completes what is missing.
     async fn publish(&self, relations: &[Publication]) -> Result<Published>;
@@ -77,17 +77,22 @@ pub trait Target: Debug + Send + Sync {
     async fn discard(&self, run: &str) -> Result<()>;
 
     /// Lets go of what a run held, after everything is published.
-    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()>;
+    async fn release(&self, run: &str, targets: &[RelationTarget]) -> Result<()>;
 }
 
 /// A target of files: a folder of a store, in which each relation gets a folder of its own.
 #[async_trait]
 pub trait Folder: Target {
     /// Begins a part, out of sight.
-    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>>;
+    async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>>;
 
     /// Removes a part that is not published.
-    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()>;
+    async fn remove_part(
+        &self,
+        target: &RelationTarget,
+        file: &str,
+        token: Option<&str>,
+    ) -> Result<()>;
 
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;
@@ -103,7 +108,7 @@ pub trait Folder: Target {
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// Its place.
-    pub spot: Spot,
+    pub target: RelationTarget,
     /// Its parts.
     pub parts: Vec<Part>,
 }
@@ -120,7 +125,7 @@ pub enum Published {
 impl Published {
     /// All is visible under the names that were reserved.
     fn as_reserved(relations: &[Publication]) -> Self {
-        Self::As(relations.iter().map(|relation| relation.spot.name.clone()).collect())
+        Self::As(relations.iter().map(|relation| relation.target.name.clone()).collect())
     }
 }
 

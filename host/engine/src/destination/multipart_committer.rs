@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
@@ -96,8 +96,8 @@ impl MultipartCommitter {
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.
-    async fn complete(&self, spot: &Spot, part: &Part) -> Result<()> {
-        let path = format!("{}/{}", spot.name, part.file);
+    async fn complete(&self, target: &RelationTarget, part: &Part) -> Result<()> {
+        let path = format!("{}/{}", target.name, part.file);
         let held = held(&part.token)?;
         let (key, pieces) = (stored(&held.key)?, part_ids(held.pieces));
         let completing = self.uploads.complete_multipart(&key, &held.upload, pieces);
@@ -112,8 +112,8 @@ impl MultipartCommitter {
         }
     }
 
-    async fn complete_all(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
-        let completing: Vec<_> = parts.iter().map(|part| self.complete(spot, part)).collect();
+    async fn complete_all(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
+        let completing: Vec<_> = parts.iter().map(|part| self.complete(target, part)).collect();
         futures::stream::iter(completing)
             .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
             .try_collect()
@@ -131,24 +131,24 @@ impl MultipartCommitter {
         Ok(())
     }
 
-    async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<()> {
-        match spot.mode {
-            Mode::Version | Mode::Error => self.complete_all(spot, parts).await?,
+    async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
+        match target.mode {
+            Mode::Version | Mode::Error => self.complete_all(target, parts).await?,
             Mode::Append => {
-                name_lock::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
-                self.complete_all(spot, parts).await?;
+                name_lock::lock(self.files.as_ref(), &target.run, &target.name).await?;
+                self.complete_all(target, parts).await?;
             }
             Mode::Replace => {
-                name_lock::lock(self.files.as_ref(), &spot.run, &spot.name).await?;
-                self.complete_all(spot, parts).await?;
-                self.remove_others(&spot.name, parts).await?;
+                name_lock::lock(self.files.as_ref(), &target.run, &target.name).await?;
+                self.complete_all(target, parts).await?;
+                self.remove_others(&target.name, parts).await?;
             }
         }
         Ok(())
     }
 
-    fn journal(run: &str, spot_name: &str, file: &str) -> String {
-        format!("{}/{spot_name}/{file}", staging(run))
+    fn journal(run: &str, relation: &str, file: &str) -> String {
+        format!("{}/{relation}/{file}", staging(run))
     }
 
     /// Begins an upload, and writes it down: that it will be begun, and then its id. A process that dies
@@ -288,30 +288,30 @@ impl Target for MultipartCommitter {
         self.files.url(path)
     }
 
-    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget> {
         name_lock::reserve(self.files.as_ref(), run, relation, mode).await
     }
 
     /// Uploads need nothing before them.
-    async fn begin(&self, _: &Spot, _: &SchemaRef) -> Result<()> {
+    async fn begin(&self, _: &RelationTarget, _: &SchemaRef) -> Result<()> {
         Ok(())
     }
 
-    async fn is_intact(&self, _: &Spot, part: &Part) -> Result<bool> {
+    async fn is_intact(&self, _: &RelationTarget, part: &Part) -> Result<bool> {
         // The store keeps each piece by its checksum; the completion tells if one is gone.
         Ok(held(&part.token).is_ok())
     }
 
     async fn publish(&self, relations: &[Publication]) -> Result<Published> {
-        for Publication { spot, parts } in relations {
-            self.publish_relation(spot, parts).await.context(spot.relation.clone())?;
+        for Publication { target, parts } in relations {
+            self.publish_relation(target, parts).await.context(target.relation.clone())?;
         }
         Ok(Published::as_reserved(relations))
     }
 
-    async fn retract(&self, Publication { spot, parts }: &Publication) -> Result<()> {
+    async fn retract(&self, Publication { target, parts }: &Publication) -> Result<()> {
         for part in parts {
-            self.files.remove(&format!("{}/{}", spot.name, part.file)).await?;
+            self.files.remove(&format!("{}/{}", target.name, part.file)).await?;
         }
         Ok(())
     }
@@ -335,13 +335,13 @@ impl Target for MultipartCommitter {
         name_lock::release_all(self.files.as_ref(), run).await
     }
 
-    async fn release(&self, run: &str, spots: &[Spot]) -> Result<()> {
+    async fn release(&self, run: &str, targets: &[RelationTarget]) -> Result<()> {
         // Of attempts that failed or were cut off, nothing stays open.
         let journals = self.journals(run).await?;
         self.abort_open(run, &journals).await?;
         self.files.remove(&staging(run)).await?;
-        for spot in spots {
-            name_lock::release(self.files.as_ref(), run, &spot.name).await?;
+        for target in targets {
+            name_lock::release(self.files.as_ref(), run, &target.name).await?;
         }
         Ok(())
     }
@@ -349,11 +349,11 @@ impl Target for MultipartCommitter {
 
 #[async_trait]
 impl Folder for MultipartCommitter {
-    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
-        let path = format!("{}/{file}", spot.name);
+    async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>> {
+        let path = format!("{}/{file}", target.name);
         let key = self.files.key(&path);
         let upload =
-            self.begin_upload(&path, &key, Self::journal(&spot.run, &spot.name, file)).await?;
+            self.begin_upload(&path, &key, Self::journal(&target.run, &target.name, file)).await?;
         let what = format!("writing {}", self.files.url(&path));
         let uploader = ObjectUpload {
             uploads: self.uploads.clone(),
@@ -373,17 +373,22 @@ impl Folder for MultipartCommitter {
         )))
     }
 
-    async fn remove_part(&self, spot: &Spot, file: &str, token: Option<&str>) -> Result<()> {
+    async fn remove_part(
+        &self,
+        target: &RelationTarget,
+        file: &str,
+        token: Option<&str>,
+    ) -> Result<()> {
         if let Some(token) = token {
             let held = held(token)?;
             let key = stored(&held.key)?;
-            let path = format!("{}/{file}", spot.name);
+            let path = format!("{}/{file}", target.name);
             let aborting = self.uploads.abort_multipart(&key, &held.upload);
             absent_is_fine(self.files.asked(&path, aborting).await)?;
             if matches!(self.unfinished, Unfinished::Overwritten) {
                 self.drop_blocks(&key).await?;
             }
-            return self.files.remove(&Self::journal(&spot.run, &spot.name, file)).await;
+            return self.files.remove(&Self::journal(&target.run, &target.name, file)).await;
         }
         // Whoever wrote it may still be giving it up: what is written down tells where to look.
         Ok(())

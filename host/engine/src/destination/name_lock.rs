@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::part::Spot;
+use longshore_model::part::RelationTarget;
 
 use super::files::{Files, read_small};
 use super::{HIDDEN, staging};
@@ -34,18 +34,22 @@ pub(super) async fn reserve(
     run: &str,
     relation: &str,
     mode: Mode,
-) -> Result<Spot> {
-    let spot =
-        |name: String| Spot { run: run.to_owned(), relation: relation.to_owned(), name, mode };
+) -> Result<RelationTarget> {
+    let target = |name: String| RelationTarget {
+        run: run.to_owned(),
+        relation: relation.to_owned(),
+        name,
+        mode,
+    };
     match mode {
         // Held only while publishing.
-        Mode::Append | Mode::Replace => Ok(spot(relation.to_owned())),
+        Mode::Append | Mode::Replace => Ok(target(relation.to_owned())),
         Mode::Error => {
             if !is_free(files, relation).await? {
                 return Err(taken(files, relation));
             }
             if claim(files, run, relation).await? {
-                Ok(spot(relation.to_owned()))
+                Ok(target(relation.to_owned()))
             } else {
                 Err(held(files, relation).await)
             }
@@ -57,7 +61,7 @@ pub(super) async fn reserve(
                     _ => format!("{relation}_v{version}"),
                 };
                 if is_free(files, &name).await? && claim(files, run, &name).await? {
-                    return Ok(spot(name));
+                    return Ok(target(name));
                 }
             }
             Err(Error::config(format!(

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use sha2::{Digest, Sha256};
 
 use super::files::{Folders, files_beneath, parent, read_if_there};
@@ -28,8 +28,8 @@ impl<F: Folders> RenameCommitter<F> {
         Self { folders }
     }
 
-    fn staged(spot: &Spot) -> String {
-        format!("{}/{}", staging(&spot.run), spot.relation)
+    fn staged(target: &RelationTarget) -> String {
+        format!("{}/{}", staging(&target.run), target.relation)
     }
 
     /// Removes from a staged folder what an attempt that was cut off left in it.
@@ -58,27 +58,27 @@ impl<F: Folders> RenameCommitter<F> {
     }
 
     /// A whole new folder under a free name.
-    async fn publish_new(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
-        let staged = Self::staged(spot);
+    async fn publish_new(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
+        let staged = Self::staged(target);
         if !self.folders.exists(&staged).await? {
             // It was renamed before an interruption.
             return Ok(true);
         }
         self.keep_only(&staged, parts).await?;
-        self.folders.rename(&staged, &spot.name).await
+        self.folders.rename(&staged, &target.name).await
     }
 
     /// A whole new folder in the place of the one that is there. The old one is kept out of sight
     /// until the next one comes: whoever reads it can go on.
-    async fn publish_instead(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
-        let staged = Self::staged(spot);
-        let replaced = format!("{HIDDEN}/replaced/{}", spot.name);
-        let old = format!("{replaced}/{}", spot.run);
+    async fn publish_instead(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
+        let staged = Self::staged(target);
+        let replaced = format!("{HIDDEN}/replaced/{}", target.name);
+        let old = format!("{replaced}/{}", target.run);
         if self.folders.exists(&staged).await? {
             self.keep_only(&staged, parts).await?;
             self.folders.remove(&replaced).await?;
             self.folders.make_folder(&replaced).await?;
-            self.swap(&staged, &spot.name, &old).await?;
+            self.swap(&staged, &target.name, &old).await?;
         }
         Ok(true)
     }
@@ -102,39 +102,39 @@ impl<F: Folders> RenameCommitter<F> {
     }
 
     /// More files in a folder that may be there.
-    async fn publish_beside(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
-        self.folders.make_folder(&spot.name).await?;
-        let there = files_beneath(&self.folders, &Self::staged(spot)).await?;
+    async fn publish_beside(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
+        self.folders.make_folder(&target.name).await?;
+        let there = files_beneath(&self.folders, &Self::staged(target)).await?;
         let there: BTreeSet<&str> = there.iter().map(String::as_str).collect();
         let mut made = BTreeSet::new();
         for part in parts.iter().filter(|part| there.contains(part.file.as_str())) {
             if let Some(inner) = parent(&part.file).filter(|inner| made.insert(*inner)) {
-                self.folders.make_folder(&format!("{}/{inner}", spot.name)).await?;
+                self.folders.make_folder(&format!("{}/{inner}", target.name)).await?;
             }
-            let from = format!("{}/{}", Self::staged(spot), part.file);
-            if !self.folders.rename(&from, &format!("{}/{}", spot.name, part.file)).await? {
+            let from = format!("{}/{}", Self::staged(target), part.file);
+            if !self.folders.rename(&from, &format!("{}/{}", target.name, part.file)).await? {
                 return Err(Error::internal(format!(
                     "{}/{} is already there",
-                    self.folders.url(&spot.name),
+                    self.folders.url(&target.name),
                     part.file
                 )));
             }
         }
-        self.sync_folders(&spot.name, parts).await?;
+        self.sync_folders(&target.name, parts).await?;
         Ok(true)
     }
 
     /// False: somebody else took the name.
-    async fn publish_relation(&self, spot: &Spot, parts: &[Part]) -> Result<bool> {
-        if matches!(spot.mode, Mode::Append | Mode::Replace) {
-            name_lock::lock(&self.folders, &spot.run, &spot.name).await?;
+    async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
+        if matches!(target.mode, Mode::Append | Mode::Replace) {
+            name_lock::lock(&self.folders, &target.run, &target.name).await?;
         }
-        let published = match spot.mode {
-            Mode::Version | Mode::Error => self.publish_new(spot, parts).await?,
-            Mode::Replace => self.publish_instead(spot, parts).await?,
-            Mode::Append => self.publish_beside(spot, parts).await?,
+        let published = match target.mode {
+            Mode::Version | Mode::Error => self.publish_new(target, parts).await?,
+            Mode::Replace => self.publish_instead(target, parts).await?,
+            Mode::Append => self.publish_beside(target, parts).await?,
         };
-        self.folders.sync_folder(&spot.name).await?;
+        self.folders.sync_folder(&target.name).await?;
         self.folders.sync_folder("").await?;
         Ok(published)
     }
@@ -146,19 +146,19 @@ impl<F: Folders> Target for RenameCommitter<F> {
         self.folders.url(path)
     }
 
-    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
-        let spot = name_lock::reserve(&self.folders, run, relation, mode).await?;
-        self.folders.make_folder(&Self::staged(&spot)).await?;
-        Ok(spot)
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget> {
+        let target = name_lock::reserve(&self.folders, run, relation, mode).await?;
+        self.folders.make_folder(&Self::staged(&target)).await?;
+        Ok(target)
     }
 
     /// The folder in staging was made with the reservation.
-    async fn begin(&self, _: &Spot, _: &SchemaRef) -> Result<()> {
+    async fn begin(&self, _: &RelationTarget, _: &SchemaRef) -> Result<()> {
         Ok(())
     }
 
-    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool> {
-        let path = format!("{}/{}", Self::staged(spot), part.file);
+    async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {
+        let path = format!("{}/{}", Self::staged(target), part.file);
         match checksum(self.folders.read(&path).await).await {
             Ok((bytes, sha256)) => Ok(bytes == part.bytes && sha256 == part.sha256),
             Err(error) if error.class() == Class::NotFound => Ok(false),
@@ -167,30 +167,30 @@ impl<F: Folders> Target for RenameCommitter<F> {
     }
 
     async fn publish(&self, relations: &[Publication]) -> Result<Published> {
-        for (position, Publication { spot, parts }) in relations.iter().enumerate() {
-            let published = self.publish_relation(spot, parts).await;
-            if !published.context(spot.relation.clone())? {
+        for (position, Publication { target, parts }) in relations.iter().enumerate() {
+            let published = self.publish_relation(target, parts).await;
+            if !published.context(target.relation.clone())? {
                 return Ok(Published::Taken(position));
             }
         }
         Ok(Published::as_reserved(relations))
     }
 
-    async fn retract(&self, Publication { spot, parts }: &Publication) -> Result<()> {
-        if spot.mode == Mode::Append {
+    async fn retract(&self, Publication { target, parts }: &Publication) -> Result<()> {
+        if target.mode == Mode::Append {
             for part in parts {
-                self.folders.remove(&format!("{}/{}", spot.name, part.file)).await?;
+                self.folders.remove(&format!("{}/{}", target.name, part.file)).await?;
             }
             return Ok(());
         }
-        let staged = Self::staged(spot);
+        let staged = Self::staged(target);
         if self.folders.exists(&staged).await? {
             return Ok(());
         }
-        self.folders.rename(&spot.name, &staged).await?;
-        let old = format!("{HIDDEN}/replaced/{}/{}", spot.name, spot.run);
-        if spot.mode == Mode::Replace && self.folders.exists(&old).await? {
-            self.folders.rename(&old, &spot.name).await?;
+        self.folders.rename(&target.name, &staged).await?;
+        let old = format!("{HIDDEN}/replaced/{}/{}", target.name, target.run);
+        if target.mode == Mode::Replace && self.folders.exists(&old).await? {
+            self.folders.rename(&old, &target.name).await?;
         }
         Ok(())
     }
@@ -215,19 +215,24 @@ impl<F: Folders> Target for RenameCommitter<F> {
         name_lock::release_all(&self.folders, run).await
     }
 
-    async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
+    async fn release(&self, run: &str, _: &[RelationTarget]) -> Result<()> {
         self.discard(run).await
     }
 }
 
 #[async_trait]
 impl<F: Folders> Folder for RenameCommitter<F> {
-    async fn create_part(&self, spot: &Spot, file: &str) -> Result<Box<dyn PartFile>> {
-        self.folders.create(&format!("{}/{file}", Self::staged(spot))).await
+    async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>> {
+        self.folders.create(&format!("{}/{file}", Self::staged(target))).await
     }
 
-    async fn remove_part(&self, spot: &Spot, file: &str, _: Option<&str>) -> Result<()> {
-        self.folders.remove(&format!("{}/{file}", Self::staged(spot))).await
+    async fn remove_part(
+        &self,
+        target: &RelationTarget,
+        file: &str,
+        _: Option<&str>,
+    ) -> Result<()> {
+        self.folders.remove(&format!("{}/{file}", Self::staged(target))).await
     }
 
     async fn read(&self, path: &str) -> Result<ByteStream> {

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::grant::Grant;
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use longshore_plugins::SinkPlugin;
 use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::Recorder;
@@ -92,12 +92,12 @@ impl SinkTarget {
     /// Starts a chunk, in a session of its own.
     pub async fn write(
         &self,
-        spot: &Spot,
+        target: &RelationTarget,
         chunk: u64,
         attempt: u32,
         tapes: Option<&Tapes>,
     ) -> Result<OpenWriter> {
-        let load = load(spot);
+        let load = load(target);
         let open = match tapes {
             None => self.open().await?,
             Some(tapes) => {
@@ -175,23 +175,23 @@ impl Target for SinkTarget {
     }
 
     /// A sink chooses the name at its commit.
-    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<Spot> {
+    async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget> {
         self.test().await?;
         let (run, relation) = (run.to_owned(), relation.to_owned());
-        Ok(Spot { run, name: relation.clone(), relation, mode })
+        Ok(RelationTarget { run, name: relation.clone(), relation, mode })
     }
 
-    async fn begin(&self, spot: &Spot, schema: &SchemaRef) -> Result<()> {
+    async fn begin(&self, target: &RelationTarget, schema: &SchemaRef) -> Result<()> {
         let mut open = self.open().await?;
-        let begun = open.begin(&load(spot), &encode_schema(schema)?).await;
-        begun.context(self.name()).context(spot.relation.clone())?;
+        let begun = open.begin(&load(target), &encode_schema(schema)?).await;
+        begun.context(self.name()).context(target.relation.clone())?;
         self.keep(open);
         Ok(())
     }
 
-    async fn is_intact(&self, spot: &Spot, part: &Part) -> Result<bool> {
+    async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {
         let mut open = self.open().await?;
-        let held = open.holds(&load(spot), &receipt(part)?).await.context(self.name())?;
+        let held = open.holds(&load(target), &receipt(part)?).await.context(self.name())?;
         self.keep(open);
         Ok(held)
     }
@@ -200,12 +200,12 @@ impl Target for SinkTarget {
         let Some(first) = relations.first() else { return Ok(Published::As(Vec::new())) };
         let written = |relation: &Publication| {
             let receipts = relation.parts.iter().map(receipt).collect::<Result<_>>()?;
-            Ok(Written { load: load(&relation.spot), receipts })
+            Ok(Written { load: load(&relation.target), receipts })
         };
         let loads: Vec<Written> = relations.iter().map(written).collect::<Result<_>>()?;
         let mut open = self.open().await?;
         self.unsure.store(true, Ordering::Relaxed);
-        let committed = open.commit(&first.spot.run, &loads).await.context(self.name());
+        let committed = open.commit(&first.target.run, &loads).await.context(self.name());
         let is_known = committed.as_ref().err().is_none_or(|error| !error.class().is_transient());
         self.unsure.store(!is_known, Ordering::Relaxed);
         let names = match committed {
@@ -236,7 +236,7 @@ impl Target for SinkTarget {
     /// A commit that a sink refuses has made nothing visible.
     async fn retract(&self, relation: &Publication) -> Result<()> {
         if self.unsure.load(Ordering::Relaxed) {
-            return Err(Error::connection(format!("{}: {NOT_KNOWN}", relation.spot.relation)));
+            return Err(Error::connection(format!("{}: {NOT_KNOWN}", relation.target.relation)));
         }
         Ok(())
     }
@@ -265,13 +265,17 @@ impl Target for SinkTarget {
         Ok(())
     }
 
-    async fn release(&self, run: &str, _: &[Spot]) -> Result<()> {
+    async fn release(&self, run: &str, _: &[RelationTarget]) -> Result<()> {
         self.discard(run).await
     }
 }
 
-fn load(spot: &Spot) -> Load {
-    Load { run: spot.run.clone(), relation: spot.relation.clone(), mode: load_mode(spot.mode) }
+fn load(target: &RelationTarget) -> Load {
+    Load {
+        run: target.run.clone(),
+        relation: target.relation.clone(),
+        mode: load_mode(target.mode),
+    }
 }
 
 /// A mode, as plugins know it.

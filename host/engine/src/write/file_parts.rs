@@ -57,7 +57,7 @@ impl FileParts {
     }
 
     fn file_name(&self, chunk: u64, attempt: Attempt) -> String {
-        format!("{}.{}", part_name(&self.spot.run, chunk, attempt), self.format.ending())
+        format!("{}.{}", part_name(&self.target.run, chunk, attempt), self.format.ending())
     }
 
     async fn encode(
@@ -107,13 +107,13 @@ impl Parts for FileParts {
         _: Option<&Tapes>,
     ) -> Result<Vec<Part>> {
         if let Some(by) = Partitioning::of(&self.partition_by, &rows.schema())? {
-            let stem = part_name(&self.spot.run, chunk, attempt);
+            let stem = part_name(&self.target.run, chunk, attempt);
             return self.write_apart(rows, by, stem, chunk).await;
         }
         let file = self.file_name(chunk, attempt);
         let written = self.encode(rows, chunk, &file).await;
         if written.is_err()
-            && let Err(error) = self.folder.remove_part(&self.spot, &file, None).await
+            && let Err(error) = self.folder.remove_part(&self.target, &file, None).await
         {
             tracing::debug!("{error}");
         }
@@ -135,7 +135,7 @@ impl Parts for FileParts {
     }
 
     fn relation(&self) -> &str {
-        &self.spot.relation
+        &self.target.relation
     }
 }
 

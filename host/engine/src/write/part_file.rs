@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use longshore_model::config::target::Format;
 use longshore_model::error::{Error, Result};
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 
 use super::encoder::{Encoded, Encoder};
 use super::format::open_encoder;
@@ -19,7 +19,7 @@ pub struct FileParts {
     /// The target.
     pub folder: Arc<dyn Folder>,
     /// The relation's place in it.
-    pub spot: Spot,
+    pub target: RelationTarget,
     /// The files' format.
     pub format: Format,
     /// The columns whose values name folders; none: all files lie in one.
@@ -34,7 +34,7 @@ impl FileParts {
         schema: SchemaRef,
         sample: Option<&RecordBatch>,
     ) -> Result<Box<dyn Encoder>> {
-        let output = self.folder.create_part(&self.spot, file).await?;
+        let output = self.folder.create_part(&self.target, file).await?;
         guarded(|| open_encoder(&self.format, schema, sample, output))
     }
 }

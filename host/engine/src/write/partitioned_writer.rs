@@ -87,7 +87,8 @@ impl<'a> PartitionedWriter<'a> {
         for file in &self.begun {
             let token = self.done.iter().find(|part| part.file == *file).map(|part| &part.token);
             let token = token.map(String::as_str);
-            if let Err(error) = self.parts.folder.remove_part(&self.parts.spot, file, token).await {
+            if let Err(error) = self.parts.folder.remove_part(&self.parts.target, file, token).await
+            {
                 tracing::debug!("{error}");
             }
         }

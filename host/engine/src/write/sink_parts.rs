@@ -8,7 +8,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
 use longshore_model::error::{Result, ResultExt};
 use longshore_model::memory::memory;
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::OpenWriter;
 use longshore_sandbox::tape::Tapes;
 
@@ -24,7 +24,7 @@ pub struct SinkParts {
     /// The target.
     pub sink: Arc<SinkTarget>,
     /// The relation's place in it.
-    pub spot: Spot,
+    pub target: RelationTarget,
 }
 
 /// A chunk on its way.
@@ -54,7 +54,7 @@ impl Parts for SinkParts {
             let Writing { writer, encoder, rows, bytes } = match &mut writing {
                 Some(writing) => writing,
                 None => writing.insert(Writing {
-                    writer: self.sink.write(&self.spot, chunk, attempt.0, tapes).await?,
+                    writer: self.sink.write(&self.target, chunk, attempt.0, tapes).await?,
                     encoder: IpcEncoder::new(&batch.schema())?,
                     rows: 0,
                     bytes: 0,
@@ -69,7 +69,7 @@ impl Parts for SinkParts {
         }
         let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(Vec::new()) };
         let token = self.sink.finish(writer, tapes).await?;
-        let file = part_name(&self.spot.run, chunk, attempt);
+        let file = part_name(&self.target.run, chunk, attempt);
         Ok(vec![Part { chunk, file, rows, bytes, sha256: String::new(), token }])
     }
 
@@ -83,6 +83,6 @@ impl Parts for SinkParts {
     }
 
     fn relation(&self) -> &str {
-        &self.spot.relation
+        &self.target.relation
     }
 }

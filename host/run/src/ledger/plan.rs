@@ -2,7 +2,7 @@
 
 use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::part::Spot;
+use longshore_model::part::RelationTarget;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::de::DeserializeOwned;
 
@@ -14,12 +14,12 @@ use crate::plan_record::{BuiltBy, PlanRecord};
 
 impl Ledger {
     /// Records the targets that a run has reserved, before it plans.
-    pub fn reserve(&self, run: &str, spots: &[Spot]) -> Result<()> {
+    pub fn reserve(&self, run: &str, targets: &[RelationTarget]) -> Result<()> {
         self.change(|change| {
-            for (position, spot) in spots.iter().enumerate() {
+            for (position, target) in targets.iter().enumerate() {
                 change.execute(
                     "INSERT OR REPLACE INTO relations (run, position, target) VALUES (?1, ?2, ?3)",
-                    params![run, position, serde_json::to_string(spot)?],
+                    params![run, position, serde_json::to_string(target)?],
                 )?;
             }
             Ok(())
@@ -88,7 +88,7 @@ impl Ledger {
     }
 
     /// The targets that a run has reserved.
-    pub fn spots(&self, run: &str) -> Result<Vec<Spot>> {
+    pub fn targets(&self, run: &str) -> Result<Vec<RelationTarget>> {
         self.with_connection(|connection| {
             let mut statement = connection
                 .prepare_cached("SELECT target FROM relations WHERE run = ?1 ORDER BY position")?;

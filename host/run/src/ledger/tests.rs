@@ -1,7 +1,7 @@
 use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_model::config::target::Mode;
 use longshore_model::error::Class;
-use longshore_model::part::{Part, Spot};
+use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::Consistency;
 use longshore_sandbox::{Hold, Snapshot};
 
@@ -21,9 +21,9 @@ fn begun(ledger: &Ledger, run: &str) {
     ledger.begin(&new).unwrap();
 }
 
-fn spot(run: &str) -> Spot {
+fn target(run: &str) -> RelationTarget {
     let (relation, name) = ("orders".to_owned(), "orders_v2".to_owned());
-    Spot { run: run.to_owned(), relation, name, mode: Mode::Version }
+    RelationTarget { run: run.to_owned(), relation, name, mode: Mode::Version }
 }
 
 fn plan() -> PlanRecord {
@@ -68,7 +68,7 @@ fn what_was_written_is_found_by_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(folder.path()).unwrap();
     begun(&ledger, "r1");
-    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.reserve("r1", &[target("r1")]).unwrap();
     assert_eq!(ledger.built_by("r1").unwrap(), BuiltBy::default());
     assert!(ledger.planned("r1").is_err());
     ledger.plan("r1", &plan()).unwrap();
@@ -84,7 +84,7 @@ fn what_was_written_is_found_by_the_next_process() {
     assert_eq!(ledger.unfinished(Owner::Daemon).unwrap(), ["r1"]);
     assert_eq!(ledger.unfinished(Owner::Command).unwrap(), [""; 0]);
     assert!(is_planned(&ledger, "r1"));
-    assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
+    assert_eq!(ledger.targets("r1").unwrap(), [target("r1")]);
     let tasks = ledger.tasks("r1").unwrap();
     assert_eq!(tasks[&first].parts, Some(vec![part(0)]));
     assert_eq!((tasks[&second].attempts, &tasks[&second].parts), (2, &None));
@@ -102,7 +102,7 @@ fn what_was_written_is_found_by_the_next_process() {
 fn a_run_that_begins_anew_keeps_its_attempts_and_not_its_parts() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
-    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.reserve("r1", &[target("r1")]).unwrap();
     ledger.plan("r1", &plan()).unwrap();
     let task = Task { relation: 0, chunk: 0 };
     ledger.attempt("r1", task).unwrap();
@@ -110,7 +110,7 @@ fn a_run_that_begins_anew_keeps_its_attempts_and_not_its_parts() {
     ledger.restart("r1", "the snapshot ended").unwrap();
     assert_eq!(ledger.planned("r1").unwrap_err().class(), Class::Stale);
     assert!(ledger.tasks("r1").unwrap().is_empty());
-    assert_eq!(ledger.spots("r1").unwrap(), [spot("r1")]);
+    assert_eq!(ledger.targets("r1").unwrap(), [target("r1")]);
     ledger.plan("r1", &plan()).unwrap();
     let details = ledger.details("r1").unwrap().unwrap();
     assert_eq!((details.run.restarts, details.attempts.len()), (1, 1));
@@ -175,7 +175,7 @@ fn a_ledger_of_version_2_goes_on_in_the_phases_of_its_runs() {
     let unfinished = ledger.unfinished(Owner::Daemon).unwrap();
     assert_eq!(unfinished, ["new", "reserved", "reading", "committing"]);
     assert!(is_planned(&ledger, "reading"));
-    assert_eq!(ledger.spots("reserved").unwrap(), [spot("reserved")]);
+    assert_eq!(ledger.targets("reserved").unwrap(), [target("reserved")]);
     assert_eq!(ledger.commit::<serde_json::Value>("committing").unwrap().unwrap()["tables"][0], 1);
     // It had crashed once, and was being worked on.
     assert_eq!(ledger.claim("reading").unwrap(), 2);
@@ -203,7 +203,7 @@ fn the_ledger_refuses_what_no_run_does() {
 fn a_run_that_restarts_forgets_the_commit_that_was_taken_back() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
-    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.reserve("r1", &[target("r1")]).unwrap();
     ledger.plan("r1", &plan()).unwrap();
     ledger.record_commit("r1", &"all of it").unwrap();
     ledger.restart("r1", "the store was away").unwrap();
@@ -224,7 +224,7 @@ fn a_state_is_what_scripts_know_of_a_phase() {
 fn a_plan_that_another_version_recorded_is_stale() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
-    ledger.reserve("r1", &[spot("r1")]).unwrap();
+    ledger.reserve("r1", &[target("r1")]).unwrap();
     ledger.plan("r1", &plan()).unwrap();
     for change in ["runs SET snapshot = '{\"lost\":1}'", "relations SET scans = '[{}]'"] {
         ledger.connection().execute(&format!("UPDATE {change}"), []).unwrap();

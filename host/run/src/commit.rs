@@ -1,4 +1,4 @@
-//! The commit: every relation becomes visible, and then the manifest; or nothing does.
+//! The commit: makes every relation visible, and then writes the manifest; or makes nothing visible.
 //!
 //! The ledger holds what is published before anything is. From then on the commit is rolled forward, by
 //! this process or by the next one. It is taken back only when the store refuses for good.
@@ -39,7 +39,7 @@ pub(super) struct RelationCommit {
     #[serde(alias = "spot")]
     target: RelationTarget,
     parts: Vec<Part>,
-    /// What the store needs to publish each part, which a part's own record does not keep.
+    /// The tokens by which the store publishes the parts. The manifest does not hold them.
     tokens: Vec<String>,
 }
 
@@ -86,7 +86,7 @@ impl From<Error> for CommitError {
     }
 }
 
-/// Publishes a run, from the beginning or from where it was interrupted.
+/// Publishes a run, or completes what was interrupted.
 pub(super) async fn commit(
     ledger: &Ledger,
     targets: CommitTargets<'_>,
@@ -105,7 +105,7 @@ pub(super) async fn commit(
     tracing::debug!(run, manifest, "all relations are published");
     let reserved: Vec<RelationTarget> =
         commit.relations.iter().map(|relation| relation.target.clone()).collect();
-    // What is published is published: a leftover is only a leftover.
+    // Everything is published: a leftover harms nobody.
     if let Err(error) = target.release(&run, &reserved).await {
         tracing::warn!("{error}: its staging stays");
     }

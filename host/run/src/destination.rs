@@ -14,7 +14,7 @@ use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::RelationTarget;
 
-/// The state folder's folder of manifests, for targets that have no place for them.
+/// The folder of manifests in the state folder, for targets that cannot hold them.
 const MANIFESTS: &str = "manifests";
 
 /// An open target.
@@ -48,7 +48,7 @@ impl Destination {
         }
     }
 
-    /// As every target.
+    /// The target, of whatever kind.
     pub(super) fn target(&self) -> &dyn Target {
         match self {
             Self::Files { folder, .. } => folder.as_ref(),
@@ -56,7 +56,7 @@ impl Destination {
         }
     }
 
-    /// What takes a relation's rows.
+    /// The writer of a relation's parts.
     pub(super) fn parts(&self, target: &RelationTarget) -> Arc<dyn Parts> {
         let target = target.clone();
         match self {

@@ -1,4 +1,4 @@
-//! Rows that are added to what is there must have its columns.
+//! The check for drift: rows that are appended must have the columns that are there.
 
 use arrow::datatypes::SchemaRef;
 use longshore_engine::destination::Target;
@@ -7,11 +7,11 @@ use longshore_model::part::RelationTarget;
 
 use super::manifest::{FieldRecord, Manifest};
 
-/// So many of the newest manifests are looked through for the one that tells what is there.
+/// The newest manifests that are searched for the one that says which columns are there.
 const MANIFESTS_LIMIT: usize = 1_000;
 
-/// Refuses rows whose columns are not those that were published there last. Nothing is known of files
-/// that somebody else wrote.
+/// Refuses rows whose columns are not those that were published there last. Files that somebody else
+/// wrote are not looked at.
 pub(super) async fn check_columns(
     target: &dyn Target,
     relation: &RelationTarget,
@@ -46,7 +46,7 @@ async fn columns_there(target: &dyn Target, name: &str) -> Result<Option<Vec<Fie
     runs.sort();
     for run in runs.iter().rev().take(MANIFESTS_LIMIT) {
         let Some(text) = target.manifest(run).await? else { continue };
-        // What an other version wrote tells nothing.
+        // Another version may have written it in another way.
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
         let found = manifest.relations.into_iter().find(|relation| relation.published_as == name);
         if let Some(relation) = found {

@@ -1,4 +1,4 @@
-//! What rows amount to, in whatever order they come: their count, and the sum of their hashes.
+//! Fingerprints of rows: their count, and the sum of their hashes, which does not depend on their order.
 //! Equal fingerprints of one process mean equal rows.
 
 use std::io::{Seek, Write};
@@ -17,10 +17,10 @@ use longshore_model::error::{Error, Result};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::Semaphore;
 
-/// Rows, in whatever order.
+/// The fingerprint of some rows, in any order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
     sum: u64,
 }
@@ -38,12 +38,12 @@ impl Fingerprint {
         Ok(())
     }
 
-    /// The rows of both.
+    /// The fingerprint of the rows of both.
     pub fn join(self, other: Self) -> Self {
         Self { rows: self.rows + other.rows, sum: self.sum.wrapping_add(other.sum) }
     }
 
-    /// Of what a relation's plan makes; reads so many chunks at a time.
+    /// Fingerprints the rows of a relation's plan. Reads up to `parallel` chunks at the same time.
     pub async fn of_plan(plan: Arc<dyn ExecutionPlan>, parallel: usize) -> Result<Self> {
         let slots = Arc::new(Slots::new(
             Arc::new(Semaphore::new(parallel)),
@@ -70,7 +70,7 @@ impl Fingerprint {
             .await
     }
 
-    /// Of published files. None: their format cannot be read back value by value.
+    /// Fingerprints published files. None: their format cannot be read back value by value.
     pub async fn of_files(
         target: &dyn Folder,
         format: &str,
@@ -108,8 +108,8 @@ impl Fingerprint {
     }
 }
 
-/// A row's hash adds its columns' hashes up, so that sums of rows would not tell which values stand
-/// in one row: this breaks the sum's way (the last step of SplitMix64).
+/// Scatters a row's hash, by the last step of SplitMix64. The hash is a sum over the row's columns, and
+/// sums of sums would not depend on which values are in one row.
 fn scatter(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

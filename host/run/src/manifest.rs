@@ -45,9 +45,9 @@ pub struct Manifest {
     pub rows: u64,
     /// Bytes published.
     pub bytes: u64,
-    /// Rows in a second.
+    /// Rows per second.
     pub rows_per_second: u64,
-    /// How often the run was begun anew, or taken up after an interruption, and why.
+    /// When the run restarted, or resumed after an interruption, and why.
     pub interruptions: Vec<String>,
     /// The relations.
     pub relations: Vec<RelationRecord>,
@@ -77,10 +77,10 @@ pub struct JobRecord {
     pub target: String,
     /// The files' format; `sink` where they went into a sink.
     pub format: String,
-    /// The columns that folders tell, and the files do not hold.
+    /// The columns whose values are in the names of folders, and not in the files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partition_by: Vec<String>,
-    /// What it did where the target was there already; nothing where manifests did not say so yet.
+    /// What it did with an existing target. Older manifests do not say it.
     #[serde(default)]
     pub mode: Option<Mode>,
 }
@@ -108,11 +108,11 @@ pub struct RelationRecord {
     pub registered_as: Option<String>,
     /// What was read.
     pub source: Value,
-    /// How it was cut.
+    /// How it was divided into chunks.
     pub strategy: Vec<String>,
-    /// Into how many chunks.
+    /// The number of its chunks.
     pub chunks: usize,
-    /// How often a task of it was tried again.
+    /// How often its tasks were retried.
     pub retries: u32,
     /// Its rows.
     pub rows: u64,
@@ -146,7 +146,7 @@ impl FieldRecord {
     }
 }
 
-/// A relation's parts, when all of its tasks are done.
+/// The output of a relation: its parts, when all of its tasks are done.
 #[derive(Debug)]
 pub(super) struct RelationOutput {
     pub(super) parts: Vec<Part>,
@@ -154,7 +154,7 @@ pub(super) struct RelationOutput {
     pub(super) schema: SchemaRef,
 }
 
-/// What a manifest says of a run besides its plan and its parts.
+/// The moments of a run, and what happened to it.
 pub(super) struct RunTiming<'a> {
     pub(super) run: &'a str,
     pub(super) started: String,
@@ -166,7 +166,7 @@ pub(super) struct RunTiming<'a> {
 
 impl Manifest {
     pub(super) fn new(
-        telling: RunTiming<'_>,
+        timing: RunTiming<'_>,
         job: &Job,
         plan: &RunPlan,
         finished: &[RelationOutput],
@@ -183,11 +183,11 @@ impl Manifest {
         Self {
             format: FORMAT,
             longshore: env!("CARGO_PKG_VERSION").to_owned(),
-            run: telling.run.to_owned(),
+            run: timing.run.to_owned(),
             job: job_record(job, plan),
-            started: telling.started,
-            finished: telling.finished,
-            seconds: telling.seconds,
+            started: timing.started,
+            finished: timing.finished,
+            seconds: timing.seconds,
             consistency: plan.consistency,
             snapshot: match &plan.hold {
                 Hold::Held(Snapshot { token, label }) => {
@@ -196,12 +196,12 @@ impl Manifest {
                 Hold::Unavailable(_) => None,
             },
             parallel: plan.parallel,
-            threads: telling.threads,
+            threads: timing.threads,
             plugins: plugins(plan),
             rows,
             bytes: relations.iter().map(|relation| relation.bytes).sum(),
-            rows_per_second: (rows as f64 / telling.seconds.max(1e-9)) as u64,
-            interruptions: telling.interruptions,
+            rows_per_second: (rows as f64 / timing.seconds.max(1e-9)) as u64,
+            interruptions: timing.interruptions,
             relations,
         }
     }
@@ -258,7 +258,7 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
     }
 }
 
-/// A config as its plugin got it: secrets are only named in it.
+/// A config as its plugin got it. It names secrets, and does not hold them.
 fn json_or_null(config: &str) -> Value {
     serde_json::from_str(config).unwrap_or(Value::Null)
 }

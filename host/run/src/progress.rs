@@ -1,4 +1,4 @@
-//! How far a run is: counted by the tasks, looked at by whoever shows it.
+//! The progress of a run: tasks count it, and displays read it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub struct RelationProgress {
     pub estimated_rows: Option<u64>,
     /// Chunks done.
     pub done: AtomicU64,
-    /// What was read.
+    /// The slots of its chunks, with a count of what was read.
     pub slots: Arc<Slots>,
 }
 
@@ -38,7 +38,7 @@ impl RelationProgress {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// How far it is, from 0 to 1, by rows where they can be estimated, else by chunks.
+    /// The fraction that is done, from 0 to 1: of the rows, if they can be estimated, else of the chunks.
     pub fn fraction(&self) -> f64 {
         if self.chunks > 0 && self.chunks_done() == self.chunks {
             return 1.0;

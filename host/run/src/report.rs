@@ -19,9 +19,9 @@ pub enum Status {
     Succeeded,
     /// Nothing is published.
     Failed,
-    /// Nothing is published: somebody stopped it.
+    /// Nothing is published: somebody cancelled it.
     Cancelled,
-    /// The daemon stopped in the middle of it, and goes on when it is back.
+    /// The run was interrupted, and resumes when the daemon is back.
     Interrupted,
 }
 
@@ -58,7 +58,7 @@ pub struct RunReport {
     pub consistency: Option<Consistency>,
     /// The relations that were published.
     pub relations: Vec<RelationReport>,
-    /// How often the run was begun anew, or taken up after an interruption, and why.
+    /// When the run restarted, or resumed after an interruption, and why.
     pub interruptions: Vec<String>,
     /// The run's manifest.
     pub manifest: Option<String>,
@@ -89,7 +89,7 @@ pub struct RelationReport {
     pub parts: usize,
     /// Chunks read.
     pub chunks: usize,
-    /// Tasks that were tried again.
+    /// How often its tasks were retried.
     pub retries: u32,
 }
 

@@ -1,5 +1,4 @@
-//! For how long runs are remembered: as the operator's limit says, and what was recorded of them as
-//! long as they.
+//! The retention of runs: the operator sets how many are remembered. Their tapes are kept as long.
 
 use longshore_model::config::Settings;
 use longshore_model::error::Result;

@@ -1,5 +1,5 @@
-//! The daemon's loop: take, run, put away. On a signal it drains: what can end in time ends, and the
-//! rest goes on when the daemon is back.
+//! The daemon's loop: takes jobs, runs them, and puts their files away. On a signal it drains: chunks that
+//! can end in time do, and the rest resumes when the daemon is back.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use longshore_model::format::grouped;
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, Owner};
-use longshore_run::phase::Outcome as RunOutcome;
+use longshore_run::phase::Outcome;
 use longshore_run::{
     HolderLauncher, Progress, RESUME_WAIT, RunControl, Runner, Status, TakeOver, forget_old_runs,
     new_run_id,
@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use super::inbox::{Inbox, Tended};
 use super::manager::Manager;
 use super::part::Part;
-use super::taken::{Outcome, RUNNING, Taken, put_away, shown};
+use super::taken::{Outcome as JobOutcome, RUNNING, Taken, put_away, shown};
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
@@ -62,7 +62,7 @@ pub struct Daemon {
     pub settings: Mutex<Settings>,
     /// The runtime that computes.
     pub compute: Handle,
-    /// Where everything is written down first.
+    /// The durable state of runs.
     pub ledger: Ledger,
     /// Keeps snapshots while the daemon is away.
     pub holders: Option<HolderLauncher>,
@@ -74,7 +74,7 @@ pub struct Daemon {
     pub drain: Duration,
     /// Whoever started the daemon.
     pub manager: Manager,
-    /// What was said last of a ledger that cannot be written.
+    /// The last error of the ledger that was logged.
     pub ledger_fault: Mutex<Option<String>>,
 }
 
@@ -87,20 +87,20 @@ pub enum Signal {
     Reload,
 }
 
-/// A run that is no longer under way.
-struct Ended {
+/// The result of work on a run.
+struct WorkResult {
     taken: Taken,
-    end: End,
+    next: NextStep,
 }
 
-/// What comes next of a run.
-enum End {
-    /// It goes on.
-    Now,
-    /// It goes on after a while.
-    Later,
-    /// Its job file is put away, with this report.
-    Over(Outcome, Value),
+/// What the daemon does next with a run.
+enum NextStep {
+    /// Resumes it.
+    Resume,
+    /// Resumes it after a wait.
+    ResumeLater,
+    /// Puts its job file away, with this report.
+    PutAway(JobOutcome, Value),
 }
 
 impl Daemon {
@@ -114,25 +114,25 @@ impl Daemon {
         let mut inbox = Inbox::open(inbox)?;
         let _watching = self.plugins.watch().await?;
         let daemon = Arc::new(self);
-        let mut desk = Desk::default();
-        daemon.recover(&inbox, &mut desk);
+        let mut queue = RunQueue::default();
+        daemon.recover(&inbox, &mut queue);
         tracing::info!("taking jobs from {}", inbox.folder().display());
         daemon.manager.ready();
         let control = RunControl::default();
-        let mut runs: JoinSet<Ended> = JoinSet::new();
+        let mut runs: JoinSet<WorkResult> = JoinSet::new();
         loop {
             if inbox.tend() == Tended::Anew {
-                daemon.recover(&inbox, &mut desk);
-                desk.try_again_now();
+                daemon.recover(&inbox, &mut queue);
+                queue.try_again_now();
             }
-            desk.put_away(&daemon, inbox.folder());
+            queue.put_away(&daemon, inbox.folder());
             let room = daemon.jobs.saturating_sub(runs.len());
-            let mut next = desk.due(room);
+            let mut next = queue.due(room);
             for path in inbox.ready().into_iter().take(room - next.len()) {
                 next.extend(daemon.take(&mut inbox, &path));
             }
             for taken in next {
-                desk.under_way.insert(taken.run.clone());
+                queue.known.insert(taken.run.clone());
                 let (daemon, control) = (daemon.clone(), control.clone());
                 let folder = inbox.folder().to_owned();
                 runs.spawn(async move { daemon.work(&folder, taken, &control).await });
@@ -146,7 +146,7 @@ impl Daemon {
                 Some(ended) = runs.join_next(), if !runs.is_empty() => {
                     give_back();
                     match ended {
-                        Ok(ended) => desk.take_back(ended),
+                        Ok(ended) => queue.record(ended),
                         Err(error) => tracing::error!("a run ended without a word: {error}"),
                     }
                 }
@@ -154,28 +154,28 @@ impl Daemon {
             }
         }
         daemon.drain(&control, runs, signals).await;
-        desk.put_away(&daemon, inbox.folder());
+        queue.put_away(&daemon, inbox.folder());
         Ok(())
     }
 
     /// Takes a job, once it is written down that one is taken.
     fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Taken> {
-        let run = said(new_run_id())?;
+        let run = log_error(new_run_id())?;
         // Where nothing can be written down no job is begun: it waits where it lies.
         let taken_up = self.ledger.claim(&run);
         if let Err(error) = taken_up.and_then(|_| self.ledger.release_claim(&run)) {
-            self.said_of_ledger(&error);
+            self.log_ledger_fault(&error);
             return None;
         }
         let taken = inbox.take(path, &run, &self.settings().policy);
         if taken.is_none() {
-            said(self.ledger.forget_claim(&run));
+            log_error(self.ledger.forget_claim(&run));
         }
         taken
     }
 
-    /// Says what is wrong with the ledger once, and not each time that it is asked.
-    fn said_of_ledger(&self, error: &Error) {
+    /// Logs an error of the ledger, unless it was the last one that was logged.
+    fn log_ledger_fault(&self, error: &Error) {
         let text = error.to_string();
         let mut last = self.ledger_fault.lock();
         if last.as_ref() != Some(&text) {
@@ -187,11 +187,11 @@ impl Daemon {
         }
     }
 
-    /// Lets what is being read finish, for as long as it may take. Told again, it waits no more.
+    /// Drains the runs until the deadline. A second signal interrupts them at once.
     async fn drain(
         &self,
         control: &RunControl,
-        mut runs: JoinSet<Ended>,
+        mut runs: JoinSet<WorkResult>,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
     ) {
         tracing::info!(
@@ -257,26 +257,26 @@ impl Daemon {
     }
 
     /// Runs a job; whatever happens in it, it ends.
-    async fn work(&self, inbox: &Path, taken: Taken, control: &RunControl) -> Ended {
+    async fn work(&self, inbox: &Path, taken: Taken, control: &RunControl) -> WorkResult {
         let working = AssertUnwindSafe(self.run(inbox, &taken, control)).catch_unwind();
-        let end = working.await.unwrap_or_else(|_| {
+        let next = working.await.unwrap_or_else(|_| {
             let error = Error::internal("the program panicked")
                 .with_hint("this is a fault of Longshore: report it, with the log");
             self.refused(&taken, &error)
         });
-        if let End::Later = end {
-            said(self.ledger.release_claim(&taken.run));
+        if let NextStep::ResumeLater = next {
+            log_error(self.ledger.release_claim(&taken.run));
         }
-        Ended { taken, end }
+        WorkResult { taken, next }
     }
 
-    async fn run(&self, inbox: &Path, taken: &Taken, control: &RunControl) -> End {
+    async fn run(&self, inbox: &Path, taken: &Taken, control: &RunControl) -> NextStep {
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
         let crashes = match self.ledger.claim(&taken.run) {
             Ok(crashes) => crashes,
             Err(error) => {
                 tracing::error!("{}: {error}{}", taken.name, next_step(&error));
-                return End::Later;
+                return NextStep::ResumeLater;
             }
         };
         let phase = self.ledger.entry(&taken.run).ok().flatten().map(|entry| entry.phase);
@@ -315,11 +315,11 @@ impl Daemon {
         let watch = |progress| showing = Some((self.watch)(&taken.run, &job.name, progress));
         let (report, result) = runner.run(&taken.run, &job, watch, control).await;
         drop(showing);
-        said(forget_old_runs(&self.ledger, &settings));
+        log_error(forget_old_runs(&self.ledger, &settings));
         match (report.status, result) {
             (Status::Interrupted, Err(error)) => {
                 tracing::warn!("{}: {error}{}", taken.name, next_step(&error));
-                End::Later
+                NextStep::ResumeLater
             }
             (_, Err(error)) => self.failed(taken, &error, json!(report)),
             (_, Ok(())) => {
@@ -331,91 +331,94 @@ impl Daemon {
                         relation.folder
                     );
                 }
-                End::Over(Outcome::Done, json!(report))
+                NextStep::PutAway(JobOutcome::Done, json!(report))
             }
         }
     }
 
-    fn failed(&self, taken: &Taken, error: &Error, report: Value) -> End {
+    fn failed(&self, taken: &Taken, error: &Error, report: Value) -> NextStep {
         tracing::error!("{}: {error}{}", taken.name, next_step(error));
-        End::Over(Outcome::Failed, report)
+        NextStep::PutAway(JobOutcome::Failed, report)
     }
 
-    /// The end of a run that never was one.
-    fn refused(&self, taken: &Taken, error: &Error) -> End {
+    /// Ends a run that could not be opened.
+    fn refused(&self, taken: &Taken, error: &Error) -> NextStep {
         let report = refusal(&taken.run, error);
         if let Ok(Some(entry)) = self.ledger.entry(&taken.run)
             && !entry.phase.is_done()
         {
-            said(self.ledger.finish(&taken.run, RunOutcome::Failed, &report));
+            log_error(self.ledger.finish(&taken.run, Outcome::Failed, &report));
         }
         self.failed(taken, error, report)
     }
 
-    /// Finds what a daemon that ended had taken: what was over is put away, the rest goes on.
-    fn recover(&self, inbox: &Inbox, desk: &mut Desk) {
-        let taken = said(inbox.left_running()).unwrap_or_default();
+    /// Finds the runs of a daemon that ended: puts away what has ended, and resumes the rest.
+    fn recover(&self, inbox: &Inbox, queue: &mut RunQueue) {
+        let taken = log_error(inbox.left_running()).unwrap_or_default();
         let known: Vec<String> = taken.iter().map(|taken| taken.run.clone()).collect();
         for taken in taken {
             // It has been under way all the time: only its folder was gone.
-            if desk.under_way.contains(&taken.run) {
+            if queue.known.contains(&taken.run) {
                 continue;
             }
             match self.adopt(&taken) {
-                Ok(end) => desk.take_back(Ended { taken, end }),
+                Ok(next) => queue.record(WorkResult { taken, next }),
                 Err(error) => tracing::error!("{}: {error}{}", taken.name, next_step(&error)),
             }
         }
-        let unfinished = said(self.ledger.unfinished(Owner::Daemon)).unwrap_or_default();
+        let unfinished = log_error(self.ledger.unfinished(Owner::Daemon)).unwrap_or_default();
         for run in unfinished {
-            if !known.contains(&run) && !desk.under_way.contains(&run) {
+            if !known.contains(&run) && !queue.known.contains(&run) {
                 tracing::error!("run {run}: its job file is gone; it cannot go on");
                 let error = Error::config("the job file was removed while the run was under way")
                     .with_hint("what it had staged is under .longshore/staging of its target");
-                said(self.ledger.finish(&run, RunOutcome::Failed, &refusal(&run, &error)));
+                log_error(self.ledger.finish(&run, Outcome::Failed, &refusal(&run, &error)));
             }
         }
     }
 
-    fn adopt(&self, taken: &Taken) -> Result<End> {
+    fn adopt(&self, taken: &Taken) -> Result<NextStep> {
         let record = self.ledger.details(&taken.run)?;
         let over = record.filter(|details| details.run.phase.is_done());
         Ok(match over.and_then(|details| details.run.report) {
             Some(report) => {
                 let is_done = report["status"] == json!(Status::Succeeded);
                 tracing::info!("{}: run {} was over", taken.name, taken.run);
-                End::Over(if is_done { Outcome::Done } else { Outcome::Failed }, report)
+                NextStep::PutAway(
+                    if is_done { JobOutcome::Done } else { JobOutcome::Failed },
+                    report,
+                )
             }
             None => {
                 tracing::info!("{}: run {} goes on", taken.name, taken.run);
-                End::Now
+                NextStep::Resume
             }
         })
     }
 }
 
-/// What the daemon has on its hands besides the runs under way.
+/// The runs that wait: to resume, or for their job files to be put away.
 #[derive(Default)]
-struct Desk {
-    /// The ids of all runs whose job files lie in `running`.
-    under_way: HashSet<String>,
-    /// Runs that go on, from a moment on.
+struct RunQueue {
+    /// The ids of all runs whose job files are in `running`.
+    known: HashSet<String>,
+    /// Runs that resume at a moment.
     waiting: Vec<(Instant, Taken)>,
-    /// Runs that are over, whose job files are to be put away.
-    over: Vec<Over>,
+    /// Runs that have ended, whose job files must be put away.
+    over: Vec<EndedRun>,
 }
 
-struct Over {
+struct EndedRun {
     taken: Taken,
-    outcome: Outcome,
+    outcome: JobOutcome,
     report: Value,
     /// When putting it away is tried, again if it failed.
     due: Instant,
     has_failed: bool,
 }
 
-impl Desk {
-    /// Up to so many runs that go on now.
+impl RunQueue {
+    /// Takes up to `room` runs that resume now.
     fn due(&mut self, room: usize) -> Vec<Taken> {
         let now = Instant::now();
         let mut next = Vec::new();
@@ -429,27 +432,27 @@ impl Desk {
         next
     }
 
-    fn take_back(&mut self, Ended { taken, end }: Ended) {
-        self.under_way.insert(taken.run.clone());
+    fn record(&mut self, WorkResult { taken, next }: WorkResult) {
+        self.known.insert(taken.run.clone());
         let now = Instant::now();
-        match end {
-            End::Now => self.waiting.push((now, taken)),
-            End::Later => {
+        match next {
+            NextStep::Resume => self.waiting.push((now, taken)),
+            NextStep::ResumeLater => {
                 self.waiting.push((now + RESUME_WAIT, taken));
             }
-            End::Over(outcome, report) => {
-                self.over.push(Over { taken, outcome, report, due: now, has_failed: false });
+            NextStep::PutAway(outcome, report) => {
+                self.over.push(EndedRun { taken, outcome, report, due: now, has_failed: false });
             }
         }
     }
 
-    /// The inbox is whole again: what could not be put away may well be now.
+    /// Tries at once to put away what could not be: the inbox is whole again.
     fn try_again_now(&mut self) {
         let now = Instant::now();
         self.over.iter_mut().for_each(|over| over.due = now);
     }
 
-    /// Puts the job files away of runs that are over. What cannot be is tried again, and told once.
+    /// Puts the job files of ended runs away. A failure is logged once, and tried again.
     fn put_away(&mut self, daemon: &Daemon, inbox: &Path) {
         for mut over in std::mem::take(&mut self.over) {
             if over.due > Instant::now() {
@@ -459,9 +462,9 @@ impl Desk {
             let (run, taken) = (over.taken.run.clone(), &over.taken);
             match put_away(inbox, taken, over.outcome, &over.report) {
                 Ok(path) => {
-                    self.under_way.remove(&run);
-                    said(daemon.ledger.moved(&run, &path));
-                    said(daemon.ledger.forget_claim(&run));
+                    self.known.remove(&run);
+                    log_error(daemon.ledger.moved(&run, &path));
+                    log_error(daemon.ledger.forget_claim(&run));
                 }
                 Err(error) => {
                     if !over.has_failed {
@@ -515,7 +518,7 @@ async fn on_own_thread<T: Send + 'static>(
     }
 }
 
-/// The report of a run that never was.
+/// The report of a run that could not be opened.
 fn refusal(run: &str, error: &Error) -> Value {
     json!({ "run": run, "status": Status::Failed, "error": error.report() })
 }
@@ -524,7 +527,7 @@ fn next_step(error: &Error) -> String {
     error.hint().map(|hint| format!("; next: {hint}")).unwrap_or_default()
 }
 
-fn said<T>(result: Result<T>) -> Option<T> {
+fn log_error<T>(result: Result<T>) -> Option<T> {
     result.inspect_err(|error| tracing::error!("{error}{}", next_step(error))).ok()
 }
 

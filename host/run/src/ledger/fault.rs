@@ -1,17 +1,17 @@
-//! What goes wrong with the ledger.
+//! The errors of the ledger.
 
 use longshore_model::error::{Class, Error};
 
 /// A result of the ledger.
 pub(super) type Result<T> = std::result::Result<T, LedgerError>;
 
-/// What went wrong: SQLite's own, or ours.
+/// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LedgerError {
     /// The file cannot be read or written.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    /// It is not what this program wrote.
+    /// Its content is not what this program wrote, or not what it may write.
     #[error(transparent)]
     Content(#[from] Error),
 }
@@ -31,7 +31,7 @@ impl From<LedgerError> for Error {
     }
 }
 
-/// What SQLite says, in our words, and who must act.
+/// An error of SQLite, with the next step for whoever must act.
 fn of_sqlite(error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
     let hint = match error.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! What was: for `longshore runs`, and until the operator's limit.
+//! The history of runs, for `longshore runs`. The operator limits its length.
 
 use longshore_model::error::Result;
 use rusqlite::{OptionalExtension, Row};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Ledger;
 use crate::phase::Phase;
 
-/// A run, in a line.
+/// A run, in one line.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunRecord {
     /// Its id.
@@ -22,13 +22,13 @@ pub struct RunRecord {
     pub owner: String,
     /// When it began.
     pub created: String,
-    /// When it was over.
+    /// When it ended.
     pub finished: Option<String>,
-    /// How often it was begun anew.
+    /// How often it restarted.
     pub restarts: u32,
     /// Its tasks.
     pub tasks: TaskCounts,
-    /// Its report, when it is over.
+    /// Its report, when it has ended.
     pub report: Option<Value>,
 }
 
@@ -36,7 +36,7 @@ fn serialize_state<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(phase.state())
 }
 
-/// How far a run's tasks are.
+/// Counts of a run's tasks.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct TaskCounts {
     /// Chunks planned.
@@ -57,7 +57,7 @@ pub struct RunDetails {
     pub file: String,
     /// What happened to it.
     pub events: Vec<EventRecord>,
-    /// The attempts that failed or are under way, oldest first.
+    /// The attempts that failed or have not ended, oldest first.
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -73,17 +73,17 @@ pub struct EventRecord {
 /// An attempt at a task.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttemptRecord {
-    /// The relation's place in the target.
+    /// The relation's name in the job.
     pub relation: String,
     /// The chunk.
     pub chunk: u64,
-    /// Which attempt, from 0.
+    /// The attempt's number, from 0.
     pub attempt: u32,
-    /// Which life of the run, from 0.
+    /// The number of restarts before it.
     pub restart: u32,
     /// When it began.
     pub started: String,
-    /// When it ended; absent if it is under way or was cut off.
+    /// When it ended; absent if it is running or was cut off.
     pub finished: Option<String>,
     /// Its error's class.
     pub class: Option<String>,
@@ -126,7 +126,7 @@ impl Ledger {
         })
     }
 
-    /// The run of an id, or of the only id that begins so.
+    /// The run of this id, or of the only id that starts with it.
     pub fn find(&self, id: &str) -> Result<Option<String>> {
         self.with_connection(|connection| {
             let mut statement = connection.prepare_cached(
@@ -181,7 +181,7 @@ impl Ledger {
         })
     }
 
-    /// Forgets the oldest runs that are over, beyond so many; gives those that were forgotten.
+    /// Forgets the oldest runs that have ended, beyond the newest `keep`; gives their ids.
     pub fn prune(&self, keep: u64) -> Result<Vec<String>> {
         self.change(|change| {
             let forgotten = change

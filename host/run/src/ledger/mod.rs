@@ -1,4 +1,4 @@
-//! The ledger: the durable state of runs, in SQLite. What happens next is written here first.
+//! The ledger: the durable state of runs, in SQLite. It records each step before the step happens.
 //!
 //! Other processes may read and write it too: `longshore runs` beside a daemon.
 
@@ -30,14 +30,14 @@ pub use tasks::{Progress as TaskProgress, Task};
 /// The ledger's file in the state folder.
 const FILE: &str = "ledger.sqlite";
 
-/// What brings a ledger from one version to the next; the number of those done is its version.
+/// The migrations from one version to the next. The number of those that are done is the version.
 const MIGRATIONS: [&str; 3] =
     [include_str!("schema.sql"), include_str!("takes.sql"), include_str!("phase.sql")];
 
 /// How long a statement waits for another process that writes.
 const BUSY_SECS: u64 = 30;
 
-/// How often it is looked whether a ledger that others open can be opened.
+/// The wait between two attempts to open a ledger that other processes open.
 const BUSY_LOOK_MILLIS: u64 = 10;
 
 /// A ledger.
@@ -57,15 +57,15 @@ impl Ledger {
             let connection = Connection::open(&path)?;
             write_ahead(&connection)?;
             // NORMAL: a power cut can lose the last steps of a run, which are then done again, and
-            // never harms the file. What must not be lost asks for more.
+            // never harms the file. Steps that must not be lost use FULL.
             connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
             Ok(Self::prepare(connection, state)?)
         };
         open().context(format!("ledger {}", path.display()))
     }
 
-    /// A ledger that is forgotten: for a command whose state folder cannot be written. What locks
-    /// need lies among the temporary files.
+    /// A ledger in memory, for a command whose state folder cannot be written. Its locks are among the
+    /// temporary files.
     pub fn in_memory() -> Result<Self> {
         let open = || -> fault::Result<Connection> {
             let connection = Connection::open_in_memory()?;
@@ -105,17 +105,17 @@ impl Ledger {
         self.connection.lock()
     }
 
-    /// Asks, or changes one thing.
+    /// Queries, or changes one row.
     fn with_connection<T>(&self, work: impl FnOnce(&Connection) -> fault::Result<T>) -> Result<T> {
         Ok(work(&self.connection())?)
     }
 
-    /// All of it or nothing.
+    /// Changes several rows: all of them, or none.
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>) -> Result<T> {
         Ok(change(&mut self.connection(), work)?)
     }
 
-    /// The same, and on the disk before anything else is done.
+    /// The same, and waits until the change is on the disk.
     fn change_for_good<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>,
@@ -141,7 +141,7 @@ fn change<T>(
     Ok(done)
 }
 
-/// Makes a new ledger one with a write-ahead log. SQLite does not wait for others that do the same.
+/// Gives a new ledger a write-ahead log. SQLite does not wait for other processes that do the same.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     let until = Instant::now() + Duration::from_secs(BUSY_SECS);
     loop {
@@ -158,7 +158,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
-/// Now, as the ledger keeps moments.
+/// The current moment, as the ledger writes it.
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

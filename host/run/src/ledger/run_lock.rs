@@ -19,7 +19,7 @@ pub struct RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // The lock goes with the file; a leftover is taken again by who needs it.
+        // The lock ends with the file. A leftover file is locked again by the next process.
         let _ = fs::remove_file(&self.path);
     }
 }

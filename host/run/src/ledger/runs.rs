@@ -14,11 +14,11 @@ use super::fault;
 use super::{Ledger, now};
 use crate::phase::{Event, Outcome, Phase};
 
-/// Who runs it.
+/// The owner of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Owner {
-    /// The daemon: it finds its runs again.
+    /// The daemon, which finds its runs again.
     Daemon,
     /// A command in the foreground.
     Command,
@@ -55,7 +55,7 @@ pub struct RunEntry {
     pub file: PathBuf,
     /// When it began.
     pub created: String,
-    /// How often it was begun anew.
+    /// How often it restarted.
     pub restarts: u32,
 }
 
@@ -106,7 +106,7 @@ impl Ledger {
         })
     }
 
-    /// Runs that are not over, by their owner.
+    /// The ids of an owner's runs that have not ended.
     pub fn unfinished(&self, owner: Owner) -> Result<Vec<String>> {
         self.with_connection(|connection| {
             let mut statement = connection.prepare_cached(
@@ -129,7 +129,7 @@ impl Ledger {
         })
     }
 
-    /// What a run that commits publishes.
+    /// The commit that a run has recorded.
     pub fn commit<M: DeserializeOwned>(&self, run: &str) -> Result<Option<M>> {
         self.with_connection(|connection| {
             let text: Option<Option<String>> = connection
@@ -158,7 +158,7 @@ impl Ledger {
         })
     }
 
-    /// A run's job file lies elsewhere now.
+    /// Records that a run's job file was moved.
     pub fn moved(&self, run: &str, file: &Path) -> Result<()> {
         self.with_connection(|connection| {
             connection.execute(
@@ -191,7 +191,7 @@ impl Ledger {
         })
     }
 
-    /// Writes down what people may want to know later.
+    /// Records something that people may want to know later.
     pub fn event(&self, run: &str, text: &str) -> Result<()> {
         self.with_connection(|connection| {
             connection

@@ -1,4 +1,4 @@
-//! Tasks: the attempts at each, and the parts that came of them.
+//! The tasks of runs: the attempts at each, and their parts.
 
 use std::collections::HashMap;
 
@@ -18,17 +18,17 @@ pub struct Task {
     pub chunk: usize,
 }
 
-/// What is known of a task that was begun.
+/// The progress of a task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// How many attempts were begun.
+    /// The attempts so far.
     pub attempts: u32,
     /// Its parts, if it is done.
     pub parts: Option<Vec<Part>>,
 }
 
 impl Ledger {
-    /// An attempt begins; gives its number, from 0, which no other attempt at it has had.
+    /// Records that an attempt starts; gives its number, from 0, which no other attempt has.
     pub fn attempt(&self, run: &str, task: Task) -> Result<u32> {
         self.change(|change| {
             let attempts: u32 = change
@@ -47,7 +47,7 @@ impl Ledger {
         })
     }
 
-    /// An attempt failed.
+    /// Records that an attempt failed.
     pub fn failed(&self, run: &str, task: Task, attempt: u32, error: &Error) -> Result<()> {
         self.with_connection(|connection| {
             connection
@@ -70,7 +70,7 @@ impl Ledger {
         })
     }
 
-    /// An attempt succeeded: its parts are durable.
+    /// Records that an attempt succeeded, and its parts, which are durable.
     pub fn done(&self, run: &str, task: Task, attempt: u32, parts: &[Part]) -> Result<()> {
         self.change(|change| {
             reset_crashes(change, run)?;
@@ -109,7 +109,7 @@ impl Ledger {
         })
     }
 
-    /// A task that was done must be done again: its parts are not as they were.
+    /// Forgets that a task is done: its parts are not as they were.
     pub fn redo(&self, run: &str, task: Task) -> Result<()> {
         self.change(|change| {
             change.execute(
@@ -124,7 +124,7 @@ impl Ledger {
         })
     }
 
-    /// Every task that was begun.
+    /// Every task that was started.
     pub fn tasks(&self, run: &str) -> Result<HashMap<Task, Progress>> {
         self.with_connection(|connection| {
             let mut tasks = HashMap::new();

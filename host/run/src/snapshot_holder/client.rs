@@ -1,4 +1,4 @@
-//! What a run's source holds, and who keeps it held: this process, or a holder that outlives it.
+//! The lease of a run on its snapshot: this process keeps the snapshot, or a holder that outlives it.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -22,10 +22,10 @@ use crate::plan_record::PlanRecord;
 /// How long a holder may take to start and to ask the source.
 pub const HOLDER_START_SECS: u64 = 120;
 
-/// How long a holder may take to let go.
+/// How long a holder may take to release its snapshot.
 const RELEASE_SECS: u64 = 10;
 
-/// How often a socket is looked for.
+/// The wait between two looks for a socket.
 const LOOK_MILLIS: u64 = 10;
 
 /// Starts holders, and finds those of runs that were interrupted.
@@ -33,8 +33,8 @@ const LOOK_MILLIS: u64 = 10;
 pub struct HolderLauncher {
     /// The folder of the holders' sockets.
     pub folder: PathBuf,
-    /// The program, and what it is started with before the job's own arguments. None: no holders
-    /// are started, only found.
+    /// The program and its first arguments; those of the job follow. None: holders are found, and not
+    /// started.
     pub command: Option<Vec<String>>,
 }
 
@@ -43,7 +43,7 @@ impl HolderLauncher {
         self.folder.join(format!("{run}.sock"))
     }
 
-    /// Starts a holder for a job and waits for what it says.
+    /// Starts a holder for a job, and connects to it.
     async fn start(
         &self,
         command: &[String],
@@ -70,7 +70,7 @@ impl HolderLauncher {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Signals for the daemon's group are not for it.
+            // A signal to the daemon's group must not end it.
             .process_group(0)
             .spawn()
             .map_err(fault)?;
@@ -86,13 +86,13 @@ impl HolderLauncher {
             }
         };
         let connected = timeout(Duration::from_secs(HOLDER_START_SECS), connected).await;
-        // Once it is over, somebody must take note of its end.
+        // A process that ends stays a zombie until somebody waits for it.
         std::thread::spawn(move || child.wait());
         connected.map_err(|_| Error::timeout("the holder did not start in time"))?
     }
 }
 
-/// A connection to a holder: as long as it lasts, the holder waits for nobody.
+/// A connection to a holder. The holder does not time out while it lasts.
 #[derive(Debug)]
 struct HolderClient {
     stream: BufReader<UnixStream>,
@@ -118,12 +118,12 @@ impl HolderClient {
         }
     }
 
-    /// Has it wait for a daemon that comes back.
+    /// Tells the holder to wait for a daemon that comes back.
     async fn keep(&mut self) -> std::io::Result<()> {
         self.stream.get_mut().write_all(format!("{KEEP}\n").as_bytes()).await
     }
 
-    /// Has it let go, and waits until it has.
+    /// Tells the holder to release its snapshot, and waits until it has.
     async fn release(mut self) {
         let releasing = async {
             self.stream.get_mut().write_all(format!("{RELEASE}\n").as_bytes()).await?;
@@ -137,7 +137,7 @@ impl HolderClient {
     }
 }
 
-/// A run's hold.
+/// A run's lease on its snapshot.
 pub(crate) struct SnapshotLease<'a> {
     launcher: Option<&'a HolderLauncher>,
     run: &'a str,
@@ -149,17 +149,17 @@ impl<'a> SnapshotLease<'a> {
         Self { launcher, run, client: Mutex::default() }
     }
 
-    /// Whether a holder keeps it.
+    /// Whether a holder keeps the snapshot.
     pub(crate) async fn is_kept(&self) -> bool {
         self.client.lock().await.is_some()
     }
 
-    /// Has a holder with the same connector ask the source; nothing if there is none: then the
-    /// planner asks.
+    /// Starts a holder, which asks the source for a snapshot. None: there is no holder, and the planner
+    /// must ask.
     pub(crate) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
         let launcher = self.launcher?;
         let command = launcher.command.as_ref()?;
-        // One that a daemon started and died before it could say so.
+        // A daemon may have started one, and died before it could record it.
         self.find_and_release().await;
         let asked = async {
             let mut client = launcher.start(command, self.run, job, connector).await?;
@@ -183,7 +183,7 @@ impl<'a> SnapshotLease<'a> {
         }
     }
 
-    /// The run's plan is written down: whoever takes it up looks for the holder.
+    /// Tells the holder that the run's plan is recorded: a process that resumes the run looks for it.
     pub(crate) async fn keep(&self) {
         if let Some(client) = self.client.lock().await.as_mut()
             && let Err(error) = client.keep().await
@@ -212,7 +212,7 @@ impl<'a> SnapshotLease<'a> {
         Err(Error::new(Class::Stale, gone))
     }
 
-    /// Nothing more is read.
+    /// Ends the lease: nothing more is read.
     pub(crate) async fn end(&self) {
         match self.client.lock().await.take() {
             Some(client) => client.release().await,

@@ -1,9 +1,9 @@
 //! The snapshot holder: a small process that keeps a run's snapshot open at the source while the daemon is
-//! away, so that a run which is taken up again still reads the same instant.
+//! away, so that a run that resumes still reads the same instant.
 //!
-//! It listens at a socket in the state folder, which only its user can reach. Whoever connects is
-//! told what is held, in one line of JSON; `keep` says that the run's plan is written down, and `release` ends it.
-//! Alone for too long, it ends by itself; at once, if nobody will look for it.
+//! It listens at a socket in the state folder, which only its user can reach. It tells each client the
+//! source's answer, in one line of JSON. `keep` tells it that the run's plan is recorded, and `release`
+//! ends it. It also ends when it was alone for too long, and soon if nobody will look for it.
 
 mod client;
 mod protocol;

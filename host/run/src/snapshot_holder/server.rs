@@ -1,5 +1,4 @@
-//! The server: holds a job's source, and tells whoever connects what it holds. Alone for too long, it ends by
-//! itself; at once, if nobody will look for it.
+//! The server of a holder: keeps a job's snapshot, and tells each client what it keeps.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,13 +19,13 @@ use tokio::time::{Instant, interval, sleep_until};
 use super::protocol::{HolderReply, KEEP, RELEASE};
 use super::socket::SocketPath;
 
-/// How often a holder that is alone looks whether it can still be found.
+/// The wait between two looks of a lone holder whether it can still be found.
 const LOOK_SECS: u64 = 2;
 
-/// How long a holder that nobody keeps waits for somebody to connect.
+/// How long a holder waits for a client before the run's plan is recorded.
 const UNKEPT_SECS: u64 = 2;
 
-/// Holds a job's source until it is released, or alone for too long.
+/// Keeps a job's snapshot until a client releases it, or the holder is `alone` for too long.
 pub async fn hold(
     catalog: &Catalog,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Sockets in folders with long paths: the kernel takes 107 bytes, state folders may have more.
+//! Sockets in folders with long paths: the kernel takes 107 bytes, and state folders may have more.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +19,7 @@ impl SocketPath {
         Ok(Self { folder, name: PathBuf::from(name) })
     }
 
-    /// Good as long as this lives.
+    /// A short path, which is valid as long as this value.
     pub(super) fn short(&self) -> PathBuf {
         Path::new("/proc/self/fd").join(self.folder.as_raw_fd().to_string()).join(&self.name)
     }

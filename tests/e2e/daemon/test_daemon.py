@@ -123,6 +123,26 @@ def test_a_stop_lets_chunks_finish(program):
     assert details["attempts"] == []
 
 
+def test_a_second_signal_ends_the_wait_of_a_stop(program):
+    daemon = Daemon(program)
+    log = program.folder / "daemon.log"
+    try:
+        job = program.job(LONG, "long.yaml", tables=["lineitem"], chunk={"rows": 60_000_000})
+        job.rename(daemon.inbox / "long.yaml")
+        wait_for(lambda: list(program.lake.rglob("part-*")))
+        daemon.process.terminate()
+        wait_for(lambda: "stopping: 1 run" in log.read_text())
+        daemon.process.terminate()
+        assert daemon.process.wait(30) == 0
+    finally:
+        daemon.stop(signal.SIGKILL)
+    # The run ended by itself: the daemon did not have to leave it behind.
+    assert "some chunks did not end in time" in log.read_text()
+    assert "some runs did not end in time" not in log.read_text()
+    run = json.loads(program.ok("--json", "runs"))[0]
+    assert run["state"] == "running" and run["tasks"]["done"] == 0
+
+
 def test_a_killed_daemon_comes_back_and_finishes(daemon, program):
     job = program.job({"url": "tpch:", "scale": 0.5}, "long.yaml", tables=["orders"], chunk={"rows": 100_000})
     job.rename(daemon.inbox / "long.yaml")

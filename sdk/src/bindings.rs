@@ -9,11 +9,11 @@ macro_rules! kind {
                 path: "../wit",
                 world: $world,
                 with: {
-                    "longshore:plugin/types@0.5.0": crate::bindings::capabilities::longshore::plugin::types,
-                    "longshore:plugin/log@0.5.0": crate::bindings::capabilities::longshore::plugin::log,
-                    "longshore:plugin/clock@0.5.0": crate::bindings::capabilities::longshore::plugin::clock,
-                    "longshore:plugin/random@0.5.0": crate::bindings::capabilities::longshore::plugin::random,
-                    "longshore:plugin/secrets@0.5.0": crate::bindings::capabilities::longshore::plugin::secrets,
+                    "longshore:plugin/types@0.6.0": crate::bindings::capabilities::longshore::plugin::types,
+                    "longshore:plugin/log@0.6.0": crate::bindings::capabilities::longshore::plugin::log,
+                    "longshore:plugin/clock@0.6.0": crate::bindings::capabilities::longshore::plugin::clock,
+                    "longshore:plugin/random@0.6.0": crate::bindings::capabilities::longshore::plugin::random,
+                    "longshore:plugin/secrets@0.6.0": crate::bindings::capabilities::longshore::plugin::secrets,
                     $($interface: crate::bindings::capabilities::longshore::plugin::$bound,)*
                 },
                 pub_export_macro: true,
@@ -29,17 +29,17 @@ kind!(
     connector,
     "connector",
     "export_connector_world",
-    "longshore:plugin/connection@0.5.0" = connection,
-    "longshore:plugin/http@0.5.0" = http,
-    "longshore:plugin/odbc@0.5.0" = odbc,
-    "longshore:plugin/odbc-lane@0.5.0" = odbc_lane,
-    "longshore:plugin/kerberos@0.5.0" = kerberos
+    "longshore:plugin/connection@0.6.0" = connection,
+    "longshore:plugin/http@0.6.0" = http,
+    "longshore:plugin/odbc@0.6.0" = odbc,
+    "longshore:plugin/odbc-types@0.6.0" = odbc_types,
+    "longshore:plugin/kerberos@0.6.0" = kerberos
 );
 kind!(transform, "transform", "export_transform_world");
 kind!(
     sink,
     "sink",
     "export_sink_world",
-    "longshore:plugin/connection@0.5.0" = connection,
-    "longshore:plugin/http@0.5.0" = http
+    "longshore:plugin/connection@0.6.0" = connection,
+    "longshore:plugin/http@0.6.0" = http
 );

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::bindings::capabilities::longshore::plugin::types::EndpointField;
 use crate::{Error, Result, host};
 
 /// A config field whose value is a secret: the config holds its name, the host holds its value.
@@ -84,4 +85,18 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
             path => Error::config(format!("`{path}`: {cause}")),
         }
     })
+}
+
+/// Texts of a plugin's info, as the contract has them.
+pub(crate) fn texts(of: &[&str]) -> Vec<String> {
+    of.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Endpoints of a plugin's info, as the contract has them.
+pub(crate) fn endpoints(of: &[(&str, u16)]) -> Vec<EndpointField> {
+    let field = |&(field, default_port): &(&str, u16)| EndpointField {
+        field: field.to_owned(),
+        default_port,
+    };
+    of.iter().map(field).collect()
 }

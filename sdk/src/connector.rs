@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Chunk, ChunkWish, Column, Consistency, Error, Hold, Mode, Pushdown, Relation, Result, Scan,
-    Storage,
+    Chunk, ChunkHints, Column, Consistency, Error, Mode, Pushdown, Relation, Result, Scan,
+    SnapshotResult, Storage,
 };
 
 /// What a connector is.
@@ -46,7 +46,7 @@ pub struct RelationInfo {
 
 /// A folder of Parquet files that a run publishes, and that is to be a table.
 #[derive(Clone, Debug)]
-pub struct Registration {
+pub struct TableRegistration {
     /// The run's id.
     pub run: String,
     /// The table's name, which is the folder's.
@@ -61,7 +61,7 @@ pub struct Registration {
     pub mode: Mode,
 }
 
-/// How a scan is cut.
+/// How a scan is split into chunks.
 pub struct Plan {
     /// What the chunks will see.
     pub consistency: Consistency,
@@ -98,22 +98,22 @@ pub trait Connector: Sized + 'static {
     /// Tables and views that can be read, as [`Relation::Table`] takes them.
     fn relations(&mut self) -> Result<Vec<String>>;
 
-    /// Holds one instant of these relations still for other sessions, for as long as this one
-    /// lives; nothing else is called on it.
-    fn hold(&mut self, _relations: &[Relation]) -> Result<Hold> {
-        Ok(Hold::Unavailable("the connector holds none".into()))
+    /// Opens a snapshot of these relations for other sessions, which lasts as long as this session;
+    /// nothing else is called on it.
+    fn open_snapshot(&mut self, _relations: &[Relation]) -> Result<SnapshotResult> {
+        Ok(SnapshotResult::Unavailable("the connector has none".into()))
     }
 
     /// Looks a relation up, without reading its rows.
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo>;
 
-    /// Where a relation's rows lie, if they are files that the host may read itself.
+    /// Where a relation's files are, if it consists of files that the host may read itself.
     fn storage(&mut self, _relation: &Relation) -> Result<Storage> {
         Ok(Storage::Unavailable("the connector knows of no files".into()))
     }
 
-    /// Cuts a scan into chunks, without reading its rows.
-    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan>;
+    /// Splits a scan into chunks, without reading its rows.
+    fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan>;
 
     /// Reads one chunk by its descriptor. Called for one chunk after the other on a session; a
     /// reader is dropped before the next call.
@@ -121,19 +121,19 @@ pub trait Connector: Sized + 'static {
 
     /// Whether these folders can become tables of the source's catalog, as far as can be told before
     /// there is anything in them. Changes nothing.
-    fn check_tables(&mut self, _tables: &[Registration]) -> Result<()> {
+    fn check_tables(&mut self, _tables: &[TableRegistration]) -> Result<()> {
         Err(no_catalog::<Self>())
     }
 
     /// Makes tables of these folders, whose files are in their places now, or brings the tables up
     /// to date; all of them, or none. Gives their names. Called again with the same after an
     /// interruption.
-    fn register(&mut self, _tables: &[Registration]) -> Result<Vec<String>> {
+    fn register(&mut self, _tables: &[TableRegistration]) -> Result<Vec<String>> {
         Err(no_catalog::<Self>())
     }
 
-    /// Takes back what [`Self::register`] did: the folders are as they were before the run.
-    fn withdraw(&mut self, _tables: &[Registration]) -> Result<()> {
+    /// Undoes [`Self::register`]: the folders are as they were before the run.
+    fn unregister(&mut self, _tables: &[TableRegistration]) -> Result<()> {
         Err(no_catalog::<Self>())
     }
 }
@@ -151,11 +151,12 @@ pub mod component {
     use std::cell::RefCell;
     use std::marker::PhantomData;
 
-    use super::{Connector, Plan, Reader, RecordBatch, Registration};
+    use super::{Connector, Plan, Reader, RecordBatch, TableRegistration};
     use crate::bindings::capabilities::longshore::plugin::types::{
-        EndpointField, Error as WireError,
+        Description, Error as WireError,
     };
     use crate::bindings::connector::exports::longshore::plugin::connector_api as api;
+    use crate::bindings::connector::longshore::plugin::connector_types::ConnectorFeatures;
     use crate::{Result, config, handed, ipc};
 
     pub struct Component<T>(PhantomData<T>);
@@ -165,26 +166,22 @@ pub mod component {
         type Chunks = Chunks;
         type Reader = ReaderResource;
 
-        fn describe() -> api::Description {
+        fn describe() -> Description {
             let info = T::describe();
-            api::Description {
+            Description {
                 name: info.name.into(),
                 version: info.version.into(),
                 summary: info.summary.into(),
-                schemes: info.schemes.iter().map(|s| s.to_string()).collect(),
+                schemes: config::texts(info.schemes),
                 config_schema: config::schema_of::<T::Config>(),
-                endpoints: info
-                    .endpoints
-                    .iter()
-                    .map(|(field, port)| EndpointField {
-                        field: field.to_string(),
-                        default_port: *port,
-                    })
-                    .collect(),
-                secrets: info.secrets.iter().map(|s| s.to_string()).collect(),
-                pushdown: info.pushdown,
-                consistency: info.consistency,
+                endpoints: config::endpoints(info.endpoints),
+                secrets: config::texts(info.secrets),
             }
+        }
+
+        fn features() -> ConnectorFeatures {
+            let info = T::describe();
+            ConnectorFeatures { pushdown: info.pushdown, consistency: info.consistency }
         }
     }
 
@@ -205,8 +202,11 @@ pub mod component {
             Ok(self.0.borrow_mut().relations()?)
         }
 
-        fn hold(&self, relations: Vec<api::Relation>) -> Result<api::Hold, WireError> {
-            Ok(self.0.borrow_mut().hold(&relations)?)
+        fn open_snapshot(
+            &self,
+            relations: Vec<api::Relation>,
+        ) -> Result<api::SnapshotResult, WireError> {
+            Ok(self.0.borrow_mut().open_snapshot(&relations)?)
         }
 
         fn describe_relation(
@@ -226,20 +226,20 @@ pub mod component {
             Ok(self.0.borrow_mut().storage(&relation)?)
         }
 
-        fn check_tables(&self, tables: Vec<api::Registration>) -> Result<(), WireError> {
+        fn check_tables(&self, tables: Vec<api::TableRegistration>) -> Result<(), WireError> {
             Ok(self.0.borrow_mut().check_tables(&decoded(tables)?)?)
         }
 
-        fn register(&self, tables: Vec<api::Registration>) -> Result<Vec<String>, WireError> {
+        fn register(&self, tables: Vec<api::TableRegistration>) -> Result<Vec<String>, WireError> {
             Ok(self.0.borrow_mut().register(&decoded(tables)?)?)
         }
 
-        fn withdraw(&self, tables: Vec<api::Registration>) -> Result<(), WireError> {
-            Ok(self.0.borrow_mut().withdraw(&decoded(tables)?)?)
+        fn unregister(&self, tables: Vec<api::TableRegistration>) -> Result<(), WireError> {
+            Ok(self.0.borrow_mut().unregister(&decoded(tables)?)?)
         }
 
-        fn plan(&self, scan: api::Scan, wish: api::ChunkWish) -> Result<api::Chunks, WireError> {
-            let plan = self.0.borrow_mut().plan(&scan, &wish)?;
+        fn plan(&self, scan: api::Scan, hints: api::ChunkHints) -> Result<api::Chunks, WireError> {
+            let plan = self.0.borrow_mut().plan(&scan, &hints)?;
             Ok(api::Chunks::new(Chunks(RefCell::new(plan))))
         }
 
@@ -251,9 +251,9 @@ pub mod component {
         }
     }
 
-    fn decoded(tables: Vec<api::Registration>) -> Result<Vec<Registration>> {
-        let table = |table: api::Registration| {
-            Ok(Registration {
+    fn decoded(tables: Vec<api::TableRegistration>) -> Result<Vec<TableRegistration>> {
+        let table = |table: api::TableRegistration| {
+            Ok(TableRegistration {
                 run: table.run,
                 name: table.name,
                 location: table.location,

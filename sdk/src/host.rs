@@ -16,8 +16,8 @@ pub mod odbc {
     pub use crate::bindings::capabilities::longshore::plugin::odbc::{
         Catalog, Column, Product, TableName,
     };
-    pub use crate::bindings::capabilities::longshore::plugin::odbc_lane::{
-        Attribute, Fetch, Login, Reading, Setting, Value,
+    pub use crate::bindings::capabilities::longshore::plugin::odbc_types::{
+        Attribute, Fetch, Login, Setting, Statement, Value,
     };
 }
 
@@ -93,7 +93,7 @@ impl Connection {
 
     /// What the host sends to the same endpoint, on a connection of its own, when this one ends
     /// before the farewell is taken back by an empty one.
-    pub fn farewell(&mut self, bytes: &[u8]) -> Result<()> {
+    pub fn set_cancel_message(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.leave(bytes)
     }
 }
@@ -208,7 +208,7 @@ impl OdbcSession {
 mod component {
     use super::{Endpoint, Level, Request, Rows, TlsOptions};
     use crate::bindings::capabilities::longshore::plugin::{
-        clock, connection, http, kerberos, log as host_log, odbc, odbc_lane, random, secrets,
+        clock, connection, http, kerberos, log as host_log, odbc, odbc_types, random, secrets,
     };
     use crate::{Error, Result};
 
@@ -265,7 +265,7 @@ mod component {
         }
 
         pub(super) fn leave(&mut self, bytes: &[u8]) -> Result<()> {
-            self.farewell(bytes).map_err(Error::from)
+            self.set_cancel_message(bytes).map_err(Error::from)
         }
     }
 
@@ -301,7 +301,7 @@ mod component {
     pub(super) type RawOdbc = odbc::Session;
 
     impl odbc::Session {
-        pub(super) fn open(login: &odbc_lane::Login) -> Result<Self> {
+        pub(super) fn open(login: &odbc_types::Login) -> Result<Self> {
             Self::connect(login).map_err(Error::from)
         }
 
@@ -320,7 +320,7 @@ mod component {
         pub(super) fn texts(
             &self,
             sql: &str,
-            parameters: &[odbc_lane::Value],
+            parameters: &[odbc_types::Value],
             max_rows: u32,
         ) -> Result<Rows> {
             self.query(sql, parameters, max_rows).map_err(Error::from)

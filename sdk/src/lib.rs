@@ -23,6 +23,7 @@ mod export;
 mod handed;
 pub mod host;
 pub mod ipc;
+pub mod ranges;
 mod sink;
 pub mod sql;
 #[cfg(not(target_arch = "wasm32"))]
@@ -39,13 +40,14 @@ pub use arrow_schema as schema;
 pub use batch::BatchBuilder;
 pub use bindings::capabilities::longshore::plugin::types::Mode;
 pub use bindings::capabilities::longshore::plugin::types::Relation;
-pub use bindings::connector::exports::longshore::plugin::connector_api::{
-    Chunk, ChunkWish, Column, Comparable, Consistency, Hold, Lane, Pushdown,
-    RelationInfo as WireRelationInfo, Scan, Snapshot, Storage, Stored, StoredFolder,
+pub use bindings::connector::longshore::plugin::connector_types::{
+    Chunk, ChunkHints, Column, Comparable, Consistency, Lane, Pushdown,
+    RelationInfo as WireRelationInfo, Scan, Snapshot, SnapshotResult, Storage, TableFiles,
+    TableFolder,
 };
-pub use bindings::sink::exports::longshore::plugin::sink_api::{Load, Written};
+pub use bindings::sink::longshore::plugin::sink_types::{FinishedLoad, Load};
 pub use config::{Secret, schema_of};
-pub use connector::{Connector, ConnectorInfo, Plan, Reader, Registration, RelationInfo};
+pub use connector::{Connector, ConnectorInfo, Plan, Reader, RelationInfo, TableRegistration};
 pub use error::{Error, ErrorClass, Result, ResultExt};
 pub use sink::{Sink, SinkInfo, SinkWriter};
 pub use transform::{Transform, TransformInfo};

@@ -5,7 +5,7 @@ use arrow_schema::SchemaRef;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::{Load, Result, Written};
+use crate::{FinishedLoad, Load, Result};
 
 /// What a sink is.
 #[derive(Clone, Debug)]
@@ -57,11 +57,11 @@ pub trait Sink: Sized + 'static {
     fn write(&mut self, load: &Load, chunk: u64, attempt: u32) -> Result<Box<dyn SinkWriter>>;
 
     /// Whether the rows behind a receipt are still there; asked after an interruption.
-    fn holds(&mut self, load: &Load, receipt: &[u8]) -> Result<bool>;
+    fn is_intact(&mut self, load: &Load, receipt: &[u8]) -> Result<bool>;
 
     /// Makes the rows behind the receipts visible, those of all loads or none, and gives the names
     /// under which they are. Again with the same, it changes nothing more and gives the same.
-    fn commit(&mut self, run: &str, loads: &[Written]) -> Result<Vec<String>>;
+    fn commit(&mut self, run: &str, loads: &[FinishedLoad]) -> Result<Vec<String>>;
 
     /// Removes what the run has here and has not made visible, and what it kept to know its own
     /// commit.
@@ -77,10 +77,10 @@ pub mod component {
 
     use super::{Sink, SinkWriter};
     use crate::bindings::capabilities::longshore::plugin::types::{
-        EndpointField, Error as WireError,
+        Description, Error as WireError,
     };
     use crate::bindings::sink::exports::longshore::plugin::sink_api as api;
-    use crate::{Load, Result, Written, config, ipc};
+    use crate::{FinishedLoad, Load, Result, config, ipc};
 
     pub struct Component<T>(PhantomData<T>);
 
@@ -88,23 +88,16 @@ pub mod component {
         type Target = Target<T>;
         type Writer = Writer;
 
-        fn describe() -> api::Description {
+        fn describe() -> Description {
             let info = T::describe();
-            api::Description {
+            Description {
                 name: info.name.into(),
                 version: info.version.into(),
                 summary: info.summary.into(),
-                schemes: info.schemes.iter().map(|s| s.to_string()).collect(),
+                schemes: config::texts(info.schemes),
                 config_schema: config::schema_of::<T::Config>(),
-                endpoints: info
-                    .endpoints
-                    .iter()
-                    .map(|(field, port)| EndpointField {
-                        field: field.to_string(),
-                        default_port: *port,
-                    })
-                    .collect(),
-                secrets: info.secrets.iter().map(|s| s.to_string()).collect(),
+                endpoints: config::endpoints(info.endpoints),
+                secrets: config::texts(info.secrets),
             }
         }
     }
@@ -132,11 +125,11 @@ pub mod component {
             Ok(api::Writer::new(Writer(RefCell::new((writer, ipc::Decoder::new())))))
         }
 
-        fn holds(&self, load: Load, receipt: Vec<u8>) -> Result<bool, WireError> {
-            Ok(self.0.borrow_mut().holds(&load, &receipt)?)
+        fn is_intact(&self, load: Load, receipt: Vec<u8>) -> Result<bool, WireError> {
+            Ok(self.0.borrow_mut().is_intact(&load, &receipt)?)
         }
 
-        fn commit(&self, run: String, loads: Vec<Written>) -> Result<Vec<String>, WireError> {
+        fn commit(&self, run: String, loads: Vec<FinishedLoad>) -> Result<Vec<String>, WireError> {
             Ok(self.0.borrow_mut().commit(&run, &loads)?)
         }
 

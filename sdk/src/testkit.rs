@@ -23,7 +23,7 @@ use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256};
 
 use crate::host::{Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
-use crate::{Chunk, ChunkWish, Connector, Error, Lane, Relation, Result, Scan};
+use crate::{Chunk, ChunkHints, Connector, Error, Lane, Relation, Result, Scan};
 
 /// A server's side of a connection: is handed what the plugin writes (nothing at first), gives
 /// what it answers.
@@ -124,17 +124,17 @@ pub fn scan_all(relation: Relation) -> Scan {
 }
 
 /// A wish for chunks of so many rows.
-pub fn chunks_of(rows: u64) -> ChunkWish {
-    ChunkWish { rows: Some(rows), bytes: 64 << 20, parallel: 4, max_chunks: 10_000, key: None }
+pub fn chunks_of(rows: u64) -> ChunkHints {
+    ChunkHints { rows: Some(rows), bytes: 64 << 20, parallel: 4, max_chunks: 10_000, key: None }
 }
 
 /// Plans a scan and reads all its chunks, one after the other.
 pub fn read_all<C: Connector>(
     connector: &mut C,
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<Vec<(Chunk, Vec<RecordBatch>)>> {
-    let plan = connector.plan(scan, wish)?;
+    let plan = connector.plan(scan, hints)?;
     plan.chunks
         .map(|chunk| {
             let chunk = chunk?;

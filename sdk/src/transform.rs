@@ -51,7 +51,9 @@ pub mod component {
     use std::marker::PhantomData;
 
     use super::Transform;
-    use crate::bindings::capabilities::longshore::plugin::types::Error as WireError;
+    use crate::bindings::capabilities::longshore::plugin::types::{
+        Description, Error as WireError,
+    };
     use crate::bindings::transform::exports::longshore::plugin::transform_api as api;
     use crate::{Result, config, ipc};
 
@@ -60,14 +62,16 @@ pub mod component {
     impl<T: Transform> api::Guest for Component<T> {
         type Transformer = Transformer<T>;
 
-        fn describe() -> api::Description {
+        fn describe() -> Description {
             let info = T::describe();
-            api::Description {
+            Description {
                 name: info.name.into(),
                 version: info.version.into(),
                 summary: info.summary.into(),
+                schemes: Vec::new(),
                 config_schema: config::schema_of::<T::Config>(),
-                secrets: info.secrets.iter().map(|s| s.to_string()).collect(),
+                endpoints: Vec::new(),
+                secrets: config::texts(info.secrets),
             }
         }
     }

@@ -17,8 +17,8 @@ use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema
 use longshore_model::config::PluginRequirement;
 use longshore_model::grant::{Endpoint, Grant, SecretValue};
 use longshore_model::limits::Limits;
-use longshore_plugins::{Admission, Described, Plugin, Plugins};
-use longshore_sandbox::{ChunkLane, ChunkWish, Relation, Sandbox, Scan};
+use longshore_plugins::{Admission, Compile, Plugin, Plugins};
+use longshore_sandbox::{ChunkHints, ChunkLane, Connector, Relation, Sandbox, Scan, Transform};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -51,20 +51,20 @@ async fn startup(plugins: &Path) -> Result<()> {
         for _ in ["cold", "cached"] {
             let sandbox = Sandbox::new(&cache, Limits::default())?;
             let started = Instant::now();
-            Plugin::load(&sandbox, &path, &Admission::default()).await?;
+            Plugin::load(&sandbox, &path, &Admission::default(), Compile::AtOnce).await?;
             load_ms.push(started.elapsed().as_secs_f64() * 1e3);
         }
-        let plugin =
-            Plugin::load(&Sandbox::new(&cache, Limits::default())?, &path, &Admission::default())
-                .await?;
+        let plugin = Plugin::load(
+            &Sandbox::new(&cache, Limits::default())?,
+            &path,
+            &Admission::default(),
+            Compile::AtOnce,
+        )
+        .await?;
         let started = Instant::now();
         for _ in 0..INSTANCES {
             // An instance and a call of `describe` in it.
-            match &plugin.described {
-                Described::Connector(_, component) => drop(component.describe("measured").await?),
-                Described::Transform(_, component) => drop(component.describe("measured").await?),
-                Described::Sink(_, component) => drop(component.describe("measured").await?),
-            }
+            plugin.describe().await?;
         }
         let instance_us = started.elapsed().as_secs_f64() * 1e6 / f64::from(INSTANCES);
         fs::remove_dir_all(&cache)?;
@@ -108,6 +108,7 @@ async fn read(plugins: &Path, url: &str, table: &str) -> Result<()> {
     let catalog =
         Plugins::new(Sandbox::new(&cache, Limits::default())?, &plugins.into()).load().await?;
     let connector = catalog.connector("postgres", &PluginRequirement::default())?;
+    let connector = connector.component::<Connector>().await?;
     fs::remove_dir_all(&cache)?;
     let parsed = url::Url::parse(url)?;
     let host = parsed.host_str().unwrap_or_default().to_owned();
@@ -127,13 +128,13 @@ async fn read(plugins: &Path, url: &str, table: &str) -> Result<()> {
         limit: None,
         snapshot: None,
     };
-    let wish =
-        ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000, key: None };
-    let mut session = connector.component.open("postgres", &config, grant).await?;
+    let hints =
+        ChunkHints { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000, key: None };
+    let mut session = connector.open("postgres", &config, grant).await?;
     let schema = decode_schema(session.describe_relation(&scan.relation).await?.schema)?;
     let before = cpu_seconds();
     let started = Instant::now();
-    let mut chunks = session.plan(&scan, &wish).await?;
+    let mut chunks = session.plan(&scan, &hints).await?;
     let all = chunks.next(10_000).await?;
     let mut session = chunks.close().await?;
     let mut rows = 0;
@@ -155,14 +156,12 @@ async fn change(plugins: &Path, transform: &str, file: &str, config: &str) -> Re
     let cache = std::env::temp_dir().join(format!("longshore-measure-{}", std::process::id()));
     let catalog =
         Plugins::new(Sandbox::new(&cache, Limits::default())?, &plugins.into()).load().await?;
-    let plugin = catalog.transform(&transform.parse()?)?;
+    let plugin = catalog.transform(&transform.parse()?)?.component::<Transform>().await?;
     fs::remove_dir_all(&cache)?;
     let file = FileReader::try_new(fs::File::open(file)?, None)?;
     let schema = file.schema();
-    let mut open = plugin
-        .component
-        .open(transform, config, Grant::default(), &encode_schema(&schema)?)
-        .await?;
+    let mut open =
+        plugin.open(transform, config, Grant::default(), &encode_schema(&schema)?).await?;
     let mut encoder = IpcEncoder::new(&schema)?;
     let mut decoder = IpcDecoder::new(decode_schema(open.output_schema().await?)?);
     let before = cpu_seconds();

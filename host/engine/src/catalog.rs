@@ -4,22 +4,24 @@
 use std::fmt;
 
 use arrow::datatypes::SchemaRef;
+use longshore_model::config::Job;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Error, Result, ResultExt};
-use longshore_model::grant::Grant;
 use longshore_model::part::RelationTarget;
-use longshore_plugins::ConnectorPlugin;
-use longshore_sandbox::Registration;
+use longshore_plugins::PluginSet;
+use longshore_sandbox::TableRegistration;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::destination::load_mode;
 use crate::ipc::encode_schema;
-use crate::scan::ComponentSource;
+use crate::scan::{ComponentSource, Source};
 use crate::write::Partitioning;
 
 /// A catalog.
 pub struct Registrar {
     source: ComponentSource,
+    /// The target's folder, as the catalog knows it.
     base: String,
 }
 
@@ -59,29 +61,17 @@ impl Table {
 
 impl fmt::Debug for Registrar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Registrar({})", self.plugin().described.name)
+        write!(f, "Registrar({})", self.source.name())
     }
 }
 
 impl Registrar {
-    /// A catalog that a connector speaks with; `base` is the target's folder, as the catalog knows it.
-    pub fn new(source: ComponentSource, base: String) -> Self {
-        Self { source, base }
-    }
-
-    /// The connector.
-    pub fn plugin(&self) -> &ConnectorPlugin {
-        self.source.plugin()
-    }
-
-    /// What it was granted.
-    pub fn grant(&self) -> &Grant {
-        self.source.grant()
-    }
-
-    /// Where the tables' folders are, as the catalog knows it.
-    pub fn base(&self) -> &str {
-        &self.base
+    /// The catalog that the job's folders become tables of, if it names one. Call it on the runtime that
+    /// serves connections.
+    pub fn of(job: &Job, plugins: &PluginSet) -> Option<Self> {
+        let (connector, register) = (plugins.registrar.clone()?, job.register.as_ref()?);
+        let source = ComponentSource::new(connector, Handle::current());
+        Some(Self { source, base: register.base.clone() })
     }
 
     /// Checks that the catalog answers.
@@ -100,7 +90,7 @@ impl Registrar {
         if names.len() != tables.len() {
             return Err(Error::internal(format!(
                 "{} gave {} names for {} tables",
-                self.plugin().described.name,
+                self.source.name(),
                 names.len(),
                 tables.len()
             )));
@@ -108,9 +98,9 @@ impl Registrar {
         Ok(names)
     }
 
-    /// Takes back what [`Self::register`] did.
-    pub async fn withdraw(&self, tables: &[Table]) -> Result<()> {
-        self.source.withdraw(&self.registrations(tables)).await.context("register")
+    /// Undoes [`Self::register`].
+    pub async fn unregister(&self, tables: &[Table]) -> Result<()> {
+        self.source.unregister(&self.registrations(tables)).await.context("register")
     }
 
     /// Ends its sessions.
@@ -118,8 +108,8 @@ impl Registrar {
         self.source.release().await;
     }
 
-    fn registrations(&self, tables: &[Table]) -> Vec<Registration> {
-        let registration = |table: &Table| Registration {
+    fn registrations(&self, tables: &[Table]) -> Vec<TableRegistration> {
+        let registration = |table: &Table| TableRegistration {
             run: table.run.clone(),
             name: table.name.clone(),
             location: format!("{}/{}", self.base, table.name),

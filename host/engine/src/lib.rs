@@ -12,6 +12,7 @@ pub mod destination;
 mod fuzz;
 pub mod ipc;
 pub mod plan;
+mod pool;
 pub mod scan;
 mod store;
 pub mod transform;

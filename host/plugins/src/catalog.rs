@@ -7,12 +7,9 @@ use std::sync::Arc;
 
 use longshore_model::config::{PluginFolders, PluginRequirement};
 use longshore_model::error::{Error, Result};
-use longshore_sandbox::{
-    ConnectorComponent, ConnectorDescription, SinkComponent, SinkDescription, TransformComponent,
-    TransformDescription,
-};
 
-use super::component::{Chosen, ConnectorPlugin, Described, Plugin, SinkPlugin, TransformPlugin};
+use super::kind::PluginKind;
+use super::plugin::{Plugin, PluginDigests};
 
 /// One file of the plugin folder.
 #[derive(Clone)]
@@ -32,9 +29,6 @@ pub struct Catalog {
     slots: Vec<Slot>,
 }
 
-/// What a plugin of a kind says that it is, what runs it, and what it answers to.
-type OfKind<'a, D, C> = Option<(&'a D, &'a C, &'a [String])>;
-
 impl Catalog {
     pub(super) fn new(folders: PluginFolders, slots: Vec<Slot>) -> Self {
         Self { folders: Some(folders), slots }
@@ -46,37 +40,20 @@ impl Catalog {
     }
 
     /// The connector for a URL scheme: the one that is wanted, or the highest version.
-    pub fn connector(&self, scheme: &str, wanted: &PluginRequirement) -> Result<ConnectorPlugin> {
-        fn of_kind(described: &Described) -> OfKind<'_, ConnectorDescription, ConnectorComponent> {
-            match described {
-                Described::Connector(d, c) => Some((d, c, d.schemes.as_slice())),
-                _ => None,
-            }
-        }
-        self.choose(&format!("connector for `{scheme}:`"), scheme, wanted, of_kind)
+    pub fn connector(&self, scheme: &str, wanted: &PluginRequirement) -> Result<Arc<Plugin>> {
+        self.choose(PluginKind::Connector, &format!("connector for `{scheme}:`"), scheme, wanted)
     }
 
     /// The transform of a name.
-    pub fn transform(&self, wanted: &PluginRequirement) -> Result<TransformPlugin> {
-        fn of_kind(described: &Described) -> OfKind<'_, TransformDescription, TransformComponent> {
-            match described {
-                Described::Transform(d, c) => Some((d, c, std::slice::from_ref(&d.name))),
-                _ => None,
-            }
-        }
+    pub fn transform(&self, wanted: &PluginRequirement) -> Result<Arc<Plugin>> {
         let name = wanted.name.clone().unwrap_or_default();
-        self.choose(&format!("transform `{name}`"), &name, wanted, of_kind)
+        self.choose(PluginKind::Transform, &format!("transform `{name}`"), &name, wanted)
     }
 
     /// The sink for a URL scheme: the one that is wanted, or the highest version.
-    pub fn sink(&self, scheme: &str, wanted: &PluginRequirement) -> Result<SinkPlugin> {
-        fn of_kind(described: &Described) -> OfKind<'_, SinkDescription, SinkComponent> {
-            match described {
-                Described::Sink(d, c) => Some((d, c, d.schemes.as_slice())),
-                _ => None,
-            }
-        }
-        let chosen = self.choose(&format!("sink for `{scheme}:`"), scheme, wanted, of_kind);
+    pub fn sink(&self, scheme: &str, wanted: &PluginRequirement) -> Result<Arc<Plugin>> {
+        let what = format!("sink for `{scheme}:`");
+        let chosen = self.choose(PluginKind::Sink, &what, scheme, wanted);
         chosen.map_err(|error| match error.hint() {
             Some(hint) => {
                 let hint = format!("write to file, s3, azure, hdfs or sftp; or {hint}");
@@ -93,8 +70,8 @@ impl Catalog {
 
     /// What a run that uses these plugins should know: that a file holds something newer, which
     /// cannot be used.
-    pub fn warnings(&self, digests: &[&str]) -> Vec<String> {
-        let used = |plugin: &Plugin| digests.contains(&plugin.digest.as_str());
+    pub fn warnings(&self, digests: &PluginDigests) -> Vec<String> {
+        let used = |plugin: &Plugin| digests.values().any(|digest| digest == plugin.digest());
         let warning = |slot: &Slot| {
             let (plugin, fault) = (slot.serving.as_ref()?, slot.fault.as_ref()?);
             used(plugin).then(|| {
@@ -109,31 +86,18 @@ impl Catalog {
     }
 
     /// The best of the plugins of a kind that answer to a word and are wanted.
-    fn choose<D: Clone, C: Clone>(
+    fn choose(
         &self,
+        kind: PluginKind,
         what: &str,
         word: &str,
         wanted: &PluginRequirement,
-        of_kind: impl Fn(&Described) -> OfKind<'_, D, C>,
-    ) -> Result<Chosen<D, C>> {
-        let answers = |plugin: &Arc<Plugin>, word: &str| {
-            let of_kind = of_kind(&plugin.described);
-            of_kind.is_some_and(|(_, _, answers)| answers.iter().any(|answer| answer == word))
-        };
-        let answering = || self.serving().filter(|plugin| answers(plugin, word));
-        if let Some(plugin) = self.best(answering().filter(|plugin| fits(wanted, plugin)))
-            && let Some((described, component, _)) = of_kind(&plugin.described)
-        {
-            let (version, digest) = (plugin.version.clone(), plugin.digest.clone());
-            let (described, component) = (described.clone(), component.clone());
-            return Ok(Chosen {
-                described,
-                component,
-                version,
-                digest,
-                asks_for_odbc: plugin.stamp.asks_for_odbc(),
-                asks_for_kerberos: plugin.stamp.asks_for_kerberos(),
-            });
+    ) -> Result<Arc<Plugin>> {
+        let of_kind = || self.serving().filter(|plugin| plugin.kind() == kind);
+        let answering =
+            || of_kind().filter(|plugin| plugin.words().iter().any(|answer| answer == word));
+        if let Some(plugin) = self.best(answering().filter(|plugin| fits(wanted, plugin))) {
+            return Ok(plugin.clone());
         }
         let there: Vec<String> = answering().map(|plugin| plugin.title()).collect();
         if !there.is_empty() {
@@ -148,8 +112,7 @@ impl Catalog {
             [] => message,
             faults => format!("{message} (not usable there: {})", faults.join("; ")),
         };
-        let of_kind = self.serving().filter_map(|plugin| of_kind(&plugin.described));
-        let known: Vec<String> = of_kind.flat_map(|(_, _, answers)| answers.to_vec()).collect();
+        let known: Vec<String> = of_kind().flat_map(|plugin| plugin.words().to_vec()).collect();
         Err(Error::config(message).with_hint(match known.as_slice() {
             [] => "put the plugin's component there".to_owned(),
             known => format!("there is {}; put another plugin's component there", known.join(", ")),
@@ -161,9 +124,9 @@ impl Catalog {
     fn best<'a>(&self, plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> Option<&'a Arc<Plugin>> {
         let folders = self.folders.as_ref().map_or(&[][..], PluginFolders::all);
         let folder = |plugin: &Plugin| {
-            folders.iter().position(|folder| plugin.path.parent() == Some(folder.as_path()))
+            folders.iter().position(|folder| plugin.path().parent() == Some(folder.as_path()))
         };
-        plugins.max_by_key(|plugin| (&plugin.version, Reverse(folder(plugin)), plugin.came))
+        plugins.max_by_key(|plugin| (&plugin.version, Reverse(folder(plugin)), plugin.changed()))
     }
 
     /// Where its plugins lie.
@@ -173,5 +136,5 @@ impl Catalog {
 }
 
 fn fits(wanted: &PluginRequirement, plugin: &Plugin) -> bool {
-    wanted.fits(plugin.name(), &plugin.version, &plugin.digest)
+    wanted.fits(plugin.name(), &plugin.version, plugin.digest())
 }

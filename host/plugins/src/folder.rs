@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::admission::{Admission, Lock, signature_of};
 use super::catalog::{Catalog, Slot};
-use super::component::Plugin;
+use super::plugin::{Compile, Plugin};
 use super::serving::Serving;
 
 /// How long a file that cannot be used must have been left alone before that is told: until then,
@@ -45,8 +45,6 @@ pub struct Plugins {
     state: Option<PathBuf>,
     /// Who must have signed what serves, if anybody must.
     signers: Vec<PublicKey>,
-    /// Only files of these names, if not all.
-    only: Option<Vec<String>>,
 }
 
 /// A file that was looked at.
@@ -123,13 +121,7 @@ impl Plugins {
             seen: Mutex::default(),
             state: None,
             signers: Vec::new(),
-            only: None,
         }
-    }
-
-    /// Looks at files of these names only, such as `postgres` for `postgres.wasm`: all take their time.
-    pub fn only(self, names: Vec<String>) -> Self {
-        Self { only: Some(names), ..self }
     }
 
     /// Has only what one of these has signed serve.
@@ -147,15 +139,15 @@ impl Plugins {
         self.serving.read().clone()
     }
 
-    /// Looks at the folders, once and for good: for a command.
+    /// Looks at the folders, once and for good: for a command. A component is compiled when it is used.
     pub async fn load(&self) -> Result<Arc<Catalog>> {
-        self.look(Duration::ZERO).await?;
+        self.look(Duration::ZERO, Compile::OnUse).await?;
         Ok(self.serving())
     }
 
     /// Looks at the folders. What cannot be used is given this time to become complete. Gives
     /// whether something is still given it.
-    async fn look(&self, patience: Duration) -> Result<bool> {
+    async fn look(&self, patience: Duration, compile: Compile) -> Result<bool> {
         let mut seen = self.seen.lock().await;
         let mut files = Vec::new();
         for folder in self.folders.all() {
@@ -168,7 +160,7 @@ impl Plugins {
                 Some(_) => Some(Looked::Same(path.clone())),
                 None => {
                     let last = known.and_then(|known| known.slot.serving.clone());
-                    let read = self.read(path, state, last, patience, &guard.admission);
+                    let read = self.read(path, state, last, patience, &guard.admission, compile);
                     Some(Looked::Read(read.await))
                 }
             }
@@ -203,13 +195,8 @@ impl Plugins {
             )
         })?;
         let paths = listed.into_iter().map(|file| file.path());
-        let is_wanted = |path: &PathBuf| {
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == stem))
-        };
         let is_component = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "wasm");
-        let mut paths: Vec<PathBuf> =
-            paths.filter(|path| is_component(path) && is_wanted(path)).collect();
+        let mut paths: Vec<PathBuf> = paths.filter(is_component).collect();
         paths.sort();
         let guard = Arc::new(Guard {
             lock: FileState::of(&Lock::path(folder)).ok(),
@@ -225,8 +212,9 @@ impl Plugins {
         last: Option<Arc<Plugin>>,
         patience: Duration,
         admission: &Admission,
+        compile: Compile,
     ) -> Seen {
-        let (serving, fault) = match Plugin::load(&self.sandbox, path, admission).await {
+        let (serving, fault) = match Plugin::load(&self.sandbox, path, admission, compile).await {
             Ok(plugin) => (Some(Arc::new(plugin)), None),
             Err(error) => (last, Some(Arc::new(error))),
         };
@@ -240,7 +228,7 @@ impl Plugins {
         let plugins = self.clone();
         let (send, mut events) = unbounded_channel();
         let watchers = watch(plugins.folders.all(), &send);
-        plugins.look(Duration::ZERO).await?;
+        plugins.look(Duration::ZERO, Compile::AtOnce).await?;
         plugins.tell(&Catalog::default());
         let task = tokio::spawn(async move {
             // Should nobody tell: the folders are looked at from time to time all the same.
@@ -251,7 +239,8 @@ impl Plugins {
                 let _ = timeout(Duration::from_millis(wait), events.recv()).await;
                 while events.try_recv().is_ok() {}
                 let before = plugins.serving();
-                let looked = plugins.look(Duration::from_millis(SETTLE_MILLIS)).await;
+                let looked =
+                    plugins.look(Duration::from_millis(SETTLE_MILLIS), Compile::AtOnce).await;
                 if let Some(error) = looked.as_ref().err().filter(|_| is_readable) {
                     tracing::warn!("{error}: what served goes on serving");
                 }
@@ -276,11 +265,11 @@ impl Plugins {
         {
             tracing::warn!("{error}: `plugin list --serving` shows what served before");
         }
-        let digest = |slot: &Slot| slot.serving.as_ref().map(|plugin| plugin.digest.clone());
+        let digest = |slot: &Slot| slot.serving.as_ref().map(|plugin| plugin.digest().to_owned());
         for slot in now.slots() {
             let old = before.slots().iter().find(|old| old.path == slot.path);
             if let Some(plugin) = &slot.serving
-                && old.and_then(digest).as_deref() != Some(plugin.digest.as_str())
+                && old.and_then(digest).as_deref() != Some(plugin.digest())
             {
                 tracing::info!("{} serves, from {}", plugin.title(), slot.path.display());
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use longshore_model::config::{PolicyScope, check_shape, secret};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::grant::{Endpoint, Grant, SecretValue};
-use longshore_sandbox::EndpointField;
+use longshore_sandbox::{EndpointField, PluginInfo};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -26,13 +26,12 @@ pub enum Secrets<'a> {
 /// Gives the config as the plugin gets it.
 pub fn bind(
     config: &Map<String, Value>,
-    schema: &str,
-    secret_fields: &[String],
-    endpoint_fields: &[EndpointField],
+    info: &PluginInfo,
     secrets: Secrets<'_>,
     powers: &PolicyScope<'_>,
 ) -> Result<(String, Grant)> {
-    let schema: Value = serde_json::from_str(schema).map_err(|error| {
+    let (secret_fields, endpoint_fields) = (info.secrets(), info.endpoints());
+    let schema: Value = serde_json::from_str(info.config_schema()).map_err(|error| {
         Error::internal(format!("the plugin's config schema is not JSON: {error}"))
     })?;
     let mut config = config.clone();
@@ -121,6 +120,7 @@ mod tests {
 
     use super::*;
     use longshore_model::config::Policy;
+    use longshore_sandbox::Description;
 
     fn bound(config: Value) -> Result<(String, Grant)> {
         let schema =
@@ -128,8 +128,19 @@ mod tests {
         let config = config.as_object().unwrap().clone();
         let policy = Policy::default();
         let powers = policy.powers("postgres", &Version::new(1, 0, 0), "").unwrap();
-        let url = EndpointField { field: "url".into(), default_port: 5432 };
-        bind(&config, schema, &["password".into()], &[url], Secrets::Folder(None), &powers)
+        let info = PluginInfo {
+            description: Description {
+                name: "postgres".into(),
+                version: "1.0.0".into(),
+                summary: String::new(),
+                schemes: Vec::new(),
+                config_schema: schema.into(),
+                endpoints: vec![EndpointField { field: "url".into(), default_port: 5432 }],
+                secrets: vec!["password".into()],
+            },
+            features: None,
+        };
+        bind(&config, &info, Secrets::Folder(None), &powers)
     }
 
     #[test]

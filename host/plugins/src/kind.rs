@@ -1,11 +1,15 @@
 //! The kinds of plugin.
 
+use longshore_model::error::Result;
+use longshore_sandbox::{
+    Compiled, Component, Connector, ContractVersion, PluginInfo, Sink, Transform,
+};
 use serde::{Deserialize, Serialize};
 
-/// What a plugin is to a run.
+/// The kind of a plugin: the world that its component is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum PluginKind {
     /// Reads rows.
     Connector,
     /// Changes rows.
@@ -14,13 +18,31 @@ pub enum Kind {
     Sink,
 }
 
-impl Kind {
+impl PluginKind {
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connector => "connector",
             Self::Transform => "transform",
             Self::Sink => "sink",
+        }
+    }
+
+    /// Asks a component of this kind what it is; errors call it `name`.
+    pub(super) async fn describe(
+        self,
+        compiled: &Compiled,
+        contract: ContractVersion,
+        name: &str,
+    ) -> Result<PluginInfo> {
+        match self {
+            Self::Connector => {
+                Component::<Connector>::new(compiled, contract)?.describe(name).await
+            }
+            Self::Transform => {
+                Component::<Transform>::new(compiled, contract)?.describe(name).await
+            }
+            Self::Sink => Component::<Sink>::new(compiled, contract)?.describe(name).await,
         }
     }
 

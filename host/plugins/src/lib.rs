@@ -2,22 +2,26 @@
 
 mod admission;
 mod catalog;
-mod component;
-mod contract;
+mod component_file;
 mod folder;
 mod grants;
+mod info;
 mod kind;
+mod plugin;
 pub mod registry;
 mod serving;
+mod set;
+mod stamp;
+mod stamping;
 
 pub use admission::{Admission, Lock, Locked, signature_of};
 pub use catalog::{Catalog, Slot};
-pub use component::{
-    COMPILE_LIMIT_SECS, COMPONENT_LIMIT_BYTES, ConnectorPlugin, Described, Plugin, SinkPlugin,
-    TransformPlugin,
-};
-pub use contract::{CONTRACT_VERSION, Stamp};
+pub use component_file::{COMPILE_LIMIT_SECS, COMPONENT_LIMIT_BYTES};
 pub use folder::{Plugins, Watching};
 pub use grants::{Secrets, bind};
-pub use kind::Kind;
+pub use kind::PluginKind;
+pub use plugin::{Compile, Plugin, PluginDigests};
 pub use serving::{Serving, ServingPlugin};
+pub use set::{Binding, Bound, PluginSet, Resolver};
+pub use stamp::Stamp;
+pub use stamping::stamp;

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::admission::signature_of;
-use super::component::COMPONENT_LIMIT_BYTES;
+use super::component_file::COMPONENT_LIMIT_BYTES;
 
 /// The most bytes of a manifest, and of whatever a registry says besides components.
 pub const MANIFEST_LIMIT_BYTES: u64 = 4 << 20;

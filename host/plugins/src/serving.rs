@@ -9,7 +9,7 @@ use longshore_model::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Catalog, Slot};
-use super::kind::Kind;
+use super::kind::PluginKind;
 
 /// The state folder's file for it.
 const FILE: &str = "plugins.json";
@@ -33,7 +33,7 @@ pub struct ServingPlugin {
     /// Its version.
     pub version: String,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: PluginKind,
     /// SHA-256 of the component, in hex.
     pub digest: String,
 }
@@ -45,8 +45,8 @@ impl Serving {
             plugin: slot.serving.as_ref().map(|plugin| ServingPlugin {
                 name: plugin.name().to_owned(),
                 version: plugin.version.to_string(),
-                kind: plugin.stamp.kind,
-                digest: plugin.digest.clone(),
+                kind: plugin.kind(),
+                digest: plugin.digest().to_owned(),
             }),
             fault: slot.fault.as_ref().map(ToString::to_string),
         }

@@ -167,7 +167,7 @@ async fn take_back(
         }
     }
     if let Some(registrar) = registrar.filter(|_| commit.registering)
-        && let Err(error) = registrar.withdraw(&commit.tables).await
+        && let Err(error) = registrar.unregister(&commit.tables).await
     {
         tracing::error!("taking back tables: {error}");
         all = false;

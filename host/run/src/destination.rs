@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
-use longshore_engine::plan::Planner;
 use longshore_engine::write::{FileParts, Parts, SinkParts};
 use longshore_model::config::place::Place;
 use longshore_model::config::target::{Format, To};
@@ -13,6 +12,7 @@ use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::RelationTarget;
+use longshore_plugins::PluginSet;
 
 /// The folder of manifests in the state folder, for targets that cannot hold them.
 const MANIFESTS: &str = "manifests";
@@ -25,11 +25,7 @@ pub(super) enum Destination {
 
 impl Destination {
     /// Opens a job's target.
-    pub(super) async fn open(
-        job: &Job,
-        planner: &Planner<'_>,
-        settings: &Settings,
-    ) -> Result<Self> {
+    pub(super) async fn open(job: &Job, plugins: &PluginSet, settings: &Settings) -> Result<Self> {
         match &job.target.to {
             To::Folder(place, format) => {
                 let reach = Reach::new(&settings.policy, &job.folder);
@@ -39,7 +35,7 @@ impl Destination {
                 Ok(Self::Files { folder, format: format.clone(), partition_by })
             }
             To::Sink(_) => {
-                let sink = planner.sink(job)?;
+                let sink = plugins.sink.clone();
                 let sink = sink.ok_or_else(|| Error::internal("a target without its sink"))?;
                 let manifests = settings.state.join(MANIFESTS);
                 let target = SinkTarget::new(sink, &job.target.url).with_manifests(manifests);

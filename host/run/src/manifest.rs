@@ -7,7 +7,8 @@ use longshore_model::config::target::Mode;
 use longshore_model::config::{Job, Step};
 use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::{Consistency, Relation};
-use longshore_sandbox::{Hold, Snapshot};
+use longshore_plugins::Plugin;
+use longshore_sandbox::{Snapshot, SnapshotResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -189,11 +190,11 @@ impl Manifest {
             finished: timing.finished,
             seconds: timing.seconds,
             consistency: plan.consistency,
-            snapshot: match &plan.hold {
-                Hold::Held(Snapshot { token, label }) => {
+            snapshot: match &plan.snapshot {
+                SnapshotResult::Opened(Snapshot { token, label }) => {
                     Some(SnapshotRecord { id: token.clone(), source: label.clone() })
                 }
-                Hold::Unavailable(_) => None,
+                SnapshotResult::Unavailable(_) => None,
             },
             parallel: plan.parallel,
             threads: timing.threads,
@@ -238,11 +239,11 @@ fn source(relation: &JobRelation) -> Value {
 }
 
 fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
-    let mut bound = plan.transforms.iter();
-    let steps = job.steps.iter().map(|step| match step {
+    let steps = job.steps.iter().enumerate().map(|(index, step)| match step {
         Step::Sql(sql) => serde_json::json!({ "sql": sql }),
         Step::Plugin { wanted, .. } => {
-            let config = bound.next().map(|bound| json_or_null(&bound.config));
+            let bound = plan.plugins.transforms.get(&index);
+            let config = bound.map(|bound| json_or_null(&bound.config));
             serde_json::json!({ "plugin": wanted.to_string(), "config": config })
         }
     });
@@ -264,25 +265,10 @@ fn json_or_null(config: &str) -> Value {
 }
 
 fn plugins(plan: &RunPlan) -> Vec<PluginRecord> {
-    let record = |name: &str, version: &str, digest: &str| PluginRecord {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        digest: digest.to_owned(),
+    let record = |plugin: &Plugin| PluginRecord {
+        name: plugin.name().to_owned(),
+        version: plugin.info.version().to_owned(),
+        digest: plugin.digest().to_owned(),
     };
-    let source = &plan.source;
-    let component = source.digest().map(|digest| record(source.name(), source.version(), digest));
-    let mut plugins: Vec<PluginRecord> = component.into_iter().collect();
-    plugins.extend(plan.transforms.iter().map(|bound| {
-        let plugin = &bound.plugin;
-        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
-    }));
-    plugins.extend(plan.sink.iter().map(|bound| {
-        let plugin = &bound.plugin;
-        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
-    }));
-    plugins.extend(plan.registrar.iter().map(|bound| {
-        let plugin = bound.plugin();
-        record(&plugin.described.name, &plugin.described.version, &plugin.digest)
-    }));
-    plugins
+    plan.plugins.all().map(|(_, plugin)| record(plugin)).collect()
 }

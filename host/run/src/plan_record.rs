@@ -4,7 +4,8 @@ use longshore_engine::plan::{ResumeState, RunPlan};
 use longshore_engine::scan::ScanPlan;
 use longshore_model::config::Job;
 use longshore_model::error::{Class, Error, Result};
-use longshore_sandbox::Hold;
+use longshore_plugins::PluginDigests;
+use longshore_sandbox::SnapshotResult;
 use serde::{Deserialize, Serialize};
 
 /// The plan of a run.
@@ -13,7 +14,7 @@ pub struct PlanRecord {
     /// The program and the plugins that made it.
     pub built_by: BuiltBy,
     /// The snapshot that it reads, or why there is none.
-    pub snapshot: Hold,
+    pub snapshot: SnapshotResult,
     /// Whether a holder keeps the snapshot when the process ends.
     pub has_holder: bool,
     /// The scans of each relation, in the job's order.
@@ -25,15 +26,15 @@ pub struct PlanRecord {
 pub struct BuiltBy {
     /// The program's version.
     longshore: String,
-    /// The digests of the plugins, as [`RunPlan::digests`] gives them.
-    pub plugins: Vec<String>,
+    /// The digests of the plugins.
+    pub plugins: PluginDigests,
 }
 
 impl BuiltBy {
     /// This program, with the plugins of a plan.
     pub fn new(plan: &RunPlan) -> Self {
-        let plugins = plan.digests().into_iter().map(str::to_owned).collect();
-        Self { longshore: env!("CARGO_PKG_VERSION").to_owned(), plugins }
+        let longshore = env!("CARGO_PKG_VERSION").to_owned();
+        Self { longshore, plugins: plan.plugins.digests() }
     }
 }
 
@@ -42,7 +43,7 @@ impl PlanRecord {
     pub fn new(plan: &RunPlan, has_holder: bool) -> Self {
         Self {
             built_by: BuiltBy::new(plan),
-            snapshot: plan.hold.clone(),
+            snapshot: plan.snapshot.clone(),
             has_holder,
             scans: plan.relations.iter().map(|relation| relation.scans.clone()).collect(),
         }
@@ -53,7 +54,6 @@ impl PlanRecord {
         if self.scans.len() != job.relations.len() {
             return Err(Error::new(Class::Stale, "the job has other relations than its plan"));
         }
-        let Self { built_by, snapshot, scans, .. } = self;
-        Ok(ResumeState { hold: Some(snapshot), plugins: built_by.plugins, scans: Some(scans) })
+        Ok(ResumeState { snapshot: Some(self.snapshot), scans: Some(self.scans) })
     }
 }

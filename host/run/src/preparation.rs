@@ -72,7 +72,7 @@ impl ActiveRun<'_> {
         let record = self.ledger().planned(self.id)?;
         lease.resume(&record, self.is_all_read(&record)?).await?;
         let built_by = record.built_by.clone();
-        let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
+        let mut planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
         planner.resume = record.resume_state(self.job)?;
         let source = planner.source(self.job)?;
         let plan = planner.plan_aside(self.job, source).await?;
@@ -85,15 +85,15 @@ impl ActiveRun<'_> {
 
     /// Plans, and records the plan.
     async fn plan_anew(&self, lease: &SnapshotLease<'_>) -> Result<RunPlan> {
-        let mut planner = Planner::new(self.runner.catalog, self.runner.settings);
+        let mut planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
         let source = planner.source(self.job)?;
-        let hold = match source.digest().filter(|_| source.needs_holder()) {
-            Some(digest) => lease.begin(self.job, digest).await,
+        let snapshot = match source.connector().filter(|_| source.needs_holder()) {
+            Some(connector) => lease.begin(self.job, connector.plugin.digest()).await,
             None => None,
         };
-        planner.resume = ResumeState { hold, ..ResumeState::default() };
+        planner.resume = ResumeState { snapshot, ..ResumeState::default() };
         let plan = planner.plan_aside(self.job, source).await?;
-        for warning in self.runner.catalog.warnings(&plan.digests()) {
+        for warning in self.runner.catalog.warnings(&plan.plugins.digests()) {
             tracing::warn!("run {}: {warning}", self.id);
             self.ledger().event(self.id, &warning)?;
         }

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use longshore_engine::catalog::Registrar;
 use longshore_engine::destination::Target;
-use longshore_engine::plan::Planner;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
-use longshore_plugins::Catalog;
+use longshore_plugins::{Catalog, PluginSet, Resolver};
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use super::commit::CommitTargets;
 use super::control::RunControl;
@@ -49,6 +49,9 @@ pub(super) struct ActiveRun<'a> {
     pub(super) job: &'a Job,
     pub(super) destination: Destination,
     pub(super) registrar: Option<Arc<Registrar>>,
+    resolver: Resolver<'a>,
+    target_plugins: PluginSet,
+    plugins: OnceCell<Arc<PluginSet>>,
     /// When it began, perhaps in another process.
     pub(super) created: DateTime<Utc>,
     pub(super) control: RunControl,
@@ -77,14 +80,18 @@ impl Runner<'_> {
         })?;
         let entry = self.ledger.entry(id)?;
         let created = entry.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
-        let mut planner = Planner::new(self.catalog, self.settings);
-        planner.resume.plugins = self.ledger.built_by(id)?.plugins;
+        let pinned = self.ledger.built_by(id)?.plugins;
+        let resolver = Resolver { pinned, ..Resolver::new(self.catalog, self.settings) };
+        let target_plugins = resolver.resolve_target(job).await?;
         Ok(ActiveRun {
             runner: self,
             id,
             job,
-            destination: Destination::open(job, &planner, self.settings).await?,
-            registrar: planner.registrar(job)?,
+            destination: Destination::open(job, &target_plugins, self.settings).await?,
+            registrar: Registrar::of(job, &target_plugins).map(Arc::new),
+            resolver,
+            target_plugins,
+            plugins: OnceCell::new(),
             created: created.map_or_else(Utc::now, |created| created.to_utc()),
             control,
             may_be_in_target: AtomicBool::new(!is_new),
@@ -108,6 +115,16 @@ impl ActiveRun<'_> {
     pub(super) fn phase(&self) -> Result<Phase> {
         let entry = self.ledger().entry(self.id)?;
         entry.map(|entry| entry.phase).ok_or_else(|| Error::internal("the run has no entry"))
+    }
+
+    /// The job's plugins. Only a run that reads needs those that read: without them, it can still be
+    /// published or cleaned up.
+    pub(super) async fn plugins(&self) -> Result<&Arc<PluginSet>> {
+        let resolve = || async {
+            let target = self.target_plugins.clone();
+            self.resolver.resolve_rest(self.job, target).await.map(Arc::new)
+        };
+        self.plugins.get_or_try_init(resolve).await
     }
 
     pub(super) fn retry(&self) -> Retry {

@@ -1,4 +1,4 @@
-//! Compiled components on disk, by the digest of what they were compiled from.
+//! Compiled components on disk, and what they say of themselves, by the digest of the component.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,6 +9,9 @@ use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::contract::ContractVersion;
+use super::plugin_info::PluginInfo;
 
 /// A folder of compiled components, readable and writable by its owner only: what is loaded from
 /// it is run as native code.
@@ -55,19 +58,38 @@ impl CompileCache {
         }
     }
 
-    /// Keeps a compiled component; a cache that cannot be written costs time, not the run.
+    /// Keeps a compiled component.
     pub(super) fn store(&self, digest: &str, component: &Component) {
-        let path = self.path(digest);
-        let stored = component
-            .serialize()
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| atomic_file::write(&path, &bytes).map_err(|error| error.to_string()));
+        let bytes = component.serialize().map_err(|error| error.to_string());
+        self.write(&self.path(digest), bytes);
+    }
+
+    /// What a component says that it is, if it was asked before.
+    pub(super) fn info(&self, digest: &str) -> Option<PluginInfo> {
+        let text = fs::read(self.info_path(digest)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Keeps what a component says that it is.
+    pub(super) fn store_info(&self, digest: &str, info: &PluginInfo) {
+        let bytes = serde_json::to_vec(info).map_err(|error| error.to_string());
+        self.write(&self.info_path(digest), bytes);
+    }
+
+    /// Writes a file of the cache; a cache that cannot be written costs time, not the run.
+    fn write(&self, path: &Path, bytes: Result<Vec<u8>, String>) {
+        let stored = bytes
+            .and_then(|bytes| atomic_file::write(path, &bytes).map_err(|error| error.to_string()));
         if let Err(error) = stored {
-            tracing::warn!("cannot cache the compiled component {}: {error}", path.display());
+            tracing::warn!("cannot write {}: {error}: it is made again next time", path.display());
         }
     }
 
     fn path(&self, digest: &str) -> PathBuf {
         self.folder.join(format!("{digest}-{:016x}.cwasm", self.compatibility))
+    }
+
+    fn info_path(&self, digest: &str) -> PathBuf {
+        self.folder.join(format!("{digest}-{}.json", ContractVersion::CURRENT.name()))
     }
 }

@@ -12,8 +12,9 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, OptLevel, Store};
 
 use super::cache::CompileCache;
-use super::imports;
+use super::plugin_info::PluginInfo;
 use super::store::{EPOCH_TICK_MILLIS, State, new_store};
+use super::{imports, previous};
 use crate::capability::HostEnv;
 
 /// Stack of a plugin's call.
@@ -46,6 +47,7 @@ impl Sandbox {
         let engine = Engine::new(&config).map_err(fault)?;
         let mut linker = Linker::new(&engine);
         imports::add_to_linker(&mut linker).map_err(fault)?;
+        previous::add_to_linker(&mut linker).map_err(fault)?;
         let cache = CompileCache::open(cache, &engine)?;
         start_clock(&engine)?;
         Ok(Self(Arc::new(Inner { engine, linker, cache, limits, io: Handle::current() })))
@@ -54,21 +56,44 @@ impl Sandbox {
     /// A component ready to make instances: from the cache, or compiled. Takes a second or so for
     /// one that is new; call it where blocking is allowed.
     pub fn compile(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled> {
-        let Inner { engine, linker, cache, .. } = &*self.0;
-        let component = match cache.load(engine, digest) {
-            Some(component) => component,
-            None => {
-                tracing::info!("compiling {name}, once for this machine");
-                let component = Component::from_binary(engine, bytes)
-                    .map_err(|error| Error::config(format!("not a valid component: {error:#}")))?;
-                cache.store(digest, &component);
-                component
-            }
-        };
-        let instance = linker.instantiate_pre(&component).map_err(|error| {
+        let Inner { engine, cache, .. } = &*self.0;
+        if let Some(component) = cache.load(engine, digest) {
+            return self.bind_imports(&component);
+        }
+        tracing::info!("compiling {name}, once for this machine");
+        let compiled = self.compile_new(bytes)?;
+        cache.store(digest, compiled.instance.component());
+        Ok(compiled)
+    }
+
+    /// Compiles a component without looking for it in the cache.
+    pub fn compile_new(&self, bytes: &[u8]) -> Result<Compiled> {
+        let component = Component::from_binary(&self.0.engine, bytes)
+            .map_err(|error| Error::config(format!("not a valid component: {error:#}")))?;
+        self.bind_imports(&component)
+    }
+
+    /// Keeps a compiled component in the cache, with what it says that it is.
+    pub fn keep(&self, digest: &str, compiled: &Compiled, info: &PluginInfo) {
+        self.0.cache.store(digest, compiled.instance.component());
+        self.0.cache.store_info(digest, info);
+    }
+
+    fn bind_imports(&self, component: &Component) -> Result<Compiled> {
+        let instance = self.0.linker.instantiate_pre(component).map_err(|error| {
             Error::config(format!("asks for what this host does not offer: {error:#}"))
         })?;
         Ok(Compiled { sandbox: self.clone(), instance })
+    }
+
+    /// What the component of this digest says that it is, if this machine has asked it before.
+    pub fn described(&self, digest: &str) -> Option<PluginInfo> {
+        self.0.cache.info(digest)
+    }
+
+    /// Remembers what the component of this digest says that it is.
+    pub fn remember(&self, digest: &str, info: &PluginInfo) {
+        self.0.cache.store_info(digest, info);
     }
 
     /// What one instance may use.

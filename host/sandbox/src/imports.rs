@@ -3,7 +3,8 @@
 use longshore_model::grant::Endpoint;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
-use super::bindings::{Capabilities, clock, connection, http, log, random, secrets, types};
+use super::contract::v0_6::capabilities::Capabilities;
+use super::contract::v0_6::{clock, connection, http, log, random, secrets, types};
 use super::store::{State, ToGuest, to_wire};
 use crate::capability::host_env::{Answer, Stream};
 use crate::capability::http::Request;
@@ -11,7 +12,7 @@ use crate::capability::log::Level;
 use crate::capability::scram::Scram;
 use crate::capability::tls::{TlsOptions, TlsVerify};
 
-/// Binds all that a plugin can import, and nothing else.
+/// Binds all that a plugin of the current contract can import, and nothing else.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Capabilities::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
@@ -126,10 +127,14 @@ impl connection::HostConnection for State {
         Ok(self.env.write(stream, &bytes).await.map_err(|error| to_wire(&error)))
     }
 
-    async fn farewell(&mut self, stream: Resource<Stream>, bytes: Vec<u8>) -> ToGuest<()> {
+    async fn set_cancel_message(
+        &mut self,
+        stream: Resource<Stream>,
+        bytes: Vec<u8>,
+    ) -> ToGuest<()> {
         self.count()?;
         let stream = self.objects.get_mut(&stream)?;
-        Ok(self.env.farewell(stream, bytes).await.map_err(|error| to_wire(&error)))
+        Ok(self.env.set_cancel_message(stream, bytes).await.map_err(|error| to_wire(&error)))
     }
 
     async fn drop(&mut self, stream: Resource<Stream>) -> wasmtime::Result<()> {

@@ -2,7 +2,7 @@
 
 use wasmtime::component::Resource;
 
-use super::bindings::kerberos;
+use super::contract::v0_6::kerberos;
 use super::store::{State, ToGuest, to_wire};
 use crate::capability::host_env::Ticket;
 

@@ -4,31 +4,39 @@
 //! lives in a store of its own, with limits on memory, tables, instances, host-call bytes and
 //! compute time, and is dropped, never used again, after a call that failed or was cancelled.
 
-mod bindings;
 mod cache;
 pub mod capability;
+mod component;
 mod connector;
+mod contract;
 mod engine;
 mod imports;
 mod kerberos;
 mod odbc;
+mod plugin_info;
+mod previous;
 mod relation;
 mod sink;
 mod store;
 pub mod tape;
 mod transform;
+mod worlds;
 
-pub use bindings::connector_api::{
-    Chunk as PlannedChunk, ChunkWish, Column, Comparable, Description as ConnectorDescription,
-    Hold, Lane as ChunkLane, Pushdown, Registration, RelationInfo, Scan, Snapshot, Storage, Stored,
-    StoredFolder,
+pub use component::{Component, Connector, Instance, Kind, Sink, Transform};
+pub use connector::{OpenChunks, OpenReader, Session};
+pub use contract::ContractVersion;
+pub use contract::v0_6::connector_types::{
+    Chunk as PlannedChunk, ChunkHints, Column, Comparable, ConnectorFeatures, Lane as ChunkLane,
+    Pushdown, RelationInfo, Scan, Snapshot, SnapshotResult, Storage, TableFiles, TableFolder,
+    TableRegistration,
 };
-pub use bindings::odbc_lane::{Fetch as OdbcFetch, Reading as OdbcReading, Value as OdbcValue};
-pub use bindings::sink_api::{Description as SinkDescription, Load, Mode as LoadMode, Written};
-pub use bindings::transform_api::Description as TransformDescription;
-pub use bindings::types::{EndpointField, Relation};
-pub use connector::{ConnectorComponent, OpenChunks, OpenReader, Session};
+pub use contract::v0_6::odbc_types::{
+    Fetch as OdbcFetch, Statement as OdbcStatement, Value as OdbcValue,
+};
+pub use contract::v0_6::sink_types::{FinishedLoad, Load};
+pub use contract::v0_6::types::{Description, EndpointField, Mode as LoadMode, Relation};
 pub use engine::{Compiled, Sandbox};
-pub use sink::{OpenTarget, OpenWriter, SinkComponent};
+pub use plugin_info::PluginInfo;
+pub use sink::{OpenTarget, OpenWriter};
 pub use store::{INSTANCE_LIMIT, PluginTrap, TABLE_LIMIT_ELEMENTS, Usage};
-pub use transform::{TransformComponent, Transformer};
+pub use transform::Transformer;

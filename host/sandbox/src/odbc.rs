@@ -6,17 +6,17 @@ use longshore_odbc_wire as wire;
 use serde::de::DeserializeOwned;
 use wasmtime::component::Resource;
 
-use super::bindings::{odbc, odbc_lane, types};
+use super::contract::v0_6::{odbc, odbc_types, types};
 use super::store::{State, ToGuest, to_wire};
 use crate::capability::host_env::OdbcSession;
 use crate::capability::odbc::{QUERY_LIMIT_ROWS, parsed};
 
-impl From<&odbc_lane::Login> for Login {
-    fn from(login: &odbc_lane::Login) -> Self {
-        let attribute = |attribute: &odbc_lane::Attribute| {
+impl From<&odbc_types::Login> for Login {
+    fn from(login: &odbc_types::Login) -> Self {
+        let attribute = |attribute: &odbc_types::Attribute| {
             let setting = match &attribute.value {
-                odbc_lane::Setting::Text(text) => Setting::Text(text.clone()),
-                odbc_lane::Setting::Secret(field) => Setting::Secret(field.clone()),
+                odbc_types::Setting::Text(text) => Setting::Text(text.clone()),
+                odbc_types::Setting::Secret(field) => Setting::Secret(field.clone()),
             };
             (attribute.name.clone(), setting)
         };
@@ -28,7 +28,7 @@ impl From<&odbc_lane::Login> for Login {
     }
 }
 
-impl odbc_lane::Host for State {}
+impl odbc_types::Host for State {}
 
 impl odbc::Host for State {
     async fn drivers(&mut self) -> ToGuest<Vec<String>> {
@@ -39,7 +39,7 @@ impl odbc::Host for State {
 }
 
 impl odbc::HostSession for State {
-    async fn connect(&mut self, login: odbc_lane::Login) -> ToGuest<Resource<OdbcSession>> {
+    async fn connect(&mut self, login: odbc_types::Login) -> ToGuest<Resource<OdbcSession>> {
         self.count()?;
         match self.env.odbc_connect(&self.io, &Login::from(&login)).await? {
             Ok(session) => Ok(Ok(self.keep(session)?)),
@@ -78,12 +78,12 @@ impl odbc::HostSession for State {
         &mut self,
         session: Resource<OdbcSession>,
         sql: String,
-        parameters: Vec<odbc_lane::Value>,
+        parameters: Vec<odbc_types::Value>,
         max_rows: u32,
     ) -> ToGuest<wire::Rows> {
         let value = |value| match value {
-            odbc_lane::Value::Integer(number) => wire::Value::Integer(number),
-            odbc_lane::Value::Text(text) => wire::Value::Text(text),
+            odbc_types::Value::Integer(number) => wire::Value::Integer(number),
+            odbc_types::Value::Text(text) => wire::Value::Text(text),
         };
         let parameters = parameters.into_iter().map(value).collect();
         let max_rows = max_rows.min(QUERY_LIMIT_ROWS);

@@ -2,8 +2,8 @@
 
 use longshore_model::relation;
 
-use crate::bindings::connector_api::Consistency;
-use crate::bindings::types::Relation;
+use crate::contract::v0_6::connector_types::Consistency;
+use crate::contract::v0_6::types::Relation;
 
 impl From<relation::Relation> for Relation {
     fn from(relation: relation::Relation) -> Self {

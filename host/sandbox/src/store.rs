@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 
-use super::bindings::types::{Error as WireError, ErrorClass};
+use super::contract::v0_6::types::{Error as WireError, ErrorClass};
 use crate::capability::HostEnv;
 use crate::capability::log::Log;
 
@@ -27,7 +27,7 @@ const CONTEXT_LIMIT: usize = 16;
 const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls";
 
 /// What the host keeps for one instance.
-pub(super) struct State {
+pub struct State {
     pub(super) plugin: String,
     pub(super) env: HostEnv,
     pub(super) log: Log,

@@ -17,9 +17,9 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bindings::connector_api::Scan;
-use crate::bindings::sink_api::Load;
 use crate::capability::tape::{Recorder, hide_in};
+use crate::contract::v0_6::connector_types::Scan;
+use crate::contract::v0_6::sink_types::Load;
 
 /// The most tapes of one run: who looks into a failure needs one.
 pub const TAPES_PER_RUN_LIMIT: usize = 16;

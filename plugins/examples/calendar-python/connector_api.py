@@ -10,7 +10,8 @@ from arrow_ipc import BOOL, DATE32, INT8, INT16
 from plugin import failure, told
 from wit_world import exports
 from wit_world.exports import connector_api as api
-from wit_world.imports.types import ErrorClass, Relation_Table
+from wit_world.imports import connector_types as types
+from wit_world.imports.types import Description, ErrorClass, Relation_Table
 
 BATCH_ROWS = 8_192
 ROW_BYTES = 16
@@ -48,7 +49,7 @@ CONFIG_SCHEMA = {
 
 class ConnectorApi(exports.ConnectorApi):
     def describe(self):
-        return api.Description(
+        return Description(
             name="calendar",
             version="0.1.0",
             summary="The days of a calendar, a row each",
@@ -56,9 +57,11 @@ class ConnectorApi(exports.ConnectorApi):
             config_schema=json.dumps(CONFIG_SCHEMA),
             endpoints=[],
             secrets=[],
-            pushdown=api.Pushdown(projection=True, filter=None, limit=True),
-            consistency=api.Consistency.SNAPSHOT,
         )
+
+    def features(self):
+        pushdown = types.Pushdown(projection=True, filter=None, limit=True)
+        return types.ConnectorFeatures(pushdown=pushdown, consistency=types.Consistency.SNAPSHOT)
 
 
 @told
@@ -81,30 +84,30 @@ class Session(api.Session):
     def relations(self):
         return ["days"]
 
-    def hold(self, relations):
+    def open_snapshot(self, relations):
         # Days do not change: every session sees the same ones without being told which.
-        return api.Hold_Held(api.Snapshot(token="", label="days do not change"))
+        return types.SnapshotResult_Opened(types.Snapshot(token="", label="days do not change"))
 
     def describe_relation(self, relation):
         check(relation)
-        return api.RelationInfo(
+        return types.RelationInfo(
             schema=schema_of(COLUMNS),
-            columns=[api.Column(sql, api.Comparable.NO, None) for sql, _, _ in COLUMNS.values()],
+            columns=[types.Column(sql, types.Comparable.NO, None) for sql, _, _ in COLUMNS.values()],
             rows=self._rows,
             bytes=self._rows * ROW_BYTES,
         )
 
-    def plan(self, scan, wish):
+    def plan(self, scan, hints):
         check(scan.relation)
         # Chunks are ranges of days: there is no other way to cut them.
-        if wish.key not in (None, "day"):
+        if hints.key not in (None, "day"):
             hint = "cut by `day`, or leave `chunk_by` out"
-            raise failure(ErrorClass.CONFIG, f"`chunk_by`: cannot cut by `{wish.key}`", hint)
-        wanted = max(1, wish.rows or wish.bytes // ROW_BYTES)
-        return Chunks(self._first, self._rows, max(wanted, ceil(self._rows / wish.max_chunks)))
+            raise failure(ErrorClass.CONFIG, f"`chunk_by`: cannot cut by `{hints.key}`", hint)
+        wanted = max(1, hints.rows or hints.bytes // ROW_BYTES)
+        return Chunks(self._first, self._rows, max(wanted, ceil(self._rows / hints.max_chunks)))
 
     def storage(self, relation):
-        return api.Storage_Unavailable("days are not kept in files")
+        return types.Storage_Unavailable("days are not kept in files")
 
     def read(self, scan, descriptor):
         check(scan.relation)
@@ -118,7 +121,7 @@ class Session(api.Session):
     def register(self, tables):
         self.check_tables(tables)
 
-    def withdraw(self, tables):
+    def unregister(self, tables):
         self.check_tables(tables)
 
 
@@ -132,7 +135,7 @@ class Chunks(api.Chunks):
         )
 
     def consistency(self):
-        return api.Consistency.SNAPSHOT
+        return types.Consistency.SNAPSHOT
 
     def strategy(self):
         return f"ranges of {self._rows} days"
@@ -197,9 +200,9 @@ def column(name, days):
 
 def chunk(first, rows):
     descriptor = json.dumps({"from": first.isoformat(), "rows": rows}).encode()
-    return api.Chunk(
+    return types.Chunk(
         label=f"{first} to {first + timedelta(rows - 1)}",
-        lane=api.Lane_Component(descriptor),
+        lane=types.Lane_Component(descriptor),
         rows=rows,
         bytes=rows * ROW_BYTES,
     )

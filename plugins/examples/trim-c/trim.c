@@ -39,11 +39,11 @@ static const char CONFIG_SCHEMA[] =
     " \"required\": [\"columns\"], \"additionalProperties\": false}";
 
 void API(describe)(API(description_t) * description) {
+  *description = (API(description_t)){0};
   transform_string_dup(&description->name, "trim-c");
   transform_string_dup(&description->version, "0.1.0");
   transform_string_dup(&description->summary, "Removes white space around texts");
   transform_string_dup(&description->config_schema, CONFIG_SCHEMA);
-  description->secrets = (transform_list_string_t){0};
 }
 
 // Always false, so that a failing function can return it.

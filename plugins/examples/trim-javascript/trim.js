@@ -31,7 +31,9 @@ function describe() {
     name: "trim-javascript",
     version: "0.1.0",
     summary: "Removes white space around texts",
+    schemes: [],
     configSchema: JSON.stringify(CONFIG_SCHEMA),
+    endpoints: [],
     secrets: [],
   };
 }

@@ -7,8 +7,8 @@ from struct import pack, unpack_from
 import arrow_ipc
 from plugin import failure, told
 from wit_world import exports
-from wit_world.exports.transform_api import Description
-from wit_world.imports.types import ErrorClass
+from wit_world.exports import transform_api as api
+from wit_world.imports.types import Description, ErrorClass
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -31,13 +31,15 @@ class TransformApi(exports.TransformApi):
             name="trim-python",
             version="0.1.0",
             summary="Removes white space around texts",
+            schemes=[],
             config_schema=json.dumps(SCHEMA),
+            endpoints=[],
             secrets=[],
         )
 
 
 @told
-class Transformer(exports.transform_api.Transformer):
+class Transformer(api.Transformer):
     """At work on one chunk."""
 
     def __init__(self, columns, schema, kinds):

@@ -1,7 +1,7 @@
 //! What is told of a run, as JSON.
 
 use longshore_sdk::schema::Schema;
-use longshore_sdk::{Error, Load, Result, Written};
+use longshore_sdk::{Error, FinishedLoad, Load, Result};
 use serde_json::{Value, json};
 
 use crate::batches::mode;
@@ -25,8 +25,8 @@ pub(crate) fn begin(load: &Load, schema: &Schema) -> Value {
 }
 
 /// All was sent: of each chunk, the attempt that counts.
-pub(crate) fn commit(run: &str, loads: &[Written]) -> Result<Value> {
-    let load = |written: &Written| {
+pub(crate) fn commit(run: &str, loads: &[FinishedLoad]) -> Result<Value> {
+    let load = |written: &FinishedLoad| {
         let chunks: Vec<Value> = written
             .receipts
             .iter()

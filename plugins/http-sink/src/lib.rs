@@ -21,7 +21,7 @@ use std::rc::Rc;
 
 use batches::Writer;
 use longshore_sdk::schema::SchemaRef;
-use longshore_sdk::{Error, Load, Result, Secret, Sink, SinkInfo, SinkWriter, Written};
+use longshore_sdk::{Error, FinishedLoad, Load, Result, Secret, Sink, SinkInfo, SinkWriter};
 use request::Client;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -129,11 +129,11 @@ impl Sink for HttpSink {
     }
 
     /// What was sent was taken.
-    fn holds(&mut self, _: &Load, _: &[u8]) -> Result<bool> {
+    fn is_intact(&mut self, _: &Load, _: &[u8]) -> Result<bool> {
         Ok(true)
     }
 
-    fn commit(&mut self, run: &str, loads: &[Written]) -> Result<Vec<String>> {
+    fn commit(&mut self, run: &str, loads: &[FinishedLoad]) -> Result<Vec<String>> {
         self.tell(events::commit(run, loads)?, &format!("{run}-commit"))?;
         Ok(loads.iter().map(|written| written.load.relation.clone()).collect())
     }

@@ -1,7 +1,8 @@
 //! Cutting a relation into chunks: by the key that the job names, by partitions, or, where a large
 //! table has none, by a hash. Only the catalog is asked; the ends of a key are two values of a query.
 
-use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Result, Scan};
+use longshore_sdk::ranges::{KeyRange, even_bounds, ranges};
+use longshore_sdk::{Chunk, ChunkHints, Consistency, Error, Lane, Plan, Result, Scan};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Product;
@@ -45,9 +46,9 @@ pub fn plan(
     session: &mut Session,
     columns: &[Column],
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<Plan> {
-    let (strategy, cuts) = cut(session, columns, scan, wish)?;
+    let (strategy, cuts) = cut(session, columns, scan, hints)?;
     let chunk = |cut: Cut| {
         let slice = Slice { condition: cut.condition };
         let descriptor =
@@ -63,27 +64,29 @@ fn cut(
     session: &mut Session,
     columns: &[Column],
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<(String, Vec<Cut>)> {
     let size = relation::size(session, &scan.relation)?;
-    if let Some(key) = &wish.key {
-        return by_key(session, columns, scan, wish, size, key);
+    if let Some(key) = &hints.key {
+        return by_key(session, columns, scan, hints, size, key);
     }
     let whole = |why: &str| {
         let cut = Cut { label: "everything".into(), condition: None, size };
         (format!("one chunk: {why}"), vec![cut])
     };
-    if is_small(size, wish) {
+    if is_small(size, hints) {
         return Ok(whole("it is small"));
     }
     let partitions = relation::partitions(session, &scan.relation)?;
     if partitions.len() > 1 {
-        let cuts = by_partitions(&partitions, columns, size, wish);
+        let cuts = by_partitions(&partitions, columns, size, hints);
         return Ok((format!("{} partitions", partitions.len()), cuts));
     }
-    let Some(wanted) = wanted_chunks(size, wish) else { return Ok(whole("its size is not known")) };
+    let Some(wanted) = wanted_chunks(size, hints) else {
+        return Ok(whole("its size is not known"));
+    };
     // Each bucket is a scan of all: no more of them than run at the same time.
-    let buckets = wanted.min(wish.parallel.into());
+    let buckets = wanted.min(hints.parallel.into());
     let hashable = columns.iter().find(|column| column.hive_type.is_hashable());
     match hashable {
         Some(column) if buckets > 1 => Ok(by_hash(session.address.product, column, buckets, size)),
@@ -91,27 +94,27 @@ fn cut(
     }
 }
 
-fn is_small(size: Size, wish: &ChunkWish) -> bool {
-    match wish.rows {
+fn is_small(size: Size, hints: &ChunkHints) -> bool {
+    match hints.rows {
         Some(wanted) => size.rows.is_some_and(|rows| rows <= wanted),
-        None => size.bytes.is_some_and(|bytes| bytes <= wish.bytes),
+        None => size.bytes.is_some_and(|bytes| bytes <= hints.bytes),
     }
 }
 
 /// How many chunks a size asks for, if it is known.
-fn wanted_chunks(size: Size, wish: &ChunkWish) -> Option<u64> {
-    let wanted = match wish.rows {
+fn wanted_chunks(size: Size, hints: &ChunkHints) -> Option<u64> {
+    let wanted = match hints.rows {
         Some(wanted) => size.rows?.div_ceil(wanted.max(1)),
-        None => size.bytes?.div_ceil(wish.bytes.max(1)),
+        None => size.bytes?.div_ceil(hints.bytes.max(1)),
     };
-    Some(wanted.clamp(1, wish.max_chunks.into()))
+    Some(wanted.clamp(1, hints.max_chunks.into()))
 }
 
 fn by_key(
     session: &mut Session,
     columns: &[Column],
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
     size: Size,
     key: &str,
 ) -> Result<(String, Vec<Cut>)> {
@@ -142,33 +145,24 @@ fn by_key(
         return Ok(("one chunk: its key has no values".into(), vec![cut]));
     };
     let number = |text: &str| match kind.is_date() {
-        true => text::date(text.as_bytes()).map(i128::from),
+        true => text::date(text.as_bytes()).map(i64::from),
         false => text.parse().map_err(|_| Error::internal(format!("`{text}` is not a number"))),
     };
-    let value = |number: i128| match kind.is_date() {
+    let value = |number: &i64| match kind.is_date() {
         true => format!("DATE_ADD(CAST('1970-01-01' AS DATE), {number})"),
         false => number.to_string(),
     };
     let (first, last) = (number(first)?, number(last)?);
-    let readers = u64::from(wish.parallel).max(1);
-    let chunks = wanted_chunks(size, wish).unwrap_or(readers * CHUNKS_PER_READER);
-    let chunks = i128::from(chunks).min(last - first + 1);
-    let bound = |chunk: i128| first + (last - first + 1) * chunk / chunks;
-    let cuts = (0..chunks).map(|chunk| {
-        let low = (chunk > 0).then(|| format!("{name} >= {}", value(bound(chunk))));
-        let high = (chunk + 1 < chunks).then(|| format!("{name} < {}", value(bound(chunk + 1))));
-        let range: Vec<String> = low.into_iter().chain(high).collect();
-        let range = range.join(" AND ");
-        let condition = match (chunk, range.is_empty()) {
-            (_, true) => None,
-            // Rows without a key are in one chunk, too.
-            (0, false) => Some(format!("({range} OR {name} IS NULL)")),
-            (_, false) => Some(range),
-        };
+    let readers = u64::from(hints.parallel).max(1);
+    let chunks = wanted_chunks(size, hints).unwrap_or(readers * CHUNKS_PER_READER);
+    let ranges = ranges(&even_bounds(first, last, chunks));
+    let cut = |range: &KeyRange<i64>| {
+        let condition = range.map(value).condition(&name, true).map(|own| format!("({own})"));
         let label = condition.clone().unwrap_or_else(|| "everything".into());
-        Cut { label, condition, size: share(size, chunks as u64) }
-    });
-    Ok((format!("ranges of {key} from {} to {}", value(first), value(last)), cuts.collect()))
+        Cut { label, condition, size: share(size, ranges.len() as u64) }
+    };
+    let strategy = format!("ranges of {key} from {} to {}", value(&first), value(&last));
+    Ok((strategy, ranges.iter().map(cut).collect()))
 }
 
 fn share(size: Size, of: u64) -> Size {
@@ -181,13 +175,13 @@ fn by_partitions(
     partitions: &[Partition],
     columns: &[Column],
     size: Size,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Vec<Cut> {
     let each = share(size, partitions.len() as u64);
     let are_known = partitions.iter().all(|partition| partition.size != Size::default());
     let most_chunks = match are_known {
-        true => wish.max_chunks.max(1) as usize,
-        false => PARTITION_CHUNKS.min(wish.max_chunks.max(1) as usize),
+        true => hints.max_chunks.max(1) as usize,
+        false => PARTITION_CHUNKS.min(hints.max_chunks.max(1) as usize),
     };
     let fewest = partitions.len().div_ceil(most_chunks);
     let (mut cuts, mut group): (Vec<Cut>, Vec<(String, Size)>) = (Vec::new(), Vec::new());
@@ -200,7 +194,7 @@ fn by_partitions(
         let length: usize = group.iter().map(|(condition, _)| condition.len() + 4).sum();
         let sum = sum(&group);
         // What is not known to be small is a chunk of its own.
-        let is_full = !is_small(sum, wish) && group.len() >= fewest;
+        let is_full = !is_small(sum, hints) && group.len() >= fewest;
         if is_full || length > CONDITION_LIMIT_BYTES / 2 {
             cuts.extend(grouped(&mut group));
         }

@@ -43,8 +43,8 @@ use longshore_sdk::array::RecordBatch;
 use longshore_sdk::host;
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Registration,
-    Relation, RelationInfo, Result, ResultExt, Scan, Secret, Storage,
+    ChunkHints, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Relation,
+    RelationInfo, Result, ResultExt, Scan, Secret, Storage, TableRegistration,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -250,9 +250,9 @@ impl Connector for Impala {
         storage::storage(&mut self.session.borrow_mut(), relation, &columns)
     }
 
-    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+    fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
         let columns = self.columns(&scan.relation)?;
-        chunks::plan(&mut self.session.borrow_mut(), &columns, scan, wish)
+        chunks::plan(&mut self.session.borrow_mut(), &columns, scan, hints)
     }
 
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
@@ -274,16 +274,16 @@ impl Connector for Impala {
         }))
     }
 
-    fn check_tables(&mut self, tables: &[Registration]) -> Result<()> {
+    fn check_tables(&mut self, tables: &[TableRegistration]) -> Result<()> {
         register::check(&mut self.session.borrow_mut(), tables)
     }
 
-    fn register(&mut self, tables: &[Registration]) -> Result<Vec<String>> {
+    fn register(&mut self, tables: &[TableRegistration]) -> Result<Vec<String>> {
         register::register(&mut self.session.borrow_mut(), tables, self.statistics)
     }
 
-    fn withdraw(&mut self, tables: &[Registration]) -> Result<()> {
-        register::withdraw(&mut self.session.borrow_mut(), tables)
+    fn unregister(&mut self, tables: &[TableRegistration]) -> Result<()> {
+        register::unregister(&mut self.session.borrow_mut(), tables)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use longshore_sdk::host::{self, Level};
 use longshore_sdk::schema::SchemaRef;
-use longshore_sdk::{Error, ErrorClass, Mode, Registration, Result, ResultExt};
+use longshore_sdk::{Error, ErrorClass, Mode, Result, ResultExt, TableRegistration};
 
 use crate::address::Product;
 use crate::ddl::{self, TableColumn};
@@ -22,7 +22,7 @@ struct Wanted<'a> {
     columns: Vec<TableColumn>,
     /// Columns that folders tell.
     partitions: Vec<TableColumn>,
-    of: &'a Registration,
+    of: &'a TableRegistration,
 }
 
 /// What there is to do.
@@ -38,7 +38,7 @@ enum Step {
 }
 
 /// Whether all of it can be done, as far as can be told.
-pub fn check(session: &mut Session, tables: &[Registration]) -> Result<()> {
+pub fn check(session: &mut Session, tables: &[TableRegistration]) -> Result<()> {
     for table in tables {
         let wanted = wanted(session, table)?;
         let facts = Facts::look_up(session, &wanted.name)?;
@@ -50,7 +50,7 @@ pub fn check(session: &mut Session, tables: &[Registration]) -> Result<()> {
 /// Does it. What of it was done is undone when the rest cannot be.
 pub fn register(
     session: &mut Session,
-    tables: &[Registration],
+    tables: &[TableRegistration],
     statistics: bool,
 ) -> Result<Vec<String>> {
     let mut undo = Vec::new();
@@ -81,7 +81,7 @@ pub fn register(
 }
 
 /// Takes back what [`register`] did: tables that the run made are dropped, without their files.
-pub fn withdraw(session: &mut Session, tables: &[Registration]) -> Result<()> {
+pub fn unregister(session: &mut Session, tables: &[TableRegistration]) -> Result<()> {
     for table in tables {
         let name = full_name(session, &table.name);
         let Some(facts) = Facts::look_up(session, &name)? else { continue };
@@ -100,13 +100,13 @@ fn full_name(session: &Session, table: &str) -> String {
     }
 }
 
-fn wanted<'a>(session: &Session, table: &'a Registration) -> Result<Wanted<'a>> {
+fn wanted<'a>(session: &Session, table: &'a TableRegistration) -> Result<Wanted<'a>> {
     let columns = columns(session.address.product, &table.schema).context(table.name.clone())?;
     Ok(Wanted::new(full_name(session, &table.name), columns, table))
 }
 
 impl<'a> Wanted<'a> {
-    fn new(name: String, mut columns: Vec<TableColumn>, of: &'a Registration) -> Self {
+    fn new(name: String, mut columns: Vec<TableColumn>, of: &'a TableRegistration) -> Self {
         let partitions = columns.split_off(columns.len().saturating_sub(of.partitions.len()));
         Self { name, columns, partitions, of }
     }
@@ -304,10 +304,10 @@ mod tests {
 
     use super::*;
 
-    fn registration(mode: Mode, names: &[&str]) -> Registration {
+    fn registration(mode: Mode, names: &[&str]) -> TableRegistration {
         let fields: Vec<Field> =
             names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
-        Registration {
+        TableRegistration {
             run: "r2".into(),
             name: "orders".into(),
             location: "hdfs://nn:8020/lake/orders".into(),
@@ -328,15 +328,17 @@ mod tests {
         told_of(existing, &registration(mode, names))
     }
 
-    fn told_of(existing: Option<Facts>, of: &Registration) -> Result<Step> {
+    fn told_of(existing: Option<Facts>, of: &TableRegistration) -> Result<Step> {
         let columns = columns(Product::Hive, &of.schema)?;
         step(existing.as_ref(), &Wanted::new("`lake`.`orders`".into(), columns, of))
     }
 
     #[test]
     fn partitions_are_the_last_columns() {
-        let by_b =
-            |mode| Registration { partitions: vec!["b".into()], ..registration(mode, &["a", "b"]) };
+        let by_b = |mode| TableRegistration {
+            partitions: vec!["b".into()],
+            ..registration(mode, &["a", "b"])
+        };
         let there = |partitioned_by: &[&str]| {
             let mut facts = facts("hdfs://nn:8020/lake/orders", &["a", "b"]);
             facts.partitioned_by = partitioned_by.iter().map(|name| (*name).into()).collect();

@@ -107,7 +107,7 @@ impl Session {
 
     /// Waits until an operation has rows. If the plugin is stopped meanwhile, the host cancels it.
     fn wait(&mut self, operation: &Operation) -> Result<()> {
-        self.wire.farewell(&service::cancel_message(&operation.0))?;
+        self.wire.set_cancel_message(&service::cancel_message(&operation.0))?;
         let mut wait = FIRST_LOOK_MILLIS;
         while service::state(&mut self.wire, &operation.0)? == State::UnderWay {
             host::sleep(wait);
@@ -123,7 +123,7 @@ impl Session {
     /// Ends an operation; that it cannot be matters to nobody.
     pub fn close(&mut self, operation: Operation) {
         let closed = service::close_operation(&mut self.wire, &operation.0);
-        let _ = closed.and_then(|()| self.wire.farewell(&[]));
+        let _ = closed.and_then(|()| self.wire.set_cancel_message(&[]));
     }
 
     /// Stops an operation whose rows are not wanted any more.

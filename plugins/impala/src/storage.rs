@@ -1,6 +1,6 @@
 //! Where a table's files are, for the host to read them itself.
 
-use longshore_sdk::{Relation, Result, Storage, Stored, StoredFolder};
+use longshore_sdk::{Relation, Result, Storage, TableFiles, TableFolder};
 
 use crate::address::Product;
 use crate::facts::Facts;
@@ -22,7 +22,7 @@ pub fn storage(session: &mut Session, relation: &Relation, columns: &[Column]) -
         return unavailable(why);
     }
     let folders = match (facts.partitioned_by.is_empty(), facts.location) {
-        (true, Some(location)) => vec![StoredFolder { location, partition: Vec::new() }],
+        (true, Some(location)) => vec![TableFolder { location, partition: Vec::new() }],
         (true, None) => return unavailable("the catalog does not say where it is"),
         (false, _) => {
             let partitions = relation::partitions(session, relation)?;
@@ -38,11 +38,11 @@ pub fn storage(session: &mut Session, relation: &Relation, columns: &[Column]) -
             }
         }
     };
-    Ok(Storage::Files(Stored { folders, caveat: caveat(session.address.product, columns) }))
+    Ok(Storage::Files(TableFiles { folders, caveat: caveat(session.address.product, columns) }))
 }
 
 /// A partition's folder; nothing if its files are not what the table's are.
-fn folder(session: &mut Session, table: &str, of: Partition) -> Result<Option<StoredFolder>> {
+fn folder(session: &mut Session, table: &str, of: Partition) -> Result<Option<TableFolder>> {
     let location = match session.address.product {
         Product::Impala => of.location,
         Product::Hive => {
@@ -50,7 +50,7 @@ fn folder(session: &mut Session, table: &str, of: Partition) -> Result<Option<St
             facts.unfit().is_none().then_some(facts.location).flatten()
         }
     };
-    Ok(location.map(|location| StoredFolder { location, partition: of.keys }))
+    Ok(location.map(|location| TableFolder { location, partition: of.keys }))
 }
 
 fn specification(keys: &[(String, Option<String>)]) -> String {

@@ -1,9 +1,10 @@
 //! How a relation is cut: by ranges of a key, by buckets of a hash, or not at all.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use longshore_sdk::host::odbc::{Fetch, Login, Reading, Value};
+use longshore_sdk::host::odbc::{Fetch, Login, Statement, Value};
+use longshore_sdk::ranges::{KeyRange, even_bounds, ranges};
 use longshore_sdk::schema::DataType;
-use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Relation, Result, Scan};
+use longshore_sdk::{Chunk, ChunkHints, Consistency, Error, Lane, Plan, Relation, Result, Scan};
 
 use crate::dialect::Limit;
 use crate::relation::{Described, Key, Source, describe, key, why_changing};
@@ -64,11 +65,11 @@ fn whole() -> Vec<Slice> {
 }
 
 /// Cuts a scan into statements.
-pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+pub fn plan(odbc: &mut Odbc, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
     let described = describe(odbc, &scan.relation)?;
     let columns = projected(&described.columns, scan)?;
-    let (slices, strategy) = slices(odbc, scan, &described, wish)?;
-    let reading = Reading {
+    let (slices, strategy) = slices(odbc, scan, &described, hints)?;
+    let reading = Statement {
         login: reader(odbc, scan),
         sql: String::new(),
         parameters: Vec::new(),
@@ -82,7 +83,7 @@ pub fn plan(odbc: &mut Odbc, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
         .map(|slice| {
             let condition = slice.condition.as_deref();
             let sql = statement(odbc, scan, &described.source, &columns, condition);
-            let reading = Reading { sql, parameters: slice.parameters, ..reading.clone() };
+            let reading = Statement { sql, parameters: slice.parameters, ..reading.clone() };
             Ok(Chunk {
                 label: slice.label,
                 lane: Lane::Odbc(reading),
@@ -151,13 +152,13 @@ fn slices(
     odbc: &mut Odbc,
     scan: &Scan,
     described: &Described,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<(Vec<Slice>, String)> {
     let uncut = |why: &str| Ok((whole(), format!("one chunk: {why}")));
     if scan.limit.is_some() {
         return uncut("a limit");
     }
-    let key = match &wish.key {
+    let key = match &hints.key {
         Some(name) => {
             let known = described.columns.iter().find(|known| known.name == *name);
             let known = known.ok_or_else(|| {
@@ -170,7 +171,7 @@ fn slices(
             key
         }
         None => {
-            if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && wish.rows.is_none() {
+            if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && hints.rows.is_none() {
                 return uncut("it is small");
             }
             if let Relation::Query(_) = scan.relation {
@@ -182,14 +183,14 @@ fn slices(
             }
         }
     };
-    let counted = |rows: u64| match wish.rows {
+    let counted = |rows: u64| match hints.rows {
         Some(wished) => rows.div_ceil(wished.max(1)),
         None => {
             let all = described.bytes.unwrap_or(rows * 64);
-            all.div_ceil(wish.bytes.max(1)).max(u64::from(wish.parallel)).min(rows / SMALL_ROWS)
+            all.div_ceil(hints.bytes.max(1)).max(u64::from(hints.parallel)).min(rows / SMALL_ROWS)
         }
     };
-    let at_most = |count: u64| count.clamp(1, u64::from(wish.max_chunks.max(1)));
+    let at_most = |count: u64| count.clamp(1, u64::from(hints.max_chunks.max(1)));
     if let Some(steps) = Steps::of(&key) {
         let Some((low, high)) = ends(odbc, &described.source, &key, steps)? else {
             return uncut("its key has no values");
@@ -198,15 +199,15 @@ fn slices(
         let count = match described.rows {
             Some(rows) => counted(rows),
             // There are no more than values of the key, and may be few.
-            None => counted(span).min(UNKNOWN_CHUNKS * u64::from(wish.parallel)),
+            None => counted(span).min(UNKNOWN_CHUNKS * u64::from(hints.parallel)),
         };
         let count = at_most(count).min(span);
         let nullable = key.known.as_ref().is_some_and(|known| known.nullable);
         let name = quoted(&key.column, &odbc.quote);
-        let slices = ranges(&name, steps, odbc.dialect.moment, (low, high), count, nullable)?;
+        let slices = by_ranges(&name, steps, odbc.dialect.moment, (low, high), count, nullable)?;
         return Ok((slices, format!("ranges of `{}`, from its least to its greatest", key.column)));
     }
-    let rows = described.rows.unwrap_or(SMALL_ROWS * u64::from(wish.parallel.max(1)));
+    let rows = described.rows.unwrap_or(SMALL_ROWS * u64::from(hints.parallel.max(1)));
     match (odbc.dialect.bucket, at_most(counted(rows))) {
         (_, 1) => uncut("it is small"),
         (Some(bucket), count) => {
@@ -214,7 +215,7 @@ fn slices(
             let slices = buckets(&bucket.replace("{n}", &count.to_string()), count);
             Ok((slices, format!("buckets of a hash of `{}`", key.column)))
         }
-        (None, _) if wish.key.is_some() => Err(Error::config(format!(
+        (None, _) if hints.key.is_some() => Err(Error::config(format!(
             "`chunk_by`: `{}` is neither a whole number nor a date, and {} has no hash here",
             key.column, odbc.dialect.name
         ))
@@ -296,8 +297,8 @@ fn ends(
     Ok(Some((read(low)?, read(high)?)))
 }
 
-/// Half-open ranges. The first and the last have no end: rows that came since are in them.
-fn ranges(
+/// Slices by ranges of a key; rows without a value are a slice of their own.
+fn by_ranges(
     name: &str,
     steps: Steps,
     moment: &str,
@@ -308,38 +309,20 @@ fn ranges(
     if count <= 1 {
         return Ok(whole());
     }
+    let bounds: Vec<Value> = even_bounds(low, high, count)
+        .into_iter()
+        .map(|at| steps.write(at))
+        .collect::<Result<_>>()?;
     let mark = match steps {
         Steps::Ones => "?",
         Steps::Days | Steps::Micros => moment,
     };
-    let span = i128::from(high) - i128::from(low) + 1;
-    let at = |index: u64| (i128::from(low) + span * i128::from(index) / i128::from(count)) as i64;
-    let shown = |value: &Value| match value {
-        Value::Integer(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
+    let slice = |range: KeyRange<Value>| Slice {
+        label: label(&range),
+        condition: range.map(|_| mark).condition(name, false),
+        parameters: range.from.into_iter().chain(range.to).collect(),
     };
-    let mut slices: Vec<Slice> = (0..count)
-        .map(|index| {
-            let begin = (index > 0).then(|| steps.write(at(index))).transpose()?;
-            let end = (index + 1 < count).then(|| steps.write(at(index + 1))).transpose()?;
-            let label = match (&begin, &end) {
-                (Some(begin), Some(end)) => format!("{} to {}", shown(begin), shown(end)),
-                (None, Some(end)) => format!("before {}", shown(end)),
-                (Some(begin), None) => format!("from {}", shown(begin)),
-                (None, None) => "all".to_owned(),
-            };
-            let conditions = [
-                begin.as_ref().map(|_| format!("{name} >= {mark}")),
-                end.as_ref().map(|_| format!("{name} < {mark}")),
-            ];
-            let conditions: Vec<String> = conditions.into_iter().flatten().collect();
-            Ok(Slice {
-                label,
-                condition: Some(conditions.join(" AND ")),
-                parameters: begin.into_iter().chain(end).collect(),
-            })
-        })
-        .collect::<Result<_>>()?;
+    let mut slices: Vec<Slice> = ranges(&bounds).into_iter().map(slice).collect();
     if nullable {
         slices.push(Slice {
             label: "null".into(),
@@ -348,6 +331,19 @@ fn ranges(
         });
     }
     Ok(slices)
+}
+
+fn label(range: &KeyRange<Value>) -> String {
+    let shown = range.map(|value| match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+    });
+    match (shown.from, shown.to) {
+        (Some(from), Some(to)) => format!("{from} to {to}"),
+        (None, Some(to)) => format!("before {to}"),
+        (Some(from), None) => format!("from {from}"),
+        (None, None) => "all".to_owned(),
+    }
 }
 
 fn buckets(bucket: &str, count: u64) -> Vec<Slice> {
@@ -365,7 +361,7 @@ mod tests {
 
     #[test]
     fn ranges_leave_nothing_out_and_take_nothing_twice() {
-        let slices = ranges("\"k\"", Steps::Ones, "?", (-5, 5), 3, true).unwrap();
+        let slices = by_ranges("\"k\"", Steps::Ones, "?", (-5, 5), 3, true).unwrap();
         let text = |slice: &Slice| {
             format!(
                 "{}: {} {:?}",
@@ -384,13 +380,16 @@ mod tests {
                 "null: \"k\" IS NULL []",
             ]
         );
-        assert_eq!(ranges("k", Steps::Ones, "?", (i64::MIN, i64::MAX), 2, false).unwrap().len(), 2);
-        assert_eq!(ranges("k", Steps::Ones, "?", (1, 1), 1, true).unwrap(), whole());
+        assert_eq!(
+            by_ranges("k", Steps::Ones, "?", (i64::MIN, i64::MAX), 2, false).unwrap().len(),
+            2
+        );
+        assert_eq!(by_ranges("k", Steps::Ones, "?", (1, 1), 1, true).unwrap(), whole());
     }
 
     #[test]
     fn what_would_be_bound_can_be_written_out() {
-        let middle = ranges("k", Steps::Days, "?", (0, 8), 3, false).unwrap().remove(1);
+        let middle = by_ranges("k", Steps::Days, "?", (0, 8), 3, false).unwrap().remove(1);
         let Slice { condition, parameters, .. } = Slice::written_out(middle);
         assert_eq!(condition.unwrap(), "k >= '1970-01-04' AND k < '1970-01-07'");
         assert_eq!(parameters, []);

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use longshore_sdk::host::OdbcSession;
 use longshore_sdk::host::odbc::{Login, Setting};
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Relation,
+    ChunkHints, Connector, ConnectorInfo, Consistency, Error, Plan, Pushdown, Reader, Relation,
     RelationInfo, Result, Scan, Secret,
 };
 use schemars::JsonSchema;
@@ -184,8 +184,8 @@ impl Connector for Odbc {
         types::info(&columns, rows, bytes)
     }
 
-    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
-        chunks::plan(self, scan, wish)
+    fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
+        chunks::plan(self, scan, hints)
     }
 
     fn read(&mut self, _: &Scan, _: &[u8]) -> Result<Box<dyn Reader>> {

@@ -102,7 +102,7 @@ impl Client {
 
     /// Whether the server is told to stop when we are stopped.
     pub fn cancel_if_stopped(&mut self, wanted: bool) -> Result<()> {
-        self.messages.farewell(if wanted { &self.cancel } else { &[] })
+        self.messages.set_cancel_message(if wanted { &self.cancel } else { &[] })
     }
 
     /// Sends messages.

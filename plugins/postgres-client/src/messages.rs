@@ -39,8 +39,8 @@ impl MessageStream {
     }
 
     /// What the host sends over another connection when we are stopped.
-    pub(crate) fn farewell(&mut self, message: &[u8]) -> Result<()> {
-        self.connection.farewell(message)
+    pub(crate) fn set_cancel_message(&mut self, message: &[u8]) -> Result<()> {
+        self.connection.set_cancel_message(message)
     }
 
     /// The server's next bytes, as they are: first what came along with the last message.

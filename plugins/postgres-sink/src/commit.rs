@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_postgres_client::{Client, quote_ident, quote_literal};
-use longshore_sdk::{Error, Load, Mode, Result, ResultExt, Written};
+use longshore_sdk::{Error, FinishedLoad, Load, Mode, Result, ResultExt};
 
 use crate::names::{self, Names};
 use crate::staging::{self, LOAD, Receipt};
@@ -13,7 +13,7 @@ pub(crate) fn commit(
     client: &mut Client,
     names: &Names,
     run: &str,
-    loads: &[Written],
+    loads: &[FinishedLoad],
 ) -> Result<Vec<String>> {
     staging::lock(client, run)?;
     if !staging::exists(client, &names.run(run))? {
@@ -28,7 +28,7 @@ pub(crate) fn commit(
     for relation in relations {
         staging::lock(client, &names.table(relation))?;
     }
-    let publish = |written: &Written| {
+    let publish = |written: &FinishedLoad| {
         keep_only(client, names, written)
             .and_then(|()| publish(client, names, &written.load))
             .context(written.load.relation.clone())
@@ -49,7 +49,7 @@ fn published(client: &mut Client, run: &str) -> Result<BTreeMap<String, String>>
 }
 
 /// Sees to it that staging holds the rows of the receipts, and no others.
-fn keep_only(client: &mut Client, names: &Names, written: &Written) -> Result<()> {
+fn keep_only(client: &mut Client, names: &Names, written: &FinishedLoad) -> Result<()> {
     let load = &written.load;
     let (run, relation) = (names.run(&load.run), quote_literal(&load.relation));
     let rows = client.query(&format!(

@@ -25,7 +25,9 @@ use std::rc::Rc;
 
 use longshore_postgres_client::{Address, Client, Login, PORT, SslMode};
 use longshore_sdk::schema::SchemaRef;
-use longshore_sdk::{Error, Load, Result, ResultExt, Secret, Sink, SinkInfo, SinkWriter, Written};
+use longshore_sdk::{
+    Error, FinishedLoad, Load, Result, ResultExt, Secret, Sink, SinkInfo, SinkWriter,
+};
 use names::Names;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -139,12 +141,12 @@ impl Sink for PostgresSink {
         Ok(Box::new(writer))
     }
 
-    fn holds(&mut self, load: &Load, receipt: &[u8]) -> Result<bool> {
+    fn is_intact(&mut self, load: &Load, receipt: &[u8]) -> Result<bool> {
         let receipt = staging::Receipt::parse(receipt)?;
-        staging::holds(&mut self.client.borrow_mut(), &self.names, load, &receipt)
+        staging::is_intact(&mut self.client.borrow_mut(), &self.names, load, &receipt)
     }
 
-    fn commit(&mut self, run: &str, loads: &[Written]) -> Result<Vec<String>> {
+    fn commit(&mut self, run: &str, loads: &[FinishedLoad]) -> Result<Vec<String>> {
         self.transaction(|client, names| commit::commit(client, names, run, loads))
     }
 

@@ -153,7 +153,7 @@ pub(crate) fn remove(client: &mut Client, staging: &str, xid: &str) -> Result<()
 }
 
 /// Whether a chunk is in.
-pub(crate) fn holds(
+pub(crate) fn is_intact(
     client: &mut Client,
     names: &Names,
     load: &Load,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use longshore_plugin_postgres::{Config, Postgres};
 use longshore_sdk::testkit::FakeHost;
-use longshore_sdk::{ChunkWish, Connector, Lane, Relation, Result, ipc, testkit};
+use longshore_sdk::{ChunkHints, Connector, Lane, Relation, Result, ipc, testkit};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -23,11 +23,11 @@ fn read(url: &str, table: &str) -> Result<String> {
     let config: Config = serde_json::from_value(config).expect("a config");
     let mut connector = Postgres::open(config)?;
     let scan = testkit::scan_all(Relation::Table(table.into()));
-    let wish =
-        ChunkWish { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000, key: None };
+    let hints =
+        ChunkHints { rows: None, bytes: 64 << 20, parallel: 1, max_chunks: 10_000, key: None };
     let started = Instant::now();
     let (mut rows, mut bytes) = (0, 0);
-    for chunk in connector.plan(&scan, &wish)?.chunks {
+    for chunk in connector.plan(&scan, &hints)?.chunks {
         let Lane::Component(descriptor) = chunk?.lane else { continue };
         let mut reader = connector.read(&scan, &descriptor)?;
         let mut encoder = ipc::Encoder::new(&reader.schema())?;

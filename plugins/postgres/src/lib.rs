@@ -29,8 +29,8 @@ use chunks::Slice;
 use copy::CopyReader;
 use longshore_postgres_client::{Address, Login, PORT, SslMode};
 use longshore_sdk::{
-    ChunkWish, Connector, ConnectorInfo, Consistency, Hold, Plan, Pushdown, Reader, Relation,
-    RelationInfo, Result, ResultExt, Scan, Secret,
+    ChunkHints, Connector, ConnectorInfo, Consistency, Plan, Pushdown, Reader, Relation,
+    RelationInfo, Result, ResultExt, Scan, Secret, SnapshotResult,
 };
 use policy::{Arrays, Numerics, Policy, SpecialValues, UnknownTypes};
 use relation::Table;
@@ -173,7 +173,7 @@ impl Connector for Postgres {
         relation::list(&mut self.session)
     }
 
-    fn hold(&mut self, _: &[Relation]) -> Result<Hold> {
+    fn open_snapshot(&mut self, _: &[Relation]) -> Result<SnapshotResult> {
         snapshot::export(&mut self.session)
     }
 
@@ -189,10 +189,10 @@ impl Connector for Postgres {
         })
     }
 
-    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+    fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
         self.session.begin(scan.snapshot.as_deref())?;
         let table = self.table(&scan.relation)?;
-        let plan = chunks::plan(&mut self.session, &table, scan, wish)?;
+        let plan = chunks::plan(&mut self.session, &table, scan, hints)?;
         self.session.commit()?;
         Ok(plan)
     }

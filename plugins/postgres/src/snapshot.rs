@@ -1,25 +1,25 @@
 //! One snapshot for a whole run: a leader exports it, and the transactions of the readers adopt it
 //! (see [`Session::begin`]). The leader holds nothing else: no locks.
 
-use longshore_sdk::{Hold, Result, Snapshot};
+use longshore_sdk::{Result, Snapshot, SnapshotResult};
 
 use crate::session::Session;
 
 /// Opens the leader's transaction and exports its snapshot. Lives as long as the session.
-pub(crate) fn export(session: &mut Session) -> Result<Hold> {
+pub(crate) fn export(session: &mut Session) -> Result<SnapshotResult> {
     if session.server().is_greenplum {
-        return Ok(Hold::Unavailable("Greenplum exports none".into()));
+        return Ok(SnapshotResult::Unavailable("Greenplum exports none".into()));
     }
     session.begin(None)?;
     let exported = session.query("SELECT pg_export_snapshot()");
     let reason = match exported.map(|rows| rows.into_iter().flatten().flatten().next()) {
         Ok(Some(token)) => {
             let label = session.server().product.clone();
-            return Ok(Hold::Held(Snapshot { token, label }));
+            return Ok(SnapshotResult::Opened(Snapshot { token, label }));
         }
         Ok(None) => "the server exported none".to_owned(),
         Err(error) => error.message().to_owned(),
     };
     session.query("ROLLBACK")?;
-    Ok(Hold::Unavailable(reason))
+    Ok(SnapshotResult::Unavailable(reason))
 }

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use longshore_sdk::array::{RecordBatch, RecordBatchReader};
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
-    Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Lane, Plan,
-    Pushdown, Reader, Relation, RelationInfo, Result, Scan,
+    Chunk, ChunkHints, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Lane,
+    Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -119,10 +119,10 @@ impl Connector for Tpch {
         })
     }
 
-    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+    fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
         let table = find(&scan.relation)?;
         let rows = table.rows(self.scale);
-        let parts = parts(table, rows, wish);
+        let parts = parts(table, rows, hints);
         let chunk = move |part: u64| Chunk {
             label: format!("part {part} of {parts}"),
             lane: Lane::Component(format!("{part}/{parts}").into_bytes()),
@@ -179,18 +179,18 @@ fn find(relation: &Relation) -> Result<&'static Table> {
     }
 }
 
-fn parts(table: &Table, rows: u64, wish: &ChunkWish) -> u64 {
+fn parts(table: &Table, rows: u64, hints: &ChunkHints) -> u64 {
     if !table.is_divisible() {
         return 1;
     }
-    let wanted = match wish.rows {
+    let wanted = match hints.rows {
         Some(per_chunk) => rows.div_ceil(per_chunk.max(1)),
         None => {
-            let by_size = (rows * table.row_bytes()).div_ceil(wish.bytes.max(1));
-            by_size.max(u64::from(wish.parallel)).min(rows.div_ceil(MIN_CHUNK_ROWS))
+            let by_size = (rows * table.row_bytes()).div_ceil(hints.bytes.max(1));
+            by_size.max(u64::from(hints.parallel)).min(rows.div_ceil(MIN_CHUNK_ROWS))
         }
     };
-    wanted.clamp(1, u64::from(wish.max_chunks.max(1)))
+    wanted.clamp(1, u64::from(hints.max_chunks.max(1)))
 }
 
 fn parse_descriptor(descriptor: &[u8]) -> Result<(i32, i32)> {

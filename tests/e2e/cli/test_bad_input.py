@@ -243,18 +243,18 @@ def test_a_file_that_is_no_component_is_told_apart(program):
     (plugins / "module.wasm").write_bytes(b"\0asm\x01\0\0\0")
     (plugins / "cut.wasm").write_bytes((PLUGINS / "mask.wasm").read_bytes()[:1000])
     foreign = (PLUGINS / "mask.wasm").read_bytes()
-    (plugins / "future.wasm").write_bytes(foreign.replace(b"@0.5.0", b"@0.7.0"))
+    (plugins / "future.wasm").write_bytes(foreign.replace(b"@0.6.0", b"@0.7.0"))
     listed = program.ok("--plugins", plugins, "plugin", "list")
     for part in [
         "script.wasm: not WebAssembly",
         "module.wasm: a core module",
         "cut.wasm: not WebAssembly",
-        "future.wasm: built for 0.7, this host speaks 0.5",
+        "future.wasm: built for 0.7, this host speaks 0.6 and 0.5",
         "tpch",
     ]:
         assert part in listed, listed
     line, code = program.refused("plugin", "inspect", plugins / "future.wasm")
-    assert "rebuild it with sdk 0.5" in line and code == 2
+    assert "rebuild it with sdk 0.6" in line and code == 2
     job = write(program, "source: {url: 'tpch:', scale: 0.01}\ntables: [nation]\ntarget: {url: LAKE}\n")
     program.ok("--plugins", plugins, "run", job)
 

@@ -26,7 +26,7 @@ from support.wait import wait_for
 ABUSES = {
     **STREAMS,
     "loop-open": TOO_LONG,
-    "loop-hold": TOO_LONG,
+    "loop-open-snapshot": TOO_LONG,
     "loop-describe-relation": TOO_LONG,
     "loop-plan": TOO_LONG,
     "loop-chunks": TOO_LONG,

@@ -88,7 +88,7 @@ TRANSFORMS = {
     "type-width": ("cannot hold", 4),
 }
 
-#: Calls of a sink before its rows are visible; `holds` is asked after an interruption only.
+#: Calls of a sink before its rows are visible; `is-intact` is asked after an interruption only.
 CALLS = [
     "open",
     "test",
@@ -307,7 +307,7 @@ def test_a_check_tells_of_harm_and_takes_none(program, kinds, name, abuse):
     assert "BROKEN" in done.stdout and done.returncode == 4, done.stderr[-2_000:]
 
 
-@pytest.mark.parametrize("abuse", ["holds-nothing", "loop-holds", "stale-holds"])
+@pytest.mark.parametrize("abuse", ["intact-nothing", "loop-is-intact", "stale-is-intact"])
 def test_a_sink_that_lies_about_what_it_holds_does_not_keep_a_run_from_its_end(program, kinds, abuse):
     daemon = Daemon(program)
     try:
@@ -315,10 +315,10 @@ def test_a_sink_that_lies_about_what_it_holds_does_not_keep_a_run_from_its_end(p
         wait_for(lambda: program.report("runs") and program.report("runs")[0]["tasks"]["done"])
         daemon.stop(signal.SIGKILL)
         daemon.start()
-        [report] = daemon.reports("failed" if abuse == "loop-holds" else "done")
+        [report] = daemon.reports("failed" if abuse == "loop-is-intact" else "done")
     finally:
         daemon.stop(signal.SIGKILL)
-    if abuse == "loop-holds":
+    if abuse == "loop-is-intact":
         assert TOO_LONG in report["error"]["message"] and report["error"]["class"] == "internal"
     else:
         assert report["rows"] == ROWS

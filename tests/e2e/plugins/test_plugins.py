@@ -98,7 +98,7 @@ def test_a_new_version_is_used_however_it_gets_there(program, plugins, daemon):
     [
         (lambda good: good[: len(good) // 2], "not WebAssembly, or cut off"),
         (lambda good: b"", "not WebAssembly, or cut off"),
-        (lambda good: good.replace(b"@0.5.0", b"@0.7.0"), "built for 0.7, this host speaks 0.5"),
+        (lambda good: good.replace(b"@0.6.0", b"@0.7.0"), "built for 0.7, this host speaks 0.6 and 0.5"),
         (lambda good: marked(VERSIONS[1], "trap"), "trapped"),
         (lambda good: marked(VERSIONS[1], "name"), "its name is not"),
     ],
@@ -195,8 +195,8 @@ def test_versions_that_change_twenty_times_a_second_lose_no_row_and_mix_in_no_ru
 
 
 POLICIES = {
-    "forbidden": ("[[rule]]\nplugin = 'postgres'\nforbid = true\n", "postgres 0.5.0 may not be used"),
-    "unlisted": ("unlisted = 'forbid'\n[[rule]]\nplugin = 'tpch'\n", "postgres 0.5.0 may not be used"),
+    "forbidden": ("[[rule]]\nplugin = 'postgres'\nforbid = true\n", "postgres 0.6.0 may not be used"),
+    "unlisted": ("unlisted = 'forbid'\n[[rule]]\nplugin = 'tpch'\n", "postgres 0.6.0 may not be used"),
     "endpoint": ("[[rule]]\nplugin = 'postgres'\nonly = ['*.internal:5432']\n", "may not be reached"),
     "secret": ("[[rule]]\nplugin = '*'\nsecrets = ['secret']\n", "`password` may not come from there"),
 }
@@ -215,7 +215,7 @@ def test_a_policy_goes_before_the_job(program, flights, rules, reason):
 def test_what_a_policy_allows_is_granted_and_shown(program, flights):
     policy = program.folder / "policy.toml"
     policy.write_text(
-        "[[rule]]\nplugin = 'postgres@0.5'\nonly = ['127.0.0.1:*']\nalso = ['kdc.internal:88']\nsecrets = ['env:PGPASSWORD']\n"
+        "[[rule]]\nplugin = 'postgres@0.6'\nonly = ['127.0.0.1:*']\nalso = ['kdc.internal:88']\nsecrets = ['env:PGPASSWORD']\n"
     )
     settings = program.folder / "longshore.toml"
     settings.write_text(f"policy = '{policy}'\n")

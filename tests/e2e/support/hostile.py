@@ -56,6 +56,8 @@ def marked(version="1.0.1000", describe="honest", name="hostile"):
     component = (HOSTILE / f"{name}.wasm").read_bytes()
     old = b"version=1.0.1000 describe=honest...."
     assert component.count(old) == 1
+    # Its stamp told of what it was: without it, the component itself is asked.
+    component = component.replace(b"longshore:plugin-info", b"longshore:plugin-gone")
     return component.replace(old, f"version={version} describe={describe:.<10}".encode())
 
 

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use longshore_hostile_kit::{Abuse, ESCAPES, config_schema, error, mark};
 use longshore_sdk::bindings;
 use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
-    EndpointField, Error, ErrorClass,
+    Description, EndpointField, Error, ErrorClass,
 };
 use longshore_sdk::bindings::sink::exports::longshore::plugin::sink_api as api;
 use longshore_sdk::host;
@@ -34,10 +34,10 @@ impl api::Guest for Hostile {
     type Target = Target;
     type Writer = Writer;
 
-    fn describe() -> api::Description {
+    fn describe() -> Description {
         let mode = mark::mode();
         mode.strike();
-        api::Description {
+        Description {
             name: mode.or("name", "../../etc/Passwd", "hostile-sink"),
             version: mode.or("version", "newest", mark::version()),
             summary: mode.or("summary", ESCAPES, "Means harm"),
@@ -73,12 +73,12 @@ impl api::GuestTarget for Target {
         Ok(api::Writer::new(Writer { abuse: self.abuse.clone() }))
     }
 
-    fn holds(&self, _: api::Load, _: Vec<u8>) -> Result<bool, Error> {
-        self.abuse.strike("holds")?;
-        Ok(self.abuse.name() != "holds-nothing")
+    fn is_intact(&self, _: api::Load, _: Vec<u8>) -> Result<bool, Error> {
+        self.abuse.strike("is-intact")?;
+        Ok(self.abuse.name() != "intact-nothing")
     }
 
-    fn commit(&self, _: String, loads: Vec<api::Written>) -> Result<Vec<String>, Error> {
+    fn commit(&self, _: String, loads: Vec<api::FinishedLoad>) -> Result<Vec<String>, Error> {
         self.abuse.strike("commit")?;
         self.committed.set(true);
         let named = |name: &str| Ok(loads.iter().map(|_| name.to_owned()).collect());
@@ -113,7 +113,7 @@ impl Drop for Target {
 
 impl api::GuestWriter for Writer {
     fn write(&self, _: Vec<Vec<u8>>) -> Result<(), Error> {
-        if self.abuse.name().contains("holds") {
+        if self.abuse.name().contains("intact") {
             host::sleep(SLOW_MILLIS);
         }
         self.abuse.strike("writer-write")

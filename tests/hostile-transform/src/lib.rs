@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use longshore_hostile_kit::streams::{self, Pieces, Stream};
 use longshore_hostile_kit::{Abuse, ESCAPES, config_schema, mark};
 use longshore_sdk::bindings;
-use longshore_sdk::bindings::capabilities::longshore::plugin::types::Error;
+use longshore_sdk::bindings::capabilities::longshore::plugin::types::{Description, Error};
 use longshore_sdk::bindings::transform::exports::longshore::plugin::transform_api as api;
 use longshore_sdk::host;
 
@@ -22,14 +22,16 @@ struct Transformer {
 impl api::Guest for Hostile {
     type Transformer = Transformer;
 
-    fn describe() -> api::Description {
+    fn describe() -> Description {
         let mode = mark::mode();
         mode.strike();
-        api::Description {
+        Description {
             name: mode.or("name", "../../etc/Passwd", "hostile-transform"),
             version: mode.or("version", "newest", mark::version()),
             summary: mode.or("summary", ESCAPES, "Means harm"),
+            schemes: Vec::new(),
             config_schema: config_schema(mode.0),
+            endpoints: Vec::new(),
             secrets: vec![mode.or("secrets", ESCAPES, "password")],
         }
     }

@@ -11,11 +11,16 @@ use longshore_hostile_kit::{
 };
 use longshore_sdk::bindings;
 use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
-    EndpointField, Error, ErrorClass,
+    Description, EndpointField, Error, ErrorClass,
 };
 use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
-use longshore_sdk::host::odbc::{Attribute, Fetch, Login, Reading, Setting};
+use longshore_sdk::bindings::connector::longshore::plugin::connector_types::ConnectorFeatures;
+use longshore_sdk::host::odbc::{Attribute, Fetch, Login, Setting, Statement};
 use longshore_sdk::host::{self, Kerberos, Level, OdbcSession};
+use longshore_sdk::{
+    Column, Comparable, Consistency, Lane, Pushdown, SnapshotResult, Storage, TableFiles,
+    TableFolder,
+};
 
 /// Chunks of an honest plan, and how many rows each of them has.
 const CHUNKS: u8 = 8;
@@ -45,13 +50,13 @@ impl api::Guest for Hostile {
     type Chunks = Chunks;
     type Reader = Reader;
 
-    fn describe() -> api::Description {
+    fn describe() -> Description {
         let mode = mark::mode();
         mode.strike();
         if mode.0 == "connect" {
             connect("127.0.0.1", 1).expect("not granted");
         }
-        api::Description {
+        Description {
             name: mode.or("name", "../../etc/Passwd", "hostile"),
             version: mode.or("version", "newest", mark::version()),
             summary: mode.or("summary", &"x".repeat(16 << 20), "Means harm"),
@@ -59,8 +64,13 @@ impl api::Guest for Hostile {
             config_schema: mode.or("schema", "{", SCHEMA),
             endpoints: vec![EndpointField { field: "server".into(), default_port: 1 }],
             secrets: vec!["password".into()],
-            pushdown: api::Pushdown { projection: false, filter: None, limit: false },
-            consistency: api::Consistency::Unknown,
+        }
+    }
+
+    fn features() -> ConnectorFeatures {
+        ConnectorFeatures {
+            pushdown: Pushdown { projection: false, filter: None, limit: false },
+            consistency: Consistency::Unknown,
         }
     }
 }
@@ -101,10 +111,10 @@ impl api::GuestSession for Session {
         }
     }
 
-    fn hold(&self, _: Vec<api::Relation>) -> Result<api::Hold, Error> {
+    fn open_snapshot(&self, _: Vec<api::Relation>) -> Result<SnapshotResult, Error> {
         match self.abuse.as_str() {
-            "loop-hold" => endless(),
-            _ => Ok(api::Hold::Unavailable("it is hostile".into())),
+            "loop-open-snapshot" => endless(),
+            _ => Ok(SnapshotResult::Unavailable("it is hostile".into())),
         }
     }
 
@@ -122,33 +132,31 @@ impl api::GuestSession for Session {
         Ok(api::RelationInfo { schema, columns, rows: Some(u64::MAX), bytes: Some(u64::MAX) })
     }
 
-    fn storage(&self, _: api::Relation) -> Result<api::Storage, Error> {
-        let folder = |location: &str| api::StoredFolder {
-            location: location.to_owned(),
-            partition: Vec::new(),
-        };
+    fn storage(&self, _: api::Relation) -> Result<Storage, Error> {
+        let folder =
+            |location: &str| TableFolder { location: location.to_owned(), partition: Vec::new() };
         let folders = match self.abuse.as_str() {
             "loop-storage" => endless(),
             "storage-elsewhere" => vec![folder(&self.place)],
             "storage-many" => vec![folder("hdfs://127.0.0.1:1/t"); 200_000],
             "storage-huge" => vec![folder(&"x".repeat(16 << 20))],
-            "storage-partitions" => vec![api::StoredFolder {
+            "storage-partitions" => vec![TableFolder {
                 partition: vec![("x".into(), Some("\u{1b}[2J".into())); 1_000],
                 ..folder("hdfs://127.0.0.1:1/t")
             }],
-            _ => return Ok(api::Storage::Unavailable(ESCAPES.into())),
+            _ => return Ok(Storage::Unavailable(ESCAPES.into())),
         };
-        Ok(api::Storage::Files(api::Stored { folders, caveat: None }))
+        Ok(Storage::Files(TableFiles { folders, caveat: None }))
     }
 
-    fn check_tables(&self, _: Vec<api::Registration>) -> Result<(), Error> {
+    fn check_tables(&self, _: Vec<api::TableRegistration>) -> Result<(), Error> {
         match self.abuse.as_str() {
             "loop-check-tables" => endless(),
             _ => Ok(()),
         }
     }
 
-    fn register(&self, tables: Vec<api::Registration>) -> Result<Vec<String>, Error> {
+    fn register(&self, tables: Vec<api::TableRegistration>) -> Result<Vec<String>, Error> {
         match self.abuse.as_str() {
             "loop-register" => endless(),
             "register-few" => Ok(Vec::new()),
@@ -158,11 +166,11 @@ impl api::GuestSession for Session {
         }
     }
 
-    fn withdraw(&self, _: Vec<api::Registration>) -> Result<(), Error> {
+    fn unregister(&self, _: Vec<api::TableRegistration>) -> Result<(), Error> {
         Ok(())
     }
 
-    fn plan(&self, _: api::Scan, _: api::ChunkWish) -> Result<api::Chunks, Error> {
+    fn plan(&self, _: api::Scan, _: api::ChunkHints) -> Result<api::Chunks, Error> {
         match self.abuse.as_str() {
             "loop-plan" => endless(),
             abuse => Ok(api::Chunks::new(Chunks { abuse: abuse.to_owned(), given: Cell::new(0) })),
@@ -228,8 +236,8 @@ impl Drop for Session {
 }
 
 impl api::GuestChunks for Chunks {
-    fn consistency(&self) -> api::Consistency {
-        api::Consistency::Unknown
+    fn consistency(&self) -> Consistency {
+        Consistency::Unknown
     }
 
     fn strategy(&self) -> String {
@@ -239,7 +247,7 @@ impl api::GuestChunks for Chunks {
     fn next(&self, max: u32) -> Result<Vec<api::Chunk>, Error> {
         let chunk = |descriptor: Vec<u8>| api::Chunk {
             label: "\u{1b}[31mc".into(),
-            lane: api::Lane::Component(descriptor),
+            lane: Lane::Component(descriptor),
             rows: Some(u64::MAX),
             bytes: Some(u64::MAX),
         };
@@ -291,13 +299,13 @@ impl Drop for Reader {
     }
 }
 
-fn chunk_of(lane: api::Lane) -> api::Chunk {
+fn chunk_of(lane: Lane) -> api::Chunk {
     api::Chunk { label: "c".into(), lane, rows: None, bytes: None }
 }
 
-fn statement(sql: &str, login: Login) -> api::Lane {
+fn statement(sql: &str, login: Login) -> Lane {
     let (parameters, fetch) = (Vec::new(), vec![Fetch::Native]);
-    api::Lane::Odbc(Reading { login, sql: sql.into(), parameters, fetch, by_row: false })
+    Lane::Odbc(Statement { login, sql: sql.into(), parameters, fetch, by_row: false })
 }
 
 fn odbc(login: &Login) -> Result<(), Error> {
@@ -317,8 +325,8 @@ fn with_nothing() -> Login {
     Login { attributes: Vec::new(), setup: Vec::new(), timeout_secs: 5 }
 }
 
-fn column() -> api::Column {
-    api::Column { source_type: "\u{1b}[31mx".into(), comparable: api::Comparable::No, lossy: None }
+fn column() -> Column {
+    Column { source_type: "\u{1b}[31mx".into(), comparable: Comparable::No, lossy: None }
 }
 
 bindings::connector::export_connector_world!(Hostile with_types_in bindings::connector);

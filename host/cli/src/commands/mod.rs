@@ -8,6 +8,7 @@ mod plugin;
 mod plugin_bench;
 mod plugin_build;
 mod plugin_check;
+mod plugin_compile;
 mod plugin_install;
 mod plugin_new;
 mod plugin_replay;
@@ -28,11 +29,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use longshore_model::config::Settings;
 use longshore_model::config::settings::SettingsArgs;
+use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::memory::{give_back_large, memory};
-use longshore_plugins::{Catalog, Plugins};
+use longshore_plugins::{Catalog, PluginSet, Plugins, Resolver};
 use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -136,6 +137,8 @@ enum PluginCommand {
     New(plugin_new::NewArgs),
     /// Compile a plugin's crate and make it a component
     Build(plugin_build::BuildArgs),
+    /// Compile the plugins in the plugin folders for this machine, so that no command has to
+    Compile,
     /// Run the conformance suite against a component, written in any language
     Check(plugin_check::Subject),
     /// Measure a component: rows per second, computing, memory, calls of the host
@@ -196,6 +199,15 @@ impl App {
     /// The plugins as they are now.
     fn catalog(&self) -> Result<Arc<Catalog>> {
         self.io.block_on(self.plugins()?.load())
+    }
+
+    /// The plugins of a job, ready to be opened.
+    async fn resolve(&self, job: &Job) -> Result<Arc<PluginSet>> {
+        if !job.uses_plugins() {
+            return Ok(Arc::default());
+        }
+        let catalog = self.plugins()?.load().await?;
+        Resolver::new(&catalog, &self.settings).resolve(job).await.map(Arc::new)
     }
 
     /// What finds the holders of the state folder, and starts them with these settings.
@@ -285,7 +297,6 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
             return Ok(());
         }
         Command::Docs(args) => return Ok(docs::docs(&args)?),
-        Command::Plugin(PluginCommand::Build(args)) => return Ok(plugin_build::build(args)?),
         Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(&args)?),
         _ => {}
     }
@@ -301,6 +312,8 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
+        Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
+        Command::Plugin(PluginCommand::Compile) => Ok(plugin_compile::compile(&app)?),
         Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
         Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),
@@ -308,9 +321,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
-        Command::Plugin(PluginCommand::Build(_) | PluginCommand::New(_))
-        | Command::Docs(_)
-        | Command::Schema => Ok(()),
+        Command::Plugin(PluginCommand::New(_)) | Command::Docs(_) | Command::Schema => Ok(()),
     }
 }
 

@@ -10,17 +10,15 @@ use longshore_engine::write::parquet_type;
 use longshore_model::config::Job;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped, human_bytes};
-use longshore_sandbox::Hold;
+use longshore_sandbox::SnapshotResult;
 use serde_json::{Value, json};
 
 use super::{App, show};
 
 pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path, &app.settings.policy)?;
-    let catalog = app.catalog()?;
-    let planner = Planner::new(&catalog, &app.settings);
     let plan = app.io.block_on(async {
-        let plan = planner.plan(&job).await?;
+        let plan = Planner::new(app.resolve(&job).await?, &app.settings).plan(&job).await?;
         plan.source.release().await;
         Ok::<_, Error>(plan)
     })?;
@@ -42,17 +40,13 @@ fn as_text(job: &Job, plan: &RunPlan) -> String {
         plan.source.version(),
         job.target.url
     );
-    let _ = match &plan.sink {
-        Some(bound) => {
-            let described = &bound.plugin.described;
-            writeln!(text, " ({} {})", described.name, described.version)
-        }
+    let _ = match &plan.plugins.sink {
+        Some(sink) => writeln!(text, " ({} {})", sink.name(), sink.plugin.version),
         None => writeln!(text),
     };
-    if let Some(bound) = &plan.registrar {
-        let described = &bound.plugin().described;
-        let (name, version) = (&described.name, &described.version);
-        let _ = writeln!(text, "register: as tables over {}/.. ({name} {version})", bound.base());
+    if let (Some(catalog), Some(register)) = (&plan.plugins.registrar, &job.register) {
+        let (name, version, base) = (catalog.name(), &catalog.plugin.version, &register.base);
+        let _ = writeln!(text, "register: as tables over {base}/.. ({name} {version})");
     }
     let _ = writeln!(text, "consistency: {}", plan.explained_consistency());
     let _ = writeln!(
@@ -134,13 +128,8 @@ fn pushed(scan: &ScanPlan) -> Vec<String> {
 }
 
 fn grants(plan: &RunPlan) -> Vec<String> {
-    let source = plan.source.grant().map(|grant| (plan.source.name(), grant));
-    let transforms = plan.transforms.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
-    let sink = plan.sink.iter().map(|b| (b.plugin.described.name.as_str(), &b.grant));
     let mut grants = Vec::new();
-    let registrar = plan.registrar.iter();
-    let registrar = registrar.map(|b| (b.plugin().described.name.as_str(), b.grant()));
-    for (name, grant) in source.into_iter().chain(transforms).chain(sink).chain(registrar) {
+    for (name, grant) in plan.plugins.grants() {
         let endpoints = grant.endpoints.iter();
         grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
         if let Some(odbc) = &grant.odbc {
@@ -163,18 +152,17 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
         "job": job.name,
         "connector": { "name": plan.source.name(), "version": plan.source.version() },
         "target": job.target.url,
-        "sink": plan.sink.as_ref().map(|bound| {
-            let described = &bound.plugin.described;
-            json!({ "name": described.name, "version": described.version })
+        "sink": plan.plugins.sink.as_ref().map(|sink| {
+            json!({ "name": sink.name(), "version": sink.plugin.info.version() })
         }),
-        "register": plan.registrar.as_ref().map(|bound| {
-            let described = &bound.plugin().described;
-            json!({ "name": described.name, "version": described.version, "location": bound.base() })
+        "register": plan.plugins.registrar.as_ref().zip(job.register.as_ref()).map(|(catalog, to)| {
+            let version = catalog.plugin.info.version();
+            json!({ "name": catalog.name(), "version": version, "location": to.base })
         }),
         "consistency": plan.consistency.name(),
-        "snapshot": match &plan.hold {
-            Hold::Held(snapshot) => json!({ "source": snapshot.label }),
-            Hold::Unavailable(reason) => json!({ "unavailable": reason }),
+        "snapshot": match &plan.snapshot {
+            SnapshotResult::Opened(snapshot) => json!({ "source": snapshot.label }),
+            SnapshotResult::Unavailable(reason) => json!({ "unavailable": reason }),
         },
         "parallel": plan.parallel,
         "grants": grants(plan),

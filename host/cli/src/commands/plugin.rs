@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore_model::error::{Error, Result};
-use longshore_plugins::{Admission, Plugin, Serving, ServingPlugin, Slot};
+use longshore_plugins::{Admission, Compile, Plugin, Serving, ServingPlugin, Slot};
 use longshore_sandbox::EndpointField;
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub(super) fn list(app: &App, args: &ListArgs) -> Result<()> {
     let mut table = Table::new(&["NAME", "VERSION", "KIND", "SUMMARY"]);
     for plugin in slots.iter().filter_map(|slot| slot.serving.as_ref()) {
         let (name, version) = (plugin.name().to_owned(), plugin.version.to_string());
-        table.add([name, version, kind(plugin).to_owned(), plugin.summary().to_owned()]);
+        table.add([name, version, kind(plugin).to_owned(), plugin.info.summary().to_owned()]);
     }
     answer(&table, slots.iter().filter_map(|slot| slot.fault.as_ref()));
     Ok(())
@@ -97,7 +97,9 @@ pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
     let path = Path::new(wanted);
     if path.is_file() {
         let sandbox = app.sandbox()?;
-        return app.io.block_on(Plugin::load(&sandbox, path, &Admission::default())).map(Arc::new);
+        let admission = Admission::default();
+        let loading = Plugin::load(&sandbox, path, &admission, Compile::OnUse);
+        return app.io.block_on(loading).map(Arc::new);
     }
     let found = app.catalog()?.find(&wanted.parse()?);
     found.ok_or_else(|| {
@@ -108,7 +110,7 @@ pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
 }
 
 pub(super) fn kind(plugin: &Plugin) -> &'static str {
-    plugin.stamp.kind.name()
+    plugin.kind().name()
 }
 
 fn slot_json(slot: &Slot) -> Value {
@@ -120,19 +122,19 @@ fn slot_json(slot: &Slot) -> Value {
 }
 
 fn plugin_json(plugin: &Plugin) -> Value {
-    let schema = plugin.described.config_schema();
+    let schema = plugin.info.config_schema();
     json!({
         "name": plugin.name(),
         "version": plugin.version.to_string(),
         "kind": kind(plugin),
-        "summary": plugin.summary(),
-        "path": plugin.path,
-        "digest": plugin.digest,
-        "contract": plugin.stamp.version,
-        "imports": plugin.stamp.imports,
-        "schemes": plugin.described.schemes(),
+        "summary": plugin.info.summary(),
+        "path": plugin.path(),
+        "digest": plugin.digest(),
+        "contract": plugin.stamp().contract.name(),
+        "imports": plugin.stamp().imports,
+        "schemes": plugin.info.schemes(),
         "endpoints": endpoints(plugin),
-        "secrets": plugin.described.secrets(),
+        "secrets": plugin.info.secrets(),
         "config_schema": serde_json::from_str::<Value>(schema).unwrap_or(Value::Null),
     })
 }
@@ -145,17 +147,17 @@ fn plugin_text(plugin: &Plugin) -> String {
         plugin.name(),
         plugin.version,
         kind(plugin),
-        plugin.summary()
+        plugin.info.summary()
     );
-    let _ = writeln!(text, "file:      {}", plugin.path.display());
-    let _ = writeln!(text, "digest:    sha256:{}", plugin.digest);
-    let _ = writeln!(text, "contract:  longshore:plugin {}", plugin.stamp.version);
-    let _ = writeln!(text, "imports:   {}", listed(&plugin.stamp.imports));
-    let _ = writeln!(text, "schemes:   {}", listed(plugin.described.schemes()));
+    let _ = writeln!(text, "file:      {}", plugin.path().display());
+    let _ = writeln!(text, "digest:    sha256:{}", plugin.digest());
+    let _ = writeln!(text, "contract:  longshore:plugin {}", plugin.stamp().contract.name());
+    let _ = writeln!(text, "imports:   {}", listed(&plugin.stamp().imports));
+    let _ = writeln!(text, "schemes:   {}", listed(plugin.info.schemes()));
     let _ = writeln!(text, "endpoints: {}", listed(&endpoints(plugin)));
-    let _ = writeln!(text, "secrets:   {}", listed(plugin.described.secrets()));
+    let _ = writeln!(text, "secrets:   {}", listed(plugin.info.secrets()));
     let _ = writeln!(text, "config:");
-    let schema = plugin.described.config_schema();
+    let schema = plugin.info.config_schema();
     let schema: Value = serde_json::from_str(schema).unwrap_or(Value::Null);
     for (key, field) in schema["properties"].as_object().into_iter().flatten() {
         let about = field["description"].as_str().unwrap_or_default().replace('\n', " ");
@@ -166,7 +168,7 @@ fn plugin_text(plugin: &Plugin) -> String {
 
 fn endpoints(plugin: &Plugin) -> Vec<String> {
     let endpoint = |e: &EndpointField| format!("{} (port {})", e.field, e.default_port);
-    plugin.described.endpoints().iter().map(endpoint).collect()
+    plugin.info.endpoints().iter().map(endpoint).collect()
 }
 
 fn listed(names: &[String]) -> String {

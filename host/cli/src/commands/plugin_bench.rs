@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use longshore_model::error::Result;
 use longshore_model::format::{grouped, human_bytes};
-use longshore_plugins::{Admission, Described, Plugin};
+use longshore_plugins::{Admission, Compile, Plugin};
 use serde_json::json;
 
 use super::plugin_check::Subject;
@@ -35,7 +35,12 @@ pub(super) fn bench(app: &App, args: &BenchArgs) -> Result<()> {
     let (plugin, given) = args.subject.read(app)?;
     let sandbox = app.sandbox()?;
     let started = Instant::now();
-    app.io.block_on(Plugin::load(&sandbox, &plugin.path, &Admission::default()))?;
+    app.io.block_on(Plugin::load(
+        &sandbox,
+        plugin.path(),
+        &Admission::default(),
+        Compile::AtOnce,
+    ))?;
     let load_millis = started.elapsed().as_secs_f64() * 1e3;
     let start_micros = app.io.block_on(start_micros(&plugin))?;
     if !app.json {
@@ -62,7 +67,7 @@ pub(super) fn bench(app: &App, args: &BenchArgs) -> Result<()> {
         show::json(&json!({
             "plugin": plugin.name(),
             "version": plugin.version.to_string(),
-            "digest": plugin.digest,
+            "digest": plugin.digest(),
             "load_cached_millis": load_millis,
             "start_micros": start_micros,
             "measured": measured,
@@ -88,11 +93,7 @@ fn line(figures: &Figures) -> String {
 async fn start_micros(plugin: &Plugin) -> Result<f64> {
     let started = Instant::now();
     for _ in 0..STARTS {
-        match &plugin.described {
-            Described::Connector(d, component) => drop(component.describe(&d.name).await?),
-            Described::Transform(d, component) => drop(component.describe(&d.name).await?),
-            Described::Sink(d, component) => drop(component.describe(&d.name).await?),
-        }
+        plugin.describe().await?;
     }
     Ok(started.elapsed().as_secs_f64() * 1e6 / f64::from(STARTS))
 }

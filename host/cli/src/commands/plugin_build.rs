@@ -13,12 +13,12 @@ use std::process::{Command, Stdio};
 use cargo_metadata::Metadata;
 use clap::Args;
 use longshore_model::atomic_file;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::format::human_bytes;
-use longshore_plugins::Stamp;
+use longshore_plugins::stamp;
 use wit_component::ComponentEncoder;
 
-use super::show;
+use super::{App, show};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -65,10 +65,13 @@ pub(super) struct BuildArgs {
     locked: bool,
 }
 
-pub(super) fn build(args: BuildArgs) -> Result<()> {
-    for Module { path, name, folder } in modules(&args)? {
-        let component = componentize(&path)?;
-        Stamp::read(&component)?;
+/// Builds components, and stamps them with what they say that they are. They are compiled for it: no
+/// command has to do so again on this machine.
+pub(super) fn build(app: &App, args: &BuildArgs) -> Result<()> {
+    let sandbox = app.sandbox()?;
+    for Module { path, name, folder } in modules(args)? {
+        let component = app.io.block_on(stamp(&sandbox, &name, componentize(&path)?));
+        let component = component.context(path.display().to_string())?;
         let path = args.out.clone().unwrap_or(folder).join(format!("{name}.wasm"));
         publish(&path, &component)?;
         show::answer(&format!("{} ({})", path.display(), human_bytes(component.len() as u64)));
@@ -182,7 +185,7 @@ impl Toolchain {
         if !status.success() {
             let names: Vec<&str> = packages.iter().map(|one| one.name.as_str()).collect();
             return Err(Error::config(format!("{}: cargo could not build it", names.join(", ")))
-                .with_hint("mend what cargo says above"));
+                .with_hint("fix what cargo reports above"));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use longshore_model::config::target::To;
 use longshore_model::config::{Job, Step};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
-use longshore_plugins::{Described, Plugin};
+use longshore_plugins::{Plugin, PluginKind};
 use longshore_sandbox::Relation;
 use serde_json::{Map, Value, json};
 
@@ -68,14 +68,14 @@ fn parse(text: &str) -> Result<Map<String, Value>> {
 
 /// What a job gives the plugin.
 fn config_of(job: &Job, plugin: &Plugin) -> Result<Map<String, Value>> {
-    let config = match (&plugin.described, &job.target.to) {
-        (Described::Connector(..), _) => match &job.source {
+    let config = match (plugin.kind(), &job.target.to) {
+        (PluginKind::Connector, _) => match &job.source {
             Source::Connector(from) => Some(from.config.clone()),
             Source::Files(_) => None,
         },
-        (Described::Sink(..), To::Sink(sink)) => Some(sink.config.clone()),
-        (Described::Sink(..), To::Folder(..)) => None,
-        (Described::Transform(..), _) => job.steps.iter().find_map(|step| match step {
+        (PluginKind::Sink, To::Sink(sink)) => Some(sink.config.clone()),
+        (PluginKind::Sink, To::Folder(..)) => None,
+        (PluginKind::Transform, _) => job.steps.iter().find_map(|step| match step {
             Step::Plugin { wanted, config } if wanted.name.as_deref() == Some(plugin.name()) => {
                 Some(config.clone())
             }
@@ -94,7 +94,7 @@ fn answer(app: &App, plugin: &Plugin, outcomes: &[Outcome], is_whole: bool) -> R
         show::json(&json!({
             "plugin": plugin.name(),
             "version": plugin.version.to_string(),
-            "digest": plugin.digest,
+            "digest": plugin.digest(),
             "whole": is_whole,
             "kept": broken == 0,
             "promises": outcomes.iter().map(|outcome| json!({

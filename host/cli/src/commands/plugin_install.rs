@@ -9,7 +9,7 @@ use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_plugins::registry::{Reference, pull};
-use longshore_plugins::{Admission, Lock, Plugin, signature_of};
+use longshore_plugins::{Admission, Compile, Lock, Plugin, signature_of};
 use serde_json::json;
 
 use super::{App, show};
@@ -32,15 +32,15 @@ pub(super) fn install(app: &App, args: &InstallArgs) -> Result<()> {
     for plugin in &plugins {
         // Before the file: else the folder would refuse it for a moment.
         if let Some(mut lock) = Lock::read(folder)? {
-            lock.take_in(plugin.name(), &plugin.version, &plugin.digest);
+            lock.take_in(plugin.name(), &plugin.version, plugin.digest());
             lock.write(folder)?;
         }
         let to = folder.join(format!("{}.wasm", plugin.name()));
-        let signature = signature_of(&plugin.path);
+        let signature = signature_of(plugin.path());
         if signature.exists() {
             copy(&signature, &signature_of(&to))?;
         }
-        copy(&plugin.path, &to)?;
+        copy(plugin.path(), &to)?;
         if !app.json {
             show::answer(&format!("{} -> {}", plugin.title(), to.display()));
         }
@@ -58,7 +58,7 @@ pub(super) fn lock(app: &App) -> Result<()> {
     let plugins = loaded(app, &[folder.to_owned()])?;
     let mut lock = Lock::default();
     for plugin in &plugins {
-        lock.take_in(plugin.name(), &plugin.version, &plugin.digest);
+        lock.take_in(plugin.name(), &plugin.version, plugin.digest());
     }
     lock.write(folder)?;
     if app.json {
@@ -89,7 +89,8 @@ fn fetched(app: &App, from: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>> {
 /// The plugins of these files and folders: all can be used, or none is touched.
 fn loaded(app: &App, from: &[PathBuf]) -> Result<Vec<Plugin>> {
     let (sandbox, admission) = (app.sandbox()?, Admission::signed(app.settings.policy.signers()));
-    let load = |path: PathBuf| app.io.block_on(Plugin::load(&sandbox, &path, &admission));
+    let load =
+        |path: PathBuf| app.io.block_on(Plugin::load(&sandbox, &path, &admission, Compile::AtOnce));
     components(from)?.into_iter().map(load).collect()
 }
 
@@ -131,7 +132,7 @@ fn as_json(plugin: &Plugin, path: &Path) -> serde_json::Value {
     json!({
         "name": plugin.name(),
         "version": plugin.version.to_string(),
-        "digest": plugin.digest,
+        "digest": plugin.digest(),
         "path": path,
     })
 }

@@ -36,7 +36,7 @@ pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
             "tape": { "run": label.run, "relation": label.relation, "chunk": label.chunk,
                 "attempt": label.attempt, "recorded": label.recorded, "plugin": label.plugin,
                 "error": replayed.then.error.report(), "hidden": replayed.then.hidden },
-            "plugin": PluginLabel::new(plugin.name(), &plugin.version, &plugin.digest),
+            "plugin": PluginLabel::new(plugin.name(), &plugin.version, plugin.digest()),
             "verdict": <&str>::from(replayed.verdict),
             "rows": replayed.rows,
             "outputs": replayed.outputs,
@@ -66,7 +66,7 @@ fn recorded_or_newer(app: &App, recorded: &PluginLabel) -> Result<Arc<Plugin>> {
 
 fn text(label: &Label, plugin: &Plugin, replayed: &Replayed) -> String {
     let Label { run, relation, chunk, attempt, recorded, plugin: worked, .. } = label;
-    let by_whom = if worked.digest == plugin.digest {
+    let by_whom = if worked.digest == plugin.digest() {
         "by the same build".to_owned()
     } else {
         format!("by {}", plugin.title())

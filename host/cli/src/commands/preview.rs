@@ -19,7 +19,6 @@ use longshore_model::config::small_file::read_small_file;
 use longshore_model::config::store_url::encoded_path;
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::grant::shown;
-use longshore_plugins::Catalog;
 use longshore_values::text_column;
 use tokio::sync::Semaphore;
 
@@ -32,12 +31,11 @@ const CELL_LIMIT_CHARS: usize = 100;
 const JOB_ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
 pub(super) fn preview(app: &App, what: &str, rows: usize) -> Result<()> {
-    let (job, catalog) = match files_of(what)? {
-        // No plugin is needed.
-        Some(url) => (Job::of_files(what, &url)?, Arc::new(Catalog::default())),
-        None => (Job::read(Path::new(what), &app.settings.policy)?, app.catalog()?),
+    let job = match files_of(what)? {
+        Some(url) => Job::of_files(what, &url)?,
+        None => Job::read(Path::new(what), &app.settings.policy)?,
     };
-    let previews = read(app, &job, &catalog, rows)?;
+    let previews = read(app, &job, rows)?;
     if app.json {
         let answer = previews
             .iter()
@@ -135,14 +133,10 @@ fn holds_data(path: &Path, ending: &str) -> bool {
     }
 }
 
-fn read(
-    app: &App,
-    job: &Job,
-    catalog: &Catalog,
-    rows: usize,
-) -> Result<Vec<(String, Vec<RecordBatch>)>> {
-    let planner = Planner { limit: Some(rows), ..Planner::new(catalog, &app.settings) };
+fn read(app: &App, job: &Job, rows: usize) -> Result<Vec<(String, Vec<RecordBatch>)>> {
     app.io.block_on(async {
+        let plugins = app.resolve(job).await?;
+        let planner = Planner { limit: Some(rows), ..Planner::new(plugins, &app.settings) };
         let plan = planner.plan(job).await?;
         let mut previews = Vec::new();
         for relation in &plan.relations {

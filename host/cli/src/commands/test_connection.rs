@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use longshore_engine::catalog::Registrar;
 use longshore_engine::destination;
 use longshore_engine::destination::SinkTarget;
 use longshore_engine::plan::Planner;
@@ -39,17 +40,16 @@ async fn probe(app: &App, job: &Job) -> Result<String> {
 
 pub(super) fn test(app: &App, path: &Path) -> Result<()> {
     let job = Job::read(path, &app.settings.policy)?;
-    let catalog = app.catalog()?;
-    let planner = Planner::new(&catalog, &app.settings);
     let (answer, relations, target, catalog) = app.io.block_on(async {
-        let source = planner.source(&job)?;
+        let plugins = app.resolve(&job).await?;
+        let source = Planner::new(plugins.clone(), &app.settings).source(&job)?;
         let answer = source.test().await?;
         let relations = source.relations().await?;
-        let target = match planner.sink(&job)? {
+        let target = match plugins.sink.clone() {
             Some(sink) => Some(SinkTarget::new(sink, &job.target.url).test().await?),
             None => Some(probe(app, &job).await.context("target")?),
         };
-        let catalog = match planner.registrar(&job)? {
+        let catalog = match Registrar::of(&job, &plugins) {
             Some(registrar) => Some(registrar.test().await?),
             None => None,
         };

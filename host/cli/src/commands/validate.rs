@@ -1,30 +1,21 @@
-//! `longshore validate JOB`: everything that can be told without a connection. It needs no secret, and no plugins
-//! but the job's.
+//! `longshore validate JOB`: everything that can be told without a connection. It needs no secret, and
+//! compiles no plugin but the job's connector.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use longshore_engine::plan::Planner;
+use longshore_engine::scan::{ComponentSource, Source as _};
 use longshore_engine::transform::check_query;
-use longshore_model::config::connector::Connector;
+use longshore_model::config::Step;
 use longshore_model::config::job::{Job, Source};
-use longshore_model::config::target::To;
-use longshore_model::config::{PluginRequirement, Step};
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::format::counted;
-use longshore_plugins::{Catalog, Plugins};
+use longshore_plugins::{Catalog, Plugins, Resolver};
 use longshore_sandbox::Sandbox;
 use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 use super::{App, show};
-
-/// Schemes whose plugins are not called like them.
-const OTHER_NAMES: [(&[&str], &str); 4] = [
-    (&["postgres", "postgresql"], "postgres-sink"),
-    (&["http", "https"], "http-sink"),
-    (&["hive"], "impala"),
-    (&["mysql", "mariadb", "sqlserver", "mssql", "oracle", "vertica", "sqlite"], "odbc"),
-];
 
 /// What is read by the host itself.
 const FILES: &str = "files";
@@ -68,93 +59,53 @@ fn check_queries(job: &Job, faults: &mut Vec<Error>) {
     }
 }
 
-/// The plugins and what the job says to them; what the source is called.
+/// Checks the plugins and what the job says to them; gives what the source is called.
 fn check_plugins(app: &App, job: &Job, faults: &mut Vec<Error>) -> Result<String> {
-    let likely = load(app, Some(names(job)))?;
-    let (source, found) = check_bound(app, job, likely.as_ref());
-    if found.is_empty() {
-        return Ok(source);
+    if !job.uses_plugins() {
+        return Ok(FILES.to_owned());
     }
-    // A plugin may be called as it likes: what is missing may be in another file.
-    let all = load(app, None)?;
-    let (source, found) = check_bound(app, job, all.as_ref());
+    let (sandbox, _cache) = sandbox(app)?;
+    let plugins = Plugins::new(sandbox, &app.settings.plugins);
+    let plugins = plugins.signed_by(app.settings.policy.signers());
+    let catalog = app.io.block_on(plugins.load())?;
+    let (source, found) = check_bound(app, job, &catalog);
     faults.extend(found);
     Ok(source)
 }
 
-/// The names of the files that the job's plugins are most likely in.
-fn names(job: &Job) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let mut add = |scheme: &str, wanted: &PluginRequirement| {
-        names.extend(wanted.name.clone());
-        names.push(scheme.to_owned());
-        let other = OTHER_NAMES.iter().find(|(schemes, _)| schemes.contains(&scheme));
-        names.extend(other.map(|(_, name)| (*name).to_owned()));
-    };
-    if let Source::Connector(Connector { scheme, plugin, .. }) = &job.source {
-        add(scheme, plugin);
-    }
-    if let To::Sink(sink) = &job.target.to {
-        add(&sink.scheme, &sink.plugin);
-    }
-    if let Some(register) = &job.register {
-        add(&register.connector.scheme, &register.connector.plugin);
-    }
-    for step in &job.steps {
-        if let Step::Plugin { wanted, .. } = step {
-            names.extend(wanted.name.clone());
-        }
-    }
-    names
-}
-
-/// The plugins of these names, or all.
-fn load(app: &App, names: Option<Vec<String>>) -> Result<Arc<Catalog>> {
-    if names.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Arc::default());
-    }
+/// A sandbox, with its cache if that is a folder for a while: a cache that cannot be used is no fault of
+/// the job's.
+fn sandbox(app: &App) -> Result<(Sandbox, Option<TempDir>)> {
     let _on_io = app.io.enter();
-    let own = Sandbox::new(&app.settings.cache, app.settings.limits);
-    // A cache that cannot be used is no fault of the job's.
-    let (sandbox, _folder) = match own {
-        Ok(sandbox) => (sandbox, None),
-        Err(_) => {
-            let folder =
-                tempfile::tempdir().map_err(|error| Error::io("a folder for a while", error))?;
-            (Sandbox::new(folder.path(), app.settings.limits)?, Some(folder))
-        }
-    };
-    let plugins = Plugins::new(sandbox, &app.settings.plugins);
-    let plugins = plugins.signed_by(app.settings.policy.signers());
-    let plugins = match names {
-        Some(names) => plugins.only(names),
-        None => plugins,
-    };
-    app.io.block_on(plugins.load())
+    if let Ok(sandbox) = Sandbox::new(&app.settings.cache, app.settings.limits) {
+        return Ok((sandbox, None));
+    }
+    let folder = tempfile::tempdir().map_err(|error| Error::io("a folder for a while", error))?;
+    Ok((Sandbox::new(folder.path(), app.settings.limits)?, Some(folder)))
 }
 
 fn check_bound(app: &App, job: &Job, catalog: &Catalog) -> (String, Vec<Error>) {
-    let planner = Planner { is_dry: true, ..Planner::new(catalog, &app.settings) };
+    let resolver = Resolver { is_dry: true, ..Resolver::new(catalog, &app.settings) };
     let mut faults: Vec<Error> = Vec::new();
-    faults.extend(planner.transforms(job).err());
-    faults.extend(planner.sink(job).err());
-    let source = app.io.block_on(async {
-        faults.extend(planner.registrar(job).err());
-        if let Source::Files(_) = job.source {
-            return FILES.to_owned();
-        }
-        match planner.source(job) {
-            Err(error) => {
-                faults.push(error);
-                String::new()
-            }
-            Ok(source) => {
-                faults.extend(wrong_config(job, source.test().await));
-                format!("{} {}", source.name(), source.version())
-            }
-        }
+    faults.extend(resolver.transforms(job).err());
+    faults.extend(resolver.sink(job).err());
+    faults.extend(resolver.registrar(job).err());
+    let Some(source) = resolver.source(job).transpose() else { return (FILES.to_owned(), faults) };
+    let tested = app.io.block_on(async {
+        let source = ComponentSource::new(source?.compile().await?, Handle::current());
+        let title = format!("{} {}", source.name(), source.version());
+        Ok((title, wrong_config(job, source.test().await)))
     });
-    (source, faults)
+    match tested {
+        Ok((title, wrong)) => {
+            faults.extend(wrong);
+            (title, faults)
+        }
+        Err(error) => {
+            faults.push(error);
+            (String::new(), faults)
+        }
+    }
 }
 
 /// What a connector says of its config before it asks for a connection, which it is not granted.

@@ -105,8 +105,7 @@ async fn compare(
     target: &dyn Folder,
     job: &Job,
 ) -> Result<Vec<Fault>> {
-    let catalog = app.plugins()?.load().await?;
-    let plan = Planner::new(&catalog, &app.settings).plan(job).await?;
+    let plan = Planner::new(app.resolve(job).await?, &app.settings).plan(job).await?;
     let mut faults = Vec::new();
     for relation in &plan.relations {
         let name = &relation.relation.name;

@@ -8,30 +8,20 @@ use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
 use longshore_engine::scan::{OdbcLane, check_size};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::format::counted;
-use longshore_model::grant::Grant;
 use longshore_run::Fingerprint;
 use longshore_sandbox::{
-    ChunkLane, ChunkWish, Comparable, ConnectorComponent, ConnectorDescription, Hold,
-    PlannedChunk as Chunk, PluginTrap, Relation, RelationInfo, Scan, Session,
+    ChunkHints, ChunkLane, Comparable, Connector, PlannedChunk as Chunk, PluginTrap, Relation,
+    RelationInfo, Scan, Session, SnapshotResult,
 };
 use tokio::runtime::Handle;
 
-use super::{Suite, broken, refused};
+use super::{Probe, Suite, broken, refused};
 
 /// Chunks that a relation is cut into, at the most, beside one and two.
 const MANY_CHUNKS: u32 = 7;
 
 /// Columns that are read alone.
 const COLUMN_LIMIT: usize = 8;
-
-/// A connector under examination: each question is asked in a session of its own.
-pub(super) struct Probe<'a> {
-    pub(super) name: &'a str,
-    pub(super) described: &'a ConnectorDescription,
-    pub(super) component: &'a ConnectorComponent,
-    pub(super) config: String,
-    pub(super) grant: Grant,
-}
 
 /// A relation, looked up.
 pub(super) struct Subject {
@@ -40,9 +30,9 @@ pub(super) struct Subject {
     info: RelationInfo,
 }
 
-impl Probe<'_> {
+impl Probe<Connector> {
     pub(super) async fn open(&self) -> Result<Session> {
-        self.component.open(self.name, &self.config, self.grant.clone()).await
+        self.component.open(self.name(), &self.config, self.grant.clone()).await
     }
 
     pub(super) async fn look_up(
@@ -76,14 +66,14 @@ impl Probe<'_> {
         chunks: u32,
     ) -> Result<Vec<Chunk>> {
         let size = |all: Option<u64>, least: u64| (all.unwrap_or(0) / u64::from(chunks)).max(least);
-        let wish = ChunkWish {
+        let hints = ChunkHints {
             rows: None,
             bytes: size(subject.info.bytes, 1),
             parallel: chunks,
             max_chunks: chunks,
             key: None,
         };
-        let mut open = self.open().await?.plan(scan, &wish).await?;
+        let mut open = self.open().await?.plan(scan, &hints).await?;
         let mut planned = Vec::new();
         loop {
             match open.next(chunks).await?.as_slice() {
@@ -161,7 +151,7 @@ impl Probe<'_> {
     }
 }
 
-pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>, relations: &[Relation]) {
+pub(super) async fn check(suite: &mut Suite, probe: &Probe<Connector>, relations: &[Relation]) {
     let Some(mut session) = suite.note("it opens a session", probe.open().await) else { return };
     suite.note("it says what answered", session.test().await);
     let listed = suite.note("it lists what can be read", session.relations().await);
@@ -181,7 +171,7 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>, relations: &[Rel
     let nowhere = Relation::Table("longshore_check_nowhere".into());
     let unknown = probe.look_up(&nowhere, None).await.map(drop);
     suite.note("what does not exist is refused in words", refused("an unknown table", unknown));
-    let (leader, snapshot) = hold(suite, probe, &relations).await;
+    let (leader, snapshot) = open_snapshot(suite, probe, &relations).await;
     for relation in &relations {
         let name = match relation {
             Relation::Table(name) => name.clone(),
@@ -192,25 +182,25 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>, relations: &[Rel
     drop(leader);
 }
 
-async fn hold(
+async fn open_snapshot(
     suite: &mut Suite,
-    probe: &Probe<'_>,
+    probe: &Probe<Connector>,
     relations: &[Relation],
 ) -> (Option<Session>, Option<String>) {
     let held = async {
         let mut leader = probe.open().await?;
-        let hold = leader.hold(relations).await?;
-        Ok((leader, hold))
+        let opened = leader.open_snapshot(relations).await?;
+        Ok((leader, opened))
     };
     match suite.note("it holds one instant, or says why not", held.await) {
-        Some((leader, Hold::Held(snapshot))) => (Some(leader), Some(snapshot.token)),
+        Some((leader, SnapshotResult::Opened(snapshot))) => (Some(leader), Some(snapshot.token)),
         _ => (None, None),
     }
 }
 
 async fn check_relation(
     suite: &mut Suite,
-    probe: &Probe<'_>,
+    probe: &Probe<Connector>,
     relation: &Relation,
     name: &str,
     snapshot: Option<String>,
@@ -242,7 +232,7 @@ async fn check_relation(
             },
         );
     }
-    let pushdown = &probe.described.pushdown;
+    let pushdown = &probe.plugin.info.pushdown();
     if pushdown.projection {
         let projected = projection(probe, &subject, whole).await;
         suite.note(
@@ -266,7 +256,7 @@ fn has_trapped(error: &Error) -> bool {
 /// Whatever a relation is cut into, the rows are the same.
 async fn coverage(
     suite: &mut Suite,
-    probe: &Probe<'_>,
+    probe: &Probe<Connector>,
     subject: &Subject,
     name: &str,
 ) -> Option<Fingerprint> {
@@ -299,7 +289,7 @@ async fn coverage(
     whole
 }
 
-async fn read_again(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Result<()> {
+async fn read_again(probe: &Probe<Connector>, subject: &Subject, chunk: &Chunk) -> Result<()> {
     let Subject { scan, schema, .. } = subject;
     let once = probe.read(scan, schema, chunk, |_| Ok(())).await?;
     let again = probe.read(scan, schema, chunk, |_| Ok(())).await?;
@@ -309,7 +299,7 @@ async fn read_again(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Resu
     Ok(())
 }
 
-async fn stopped(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Result<()> {
+async fn stopped(probe: &Probe<Connector>, subject: &Subject, chunk: &Chunk) -> Result<()> {
     let Subject { scan, schema, .. } = subject;
     match &chunk.lane {
         ChunkLane::Component(descriptor) => {
@@ -323,7 +313,7 @@ async fn stopped(probe: &Probe<'_>, subject: &Subject, chunk: &Chunk) -> Result<
     probe.read(scan, schema, chunk, |_| Ok(())).await.map(drop)
 }
 
-async fn projection(probe: &Probe<'_>, subject: &Subject, whole: Fingerprint) -> Result<()> {
+async fn projection(probe: &Probe<Connector>, subject: &Subject, whole: Fingerprint) -> Result<()> {
     let columns = subject.schema.fields().len().min(COLUMN_LIMIT);
     let chunks = probe.plan(&subject.scan, subject, 1).await?;
     let mut expected = vec![Fingerprint::default(); columns];
@@ -355,7 +345,7 @@ async fn projection(probe: &Probe<'_>, subject: &Subject, whole: Fingerprint) ->
 }
 
 async fn projected(
-    probe: &Probe<'_>,
+    probe: &Probe<Connector>,
     subject: &Subject,
     schema: &SchemaRef,
 ) -> Result<Fingerprint> {
@@ -365,7 +355,7 @@ async fn projected(
     probe.read_all(&scan, schema, &chunks).await
 }
 
-async fn limit(probe: &Probe<'_>, subject: &Subject, whole: Fingerprint) -> Result<()> {
+async fn limit(probe: &Probe<Connector>, subject: &Subject, whole: Fingerprint) -> Result<()> {
     for limit in [0, 1, whole.rows / 2] {
         let scan = Scan { limit: Some(limit), ..subject.scan.clone() };
         let chunks = probe.plan(&scan, subject, 1).await?;
@@ -379,7 +369,7 @@ async fn limit(probe: &Probe<'_>, subject: &Subject, whole: Fingerprint) -> Resu
 
 /// Rows whose value is null, and the others, are all rows.
 async fn filter(
-    probe: &Probe<'_>,
+    probe: &Probe<Connector>,
     subject: &Subject,
     dialect: &str,
     whole: Fingerprint,

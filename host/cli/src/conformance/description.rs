@@ -1,14 +1,14 @@
 //! What a component says that it is.
 
 use longshore_model::error::Result;
-use longshore_plugins::{Described, Plugin};
+use longshore_plugins::Plugin;
 use serde_json::Value;
 
 use super::{Suite, broken};
 
 pub(super) async fn check(suite: &mut Suite, plugin: &Plugin) {
     suite.note("it says the same of itself each time", says_the_same(plugin).await);
-    let of = &plugin.described;
+    let of = &plugin.info;
     let endpoints = of.endpoints().iter().map(|endpoint| &endpoint.field);
     let fields: Vec<&String> = endpoints.chain(of.secrets()).collect();
     let schema: Value = serde_json::from_str(of.config_schema()).unwrap_or_default();
@@ -18,7 +18,7 @@ pub(super) async fn check(suite: &mut Suite, plugin: &Plugin) {
     suite.note("its endpoints and secrets are keys of its config", are_keys(&schema, &fields));
     suite.note(
         "it has a summary",
-        match plugin.summary().trim() {
+        match plugin.info.summary().trim() {
             "" => broken("it says nothing"),
             _ => Ok(()),
         },
@@ -26,21 +26,11 @@ pub(super) async fn check(suite: &mut Suite, plugin: &Plugin) {
 }
 
 async fn says_the_same(plugin: &Plugin) -> Result<()> {
-    let (once, again) = match &plugin.described {
-        Described::Connector(d, component) => {
-            (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
-        }
-        Described::Transform(d, component) => {
-            (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
-        }
-        Described::Sink(d, component) => {
-            (format!("{d:?}"), format!("{:?}", component.describe(&d.name).await?))
-        }
-    };
-    if once != again {
-        return broken(format!("once {once}, then {again}"));
+    let again = plugin.describe().await?;
+    if again == plugin.info {
+        return Ok(());
     }
-    Ok(())
+    broken(format!("once {:?}, then {again:?}", plugin.info))
 }
 
 fn is_closed(schema: &Value) -> Result<()> {

@@ -13,11 +13,13 @@ mod transform;
 pub use replay::{Replay, Replayed, Verdict};
 pub use speed::{Figures, measure};
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use longshore_model::config::Settings;
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::grant::Grant;
-use longshore_plugins::{Described, Plugin, Secrets, bind};
-use longshore_sandbox::Relation;
+use longshore_plugins::{Binding, Bound, Plugin, PluginKind, Secrets, bind};
+use longshore_sandbox::{Kind, Relation};
 use serde_json::{Map, Value};
 
 /// What a component is held against.
@@ -55,42 +57,46 @@ impl Suite {
 }
 
 /// Holds a component against the suite.
-pub async fn check(plugin: &Plugin, given: &Given<'_>) -> Result<Vec<Outcome>> {
+pub async fn check(plugin: &Arc<Plugin>, given: &Given<'_>) -> Result<Vec<Outcome>> {
     let mut suite = Suite::default();
     description::check(&mut suite, plugin).await;
     let Some(config) = &given.config else { return Ok(suite.outcomes) };
-    let (config, grant) = bound(plugin, config, given.settings)?;
-    let name = plugin.name();
-    match &plugin.described {
-        Described::Connector(described, component) => {
-            let probe = connector::Probe { name, described, component, config, grant };
+    let binding = bound(plugin, config, given.settings)?;
+    match plugin.kind() {
+        PluginKind::Connector => {
+            let probe = Probe(binding.compile().await?);
             connector::check(&mut suite, &probe, &given.relations).await;
         }
-        Described::Transform(_, component) => {
-            let probe = transform::Probe { name, component, config, grant };
-            transform::check(&mut suite, &probe).await;
+        PluginKind::Transform => {
+            transform::check(&mut suite, &Probe(binding.compile().await?)).await;
         }
-        Described::Sink(_, component) => {
-            let probe = sink::Probe { name, component, config, grant };
-            sink::check(&mut suite, &probe).await;
-        }
+        PluginKind::Sink => sink::check(&mut suite, &Probe(binding.compile().await?)).await,
     }
     Ok(suite.outcomes)
 }
 
-/// The config as the component gets it, and what it is granted.
+/// A plugin under examination: each question is asked in an instance of its own.
+struct Probe<K: Kind>(Arc<Bound<K>>);
+
+impl<K: Kind> Deref for Probe<K> {
+    type Target = Bound<K>;
+
+    fn deref(&self) -> &Bound<K> {
+        &self.0
+    }
+}
+
+/// The plugin with its config, and what that grants.
 fn bound(
-    plugin: &Plugin,
+    plugin: &Arc<Plugin>,
     config: &Map<String, Value>,
     settings: &Settings,
-) -> Result<(String, Grant)> {
-    let powers = settings.policy.powers(plugin.name(), &plugin.version, &plugin.digest)?;
-    let of = &plugin.described;
+) -> Result<Binding> {
+    let scope = settings.policy.powers(plugin.name(), &plugin.version, plugin.digest())?;
     let secrets = Secrets::Folder(settings.secrets.as_deref());
-    let (config_given, mut grant) =
-        bind(config, of.config_schema(), of.secrets(), of.endpoints(), secrets, &powers)?;
-    grant.odbc = plugin.stamp.asks_for_odbc().then(|| powers.odbc(config));
-    Ok((config_given, grant))
+    let (config_given, mut grant) = bind(config, &plugin.info, secrets, &scope)?;
+    grant.odbc = plugin.stamp().asks_for_odbc().then(|| scope.odbc(config));
+    Ok(Binding { plugin: plugin.clone(), config: config_given, grant })
 }
 
 /// A promise that is not kept.

@@ -6,11 +6,11 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
 use longshore_model::error::{Error, Result};
-use longshore_plugins::{Described, Plugin};
+use longshore_plugins::{Plugin, PluginKind};
 use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::{Ending, Player, Seen, Tape};
 use longshore_sandbox::tape::{Label, Script};
-use longshore_sandbox::{Load, OpenTarget, Scan, Session, Transformer};
+use longshore_sandbox::{Connector, Load, OpenTarget, Scan, Session, Sink, Transform, Transformer};
 use strum::IntoStaticStr;
 
 /// A tape that was read, ready to be run again.
@@ -64,21 +64,21 @@ impl Replay {
         let seen = player.seen();
         let (name, outside) = (plugin.name(), HostEnv::played(player));
         let mut rows = 0;
-        let done = match (&label.script, &plugin.described) {
-            (
-                Script::Connector { config, scan, descriptor, schema },
-                Described::Connector(_, component),
-            ) => {
+        let done = match (&label.script, plugin.kind()) {
+            (Script::Connector { config, scan, descriptor, schema }, PluginKind::Connector) => {
+                let component = plugin.component::<Connector>().await?;
                 let opened = component.open(name, &config.to_string(), outside).await;
                 let pace = ReadLimits::new(component.limits());
                 read(opened, scan, descriptor, schema, pace, &mut rows).await
             }
-            (Script::Transform { config, input, output }, Described::Transform(_, component)) => {
+            (Script::Transform { config, input, output }, PluginKind::Transform) => {
+                let component = plugin.component::<Transform>().await?;
                 let opened = component.open(name, &config.to_string(), outside, input).await;
                 let pace = ReadLimits::new(component.limits());
                 change(opened, output, &inputs, pace, &mut rows).await
             }
-            (Script::Sink { config, load, chunk, attempt }, Described::Sink(_, component)) => {
+            (Script::Sink { config, load, chunk, attempt }, PluginKind::Sink) => {
+                let component = plugin.component::<Sink>().await?;
                 let opened = component.open(name, &config.to_string(), outside).await;
                 write(opened, load, *chunk, *attempt, &inputs).await
             }

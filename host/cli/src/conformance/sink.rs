@@ -4,11 +4,10 @@ use arrow::array::RecordBatch;
 use longshore_engine::destination::RECEIPT_LIMIT_BYTES;
 use longshore_engine::ipc::{IpcEncoder, encode_schema};
 use longshore_model::error::Result;
-use longshore_model::grant::Grant;
 use longshore_run::new_run_id;
-use longshore_sandbox::{Load, LoadMode, OpenTarget, SinkComponent, Written};
+use longshore_sandbox::{FinishedLoad, Load, LoadMode, OpenTarget, Sink};
 
-use super::{Suite, broken, rows};
+use super::{Probe, Suite, broken, rows};
 
 /// Rows of a chunk.
 const ROWS: i64 = 100;
@@ -16,17 +15,9 @@ const ROWS: i64 = 100;
 /// The relation that is written; it stays in the target.
 const RELATION: &str = "longshore_check";
 
-/// A sink under examination: each question is asked in a session of its own.
-pub(super) struct Probe<'a> {
-    pub(super) name: &'a str,
-    pub(super) component: &'a SinkComponent,
-    pub(super) config: String,
-    pub(super) grant: Grant,
-}
-
-impl Probe<'_> {
+impl Probe<Sink> {
     pub(super) async fn open(&self) -> Result<OpenTarget> {
-        self.component.open(self.name, &self.config, self.grant.clone()).await
+        self.component.open(self.name(), &self.config, self.grant.clone()).await
     }
 
     pub(super) async fn begin(&self, load: &Load, sample: &RecordBatch) -> Result<()> {
@@ -57,7 +48,7 @@ impl Probe<'_> {
     }
 }
 
-pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>) {
+pub(super) async fn check(suite: &mut Suite, probe: &Probe<Sink>) {
     let Some(mut target) = suite.note("it opens", probe.open().await) else { return };
     suite.note("it says what answered", target.test().await);
     drop(target);
@@ -74,7 +65,7 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>) {
 /// A load, from its beginning to its commit.
 async fn written(
     suite: &mut Suite,
-    probe: &Probe<'_>,
+    probe: &Probe<Sink>,
     load: &Load,
     sample: &RecordBatch,
 ) -> Option<()> {
@@ -89,7 +80,7 @@ async fn written(
     let second = probe.write(load, sample, (1, 1), true).await;
     let second = suite.note("a chunk that was written can be written once more", second)?;
     for (promise, receipt) in [("first", &first), ("second", &second)] {
-        let held = async { probe.open().await?.holds(load, receipt).await };
+        let held = async { probe.open().await?.is_intact(load, receipt).await };
         let held = match held.await {
             Ok(true) => Ok(()),
             Ok(false) => broken("it says no"),
@@ -97,7 +88,7 @@ async fn written(
         };
         suite.note(format!("it knows the rows behind the {promise} receipt"), held)?;
     }
-    let loads = [Written { load: load.clone(), receipts: vec![first, second] }];
+    let loads = [FinishedLoad { load: load.clone(), receipts: vec![first, second] }];
     let commit = async { probe.open().await?.commit(&load.run, &loads).await };
     let names = suite.note("the run commits", commit.await)?;
     suite.note(

@@ -8,18 +8,17 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
 use longshore_model::error::{Error, Result};
-use longshore_plugins::{Described, Plugin};
+use longshore_plugins::{Plugin, PluginKind};
 use longshore_run::new_run_id;
-use longshore_sandbox::{ChunkLane, Load, LoadMode, PlannedChunk as Chunk, Relation, Usage};
+use longshore_sandbox::{
+    ChunkLane, Connector, Load, LoadMode, PlannedChunk as Chunk, Relation, Sink, Transform, Usage,
+};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::connector::Probe as Connector;
-use super::sink::Probe as Sink;
-use super::transform::Probe as Transform;
-use super::{Given, bound, rows};
+use super::{Given, Probe, bound, rows};
 
 /// Chunks that a connector's relation is cut into, at the most.
 const CHUNKS: u32 = 64;
@@ -64,28 +63,25 @@ impl Done {
 /// Has so many instances do the work: all chunks of a connector's relation, or `rows` rows of a sample
 /// for the other kinds.
 pub async fn measure(
-    plugin: &Plugin,
+    plugin: &Arc<Plugin>,
     given: &Given<'_>,
     rows: u64,
     instances: usize,
     compute: &Handle,
 ) -> Result<Figures> {
     let config = given.config.clone().unwrap_or_default();
-    let (config, grant) = bound(plugin, &config, given.settings)?;
-    let name = plugin.name();
+    let binding = bound(plugin, &config, given.settings)?;
     let (cpu, begun) = (cpu_time(), Instant::now());
-    let done = match &plugin.described {
-        Described::Connector(described, component) => {
-            let probe = Connector { name, described, component, config, grant };
+    let done = match plugin.kind() {
+        PluginKind::Connector => {
+            let probe = Probe(binding.compile().await?);
             connector(&probe, given.relations.first(), instances, compute).await?
         }
-        Described::Transform(_, component) => {
-            let probe = Transform { name, component, config, grant };
-            transform(&probe, rows, instances, compute).await?
+        PluginKind::Transform => {
+            transform(&Probe(binding.compile().await?), rows, instances, compute).await?
         }
-        Described::Sink(_, component) => {
-            let probe = Sink { name, component, config, grant };
-            sink(&probe, rows, instances, compute).await?
+        PluginKind::Sink => {
+            sink(&Probe(binding.compile().await?), rows, instances, compute).await?
         }
     };
     Ok(Figures {
@@ -100,7 +96,7 @@ pub async fn measure(
 }
 
 async fn connector(
-    probe: &Connector<'_>,
+    probe: &Probe<Connector>,
     relation: Option<&Relation>,
     instances: usize,
     compute: &Handle,
@@ -118,7 +114,7 @@ async fn connector(
     let (scan, next) = (Arc::new(subject.scan), Arc::new(AtomicUsize::new(0)));
     let mut workers = JoinSet::new();
     for _ in 0..instances {
-        let (component, name) = (probe.component.clone(), probe.name.to_owned());
+        let (component, name) = (probe.component.clone(), probe.name().to_owned());
         let (config, grant) = (probe.config.clone(), probe.grant.clone());
         let (scan, schema) = (scan.clone(), subject.schema.clone());
         let (chunks, next) = (chunks.clone(), next.clone());
@@ -150,7 +146,7 @@ async fn connector(
 }
 
 async fn transform(
-    probe: &Transform<'_>,
+    probe: &Probe<Transform>,
     rows: u64,
     instances: usize,
     compute: &Handle,
@@ -158,7 +154,7 @@ async fn transform(
     let sample = rows::sample(BATCH_ROWS)?;
     let mut workers = JoinSet::new();
     for batches in shares(rows, instances) {
-        let (component, name) = (probe.component.clone(), probe.name.to_owned());
+        let (component, name) = (probe.component.clone(), probe.name().to_owned());
         let (config, grant, sample) = (probe.config.clone(), probe.grant.clone(), sample.clone());
         let worker = async move {
             let schema = encode_schema(&sample.schema())?;
@@ -183,7 +179,7 @@ async fn transform(
 }
 
 async fn sink(
-    probe: &Sink<'_>,
+    probe: &Probe<Sink>,
     rows: u64,
     instances: usize,
     compute: &Handle,
@@ -195,7 +191,7 @@ async fn sink(
     probe.begin(&load, &sample).await?;
     let mut workers = JoinSet::new();
     for (chunk, batches) in shares(rows, instances).enumerate() {
-        let (component, name) = (probe.component.clone(), probe.name.to_owned());
+        let (component, name) = (probe.component.clone(), probe.name().to_owned());
         let (config, grant) = (probe.config.clone(), probe.grant.clone());
         let (sample, load) = (sample.clone(), load.clone());
         let worker = async move {

@@ -4,27 +4,18 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
 use longshore_model::error::Result;
-use longshore_model::grant::Grant;
 use longshore_run::Fingerprint;
-use longshore_sandbox::{TransformComponent, Transformer};
+use longshore_sandbox::{Transform, Transformer};
 
-use super::{Suite, broken, refused, rows};
+use super::{Probe, Suite, broken, refused, rows};
 
 /// Rows of the sample.
 const ROWS: i64 = 1_000;
 
-/// A transform under examination.
-pub(super) struct Probe<'a> {
-    pub(super) name: &'a str,
-    pub(super) component: &'a TransformComponent,
-    pub(super) config: String,
-    pub(super) grant: Grant,
-}
-
-impl Probe<'_> {
+impl Probe<Transform> {
     async fn open(&self, config: &str, schema: &SchemaRef) -> Result<Transformer> {
         let schema = encode_schema(schema)?;
-        self.component.open(self.name, config, self.grant.clone(), &schema).await
+        self.component.open(self.name(), config, self.grant.clone(), &schema).await
     }
 
     /// What comes out for these batches.
@@ -45,7 +36,7 @@ impl Probe<'_> {
     }
 }
 
-pub(super) async fn check(suite: &mut Suite, probe: &Probe<'_>) {
+pub(super) async fn check(suite: &mut Suite, probe: &Probe<Transform>) {
     let Some(sample) = suite.note("there are rows to change", rows::sample(ROWS)) else { return };
     let schema = sample.schema();
     let opened = probe.open(&probe.config, &schema).await;

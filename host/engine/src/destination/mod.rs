@@ -35,7 +35,7 @@ use multipart_committer::{MultipartCommitter, Unfinished};
 pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
 pub use name_lock::{LOCK_WAIT_SECS, VERSION_LIMIT};
 pub use rename_committer::checksum;
-pub use sink::{BoundSink, RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
+pub use sink::{RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
 pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
 
 /// The target's hidden folder.

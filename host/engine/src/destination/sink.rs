@@ -5,27 +5,24 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::future::join_all;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
-use longshore_model::grant::Grant;
 use longshore_model::part::{Part, RelationTarget};
-use longshore_plugins::SinkPlugin;
+use longshore_plugins::Bound;
 use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::Recorder;
-use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
-use longshore_sandbox::{Load, LoadMode, OpenTarget, OpenWriter, Written};
-use parking_lot::Mutex;
-use tokio::time::timeout;
+use longshore_sandbox::tape::{Script, Tapes};
+use longshore_sandbox::{FinishedLoad, Load, LoadMode, OpenTarget, OpenWriter, Sink};
 
 use super::files::{Files, read_if_there};
 use super::local::LocalFolder;
 use super::{Publication, Published, Target};
 use crate::ipc::encode_schema;
+use crate::pool::{Pool, close};
 
 /// The most bytes of one chunk's receipt.
 pub const RECEIPT_LIMIT_BYTES: usize = 4_096;
@@ -33,27 +30,14 @@ pub const RECEIPT_LIMIT_BYTES: usize = 4_096;
 /// What is said of a commit that was carried out, or was not.
 const NOT_KNOWN: &str = "it is not known whether the commit was carried out";
 
-/// How long an open target may take to say goodbye.
-const CLOSE_TIMEOUT_SECS: u64 = 5;
-
-/// A sink of a run: the plugin, its config, its grant.
-pub struct BoundSink {
-    /// The plugin.
-    pub plugin: SinkPlugin,
-    /// Its config, as it gets it.
-    pub config: String,
-    /// What it may touch.
-    pub grant: Grant,
-}
-
 /// A target over a sink.
 pub struct SinkTarget {
-    sink: Arc<BoundSink>,
+    sink: Arc<Bound<Sink>>,
     /// The URL, without a password.
     url: String,
     /// Where manifests are kept: a sink has no place for them.
     manifests: PathBuf,
-    idle: Mutex<Vec<OpenTarget>>,
+    sessions: Pool<OpenTarget>,
     /// A commit was cut off: nobody knows what is visible.
     unsure: AtomicBool,
 }
@@ -66,12 +50,12 @@ impl fmt::Debug for SinkTarget {
 
 impl SinkTarget {
     /// A target of which nothing is open yet.
-    pub fn new(sink: Arc<BoundSink>, url: &str) -> Self {
+    pub fn new(sink: Arc<Bound<Sink>>, url: &str) -> Self {
         Self {
             sink,
             url: url.trim_end_matches('/').to_owned(),
             manifests: PathBuf::new(),
-            idle: Mutex::default(),
+            sessions: Pool::default(),
             unsure: AtomicBool::new(false),
         }
     }
@@ -85,7 +69,7 @@ impl SinkTarget {
     pub async fn test(&self) -> Result<String> {
         let mut open = self.open().await?;
         let answer = open.test().await.context(self.name())?;
-        self.keep(open);
+        self.sessions.put(open);
         Ok(answer)
     }
 
@@ -101,12 +85,10 @@ impl SinkTarget {
         let open = match tapes {
             None => self.open().await?,
             Some(tapes) => {
-                let BoundSink { plugin, config, grant } = self.sink.as_ref();
+                let Bound { plugin, config, grant, .. } = &*self.sink;
                 let (config, load) = (serde_json::from_str(config)?, load.clone());
                 let script = Script::Sink { config, load, chunk, attempt };
-                let plugin =
-                    PluginLabel::new(&plugin.described.name, &plugin.version, &plugin.digest);
-                self.new_target(tapes.record(plugin, grant, script)).await?
+                self.new_target(tapes.record(plugin.label(), grant, script)).await?
             }
         };
         open.write(&load, chunk, attempt).await.context(self.name())
@@ -123,48 +105,33 @@ impl SinkTarget {
             .with_hint("this is a fault of the plugin: report it to its author"));
         }
         match tapes {
-            None => self.keep(open),
-            Some(_) => self.end(open).await,
+            None => self.sessions.put(open),
+            Some(_) => close(open).await,
         }
         Ok(hex::encode(&receipt))
     }
 
     /// What errors call it.
     pub fn name(&self) -> String {
-        format!("sink `{}`", self.sink.plugin.described.name)
+        format!("sink `{}`", self.sink.name())
     }
 
     async fn open(&self) -> Result<OpenTarget> {
-        let idle = self.idle.lock().pop();
-        if let Some(open) = idle {
-            return Ok(open);
+        match self.sessions.take() {
+            Some(open) => Ok(open),
+            None => self.new_target(None).await,
         }
-        self.new_target(None).await
     }
 
     async fn new_target(&self, recorder: Option<Recorder>) -> Result<OpenTarget> {
-        let BoundSink { plugin, config, grant } = self.sink.as_ref();
-        let outside = HostEnv::recorded(grant.clone(), recorder);
-        let opened = plugin.component.open(&plugin.described.name, config, outside).await;
-        opened.context(self.name())
+        let Bound { component, config, grant, .. } = &*self.sink;
+        let env = HostEnv::recorded(grant.clone(), recorder);
+        component.open(self.sink.name(), config, env).await.context(self.name())
     }
 
-    /// Takes back what is in order, for the next call.
-    fn keep(&self, open: OpenTarget) {
-        self.idle.lock().push(open);
-    }
-
-    /// Ends what is open: nothing more comes.
+    /// Closes what is open: nothing more comes.
     async fn close(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock());
-        join_all(idle.into_iter().map(|open| self.end(open))).await;
-    }
-
-    async fn end(&self, open: OpenTarget) {
-        let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), open.end());
-        if let Ok(Err(error)) = closing.await {
-            tracing::debug!("closing {}: {error}", self.name());
-        }
+        join_all(self.sessions.drain().into_iter().map(close)).await;
     }
 }
 
@@ -185,14 +152,14 @@ impl Target for SinkTarget {
         let mut open = self.open().await?;
         let begun = open.begin(&load(target), &encode_schema(schema)?).await;
         begun.context(self.name()).context(target.relation.clone())?;
-        self.keep(open);
+        self.sessions.put(open);
         Ok(())
     }
 
     async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {
         let mut open = self.open().await?;
-        let held = open.holds(&load(target), &receipt(part)?).await.context(self.name())?;
-        self.keep(open);
+        let held = open.is_intact(&load(target), &receipt(part)?).await.context(self.name())?;
+        self.sessions.put(open);
         Ok(held)
     }
 
@@ -200,9 +167,9 @@ impl Target for SinkTarget {
         let Some(first) = relations.first() else { return Ok(Published::As(Vec::new())) };
         let written = |relation: &Publication| {
             let receipts = relation.parts.iter().map(receipt).collect::<Result<_>>()?;
-            Ok(Written { load: load(&relation.target), receipts })
+            Ok(FinishedLoad { load: load(&relation.target), receipts })
         };
-        let loads: Vec<Written> = relations.iter().map(written).collect::<Result<_>>()?;
+        let loads: Vec<FinishedLoad> = relations.iter().map(written).collect::<Result<_>>()?;
         let mut open = self.open().await?;
         self.unsure.store(true, Ordering::Relaxed);
         let committed = open.commit(&first.target.run, &loads).await.context(self.name());
@@ -215,7 +182,7 @@ impl Target for SinkTarget {
             }
             committed => committed?,
         };
-        self.keep(open);
+        self.sessions.put(open);
         if names.iter().any(String::is_empty) {
             return Err(Error::internal(format!("{} gave an empty name", self.name())).with_hint(
                 "the rows are there: this is a fault of the plugin, report it to its author",
@@ -260,7 +227,7 @@ impl Target for SinkTarget {
     async fn discard(&self, run: &str) -> Result<()> {
         let mut open = self.open().await?;
         open.discard(run).await.context(self.name())?;
-        self.keep(open);
+        self.sessions.put(open);
         self.close().await;
         Ok(())
     }

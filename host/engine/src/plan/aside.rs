@@ -17,15 +17,15 @@ use crate::scan::Source;
 const STACK_BYTES: usize = 64 << 20;
 
 impl Planner<'_> {
-    /// Plans a whole run on its source. When what it gives is dropped, the plan is given up: nobody waits for
+    /// Plans a whole run on its source. When what it gives is dropped, the plan is resume up: nobody waits for
     /// the thread, which ends as soon as it can.
-    pub async fn plan_aside(self, job: &Job, source: Arc<Source>) -> Result<RunPlan> {
-        let Planner { limit, resume, is_dry, .. } = self;
-        let (catalog, settings) = (self.catalog.clone(), self.settings.clone());
+    pub async fn plan_aside(self, job: &Job, source: Arc<dyn Source>) -> Result<RunPlan> {
+        let Planner { plugins, limit, resume, .. } = self;
+        let settings = self.settings.clone();
         let (job, io) = (job.clone(), Handle::current());
         let (mut send, planned) = oneshot::channel();
         let work = move || {
-            let planner = Planner { catalog: &catalog, settings: &settings, limit, resume, is_dry };
+            let planner = Planner { plugins, settings: &settings, limit, resume };
             let planning = AssertUnwindSafe(planner.plan_on(&job, source)).catch_unwind();
             let _entered = io.enter();
             io.block_on(async move {

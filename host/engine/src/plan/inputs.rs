@@ -1,18 +1,20 @@
 //! A relation's inputs: looked up at the source, as tables for the query over them, with the job's steps
 //! on top.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::{Job, Step};
 use longshore_model::error::{Error, Result, ResultExt};
-use longshore_sandbox::{ChunkWish, Column, Hold, Relation};
+use longshore_plugins::Bound;
+use longshore_sandbox::{ChunkHints, Column, Relation, SnapshotResult, Transform};
 use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
 use crate::scan::{Described, ScanPlan, Source};
-use crate::transform::{BoundTransform, Rows};
+use crate::transform::Rows;
 use crate::write::parquet_type;
 
 /// A column on its way from the source.
@@ -50,9 +52,9 @@ const CHUNKS_PER_SLOT: u64 = 4;
 pub(super) struct PlanContext<'a> {
     pub(super) job: &'a Job,
     pub(super) relation: &'a JobRelation,
-    pub(super) source: &'a Arc<Source>,
-    pub(super) hold: &'a Hold,
-    pub(super) transforms: &'a [Arc<BoundTransform>],
+    pub(super) source: &'a Arc<dyn Source>,
+    pub(super) snapshot: &'a SnapshotResult,
+    pub(super) transforms: &'a BTreeMap<usize, Arc<Bound<Transform>>>,
     pub(super) parallel: usize,
     /// Inputs are read from their beginning, as long as rows are wanted.
     pub(super) is_uncut: bool,
@@ -88,7 +90,7 @@ impl PlanContext<'_> {
         let described = self.source.describe(&relation).await?;
         let (job, parallel) = (self.job, self.parallel);
         let automatic = || automatic_bytes(described.bytes, parallel);
-        let wish = ChunkWish {
+        let hints = ChunkHints {
             rows: job.chunk.rows.filter(|_| !self.is_uncut),
             bytes: if self.is_uncut {
                 UNCUT_CHUNK_BYTES
@@ -109,10 +111,10 @@ impl PlanContext<'_> {
             relation,
             schema: described.schema.clone(),
             columns: described.columns.clone(),
-            wish,
-            snapshot: match self.hold {
-                Hold::Held(snapshot) => Some(snapshot.token.clone()),
-                Hold::Unavailable(_) => None,
+            hints,
+            snapshot: match self.snapshot {
+                SnapshotResult::Opened(snapshot) => Some(snapshot.token.clone()),
+                SnapshotResult::Unavailable(_) => None,
             },
             recorded,
             scans: Mutex::default(),
@@ -126,14 +128,12 @@ impl PlanContext<'_> {
 
     /// The job's steps on top.
     pub(super) async fn steps(&self, mut rows: Rows) -> Result<Rows> {
-        let mut transforms = self.transforms.iter();
         for (index, step) in self.job.steps.iter().enumerate() {
             let at = format!("transform[{index}]");
             rows = match step {
                 Step::Sql(sql) => rows.sql(sql).await.context(at)?,
                 Step::Plugin { wanted, .. } => {
-                    let bound = transforms.next();
-                    let bound = bound.ok_or_else(|| {
+                    let bound = self.transforms.get(&index).ok_or_else(|| {
                         Error::internal(format!("transform `{wanted}` is not bound"))
                     })?;
                     rows.transform(bound.clone()).await.context(at)?

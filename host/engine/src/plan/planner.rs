@@ -5,39 +5,26 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use longshore_model::config::connector::Connector;
+use longshore_model::config::files::Files;
 use longshore_model::config::job::JobRelation;
-use longshore_model::config::target::{Sink, To};
-use longshore_model::config::{
-    Access, Job, PluginRequirement, PolicyScope, Reach, Settings, Step, job,
-};
+use longshore_model::config::{Job, Reach, Settings, job};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::relation::Consistency;
-use longshore_plugins::{Catalog, Secrets, bind};
-use longshore_sandbox::{Hold, Snapshot};
-use semver::Version;
+use longshore_plugins::PluginSet;
+use longshore_sandbox::{Relation, Snapshot, SnapshotResult};
 use tokio::runtime::Handle;
 
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
-use crate::catalog::Registrar;
-use crate::destination::BoundSink;
-use crate::scan::{ComponentSource, DirectReader, FileSource, ScanPlan, Source};
-use crate::transform::{BoundTransform, Rows};
+use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
+use crate::transform::Rows;
 use crate::write::Partitioning;
-
-/// What stands for a digest where the host reads itself.
-const NO_COMPONENT: &str = "-";
 
 /// What a run would do.
 pub struct RunPlan {
     /// Where rows come from.
-    pub source: Arc<Source>,
-    /// The transforms in the sandbox, in the order of the job's steps.
-    pub transforms: Vec<Arc<BoundTransform>>,
-    /// The sink, if rows do not go into files.
-    pub sink: Option<Arc<BoundSink>>,
-    /// The catalog that folders become tables of.
-    pub registrar: Option<Arc<Registrar>>,
+    pub source: Arc<dyn Source>,
+    /// The job's plugins.
+    pub plugins: Arc<PluginSet>,
     /// The relations, in the job's order.
     pub relations: Vec<RelationPlan>,
     /// Chunks at the same time, in all.
@@ -48,27 +35,20 @@ pub struct RunPlan {
     pub parallel_relations: usize,
     /// What the run will see of the source.
     pub consistency: Consistency,
-    /// The instant that it reads, or why none is held.
-    pub hold: Hold,
+    /// The snapshot that it reads, or why there is none.
+    pub snapshot: SnapshotResult,
 }
 
 impl RunPlan {
-    /// The digests of its plugins: of the connector, of the transforms, of the sink, of the registrar.
-    pub fn digests(&self) -> Vec<&str> {
-        let source = std::iter::once(self.source.digest().unwrap_or(NO_COMPONENT));
-        let transforms = self.transforms.iter().map(|bound| bound.plugin.digest.as_str());
-        let sink = self.sink.iter().map(|bound| bound.plugin.digest.as_str());
-        let registrar = self.registrar.iter().map(|bound| bound.plugin().digest.as_str());
-        source.chain(transforms).chain(sink).chain(registrar).collect()
-    }
-
     /// The consistency, with what it rests on.
     pub fn explained_consistency(&self) -> String {
         let name = self.consistency.name();
-        match (&self.hold, self.consistency) {
-            (Hold::Held(Snapshot { token, label }), _) => format!("{name} ({label}, {token})"),
-            (Hold::Unavailable(_), Consistency::Snapshot) => name.into(),
-            (Hold::Unavailable(reason), _) => format!("{name} (no snapshot: {reason})"),
+        match (&self.snapshot, self.consistency) {
+            (SnapshotResult::Opened(Snapshot { token, label }), _) => {
+                format!("{name} ({label}, {token})")
+            }
+            (SnapshotResult::Unavailable(_), Consistency::Snapshot) => name.into(),
+            (SnapshotResult::Unavailable(reason), _) => format!("{name} (no snapshot: {reason})"),
         }
     }
 }
@@ -102,166 +82,49 @@ impl RelationPlan {
 
 /// Makes plans.
 pub struct Planner<'a> {
-    /// The plugins.
-    pub catalog: &'a Catalog,
+    /// The job's plugins.
+    pub plugins: Arc<PluginSet>,
     /// The operator's settings.
     pub settings: &'a Settings,
     /// Plans for no more rows of each relation than this: for a look at them.
     pub limit: Option<usize>,
     /// What is known from before.
     pub resume: ResumeState,
-    /// Nothing is read and nobody is asked: secrets have no values, and nothing is granted.
-    pub is_dry: bool,
 }
 
 /// What a plan takes from before, and does not ask the source for.
 #[derive(Debug, Default)]
 pub struct ResumeState {
-    /// The snapshot, if somebody else asked the source for it.
-    pub hold: Option<Hold>,
-    /// The digests of the plugins that the run began with, as [`RunPlan::digests`] gives them.
-    pub plugins: Vec<String>,
+    /// The run's snapshot, or why there is none, if somebody else asked for it.
+    pub snapshot: Option<SnapshotResult>,
     /// The scans of each relation, if the run resumes: it reads the same chunks.
     pub scans: Option<Vec<Vec<ScanPlan>>>,
 }
 
 impl<'a> Planner<'a> {
     /// A planner for whole runs.
-    pub fn new(catalog: &'a Catalog, settings: &'a Settings) -> Self {
-        Self { catalog, settings, limit: None, resume: ResumeState::default(), is_dry: false }
+    pub fn new(plugins: Arc<PluginSet>, settings: &'a Settings) -> Self {
+        Self { plugins, settings, limit: None, resume: ResumeState::default() }
     }
 
-    /// Opens files, or chooses the job's connector and works out what it is granted. Asks nothing of the
-    /// source. Call it on the runtime that serves connections.
-    pub fn source(&self, job: &Job) -> Result<Arc<Source>> {
+    /// The job's source, of which nothing is asked yet. Call it on the runtime that serves connections.
+    pub fn source(&self, job: &Job) -> Result<Arc<dyn Source>> {
         let from = match &job.source {
             job::Source::Connector(from) => from,
-            job::Source::Files(files) => {
-                let reach = Reach::new(&self.settings.policy, &job.folder);
-                let secrets = self.settings.secrets.as_deref();
-                let opened = FileSource::open(files, secrets, reach)?;
-                return Ok(Arc::new(Source::Files(Box::new(opened))));
-            }
+            job::Source::Files(files) => return self.files(job, files),
         };
-        let source = self.connector(from, 0).context("source")?;
-        let secrets = self.settings.secrets.clone();
-        let direct = from.direct.clone();
-        let direct = direct.map(|direct| {
-            Box::new(DirectReader::new(*direct, secrets, self.settings.policy.clone()))
-        });
-        Ok(Arc::new(Source::Component(Box::new(source), direct)))
+        let connector = self.plugins.source.clone();
+        let connector = connector.ok_or_else(|| Error::internal("a job without its connector"))?;
+        let server = ComponentSource::new(connector, Handle::current());
+        let Some(direct) = from.direct.clone() else { return Ok(Arc::new(server)) };
+        let (secrets, policy) = (self.settings.secrets.clone(), self.settings.policy.clone());
+        Ok(Arc::new(DirectSource::new(server, *direct, secrets, policy)))
     }
 
-    /// Chooses a connector, the one at this place among the run's plugins, and works out what it is
-    /// granted.
-    fn connector(&self, from: &Connector, position: usize) -> Result<ComponentSource> {
-        let find = |wanted: &PluginRequirement| self.catalog.connector(&from.scheme, wanted);
-        let plugin = self.choose(position, &from.plugin, find)?;
-        let described = &plugin.described;
-        let powers = self.powers(&described.name, &plugin.version, &plugin.digest)?;
-        let (config, mut grant) = bind(
-            &from.config,
-            &described.config_schema,
-            &described.secrets,
-            &described.endpoints,
-            self.secrets(),
-            &powers,
-        )?;
-        if self.is_dry {
-            grant.endpoints.clear();
-            return Ok(ComponentSource::new(plugin, config, grant, Handle::current()));
-        }
-        grant.odbc = plugin.asks_for_odbc.then(|| powers.odbc(&from.config));
-        if from.kerberos.is_some() && !plugin.asks_for_kerberos {
-            let error = format!("`kerberos`: {} does not log in by Kerberos", described.name);
-            return Err(Error::config(error).with_hint("remove it"));
-        }
-        grant.kerberos = from.kerberos.clone();
-        Ok(ComponentSource::new(plugin, config, grant, Handle::current()))
-    }
-
-    /// The catalog that the job's folders become tables of, if it names one. Call it on the runtime
-    /// that serves connections.
-    pub fn registrar(&self, job: &Job) -> Result<Option<Arc<Registrar>>> {
-        let Some(register) = &job.register else { return Ok(None) };
-        // Its target is files: there is no sink before it.
-        let source =
-            self.connector(&register.connector, 1 + plugin_steps(job)).context("register")?;
-        Ok(Some(Arc::new(Registrar::new(source, register.base.clone()))))
-    }
-
-    fn secrets(&self) -> Secrets<'_> {
-        if self.is_dry {
-            Secrets::Unread
-        } else {
-            Secrets::Folder(self.settings.secrets.as_deref())
-        }
-    }
-
-    fn powers(&self, name: &str, version: &Version, digest: &str) -> Result<PolicyScope<'_>> {
-        self.settings.policy.powers(name, version, digest)
-    }
-
-    /// The plugin that the run began with, if it is still there, or the one that the job wants.
-    fn choose<T>(
-        &self,
-        position: usize,
-        wanted: &PluginRequirement,
-        find: impl Fn(&PluginRequirement) -> Result<T>,
-    ) -> Result<T> {
-        let begun = self.resume.plugins.get(position);
-        let begun = begun.and_then(|digest| find(&wanted.pinned(digest)).ok());
-        begun.map_or_else(|| find(wanted), Ok)
-    }
-
-    /// Chooses the job's transforms and works out what they are granted.
-    pub fn transforms(&self, job: &Job) -> Result<Vec<Arc<BoundTransform>>> {
-        let mut bound = Vec::new();
-        for (index, step) in job.steps.iter().enumerate() {
-            let Step::Plugin { wanted, config } = step else { continue };
-            let at = format!("transform[{index}]");
-            let find = |wanted: &PluginRequirement| self.catalog.transform(wanted);
-            let plugin = self.choose(1 + bound.len(), wanted, find).context(at.clone())?;
-            let described = &plugin.described;
-            let powers = self.powers(&described.name, &plugin.version, &plugin.digest);
-            let (config, grant) = bind(
-                config,
-                &described.config_schema,
-                &described.secrets,
-                &[],
-                self.secrets(),
-                &powers.context(at.clone())?,
-            )
-            .context(at)?;
-            bound.push(Arc::new(BoundTransform { plugin, config, grant }));
-        }
-        Ok(bound)
-    }
-
-    /// Chooses the job's sink, if its target is one, and works out what it is granted.
-    pub fn sink(&self, job: &Job) -> Result<Option<Arc<BoundSink>>> {
-        let To::Sink(sink) = &job.target.to else { return Ok(None) };
-        let Sink { scheme, plugin: wanted, config } = sink;
-        let position = 1 + plugin_steps(job);
-        let find = |wanted: &PluginRequirement| self.catalog.sink(scheme, wanted);
-        let plugin = self.choose(position, wanted, find).context("target")?;
-        let described = &plugin.described;
-        let powers = self.powers(&described.name, &plugin.version, &plugin.digest);
-        let powers = powers.context("target")?;
-        let access = Access::new(&self.settings.policy, &job.folder);
-        for field in &described.endpoints {
-            access.bound_sink(sink, &field.field, field.default_port, &powers)?;
-        }
-        let (config, grant) = bind(
-            config,
-            &described.config_schema,
-            &described.secrets,
-            &described.endpoints,
-            self.secrets(),
-            &powers,
-        )
-        .context("target")?;
-        Ok(Some(Arc::new(BoundSink { plugin, config, grant })))
+    fn files(&self, job: &Job, files: &Files) -> Result<Arc<dyn Source>> {
+        let reach = Reach::new(&self.settings.policy, &job.folder);
+        let source = FileSource::open(files, self.settings.secrets.as_deref(), reach)?;
+        Ok(Arc::new(source))
     }
 
     /// Plans a whole run.
@@ -269,30 +132,23 @@ impl<'a> Planner<'a> {
         self.plan_on(job, self.source(job)?).await
     }
 
-    /// Plans a whole run on its source.
-    pub async fn plan_on(&self, job: &Job, source: Arc<Source>) -> Result<RunPlan> {
-        let (transforms, sink) = (self.transforms(job)?, self.sink(job)?);
-        let registrar = self.registrar(job)?;
-        let planned = self.plan_from(job, source.clone(), transforms).await;
-        match planned {
-            Ok(plan) => Ok(RunPlan { sink, registrar, ..plan }),
-            Err(error) => {
-                source.release().await;
-                Err(error)
-            }
+    /// Plans a whole run on its source, which is released if that fails.
+    pub async fn plan_on(&self, job: &Job, source: Arc<dyn Source>) -> Result<RunPlan> {
+        let planned = self.plan_from(job, source.clone()).await;
+        if planned.is_err() {
+            source.release().await;
         }
+        planned
     }
 
-    async fn plan_from(
-        &self,
-        job: &Job,
-        source: Arc<Source>,
-        transforms: Vec<Arc<BoundTransform>>,
-    ) -> Result<RunPlan> {
+    async fn plan_from(&self, job: &Job, source: Arc<dyn Source>) -> Result<RunPlan> {
         let parallel = Parallelism::of(job, self.settings);
-        let hold = match &self.resume.hold {
-            Some(hold) => hold.clone(),
-            None => source.hold(job.reads()).await?,
+        let snapshot = match &self.resume.snapshot {
+            Some(snapshot) => snapshot.clone(),
+            None => {
+                let relations: Vec<Relation> = job.reads().into_iter().map(Into::into).collect();
+                source.open_snapshot(&relations).await?
+            }
         };
         let mut relations = Vec::new();
         for (position, relation) in job.relations.iter().enumerate() {
@@ -302,8 +158,8 @@ impl<'a> Planner<'a> {
                 job,
                 relation,
                 source: &source,
-                hold: &hold,
-                transforms: &transforms,
+                snapshot: &snapshot,
+                transforms: &self.plugins.transforms,
                 parallel: parallel.chunks,
                 is_uncut: self.limit.is_some(),
                 recorded,
@@ -314,18 +170,16 @@ impl<'a> Planner<'a> {
             relations.push(planned);
         }
         let consistency = overall_consistency(&relations);
-        check_demand(job, consistency, &hold)?;
+        check_demand(job, consistency, &snapshot)?;
         Ok(RunPlan {
             source,
-            transforms,
-            sink: None,
-            registrar: None,
+            plugins: self.plugins.clone(),
             relations,
             parallel: parallel.run,
             parallel_chunks: parallel.chunks,
             parallel_relations: parallel.relations,
             consistency,
-            hold,
+            snapshot,
         })
     }
 
@@ -395,11 +249,6 @@ fn refuse_twins(schema: &SchemaRef) -> Result<()> {
     }
 }
 
-/// How many of the job's steps are plugins.
-fn plugin_steps(job: &Job) -> usize {
-    job.steps.iter().filter(|step| matches!(step, Step::Plugin { .. })).count()
-}
-
 struct Parallelism {
     run: usize,
     chunks: usize,
@@ -452,10 +301,10 @@ fn overall_consistency(relations: &[RelationPlan]) -> Consistency {
     }
 }
 
-fn check_demand(job: &Job, consistency: Consistency, hold: &Hold) -> Result<()> {
-    let reason = match hold {
-        Hold::Held(_) => String::new(),
-        Hold::Unavailable(reason) => format!(" (no snapshot: {reason})"),
+fn check_demand(job: &Job, consistency: Consistency, snapshot: &SnapshotResult) -> Result<()> {
+    let reason = match snapshot {
+        SnapshotResult::Opened(_) => String::new(),
+        SnapshotResult::Unavailable(reason) => format!(" (no snapshot: {reason})"),
     };
     match job.consistency {
         Some(demanded) if consistency < demanded => Err(Error::config(format!(

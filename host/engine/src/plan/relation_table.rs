@@ -10,7 +10,7 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_model::error::{Class, Error, Result};
-use longshore_sandbox::{ChunkWish, Column, Relation, Scan};
+use longshore_sandbox::{ChunkHints, Column, Relation, Scan};
 use parking_lot::Mutex;
 
 use super::pushdown::{is_pushable, to_sql};
@@ -20,13 +20,13 @@ use crate::scan::{ChunkScan, ScanPlan, Source, chunk_rows};
 /// One relation. Remembers how it was scanned, for whoever explains the plan.
 #[derive(Debug)]
 pub(super) struct RelationTable {
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<dyn Source>,
     /// Its place among the inputs.
     pub(super) input: usize,
     pub(super) relation: Relation,
     pub(super) schema: SchemaRef,
     pub(super) columns: Vec<Column>,
-    pub(super) wish: ChunkWish,
+    pub(super) hints: ChunkHints,
     /// The token of the instant that the run reads.
     pub(super) snapshot: Option<String>,
     /// How it was scanned when the run began, if it goes on.
@@ -71,7 +71,7 @@ impl RelationTable {
         };
         let plan = match &self.recorded {
             Some(recorded) => next_recorded(recorded, &scan)?,
-            None => ScanPlan { input: self.input, ..self.source.plan(&scan, &self.wish).await? },
+            None => ScanPlan { input: self.input, ..self.source.plan(&scan, &self.hints).await? },
         };
         let input = chunk_rows(&plan.chunks)?;
         self.scans.lock().push(plan);

@@ -1,7 +1,7 @@
 //! A chunk, as it is planned, kept in the ledger and handed to whoever reads it.
 
 use longshore_model::error::{Error, Result};
-use longshore_sandbox::{ChunkLane, OdbcReading, PlannedChunk};
+use longshore_sandbox::{ChunkLane, OdbcStatement, PlannedChunk};
 
 /// The most bytes of what a connector says of one chunk.
 pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
@@ -46,7 +46,7 @@ pub(super) enum ReadBy {
     /// The component, which is handed this.
     Component(Vec<u8>),
     /// An ODBC driver.
-    Odbc(Box<OdbcReading>),
+    Odbc(Box<OdbcStatement>),
     /// The host itself, from a table's files.
     Files(Vec<u8>),
 }

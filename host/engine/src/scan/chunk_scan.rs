@@ -20,26 +20,16 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 use longshore_model::error::{Error, Result};
-use longshore_model::memory::{Account, memory};
+use longshore_sandbox::Scan;
 use longshore_sandbox::tape::Tapes;
-use longshore_sandbox::{OdbcReading, Scan};
 use tokio::sync::mpsc::Sender;
 
-use super::chunk::{Chunk, ReadBy, open};
-use super::component::ComponentSource;
-use super::files::FileSource;
-use super::odbc::SESSION_ESTIMATE_BYTES;
+use super::batch_sender::{BATCHES_AHEAD, BatchSender};
+use super::chunk::Chunk;
 use super::slots::Lane;
-use super::source::Source;
-use crate::batch::batch_bytes;
+use super::source::{ChunkRead, Source};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
-use crate::ipc::{IpcDecoder, ReadLimits, lazy_stream};
-
-/// Batches that wait between reading and what comes after it.
-const BATCHES_AHEAD: usize = 2;
-
-/// Of batches that are larger, none waits: the next is read when this one is taken.
-const WAITING_BATCH_LIMIT_BYTES: usize = 4 << 20;
+use crate::ipc::lazy_stream;
 
 /// A table of chunk descriptors, one row to a partition.
 pub fn chunk_rows(chunks: &[Chunk]) -> Result<Arc<dyn ExecutionPlan>> {
@@ -72,7 +62,7 @@ pub fn chunk_rows(chunks: &[Chunk]) -> Result<Arc<dyn ExecutionPlan>> {
 #[derive(Debug)]
 pub struct ChunkScan {
     input: Arc<dyn ExecutionPlan>,
-    source: Arc<Source>,
+    source: Arc<dyn Source>,
     scan: Arc<Scan>,
     properties: Arc<PlanProperties>,
 }
@@ -81,7 +71,7 @@ impl ChunkScan {
     /// Reads the chunks that `input` describes; their rows are of `schema`.
     pub fn new(
         input: Arc<dyn ExecutionPlan>,
-        source: Arc<Source>,
+        source: Arc<dyn Source>,
         scan: Arc<Scan>,
         schema: SchemaRef,
     ) -> Self {
@@ -159,17 +149,19 @@ impl ExecutionPlan for ChunkScan {
         let begin = move || {
             // A task of its own: the next batch is read while the one before is worked on.
             let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
-            let reading = Reading { source, scan, schema, lane, tapes, batches: stream.tx() };
+            let reader =
+                PartitionReader { source, scan, schema, lane, tapes, batches: stream.tx() };
             stream
-                .spawn(async move { reading.read_all(descriptors).await.map_err(Error::external) });
+                .spawn(async move { reader.read_all(descriptors).await.map_err(Error::external) });
             stream.build()
         };
         Ok(lazy_stream(self.schema(), begin))
     }
 }
 
-struct Reading {
-    source: Arc<Source>,
+/// Reads the chunks of one partition.
+struct PartitionReader {
+    source: Arc<dyn Source>,
     scan: Arc<Scan>,
     schema: SchemaRef,
     lane: Arc<Lane>,
@@ -177,7 +169,7 @@ struct Reading {
     batches: Sender<DfResult<RecordBatch>>,
 }
 
-impl Reading {
+impl PartitionReader {
     async fn read_all(self, mut descriptors: SendableRecordBatchStream) -> Result<()> {
         while let Some(rows) = descriptors.next().await {
             let rows = rows.map_err(from_datafusion)?;
@@ -185,7 +177,8 @@ impl Reading {
             let column =
                 column.ok_or_else(|| Error::internal("ChunkScan's input holds no descriptors"))?;
             for descriptor in column.iter().flatten() {
-                if !self.read(descriptor).await? {
+                self.read(descriptor).await?;
+                if self.batches.is_closed() {
                     return Ok(());
                 }
             }
@@ -193,111 +186,11 @@ impl Reading {
         Ok(())
     }
 
-    /// Reads one chunk; false when nobody wants more.
-    async fn read(&self, descriptor: &[u8]) -> Result<bool> {
+    async fn read(&self, descriptor: &[u8]) -> Result<()> {
         let _slot = self.lane.take().await?;
-        let mut held = memory().account();
-        match &*self.source {
-            Source::Component(source, _) => match open(descriptor)? {
-                ReadBy::Component(own) => self.read_component(source, &own, &mut held).await,
-                ReadBy::Odbc(reading) => self.read_odbc(source, &reading, &mut held).await,
-                ReadBy::Files(own) => {
-                    let files = self.source.files_of(&self.scan.relation)?;
-                    self.read_files(&files, &own, &mut held).await
-                }
-            },
-            Source::Files(source) => self.read_files(source, descriptor, &mut held).await,
-        }
-    }
-
-    async fn read_files(
-        &self,
-        source: &FileSource,
-        descriptor: &[u8],
-        held: &mut Account,
-    ) -> Result<bool> {
-        let (mut rows, bytes) = source.read(&self.scan, descriptor, &self.schema).await?;
-        let mut beside = memory().account();
-        beside.set(usize::try_from(bytes).unwrap_or(usize::MAX));
-        self.lane.beside(bytes);
-        while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            let bytes = batch_bytes(&batch);
-            if !self.hand_on(batch, bytes, held).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    async fn read_component(
-        &self,
-        source: &ComponentSource,
-        descriptor: &[u8],
-        held: &mut Account,
-    ) -> Result<bool> {
-        let tapes = self.tapes.as_deref();
-        let reading = source.read(&self.scan, descriptor, &self.schema, tapes);
-        let (mut reader, _lent) = reading.await?;
-        // What came of looking at what the plugin sent: an error may hold its words.
-        let told = |error: Error| error.told(|text| source.grant().clean(text));
-        let mut decoder = IpcDecoder::new(self.schema.clone());
-        let mut limits = ReadLimits::new(source.limits());
-        let mut had_large_batches = false;
-        while let Some(pieces) = reader.next().await? {
-            limits.call()?;
-            self.lane.beside(reader.usage().memory_bytes);
-            for batch in decoder.push(pieces).map_err(told)? {
-                let bytes = limits.batch(&batch)?;
-                had_large_batches |= bytes > WAITING_BATCH_LIMIT_BYTES;
-                if !self.hand_on(batch, bytes, held).await? {
-                    return Ok(false);
-                }
-            }
-        }
-        if let Some(batch) = decoder.finish().map_err(told)? {
-            let bytes = limits.batch(&batch)?;
-            had_large_batches |= bytes > WAITING_BATCH_LIMIT_BYTES;
-            if !self.hand_on(batch, bytes, held).await? {
-                return Ok(false);
-            }
-        }
-        source.take_back(reader.close().await?, tapes, had_large_batches).await;
-        Ok(true)
-    }
-
-    async fn read_odbc(
-        &self,
-        source: &ComponentSource,
-        reading: &OdbcReading,
-        held: &mut Account,
-    ) -> Result<bool> {
-        let told = |error: Error| error.told(|text| source.grant().clean(text));
-        let mut beside = memory().account();
-        beside.set(SESSION_ESTIMATE_BYTES);
-        let mut rows = source.read_odbc(reading, &self.schema).await.map_err(told)?;
-        while let Some(batches) = rows.next().await.map_err(told)? {
-            for batch in batches {
-                let bytes = batch_bytes(&batch);
-                if !self.hand_on(batch, bytes, held).await? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Hands a batch of so many bytes on; false when nobody wants it.
-    async fn hand_on(&self, batch: RecordBatch, bytes: usize, held: &mut Account) -> Result<bool> {
-        let waits = bytes <= WAITING_BATCH_LIMIT_BYTES;
-        // This one, those that wait behind it, and the one that is worked on.
-        held.set(bytes * if waits { BATCHES_AHEAD + 2 } else { 2 });
-        self.lane.count(batch.num_rows(), bytes);
-        let is_wanted = self.batches.send(Ok(batch)).await.is_ok();
-        if !waits {
-            // All places are free again when it is taken.
-            let _ = self.batches.reserve_many(self.batches.max_capacity()).await;
-        }
-        Ok(is_wanted)
+        let Self { source, scan, schema, tapes, .. } = self;
+        let mut batches = BatchSender::new(self.lane.clone(), self.batches.clone());
+        let chunk = ChunkRead { scan, descriptor, schema, tapes: tapes.as_deref() };
+        source.read(chunk, &mut batches).await
     }
 }

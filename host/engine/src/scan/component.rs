@@ -1,34 +1,33 @@
-//! The component lane: a source whose rows are read by a connector in the sandbox.
+//! A source whose rows are read through a connector in the sandbox, or over ODBC where the connector
+//! says so.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::grant::Grant;
-use longshore_model::limits::Limits;
-use longshore_plugins::ConnectorPlugin;
+use longshore_model::relation::Consistency;
+use longshore_plugins::Bound;
 use longshore_sandbox::capability::HostEnv;
-use longshore_sandbox::capability::connection::farewells_sent;
+use longshore_sandbox::capability::connection::cancel_messages_sent;
 use longshore_sandbox::capability::tape::Recorder;
-use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
+use longshore_sandbox::tape::{Script, Tapes};
 use longshore_sandbox::{
-    ChunkWish, Hold, OdbcReading, OpenReader, Registration, Relation, Scan, Session, Storage,
+    ChunkHints, Connector, OdbcStatement, Pushdown, Relation, Scan, Session, SnapshotResult,
+    Storage, TableRegistration,
 };
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
-use tokio::time::timeout;
 
-use super::chunk::Chunk;
+use super::batch_sender::{BatchSender, WAITING_BATCH_LIMIT_BYTES};
+use super::chunk::{Chunk, ReadBy, open};
 use super::described::{Described, ScanPlan};
-use super::odbc::{OdbcLane, OdbcRows};
-use crate::ipc::{decode_schema, encode_schema};
-
-/// How long a session may take to say goodbye.
-const CLOSE_TIMEOUT_SECS: u64 = 5;
+use super::odbc::{OdbcLane, SESSION_ESTIMATE_BYTES};
+use super::source::{ChunkRead, Source};
+use crate::batch::batch_bytes;
+use crate::ipc::{IpcDecoder, ReadLimits, decode_schema, encode_schema};
+use crate::pool::{Pool, close};
 
 /// A session that large batches have made larger than this is not kept for the next chunk: its memory never
 /// shrinks. What a connector needs for itself, such as the text of `tpch`, is made once and kept.
@@ -37,216 +36,146 @@ const KEPT_SESSION_LIMIT_BYTES: u64 = 32 << 20;
 /// How many chunks are asked for at a time.
 const CHUNKS_PER_CALL: u32 = 1_000;
 
-/// A source of one run: a connector, its config, its grant, and the sessions that are open.
+/// A source of one run: a connector, and the sessions that are open.
 pub struct ComponentSource {
-    plugin: ConnectorPlugin,
-    config: String,
-    grant: Grant,
-    idle: Mutex<Vec<Session>>,
-    busy: Arc<Busy>,
-    /// Holds the run's snapshot.
-    leader: Mutex<Option<Session>>,
+    connector: Arc<Bound<Connector>>,
+    sessions: Pool<Session>,
+    /// The session that the run's snapshot is open in.
+    snapshot_session: Mutex<Option<Session>>,
     odbc: OdbcLane,
 }
 
 impl fmt::Debug for ComponentSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ComponentSource({})", self.plugin.described.name)
+        write!(f, "ComponentSource({})", self.connector.name())
     }
 }
 
 impl ComponentSource {
     /// A source with no session open yet; those over ODBC will belong to the runtime `io`.
-    pub fn new(plugin: ConnectorPlugin, config: String, grant: Grant, io: Handle) -> Self {
-        let (idle, busy, leader) = Default::default();
-        Self { plugin, config, grant, idle, busy, leader, odbc: OdbcLane::new(io) }
+    pub fn new(connector: Arc<Bound<Connector>>, io: Handle) -> Self {
+        let (sessions, snapshot_session) = Default::default();
+        Self { connector, sessions, snapshot_session, odbc: OdbcLane::new(io) }
     }
 
     /// The connector.
-    pub fn plugin(&self) -> &ConnectorPlugin {
-        &self.plugin
+    pub fn bound(&self) -> &Bound<Connector> {
+        &self.connector
     }
 
-    /// Its config, as it gets it: secrets are only named in it.
-    pub fn config(&self) -> &str {
-        &self.config
-    }
-
-    /// What one instance of it may use.
-    pub fn limits(&self) -> &Limits {
-        self.plugin.component.limits()
-    }
-
-    /// What it was granted.
-    pub fn grant(&self) -> &Grant {
-        &self.grant
-    }
-
-    /// Checks that the source can be used.
-    pub async fn test(&self) -> Result<String> {
-        let mut session = self.session().await?;
-        let answer = session.test().await?;
-        self.keep(session);
-        Ok(answer)
-    }
-
-    /// Tables and views that can be read.
-    pub async fn relations(&self) -> Result<Vec<String>> {
-        let mut session = self.session().await?;
-        let relations = session.relations().await?;
-        self.keep(session);
-        Ok(relations)
-    }
-
-    /// Holds one instant of these relations still, if the source can, until [`Self::release`] or
-    /// the source's end.
-    pub async fn hold(&self, relations: &[Relation]) -> Result<Hold> {
-        let mut session = self.session().await?;
-        let hold = session.hold(relations).await?;
-        match hold {
-            Hold::Held(_) => {
-                *self.leader.lock() = Some(session);
-            }
-            Hold::Unavailable(_) => self.keep(session),
-        }
-        Ok(hold)
-    }
-
-    /// Lets go of what is held, and of idle sessions: nothing more is read.
-    pub async fn release(&self) {
-        let leader = self.leader.lock().take();
-        let idle = std::mem::take(&mut *self.idle.lock());
-        for session in leader.into_iter().chain(idle) {
-            end(session).await;
-        }
-        self.odbc.release();
-        farewells_sent().await;
-    }
-
-    /// Looks a relation up.
-    pub async fn describe(&self, relation: &Relation) -> Result<Described> {
-        let mut session = self.session().await?;
-        let info = session.describe_relation(relation).await?;
-        self.keep(session);
-        let schema = decode_schema(info.schema)?;
-        if info.columns.len() != schema.fields().len() {
-            return Err(Error::internal(format!(
-                "{} described {} columns and a schema of {}",
-                self.plugin.described.name,
-                info.columns.len(),
-                schema.fields().len()
-            )));
-        }
-        Ok(Described { schema, columns: info.columns, rows: info.rows, bytes: info.bytes })
-    }
-
-    /// Where a relation's rows lie, if they are files.
+    /// Asks where a relation's files are, if it consists of files.
     pub async fn storage(&self, relation: &Relation) -> Result<Storage> {
         let mut session = self.session().await?;
         let storage = session.storage(relation).await?;
-        self.keep(session);
+        self.sessions.put(session);
         Ok(storage)
     }
 
-    /// Whether folders can become tables of the source's catalog.
-    pub async fn check_tables(&self, tables: &[Registration]) -> Result<()> {
+    /// Checks whether folders can become tables of the source's catalog.
+    pub async fn check_tables(&self, tables: &[TableRegistration]) -> Result<()> {
         let mut session = self.session().await?;
         session.check_tables(tables).await?;
-        self.keep(session);
+        self.sessions.put(session);
         Ok(())
     }
 
     /// Makes tables of folders, or brings the tables up to date; gives their names.
-    pub async fn register(&self, tables: &[Registration]) -> Result<Vec<String>> {
+    pub async fn register(&self, tables: &[TableRegistration]) -> Result<Vec<String>> {
         let mut session = self.session().await?;
         let names = session.register(tables).await?;
-        self.keep(session);
+        self.sessions.put(session);
         Ok(names)
     }
 
-    /// Takes back what [`Self::register`] did.
-    pub async fn withdraw(&self, tables: &[Registration]) -> Result<()> {
+    /// Undoes [`Self::register`].
+    pub async fn unregister(&self, tables: &[TableRegistration]) -> Result<()> {
         let mut session = self.session().await?;
-        session.withdraw(tables).await?;
-        self.keep(session);
+        session.unregister(tables).await?;
+        self.sessions.put(session);
         Ok(())
     }
 
-    /// Cuts a scan into chunks.
-    pub async fn plan(&self, scan: &Scan, wish: &ChunkWish) -> Result<ScanPlan> {
-        let mut open = self.session().await?.plan(scan, wish).await?;
-        let mut chunks: Vec<Chunk> = Vec::new();
-        loop {
-            let next = open.next(CHUNKS_PER_CALL).await?;
-            if next.is_empty() {
-                break;
-            }
-            let sealed = next.into_iter().map(Chunk::of).collect::<Result<Vec<_>>>();
-            chunks.extend(sealed.map_err(|error| self.fault(error.to_string()))?);
-            if chunks.len() > wish.max_chunks as usize {
-                return Err(self.fault(format!("planned more than {} chunks", wish.max_chunks)));
+    /// Reads a chunk through the component, in a session of its own.
+    async fn read_component(
+        &self,
+        chunk: ChunkRead<'_>,
+        descriptor: &[u8],
+        batches: &mut BatchSender,
+    ) -> Result<()> {
+        let session = self.session_for(chunk, descriptor).await?;
+        let _lease = self.sessions.lease();
+        let mut reader = session.read(chunk.scan, descriptor).await?;
+        let mut decoder = IpcDecoder::new(chunk.schema.clone());
+        let mut limits = ReadLimits::new(self.connector.component.limits());
+        let mut had_large_batches = false;
+        let mut is_whole = false;
+        while !is_whole {
+            let decoded = match reader.next().await? {
+                Some(pieces) => {
+                    limits.call()?;
+                    batches.note_held(reader.usage().memory_bytes);
+                    self.connector.cleaned(decoder.push(pieces))?
+                }
+                None => {
+                    is_whole = true;
+                    self.connector.cleaned(decoder.finish())?.into_iter().collect()
+                }
+            };
+            for batch in decoded {
+                let bytes = limits.batch(&batch)?;
+                had_large_batches |= bytes > WAITING_BATCH_LIMIT_BYTES;
+                if !batches.send(batch, bytes).await {
+                    return Ok(());
+                }
             }
         }
-        let (consistency, strategy) = (open.consistency, open.strategy.clone());
-        self.keep(open.close().await?);
-        Ok(ScanPlan::new(scan, chunks, consistency, strategy))
+        self.take_back(reader.close().await?, chunk.tapes, had_large_batches).await;
+        Ok(())
     }
 
-    /// Opens one chunk in a session of its own, which counts as busy as long as the second value
-    /// lives.
-    pub(super) async fn read(
+    /// Reads a chunk over ODBC, as the connector said.
+    async fn read_odbc(
         &self,
-        scan: &Scan,
-        descriptor: &[u8],
         schema: &SchemaRef,
-        tapes: Option<&Tapes>,
-    ) -> Result<(OpenReader, Lent)> {
-        let session = match tapes {
-            None => self.session().await?,
-            Some(tapes) => {
-                let script = Script::Connector {
-                    config: serde_json::from_str(&self.config)?,
-                    scan: scan.clone(),
-                    descriptor: descriptor.to_vec(),
-                    schema: encode_schema(schema)?,
-                };
-                let ConnectorPlugin { described, version, digest, .. } = &self.plugin;
-                let plugin = PluginLabel::new(&described.name, version, digest);
-                self.new_session(|| tapes.record(plugin.clone(), &self.grant, script.clone()))
-                    .await?
+        statement: &OdbcStatement,
+        batches: &mut BatchSender,
+    ) -> Result<()> {
+        batches.count_held(SESSION_ESTIMATE_BYTES as u64);
+        let opened = self.odbc.read(&self.connector.grant, statement, schema).await;
+        let mut rows = self.connector.cleaned(opened)?;
+        while let Some(read) = self.connector.cleaned(rows.next().await)? {
+            for batch in read {
+                let bytes = batch_bytes(&batch);
+                if !batches.send(batch, bytes).await {
+                    return Ok(());
+                }
             }
-        };
-        let lent = Lent::new(self.busy.clone());
-        Ok((session.read(scan, descriptor).await?, lent))
+        }
+        Ok(())
     }
 
-    /// Begins to read one chunk over ODBC, as the connector said.
-    pub(super) async fn read_odbc(
-        &self,
-        reading: &OdbcReading,
-        schema: &SchemaRef,
-    ) -> Result<OdbcRows> {
-        self.odbc.read(&self.grant, reading, schema).await
+    /// A session for one chunk; a new one if it is to be recorded, so that the tape is all it ever saw.
+    async fn session_for(&self, chunk: ChunkRead<'_>, descriptor: &[u8]) -> Result<Session> {
+        let Some(tapes) = chunk.tapes else { return self.session().await };
+        let script = Script::Connector {
+            config: serde_json::from_str(&self.connector.config)?,
+            scan: chunk.scan.clone(),
+            descriptor: descriptor.to_vec(),
+            schema: encode_schema(chunk.schema)?,
+        };
+        let Bound { plugin, grant, .. } = &*self.connector;
+        self.new_session(|| tapes.record(plugin.label(), grant, script.clone())).await
     }
 
     /// Takes back a session that is in order, for the next chunk. One that was recorded is over; so is one that
     /// large batches have made large.
-    pub(super) async fn take_back(
-        &self,
-        session: Session,
-        tapes: Option<&Tapes>,
-        had_large_batches: bool,
-    ) {
+    async fn take_back(&self, session: Session, tapes: Option<&Tapes>, had_large_batches: bool) {
         let is_large = had_large_batches && session.usage().memory_bytes > KEPT_SESSION_LIMIT_BYTES;
         if tapes.is_some() || is_large {
-            end(session).await;
+            close(session).await;
         } else {
-            self.keep(session);
+            self.sessions.put(session);
         }
-    }
-
-    fn keep(&self, session: Session) {
-        self.idle.lock().push(session);
     }
 
     /// An idle session, or a new one.
@@ -259,20 +188,18 @@ impl ComponentSource {
     async fn new_session(&self, record: impl Fn() -> Option<Recorder>) -> Result<Session> {
         loop {
             // Before looking: what becomes free meanwhile is not missed.
-            let freed = self.busy.freed.notified();
+            let freed = self.sessions.freed();
             let recorder = record();
-            let idle = self.idle.lock().pop();
-            match (idle, &recorder) {
+            match (self.sessions.take(), &recorder) {
                 (Some(session), None) => return Ok(session),
                 // It makes room for the new one.
-                (Some(session), Some(_)) => end(session).await,
+                (Some(session), Some(_)) => close(session).await,
                 (None, _) => {}
             }
-            let name = &self.plugin.described.name;
-            let outside = HostEnv::recorded(self.grant.clone(), recorder);
-            let opened = self.plugin.component.open(name, &self.config, outside).await;
-            match opened {
-                Err(error) if error.class() == Class::Throttled && self.busy.any() => {
+            let Bound { component, config, grant, .. } = &*self.connector;
+            let env = HostEnv::recorded(grant.clone(), recorder);
+            match component.open(self.connector.name(), config, env).await {
+                Err(error) if error.class() == Class::Throttled && self.sessions.is_in_use() => {
                     tracing::info!("{error}: waiting for one of the run's own sessions");
                     freed.await;
                 }
@@ -282,43 +209,120 @@ impl ComponentSource {
     }
 
     fn fault(&self, what: String) -> Error {
-        Error::internal(format!("{} {what}", self.plugin.described.name))
+        Error::internal(format!("{} {what}", self.connector.name()))
     }
 }
 
-async fn end(session: Session) {
-    let closing = timeout(Duration::from_secs(CLOSE_TIMEOUT_SECS), session.end());
-    if let Ok(Err(error)) = closing.await {
-        tracing::debug!("closing a session: {error}");
+#[async_trait]
+impl Source for ComponentSource {
+    fn name(&self) -> &str {
+        self.connector.name()
     }
-}
 
-/// The sessions that chunks are read in.
-#[derive(Default)]
-struct Busy {
-    count: AtomicUsize,
-    freed: Notify,
-}
-
-impl Busy {
-    fn any(&self) -> bool {
-        self.count.load(Ordering::SeqCst) > 0
+    fn version(&self) -> &str {
+        self.connector.plugin.info.version()
     }
-}
 
-/// One busy session.
-pub(super) struct Lent(Arc<Busy>);
-
-impl Lent {
-    fn new(busy: Arc<Busy>) -> Self {
-        busy.count.fetch_add(1, Ordering::SeqCst);
-        Self(busy)
+    fn connector(&self) -> Option<&Bound<Connector>> {
+        Some(&self.connector)
     }
-}
 
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::SeqCst);
-        self.0.freed.notify_waiters();
+    fn config(&self) -> &str {
+        &self.connector.config
+    }
+
+    fn pushdown(&self, _: &Relation) -> Pushdown {
+        self.connector.plugin.info.pushdown()
+    }
+
+    fn filters_exactly(&self, _: &Relation) -> bool {
+        true
+    }
+
+    /// Only what lies beyond this machine outlives the process.
+    fn needs_holder(&self) -> bool {
+        let info = &self.connector.plugin.info;
+        info.consistency() == Some(Consistency::Snapshot) && !info.endpoints().is_empty()
+    }
+
+    async fn test(&self) -> Result<String> {
+        let mut session = self.session().await?;
+        let answer = session.test().await?;
+        self.sessions.put(session);
+        Ok(answer)
+    }
+
+    async fn relations(&self) -> Result<Vec<String>> {
+        let mut session = self.session().await?;
+        let relations = session.relations().await?;
+        self.sessions.put(session);
+        Ok(relations)
+    }
+
+    async fn open_snapshot(&self, relations: &[Relation]) -> Result<SnapshotResult> {
+        let mut session = self.session().await?;
+        let opened = session.open_snapshot(relations).await?;
+        match opened {
+            SnapshotResult::Opened(_) => {
+                let mut held = self.snapshot_session.lock();
+                *held = Some(session);
+            }
+            SnapshotResult::Unavailable(_) => self.sessions.put(session),
+        }
+        Ok(opened)
+    }
+
+    async fn release(&self) {
+        let held = self.snapshot_session.lock().take();
+        for session in held.into_iter().chain(self.sessions.drain()) {
+            close(session).await;
+        }
+        self.odbc.release();
+        cancel_messages_sent().await;
+    }
+
+    async fn describe(&self, relation: &Relation) -> Result<Described> {
+        let mut session = self.session().await?;
+        let info = session.describe_relation(relation).await?;
+        self.sessions.put(session);
+        let schema = decode_schema(info.schema)?;
+        if info.columns.len() != schema.fields().len() {
+            return Err(self.fault(format!(
+                "described {} columns and a schema of {}",
+                info.columns.len(),
+                schema.fields().len()
+            )));
+        }
+        Ok(Described { schema, columns: info.columns, rows: info.rows, bytes: info.bytes })
+    }
+
+    async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan> {
+        let mut open = self.session().await?.plan(scan, hints).await?;
+        let mut chunks: Vec<Chunk> = Vec::new();
+        loop {
+            let next = open.next(CHUNKS_PER_CALL).await?;
+            if next.is_empty() {
+                break;
+            }
+            let sealed = next.into_iter().map(Chunk::of).collect::<Result<Vec<_>>>();
+            chunks.extend(sealed.map_err(|error| self.fault(error.to_string()))?);
+            if chunks.len() > hints.max_chunks as usize {
+                return Err(self.fault(format!("planned more than {} chunks", hints.max_chunks)));
+            }
+        }
+        let (consistency, strategy) = (open.consistency, open.strategy.clone());
+        self.sessions.put(open.close().await?);
+        Ok(ScanPlan::new(scan, chunks, consistency, strategy))
+    }
+
+    async fn read(&self, chunk: ChunkRead<'_>, batches: &mut BatchSender) -> Result<()> {
+        match open(chunk.descriptor)? {
+            ReadBy::Component(descriptor) => self.read_component(chunk, &descriptor, batches).await,
+            ReadBy::Odbc(statement) => self.read_odbc(chunk.schema, &statement, batches).await,
+            ReadBy::Files(_) => Err(Error::new(
+                Class::Stale,
+                "the run began to read a table's files, and the job reads none now",
+            )),
+        }
     }
 }

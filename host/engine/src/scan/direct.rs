@@ -7,23 +7,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, SchemaRef};
+use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 use longshore_model::config::direct::{Direct, Location};
 use longshore_model::config::{Access, Policy, Reach};
-use longshore_model::error::{Error, Result};
-use longshore_sandbox::{Comparable, Relation, Storage, Stored, StoredFolder};
+use longshore_model::error::{Class, Error, Result};
+use longshore_plugins::Bound;
+use longshore_sandbox::{
+    ChunkHints, Comparable, Connector, Pushdown, Relation, Scan, SnapshotResult, Storage,
+    TableFiles, TableFolder,
+};
 use parking_lot::Mutex;
 
+use super::batch_sender::BatchSender;
+use super::chunk::{Chunk, ReadBy, open};
 use super::component::ComponentSource;
-use super::described::Described;
+use super::described::{Described, ScanPlan};
 use super::files::{FileSource, Folder};
+use super::source::{ChunkRead, Source};
 
 /// The most folders of one table.
 pub const FOLDER_LIMIT: usize = 100_000;
 
-/// The tables of a source that are read from their files.
+/// A connector whose tables are read from their files where that can be.
 #[derive(Debug)]
-pub struct DirectReader {
+pub struct DirectSource {
+    server: ComponentSource,
     direct: Direct,
     /// The operator's folder of secrets.
     secrets: Option<PathBuf>,
@@ -42,11 +51,16 @@ pub(super) enum Way {
     Server(String),
 }
 
-impl DirectReader {
+impl DirectSource {
     /// Nothing is decided yet.
-    pub fn new(direct: Direct, secrets: Option<PathBuf>, policy: Policy) -> Self {
+    pub fn new(
+        server: ComponentSource,
+        direct: Direct,
+        secrets: Option<PathBuf>,
+        policy: Policy,
+    ) -> Self {
         let (decided, out_of_reach) = Default::default();
-        Self { direct, secrets, policy, decided, out_of_reach }
+        Self { server, direct, secrets, policy, decided, out_of_reach }
     }
 
     /// Whether the operator lets a folder be read that the catalog names.
@@ -55,22 +69,25 @@ impl DirectReader {
     }
 
     /// How a relation is read, as far as it was looked up.
-    pub(super) fn way(&self, relation: &Relation) -> Option<Way> {
+    fn way(&self, relation: &Relation) -> Option<Way> {
         let Relation::Table(name) = relation else { return None };
         self.decided.lock().get(name).cloned()
     }
 
+    /// The files that a relation is read from.
+    fn files_of(&self, relation: &Relation) -> Result<Arc<FileSource>> {
+        match self.way(relation) {
+            Some(Way::Files(files)) => Ok(files),
+            _ => Err(Error::new(Class::Stale, "a table's files cannot be read any more")),
+        }
+    }
+
     /// Decides how a relation is read, and describes it so.
-    pub(super) async fn describe(
-        &self,
-        source: &ComponentSource,
-        relation: &Relation,
-        described: Described,
-    ) -> Result<Described> {
+    async fn decide(&self, relation: &Relation, described: Described) -> Result<Described> {
         let Relation::Table(name) = relation else { return Ok(described) };
         // Much of what is told has the connector's words in it.
-        let clean = |text: &str| source.grant().clean(text);
-        let looked = self.look(source, relation, &described.schema).await;
+        let clean = |text: &str| self.server.bound().grant.clean(text);
+        let looked = self.look(relation, &described.schema).await;
         let way = match looked.map_err(|error| error.told(clean)) {
             Ok(Way::Server(why)) => Way::Server(clean(&why)),
             Ok(way) => way,
@@ -90,13 +107,8 @@ impl DirectReader {
         Ok(described)
     }
 
-    async fn look(
-        &self,
-        source: &ComponentSource,
-        relation: &Relation,
-        schema: &SchemaRef,
-    ) -> Result<Way> {
-        let Stored { folders, caveat } = match source.storage(relation).await? {
+    async fn look(&self, relation: &Relation, schema: &SchemaRef) -> Result<Way> {
+        let TableFiles { folders, caveat } = match self.server.storage(relation).await? {
             Storage::Files(stored) => stored,
             Storage::Unavailable(why) => return Ok(Way::Server(why)),
         };
@@ -113,7 +125,7 @@ impl DirectReader {
     async fn open(
         &self,
         relation: &Relation,
-        folders: Vec<StoredFolder>,
+        folders: Vec<TableFolder>,
         schema: &SchemaRef,
     ) -> Result<Way> {
         let (store, folders, columns) = match self.folders(folders, schema) {
@@ -145,13 +157,13 @@ impl DirectReader {
     /// they cannot be read.
     fn folders(
         &self,
-        stored: Vec<StoredFolder>,
+        stored: Vec<TableFolder>,
         schema: &SchemaRef,
     ) -> Result<(Location, Vec<Folder>, usize), String> {
         if stored.len() > FOLDER_LIMIT {
             return Err(format!("it has over {FOLDER_LIMIT} folders"));
         }
-        let place = |folder: &StoredFolder| {
+        let place = |folder: &TableFolder| {
             let place = Location::parse(&folder.location);
             place
                 .filter(|place| self.direct.allows(place))
@@ -173,11 +185,94 @@ impl DirectReader {
         }
         let columns = schema.fields().len().saturating_sub(one.partition.len());
         let of_folders = &schema.fields()[columns..];
-        let folder = |(place, stored): (Location, StoredFolder)| {
+        let folder = |(place, stored): (Location, TableFolder)| {
             Ok(Folder { path: place.path, partitions: values(of_folders, stored.partition)? })
         };
         let folders = places.into_iter().zip(stored).map(folder).collect::<Result<_, String>>()?;
         Ok((first, folders, columns))
+    }
+}
+
+#[async_trait]
+impl Source for DirectSource {
+    fn name(&self) -> &str {
+        self.server.name()
+    }
+
+    fn version(&self) -> &str {
+        self.server.version()
+    }
+
+    fn connector(&self) -> Option<&Bound<Connector>> {
+        self.server.connector()
+    }
+
+    fn config(&self) -> &str {
+        self.server.config()
+    }
+
+    fn pushdown(&self, relation: &Relation) -> Pushdown {
+        match self.way(relation) {
+            Some(Way::Files(files)) => files.pushdown(relation),
+            _ => self.server.pushdown(relation),
+        }
+    }
+
+    fn filters_exactly(&self, relation: &Relation) -> bool {
+        match self.way(relation) {
+            Some(Way::Files(files)) => files.filters_exactly(relation),
+            _ => self.server.filters_exactly(relation),
+        }
+    }
+
+    fn needs_holder(&self) -> bool {
+        self.server.needs_holder()
+    }
+
+    async fn test(&self) -> Result<String> {
+        self.server.test().await
+    }
+
+    async fn relations(&self) -> Result<Vec<String>> {
+        self.server.relations().await
+    }
+
+    async fn open_snapshot(&self, relations: &[Relation]) -> Result<SnapshotResult> {
+        self.server.open_snapshot(relations).await
+    }
+
+    async fn release(&self) {
+        self.server.release().await;
+    }
+
+    async fn describe(&self, relation: &Relation) -> Result<Described> {
+        let described = self.server.describe(relation).await?;
+        self.decide(relation, described).await
+    }
+
+    async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan> {
+        match self.way(&scan.relation) {
+            Some(Way::Files(files)) => {
+                let scanned = files.plan(scan, hints).await?;
+                let strategy = format!("{}, directly", scanned.strategy);
+                let chunks = scanned.chunks.into_iter().map(Chunk::of_files).collect();
+                Ok(ScanPlan { chunks, strategy, ..scanned })
+            }
+            Some(Way::Server(why)) => {
+                let scanned = self.server.plan(scan, hints).await?;
+                let strategy = format!("{} (not directly: {why})", scanned.strategy);
+                Ok(ScanPlan { strategy, ..scanned })
+            }
+            None => self.server.plan(scan, hints).await,
+        }
+    }
+
+    async fn read(&self, chunk: ChunkRead<'_>, batches: &mut BatchSender) -> Result<()> {
+        let ReadBy::Files(descriptor) = open(chunk.descriptor)? else {
+            return self.server.read(chunk, batches).await;
+        };
+        let files = self.files_of(&chunk.scan.relation)?;
+        files.read(ChunkRead { descriptor: &descriptor, ..chunk }, batches).await
     }
 }
 

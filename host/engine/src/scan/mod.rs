@@ -1,6 +1,10 @@
-//! Reading: chunks become batches, by a component in the sandbox, by an ODBC driver in a process of its
-//! own or, of files, by the host itself: those that a job names, and those of a connector's tables. What crosses the sandbox is Arrow IPC.
+//! Reading: chunks become batches.
+//!
+//! A run sees one trait, [`Source`]. `component` reads through a connector in the sandbox, or through an
+//! ODBC driver in a process of its own as the connector says; `files` reads files that the job names;
+//! `direct` reads a connector's tables from their files where the job allows it.
 
+mod batch_sender;
 mod chunk;
 mod chunk_scan;
 mod component;
@@ -11,12 +15,13 @@ mod odbc;
 mod slots;
 mod source;
 
+pub use batch_sender::BatchSender;
 pub use chunk::{Chunk, DESCRIPTOR_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, check_size};
 pub use chunk_scan::{ChunkScan, chunk_rows};
 pub use component::ComponentSource;
 pub use described::{Described, ScanPlan};
-pub use direct::DirectReader;
+pub use direct::DirectSource;
 pub use files::FileSource;
 pub use odbc::OdbcLane;
 pub use slots::{Lane, Slots};
-pub use source::Source;
+pub use source::{ChunkRead, Source};

@@ -1,8 +1,6 @@
 //! The ODBC lane: the connector says which statement to run, the host reads its rows from a process of
 //! the driver's, and none of them enters the component.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use longshore_model::error::Result;
@@ -10,11 +8,11 @@ use longshore_model::grant::Grant;
 use longshore_model::grant::odbc::Login;
 use longshore_odbc_wire as wire;
 use longshore_sandbox::capability::odbc::{Process, connect};
-use longshore_sandbox::{OdbcFetch, OdbcReading, OdbcValue};
-use parking_lot::Mutex;
+use longshore_sandbox::{OdbcFetch, OdbcStatement, OdbcValue};
 use tokio::runtime::Handle;
 
 use crate::ipc::{IpcDecoder, encode_schema};
+use crate::pool::Pool;
 
 /// What a session holds of a chunk: a driver's block and a batch made of it.
 pub const SESSION_ESTIMATE_BYTES: usize = 16 << 20;
@@ -26,42 +24,36 @@ const IDLE_LIMIT: usize = 64;
 pub struct OdbcLane {
     io: Handle,
     /// Those that wait for their next chunk, by how they began.
-    idle: Arc<Mutex<Vec<(Login, Process)>>>,
+    sessions: Pool<(Login, Process)>,
 }
 
 impl OdbcLane {
     /// None is open yet; they will belong to this runtime.
     pub fn new(io: Handle) -> Self {
-        Self { io, idle: Arc::default() }
+        Self { io, sessions: Pool::default() }
     }
 
     /// Begins to read a statement's rows, which are of this schema.
     pub async fn read(
         &self,
         grant: &Grant,
-        reading: &OdbcReading,
+        reading: &OdbcStatement,
         schema: &SchemaRef,
     ) -> Result<OdbcRows> {
         let login = Login::from(&reading.login);
-        let mut process = match self.take(&login) {
-            Some(process) => process,
+        let mut process = match self.sessions.take_where(|(begun, _)| *begun == login) {
+            Some((_, process)) => process,
             None => connect(&self.io, grant, &login).await?,
         };
         process.begin(wanted(reading, schema)?).await?;
         let decoder = IpcDecoder::new(schema.clone());
         let session = Some((login, process));
-        Ok(OdbcRows { session, decoder, idle: self.idle.clone() })
+        Ok(OdbcRows { session, decoder, sessions: self.sessions.clone() })
     }
 
     /// Ends the sessions that wait.
     pub fn release(&self) {
-        self.idle.lock().clear();
-    }
-
-    fn take(&self, login: &Login) -> Option<Process> {
-        let mut idle = self.idle.lock();
-        let at = idle.iter().position(|(of, _)| of == login)?;
-        Some(idle.swap_remove(at).1)
+        drop(self.sessions.drain());
     }
 }
 
@@ -69,7 +61,7 @@ impl OdbcLane {
 pub struct OdbcRows {
     session: Option<(Login, Process)>,
     decoder: IpcDecoder,
-    idle: Arc<Mutex<Vec<(Login, Process)>>>,
+    sessions: Pool<(Login, Process)>,
 }
 
 impl OdbcRows {
@@ -80,19 +72,17 @@ impl OdbcRows {
             Some(piece) => self.decoder.push(vec![piece]).map(Some),
             None => {
                 let last = self.decoder.finish()?;
-                let mut idle = self.idle.lock();
                 // Each is a process: logins may differ from chunk to chunk.
-                if idle.len() >= IDLE_LIMIT {
-                    idle.remove(0);
+                if let Some(session) = self.session.take() {
+                    self.sessions.put_at_most(session, IDLE_LIMIT);
                 }
-                idle.extend(self.session.take());
                 Ok(last.map(|batch| vec![batch]))
             }
         }
     }
 }
 
-fn wanted(reading: &OdbcReading, schema: &SchemaRef) -> Result<wire::Reading> {
+fn wanted(reading: &OdbcStatement, schema: &SchemaRef) -> Result<wire::Reading> {
     let value = |value: &OdbcValue| match value {
         OdbcValue::Integer(number) => wire::Value::Integer(*number),
         OdbcValue::Text(text) => wire::Value::Text(text.clone()),

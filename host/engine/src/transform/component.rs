@@ -17,13 +17,12 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 use longshore_model::error::{Result, ResultExt};
-use longshore_model::grant::Grant;
 use longshore_model::memory::memory;
-use longshore_plugins::TransformPlugin;
-use longshore_sandbox::Transformer;
+use longshore_plugins::Bound;
 use longshore_sandbox::capability::HostEnv;
 use longshore_sandbox::capability::tape::Recorder;
-use longshore_sandbox::tape::{PluginLabel, Script, Tapes};
+use longshore_sandbox::tape::{Script, Tapes};
+use longshore_sandbox::{Transform, Transformer};
 use tokio::sync::mpsc::Sender;
 
 use crate::batch::batch_bytes;
@@ -33,31 +32,25 @@ use crate::ipc::{IpcDecoder, IpcEncoder, ReadLimits, decode_schema, encode_schem
 /// Batches that wait between the transform and what comes after it.
 const BATCHES_AHEAD: usize = 1;
 
-/// A transform of a run: the plugin, its config, its grant.
-pub struct BoundTransform {
-    /// The plugin.
-    pub plugin: TransformPlugin,
-    /// Its config, as it gets it.
-    pub config: String,
-    /// What it may touch.
-    pub grant: Grant,
+async fn open(
+    transform: &Bound<Transform>,
+    input: &SchemaRef,
+    recorder: Option<Recorder>,
+) -> Result<Transformer> {
+    let Bound { component, config, grant, .. } = transform;
+    let (schema, env) = (encode_schema(input)?, HostEnv::recorded(grant.clone(), recorder));
+    let opened = component.open(transform.name(), config, env, &schema).await;
+    opened.context(title(transform))
 }
 
-impl BoundTransform {
-    async fn open(&self, input: &SchemaRef, recorder: Option<Recorder>) -> Result<Transformer> {
-        let name = &self.plugin.described.name;
-        let schema = encode_schema(input)?;
-        let component = &self.plugin.component;
-        component
-            .open(name, &self.config, HostEnv::recorded(self.grant.clone(), recorder), &schema)
-            .await
-            .context(format!("transform `{name}`"))
-    }
+/// What errors call a transform.
+fn title(transform: &Bound<Transform>) -> String {
+    format!("transform `{}`", transform.name())
 }
 
 /// The tape of an instance, if the attempt is recorded.
 fn record(
-    transform: &BoundTransform,
+    transform: &Bound<Transform>,
     input: &SchemaRef,
     output: &SchemaRef,
     tapes: Option<&Tapes>,
@@ -68,29 +61,14 @@ fn record(
         input: encode_schema(input)?,
         output: encode_schema(output)?,
     };
-    let TransformPlugin { described, version, digest, .. } = &transform.plugin;
-    let plugin = PluginLabel::new(&described.name, version, digest);
-    Ok(tapes.record(plugin, &transform.grant, script))
-}
-
-impl BoundTransform {
-    /// What came of looking at what it sent: an error may hold its words.
-    fn checked<T>(&self, looked: Result<T>) -> Result<T> {
-        looked.map_err(|error| error.told(|text| self.grant.clean(text)))
-    }
-}
-
-impl fmt::Debug for BoundTransform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BoundTransform({})", self.plugin.described.name)
-    }
+    Ok(tapes.record(transform.plugin.label(), &transform.grant, script))
 }
 
 /// Sends batches through a transform.
 #[derive(Debug)]
 pub struct ComponentTransform {
     input: Arc<dyn ExecutionPlan>,
-    transform: Arc<BoundTransform>,
+    transform: Arc<Bound<Transform>>,
     properties: Arc<PlanProperties>,
 }
 
@@ -98,18 +76,17 @@ impl ComponentTransform {
     /// Asks the transform what it makes of the input's schema.
     pub async fn open(
         input: Arc<dyn ExecutionPlan>,
-        transform: Arc<BoundTransform>,
+        transform: Arc<Bound<Transform>>,
     ) -> Result<Self> {
-        let name = format!("transform `{}`", transform.plugin.described.name);
-        let mut transformer = transform.open(&input.schema(), None).await?;
-        let schema = transformer.output_schema().await.context(name.clone())?;
-        let schema = transform.checked(decode_schema(schema)).context(name)?;
+        let mut transformer = open(&transform, &input.schema(), None).await?;
+        let schema = transformer.output_schema().await.context(title(&transform))?;
+        let schema = transform.cleaned(decode_schema(schema)).context(title(&transform))?;
         Ok(Self::new(input, transform, schema))
     }
 
     fn new(
         input: Arc<dyn ExecutionPlan>,
-        transform: Arc<BoundTransform>,
+        transform: Arc<Bound<Transform>>,
         schema: SchemaRef,
     ) -> Self {
         let properties = PlanProperties::new(
@@ -124,7 +101,7 @@ impl ComponentTransform {
 
 impl DisplayAs for ComponentTransform {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ComponentTransform: plugin={}", self.transform.plugin.described.name)
+        write!(f, "ComponentTransform: plugin={}", self.transform.name())
     }
 }
 
@@ -173,9 +150,8 @@ impl ExecutionPlan for ComponentTransform {
             let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
             let batches = stream.tx();
             stream.spawn(async move {
-                let name = transform.plugin.described.name.clone();
                 let done = run(&transform, input, schema, batches, tapes.as_deref()).await;
-                done.context(format!("transform `{name}`")).map_err(IntoDataFusion::external)
+                done.context(title(&transform)).map_err(IntoDataFusion::external)
             });
             stream.build()
         };
@@ -184,29 +160,29 @@ impl ExecutionPlan for ComponentTransform {
 }
 
 async fn run(
-    transform: &BoundTransform,
+    transform: &Bound<Transform>,
     mut input: SendableRecordBatchStream,
     schema: SchemaRef,
     batches: Sender<DfResult<RecordBatch>>,
     tapes: Option<&Tapes>,
 ) -> Result<()> {
     let recorder = record(transform, &input.schema(), &schema, tapes)?;
-    let mut transformer = transform.open(&input.schema(), recorder).await?;
+    let mut transformer = open(transform, &input.schema(), recorder).await?;
     let mut encoder = IpcEncoder::new(&input.schema())?;
     let mut decoder = IpcDecoder::new(schema);
-    let mut pace = ReadLimits::new(transform.plugin.component.limits());
+    let mut pace = ReadLimits::new(transform.component.limits());
     let mut held = memory().account();
     let mut is_whole = false;
     while !is_whole {
         let made = match input.next().await {
             Some(batch) => {
                 let pieces = encoder.encode(&batch.map_err(from_datafusion)?)?;
-                transform.checked(decoder.push(transformer.process(&pieces).await?))?
+                transform.cleaned(decoder.push(transformer.process(&pieces).await?))?
             }
             None => {
                 is_whole = true;
-                let mut last = transform.checked(decoder.push(transformer.finish().await?))?;
-                last.extend(transform.checked(decoder.finish())?);
+                let mut last = transform.cleaned(decoder.push(transformer.finish().await?))?;
+                last.extend(transform.cleaned(decoder.finish())?);
                 last
             }
         };

@@ -3,5 +3,5 @@
 mod component;
 mod sql;
 
-pub use component::{BoundTransform, ComponentTransform};
+pub use component::ComponentTransform;
 pub use sql::{Rows, check_query, task_context};

@@ -192,6 +192,14 @@ impl Job {
         inputs.map(|input| input.relation.clone()).collect()
     }
 
+    /// Whether the job needs any plugin: files to files, with SQL at most, need none.
+    pub fn uses_plugins(&self) -> bool {
+        matches!(self.source, Source::Connector(_))
+            || matches!(self.target.to, To::Sink(_))
+            || self.register.is_some()
+            || self.steps.iter().any(|step| matches!(step, Step::Plugin { .. }))
+    }
+
     /// Checks a job; files that it names lie in `folder`.
     fn check(raw: RawJob, default_name: &str, access: Access<'_>) -> Result<Self> {
         let name = raw.name.unwrap_or_else(|| default_name.to_owned());

@@ -15,7 +15,7 @@ ALTER TABLE runs ADD COLUMN has_holder INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET has_holder = coalesce(json_extract(hold, '$.held.holder'), 0) WHERE hold IS NOT NULL;
 ALTER TABLE runs RENAME COLUMN hold TO snapshot;
 UPDATE runs SET snapshot = CASE json_type(snapshot, '$.held')
-    WHEN 'object' THEN json_object('Held', json_object(
+    WHEN 'object' THEN json_object('Opened', json_object(
         'token', json_extract(snapshot, '$.held.token'),
         'label', json_extract(snapshot, '$.held.label')))
     ELSE json_object('Unavailable', json_extract(snapshot, '$.unavailable'))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use longshore_model::config::Job;
 use longshore_model::error::{Class, Error, Result};
-use longshore_sandbox::Hold;
+use longshore_sandbox::SnapshotResult;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
@@ -105,7 +105,7 @@ impl HolderClient {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    async fn held(&mut self) -> Result<Hold> {
+    async fn held(&mut self) -> Result<SnapshotResult> {
         let fault = |error| Error::io("asking a holder", error);
         let mut line = String::new();
         let reading = self.stream.read_line(&mut line);
@@ -156,7 +156,7 @@ impl<'a> SnapshotLease<'a> {
 
     /// Starts a holder, which asks the source for a snapshot. None: there is no holder, and the planner
     /// must ask.
-    pub(crate) async fn begin(&self, job: &Job, connector: &str) -> Option<Hold> {
+    pub(crate) async fn begin(&self, job: &Job, connector: &str) -> Option<SnapshotResult> {
         let launcher = self.launcher?;
         let command = launcher.command.as_ref()?;
         // A daemon may have started one, and died before it could record it.
@@ -167,7 +167,7 @@ impl<'a> SnapshotLease<'a> {
             Ok::<_, Error>((client, held))
         };
         match asked.await {
-            Ok((client, hold @ Hold::Held(_))) => {
+            Ok((client, hold @ SnapshotResult::Opened(_))) => {
                 *self.client.lock().await = Some(client);
                 Some(hold)
             }
@@ -195,13 +195,13 @@ impl<'a> SnapshotLease<'a> {
     /// Resumes with the snapshot of a recorded plan. Fails if it is gone, and something is left to be
     /// read of it.
     pub(crate) async fn resume(&self, plan: &PlanRecord, is_all_read: bool) -> Result<()> {
-        let Hold::Held(snapshot) = &plan.snapshot else { return Ok(()) };
+        let SnapshotResult::Opened(snapshot) = &plan.snapshot else { return Ok(()) };
         if let Some(launcher) = self.launcher.filter(|_| plan.has_holder)
             && let Ok(mut client) = HolderClient::connect(&launcher.socket(self.run)).await
         {
             let held = client.held().await;
             *self.client.lock().await = Some(client);
-            if matches!(held, Ok(Hold::Held(held)) if held.token == snapshot.token) {
+            if matches!(held, Ok(SnapshotResult::Opened(held)) if held.token == snapshot.token) {
                 return Ok(());
             }
         }

@@ -1,7 +1,7 @@
 //! The protocol of a holder and its clients: one line each.
 
 use longshore_model::error::ErrorReport;
-use longshore_sandbox::Hold;
+use longshore_sandbox::SnapshotResult;
 use serde::{Deserialize, Serialize};
 
 /// Tells a holder that the run's plan is recorded: somebody will look for it.
@@ -15,7 +15,7 @@ pub(super) const RELEASE: &str = "release";
 #[serde(rename_all = "kebab-case")]
 pub(super) enum HolderReply {
     /// The source's answer.
-    Held(Hold),
+    Held(SnapshotResult),
     /// It could not ask the source.
     Failed(ErrorReport),
 }

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use longshore_engine::plan::Planner;
+use longshore_engine::scan::Source;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
-use longshore_plugins::Catalog;
+use longshore_plugins::{Catalog, Resolver};
+use longshore_sandbox::Relation;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
@@ -40,17 +42,13 @@ pub async fn hold(
     let _ = fs::remove_file(socket);
     let listener = UnixListener::bind(path.short()).map_err(fault)?;
     let asked = async {
-        let mut planner = Planner::new(catalog, settings);
-        planner.resume.plugins = vec![connector.to_owned()];
-        let source = planner.source(job)?;
-        if source.digest() != Some(connector) {
-            return Err(Error::config("the connector is another one now"));
-        }
-        let hold = source.hold(job.reads()).await?;
-        Ok::<_, Error>((source, hold))
+        let source = open_source(catalog, settings, job, connector).await?;
+        let relations: Vec<Relation> = job.reads().into_iter().map(Into::into).collect();
+        let snapshot = source.open_snapshot(&relations).await?;
+        Ok::<_, Error>((source, snapshot))
     };
     let (source, said) = match asked.await {
-        Ok((source, hold)) => (Some(source), HolderReply::Held(hold)),
+        Ok((source, snapshot)) => (Some(source), HolderReply::Held(snapshot)),
         Err(error) => (None, HolderReply::Failed(error.report())),
     };
     let own = inode(socket);
@@ -69,6 +67,21 @@ pub async fn hold(
         source.release().await;
     }
     Ok(())
+}
+
+/// The job's source, read by the connector of this digest.
+async fn open_source(
+    catalog: &Catalog,
+    settings: &Settings,
+    job: &Job,
+    digest: &str,
+) -> Result<Arc<dyn Source>> {
+    let resolver = Resolver::new(catalog, settings).pinned_source(digest);
+    let plugins = resolver.resolve_source(job).await?;
+    if plugins.source.as_ref().is_none_or(|connector| connector.plugin.digest() != digest) {
+        return Err(Error::config("the connector is another one now"));
+    }
+    Planner::new(Arc::new(plugins), settings).source(job)
 }
 
 fn inode(socket: &Path) -> Option<u64> {

@@ -54,9 +54,9 @@ const KEEPALIVE_RETRIES: u32 = 4;
 
 /// The most that is sent when a connection ends too early, how long it may take, and how often is
 /// looked whether all is sent.
-const FAREWELL_LIMIT_BYTES: usize = 1_024;
-const FAREWELL_TIMEOUT_SECS: u64 = 3;
-const FAREWELL_POLL_MILLIS: u64 = 5;
+const CANCEL_MESSAGE_LIMIT_BYTES: usize = 1_024;
+const CANCEL_MESSAGE_TIMEOUT_SECS: u64 = 3;
+const CANCEL_MESSAGE_POLL_MILLIS: u64 = 5;
 
 /// The most that one call gives.
 pub const READ_LIMIT_BYTES: u32 = 4 << 20;
@@ -73,7 +73,7 @@ pub struct Connection {
     peer: SocketAddr,
     /// Absent only after a failed upgrade.
     halves: Option<(Receiver, WriteHalf<Socket>)>,
-    farewell: Vec<u8>,
+    cancel_message: Vec<u8>,
 }
 
 impl Connection {
@@ -103,7 +103,7 @@ impl Connection {
         let alarm = Alarm::new(&stream).map_err(|error| broken(&endpoint, error))?;
         let peer = stream.peer_addr().map_err(|error| broken(&endpoint, error))?;
         let halves = Some(split(io, Box::new(stream), alarm));
-        Ok(Self { io: io.clone(), endpoint, peer, halves, farewell: Vec::new() })
+        Ok(Self { io: io.clone(), endpoint, peer, halves, cancel_message: Vec::new() })
     }
 
     /// Turns the stream into a TLS stream.
@@ -165,11 +165,13 @@ impl Connection {
     }
 
     /// What to send to the endpoint, on another connection, when this one ends.
-    pub fn farewell(&mut self, bytes: Vec<u8>) -> Result<()> {
-        if bytes.len() > FAREWELL_LIMIT_BYTES {
-            return Err(Error::internal(format!("a farewell over {FAREWELL_LIMIT_BYTES} bytes")));
+    pub fn set_cancel_message(&mut self, bytes: Vec<u8>) -> Result<()> {
+        if bytes.len() > CANCEL_MESSAGE_LIMIT_BYTES {
+            return Err(Error::internal(format!(
+                "a cancel_message over {CANCEL_MESSAGE_LIMIT_BYTES} bytes"
+            )));
         }
-        self.farewell = bytes;
+        self.cancel_message = bytes;
         Ok(())
     }
 
@@ -181,25 +183,25 @@ impl Connection {
 /// The grant was checked when the connection was made.
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.farewell.is_empty() {
+        if self.cancel_message.is_empty() {
             return;
         }
-        let (peer, farewell) = (self.peer, std::mem::take(&mut self.farewell));
+        let (peer, cancel_message) = (self.peer, std::mem::take(&mut self.cancel_message));
         let sending = async move {
             let mut stream = TcpStream::connect(peer).await?;
-            stream.write_all(&farewell).await?;
+            stream.write_all(&cancel_message).await?;
             stream.shutdown().await
         };
         // Best effort: a server that is not told finds out when it next sends something.
         let pending = Pending::new();
         self.io.spawn(async move {
-            let _ = timeout(Duration::from_secs(FAREWELL_TIMEOUT_SECS), sending).await;
+            let _ = timeout(Duration::from_secs(CANCEL_MESSAGE_TIMEOUT_SECS), sending).await;
             drop(pending);
         });
     }
 }
 
-/// Farewells on their way.
+/// Cancel messages on their way.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 
 struct Pending;
@@ -217,10 +219,10 @@ impl Drop for Pending {
     }
 }
 
-/// Resolves when all farewells are sent, so that the process does not end before.
-pub async fn farewells_sent() {
+/// Resolves when all cancel messages are sent, so that the process does not end before.
+pub async fn cancel_messages_sent() {
     while PENDING.load(Ordering::SeqCst) > 0 {
-        sleep(Duration::from_millis(FAREWELL_POLL_MILLIS)).await;
+        sleep(Duration::from_millis(CANCEL_MESSAGE_POLL_MILLIS)).await;
     }
 }
 
@@ -454,17 +456,17 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_farewell_is_sent_when_the_connection_ends_unless_it_was_taken_back() {
+    async fn a_cancel_message_is_sent_when_the_connection_ends_unless_it_was_taken_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let endpoint = Endpoint { host: "127.0.0.1".into(), port };
         let grant = Grant { endpoints: vec![endpoint.clone()], ..Grant::default() };
-        for farewell in ["stop", ""] {
+        for cancel_message in ["stop", ""] {
             let mut connection =
                 Connection::connect(&Handle::current(), &grant, endpoint.clone()).await.unwrap();
             let _ours = listener.accept().await.unwrap();
-            connection.farewell(b"stop".to_vec()).unwrap();
-            connection.farewell(farewell.into()).unwrap();
+            connection.set_cancel_message(b"stop".to_vec()).unwrap();
+            connection.set_cancel_message(cancel_message.into()).unwrap();
             drop(connection);
             let heard = async {
                 let (mut other, _) = listener.accept().await.unwrap();
@@ -473,8 +475,8 @@ mod tests {
                 text
             };
             match timeout(Duration::from_millis(300), heard).await {
-                Ok(text) => assert_eq!(text, farewell),
-                Err(_) => assert!(farewell.is_empty()),
+                Ok(text) => assert_eq!(text, cancel_message),
+                Err(_) => assert!(cancel_message.is_empty()),
             }
         }
     }

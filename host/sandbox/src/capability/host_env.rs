@@ -183,11 +183,11 @@ impl HostEnv {
         self.way.done(on, write).await
     }
 
-    /// `farewell`.
-    pub async fn farewell(&mut self, stream: &mut Stream, bytes: Vec<u8>) -> Result<()> {
-        let on = Topic::Farewell(stream.number);
-        let farewell = async { stream.live()?.farewell(bytes) };
-        self.way.done(on, farewell).await
+    /// `cancel_message`.
+    pub async fn set_cancel_message(&mut self, stream: &mut Stream, bytes: Vec<u8>) -> Result<()> {
+        let on = Topic::CancelMessage(stream.number);
+        let cancel_message = async { stream.live()?.set_cancel_message(bytes) };
+        self.way.done(on, cancel_message).await
     }
 
     /// `response.send`.

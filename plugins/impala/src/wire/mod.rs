@@ -95,9 +95,9 @@ impl Wire {
 
     /// Has the host send a message on a connection of its own, if this one ends before it is taken
     /// back; only where that needs no login.
-    pub fn farewell(&mut self, message: &[u8]) -> Result<()> {
+    pub fn set_cancel_message(&mut self, message: &[u8]) -> Result<()> {
         match &mut self.way {
-            Way::Bare(connection) => connection.farewell(message),
+            Way::Bare(connection) => connection.set_cancel_message(message),
             Way::Framed { .. } | Way::Sealed { .. } | Way::Http(_) => Ok(()),
         }
     }

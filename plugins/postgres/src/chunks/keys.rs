@@ -1,8 +1,9 @@
 //! Ranges of a column's values, cut where the optimiser's statistics say that the rows are. Nothing
 //! is read for them but the statistics.
 
+use longshore_sdk::ranges::{KeyRange, ranges};
 use longshore_sdk::sql::{self, Lexis};
-use longshore_sdk::{ChunkWish, Error, Result};
+use longshore_sdk::{ChunkHints, Error, Result};
 
 use super::Cut;
 use super::slice::Slice;
@@ -107,16 +108,16 @@ impl Key {
         &self,
         session: &mut Session,
         whole: &Cut,
-        wish: &ChunkWish,
+        hints: &ChunkHints,
     ) -> Result<Option<Vec<Cut>>> {
         let Some((type_name, values)) = self.values(session)? else { return Ok(None) };
-        let wanted = match (wish.rows, whole.rows, whole.bytes) {
+        let wanted = match (hints.rows, whole.rows, whole.bytes) {
             (Some(wanted), Some(rows), _) => rows.div_ceil(wanted),
-            (None, _, Some(bytes)) => bytes.div_ceil(wish.bytes),
+            (None, _, Some(bytes)) => bytes.div_ceil(hints.bytes),
             // Of unknown size: as if it were large.
-            _ => u64::from(wish.parallel) * CHUNKS_PER_SLOT,
+            _ => u64::from(hints.parallel) * CHUNKS_PER_SLOT,
         };
-        let wanted = wanted.clamp(1, u64::from(wish.max_chunks)) as usize;
+        let wanted = wanted.clamp(1, u64::from(hints.max_chunks)) as usize;
         let bounds = bounds(&values, wanted);
         let literals: Vec<String> =
             bounds.iter().map(|value| format!("{}::{type_name}", quote_literal(value))).collect();
@@ -126,22 +127,13 @@ impl Key {
             rows: share(whole.rows),
             bytes: share(whole.bytes),
         };
-        Ok(Some(self.conditions(&literals).into_iter().map(cut).collect()))
-    }
-
-    /// Conditions of which exactly one holds for every row.
-    fn conditions(&self, bounds: &[String]) -> Vec<String> {
         let key = quote_ident(&self.name);
-        let (Some(first), Some(last)) = (bounds.first(), bounds.last()) else {
-            return vec!["true".into()];
+        let ranges = ranges(&literals);
+        // What has no bound is everything.
+        let condition = |range: &KeyRange<String>| {
+            range.condition(&key, self.nullable).unwrap_or("true".into())
         };
-        let begin = match self.nullable {
-            true => format!("{key} < {first} OR {key} IS NULL"),
-            false => format!("{key} < {first}"),
-        };
-        let between =
-            bounds.windows(2).map(|pair| format!("{key} >= {} AND {key} < {}", pair[0], pair[1]));
-        std::iter::once(begin).chain(between).chain([format!("{key} >= {last}")]).collect()
+        Ok(Some(ranges.iter().map(condition).map(cut).collect()))
     }
 
     /// The column's type, and values of it in the column's own order, each with the share of the
@@ -236,19 +228,5 @@ mod tests {
             .map(|(value, share)| (value.to_string(), share))
             .into();
         assert_eq!(bounds(&values, 4), ["c", "d"]);
-    }
-
-    #[test]
-    fn nulls_belong_to_the_first_range() {
-        let key = Key { name: "k".into(), table: 1, attribute: 1, nullable: true };
-        let conditions = key.conditions(&["'1'::int".into(), "'5'::int".into()]);
-        assert_eq!(
-            conditions,
-            [
-                r#""k" < '1'::int OR "k" IS NULL"#,
-                r#""k" >= '1'::int AND "k" < '5'::int"#,
-                r#""k" >= '5'::int"#
-            ]
-        );
     }
 }

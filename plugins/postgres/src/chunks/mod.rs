@@ -7,7 +7,7 @@ mod pages;
 mod slice;
 mod stable;
 
-use longshore_sdk::{Chunk, ChunkWish, Consistency, Error, Lane, Plan, Result, Scan};
+use longshore_sdk::{Chunk, ChunkHints, Consistency, Error, Lane, Plan, Result, Scan};
 
 use crate::relation::{self, File, Form, Leaf, Table};
 use crate::session::Session;
@@ -29,9 +29,9 @@ pub(crate) fn plan(
     session: &mut Session,
     table: &Table,
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<Plan> {
-    let (strategy, cuts) = cut(session, table, scan, wish)?;
+    let (strategy, cuts) = cut(session, table, scan, hints)?;
     let chunk = |cut: Cut| {
         Ok(Chunk {
             label: cut.slice.label(),
@@ -55,9 +55,9 @@ fn cut(
     session: &mut Session,
     table: &Table,
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<(String, Vec<Cut>)> {
-    let asks = scan.filter.is_some() || wish.key.is_some();
+    let asks = scan.filter.is_some() || hints.key.is_some();
     let expected = match &table.form {
         Form::Table { .. } if !asks => None,
         _ => Some(expect(session, table, scan)?),
@@ -66,17 +66,17 @@ fn cut(
         Some(expected) => relation::files(session, &expected.tables)?,
         None => table.files(),
     };
-    if let Some(name) = &wish.key {
+    if let Some(name) = &hints.key {
         let whole = whole(table, expected.as_ref(), files);
         if let Some(why) = stable::why_not(session, table, &scan.relation)? {
             // A column that is not there is an error all the same.
             table.column(name)?;
             return Ok((format!("one chunk, not cut by `{name}`: {why}"), vec![whole]));
         }
-        return cut_by(session, table, name, &whole, wish);
+        return cut_by(session, table, name, &whole, hints);
     }
     if let Some(expected) = &expected
-        && let Some(why) = why_one(table, expected, wish)
+        && let Some(why) = why_one(table, expected, hints)
     {
         return Ok((format!("one chunk: {why}"), vec![whole(table, Some(expected), files)]));
     }
@@ -90,13 +90,13 @@ fn cut(
         return Ok(("no chunk: the filter rules out every row".into(), Vec::new()));
     }
     if session.server().is_greenplum || session.server().version < CTID_RANGES_SINCE {
-        return cut_without_pages(session, table, files, wish);
+        return cut_without_pages(session, table, files, hints);
     }
     let leaves = expected_leaves(leaves, expected.as_ref());
-    if leaves.len() > 1 && is_small(sum(&leaves), wish) {
+    if leaves.len() > 1 && is_small(sum(&leaves), hints) {
         return Ok(("one chunk: it is small".into(), vec![whole(table, expected.as_ref(), files)]));
     }
-    let step = pages::step(&leaves, wish);
+    let step = pages::step(&leaves, hints);
     let cuts: Vec<Cut> = leaves.iter().flat_map(|leaf| pages::ranges(leaf, step)).collect();
     let of = match leaves.len() {
         1 => String::new(),
@@ -115,22 +115,22 @@ fn sum(leaves: &[Leaf]) -> (Option<u64>, Option<u64>) {
 }
 
 /// Whether so many rows and bytes are no more than one chunk.
-fn is_small((rows, bytes): (Option<u64>, Option<u64>), wish: &ChunkWish) -> bool {
-    match wish.rows {
+fn is_small((rows, bytes): (Option<u64>, Option<u64>), hints: &ChunkHints) -> bool {
+    match hints.rows {
         Some(wanted) => rows.is_some_and(|rows| rows <= wanted),
-        None => bytes.is_some_and(|bytes| bytes <= wish.bytes),
+        None => bytes.is_some_and(|bytes| bytes <= hints.bytes),
     }
 }
 
 /// Why a scan is best made in one go, if it is.
-fn why_one(table: &Table, expected: &Estimate, wish: &ChunkWish) -> Option<&'static str> {
+fn why_one(table: &Table, expected: &Estimate, hints: &ChunkHints) -> Option<&'static str> {
     match &table.form {
         Form::Query { .. } => Some("a query; `chunk_by` would name a column to cut it by"),
         Form::View { .. } => {
             Some("it has no pages of its own; `chunk_by` would name a column to cut it by")
         }
         Form::Table { .. } if expected.tables.is_empty() || expected.reads_all => None,
-        Form::Table { .. } => (expected.bytes <= wish.bytes).then_some("an index finds its rows"),
+        Form::Table { .. } => (expected.bytes <= hints.bytes).then_some("an index finds its rows"),
     }
 }
 
@@ -140,10 +140,10 @@ fn cut_by(
     table: &Table,
     name: &str,
     whole: &Cut,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<(String, Vec<Cut>)> {
     let key = keys::named(session, table, name)?;
-    match key.ranges(session, whole, wish)? {
+    match key.ranges(session, whole, hints)? {
         Some(cuts) => Ok((format!("ranges of `{name}`, by the job's wish"), cuts)),
         None => Err(Error::config(format!("`chunk_by`: the server has no statistics of `{name}`"))
             .with_hint("run ANALYZE on its table, or leave `chunk_by` away")),
@@ -155,14 +155,14 @@ fn cut_without_pages(
     session: &mut Session,
     table: &Table,
     files: Vec<File>,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<(String, Vec<Cut>)> {
     let whole = whole(table, None, files);
-    if is_small((whole.rows, whole.bytes), wish) {
+    if is_small((whole.rows, whole.bytes), hints) {
         return Ok(("one chunk: it is small".into(), vec![whole]));
     }
     if let Some(key) = keys::indexed(session, table)?
-        && let Some(cuts) = key.ranges(session, &whole, wish)?
+        && let Some(cuts) = key.ranges(session, &whole, hints)?
     {
         return Ok((format!("ranges of `{}`, by its statistics", key.name()), cuts));
     }

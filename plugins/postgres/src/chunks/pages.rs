@@ -1,6 +1,6 @@
 //! Ranges of a table's pages. The last range is open: pages that were added since belong to it.
 
-use longshore_sdk::ChunkWish;
+use longshore_sdk::ChunkHints;
 
 use super::Cut;
 use super::slice::Slice;
@@ -10,17 +10,17 @@ use crate::relation::Leaf;
 const GUESSED_PAGE_ROWS: u64 = 60;
 
 /// How many pages make a chunk, over all leaves of a table.
-pub(super) fn step(leaves: &[Leaf], wish: &ChunkWish) -> u64 {
+pub(super) fn step(leaves: &[Leaf], hints: &ChunkHints) -> u64 {
     let sum = |of: &dyn Fn(&Leaf) -> u64| leaves.iter().map(of).sum::<u64>();
     let pages = sum(&|leaf| leaf.pages.unwrap_or(0)).max(1);
     let rows = sum(&|leaf| leaf.rows.unwrap_or(0));
-    let wanted = match wish.rows {
+    let wanted = match hints.rows {
         Some(wanted) if rows > 0 => wanted.saturating_mul(pages) / rows,
         Some(wanted) => wanted / GUESSED_PAGE_ROWS,
-        None => wish.bytes / (sum(&|leaf| leaf.bytes) / pages).max(1),
+        None => hints.bytes / (sum(&|leaf| leaf.bytes) / pages).max(1),
     };
     // Each leaf has a last chunk that is not full.
-    let most = u64::from(wish.max_chunks).saturating_sub(leaves.len() as u64).max(1);
+    let most = u64::from(hints.max_chunks).saturating_sub(leaves.len() as u64).max(1);
     wanted.max(pages.div_ceil(most)).max(1)
 }
 
@@ -65,8 +65,8 @@ mod tests {
             most in 10_u32..2_000,
         ) {
             let leaves: Vec<Leaf> = sizes.iter().map(|pages| Leaf::of_pages(*pages)).collect();
-            let wish = ChunkWish { rows: None, bytes, parallel: 2, max_chunks: most, key: None };
-            let step = step(&leaves, &wish);
+            let hints = ChunkHints { rows: None, bytes, parallel: 2, max_chunks: most, key: None };
+            let step = step(&leaves, &hints);
             let cuts: Vec<Vec<Cut>> = leaves.iter().map(|leaf| ranges(leaf, step)).collect();
             prop_assert!(cuts.iter().map(Vec::len).sum::<usize>() <= most as usize);
             for cuts in cuts {

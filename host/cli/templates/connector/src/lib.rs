@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore_sdk::array::RecordBatch;
 use longshore_sdk::schema::{DataType, Field, Schema, SchemaRef};
 use longshore_sdk::{
-    BatchBuilder, Chunk, ChunkWish, Column, Comparable, Connector, ConnectorInfo, Consistency, Error,
+    BatchBuilder, Chunk, ChunkHints, Column, Comparable, Connector, ConnectorInfo, Consistency, Error,
     Lane, Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
 };
 use schemars::JsonSchema;
@@ -101,10 +101,10 @@ impl Connector for {{Type}} {
         })
     }
 
-    fn plan(&mut self, scan: &Scan, wish: &ChunkWish) -> Result<Plan> {
+    fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
         check(&scan.relation)?;
-        let wanted = wish.rows.unwrap_or(wish.bytes / 16).max(1);
-        let per_chunk = wanted.max(self.rows.div_ceil(wish.max_chunks.into()));
+        let wanted = hints.rows.unwrap_or(hints.bytes / 16).max(1);
+        let per_chunk = wanted.max(self.rows.div_ceil(hints.max_chunks.into()));
         let rows = self.rows;
         let chunks = (0..rows).step_by(per_chunk as usize).map(move |from| {
             let to = (from + per_chunk).min(rows);

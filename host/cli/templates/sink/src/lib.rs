@@ -3,7 +3,7 @@
 use longshore_sdk::array::RecordBatch;
 use longshore_sdk::host::{Level, log};
 use longshore_sdk::schema::SchemaRef;
-use longshore_sdk::{Load, Result, Sink, SinkInfo, SinkWriter, Written};
+use longshore_sdk::{Load, Result, Sink, SinkInfo, SinkWriter, FinishedLoad};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -57,13 +57,13 @@ impl Sink for {{Type}} {
     }
 
     /// Whether the chunk behind a receipt is still there, after a crash.
-    fn holds(&mut self, _: &Load, _: &[u8]) -> Result<bool> {
+    fn is_intact(&mut self, _: &Load, _: &[u8]) -> Result<bool> {
         Ok(true)
     }
 
     /// Make what the receipts stand for visible, all or nothing; when asked again, the same.
-    fn commit(&mut self, _: &str, loads: &[Written]) -> Result<Vec<String>> {
-        let name = |written: &Written| {
+    fn commit(&mut self, _: &str, loads: &[FinishedLoad]) -> Result<Vec<String>> {
+        let name = |written: &FinishedLoad| {
             let chunks = written.receipts.len();
             log(Level::Info, &format!("{}: {chunks} chunks", written.load.relation));
             written.load.relation.clone()

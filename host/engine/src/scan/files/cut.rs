@@ -3,7 +3,7 @@
 
 use longshore_model::config::files::{FileFormat, Files, Packing};
 use longshore_model::error::Result;
-use longshore_sandbox::{ChunkWish, Scan};
+use longshore_sandbox::{ChunkHints, Scan};
 
 use super::file_info::{FilesInfo, packing};
 use super::{Descriptor, Slice, filter, shown};
@@ -35,14 +35,14 @@ pub(super) fn cut(
     files: &Files,
     info: &FilesInfo,
     scan: &Scan,
-    wish: &ChunkWish,
+    hints: &ChunkHints,
 ) -> Result<Cut> {
     let wanted = filter::wanted_files(scan.filter.as_deref(), info)?;
     let bytes: u64 = info.found.iter().map(|found| found.meta.size).sum();
     // As many bytes as so many rows have on the average.
-    let size = match (wish.rows, info.rows) {
+    let size = match (hints.rows, info.rows) {
         (Some(rows), Some(all)) if all > 0 => (bytes as f64 / all as f64 * rows as f64) as u64,
-        _ => wish.bytes,
+        _ => hints.bytes,
     };
     let mut size = size.max(1);
     let (chunks, depends_on_previous) = loop {
@@ -50,7 +50,7 @@ pub(super) fn cut(
         let is_cut = units.iter().any(|unit| unit.slice.range.is_some());
         let depends_on_previous = is_cut && info.format == FileFormat::Csv;
         let chunks = together(units, size, &info.digest)?;
-        if chunks.len() <= wish.max_chunks as usize {
+        if chunks.len() <= hints.max_chunks as usize {
             break (chunks, depends_on_previous);
         }
         size = size.saturating_mul(2);

@@ -26,6 +26,7 @@ mod parquet_fault;
 mod parquet_footer;
 mod records;
 mod schema;
+mod source;
 mod text;
 
 use std::collections::HashMap;
@@ -38,24 +39,20 @@ use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::stream::BoxStream;
 use longshore_model::config::access::Reach;
-use longshore_model::config::files::{FileFormat, Files, Int96, Sought};
+use longshore_model::config::files::{FileFormat, Files, Sought};
 use longshore_model::config::place::Place;
 use longshore_model::error::{Class, Error, Result};
-use longshore_model::relation::Consistency;
-use longshore_sandbox::{ChunkWish, Column, Comparable, Relation, Scan};
+use longshore_sandbox::Relation;
 use object_store::ObjectMeta;
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::described::{Described, ScanPlan};
+use super::source::ChunkRead;
 use crate::datafusion_fault::from_datafusion;
 use crate::store;
 use crate::store::{BeyondEnd, Opened, Pinned, object_error};
 use file_info::FilesInfo;
-
-/// What is said of a column of INT96 that is truncated.
-const CUT_OFF: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
 
 /// What is said of a file that a reader panics at.
 const DAMAGED: &str = "it is damaged";
@@ -177,69 +174,9 @@ impl FileSource {
         Ok(self.inspect(relation).await?.unfit.clone())
     }
 
-    /// What the job says of it, but secrets.
-    pub fn config(&self) -> &str {
-        &self.config
-    }
-
-    /// Checks that the store can be read.
-    pub async fn test(&self) -> Result<String> {
-        let found = self.find(&self.files.sought).await?;
-        let bytes: u64 = found.iter().map(|found| found.meta.size).sum();
-        let files = longshore_model::format::counted(found.len() as u64, "file");
-        Ok(format!("{}: {files}, {}", self.files.url, longshore_model::format::human_bytes(bytes)))
-    }
-
-    /// The folders and files that can be named as tables.
-    pub async fn relations(&self) -> Result<Vec<String>> {
-        listing::tables(&self.store).await
-    }
-
-    /// Looks a relation's files up.
-    pub async fn describe(&self, relation: &Relation) -> Result<Described> {
-        let info = self.inspect(relation).await?;
-        let word: &str = info.format.into();
-        let is_cut_off = |field: &FieldRef| {
-            self.files.int96 == Int96::Truncated && info.int96.contains(field.name())
-        };
-        let column = |(index, field): (usize, &FieldRef)| Column {
-            lossy: is_cut_off(field).then(|| CUT_OFF.to_owned()),
-            source_type: if index < info.file_columns {
-                word.to_owned()
-            } else {
-                "folder".to_owned()
-            },
-            comparable: if field.data_type().is_nested() {
-                Comparable::No
-            } else {
-                Comparable::Order
-            },
-        };
-        Ok(Described {
-            columns: info.schema.fields().iter().enumerate().map(column).collect(),
-            schema: info.schema.clone(),
-            rows: info.rows,
-            bytes: Some(info.found.iter().map(|found| found.meta.size).sum()),
-        })
-    }
-
-    /// Cuts a scan into chunks.
-    pub async fn plan(&self, scan: &Scan, wish: &ChunkWish) -> Result<ScanPlan> {
-        let info = self.inspect(&scan.relation).await?;
-        let cut = cut::cut(&self.store, &self.files, &info, scan, wish)?;
-        // Each file is read as it was when they were listed, or not at all.
-        let consistency = Consistency::Snapshot;
-        let plan = ScanPlan::new(scan, cut.chunks, consistency, cut.strategy);
-        Ok(ScanPlan { depends_on_previous: cut.depends_on_previous, ..plan })
-    }
-
     /// Opens one chunk: its rows, which are of `schema`, and how many bytes are in memory beside them.
-    pub(super) async fn read(
-        &self,
-        scan: &Scan,
-        descriptor: &[u8],
-        schema: &SchemaRef,
-    ) -> Result<(Rows, u64)> {
+    async fn open_chunk(&self, chunk: ChunkRead<'_>) -> Result<(Rows, u64)> {
+        let ChunkRead { scan, descriptor, schema, .. } = chunk;
         let info = self.inspect(&scan.relation).await?;
         let Descriptor { schema: planned, slices } = serde_json::from_slice(descriptor)?;
         if planned != info.digest {

@@ -37,8 +37,10 @@ use crate::datafusion_fault::from_datafusion;
 pub use limits::check_depth;
 use limits::check_work;
 
-use super::component::{BoundTransform, ComponentTransform};
+use super::component::ComponentTransform;
 use longshore_model::error::{Error, Result};
+use longshore_plugins::Bound;
+use longshore_sandbox::Transform;
 
 /// What SQL that needs all rows (joins, aggregates, order) may hold in memory before it spills to
 /// disk, for the whole process.
@@ -199,7 +201,7 @@ impl Rows {
     }
 
     /// Puts a transform in the sandbox on top.
-    pub async fn transform(self, transform: Arc<BoundTransform>) -> Result<Self> {
+    pub async fn transform(self, transform: Arc<Bound<Transform>>) -> Result<Self> {
         let node = ComponentTransform::open(self.into_plan().await?, transform).await?;
         Ok(Self::Table(Arc::new(PlannedTable { plan: Arc::new(node) })))
     }

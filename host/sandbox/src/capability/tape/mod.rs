@@ -44,8 +44,8 @@ pub enum Topic {
     Read(u32),
     /// `write`.
     Write(u32),
-    /// `farewell`.
-    Farewell(u32),
+    /// `cancel_message`.
+    CancelMessage(u32),
     /// `response.send`.
     Request,
     /// `read` of the response of this number.

@@ -16,13 +16,14 @@ use longshore_model::config::access::Reach;
 use longshore_model::config::files::{FileFormat, Files};
 use longshore_model::config::place::Place;
 use longshore_model::error::Result;
-use longshore_sandbox::{ChunkWish, Relation, Scan};
+use longshore_sandbox::{ChunkHints, Relation, Scan};
 use object_store::chunked::ChunkedStore;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::Mutex;
 
 use super::FileSource;
+use crate::scan::source::{ChunkRead, Source};
 use crate::store::{Opened, key};
 
 /// How a file is cut when it is read.
@@ -64,11 +65,13 @@ async fn rows_of(source: &FileSource, table: &str, chunk: u64) -> Result<Table> 
     let relation = Relation::Table(table.to_owned());
     let schema = source.describe(&relation).await?.schema;
     let scan = Scan { relation, projection: None, filter: None, limit: None, snapshot: None };
-    let wish = ChunkWish { rows: None, bytes: chunk, parallel: 1, max_chunks: 1_000, key: None };
-    let plan = source.plan(&scan, &wish).await?;
+    let hints = ChunkHints { rows: None, bytes: chunk, parallel: 1, max_chunks: 1_000, key: None };
+    let scanned = source.plan(&scan, &hints).await?;
     let mut batches = Vec::new();
-    for chunk in &plan.chunks {
-        let (rows, _) = source.read(&scan, &chunk.descriptor, &schema).await?;
+    for chunk in &scanned.chunks {
+        let chunk =
+            ChunkRead { scan: &scan, descriptor: &chunk.descriptor, schema: &schema, tapes: None };
+        let (rows, _) = source.open_chunk(chunk).await?;
         batches.extend(rows.try_collect::<Vec<_>>().await?);
     }
     Ok(Table { schema, batches })

@@ -1,8 +1,8 @@
-//! Generated from the `wit/` files.
+//! The current version of the contract: `wit/`.
 
 #![allow(missing_docs, clippy::all)]
 
-mod capabilities {
+pub mod capabilities {
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "capabilities",
@@ -23,48 +23,64 @@ mod capabilities {
             "longshore:plugin/kerberos.login": crate::capability::host_env::Ticket,
         },
         require_store_data_send: true,
-        additional_derives: [serde::Serialize, serde::Deserialize],
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
     });
 }
 
-macro_rules! kind {
+macro_rules! world {
     ($module:ident, $world:literal $(, $interface:literal = $bound:ident)*) => {
-        pub(super) mod $module {
+        pub mod $module {
             wasmtime::component::bindgen!({
                 path: "../../wit",
                 world: $world,
                 exports: { default: async },
                 with: {
-                    "longshore:plugin/types": crate::bindings::types,
-                    "longshore:plugin/log": crate::bindings::log,
-                    "longshore:plugin/clock": crate::bindings::clock,
-                    "longshore:plugin/random": crate::bindings::random,
-                    "longshore:plugin/secrets": crate::bindings::secrets,
-                    $($interface: crate::bindings::$bound,)*
+                    "longshore:plugin/types": crate::contract::v0_6::types,
+                    "longshore:plugin/log": crate::contract::v0_6::log,
+                    "longshore:plugin/clock": crate::contract::v0_6::clock,
+                    "longshore:plugin/random": crate::contract::v0_6::random,
+                    "longshore:plugin/secrets": crate::contract::v0_6::secrets,
+                    $($interface: crate::contract::v0_6::$bound,)*
                 },
                 require_store_data_send: true,
-                additional_derives: [serde::Serialize, serde::Deserialize],
+                additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
             });
         }
     };
 }
 
-kind!(
+world!(
     connector,
     "connector",
     "longshore:plugin/connection" = connection,
     "longshore:plugin/http" = http,
     "longshore:plugin/odbc" = odbc,
-    "longshore:plugin/odbc-lane" = odbc_lane,
+    "longshore:plugin/odbc-types" = odbc_types,
     "longshore:plugin/kerberos" = kerberos
 );
-kind!(transform, "transform");
-kind!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
+world!(transform, "transform");
+world!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
 
-pub(super) use capabilities::Capabilities;
 pub use capabilities::longshore::plugin::{
-    clock, connection, http, kerberos, log, odbc, odbc_lane, random, secrets, types,
+    clock, connection, http, kerberos, log, odbc, odbc_types, random, secrets, types,
 };
-pub use connector::exports::longshore::plugin::connector_api;
-pub use sink::exports::longshore::plugin::sink_api;
-pub use transform::exports::longshore::plugin::transform_api;
+pub use connector::longshore::plugin::connector_types;
+pub use sink::longshore::plugin::sink_types;
+
+impl connector::Connector {
+    pub fn api(&self) -> &connector::exports::longshore::plugin::connector_api::Guest {
+        self.longshore_plugin_connector_api()
+    }
+}
+
+impl transform::Transform {
+    pub fn api(&self) -> &transform::exports::longshore::plugin::transform_api::Guest {
+        self.longshore_plugin_transform_api()
+    }
+}
+
+impl sink::Sink {
+    pub fn api(&self) -> &sink::exports::longshore::plugin::sink_api::Guest {
+        self.longshore_plugin_sink_api()
+    }
+}

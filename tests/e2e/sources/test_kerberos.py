@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from support.hive import LOST, HiveServer
 from support.kerberos import Kdc
+from support.ports import free_port
 
 pytestmark = [pytest.mark.hive, pytest.mark.flaky(reruns=2, only_rerun=LOST)]
 
@@ -112,6 +114,26 @@ def test_a_login_that_is_refused_says_why(program, realm, plain, refusal):
     job = program.job({**source(plain, realm, **own), **rest}, query="SELECT 1 AS n")
     line, told = program.refused("--retries", "0", "run", job)
     assert words in line and told == code, line
+
+
+KDCS = {
+    "no server": ("", "Cannot find KDC"),
+    "no address": ("kdc = kdc.invalid", "KDC"),
+    "no answer": ("kdc = 127.0.0.1:{port}", "Cannot contact any KDC"),
+}
+
+
+@pytest.mark.parametrize("kdc", KDCS)
+def test_a_realm_that_cannot_be_reached_is_a_lost_connection(program, realm, plain, kdc):
+    server, words = KDCS[kdc]
+    own = realm.env["KRB5_CONFIG"]
+    text = Path(own).read_text()
+    unreachable = program.folder / "krb5.conf"
+    unreachable.write_text(text.replace(f"kdc = 127.0.0.1:{realm.port}", server.format(port=free_port())))
+    program.env |= {"KRB5_CONFIG": str(unreachable)}
+    job = program.job(source(plain, realm), query="SELECT 1 AS n")
+    line, code = program.refused("--retries", "0", "run", job)
+    assert words in line and "krb5.conf" in line and code == 3, line
 
 
 def test_kerberos_is_for_who_logs_in_by_it(program, realm, server):

@@ -119,15 +119,16 @@ impl BatchBuilder {
             .map(|(builder, field)| {
                 let array = builder.finish();
                 // The builder forgets a time zone; the schema knows it.
-                match array.data_type() == field.data_type() {
-                    true => Ok(array),
-                    false => Ok(arrow_array::make_array(
+                if array.data_type() == field.data_type() {
+                    Ok(array)
+                } else {
+                    Ok(arrow_array::make_array(
                         array
                             .to_data()
                             .into_builder()
                             .data_type(field.data_type().clone())
                             .build()?,
-                    )),
+                    ))
                 }
             })
             .collect::<Result<_>>()?;

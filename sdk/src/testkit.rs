@@ -362,9 +362,10 @@ impl RawOdbc {
 
     pub(crate) fn texts(&self, sql: &str, values: &[odbc::Value], max_rows: u32) -> Result<Rows> {
         let rows = served(|server| server.query(sql, values))?;
-        match rows.len() > max_rows as usize {
-            true => Err(Error::data(format!("more than {max_rows} rows"))),
-            false => Ok(rows),
+        if rows.len() > max_rows as usize {
+            Err(Error::data(format!("more than {max_rows} rows")))
+        } else {
+            Ok(rows)
         }
     }
 }

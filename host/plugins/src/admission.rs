@@ -103,10 +103,7 @@ impl Admission {
             return Err(Error::config(format!("sha256:{start} is not in {LOCK}"))
                 .with_hint("`longshore plugin install` takes it in, if it is meant"));
         }
-        match self.signers.is_empty() {
-            true => Ok(()),
-            false => self.check_signature(path, bytes),
-        }
+        if self.signers.is_empty() { Ok(()) } else { self.check_signature(path, bytes) }
     }
 
     fn check_signature(&self, path: &Path, bytes: &[u8]) -> Result<()> {
@@ -118,9 +115,10 @@ impl Admission {
             .map_err(|error| refused(format!("its signature {}: {error}", path.display())))?;
         let signature = Signature::decode(&text)
             .map_err(|error| refused(format!("its signature {}: {error}", path.display())))?;
-        match self.signers.iter().any(|key| key.verify(bytes, &signature, false).is_ok()) {
-            true => Ok(()),
-            false => Err(refused("it is signed by nobody whom the policy trusts".into())),
+        if self.signers.iter().any(|key| key.verify(bytes, &signature, false).is_ok()) {
+            Ok(())
+        } else {
+            Err(refused("it is signed by nobody whom the policy trusts".into()))
         }
     }
 }

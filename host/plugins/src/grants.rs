@@ -98,10 +98,7 @@ fn take_url_password(config: &mut Map<String, Value>) -> Result<()> {
 
 /// The endpoint in a URL, a host, or `host:port`.
 fn endpoint(value: &str, default_port: u16) -> Result<Endpoint> {
-    let text = match value.contains("://") {
-        true => value.to_owned(),
-        false => format!("host://{value}"),
-    };
+    let text = if value.contains("://") { value.to_owned() } else { format!("host://{value}") };
     let url = Url::parse(&text).map_err(|error| {
         Error::config(error.to_string())
             .with_hint("write it as in postgres://user@host:5432/database")

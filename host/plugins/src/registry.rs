@@ -81,13 +81,14 @@ impl FromStr for Reference {
         let is_fine = is_of(registry, ".-:[]")
             && repository.split('/').all(|part| is_of(part, "._-"))
             && is_of(wanted, "._-:");
-        match is_fine {
-            false => Err(wrong()),
-            true => Ok(Self {
+        if is_fine {
+            Ok(Self {
                 registry: registry.to_owned(),
                 repository: repository.to_owned(),
                 wanted: wanted.to_owned(),
-            }),
+            })
+        } else {
+            Err(wrong())
         }
     }
 }

@@ -114,9 +114,10 @@ impl Sink for HttpSink {
     }
 
     fn test(&mut self) -> Result<String> {
-        match self.config.url.contains("{relation}") {
-            true => Ok("not asked: each relation has an address of its own".into()),
-            false => self.client.probe(&self.config.url),
+        if self.config.url.contains("{relation}") {
+            Ok("not asked: each relation has an address of its own".into())
+        } else {
+            self.client.probe(&self.config.url)
         }
     }
 

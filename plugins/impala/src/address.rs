@@ -57,15 +57,16 @@ impl Address {
             port.parse().map_err(|_| refused("its port is not a number"))
         })?;
         let database = decode(database)?;
-        match host.is_empty() {
-            true => Err(refused("it names no host")),
-            false => Ok(Self {
+        if host.is_empty() {
+            Err(refused("it names no host"))
+        } else {
+            Ok(Self {
                 product,
                 host: decode(host)?,
                 port,
                 user: decode(user)?,
                 database: Some(database).filter(|name| !name.is_empty()),
-            }),
+            })
         }
     }
 }

@@ -144,13 +144,19 @@ fn by_key(
         let cut = Cut { label: "everything".into(), condition: None, size };
         return Ok(("one chunk: its key has no values".into(), vec![cut]));
     };
-    let number = |text: &str| match kind.is_date() {
-        true => text::date(text.as_bytes()).map(i64::from),
-        false => text.parse().map_err(|_| Error::internal(format!("`{text}` is not a number"))),
+    let number = |text: &str| {
+        if kind.is_date() {
+            text::date(text.as_bytes()).map(i64::from)
+        } else {
+            text.parse().map_err(|_| Error::internal(format!("`{text}` is not a number")))
+        }
     };
-    let value = |number: &i64| match kind.is_date() {
-        true => format!("DATE_ADD(CAST('1970-01-01' AS DATE), {number})"),
-        false => number.to_string(),
+    let value = |number: &i64| {
+        if kind.is_date() {
+            format!("DATE_ADD(CAST('1970-01-01' AS DATE), {number})")
+        } else {
+            number.to_string()
+        }
     };
     let (first, last) = (number(first)?, number(last)?);
     let readers = u64::from(hints.parallel).max(1);
@@ -179,9 +185,10 @@ fn by_partitions(
 ) -> Vec<Cut> {
     let each = share(size, partitions.len() as u64);
     let are_known = partitions.iter().all(|partition| partition.size != Size::default());
-    let most_chunks = match are_known {
-        true => hints.max_chunks.max(1) as usize,
-        false => PARTITION_CHUNKS.min(hints.max_chunks.max(1) as usize),
+    let most_chunks = if are_known {
+        hints.max_chunks.max(1) as usize
+    } else {
+        PARTITION_CHUNKS.min(hints.max_chunks.max(1) as usize)
     };
     let fewest = partitions.len().div_ceil(most_chunks);
     let (mut cuts, mut group): (Vec<Cut>, Vec<(String, Size)>) = (Vec::new(), Vec::new());

@@ -14,10 +14,7 @@ pub fn from_server(sql_state: &str, message: &str) -> Error {
         Some(hint) => error.with_hint(hint),
         None => error,
     };
-    match sql_state.is_empty() {
-        true => error,
-        false => error.with_code(sql_state),
-    }
+    if sql_state.is_empty() { error } else { error.with_code(sql_state) }
 }
 
 /// The server says what the protocol does not know.
@@ -148,10 +145,7 @@ fn plain(message: &str) -> String {
         words.remove(0);
     }
     let text: String = words.join(" ").chars().take(MESSAGE_LIMIT_CHARS).collect();
-    match text.is_empty() {
-        true => "the server failed, and did not say why".into(),
-        false => text,
-    }
+    if text.is_empty() { "the server failed, and did not say why".into() } else { text }
 }
 
 #[cfg(test)]

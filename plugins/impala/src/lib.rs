@@ -167,10 +167,11 @@ impl Config {
     /// A password that everybody on the way could read is not sent.
     fn check(&self, address: &Address) -> Result<()> {
         let is_here = matches!(address.host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        match self.password.is_some() && self.tls == Tls::Disable && !is_here {
-            false => Ok(()),
-            true => Err(Error::config("`password` would be sent so that everybody can read it")
-                .with_hint("give `tls: verify-full`, and have the server speak TLS")),
+        if self.password.is_some() && self.tls == Tls::Disable && !is_here {
+            Err(Error::config("`password` would be sent so that everybody can read it")
+                .with_hint("give `tls: verify-full`, and have the server speak TLS"))
+        } else {
+            Ok(())
         }
     }
 }

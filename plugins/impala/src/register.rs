@@ -85,9 +85,10 @@ pub fn unregister(session: &mut Session, tables: &[TableRegistration]) -> Result
     for table in tables {
         let name = full_name(session, &table.name);
         let Some(facts) = Facts::look_up(session, &name)? else { continue };
-        match facts.property(MADE_BY) == Some(&table.run) && facts.is_external() {
-            true => session.run(&format!("DROP TABLE {name}"))?,
-            false => refresh(session, &name)?,
+        if facts.property(MADE_BY) == Some(&table.run) && facts.is_external() {
+            session.run(&format!("DROP TABLE {name}"))?
+        } else {
+            refresh(session, &name)?
         }
     }
     Ok(())
@@ -153,9 +154,10 @@ fn step(existing: Option<&Facts>, wanted: &Wanted<'_>) -> Result<Step> {
         return refused(format!("over {location}, not {}", wanted.of.location));
     }
     if !wanted.is_partitioned_as(facts) {
-        return match facts.partitioned_by.is_empty() {
-            true => refused("and it has no partitions".into()),
-            false => refused(format!("with partitions by {}", facts.partitioned_by.join(", "))),
+        return if facts.partitioned_by.is_empty() {
+            refused("and it has no partitions".into())
+        } else {
+            refused(format!("with partitions by {}", facts.partitioned_by.join(", ")))
         };
     }
     let there = facts.own_columns();

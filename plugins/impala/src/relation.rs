@@ -48,10 +48,7 @@ pub fn why_changing(session: &mut Session, relation: &Relation) -> Result<Option
         },
     };
     for name in read {
-        let table = match name.contains('`') {
-            true => name.clone(),
-            false => qualified(&name),
-        };
+        let table = if name.contains('`') { name.clone() } else { qualified(&name) };
         match Facts::look_up(session, &table)? {
             Some(facts) if !facts.is_view() => {}
             _ => return Ok(Some(format!("{name} is not known to be a table"))),
@@ -62,9 +59,10 @@ pub fn why_changing(session: &mut Session, relation: &Relation) -> Result<Option
 
 /// `db.table`, `table`, or either within backticks as it is.
 pub fn qualified(name: &str) -> String {
-    match name.contains('`') {
-        true => name.to_owned(),
-        false => name.split('.').map(quote).collect::<Vec<_>>().join("."),
+    if name.contains('`') {
+        name.to_owned()
+    } else {
+        name.split('.').map(quote).collect::<Vec<_>>().join(".")
     }
 }
 

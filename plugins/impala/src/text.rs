@@ -31,10 +31,10 @@ pub fn decimal(text: &[u8], precision: u8, scale: i8) -> Result<i128> {
     let number = 10_i128.checked_pow(missing).and_then(|power| number.checked_mul(power));
     let number = number.ok_or_else(wrong)?;
     let limit = 10_i128.checked_pow(precision.into()).unwrap_or(i128::MAX);
-    match count > 0 && number < limit {
-        true => Ok(if is_negative { -number } else { number }),
-        false => Err(wrong()),
+    if count > 0 && number < limit {
+        return Ok(if is_negative { -number } else { number });
     }
+    Err(wrong())
 }
 
 /// `2013-01-31`, in days since 1970.
@@ -190,9 +190,10 @@ mod tests {
             let months = [31, if length(year) == 366 { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
             let mut month = 0;
             while left >= months[month] { left -= months[month]; month += 1; }
-            let text = match year < 0 {
-                true => format!("-{:04}-{:02}-{:02}", -year, month + 1, left + 1),
-                false => format!("{year:04}-{:02}-{:02}", month + 1, left + 1),
+            let text = if year < 0 {
+                format!("-{:04}-{:02}-{:02}", -year, month + 1, left + 1)
+            } else {
+                format!("{year:04}-{:02}-{:02}", month + 1, left + 1)
             };
             prop_assert_eq!(date(text.as_bytes()).unwrap(), days as i32);
         }

@@ -125,9 +125,10 @@ fn statement(
     let names = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
     let conditions: Vec<String> =
         scan.filter.as_deref().into_iter().chain(slice).map(|of| format!("({of})")).collect();
-    let filter = match conditions.is_empty() {
-        true => String::new(),
-        false => format!(" WHERE {}", conditions.join(" AND ")),
+    let filter = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
     };
     let rest = format!("{names} FROM {from}{filter}");
     match (scan.limit, odbc.dialect.limit) {

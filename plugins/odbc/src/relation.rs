@@ -77,10 +77,11 @@ fn check_name(odbc: &Odbc, name: &str) -> Result<()> {
         Kind::Sign => matches!(token.text, "." | "-" | "#" | "@" | "$"),
         Kind::Text | Kind::Comment | Kind::Blank => false,
     });
-    match is_name {
-        true => Ok(()),
-        false => Err(Error::config(format!("`{name}` is not a table's name"))
-            .with_hint("put quotes around a name with blanks; write a `query` for anything else")),
+    if is_name {
+        Ok(())
+    } else {
+        Err(Error::config(format!("`{name}` is not a table's name"))
+            .with_hint("put quotes around a name with blanks; write a `query` for anything else"))
     }
 }
 
@@ -116,9 +117,10 @@ pub fn describe(odbc: &mut Odbc, relation: &Relation) -> Result<Described> {
     let (rows, bytes) = match relation {
         Relation::Table(name) => {
             let table = parts(name, odbc.dialect.folds);
-            match odbc.dialect.loose {
-                true => (loose_rows(odbc, &table, &columns, row_bytes), None),
-                false => size(odbc, &table)?,
+            if odbc.dialect.loose {
+                (loose_rows(odbc, &table, &columns, row_bytes), None)
+            } else {
+                size(odbc, &table)?
             }
         }
         Relation::Query(_) => (None, None),
@@ -152,9 +154,10 @@ fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<Known>)>
     }
     let words = match (relation, odbc.dialect.types) {
         (Relation::Table(name), Some(sql)) => {
-            let name = match odbc.dialect.loose {
-                true => parts(name, odbc.dialect.folds).name,
-                false => name.clone(),
+            let name = if odbc.dialect.loose {
+                parts(name, odbc.dialect.folds).name
+            } else {
+                name.clone()
             };
             odbc.session.query(sql, &[Value::Text(name)], FEW_ROWS)?
         }

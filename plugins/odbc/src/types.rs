@@ -60,9 +60,8 @@ fn strict(column: &Column, words: &str, dialect: &Dialect) -> (DataType, Fetch) 
     };
     let utc = || Some("UTC".into());
     let native = |data_type| (data_type, Fetch::Native);
-    let dated = |data_type| match dialect.zero_dates {
-        true => (data_type, Fetch::Text),
-        false => (data_type, Fetch::Native),
+    let dated = |data_type| {
+        if dialect.zero_dates { (data_type, Fetch::Text) } else { (data_type, Fetch::Native) }
     };
     match column.data_type {
         -7 => native(DataType::Boolean),

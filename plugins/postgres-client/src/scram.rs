@@ -54,10 +54,11 @@ impl<'a> Exchange<'a> {
     pub(crate) fn verify(&self, server_last: &[u8]) -> Result<()> {
         let (signature, _) = field(text(server_last)?, "v=")?;
         let signature = BASE64.decode(signature).unwrap_or_default();
-        match !signature.is_empty() && signature == self.server_signature {
-            true => Ok(()),
-            false => Err(Error::auth("the server did not prove that it knows the password")
-                .with_hint("check that the URL names the right server")),
+        if !signature.is_empty() && signature == self.server_signature {
+            Ok(())
+        } else {
+            Err(Error::auth("the server did not prove that it knows the password")
+                .with_hint("check that the URL names the right server"))
         }
     }
 

@@ -326,10 +326,7 @@ fn kind(array: &ArrayRef) -> Result<Kind> {
 }
 
 fn items(ends: Vec<(usize, usize)>, item: &Field, values: &ArrayRef) -> Result<Kind> {
-    let oid = match is_uuid(item) {
-        true => Some(UUID_OID),
-        false => oid(values.data_type()),
-    };
+    let oid = if is_uuid(item) { Some(UUID_OID) } else { oid(values.data_type()) };
     let oid = oid.ok_or_else(|| Error::internal(format!("a list of {}", values.data_type())))?;
     Ok(Kind::List { ends, items: Box::new(Values::new(values)?), oid })
 }
@@ -419,12 +416,11 @@ fn sized(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn put_text_value(out: &mut Vec<u8>, text: &str) -> Result<(), String> {
-    match text.as_bytes().contains(&0) {
-        true => Err("a text with the character NUL, which PostgreSQL cannot hold".into()),
-        false => {
-            sized(out, text.as_bytes());
-            Ok(())
-        }
+    if text.as_bytes().contains(&0) {
+        Err("a text with the character NUL, which PostgreSQL cannot hold".into())
+    } else {
+        sized(out, text.as_bytes());
+        Ok(())
     }
 }
 

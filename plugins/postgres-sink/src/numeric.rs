@@ -50,10 +50,8 @@ pub fn put_text(out: &mut Vec<u8>, value: &str, scale: u8) {
 fn put(out: &mut Vec<u8>, digits: &[u16], weight: i16, negative: bool, scale: u8) {
     let end = digits.iter().rposition(|digit| *digit != 0).map_or(0, |last| last + 1);
     let digits = &digits[..end];
-    let (weight, sign) = match digits.is_empty() {
-        true => (0, 0),
-        false => (weight, if negative { NEGATIVE } else { 0 }),
-    };
+    let (weight, sign) =
+        if digits.is_empty() { (0, 0) } else { (weight, if negative { NEGATIVE } else { 0 }) };
     out.extend_from_slice(&(8 + 2 * digits.len() as i32).to_be_bytes());
     out.extend_from_slice(&(digits.len() as i16).to_be_bytes());
     out.extend_from_slice(&weight.to_be_bytes());

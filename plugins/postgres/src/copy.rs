@@ -277,9 +277,10 @@ fn message_length(header: &[u8]) -> Result<usize> {
     // The length counts itself, but not the type before it.
     let length =
         read_u32(header, 1).ok_or_else(|| fault::protocol("a message without a length"))?;
-    match (4..=i32::MAX as u32).contains(&length) {
-        true => Ok(length as usize + 1),
-        false => Err(fault::protocol(format!("a message of {length} bytes"))),
+    if (4..=i32::MAX as u32).contains(&length) {
+        Ok(length as usize + 1)
+    } else {
+        Err(fault::protocol(format!("a message of {length} bytes")))
     }
 }
 

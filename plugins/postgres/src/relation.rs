@@ -113,9 +113,10 @@ impl Table {
         let column = |column: &Column| format!("{}{}", quote_ident(&column.name), column.cast);
         let list: Vec<String> = columns.iter().map(column).collect();
         let conditions: Vec<String> = conditions.iter().map(|c| format!("({c})")).collect();
-        let condition = match conditions.is_empty() {
-            true => String::new(),
-            false => format!(" WHERE {}", conditions.join(" AND ")),
+        let condition = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", conditions.join(" AND "))
         };
         let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
         format!("SELECT {} FROM {from}{condition}{limit}", list.join(", "))
@@ -210,10 +211,8 @@ pub(crate) fn guard(session: &mut Session, files: &[File]) -> Result<()> {
 
 /// All that can be read, ours to name again. Partitions are read with their table.
 pub(crate) fn list(session: &mut Session) -> Result<Vec<String>> {
-    let whole = match session.server().version >= PARTITIONS_SINCE {
-        true => "NOT c.relispartition",
-        false => "true",
-    };
+    let whole =
+        if session.server().version >= PARTITIONS_SINCE { "NOT c.relispartition" } else { "true" };
     let rows = session.query(&format!(
         "SELECT format('%I.%I', n.nspname, c.relname) \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -293,13 +292,15 @@ fn whole_or_parts(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
 /// The table and what inherits from it, as far as they hold rows.
 fn leaves(session: &mut Session, table: u32) -> Result<Vec<Leaf>> {
     // Pages of other storages than the heap are not to be named.
-    let heap = match session.server().version >= ACCESS_METHODS_SINCE {
-        true => "c.relam = 2",
-        false => "c.relkind <> 'f'",
+    let heap = if session.server().version >= ACCESS_METHODS_SINCE {
+        "c.relam = 2"
+    } else {
+        "c.relkind <> 'f'"
     };
-    let row_security = match session.server().version >= ROW_SECURITY_SINCE {
-        true => format!("(SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = {table})"),
-        false => "false".into(),
+    let row_security = if session.server().version >= ROW_SECURITY_SINCE {
+        format!("(SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = {table})")
+    } else {
+        "false".into()
     };
     let rows = session.query(&format!(
         "WITH RECURSIVE tree(oid) AS (SELECT {table}::oid UNION \
@@ -363,9 +364,10 @@ fn find_table(session: &mut Session, name: &str) -> Result<u32> {
 }
 
 fn table_columns(session: &mut Session, table: u32, policy: Policy) -> Result<Vec<Column>> {
-    let deterministic = match session.server().version >= DETERMINISM_SINCE {
-        true => "coalesce(l.collisdeterministic, true)",
-        false => "true",
+    let deterministic = if session.server().version >= DETERMINISM_SINCE {
+        "coalesce(l.collisdeterministic, true)"
+    } else {
+        "true"
     };
     let rows = session.query(&format!(
         "SELECT a.attname, a.atttypid, a.atttypmod, a.attndims, format_type(a.atttypid, a.atttypmod), \

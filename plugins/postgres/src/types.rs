@@ -119,9 +119,10 @@ impl Column {
         Ok(Self {
             name: described.name.to_owned(),
             source_type: described.source_type.to_owned(),
-            comparable: match way.cast.is_empty() && !nullified {
-                true => comparable(&way.kind, described),
-                false => Comparable::No,
+            comparable: if way.cast.is_empty() && !nullified {
+                comparable(&way.kind, described)
+            } else {
+                Comparable::No
             },
             nullable: described.nullable || nullified,
             padded: described.type_oid == CHAR_OID && way.cast.is_empty(),
@@ -331,9 +332,10 @@ impl Types {
             ))?;
             rows.iter().try_for_each(|row| add_attribute(&mut known, row))?;
         }
-        let money_scale = match known.contains_key(&MONEY_OID) {
-            true => session.number("SELECT length(split_part(1::money::numeric::text, '.', 2))")?,
-            false => 0,
+        let money_scale = if known.contains_key(&MONEY_OID) {
+            session.number("SELECT length(split_part(1::money::numeric::text, '.', 2))")?
+        } else {
+            0
         };
         Ok(Self { known, money_scale: money_scale as u8 })
     }
@@ -437,9 +439,10 @@ impl Resolver<'_> {
             3802 => Kind::Jsonb,
             _ => return None,
         };
-        Some(match self.policy.special_values == SpecialValues::Text && kind.has_special() {
-            true => Way::text("moved as text: `special_values` says so"),
-            false => Way::exact(kind),
+        Some(if self.policy.special_values == SpecialValues::Text && kind.has_special() {
+            Way::text("moved as text: `special_values` says so")
+        } else {
+            Way::exact(kind)
         })
     }
 
@@ -455,9 +458,10 @@ impl Resolver<'_> {
             }
             (None, Numerics::Text) => return Err("moved as text: it has more than 76 digits"),
         };
-        Ok(match precision <= DECIMAL128_MAX_PRECISION {
-            true => Kind::Numeric { precision, scale },
-            false => Kind::WideNumeric { precision, scale },
+        Ok(if precision <= DECIMAL128_MAX_PRECISION {
+            Kind::Numeric { precision, scale }
+        } else {
+            Kind::WideNumeric { precision, scale }
         })
     }
 
@@ -486,9 +490,10 @@ impl Resolver<'_> {
             notes.extend(way.notes);
             fields.push((name.clone(), way.kind));
         }
-        match fields.is_empty() {
-            true => Way::text("moved as text: it has no fields"),
-            false => Way { notes, ..Way::exact(Kind::Struct(fields)) },
+        if fields.is_empty() {
+            Way::text("moved as text: it has no fields")
+        } else {
+            Way { notes, ..Way::exact(Kind::Struct(fields)) }
         }
     }
 }

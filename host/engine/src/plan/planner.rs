@@ -186,9 +186,10 @@ impl<'a> Planner<'a> {
     async fn plan_relation(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
         let planned = self.plan_rows(&asking).await?;
         let depends_on_previous = planned.scans.iter().any(|scan| scan.depends_on_previous);
-        match depends_on_previous && stops_early(&planned.physical) {
-            true => self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await,
-            false => Ok(planned),
+        if depends_on_previous && stops_early(&planned.physical) {
+            self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await
+        } else {
+            Ok(planned)
         }
     }
 

@@ -18,12 +18,13 @@ pub(super) fn reachable(endpoint: &Endpoint, found: Vec<SocketAddr>) -> Result<V
     let refused = found[0].ip();
     let may = |address: &SocketAddr| may_stand_for(&endpoint.host, address.ip().to_canonical());
     let reachable: Vec<SocketAddr> = found.into_iter().filter(may).collect();
-    match reachable.is_empty() {
-        false => Ok(reachable),
-        true => Err(Error::auth(format!(
+    if reachable.is_empty() {
+        Err(Error::auth(format!(
             "{endpoint} stands for {refused}, which is reached only by a job that names it"
         ))
-        .with_hint("write the address itself in the job, if it is meant")),
+        .with_hint("write the address itself in the job, if it is meant"))
+    } else {
+        Ok(reachable)
     }
 }
 

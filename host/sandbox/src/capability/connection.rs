@@ -309,9 +309,10 @@ impl Receiver {
     }
 
     async fn next(&mut self, max: usize) -> io::Result<Vec<u8>> {
-        let mut piece = match self.rest.is_empty() {
-            false => std::mem::take(&mut self.rest),
-            true => self.pieces.recv().await.unwrap_or_else(|| Ok(Vec::new()))?,
+        let mut piece = if self.rest.is_empty() {
+            self.pieces.recv().await.unwrap_or_else(|| Ok(Vec::new()))?
+        } else {
+            std::mem::take(&mut self.rest)
         };
         if piece.len() > max {
             self.rest = piece.split_off(max);
@@ -408,11 +409,12 @@ fn handshake_error(endpoint: &Endpoint, error: io::Error) -> Error {
         matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
     });
     let message = format!("TLS with {endpoint} failed: {error}");
-    match refused {
-        true => Error::auth(message).with_hint(
+    if refused {
+        Error::auth(message).with_hint(
             "check the server's name and certificate, or give its authority's certificate",
-        ),
-        false => Error::connection(message),
+        )
+    } else {
+        Error::connection(message)
     }
     .with_source(error)
 }

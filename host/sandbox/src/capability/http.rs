@@ -208,10 +208,11 @@ fn broken(endpoint: &Endpoint, error: &reqwest::Error) -> Error {
         cause = deeper;
     }
     let message = format!("{endpoint}: {cause}");
-    match error.is_timeout() {
-        true => Error::timeout(message),
-        false => Error::connection(message)
-            .with_hint("check the host, the port and, for https, the certificate"),
+    if error.is_timeout() {
+        Error::timeout(message)
+    } else {
+        Error::connection(message)
+            .with_hint("check the host, the port and, for https, the certificate")
     }
 }
 

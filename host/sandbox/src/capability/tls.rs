@@ -73,10 +73,7 @@ fn roots(options: &TlsOptions) -> Result<Arc<RootCertStore>> {
         let certificate = certificate.map_err(|error| refused(error.to_string()))?;
         store.add(certificate).map_err(|error| refused(error.to_string()))?;
     }
-    match store.is_empty() {
-        true => Err(refused("there is none in it".into())),
-        false => Ok(Arc::new(store)),
-    }
+    if store.is_empty() { Err(refused("there is none in it".into())) } else { Ok(Arc::new(store)) }
 }
 
 /// Verifies the authority but not the name, or nothing at all; signatures always.

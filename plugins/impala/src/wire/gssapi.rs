@@ -41,13 +41,12 @@ pub(super) fn log_in(
     connection.write(&message)?;
     for _ in 0..STEP_LIMIT {
         let said = challenge(connection)?;
-        let token = match done {
-            true => return choose(connection, login, &said),
-            false => {
-                let (token, is_done) = login.step(&said)?;
-                done = is_done;
-                token
-            }
+        let token = if done {
+            return choose(connection, login, &said);
+        } else {
+            let (token, is_done) = login.step(&said)?;
+            done = is_done;
+            token
         };
         connection.write(&frame(OK, &token))?;
     }

@@ -55,9 +55,10 @@ impl Http {
                 .with_hint("give verify-full, with `root_cert` for an authority of your own"));
             }
         };
-        let host = match address.host.contains(':') {
-            true => format!("[{}]", address.host),
-            false => address.host.clone(),
+        let host = if address.host.contains(':') {
+            format!("[{}]", address.host)
+        } else {
+            address.host.clone()
         };
         let path = config.http_path.trim_start_matches('/');
         let password = config.password.as_ref().map(Secret::reveal).transpose()?;

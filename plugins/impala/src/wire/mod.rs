@@ -159,10 +159,11 @@ fn unframe(
 }
 
 fn some(piece: Vec<u8>) -> Result<Vec<u8>> {
-    match piece.is_empty() {
-        false => Ok(piece),
-        true => Err(Error::connection("the server closed the connection")
-            .with_hint("check `auth` and `transport`: servers do so when they expect another")),
+    if piece.is_empty() {
+        Err(Error::connection("the server closed the connection")
+            .with_hint("check `auth` and `transport`: servers do so when they expect another"))
+    } else {
+        Ok(piece)
     }
 }
 

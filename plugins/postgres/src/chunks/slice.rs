@@ -49,9 +49,6 @@ impl Slice {
         });
         let parts: Vec<String> =
             [from, pages, self.condition.clone()].into_iter().flatten().collect();
-        match parts.is_empty() {
-            true => "everything".into(),
-            false => parts.join(": "),
-        }
+        if parts.is_empty() { "everything".into() } else { parts.join(": ") }
     }
 }

@@ -58,12 +58,10 @@ impl ColumnBuilder {
     /// The column; the builder begins again.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
         let array = self.builder.finish().map_err(|cause| cause.into_error(&self.column))?;
-        match array.null_count() > 0 && !self.column.nullable {
-            true => Err(Error::data(format!(
-                "column `{}` is NOT NULL and gave a null",
-                self.column.name
-            ))),
-            false => Ok(array),
+        if array.null_count() > 0 && !self.column.nullable {
+            Err(Error::data(format!("column `{}` is NOT NULL and gave a null", self.column.name)))
+        } else {
+            Ok(array)
         }
     }
 }

@@ -113,15 +113,14 @@ fn push_group(group: u16, text: &mut Vec<u8>) {
 fn numeric(value: &[u8], precision: u8, scale: u8) -> Result<i128, Cause> {
     let numeric = Numeric::parse(value)?;
     // Most are narrow, and arithmetic in 64 bits is several times as fast.
-    let scaled = match numeric.groups.len() <= 2 * NARROW_GROUPS && precision <= NARROW_PRECISION {
-        true => {
-            let scaled = numeric.narrow(scale)?;
-            if scaled >= 10_u64.pow(precision.into()) {
-                return Err(Cause::Digits);
-            }
-            scaled.into()
+    let scaled = if numeric.groups.len() <= 2 * NARROW_GROUPS && precision <= NARROW_PRECISION {
+        let scaled = numeric.narrow(scale)?;
+        if scaled >= 10_u64.pow(precision.into()) {
+            return Err(Cause::Digits);
         }
-        false => numeric.wide(precision, scale)?,
+        scaled.into()
+    } else {
+        numeric.wide(precision, scale)?
     };
     Ok(if numeric.negative { -scaled } else { scaled })
 }

@@ -88,13 +88,15 @@ impl Source for FileSource {
         };
         let column = |(index, field): (usize, &FieldRef)| Column {
             lossy: is_cut_off(field).then(|| CUT_OFF.to_owned()),
-            source_type: match index < info.file_columns {
-                true => word.to_owned(),
-                false => "folder".to_owned(),
+            source_type: if index < info.file_columns {
+                word.to_owned()
+            } else {
+                "folder".to_owned()
             },
-            comparable: match field.data_type().is_nested() {
-                true => Comparable::No,
-                false => Comparable::Order,
+            comparable: if field.data_type().is_nested() {
+                Comparable::No
+            } else {
+                Comparable::Order
             },
         };
         Ok(Described {

@@ -149,11 +149,11 @@ impl Given {
     }
 
     fn bytes(&self) -> &[u8] {
-        match self.0.value.is_null() {
-            true => &[],
-            // SAFETY: the library wrote so many bytes there, and they are its own until they are released.
-            false => unsafe { std::slice::from_raw_parts(self.0.value.cast(), self.0.length) },
+        if self.0.value.is_null() {
+            return &[];
         }
+        // SAFETY: the library wrote so many bytes there, and they are its own until they are released.
+        unsafe { std::slice::from_raw_parts(self.0.value.cast(), self.0.length) }
     }
 }
 
@@ -338,11 +338,10 @@ impl Context {
 
     /// The library would not look.
     fn check_begun(&self) -> Result<()> {
-        match self.context.is_null() {
-            true => {
-                Err(Error::internal("the plugin protects messages of a login it did not begin"))
-            }
-            false => Ok(()),
+        if self.context.is_null() {
+            Err(Error::internal("the plugin protects messages of a login it did not begin"))
+        } else {
+            Ok(())
         }
     }
 }

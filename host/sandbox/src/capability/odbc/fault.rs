@@ -13,10 +13,8 @@ const LOST: &[i32] = &[2002, 2003, 2006, 2013, 2055];
 pub(super) fn error_of(fault: Fault) -> Error {
     let Fault { state, native, message } = fault;
     let Some(state) = state else { return Error::data(message) };
-    let class = match LOST.contains(&native) && state == GENERAL {
-        true => Class::Connection,
-        false => class(&state),
-    };
+    let class =
+        if LOST.contains(&native) && state == GENERAL { Class::Connection } else { class(&state) };
     let code = match native {
         0 => state.clone(),
         native => format!("{state}/{native}"),

@@ -151,9 +151,10 @@ impl Player {
 
     /// The next answer, or that it was done: another build may ask more often.
     pub(in crate::capability) fn done(&mut self, on: Topic) -> Result<()> {
-        match self.answers.get(&on).is_some_and(|answers| !answers.is_empty()) {
-            true => self.answer(on).unwrap_or(Ok(())),
-            false => Ok(()),
+        if self.answers.get(&on).is_some_and(|answers| !answers.is_empty()) {
+            self.answer(on).unwrap_or(Ok(()))
+        } else {
+            Ok(())
         }
     }
 

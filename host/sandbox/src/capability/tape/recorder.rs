@@ -63,9 +63,8 @@ impl Recorder {
             Ok(answer) => answer.event(),
             Err(error) => (What::Failed(error.into()), [].as_slice()),
         };
-        self.with(|reel| match on.is_stream() {
-            true => reel.stream(on, what, bytes),
-            false => reel.event(on, what, bytes),
+        self.with(|reel| {
+            if on.is_stream() { reel.stream(on, what, bytes) } else { reel.event(on, what, bytes) }
         });
     }
 

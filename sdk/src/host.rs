@@ -4,22 +4,7 @@
 //! [`testkit::FakeHost`](crate::testkit::FakeHost).
 
 use crate::Result;
-pub use crate::bindings::capabilities::longshore::plugin::connection::{
-    Endpoint, TlsOptions, TlsVerify,
-};
-pub use crate::bindings::capabilities::longshore::plugin::http::Request;
-pub use crate::bindings::capabilities::longshore::plugin::log::Level;
-pub use crate::bindings::capabilities::longshore::plugin::secrets::Scram;
-
-/// What ODBC is told and tells.
-pub mod odbc {
-    pub use crate::bindings::capabilities::longshore::plugin::odbc::{
-        Catalog, Column, Product, TableName,
-    };
-    pub use crate::bindings::capabilities::longshore::plugin::odbc_types::{
-        Attribute, Fetch, Login, Setting, Statement, Value,
-    };
-}
+pub use crate::host_types::*;
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testkit as backend;
@@ -134,9 +119,6 @@ impl Response {
         Ok(body)
     }
 }
-
-/// Rows as texts.
-pub type Rows = Vec<Vec<Option<String>>>;
 
 /// Whether the job gives logins by Kerberos.
 pub fn kerberos_granted() -> bool {

@@ -22,6 +22,7 @@ mod error;
 mod export;
 mod handed;
 pub mod host;
+mod host_types;
 pub mod ipc;
 pub mod ranges;
 mod sink;

@@ -22,7 +22,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256};
 
-use crate::host::{Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
+use crate::host_types::{Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
 use crate::{Chunk, ChunkHints, Connector, Error, Lane, Relation, Result, Scan};
 
 /// A server's side of a connection: is handed what the plugin writes (nothing at first), gives

@@ -4,6 +4,7 @@
 pub mod atomic_file;
 pub mod config;
 pub mod error;
+pub mod feature;
 pub mod format;
 pub mod grant;
 pub mod limits;

@@ -1,18 +1,14 @@
 //! What every store can do with whole files, and what those with folders can do besides.
 
 use std::fmt::Debug;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use longshore_model::error::{Class, Error, Result};
+use longshore_model::error::{Class, Result};
 
 use super::PartFile;
-
-/// How long a store may take for one request that carries no rows.
-pub const STORE_TIMEOUT_SECS: u64 = 60;
 
 /// A file's bytes, piece by piece.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
@@ -111,26 +107,5 @@ pub(super) async fn read_if_there(stream: Result<ByteStream>) -> Result<Option<V
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.class() == Class::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// What is gone need not be removed.
-pub(super) fn absent_is_fine(done: Result<()>) -> Result<()> {
-    match done {
-        Err(error) if error.class() != Class::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Gives up waiting after so many seconds: no wait is without a limit.
-pub(super) async fn within<T, E: Into<Error>>(
-    secs: u64,
-    what: impl FnOnce() -> String,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T> {
-    match tokio::time::timeout(Duration::from_secs(secs), work).await {
-        Ok(done) => done.map_err(Into::into),
-        Err(_) => Err(Error::timeout(format!("{}: no answer within {secs} s", what()))
-            .with_hint("check the store and the network to it")),
     }
 }

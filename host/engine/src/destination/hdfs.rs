@@ -14,9 +14,8 @@ use longshore_model::error::{Class, Error, Result};
 use tokio::runtime::Handle;
 
 use super::PartFile;
-use super::files::{
-    ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, parent, within,
-};
+use super::files::{ByteStream, Entry, Files, Folders, parent};
+use super::request::{STORE_TIMEOUT_SECS, absent_is_fine, within};
 use super::upload::{Upload, Uploader};
 use crate::store::hdfs::{EXISTS, hdfs_client, hdfs_error};
 

@@ -6,14 +6,21 @@
 //! each store. Folders of files can become tables of a catalog: `registrar`.
 
 mod files;
+#[cfg(feature = "hdfs")]
 mod hdfs;
 mod local;
+#[cfg(any(feature = "azure", feature = "s3"))]
 mod multipart_committer;
 mod name_lock;
+#[cfg(any(feature = "azure", feature = "s3"))]
 mod object_files;
 mod rename_committer;
+#[cfg(any(feature = "azure", feature = "hdfs", feature = "s3", feature = "sftp"))]
+mod request;
+#[cfg(feature = "sftp")]
 mod sftp;
 mod sink;
+#[cfg(any(feature = "azure", feature = "hdfs", feature = "s3", feature = "sftp"))]
 mod upload;
 
 use std::fmt::Debug;
@@ -29,14 +36,15 @@ use longshore_model::config::target::Mode;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 
-use crate::store::{azure, s3};
-use multipart_committer::{MultipartCommitter, Unfinished};
+use crate::store;
+#[cfg(any(feature = "azure", feature = "s3"))]
+use multipart_committer::MultipartCommitter;
+use rename_committer::RenameCommitter;
 
-pub use files::{ByteStream, Entry, STORE_TIMEOUT_SECS, read_small};
+pub use files::{ByteStream, Entry, read_small};
 pub use name_lock::{LOCK_WAIT_SECS, VERSION_LIMIT};
 pub use rename_committer::checksum;
 pub use sink::{RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
-pub use upload::{PIECE_BYTES, WRITE_TIMEOUT_SECS};
 
 /// The target's hidden folder.
 const HIDDEN: &str = ".longshore";
@@ -138,34 +146,39 @@ pub trait PartFile: Write + Send {
 
 /// Opens a folder; `secrets` is the operator's folder of secrets, `reach` what a job may write, where one
 /// does. Call it on the runtime that serves connections.
+#[allow(unreachable_patterns, unused_variables, reason = "as the features of the build have it")]
 pub async fn open(
     place: &Place,
     secrets: Option<&Path>,
     reach: Option<Reach>,
 ) -> Result<Arc<dyn Folder>> {
-    Ok(match place {
+    match place {
         Place::Local(folder) => {
             let folder = local::LocalFolder::new(folder).within(reach);
-            Arc::new(rename_committer::RenameCommitter::new(folder))
+            Ok(Arc::new(RenameCommitter::new(folder)))
         }
-        Place::Hdfs(place) => {
-            Arc::new(rename_committer::RenameCommitter::new(hdfs::HdfsFolder::open(place)?))
+        #[cfg(feature = "hdfs")]
+        Place::Hdfs(place) => Ok(Arc::new(RenameCommitter::new(hdfs::HdfsFolder::open(place)?))),
+        #[cfg(feature = "sftp")]
+        Place::Sftp(place) => {
+            Ok(Arc::new(RenameCommitter::new(sftp::SftpFolder::open(place, secrets).await?)))
         }
-        Place::Sftp(place) => Arc::new(rename_committer::RenameCommitter::new(
-            sftp::SftpFolder::open(place, secrets).await?,
-        )),
+        #[cfg(feature = "s3")]
         Place::S3(place) => {
-            let (clients, base) = (s3::clients(place, secrets)?, format!("s3://{}", place.bucket));
-            let listed = Unfinished::Listed(s3::open_uploads(place, secrets)?);
-            Arc::new(MultipartCommitter::open(clients, base, place.prefix.clone(), listed)?)
+            let base = format!("s3://{}", place.bucket);
+            let clients = store::s3::clients(place, secrets)?;
+            let open = store::s3::open_uploads(place, secrets)?;
+            let prefix = place.prefix.clone();
+            Ok(Arc::new(MultipartCommitter::open(clients, base, prefix, Some(open))?))
         }
+        #[cfg(feature = "azure")]
         Place::Azure(place) => {
             let base = format!("azure://{}", place.container);
-            let clients = azure::clients(place, secrets)?;
-            let unfinished = Unfinished::Overwritten;
-            Arc::new(MultipartCommitter::open(clients, base, place.prefix.clone(), unfinished)?)
+            let clients = store::azure::clients(place, secrets)?;
+            Ok(Arc::new(MultipartCommitter::open(clients, base, place.prefix.clone(), None)?))
         }
-    })
+        _ => Err(store::not_built()),
+    }
 }
 
 fn staging(run: &str) -> String {

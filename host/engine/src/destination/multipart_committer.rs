@@ -25,15 +25,17 @@ use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
-use super::files::{ByteStream, Entry, Files, absent_is_fine, files_beneath, read_if_there};
+use super::files::{ByteStream, Entry, Files, files_beneath, read_if_there};
 use super::object_files::ObjectFiles;
+use super::request::absent_is_fine;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
     Folder, PartFile, Publication, Published, Target, manifest_path, name_lock, probe_path,
     run_ids, runs_folder, staging,
 };
-use crate::store::s3_uploads::{OpenUpload, OpenUploads};
-use crate::store::{REQUEST_TIMEOUT_SECS, object_error};
+use crate::store::client::REQUEST_TIMEOUT_SECS;
+use crate::store::object_error;
+use crate::store::open_uploads::{OpenUpload, OpenUploads};
 
 /// A piece of a multipart upload; stores want at least 5 MiB and at most 10,000 pieces.
 const UPLOAD_PIECE_BYTES: usize = 8 << 20;
@@ -49,7 +51,9 @@ pub(super) struct MultipartCommitter {
     files: Arc<ObjectFiles>,
     uploads: Arc<dyn MultipartStore>,
     io: Handle,
-    unfinished: Unfinished,
+    /// Lists the uploads that nobody completed. Where no request lists or ends them, their blocks go when
+    /// a whole file is written in their place.
+    open: Option<Arc<dyn OpenUploads>>,
     /// Held while an upload is begun and written down: what a run has begun is known before it is
     /// given up, also when whoever began it is gone.
     beginning: Arc<RwLock<()>>,
@@ -59,14 +63,6 @@ impl fmt::Debug for MultipartCommitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MultipartCommitter({:?})", self.files)
     }
-}
-
-/// How uploads that nobody completes are ended.
-pub(super) enum Unfinished {
-    /// The store lists and aborts them.
-    Listed(Arc<OpenUploads>),
-    /// No request ends them. Their blocks go when a whole file is written in their place.
-    Overwritten,
 }
 
 /// What says of a file that it only took the place of an upload.
@@ -87,12 +83,12 @@ impl MultipartCommitter {
         client: impl Fn(u64) -> Result<S>,
         base: String,
         prefix: String,
-        unfinished: Unfinished,
+        open: Option<Arc<dyn OpenUploads>>,
     ) -> Result<Self> {
         let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
         let (files, beginning) = (Arc::new(files), Arc::default());
         let uploads = Arc::new(client(WRITE_TIMEOUT_SECS)?);
-        Ok(Self { files, uploads, io: Handle::current(), unfinished, beginning })
+        Ok(Self { files, uploads, io: Handle::current(), open, beginning })
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.
@@ -213,20 +209,18 @@ impl MultipartCommitter {
             Some(if root.as_ref().is_empty() { rest.to_owned() } else { format!("{root}/{rest}") })
         };
         let own: BTreeSet<String> = journals.iter().filter_map(beneath).collect();
-        match &self.unfinished {
-            Unfinished::Listed(open) => self.abort_listed(open, &own).await,
-            Unfinished::Overwritten => {
-                let keys = own.iter().map(|key| stored(key)).collect::<Result<Vec<_>>>()?;
-                let dropping: Vec<_> = keys.iter().map(|key| self.drop_blocks(key)).collect();
-                futures::stream::iter(dropping)
-                    .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
-                    .try_collect()
-                    .await
-            }
+        if let Some(open) = &self.open {
+            return self.abort_listed(open.as_ref(), &own).await;
         }
+        let keys = own.iter().map(|key| stored(key)).collect::<Result<Vec<_>>>()?;
+        let dropping: Vec<_> = keys.iter().map(|key| self.drop_blocks(key)).collect();
+        futures::stream::iter(dropping)
+            .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
+            .try_collect()
+            .await
     }
 
-    async fn abort_listed(&self, open: &OpenUploads, own: &BTreeSet<String>) -> Result<()> {
+    async fn abort_listed(&self, open: &dyn OpenUploads, own: &BTreeSet<String>) -> Result<()> {
         let listed = match open.beneath(self.files.key("").as_ref()).await {
             Ok(listed) => listed,
             Err(error) if error.class() == Class::Auth => {
@@ -385,7 +379,7 @@ impl Folder for MultipartCommitter {
             let path = format!("{}/{file}", target.name);
             let aborting = self.uploads.abort_multipart(&key, &held.upload);
             absent_is_fine(self.files.asked(&path, aborting).await)?;
-            if matches!(self.unfinished, Unfinished::Overwritten) {
+            if self.open.is_none() {
                 self.drop_blocks(&key).await?;
             }
             return self.files.remove(&Self::journal(&target.run, &target.name, file)).await;

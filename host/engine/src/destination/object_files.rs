@@ -10,7 +10,8 @@ use longshore_model::error::Result;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
-use super::files::{ByteStream, Entry, Files, STORE_TIMEOUT_SECS, absent_is_fine, within};
+use super::files::{ByteStream, Entry, Files};
+use super::request::{STORE_TIMEOUT_SECS, absent_is_fine, within};
 use crate::store::object_error;
 
 /// A prefix of a bucket or container.

@@ -26,7 +26,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::PartFile;
-use super::files::{ByteStream, Entry, Files, Folders, STORE_TIMEOUT_SECS, absent_is_fine, within};
+use super::files::{ByteStream, Entry, Files, Folders};
+use super::request::{STORE_TIMEOUT_SECS, absent_is_fine, within};
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 
 /// How often a silent connection is asked whether it still lives.

@@ -13,13 +13,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use super::PartFile;
-use super::files::within;
+use super::request::within;
 
 /// What is handed over at a time.
-pub const PIECE_BYTES: usize = 1 << 20;
+pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 /// How long a store may take for one piece.
-pub const WRITE_TIMEOUT_SECS: u64 = 120;
+pub(super) const WRITE_TIMEOUT_SECS: u64 = 120;
 
 /// Pieces that wait between an encoder and its upload.
 const PIECES_AHEAD: usize = 2;

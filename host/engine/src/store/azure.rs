@@ -9,7 +9,7 @@ use longshore_model::error::{Error, Result};
 use object_store::azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder};
 use serde_json::Value;
 
-use super::{check_endpoint, client_options, retry_config};
+use super::client::{check_endpoint, client_options, retry_config};
 
 /// Makes clients of a container, whose requests may take so many seconds.
 pub(crate) fn clients(

@@ -12,19 +12,19 @@ use longshore_model::error::{Error, Result};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use serde_json::Value;
 
-use super::s3_uploads::OpenUploads;
-use super::{REQUEST_TIMEOUT_SECS, check_endpoint, client_options, retry_config};
+use super::client::{REQUEST_TIMEOUT_SECS, check_endpoint, client_options, retry_config};
+use super::s3_uploads::S3Uploads;
 
 /// Where nobody names a region: compatible stores take any.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// What lists the uploads that a bucket keeps open.
-pub(crate) fn open_uploads(place: &S3Place, secrets: Option<&Path>) -> Result<Arc<OpenUploads>> {
+pub(crate) fn open_uploads(place: &S3Place, secrets: Option<&Path>) -> Result<Arc<S3Uploads>> {
     let store = clients(place, secrets)?(REQUEST_TIMEOUT_SECS)?;
     let profile = profile(&format!("{}.s3.profile", place.side), place.options.profile.as_deref())?;
     let plain_http =
         endpoint(&place.options, &profile).is_some_and(|url| url.starts_with("http://"));
-    OpenUploads::new(store, region(&place.options, &profile), plain_http, REQUEST_TIMEOUT_SECS)
+    S3Uploads::new(store, region(&place.options, &profile), plain_http, REQUEST_TIMEOUT_SECS)
 }
 
 fn region(given: &S3Options, profile: &HashMap<String, String>) -> String {

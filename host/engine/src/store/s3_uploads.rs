@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use longshore_model::error::{Error, Result};
 use object_store::aws::{AmazonS3, AwsAuthorizer};
 use object_store::client::{
@@ -13,7 +14,8 @@ use object_store::path::Path as Key;
 use object_store::signer::Signer;
 use url::Url;
 
-use super::client_options;
+use super::client::client_options;
+use super::open_uploads::{OpenUpload, OpenUploads};
 
 /// The most answers of one listing: a thousand uploads each.
 const PAGES_LIMIT: usize = 1_000;
@@ -21,23 +23,14 @@ const PAGES_LIMIT: usize = 1_000;
 /// How long the library's own signature of a URL would hold; only the URL is used.
 const SIGNATURE_SECS: u64 = 60;
 
-/// An upload that was begun and not completed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenUpload {
-    /// The object that it would become.
-    pub(crate) key: String,
-    /// Its id.
-    pub(crate) upload: String,
-}
-
-/// Lists them.
-pub(crate) struct OpenUploads {
+/// The uploads that are open in a bucket.
+pub(crate) struct S3Uploads {
     store: AmazonS3,
     region: String,
     http: HttpClient,
 }
 
-impl OpenUploads {
+impl S3Uploads {
     pub(crate) fn new(
         store: AmazonS3,
         region: String,
@@ -48,23 +41,6 @@ impl OpenUploads {
             .connect(&client_options(plain_http, secs))
             .map_err(|error| Error::internal(format!("an HTTP client: {error}")))?;
         Ok(Arc::new(Self { store, region, http }))
-    }
-
-    /// Those of keys that begin so.
-    pub(crate) async fn beneath(&self, prefix: &str) -> Result<Vec<OpenUpload>> {
-        let (mut found, mut marker) = (Vec::new(), None);
-        for _ in 0..PAGES_LIMIT {
-            let page = self.page(prefix, marker.as_ref()).await?;
-            found.extend(uploads(&page));
-            let next = (tag(&page, "NextKeyMarker"), tag(&page, "NextUploadIdMarker"));
-            match (tag(&page, "IsTruncated").as_deref(), next) {
-                (Some("true"), (Some(key), Some(upload))) => {
-                    marker = Some(OpenUpload { key, upload })
-                }
-                _ => break,
-            }
-        }
-        Ok(found)
     }
 
     async fn page(&self, prefix: &str, marker: Option<&OpenUpload>) -> Result<String> {
@@ -104,6 +80,25 @@ impl OpenUploads {
             signed.map_err(|error| Error::internal(format!("the bucket's URL: {error}")))?;
         url.set_query(None);
         Ok(url)
+    }
+}
+
+#[async_trait]
+impl OpenUploads for S3Uploads {
+    async fn beneath(&self, prefix: &str) -> Result<Vec<OpenUpload>> {
+        let (mut found, mut marker) = (Vec::new(), None);
+        for _ in 0..PAGES_LIMIT {
+            let page = self.page(prefix, marker.as_ref()).await?;
+            found.extend(uploads(&page));
+            let next = (tag(&page, "NextKeyMarker"), tag(&page, "NextUploadIdMarker"));
+            match (tag(&page, "IsTruncated").as_deref(), next) {
+                (Some("true"), (Some(key), Some(upload))) => {
+                    marker = Some(OpenUpload { key, upload })
+                }
+                _ => break,
+            }
+        }
+        Ok(found)
     }
 }
 

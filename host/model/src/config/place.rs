@@ -7,7 +7,8 @@ use strum::Display;
 
 use super::raw::RawSftp;
 use super::store_url::{Name, StoreUrl};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ResultExt};
+use crate::feature::Feature;
 
 /// The port of SFTP, where the URL names none.
 const SFTP_PORT: u16 = 22;
@@ -44,6 +45,17 @@ pub enum Place {
 }
 
 impl Place {
+    /// Refuses a place that this build cannot reach.
+    fn check_built(&self) -> Result<()> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::S3(_) => Feature::S3.check(),
+            Self::Azure(_) => Feature::Azure.check(),
+            Self::Hdfs(_) => Feature::Hdfs.check(),
+            Self::Sftp(_) => Feature::Sftp.check(),
+        }
+    }
+
     /// Why the store cannot hold a folder of this name in the place, if it cannot.
     pub(super) fn unfit(&self, name: &str) -> Option<&'static str> {
         let own = match self {
@@ -176,6 +188,7 @@ pub(super) fn check_place(side: Side, raw: Sections, url: &StoreUrl) -> Result<P
     check_sections(side, &raw, &url.scheme)?;
     check_login(side, url)?;
     let place = place_of(side, raw, url)?;
+    place.check_built().context(format!("`{side}.url`"))?;
     let mistaken = |name: &Name| Some((name.text.clone(), place.mistaken(&name.text)?));
     let unfit = url.path.iter().find_map(mistaken).or_else(|| {
         let why = place.unfit("").filter(|_| side == Side::Target)?;

@@ -1,5 +1,8 @@
 //! `kerberos`: logins by Kerberos. A plugin sees tokens; tickets and keys stay here.
 
+#[cfg(not(feature = "kerberos"))]
+mod absent;
+#[cfg(feature = "kerberos")]
 mod gssapi;
 
 use std::sync::Arc;
@@ -11,6 +14,9 @@ use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+#[cfg(not(feature = "kerberos"))]
+use absent::Context;
+#[cfg(feature = "kerberos")]
 use gssapi::Context;
 
 /// How long one step may take: the library asks the realm's servers, one after the other.

@@ -1,9 +1,16 @@
 //! `odbc`: sessions with databases behind the drivers of this machine. A driver is native code that
 //! nothing holds back, so each session is a process of its own, `longshore-odbc`.
 
+#[cfg(not(feature = "odbc"))]
+mod absent;
+#[cfg(feature = "odbc")]
 mod fault;
+#[cfg(feature = "odbc")]
 mod process;
 
+#[cfg(not(feature = "odbc"))]
+pub use absent::Process;
+#[cfg(feature = "odbc")]
 pub use process::Process;
 
 use std::time::Duration;

@@ -14,6 +14,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
 use super::admission::Admission;
+use super::info;
 use super::stamp::Stamp;
 
 /// The largest component that is loaded.
@@ -61,9 +62,18 @@ impl ComponentFile {
     }
 
     /// What the component says that it is, as far as that is known without running it: from its own
-    /// stamp, or because this machine has asked it before.
-    pub(super) fn known_info(&self) -> Option<PluginInfo> {
-        self.stamp.info.clone().or_else(|| self.sandbox.described(&self.digest))
+    /// stamp, or because this machine has asked it before. Where both are known, they must agree.
+    pub(super) fn known_info(&self) -> Result<Option<PluginInfo>> {
+        let (stamped, described) = (&self.stamp.info, self.sandbox.described(&self.digest));
+        if let (Some(stamped), Some(described)) = (stamped, &described) {
+            info::check_same(stamped, described)?;
+        }
+        Ok(stamped.clone().or(described))
+    }
+
+    /// Whether the component need not be compiled again on this machine.
+    pub(super) fn is_kept(&self) -> bool {
+        self.sandbox.has_compiled(&self.digest)
     }
 
     /// Compiles the component, and asks it what it is, once for this machine.

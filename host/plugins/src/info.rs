@@ -50,11 +50,11 @@ pub(super) fn check_same(stamped: &PluginInfo, described: &PluginInfo) -> Result
         return Ok(());
     }
     Err(Error::config(format!(
-        "its stamp says that it is {} {}, the component says something else of itself",
+        "its section `longshore:plugin-info` says that it is {} {}, the component says something else",
         stamped.name(),
         stamped.version()
     ))
-    .with_hint("build it again with `longshore plugin build`"))
+    .with_hint("remove the file, or build it again with `longshore plugin build`"))
 }
 
 fn check_field(field: &str) -> Result<()> {

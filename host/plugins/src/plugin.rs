@@ -105,6 +105,11 @@ impl Plugin {
             .context(self.path().display().to_string())
     }
 
+    /// Whether the component need not be compiled again on this machine.
+    pub fn is_compiled(&self) -> bool {
+        self.file.is_kept()
+    }
+
     /// The component as one of its kind.
     pub async fn component<K: Kind>(&self) -> Result<Component<K>> {
         self.compile().await?;
@@ -129,7 +134,7 @@ async fn load(
         tokio::task::spawn_blocking(move || ComponentFile::read(&sandbox, &path, &admission))
     };
     let file = reading.await.map_err(|error| Error::internal(format!("reading: {error}")))??;
-    let info = match (file.known_info(), compile) {
+    let info = match (file.known_info()?, compile) {
         (Some(known), Compile::OnUse) => known,
         (Some(known), Compile::AtOnce) => {
             info::check_same(&known, file.describe().await?)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_model::atomic_file;
 use longshore_model::error::{Error, Result};
+use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -45,11 +46,10 @@ impl CompileCache {
 
     pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
-        if !path.exists() {
-            return None;
-        }
-        // SAFETY: only `store` below writes into this folder, which nobody else can write to.
-        match unsafe { Component::deserialize_file(engine, &path) } {
+        let code = read(&path, digest)?;
+        // SAFETY: only `store` below writes into this folder, which nobody else can write to, and the
+        // checksum tells that it is what was written for this component.
+        match unsafe { Component::deserialize(engine, &code) } {
             Ok(component) => Some(component),
             Err(error) => {
                 tracing::warn!("compiled component {} is not usable: {error}", path.display());
@@ -60,29 +60,24 @@ impl CompileCache {
 
     /// Keeps a compiled component.
     pub(super) fn store(&self, digest: &str, component: &Component) {
-        let bytes = component.serialize().map_err(|error| error.to_string());
-        self.write(&self.path(digest), bytes);
+        let code = component.serialize().map_err(|error| error.to_string());
+        write(&self.path(digest), digest, code);
+    }
+
+    /// Whether a compiled component is kept.
+    pub(super) fn has(&self, digest: &str) -> bool {
+        read(&self.path(digest), digest).is_some()
     }
 
     /// What a component says that it is, if it was asked before.
     pub(super) fn info(&self, digest: &str) -> Option<PluginInfo> {
-        let text = fs::read(self.info_path(digest)).ok()?;
-        serde_json::from_slice(&text).ok()
+        serde_json::from_slice(&read(&self.info_path(digest), digest)?).ok()
     }
 
     /// Keeps what a component says that it is.
     pub(super) fn store_info(&self, digest: &str, info: &PluginInfo) {
-        let bytes = serde_json::to_vec(info).map_err(|error| error.to_string());
-        self.write(&self.info_path(digest), bytes);
-    }
-
-    /// Writes a file of the cache; a cache that cannot be written costs time, not the run.
-    fn write(&self, path: &Path, bytes: Result<Vec<u8>, String>) {
-        let stored = bytes
-            .and_then(|bytes| atomic_file::write(path, &bytes).map_err(|error| error.to_string()));
-        if let Err(error) = stored {
-            tracing::warn!("cannot write {}: {error}: it is made again next time", path.display());
-        }
+        let text = serde_json::to_vec(info).map_err(|error| error.to_string());
+        write(&self.info_path(digest), digest, text);
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -91,5 +86,63 @@ impl CompileCache {
 
     fn info_path(&self, digest: &str) -> PathBuf {
         self.folder.join(format!("{digest}-{}.json", ContractVersion::CURRENT.name()))
+    }
+}
+
+/// Bytes of a checksum, in hex.
+const CHECKSUM_BYTES: usize = 64;
+
+/// A file of the cache begins with a checksum of what it is of, and of its content.
+fn checksum(digest: &str, content: &[u8]) -> String {
+    hex::encode(Sha256::new().chain_update(digest).chain_update(content).finalize())
+}
+
+/// Reads a file that belongs to this component. One that is damaged, or another's, is as good as none.
+fn read(path: &Path, digest: &str) -> Option<Vec<u8>> {
+    // Others, such as a pipe, might never end.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut content = fs::read(path).ok()?;
+    if content.len() < CHECKSUM_BYTES {
+        return None;
+    }
+    let rest = content.split_off(CHECKSUM_BYTES);
+    if content != checksum(digest, &rest).as_bytes() {
+        tracing::warn!("{} is damaged: it is made again", path.display());
+        return None;
+    }
+    Some(rest)
+}
+
+/// Writes a file of the cache; a cache that cannot be written costs time, not the run.
+fn write(path: &Path, digest: &str, content: Result<Vec<u8>, String>) {
+    let written = content.and_then(|content| {
+        let whole = [checksum(digest, &content).as_bytes(), &content].concat();
+        atomic_file::write(path, &whole).map_err(|error| error.to_string())
+    });
+    if let Err(error) = written {
+        tracing::warn!("cannot write {}: {error}: it is made again next time", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_or_of_another_component_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, "d1", Ok(b"code".to_vec()));
+        assert_eq!(read(&path, "d1").unwrap(), b"code");
+        assert_eq!(read(&path, "d2"), None);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path, "d1"), None);
+        fs::write(&path, b"").unwrap();
+        assert_eq!(read(&path, "d1"), None);
+        assert_eq!(read(folder.path(), "d1"), None);
     }
 }

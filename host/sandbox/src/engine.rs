@@ -86,6 +86,11 @@ impl Sandbox {
         Ok(Compiled { sandbox: self.clone(), instance })
     }
 
+    /// Whether the component of this digest need not be compiled again.
+    pub fn has_compiled(&self, digest: &str) -> bool {
+        self.0.cache.has(digest)
+    }
+
     /// What the component of this digest says that it is, if this machine has asked it before.
     pub fn described(&self, digest: &str) -> Option<PluginInfo> {
         self.0.cache.info(digest)

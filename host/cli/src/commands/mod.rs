@@ -313,7 +313,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
-        Command::Plugin(PluginCommand::Compile) => Ok(plugin_compile::compile(&app)?),
+        Command::Plugin(PluginCommand::Compile) => plugin_compile::compile(&app),
         Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
         Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),

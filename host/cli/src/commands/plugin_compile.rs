@@ -3,40 +3,66 @@
 use std::time::Instant;
 
 use longshore_model::error::{Error, Result};
-use serde_json::json;
+use longshore_model::format::counted;
+use longshore_plugins::{Plugin, Slot};
+use serde_json::{Value, json};
 
-use super::{App, show};
+use super::{App, Failed, show};
 
-pub(super) fn compile(app: &App) -> Result<()> {
+pub(super) fn compile(app: &App) -> Result<(), Failed> {
     let catalog = app.catalog()?;
     let mut answers = Vec::new();
-    let mut faults = Vec::new();
+    let mut failed = 0;
     for slot in catalog.slots() {
-        let Some(plugin) = &slot.serving else {
-            faults.extend(slot.fault.as_ref().map(|fault| fault.to_string()));
-            continue;
+        let (answer, line) = match compiled(app, slot) {
+            Ok((plugin, seconds)) => {
+                (as_json(plugin, seconds), format!("{}: {seconds:.1} s", plugin.title()))
+            }
+            Err(error) => {
+                failed += 1;
+                let answer = json!({ "path": slot.path, "error": error.report() });
+                (answer, format!("not compiled: {error}"))
+            }
         };
-        let started = Instant::now();
-        if let Err(error) = app.io.block_on(plugin.compile()) {
-            faults.push(error.to_string());
-            continue;
-        }
-        let seconds = started.elapsed().as_secs_f64();
         if !app.json {
-            show::answer(&format!("{}: {seconds:.1} s", plugin.title()));
+            show::answer(&line);
         }
-        answers.push(json!({
-            "name": plugin.name(),
-            "version": plugin.version.to_string(),
-            "digest": plugin.digest(),
-            "seconds": seconds,
-        }));
+        answers.push(answer);
     }
     if app.json {
         show::json(&answers);
     }
-    match faults.as_slice() {
-        [] => Ok(()),
-        faults => Err(Error::config(faults.join("; ")).with_hint("the others are compiled")),
+    if failed == 0 {
+        return Ok(());
     }
+    let all = counted(answers.len() as u64, "component");
+    let error = Error::config(format!("{failed} of {all} are not compiled"))
+        .with_hint("the causes are above: fix or remove these files");
+    Err(Failed { error, reported: app.json })
+}
+
+/// Compiles a component, and makes sure that it is kept; gives how long that took.
+fn compiled<'a>(app: &App, slot: &'a Slot) -> Result<(&'a Plugin, f64)> {
+    let Some(plugin) = &slot.serving else {
+        let fault = slot.fault.as_deref().map(ToString::to_string).unwrap_or_default();
+        return Err(Error::config(fault));
+    };
+    let started = Instant::now();
+    app.io.block_on(plugin.compile())?;
+    let seconds = started.elapsed().as_secs_f64();
+    if plugin.is_compiled() {
+        return Ok((plugin, seconds));
+    }
+    let cache = app.settings.cache.display();
+    Err(Error::resource(format!("{}: the cache folder {cache} cannot keep it", plugin.title()))
+        .with_hint("make room there, or name another folder with --cache"))
+}
+
+fn as_json(plugin: &Plugin, seconds: f64) -> Value {
+    json!({
+        "name": plugin.name(),
+        "version": plugin.version.to_string(),
+        "digest": plugin.digest(),
+        "seconds": seconds,
+    })
 }

@@ -9,7 +9,7 @@ VENV := target/venv
 CARGO_DEB := target/tools/bin/cargo-deb
 
 .PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz examples deb deny dist clean \
-  install-build install-test host plugins hostile examples-python
+  install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
@@ -28,7 +28,10 @@ help:
 	  !/^#|^[A-Z_]+ [:?]?=/ { text = "" }' $(MAKEFILE_LIST)
 
 ## A daemon on a temporary folder, a dropped job, its Parquet
-demo: build
+# It needs one plugin, and no `longshore-odbc`. `make build` shares the rest of the build.
+demo: install-plugins
+	$(CARGO) build --release --locked --workspace --bin longshore
+	$(BIN) plugin build --locked --out target/release/plugins plugins/tpch
 	@tools/demo.sh $(BIN)
 
 ## Everything, on servers of its own
@@ -144,7 +147,10 @@ dist: install-build
 clean:
 	$(CARGO) clean
 
-install-build:
+install-plugins:
+	@tools/install.sh plugins
+
+install-build: install-plugins
 	@tools/install.sh build
 
 install-test:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing else: `install.sh build`, `install.sh test VENV STORES`.
+# Installs what is missing, and nothing else: `install.sh plugins`, `install.sh build`, `install.sh test VENV STORES`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,9 +26,11 @@ has_wasm_target() {
 }
 
 case ${1:-} in
-  build)
+  plugins)
     # Where rustup cannot add the WebAssembly target, Debian's compiler builds std from source.
     has_wasm_target || apt_install rustc-web cargo-web rust-web-src lld-19
+    ;;
+  build)
     # What links against the manager of ODBC drivers.
     apt_install unixodbc-dev
     ;;

@@ -1,4 +1,4 @@
-//! The settings of retries. What is retried, and after which errors, the runner decides.
+//! The settings of retries: how often, and how long to wait. The runner decides which errors are retried.
 
 /// How often a chunk (or a relation that is made as a whole) is tried again, unless the operator
 /// says.

@@ -84,7 +84,7 @@ fn answer(table: &Table, faults: impl Iterator<Item = impl Display>) {
 
 pub(super) fn inspect(app: &App, wanted: &str) -> Result<()> {
     let plugin = find(app, wanted)?;
-    // What is shown must be what the component says, not only its stamp.
+    // The stamp may be wrong: this compares it with the component.
     app.io.block_on(plugin.compile())?;
     if app.json {
         show::json(&plugin_json(&plugin))

@@ -7,7 +7,7 @@ use longshore_model::error::{Class, Error, Result};
 /// How long a store may take for one request that carries no rows.
 pub(super) const STORE_TIMEOUT_SECS: u64 = 60;
 
-/// What is gone need not be removed.
+/// Succeeds if the object that should be removed is not there.
 pub(super) fn absent_is_fine(done: Result<()>) -> Result<()> {
     match done {
         Err(error) if error.class() != Class::NotFound => Err(error),

@@ -88,7 +88,7 @@ pub struct Planner<'a> {
     pub settings: &'a Settings,
     /// Plans for no more rows of each relation than this: for a look at them.
     pub limit: Option<usize>,
-    /// What is known from before.
+    /// The plan's past, if the run resumes.
     pub resume: ResumeState,
 }
 

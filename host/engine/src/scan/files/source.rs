@@ -18,7 +18,7 @@ use crate::scan::batch_sender::BatchSender;
 use crate::scan::described::{Described, ScanPlan};
 use crate::scan::source::{ChunkRead, Source};
 
-/// What is said of a column of INT96 that is truncated.
+/// The warning for a column of INT96 that is truncated.
 const CUT_OFF: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
 
 /// The dialect that filters on files are written in.

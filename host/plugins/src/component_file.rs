@@ -37,6 +37,7 @@ pub(super) struct ComponentFile {
     pub(super) changed: (i64, i64),
     sandbox: Sandbox,
     compiled: OnceCell<Compiled>,
+    /// What the component says that it is, once this machine has asked it.
     described: OnceCell<PluginInfo>,
     /// What the file held, until it is compiled: the file may change.
     bytes: Mutex<Option<Arc<[u8]>>>,
@@ -51,12 +52,12 @@ impl ComponentFile {
         admission.check(path, &bytes, &digest)?;
         Ok(Self {
             path: path.to_owned(),
+            described: OnceCell::new_with(sandbox.described(&digest)),
             digest,
             stamp,
             changed,
             sandbox: sandbox.clone(),
             compiled: OnceCell::new(),
-            described: OnceCell::new(),
             bytes: Mutex::new(Some(bytes.into())),
         })
     }
@@ -64,11 +65,11 @@ impl ComponentFile {
     /// What the component says that it is, as far as that is known without running it: from its own
     /// stamp, or because this machine has asked it before. Where both are known, they must agree.
     pub(super) fn known_info(&self) -> Result<Option<PluginInfo>> {
-        let (stamped, described) = (&self.stamp.info, self.sandbox.described(&self.digest));
-        if let (Some(stamped), Some(described)) = (stamped, &described) {
+        let (stamped, described) = (self.stamp.info.as_ref(), self.described.get());
+        if let (Some(stamped), Some(described)) = (stamped, described) {
             info::check_same(stamped, described)?;
         }
-        Ok(stamped.clone().or(described))
+        Ok(stamped.or(described).cloned())
     }
 
     /// Whether the component need not be compiled again on this machine.
@@ -78,14 +79,11 @@ impl ComponentFile {
 
     /// Compiles the component, and asks it what it is, once for this machine.
     pub(super) async fn describe(&self) -> Result<&PluginInfo> {
-        self.described.get_or_try_init(|| self.describe_once()).await
+        self.compile().await?;
+        self.described.get_or_try_init(|| self.ask_and_remember()).await
     }
 
-    async fn describe_once(&self) -> Result<PluginInfo> {
-        self.compile().await?;
-        if let Some(info) = self.sandbox.described(&self.digest) {
-            return Ok(info);
-        }
+    async fn ask_and_remember(&self) -> Result<PluginInfo> {
         let info = self.ask().await?;
         self.sandbox.remember(&self.digest, &info);
         Ok(info)

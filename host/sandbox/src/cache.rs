@@ -18,7 +18,7 @@ use super::plugin_info::PluginInfo;
 /// it is run as native code.
 pub(super) struct CompileCache {
     folder: PathBuf,
-    /// Tells wasmtime's versions and settings apart.
+    /// Tells the cache's formats, and wasmtime's versions and settings, apart.
     compatibility: u64,
 }
 
@@ -41,6 +41,7 @@ impl CompileCache {
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        FORMAT.hash(&mut hasher);
         Ok(Self { folder: folder.to_owned(), compatibility: hasher.finish() })
     }
 
@@ -89,10 +90,13 @@ impl CompileCache {
     }
 }
 
+/// The format of the files: a checksum follows the content.
+const FORMAT: u32 = 2;
+
 /// Bytes of a checksum, in hex.
 const CHECKSUM_BYTES: usize = 64;
 
-/// A file of the cache begins with a checksum of what it is of, and of its content.
+/// A file of the cache ends with a checksum of what it is of, and of its content.
 fn checksum(digest: &str, content: &[u8]) -> String {
     hex::encode(Sha256::new().chain_update(digest).chain_update(content).finalize())
 }
@@ -104,22 +108,20 @@ fn read(path: &Path, digest: &str) -> Option<Vec<u8>> {
         return None;
     }
     let mut content = fs::read(path).ok()?;
-    if content.len() < CHECKSUM_BYTES {
-        return None;
-    }
-    let rest = content.split_off(CHECKSUM_BYTES);
-    if content != checksum(digest, &rest).as_bytes() {
+    let end = content.split_off(content.len().saturating_sub(CHECKSUM_BYTES));
+    if end != checksum(digest, &content).as_bytes() {
         tracing::warn!("{} is damaged: it is made again", path.display());
         return None;
     }
-    Some(rest)
+    Some(content)
 }
 
 /// Writes a file of the cache; a cache that cannot be written costs time, not the run.
 fn write(path: &Path, digest: &str, content: Result<Vec<u8>, String>) {
-    let written = content.and_then(|content| {
-        let whole = [checksum(digest, &content).as_bytes(), &content].concat();
-        atomic_file::write(path, &whole).map_err(|error| error.to_string())
+    let written = content.and_then(|mut content| {
+        let checksum = checksum(digest, &content);
+        content.extend_from_slice(checksum.as_bytes());
+        atomic_file::write(path, &content).map_err(|error| error.to_string())
     });
     if let Err(error) = written {
         tracing::warn!("cannot write {}: {error}: it is made again next time", path.display());

@@ -8,7 +8,6 @@ use super::capability::host_env::{Answer, OdbcSession, Stream, Ticket};
 use super::contract::v0_5;
 use super::contract::v0_5::capabilities::longshore::plugin0_5_0 as imports;
 use super::contract::v0_5::connector::exports::longshore::plugin0_5_0::connector_api;
-use super::contract::v0_5::sink::exports::longshore::plugin0_5_0::sink_api;
 use super::contract::v0_5::transform::exports::longshore::plugin0_5_0::transform_api;
 use super::contract::v0_6::connector_types::{ConnectorFeatures, SnapshotResult};
 use super::contract::v0_6::types::Description;
@@ -71,17 +70,7 @@ pub(super) async fn describe_sink(
     of: &v0_5::sink::Sink,
     store: &mut Store<State>,
 ) -> wasmtime::Result<PluginInfo> {
-    let sink_api::Description {
-        name,
-        version,
-        summary,
-        schemes,
-        config_schema,
-        endpoints,
-        secrets,
-    } = of.api().call_describe(store).await?;
-    let description =
-        Description { name, version, summary, schemes, config_schema, endpoints, secrets };
+    let description = of.api().call_describe(store).await?;
     Ok(PluginInfo { description, features: None })
 }
 

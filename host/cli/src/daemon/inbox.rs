@@ -129,9 +129,7 @@ impl Inbox {
 
     /// Sees to it that the folder is the one that is watched and locked, and whole.
     pub fn tend(&mut self) -> Tended {
-        if let (Some(open), Ok(now)) = (&self.open, identity(&self.folder))
-            && open.identity == now
-        {
+        if self.is_as_opened() {
             return Tended::AsBefore;
         }
         let held = self.open.take().map(|open| open.lock);
@@ -254,23 +252,27 @@ impl Inbox {
         self.seen.remove(path);
         let taken = Taken::new(&self.folder, path.file_name()?, run);
         let is_link = fs::symlink_metadata(path).ok()?.is_symlink();
-        let moved = Part::open(&self.folder, RUNNING)
-            .map_err(|error| Error::io(shown(&self.folder.join(RUNNING)), error))
-            .and_then(|running| {
-                if is_link {
-                    self.take_linked(path, &running.file(taken.file_name()), policy)
-                } else {
-                    take_file(path, &running.file(taken.file_name()))
-                }
-            });
+        let Ok(running) = Part::open(&self.folder, RUNNING) else {
+            // The inbox is at fault, not the job: it waits until the inbox is whole.
+            self.open.iter_mut().for_each(|open| open.identity.clear());
+            return None;
+        };
+        let to = running.file(taken.file_name());
+        let moved =
+            if is_link { self.take_linked(path, &to, policy) } else { take_file(path, &to) };
         let Err(error) = moved else { return Some(taken) };
-        match fs::metadata(path).or_else(|_| fs::symlink_metadata(path)) {
-            Ok(metadata) if identity(&self.folder).is_ok() => {
-                self.refuse_once(path, FileState::of(&metadata), &error);
-            }
-            _ => {}
+        if let Ok(metadata) = fs::metadata(path).or_else(|_| fs::symlink_metadata(path))
+            && self.is_as_opened()
+        {
+            self.refuse_once(path, FileState::of(&metadata), &error);
         }
         None
+    }
+
+    /// Whether the folders are still those that were opened.
+    fn is_as_opened(&self) -> bool {
+        let opened = self.open.as_ref().map(|open| &open.identity);
+        identity(&self.folder).is_ok_and(|now| Some(&now) == opened)
     }
 
     /// Says once that a file is not taken, and sets it aside where that is possible.
@@ -501,6 +503,22 @@ mod tests {
         assert_eq!((inbox.tend(), inbox.tend()), (Tended::Anew, Tended::AsBefore));
         fs::remove_dir(folder.join("running")).unwrap();
         assert_eq!((inbox.tend(), folder.join("running").is_dir()), (Tended::Anew, true));
+    }
+
+    #[test]
+    fn a_job_waits_while_its_inbox_is_not_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        let (job, running) = (folder.path().join("job.yaml"), folder.path().join("running"));
+        fs::remove_dir(&running).unwrap();
+        fs::write(&running, "a file").unwrap();
+        fs::write(&job, "x").unwrap();
+        assert!(inbox.take(&job, RUN, &Policy::default()).is_none());
+        assert!(job.exists(), "the inbox is at fault, and the job was refused");
+        assert_eq!(inbox.tend(), Tended::Gone);
+        fs::remove_file(&running).unwrap();
+        assert_eq!(inbox.tend(), Tended::Anew);
+        assert!(inbox.take(&job, RUN, &Policy::default()).is_some());
     }
 
     #[test]

@@ -54,12 +54,18 @@ impl ActiveRun<'_> {
 
     async fn resume(&self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, RunEnd> {
         let phase = self.phase()?;
+        self.ledger().end_left_attempts(self.id)?;
         match phase.resume() {
             Resume::Plan => match self.find_published().await? {
                 Some(report) => Ok(report),
                 None => self.carry_out(watch).await,
             },
-            Resume::Read => self.carry_out(watch).await,
+            Resume::Read => {
+                // What it has read is not thrown away while somebody replaces a plugin.
+                self.plugins().await.map_err(RunEnd::Interrupted)?;
+                self.ledger().event(self.id, "resumed after an interruption")?;
+                self.carry_out(watch).await
+            }
             Resume::RollForward => self.roll_forward().await,
             Resume::Nothing => {
                 Err(Error::internal(format!("run {} is over: {phase}", self.id)).into())
@@ -92,7 +98,7 @@ impl ActiveRun<'_> {
 
     async fn roll_forward(&self) -> Result<RunReport, RunEnd> {
         tracing::info!("run {}: going on with its commit", self.id);
-        self.ledger().event(self.id, "taken up again in the middle of its commit")?;
+        self.ledger().event(self.id, "resumed in the middle of its commit")?;
         SnapshotLease::new(self.runner.holders, self.id).end().await;
         Ok(roll_forward(self.ledger(), self.commit_targets(), self.retry(), self.id).await?)
     }
@@ -133,7 +139,7 @@ impl ActiveRun<'_> {
     }
 
     async fn restart(&self, end: &RunEnd, wait: Duration) -> Result<(), RunEnd> {
-        tracing::warn!("{end}: beginning anew in {} ms", wait.as_millis());
+        tracing::warn!("run {}: {end}: restarting in {} ms", self.id, wait.as_millis());
         self.ledger().restart(self.id, &end.to_string())?;
         self.target().discard(self.id).await?;
         self.pause(wait).await

@@ -8,6 +8,9 @@ use longshore_plugins::PluginDigests;
 use longshore_sandbox::SnapshotResult;
 use serde::{Deserialize, Serialize};
 
+/// How much of a plugin's digest people are shown.
+const DIGEST_SHOWN_CHARS: usize = 12;
+
 /// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct PlanRecord {
@@ -35,6 +38,22 @@ impl BuiltBy {
     pub fn new(plan: &RunPlan) -> Self {
         let longshore = env!("CARGO_PKG_VERSION").to_owned();
         Self { longshore, plugins: plan.plugins.digests() }
+    }
+
+    /// What is another one now than it was for the plan, if anything is.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        if self.longshore != now.longshore {
+            let (then, now) = (&self.longshore, &now.longshore);
+            return Some(format!("the plan was made by Longshore {then}, and this is {now}"));
+        }
+        let mut places = self.plugins.keys().chain(now.plugins.keys());
+        let place = places.find(|&at| self.plugins.get(at) != now.plugins.get(at))?;
+        let shown = |of: &Self| match of.plugins.get(place) {
+            Some(digest) => digest.get(..DIGEST_SHOWN_CHARS).unwrap_or(digest).to_owned(),
+            None => "none".to_owned(),
+        };
+        let (then, now) = (shown(self), shown(now));
+        Some(format!("the plugin of {place} was {then} when the run was planned, and is {now}"))
     }
 }
 

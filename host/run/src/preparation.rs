@@ -76,9 +76,9 @@ impl ActiveRun<'_> {
         planner.resume = record.resume_state(self.job)?;
         let source = planner.source(self.job)?;
         let plan = planner.plan_aside(self.job, source).await?;
-        if BuiltBy::new(&plan) != built_by {
+        if let Some(difference) = built_by.difference(&BuiltBy::new(&plan)) {
             plan.source.release().await;
-            return Err(Error::new(Class::Stale, "Longshore or a plugin is another one now"));
+            return Err(Error::new(Class::Stale, difference));
         }
         Ok(plan)
     }
@@ -176,7 +176,7 @@ impl ActiveRun<'_> {
             }
         }
         if started > 0 {
-            let text = format!("taken up again: {kept} of {started} begun chunks are kept");
+            let text = format!("{kept} of {started} started chunks are kept");
             tracing::info!("run {}: {text}", self.id);
             self.ledger().event(self.id, &text)?;
         }

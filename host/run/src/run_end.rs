@@ -27,7 +27,9 @@ impl RunEnd {
     /// The end of a run that was drained or interrupted.
     pub(super) fn interrupted() -> Self {
         let error = Error::cancelled("the run was interrupted");
-        Self::Interrupted(error.with_hint("it goes on when it is taken up again"))
+        Self::Interrupted(error.with_hint(
+            "`longshore runs retry RUN` resumes it; a daemon resumes its runs when it starts",
+        ))
     }
 
     /// The end of a run that was cancelled, with the exit code of the signal that did it.

@@ -101,12 +101,12 @@ def test_a_stopped_daemon_leaves_the_run_to_go_on(program):
     assert [path.name.split(".")[0] for path in (daemon.inbox / "running").iterdir()] == ["long"]
     assert [path.name for path in program.lake.iterdir()] == [".longshore"]
     before = json.loads(program.ok("--json", "runs"))[0]
-    assert before["state"] == "running" and before["tasks"]["done"] > 0
+    assert before["state"] == "interrupted" and before["tasks"]["done"] > 0
     daemon.start()
     report = daemon.reports("done")[0]
     daemon.stop()
     assert report["run"] == before["run"] and report["rows"] == 17_996_609
-    kept = f"taken up again: {before['tasks']['done']} of"
+    kept = f"{before['tasks']['done']} of"
     assert any(kept in text for text in report["interruptions"]), report["interruptions"]
 
 
@@ -140,7 +140,7 @@ def test_a_second_signal_ends_the_wait_of_a_stop(program):
     assert "some chunks did not end in time" in log.read_text()
     assert "some runs did not end in time" not in log.read_text()
     run = json.loads(program.ok("--json", "runs"))[0]
-    assert run["state"] == "running" and run["tasks"]["done"] == 0
+    assert run["state"] == "interrupted" and run["tasks"]["done"] == 0
 
 
 def test_a_killed_daemon_comes_back_and_finishes(daemon, program):

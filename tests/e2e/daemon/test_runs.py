@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from support.daemon import Daemon
+from support.longshore import PLUGINS, only
 from support.wait import wait_for
 
 LONG = {"url": "tpch:", "scale": 20}
@@ -18,7 +19,7 @@ def test_runs_are_listed_and_shown(program, flights):
     query = "SELECT 1 / (n - 5) AS x FROM generate_series(1, 9) AS n"
     program.call("run", program.postgres(flights, query=query, name="bad.yaml"))
     text = program.ok("runs")
-    assert text.splitlines()[0].split() == ["RUN", "STATE", "BEGAN", "ROWS", "JOB"]
+    assert text.splitlines()[0].split() == ["RUN", "STATE", "BEGAN", "CHUNKS", "ROWS", "JOB"]
     runs = json.loads(program.ok("--json", "runs"))
     assert [(run["job"], run["state"]) for run in runs] == [("bad", "failed"), ("good", "succeeded")]
     assert runs[1]["report"]["rows"] == 25
@@ -28,7 +29,9 @@ def test_runs_are_listed_and_shown(program, flights):
     [attempt] = details["attempts"]
     assert attempt["class"] == "data" and attempt["who_must_act"] == "the job's owner"
     line, code = program.refused("runs", "show", "nothing-like-it")
-    assert code == 4 and "longshore runs" in line
+    assert code == 4 and "no run has an id" in line and "longshore runs" in line
+    line, code = program.refused("runs", "show", "2")
+    assert code == 4 and runs[0]["run"] in line and "give more of the id" in line
 
 
 def test_a_run_of_the_daemons_is_cancelled_and_retried(program):
@@ -63,16 +66,42 @@ def test_a_run_in_the_foreground_that_was_killed_goes_on_by_retry(program):
     )
     run.kill()
     run.wait()
-    id = json.loads(program.ok("--json", "runs"))[0]["run"]
+    [left] = json.loads(program.ok("--json", "runs"))
+    id = left["run"]
+    assert left["state"] == "interrupted" and left["rows_read"] > 0
+    assert "running" not in program.ok("runs", "show", id)
     job.write_text(job.read_text() + "parallel: {chunks: 1}\n")
     line, code = program.refused("runs", "retry", id)
     assert code == 2 and "changed since the run began" in line
     job.write_text(job.read_text().replace("parallel: {chunks: 1}\n", ""))
     report = program.report("runs", "retry", id)
     assert report["run"] == id and report["rows"] == 1_500_000
+    assert report["interruptions"][0] == "resumed after an interruption"
     assert any("are kept" in text for text in report["interruptions"])
+    assert "interrupted: the process that worked on it ended" in program.ok("runs", "show", id)
     line, code = program.refused("runs", "retry", id)
     assert code == 2 and "has succeeded" in line
+
+
+def test_an_interrupted_run_waits_for_its_plugin_and_keeps_what_it_has_read(program):
+    only(program, "tpch")
+    plugin = program.folder / "plugins/tpch.wasm"
+    job = program.job({"url": "tpch:", "scale": 1}, tables=["orders"], chunk={"rows": 50_000})
+    run = program.start("run", job)
+    wait_for(lambda: any(run["tasks"]["done"] > 3 for run in program.report("runs")))
+    run.kill()
+    run.wait()
+    [left] = program.report("runs")
+    plugin.unlink()
+    done = program.call("--json", "runs", "retry", left["run"])
+    report = json.loads(done.stdout)
+    assert report["status"] == "interrupted" and "tpch" in report["error"]["message"]
+    [waits] = program.report("runs")
+    assert (waits["state"], waits["tasks"]["done"]) == ("interrupted", left["tasks"]["done"])
+    plugin.symlink_to(PLUGINS / "tpch.wasm")
+    report = program.report("runs", "retry", left["run"])
+    assert report["run"] == left["run"] and report["rows"] == 1_500_000
+    assert any(f"{left['tasks']['done']} of" in text for text in report["interruptions"])
 
 
 def test_a_run_that_was_cut_off_can_be_given_up(program):
@@ -186,7 +215,7 @@ def test_without_its_snapshot_a_run_reads_all_again_and_says_so(program, server)
             connection.execute("UPDATE lost SET state = 'after'")
         daemon.start()
         report = daemon.reports("done")[0]
-        assert any("begun anew: the snapshot" in text for text in report["interruptions"]), report[
+        assert any("restarted: the snapshot" in text for text in report["interruptions"]), report[
             "interruptions"
         ]
     finally:

@@ -246,7 +246,8 @@ def test_a_run_whose_commit_always_breaks_is_left_to_go_on_and_says_so(program, 
     done = program.call("--json", "run", sink(program, "broken-commit"))
     assert json.loads(done.stdout)["status"] == "interrupted" and done.returncode == 3
     assert "it is not known whether the commit was carried out" in done.stderr
-    assert [run["state"] for run in program.report("runs")] == ["committing"]
+    [run] = program.report("runs")
+    assert (run["state"], run["phase"]) == ("interrupted", "committing")
 
 
 @pytest.mark.parametrize("abuse", ["trap-commit", "loop-commit", "names-none"])

@@ -76,7 +76,7 @@ def test_a_run_that_was_killed_goes_on_and_loses_and_doubles_nothing(program, so
     process.wait()
     assert [path.name for path in program.lake.iterdir()] == [".longshore"]
     [run] = runs(program)
-    assert run["state"] == "running"
+    assert run["state"] == "interrupted"
     program.ok("runs", "retry", run["run"])
     assert runs(program)[0]["state"] == "succeeded"
     same_rows(published(program, source), source.rows())

@@ -193,7 +193,7 @@ def test_a_single_part_is_not_seen_before_the_commit(program, lake, folder):
     run.wait()
     assert visible(lake.files(folder)) == {}
     runs = json.loads(program.ok("--json", "runs"))
-    assert runs[0]["state"] == "running"
+    assert runs[0]["state"] == "interrupted"
 
 
 def test_unicode_and_blanks_in_names(program, lake, folder, server):

@@ -7,7 +7,8 @@ use clap::Subcommand;
 use longshore_model::atomic_file;
 use longshore_model::config::{Job, Policy};
 use longshore_model::error::{Error, Result};
-use longshore_run::ledger::{Ledger, RunDetails, RunEntry, RunRecord};
+use longshore_model::format::{counted, grouped};
+use longshore_run::ledger::{INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
 use longshore_run::new_run_id;
 use longshore_run::phase::{Outcome, Phase};
 
@@ -17,6 +18,9 @@ use crate::daemon::lock;
 
 /// How many runs are listed, unless told.
 const LISTED: u64 = 20;
+
+/// How many runs an ambiguous id names.
+const CANDIDATES_SHOWN: u64 = 3;
 
 #[derive(Subcommand)]
 pub(super) enum RunsCommand {
@@ -30,7 +34,7 @@ pub(super) enum RunsCommand {
         /// The run's id, or its beginning
         run: String,
     },
-    /// Run a job again that failed, or go on with a run that was cut off
+    /// Run a failed job again, or resume an interrupted run
     Retry {
         /// The run's id, or its beginning
         run: String,
@@ -61,21 +65,40 @@ fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
         show::answer(&format!("no runs in {}", app.settings.state.display()));
         return Ok(());
     }
-    let mut table = Table::new(&["RUN", "STATE", "BEGAN", "ROWS", "JOB"]).align_right(3);
+    let headings = ["RUN", "STATE", "BEGAN", "CHUNKS", "ROWS", "JOB"];
+    let mut table = Table::new(&headings).align_right(3).align_right(4);
     for run in runs {
         let began = run.created.get(..19).unwrap_or(&run.created).to_owned();
-        table.add([run.run.clone(), run.phase.state().into(), began, rows(&run), run.job]);
+        table.add([run.run.clone(), state(&run), began, chunks(&run), rows(&run), run.job]);
     }
     show::answer(&table.to_text());
     Ok(())
 }
 
+fn chunks(run: &RunRecord) -> String {
+    if run.phase.is_done() {
+        return "-".into();
+    }
+    format!("{} of {}", run.tasks.done, run.tasks.chunks)
+}
+
+/// Its state, and for an interrupted run that was committing its phase too: half of a commit may be visible.
+fn state(run: &RunRecord) -> String {
+    match run.phase {
+        Phase::Committing if run.state == INTERRUPTED => {
+            format!("{} while {}", run.state, run.phase)
+        }
+        _ => run.state.to_owned(),
+    }
+}
+
+/// The rows that are published, or read so far.
 fn rows(run: &RunRecord) -> String {
     match &run.report {
         Some(report) if run.phase == Phase::Done(Outcome::Succeeded) => {
-            report["rows"].as_u64().map(longshore_model::format::grouped).unwrap_or_default()
+            report["rows"].as_u64().map(grouped).unwrap_or_default()
         }
-        _ if !run.phase.is_done() => format!("{} of {}", run.tasks.done, run.tasks.chunks),
+        _ if !run.phase.is_done() => grouped(run.rows_read),
         _ => "-".into(),
     }
 }
@@ -92,8 +115,7 @@ fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 
 fn as_text(details: &RunDetails) -> String {
     let RunDetails { run, file, events, attempts } = details;
-    let mut text =
-        format!("run {}: {}, job {}, by {}\n", run.run, run.phase.state(), run.job, run.owner);
+    let mut text = format!("run {}: {}, job {}, by {}\n", run.run, state(run), run.job, run.owner);
     let _ = writeln!(text, "job file: {file}");
     let _ = writeln!(text, "began {}", run.created);
     if let Some(finished) = &run.finished {
@@ -103,7 +125,7 @@ fn as_text(details: &RunDetails) -> String {
         let _ = writeln!(text, "chunks: {} of {} done", run.tasks.done, run.tasks.chunks);
     }
     if run.restarts > 0 {
-        let _ = writeln!(text, "begun anew {} times", run.restarts);
+        let _ = writeln!(text, "restarted {}", counted(run.restarts.into(), "time"));
     }
     for event in events {
         let _ = writeln!(text, "{}  {}", event.at, event.text);
@@ -120,8 +142,9 @@ fn as_text(details: &RunDetails) -> String {
                 "{class} ({} must act): {error}",
                 attempt.who_must_act.as_deref().unwrap_or("somebody")
             ),
-            _ if run.phase.is_done() => writeln!(text, "did not end"),
-            _ => writeln!(text, "under way, or cut off"),
+            (None, Some(left)) => writeln!(text, "interrupted: {left}"),
+            _ if run.phase.is_done() || run.state == INTERRUPTED => writeln!(text, "interrupted"),
+            _ => writeln!(text, "running"),
         };
     }
     if let Some(report) = &run.report {
@@ -129,7 +152,7 @@ fn as_text(details: &RunDetails) -> String {
             let _ = writeln!(
                 text,
                 "published {} rows -> {}",
-                relation["rows"].as_u64().map(longshore_model::format::grouped).unwrap_or_default(),
+                relation["rows"].as_u64().map(grouped).unwrap_or_default(),
                 relation["folder"].as_str().unwrap_or_default()
             );
         }
@@ -168,7 +191,7 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes what a run that was cut off left, so that it will not go on.
+/// Removes what an interrupted run left, so that it never resumes.
 fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result<()> {
     // To clean up is allowed, whatever the policy says by now.
     let policy = Policy::default();
@@ -181,7 +204,7 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result
     if app.json {
         show::json(&report)
     } else {
-        show::answer(&format!("run {run}: was cut off; what it left is removed"))
+        show::answer(&format!("run {run}: cancelled; what it left is removed"))
     }
     Ok(())
 }
@@ -210,7 +233,7 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
         },
     };
     let job = job_of(&recorded, dropped.as_deref(), &app.settings.policy)?;
-    // What was cut off goes on under its own id; what failed left nothing to go on with.
+    // An interrupted run keeps its id; a failed one left nothing to resume.
     let next = if recorded.phase.is_done() { new_run_id()? } else { run };
     run::execute(app, ledger, &next, &job)
 }
@@ -225,7 +248,7 @@ fn job_of(recorded: &RunEntry, dropped: Option<&Path>, policy: &Policy) -> Resul
         return Ok(job);
     }
     Err(Error::config(format!("{}: changed since the run began", file.display()))
-        .with_hint("put it back as it was, or run it anew with `longshore run`"))
+        .with_hint("put it back as it was, or start a new run with `longshore run`"))
 }
 
 /// `INBOX/failed/shop.RUN.yaml` was dropped as `INBOX/shop.yaml`.
@@ -248,10 +271,19 @@ fn drop_again(app: &App, file: &Path, to: &Path) -> Result<()> {
 }
 
 fn find(ledger: &Ledger, id: &str) -> Result<String> {
-    ledger.find(id)?.ok_or_else(|| unknown(id))
+    let mut found = ledger.find(id, CANDIDATES_SHOWN)?;
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(unknown(id)),
+        (Some(run), true) => Ok(run),
+        (Some(last), false) => {
+            let runs = [found, vec![last]].concat().join(", ");
+            Err(Error::not_found(format!("the ids of several runs begin with `{id}`: {runs}"))
+                .with_hint("give more of the id"))
+        }
+    }
 }
 
 fn unknown(id: &str) -> Error {
-    Error::not_found(format!("no run, or more than one, has an id that begins with `{id}`"))
+    Error::not_found(format!("no run has an id that begins with `{id}`"))
         .with_hint("`longshore runs` lists the runs")
 }

@@ -1,12 +1,15 @@
 //! The history of runs, for `longshore runs`. The operator limits its length.
 
 use longshore_model::error::Result;
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Ledger;
 use crate::phase::Phase;
+
+/// The state of a run that has not ended, and that no process works on.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// A run, in one line.
 #[derive(Clone, Debug, Serialize)]
@@ -15,9 +18,11 @@ pub struct RunRecord {
     pub run: String,
     /// The job's name.
     pub job: String,
-    /// Its phase; scripts are told its state.
-    #[serde(rename = "state", serialize_with = "serialize_state")]
+    /// Its phase.
+    #[serde(serialize_with = "serialize_phase")]
     pub phase: Phase,
+    /// Its phase in a word; `interrupted` if it has not ended and no process works on it.
+    pub state: &'static str,
     /// Who runs it: `daemon` or `command`.
     pub owner: String,
     /// When it began.
@@ -28,12 +33,14 @@ pub struct RunRecord {
     pub restarts: u32,
     /// Its tasks.
     pub tasks: TaskCounts,
+    /// The rows of the tasks that are done.
+    pub rows_read: u64,
     /// Its report, when it has ended.
     pub report: Option<Value>,
 }
 
-fn serialize_state<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(phase.state())
+fn serialize_phase<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(phase)
 }
 
 /// Counts of a run's tasks.
@@ -83,9 +90,10 @@ pub struct AttemptRecord {
     pub restart: u32,
     /// When it began.
     pub started: String,
-    /// When it ended; absent if it is running or was cut off.
+    /// When it ended, or when a process found that the one before had left it. Absent: it is running,
+    /// or was left and nobody has found it yet.
     pub finished: Option<String>,
-    /// Its error's class.
+    /// Its error's class; absent if it was left.
     pub class: Option<String>,
     /// Who must act.
     pub who_must_act: Option<String>,
@@ -97,56 +105,70 @@ const RUN: &str = "
     SELECT runs.id, jobs.name, phase, owner, created, finished, restarts, report,
            (SELECT count(*) FROM chunks WHERE run = runs.id),
            (SELECT count(*) FROM tasks WHERE run = runs.id AND done),
-           (SELECT count(*) FROM attempts WHERE run = runs.id AND class IS NOT NULL), file
+           (SELECT count(*) FROM attempts WHERE run = runs.id AND class IS NOT NULL),
+           (SELECT coalesce(sum(rows), 0) FROM parts WHERE run = runs.id), file
     FROM runs JOIN jobs ON jobs.id = runs.job";
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     let report: Option<String> = row.get(7)?;
+    let phase: Phase = row.get(2)?;
     Ok(RunRecord {
         run: row.get(0)?,
         job: row.get(1)?,
-        phase: row.get(2)?,
+        phase,
+        state: phase.state(),
         owner: row.get(3)?,
         created: row.get(4)?,
         finished: row.get(5)?,
         restarts: row.get(6)?,
         report: report.and_then(|text| serde_json::from_str(&text).ok()),
         tasks: TaskCounts { chunks: row.get(8)?, done: row.get(9)?, failed_attempts: row.get(10)? },
+        rows_read: row.get(11)?,
     })
 }
 
 impl Ledger {
     /// The newest runs, newest first.
     pub fn runs(&self, limit: u64) -> Result<Vec<RunRecord>> {
-        self.with_connection(|connection| {
+        let mut runs: Vec<RunRecord> = self.with_connection(|connection| {
             let mut statement = connection
                 .prepare_cached(&format!("{RUN} ORDER BY created DESC, runs.id DESC LIMIT ?1"))?;
             let runs = statement.query_map([limit], run_record)?;
             Ok(runs.collect::<rusqlite::Result<_>>()?)
-        })
+        })?;
+        runs.iter_mut().try_for_each(|run| self.mark_interrupted(run))?;
+        Ok(runs)
     }
 
-    /// The run of this id, or of the only id that starts with it.
-    pub fn find(&self, id: &str) -> Result<Option<String>> {
+    fn mark_interrupted(&self, run: &mut RunRecord) -> Result<()> {
+        if !run.phase.is_done() && !self.is_locked(&run.run)? {
+            run.state = INTERRUPTED;
+        }
+        Ok(())
+    }
+
+    /// The ids of the newest runs whose ids begin so, at most `limit`; only the run of this id, if there is one.
+    pub fn find(&self, id: &str, limit: u64) -> Result<Vec<String>> {
         self.with_connection(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2",
+                "SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1
+                 ORDER BY id = ?1 DESC, created DESC LIMIT ?2",
             )?;
-            let ids: Vec<String> =
-                statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-            Ok(match ids.as_slice() {
-                [only] => Some(only.clone()),
-                _ => ids.into_iter().find(|found| found == id),
-            })
+            let found = statement.query_map(params![id, limit], |row| row.get(0))?;
+            let mut ids: Vec<String> = found.collect::<rusqlite::Result<_>>()?;
+            if ids.first().is_some_and(|first| first == id) {
+                ids.truncate(1);
+            }
+            Ok(ids)
         })
     }
 
     /// All that is known of a run.
     pub fn details(&self, run: &str) -> Result<Option<RunDetails>> {
-        self.with_connection(|connection| {
+        let details = self.with_connection(|connection| {
             let found = connection
                 .query_row(&format!("{RUN} WHERE runs.id = ?1"), [run], |row| {
-                    Ok((run_record(row)?, row.get::<_, String>(11)?))
+                    Ok((run_record(row)?, row.get::<_, String>(12)?))
                 })
                 .optional()?;
             let Some((record, file)) = found else { return Ok(None) };
@@ -160,7 +182,7 @@ impl Ledger {
                         class, owner, error
                  FROM attempts LEFT JOIN relations
                    ON relations.run = attempts.run AND position = relation
-                 WHERE attempts.run = ?1 AND (class IS NOT NULL OR finished IS NULL)
+                 WHERE attempts.run = ?1 AND (error IS NOT NULL OR finished IS NULL)
                  ORDER BY started",
             )?;
             let attempt = |row: &Row<'_>| {
@@ -178,7 +200,10 @@ impl Ledger {
             };
             let attempts = statement.query_map([run], attempt)?.collect::<rusqlite::Result<_>>()?;
             Ok(Some(RunDetails { run: record, file, events, attempts }))
-        })
+        })?;
+        let Some(mut details) = details else { return Ok(None) };
+        self.mark_interrupted(&mut details.run)?;
+        Ok(Some(details))
     }
 
     /// Forgets the oldest runs that have ended, beyond the newest `keep`; gives their ids.

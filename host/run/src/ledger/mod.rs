@@ -22,7 +22,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use fault::LedgerError;
 
-pub use history::{AttemptRecord, EventRecord, RunDetails, RunRecord, TaskCounts};
+pub use history::{AttemptRecord, EventRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
 pub use tasks::{Progress as TaskProgress, Task};

@@ -111,7 +111,7 @@ impl Ledger {
             }
             change.execute(
                 "INSERT INTO events (run, at, text) VALUES (?1, ?2, ?3)",
-                params![run, super::now(), format!("begun anew: {reason}")],
+                params![run, super::now(), format!("restarted: {reason}")],
             )?;
             Ok(())
         })

@@ -70,6 +70,18 @@ impl Ledger {
         })
     }
 
+    /// Ends the attempts that a process left when it ended. Only for who has the run's lock.
+    pub fn end_left_attempts(&self, run: &str) -> Result<()> {
+        self.with_connection(|connection| {
+            connection.execute(
+                "UPDATE attempts SET finished = ?2, error = 'the process that worked on it ended'
+                 WHERE run = ?1 AND finished IS NULL",
+                params![run, now()],
+            )?;
+            Ok(())
+        })
+    }
+
     /// Records that an attempt succeeded, and its parts, which are durable.
     pub fn done(&self, run: &str, task: Task, attempt: u32, parts: &[Part]) -> Result<()> {
         self.change(|change| {

@@ -114,7 +114,7 @@ fn a_run_that_begins_anew_keeps_its_attempts_and_not_its_parts() {
     ledger.plan("r1", &plan()).unwrap();
     let details = ledger.details("r1").unwrap().unwrap();
     assert_eq!((details.run.restarts, details.attempts.len()), (1, 1));
-    assert_eq!(details.events[0].text, "begun anew: the snapshot ended");
+    assert_eq!(details.events[0].text, "restarted: the snapshot ended");
 }
 
 #[test]
@@ -145,8 +145,12 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "20260101-aa");
     begun(&ledger, "20260101-ab");
-    assert_eq!(ledger.find("20260101-ab").unwrap().as_deref(), Some("20260101-ab"));
-    assert_eq!(ledger.find("20260101-a").unwrap(), None);
+    assert_eq!(ledger.find("20260101-ab", 9).unwrap(), ["20260101-ab"]);
+    assert_eq!(ledger.find("20260101-a", 9).unwrap().len(), 2);
+    assert_eq!(ledger.find("20260101-a", 1).unwrap().len(), 1);
+    assert!(ledger.find("2027", 9).unwrap().is_empty());
+    begun(&ledger, "20260101-a");
+    assert_eq!(ledger.find("20260101-a", 9).unwrap(), ["20260101-a"]);
 }
 
 /// Makes a ledger as version 2 had it, with what its runs held.

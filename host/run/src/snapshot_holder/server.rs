@@ -79,7 +79,7 @@ async fn open_source(
     let resolver = Resolver::new(catalog, settings).pinned_source(digest);
     let plugins = resolver.resolve_source(job).await?;
     if plugins.source.as_ref().is_none_or(|connector| connector.plugin.digest() != digest) {
-        return Err(Error::config("the connector is another one now"));
+        return Err(Error::config("the run's connector is no longer among the plugins"));
     }
     Planner::new(Arc::new(plugins), settings).source(job)
 }

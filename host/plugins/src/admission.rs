@@ -51,7 +51,7 @@ impl Lock {
         };
         toml::from_str(&text).map(Some).map_err(|error| {
             Error::config(format!("{}: {}", path.display(), error.message()))
-                .with_hint("`longshore plugin lock` writes it anew")
+                .with_hint("`longshore plugin lock` writes it again")
         })
     }
 

@@ -271,7 +271,10 @@ impl Plugins {
             if let Some(plugin) = &slot.serving
                 && old.and_then(digest).as_deref() != Some(plugin.digest())
             {
-                tracing::info!("{} serves, from {}", plugin.title(), slot.path.display());
+                let replaced = old.and_then(|old| old.serving.as_ref());
+                let instead = replaced.map(|old| format!(", in place of {}", old.title()));
+                let (instead, path) = (instead.unwrap_or_default(), slot.path.display());
+                tracing::info!("{} serves, from {path}{instead}", plugin.title());
             }
             let fault = slot.fault.as_ref().map(ToString::to_string);
             let old_fault = old.and_then(|old| old.fault.as_ref()).map(ToString::to_string);

@@ -116,7 +116,7 @@ impl Plugin {
         self.file.component().await.context(self.path().display().to_string())
     }
 
-    /// Asks the component anew what it is.
+    /// Asks the component again what it is.
     pub async fn describe(&self) -> Result<PluginInfo> {
         self.file.ask().await
     }

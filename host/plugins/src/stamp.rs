@@ -111,13 +111,25 @@ impl Outside {
                     }
                 }
                 Payload::CustomSection(section) if depth == 1 && section.name() == INFO_SECTION => {
-                    // One that cannot be read is as good as none: the component is asked itself.
-                    outside.info = serde_json::from_slice(section.data()).ok();
+                    outside.set_info(section.data())?;
                 }
                 _ => {}
             }
         }
         Ok(outside)
+    }
+
+    fn set_info(&mut self, section: &[u8]) -> Result<()> {
+        let faulty = |what: String| {
+            Error::config(format!("its section `{INFO_SECTION}` {what}"))
+                .with_hint("build it again with `longshore plugin build`")
+        };
+        if self.info.is_some() {
+            return Err(faulty("is there twice".to_owned()));
+        }
+        let info = serde_json::from_slice(section);
+        self.info = Some(info.map_err(|error| faulty(format!("cannot be read: {error}")))?);
+        Ok(())
     }
 }
 
@@ -145,5 +157,22 @@ mod tests {
         assert!(says(b"").starts_with("not WebAssembly"));
         assert_eq!(says(b"\0asm\x01\0\0\0"), "a core module, not a component");
         assert!(says(b"\0asm\x0d\0\x01\0").starts_with("a component, but not a plugin"));
+    }
+
+    #[test]
+    fn a_section_that_cannot_be_read_or_is_there_twice_is_told() {
+        let component = |sections: &[&[u8]]| {
+            let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+            for data in sections {
+                let name = INFO_SECTION.as_bytes();
+                let length = u8::try_from(1 + name.len() + data.len()).unwrap();
+                bytes.extend([0, length | 0x80, length >> 7, u8::try_from(name.len()).unwrap()]);
+                bytes.extend([name, data].concat());
+            }
+            Stamp::read(&bytes).unwrap_err().to_string()
+        };
+        assert!(component(&[b"{"]).contains("cannot be read"), "{}", component(&[b"{"]));
+        let info = br#"{"name":"x"}"#;
+        assert!(component(&[info]).contains("cannot be read"), "{}", component(&[info]));
     }
 }

@@ -24,13 +24,11 @@ pub(super) struct CompileCache {
 
 impl CompileCache {
     pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| Error::io(format!("cache folder {}", folder.display()), error))?;
-        let metadata = fs::metadata(folder)
-            .map_err(|error| Error::io(format!("cache folder {}", folder.display()), error))?;
+        let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let metadata = created.and_then(|()| fs::metadata(folder)).map_err(|error| {
+            Error::io(format!("cache folder {}", folder.display()), error)
+                .with_hint("name a folder that can be made and written with --cache")
+        })?;
         let own = rustix::process::geteuid().as_raw();
         if metadata.uid() != own || metadata.mode() & 0o022 != 0 {
             return Err(Error::config(format!(

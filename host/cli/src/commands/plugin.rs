@@ -103,12 +103,21 @@ pub(super) fn find(app: &App, wanted: &str) -> Result<Arc<Plugin>> {
         let loading = Plugin::load(&sandbox, path, &admission, Compile::OnUse);
         return app.io.block_on(loading).map(Arc::new);
     }
-    let found = app.catalog()?.find(&wanted.parse()?);
-    found.ok_or_else(|| {
-        let message = format!("no plugin `{wanted}` in {}", app.settings.plugins);
-        Error::config(message)
-            .with_hint("`longshore plugin list` shows them; or name a component's file")
-    })
+    let catalog = app.catalog()?;
+    if let Some(plugin) = catalog.find(&wanted.parse()?) {
+        return Ok(plugin);
+    }
+    let is_wanted = |slot: &&Slot| slot.path.file_stem().is_some_and(|stem| stem == wanted);
+    if let Some(fault) = catalog.slots().iter().find(is_wanted).and_then(|slot| slot.fault.as_ref())
+    {
+        let error = Error::config(format!("not usable: {fault}"));
+        return Err(match fault.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
+    }
+    Err(Error::config(format!("no plugin `{wanted}` in {}", app.settings.plugins))
+        .with_hint("`longshore plugin list` shows them; or name a component's file"))
 }
 
 pub(super) fn kind(plugin: &Plugin) -> &'static str {

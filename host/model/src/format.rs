@@ -1,4 +1,11 @@
-//! Numbers, as people read them.
+//! Numbers and names, as people read them.
+
+/// Whether a character steers a terminal or turns the text around it: what is shown could be read as
+/// something else. Names from outside may hold such characters.
+pub fn is_steering(c: char) -> bool {
+    let turns_text = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns_text
+}
 
 /// `1234567` as `1,234,567`.
 pub fn grouped(number: u64) -> String {

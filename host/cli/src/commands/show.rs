@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use longshore_model::error::Error;
+use longshore_model::format::is_steering;
 use longshore_run::{Progress, RelationProgress};
 use serde::Serialize;
 use tokio::task::AbortHandle;
@@ -63,7 +64,7 @@ fn say(line: &str) {
 
 /// Whatever plugins and sources call things, it steers no terminal.
 fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', " ")
+    text.replace(|c: char| is_steering(c) && c != '\n' && c != '\t', " ")
 }
 
 /// Whether somebody asked for plain text: <https://no-color.org>.

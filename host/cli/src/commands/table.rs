@@ -2,6 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table as Grid};
+use longshore_model::format::is_steering;
 
 /// The spaces between two columns.
 const GAP: u16 = 2;
@@ -31,7 +32,7 @@ impl Table {
     /// Adds a row. What plugins and sources call things may hold control characters, which a terminal would
     /// obey.
     pub(super) fn add<const N: usize>(&mut self, row: [String; N]) {
-        self.0.add_row(row.map(|cell| cell.replace(char::is_control, " ")));
+        self.0.add_row(row.map(|cell| cell.replace(is_steering, " ")));
     }
 
     /// Whether it has no rows.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use longshore_model::atomic_file;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::error::{Error, Result};
+use longshore_model::format::is_steering;
 use serde::Serialize;
 
 use super::part::Part;
@@ -131,7 +132,7 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
 fn plain_name(dropped: &OsStr) -> String {
     let text = dropped.to_string_lossy();
     let clean: String =
-        text.chars().map(|c| if c.is_control() { REPLACEMENT } else { c }).collect();
+        text.chars().map(|c| if is_steering(c) { REPLACEMENT } else { c }).collect();
     let (stem, ending) = clean.rsplit_once('.').unwrap_or((clean.as_str(), ""));
     format!("{}.{ending}", &stem[..stem.floor_char_boundary(STEM_LIMIT_BYTES)])
 }
@@ -141,7 +142,7 @@ pub(super) fn shown(path: &Path) -> String {
     path.to_string_lossy()
         .chars()
         .flat_map(
-            |c| if c.is_control() { c.escape_default().collect::<Vec<char>>() } else { vec![c] },
+            |c| if is_steering(c) { c.escape_default().collect::<Vec<char>>() } else { vec![c] },
         )
         .collect()
 }
@@ -184,10 +185,15 @@ mod tests {
     #[test]
     fn every_name_becomes_one_that_can_be_written() {
         let long = "é".repeat(120) + ".yaml";
-        for name in [b"caf\xe9.yaml".as_slice(), b"a\nERROR b.yaml", long.as_bytes()] {
+        for name in [
+            b"caf\xe9.yaml".as_slice(),
+            b"a\nERROR b.yaml",
+            "a\u{202e}b.yaml".as_bytes(),
+            long.as_bytes(),
+        ] {
             let taken = Taken::new(Path::new("/in"), OsStr::from_bytes(name), RUN);
             assert!(taken.report_name().len() + 20 <= 255, "{}", taken.name);
-            assert!(!taken.name.contains(char::is_control) && taken.name.ends_with(".yaml"));
+            assert!(!taken.name.contains(is_steering) && taken.name.ends_with(".yaml"));
         }
     }
 

@@ -20,6 +20,7 @@ use super::small_file::read_small_file;
 use super::target::{Target, To, check_target};
 use super::territory::{Territory, Usage};
 use crate::error::{Error, Result, ResultExt};
+use crate::format::is_steering;
 use crate::relation::{Consistency, Relation};
 
 /// The longest name of a job or a relation.
@@ -538,6 +539,9 @@ fn check_name(at: &str, name: &str) -> Result<()> {
         _ if name.starts_with(['.', '_']) => refused("begins with `.` or `_`, which readers skip"),
         _ if name.chars().any(|c| c == '/' || c.is_control()) => {
             refused("holds a character that no folder can have")
+        }
+        _ if at == "name" && name.contains(is_steering) => {
+            refused("holds a character that turns the text around it")
         }
         _ => Ok(()),
     }

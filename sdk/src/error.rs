@@ -37,7 +37,7 @@ constructors! {
     timeout => Timeout;
     /// The server asks for less load.
     throttled => Throttled;
-    /// What was planned is gone: the run has to be planned and begun anew.
+    /// What was planned is gone: the run has to be planned again.
     stale => Stale;
     /// A limit of the platform is spent.
     resource => Resource;

@@ -50,7 +50,7 @@ pub trait Sink: Sized + 'static {
     fn test(&mut self) -> Result<String>;
 
     /// Prepares a load: checks that it can be taken, makes room out of sight. Called again when a
-    /// run is taken up after an interruption: what was written must stay.
+    /// run resumes after an interruption: what was written must stay.
     fn begin(&mut self, load: &Load, schema: SchemaRef) -> Result<()>;
 
     /// Starts one chunk; a higher attempt replaces what an earlier one wrote.

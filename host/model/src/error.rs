@@ -34,7 +34,7 @@ pub enum Class {
     Timeout,
     /// The platform: a server asks for less load.
     Throttled,
-    /// Nobody: what was planned is gone, such as a snapshot. The run is begun anew.
+    /// Nobody: what was planned is gone, such as a snapshot. The run restarts.
     Stale,
     /// The platform: memory or another limit is spent.
     Resource,

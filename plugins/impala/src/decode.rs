@@ -208,7 +208,7 @@ impl ColumnDecoder {
         Ok(())
     }
 
-    /// The column so far; begins anew.
+    /// The column so far; starts an empty one.
     pub fn finish(&mut self) -> Result<ArrayRef> {
         let nulls = std::mem::replace(&mut self.nulls, BooleanBufferBuilder::new(0)).finish();
         let nulls = std::mem::take(&mut self.has_nulls).then(|| NullBuffer::new(nulls));

@@ -232,7 +232,7 @@ fn create(wanted: &Wanted<'_>, columns: &[TableColumn], run: Option<&str>) -> St
     )
 }
 
-/// Gives a table other columns. Where it cannot be changed, as in Spark, it is made anew over its files.
+/// Gives a table other columns. Where it cannot be changed, as in Spark, it is created again over its files.
 fn change(
     session: &mut Session,
     wanted: &Wanted<'_>,

@@ -55,7 +55,7 @@ def test_what_a_server_refuses_for_a_while_is_sent_again_and_taken_once(program,
 
 
 def test_a_chunk_that_comes_again_has_the_same_keys(program, endpoint):
-    """The third request of each chunk is refused until the chunk is begun anew."""
+    """The third request of each chunk is refused until the chunk is started again."""
     endpoint.refuse = lambda request, number: (
         (503, {}, b"") if request.headers["longshore-attempt"] == "0" and "-2-" in request.headers["idempotency-key"][-19:]
         else None

@@ -359,7 +359,7 @@ def test_files_of_every_store_are_read(program, data, lake):
 
 
 def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, data):
-    """The run is begun anew, with what is there now."""
+    """The run restarts, with what is there now."""
     for number in range(60):
         (data / f"{number:02}.csv").write_text("n\n" + "1\n" * 500_000)
     job = program.job(

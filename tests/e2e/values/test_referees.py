@@ -572,7 +572,7 @@ def test_a_dictionary_of_lists_is_its_values(program):
 def test_arrow_of_the_other_byte_order_is_refused(program):
     """Nothing of it is read the wrong way round; and it is a file of Arrow's file format already."""
     said = refused(program, {"url": f"file://{ARROWS}/bigendian_dictionary.arrow_file", "format": "arrow"})
-    assert "byte order" in said and "anew in Arrow's file format" not in said
+    assert "byte order" in said and "again in Arrow's file format" not in said
 
 
 def test_a_stream_of_arrow_is_called_one(program):

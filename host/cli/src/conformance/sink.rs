@@ -70,7 +70,7 @@ async fn written(
     sample: &RecordBatch,
 ) -> Option<()> {
     suite.note("a load begins", probe.begin(load, sample).await)?;
-    suite.note("it begins again, when a run is taken up", probe.begin(load, sample).await)?;
+    suite.note("it begins again when a run resumes", probe.begin(load, sample).await)?;
     let left = probe.write(load, sample, (0, 0), false).await;
     suite.note("a chunk can be left in the middle", left)?;
     let first = probe.write(load, sample, (0, 1), true).await;

@@ -59,7 +59,7 @@ pub trait Target: Debug + Send + Sync {
     /// discarded. Shows also that the target can be written.
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget>;
 
-    /// Makes ready for rows of this schema; again when the run is taken up.
+    /// Prepares for rows of this schema; again when the run resumes.
     async fn begin(&self, target: &RelationTarget, schema: &SchemaRef) -> Result<()>;
 
     /// Whether a part that was finished is still as it was, as far as can be seen before it is

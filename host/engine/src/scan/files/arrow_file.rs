@@ -36,7 +36,8 @@ const FILE_MARK: &[u8] = b"ARROW1";
 /// How a message of a stream begins.
 const STREAM_MARK: [u8; 4] = [0xff; 4];
 
-const ANEW: &str = "write the file anew in Arrow's file format, or leave it out with a pattern";
+const WRITE_AGAIN: &str =
+    "write the file again in Arrow's file format, or leave it out with a pattern";
 
 /// The longest footer.
 const FOOTER_LIMIT_BYTES: u64 = 64 << 20;
@@ -247,7 +248,7 @@ fn no_file(store: &Opened, key: &Key, begin: &[u8]) -> Error {
     } else {
         "it neither begins nor ends as such a file does"
     };
-    unread(store, key, None, cause).with_hint(ANEW)
+    unread(store, key, None, cause).with_hint(WRITE_AGAIN)
 }
 
 fn damaged(store: &Opened, key: &Key, column: Option<&str>, error: &ArrowError) -> Error {
@@ -255,9 +256,9 @@ fn damaged(store: &Opened, key: &Key, column: Option<&str>, error: &ArrowError) 
     let lower = text.to_lowercase();
     if lower.contains("utf-8") || lower.contains("utf8") {
         return unread(store, key, column, "a text in it is not UTF-8")
-            .with_hint("write the file anew, the text as UTF-8 or the column as binary");
+            .with_hint("write the file again, the text as UTF-8 or the column as binary");
     }
-    unread(store, key, column, &format!("it is damaged{}", detail(&text))).with_hint(ANEW)
+    unread(store, key, column, &format!("it is damaged{}", detail(&text))).with_hint(WRITE_AGAIN)
 }
 
 fn unread(store: &Opened, key: &Key, column: Option<&str>, cause: &str) -> Error {

@@ -13,7 +13,7 @@ pub(super) const BATCH_ROWS: usize = 8_192;
 
 /// Makes rows of whole records.
 pub(super) trait Decode: Send {
-    /// All rows of a block; after an error it begins anew.
+    /// All rows of a block; after an error it starts again.
     fn decode(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, BadRow>;
 }
 

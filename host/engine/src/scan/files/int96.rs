@@ -54,7 +54,7 @@ impl Unfit {
             ),
             _ if self.nanos % NANOS_A_MICROSECOND == 0 => (
                 "is further from 1970 than microseconds reach",
-                "write the file anew without it; a table that is read directly can be read through its server",
+                "write the file again without it; a table that is read directly can be read through its server",
             ),
             _ => (
                 "is finer than microseconds",

@@ -258,7 +258,7 @@ fn common_folder(folders: &[Folder]) -> String {
     common.join("/")
 }
 
-/// An error of a file that is read: one that has changed since it was listed begins the run anew.
+/// An error of a file that is read: one that has changed since it was listed restarts the run.
 fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
     use object_store::Error as Store;
     let url = store.url(key);
@@ -270,7 +270,7 @@ fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
             "{}: it is damaged, or was cut off: it points beyond its own end",
             shown(store, key)
         ))
-        .with_hint("write the file anew, or leave it out with a pattern"),
+        .with_hint("write the file again, or leave it out with a pattern"),
         other => object_error(&url, other),
     }
 }

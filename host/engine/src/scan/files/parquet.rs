@@ -63,7 +63,7 @@ pub(super) async fn inspect(
     if let Some(field) = described.iter().find(|field| holds_empty_group(field)) {
         let (name, column) = (shown(store, &meta.location), field.name());
         let error = format!("{name}: column `{column}` holds a group without columns");
-        return Err(Error::data(error).with_hint("write the file anew without it"));
+        return Err(Error::data(error).with_hint("write the file again without it"));
     }
     let group = |group: &RowGroupMetaData| Group {
         from: parquet_footer::start_of(group),

@@ -10,7 +10,7 @@ use super::{detail, file_error, shown};
 use crate::datafusion_fault::from_datafusion;
 use crate::store::Opened;
 
-const ANEW: &str = "write the file anew, or leave it out with a pattern";
+const WRITE_AGAIN: &str = "write the file again, or leave it out with a pattern";
 
 /// Words of what describes a file, in the reader's own types: nobody knows them who writes files.
 const OF_FOOTERS: [&str; 7] = [
@@ -34,7 +34,7 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn of(store: &Opened, key: &Key, error: DataFusionError) -> Self {
         Self::known(store, key, error.find_root()).unwrap_or_else(|| {
-            let hint = "write the file anew in a plainer form, or leave it out with a pattern";
+            let hint = "write the file again in a plainer form, or leave it out with a pattern";
             let error = from_datafusion(error).with_class(Class::Data);
             Self::Told(error.with_context(shown(store, key)).with_hint(hint))
         })
@@ -107,26 +107,29 @@ fn words(text: &str) -> (String, &'static str) {
         return ("it is encrypted".into(), hint);
     }
     if has(&["crc checksum"]) {
-        return ("it is damaged: the checksum of a page is not that of its bytes".into(), ANEW);
+        return (
+            "it is damaged: the checksum of a page is not that of its bytes".into(),
+            WRITE_AGAIN,
+        );
     }
     if has(&["utf-8", "utf8"]) {
-        let hint = "write the file anew, the text as UTF-8 or the column as binary";
+        let hint = "write the file again, the text as UTF-8 or the column as binary";
         return ("a text in it is not UTF-8".into(), hint);
     }
     if has(&["corrupt footer", "invalid parquet file", "magic"]) {
         return (
             "it does not end as such a file does: it was cut off, or is of another kind".into(),
-            ANEW,
+            WRITE_AGAIN,
         );
     }
     if OF_FOOTERS.iter().any(|word| text.contains(word)) {
-        return ("what it says of itself is damaged, or beyond the format".into(), ANEW);
+        return ("what it says of itself is damaged, or beyond the format".into(), WRITE_AGAIN);
     }
     if has(&["nyi", "not supported", "unsupported", "not implemented", "not yet"]) {
-        let hint = "write the file anew in a plainer form, or leave it out with a pattern";
+        let hint = "write the file again in a plainer form, or leave it out with a pattern";
         return (format!("it holds what is not read here{}", detail(text)), hint);
     }
-    (format!("it is damaged{}", detail(text)), ANEW)
+    (format!("it is damaged{}", detail(text)), WRITE_AGAIN)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Union {
         for (place, field) in fields.iter().enumerate() {
             if fields.iter().take(place).any(|other| other.name() == field.name()) {
                 let error = format!("{file}: two columns are called `{}`", field.name());
-                return Err(Error::data(error).with_hint("write the file anew with other names"));
+                return Err(Error::data(error).with_hint("write the file again with other names"));
             }
             let Some(column) = self.columns.iter_mut().find(|c| c.field.name() == field.name())
             else {

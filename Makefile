@@ -56,7 +56,7 @@ unit:
 ## tests/README.md has the markers
 T ?= tests/e2e
 WORKERS ?= 3
-PYTEST := $(VENV)/bin/python -m pytest -q --tb=native --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest -q --tb=native --durations=15 --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 e2e: build install-test hostile
 	$(PYTEST) $(T)
 

@@ -271,19 +271,31 @@ pub fn key(odbc: &mut Odbc, relation: &Relation, described: &Described) -> Optio
     {
         return Some(Key { column: row.into(), known: None });
     }
+    // Where databases are catalogs, as in MySQL, `shop.goods` names a catalog.
+    let as_catalog = match &table {
+        TableName { catalog: None, schema: Some(schema), name } => {
+            Some(TableName { catalog: Some(schema.clone()), schema: None, name: name.clone() })
+        }
+        _ => None,
+    };
+    let names = std::iter::once(table).chain(as_catalog);
+    let column = names.into_iter().find_map(|name| key_column(odbc, name))?;
+    let known = described.columns.iter().find(|known| known.name == column)?;
+    Some(Key { column, known: Some(known.clone()) })
+}
+
+fn key_column(odbc: &mut Odbc, table: TableName) -> Option<String> {
     let primary = odbc.session.catalog(&Catalog::PrimaryKey(table.clone())).unwrap_or_default();
     let first = |rows: &[Vec<Option<String>>], column: usize, sequence: usize| {
         let is_first =
             |row: &&Vec<Option<String>>| row.get(sequence).and_then(Option::as_deref) == Some("1");
         rows.iter().find(is_first).and_then(|row| row.get(column)?.clone())
     };
-    let column = first(&primary, 3, 4).or_else(|| {
+    first(&primary, 3, 4).or_else(|| {
         let mut indexes = odbc.session.catalog(&Catalog::Statistics(table)).unwrap_or_default();
         indexes.retain(|row| row.get(3).and_then(Option::as_deref) == Some("0"));
         first(&indexes, 8, 7)
-    })?;
-    let known = described.columns.iter().find(|known| known.name == column)?;
-    Some(Key { column, known: Some(known.clone()) })
+    })
 }
 
 /// Views and some tables have none.

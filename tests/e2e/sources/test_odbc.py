@@ -118,6 +118,10 @@ def test_a_real_table_comes_from_mariadb_in_ranges_of_its_key(program, mariadb):
     job = program.job(mariadb.source(), tables=["flights"], chunk={"rows": 15_000}, parallel={"chunks": 2})
     shown = program.ok("plan", job)
     assert "ranges of `id`" in shown, shown
+    database = mariadb.run("SELECT database()")[0][0]
+    outer = {"tables": [f"{database}.flights"], "chunk": {"rows": 15_000}}
+    shown = program.ok("plan", program.job(mariadb.source(), "outer.yaml", **outer))
+    assert "ranges of `id`" in shown, shown
     program.ok("run", job)
     rows = mariadb.run("SET time_zone = '+00:00'", "SELECT * FROM flights")
     assert len(rows) == ROWS

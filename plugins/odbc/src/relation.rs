@@ -2,7 +2,7 @@
 
 use longshore_sdk::host::odbc::{Catalog, TableName, Value};
 use longshore_sdk::sql::{self, Kind, Lexis};
-use longshore_sdk::{Comparable, Error, Relation, Result};
+use longshore_sdk::{Comparable, Error, ErrorClass, Relation, Result};
 use longshore_values::unique_names;
 
 use crate::dialect::Folds;
@@ -103,6 +103,23 @@ pub fn list(odbc: &mut Odbc) -> Result<Vec<String>> {
     Ok(tables)
 }
 
+/// The error for a table that the catalog does not list. Some drivers have no code of their own for it.
+fn missing(odbc: &mut Odbc, name: &str) -> Option<Error> {
+    let table = parts(name, odbc.dialect.folds).name;
+    let catalog = odbc.session.catalog(&Catalog::Tables).ok()?;
+    let is_it = |row: &Vec<Option<String>>| {
+        let listed = row.get(2).and_then(Option::as_deref);
+        listed.is_some_and(|listed| listed.eq_ignore_ascii_case(&table))
+    };
+    if catalog.is_empty() || catalog.iter().any(is_it) {
+        return None;
+    }
+    Some(
+        Error::not_found(format!("there is no table `{name}`"))
+            .with_hint("check its name, and the rights of the user that logs in"),
+    )
+}
+
 fn plain_or_quoted(odbc: &Odbc, name: &str) -> String {
     let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -134,7 +151,12 @@ fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<Known>)>
     let (source, mut described) = match relation {
         Relation::Table(name) => {
             check_name(odbc, name)?;
-            (Source::of(name.clone()), odbc.session.describe(&format!("SELECT * FROM {name}"))?)
+            let described = odbc.session.describe(&format!("SELECT * FROM {name}"));
+            let described = described.map_err(|error| match error.class() {
+                ErrorClass::Data => missing(odbc, name).unwrap_or(error),
+                _ => error,
+            })?;
+            (Source::of(name.clone()), described)
         }
         Relation::Query(query) => {
             let mut query = sql::statement(query, odbc.dialect.lexis)?;

@@ -430,6 +430,15 @@ def test_a_wrong_password_and_a_missing_table_are_classed(program, mariadb):
     assert code == 4 and "SQL syntax" in line, line
 
 
+def test_a_missing_table_of_sqlite_is_named_and_has_a_next_step(program, shop):
+    connection, source = shop
+    connection.executescript("CREATE TABLE t (i int)")
+    line, code = program.refused("plan", program.job(source, tables=["nowhere"]))
+    assert code == 4 and "there is no table `nowhere`" in line and "check its name" in line, line
+    line, code = program.refused("plan", program.job(source, query="SELECT * FROM nowhere"))
+    assert "no such table" in line, line
+
+
 def test_the_policy_says_which_drivers_load(program, shop):
     connection, source = shop
     connection.executescript("CREATE TABLE t (i int); INSERT INTO t VALUES (1)")

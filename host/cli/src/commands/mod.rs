@@ -201,6 +201,11 @@ impl App {
         self.io.block_on(self.plugins()?.load())
     }
 
+    /// The plugins as they are now, for a job: none if it uses none.
+    fn catalog_for(&self, job: &Job) -> Result<Arc<Catalog>> {
+        if job.uses_plugins() { self.catalog() } else { Ok(Arc::default()) }
+    }
+
     /// The plugins of a job, ready to be opened.
     async fn resolve(&self, job: &Job) -> Result<Arc<PluginSet>> {
         if !job.uses_plugins() {

@@ -21,7 +21,7 @@ pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
 
 /// Runs a job in the foreground, or goes on with a run of it.
 pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Result<(), Failed> {
-    let catalog = app.catalog()?;
+    let catalog = app.catalog_for(job)?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
     let holders = app.holders(false)?;
     let is_resumed = ledger.entry(run)?.is_some();

@@ -87,6 +87,13 @@ pub enum Signal {
     Reload,
 }
 
+/// A run that the daemon works on, as the ledger knows.
+struct Claimed {
+    taken: Taken,
+    /// How often the daemon crashed at it since it last made progress.
+    crashes: u32,
+}
+
 /// The result of work on a run.
 struct WorkResult {
     taken: Taken,
@@ -127,15 +134,15 @@ impl Daemon {
             }
             queue.put_away(&daemon, inbox.folder());
             let room = daemon.jobs.saturating_sub(runs.len());
-            let mut next = queue.due(room);
+            let mut next = daemon.claim_due(&mut queue, room);
             for path in inbox.ready().into_iter().take(room - next.len()) {
                 next.extend(daemon.take(&mut inbox, &path));
             }
-            for taken in next {
-                queue.known.insert(taken.run.clone());
+            for claimed in next {
+                queue.known.insert(claimed.taken.run.clone());
                 let (daemon, control) = (daemon.clone(), control.clone());
                 let folder = inbox.folder().to_owned();
-                runs.spawn(async move { daemon.work(&folder, taken, &control).await });
+                runs.spawn(async move { daemon.work(&folder, claimed, &control).await });
             }
             daemon.beat(runs.len()).await;
             tokio::select! {
@@ -159,19 +166,36 @@ impl Daemon {
     }
 
     /// Takes a job, once it is written down that one is taken.
-    fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Taken> {
+    fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Claimed> {
         let run = log_error(new_run_id())?;
         // Where nothing can be written down no job is begun: it waits where it lies.
-        let taken_up = self.ledger.claim(&run);
-        if let Err(error) = taken_up.and_then(|_| self.ledger.release_claim(&run)) {
-            self.log_ledger_fault(&error);
-            return None;
-        }
+        let crashes = match self.ledger.claim(&run) {
+            Ok(crashes) => crashes,
+            Err(error) => {
+                self.log_ledger_fault(&error);
+                return None;
+            }
+        };
         let taken = inbox.take(path, &run, &self.settings().policy);
         if taken.is_none() {
             log_error(self.ledger.forget_claim(&run));
         }
-        taken
+        Some(Claimed { taken: taken?, crashes })
+    }
+
+    /// Claims up to `room` runs that resume now. One that cannot be claimed resumes later.
+    fn claim_due(&self, queue: &mut RunQueue, room: usize) -> Vec<Claimed> {
+        let mut next = Vec::new();
+        for taken in queue.due(room) {
+            match self.ledger.claim(&taken.run) {
+                Ok(crashes) => next.push(Claimed { taken, crashes }),
+                Err(error) => {
+                    tracing::error!("{}: {error}{}", taken.name, next_step(&error));
+                    queue.record(WorkResult { taken, next: NextStep::ResumeLater });
+                }
+            }
+        }
+        next
     }
 
     /// Logs an error of the ledger, unless it was the last one that was logged.
@@ -257,9 +281,11 @@ impl Daemon {
     }
 
     /// Runs a job; whatever happens in it, it ends.
-    async fn work(&self, inbox: &Path, taken: Taken, control: &RunControl) -> WorkResult {
-        let working = AssertUnwindSafe(self.run(inbox, &taken, control)).catch_unwind();
-        let next = working.await.unwrap_or_else(|_| {
+    async fn work(&self, inbox: &Path, claimed: Claimed, control: &RunControl) -> WorkResult {
+        let working = AssertUnwindSafe(self.run(inbox, &claimed, control)).catch_unwind();
+        let next = working.await;
+        let taken = claimed.taken;
+        let next = next.unwrap_or_else(|_| {
             let error = Error::internal("the program panicked")
                 .with_hint("this is a fault of Longshore: report it, with the log");
             self.refused(&taken, &error)
@@ -270,15 +296,10 @@ impl Daemon {
         WorkResult { taken, next }
     }
 
-    async fn run(&self, inbox: &Path, taken: &Taken, control: &RunControl) -> NextStep {
+    async fn run(&self, inbox: &Path, claimed: &Claimed, control: &RunControl) -> NextStep {
+        let Claimed { taken, crashes } = claimed;
+        let crashes = *crashes;
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let crashes = match self.ledger.claim(&taken.run) {
-            Ok(crashes) => crashes,
-            Err(error) => {
-                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
-                return NextStep::ResumeLater;
-            }
-        };
         let phase = self.ledger.entry(&taken.run).ok().flatten().map(|entry| entry.phase);
         let take_over = TakeOver::after_crashes(crashes, phase);
         if take_over == TakeOver::Abandon {
@@ -463,8 +484,7 @@ impl RunQueue {
             match put_away(inbox, taken, over.outcome, &over.report) {
                 Ok(path) => {
                     self.known.remove(&run);
-                    log_error(daemon.ledger.moved(&run, &path));
-                    log_error(daemon.ledger.forget_claim(&run));
+                    log_error(daemon.ledger.put_away(&run, &path));
                 }
                 Err(error) => {
                     if !over.has_failed {

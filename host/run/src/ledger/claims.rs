@@ -10,14 +10,14 @@ impl Ledger {
     /// The daemon starts to work on a run. Gives how often it crashed at that since the run last made
     /// progress: was planned, had a chunk read, or started to commit.
     pub fn claim(&self, run: &str) -> Result<u32> {
-        self.change_for_good(|change| {
-            Ok(change.query_row(
+        // What the run does first is on the disk before it acts, and then this is too.
+        self.change(|change| {
+            let mut claim = change.prepare_cached(
                 "INSERT INTO claims (run) VALUES (?1)
                  ON CONFLICT DO UPDATE SET crashes = crashes + is_active, is_active = 1
                  RETURNING crashes",
-                [run],
-                |row| row.get(0),
-            )?)
+            )?;
+            Ok(claim.query_row([run], |row| row.get(0))?)
         })
     }
 

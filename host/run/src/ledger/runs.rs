@@ -158,13 +158,13 @@ impl Ledger {
         })
     }
 
-    /// Records that a run's job file was moved.
-    pub fn moved(&self, run: &str, file: &Path) -> Result<()> {
-        self.with_connection(|connection| {
-            connection.execute(
-                "UPDATE runs SET file = ?2 WHERE id = ?1",
-                params![run, file.to_string_lossy()],
-            )?;
+    /// Records where the job file of a run that is over lies now. Nobody claims the run any more.
+    pub fn put_away(&self, run: &str, file: &Path) -> Result<()> {
+        self.change(|change| {
+            change
+                .prepare_cached("UPDATE runs SET file = ?2 WHERE id = ?1")?
+                .execute(params![run, file.to_string_lossy()])?;
+            change.prepare_cached("DELETE FROM claims WHERE run = ?1")?.execute([run])?;
             Ok(())
         })
     }

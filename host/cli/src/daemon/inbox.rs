@@ -7,7 +7,7 @@
 //! Whatever lies in the folder, and whatever becomes of it, nothing here ends the daemon: what cannot be
 //! taken is reported once, and a folder that goes away is waited for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -51,6 +51,8 @@ const LOCK_WAIT_MILLIS: u64 = 50;
 pub struct Inbox {
     folder: PathBuf,
     seen: HashMap<PathBuf, Seen>,
+    /// Files that were found completely written and are not taken yet, oldest first.
+    found: VecDeque<PathBuf>,
     /// What was reported: no job file, or one that was not taken in this state.
     told: HashMap<PathBuf, Option<FileState>>,
     open: Option<Open>,
@@ -119,7 +121,14 @@ impl Inbox {
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
         let open = Some(Open::new(&folder, None)?);
-        Ok(Self { folder, seen: HashMap::new(), told: HashMap::new(), open, lost: None })
+        Ok(Self {
+            folder,
+            seen: HashMap::new(),
+            found: VecDeque::new(),
+            told: HashMap::new(),
+            open,
+            lost: None,
+        })
     }
 
     /// The folder.
@@ -137,6 +146,7 @@ impl Inbox {
             Ok(open) => {
                 self.open = Some(open);
                 self.seen.clear();
+                self.found.clear();
                 self.told.clear();
                 self.lost = None;
                 tracing::info!("inbox {}: the folder is back", shown(&self.folder));
@@ -157,6 +167,18 @@ impl Inbox {
     pub async fn changed(&mut self, at_most: Duration) {
         let Some(open) = &mut self.open else { return tokio::time::sleep(at_most).await };
         if let Ok(Some(event)) = tokio::time::timeout(at_most, open.events.recv()).await {
+            self.note(&event);
+            self.note_news();
+        }
+    }
+
+    /// Notes what has happened in the folder so far.
+    fn note_news(&mut self) {
+        let events = self
+            .open
+            .iter_mut()
+            .flat_map(|open| std::iter::from_fn(|| open.events.try_recv().ok()));
+        for event in events.collect::<Vec<Event>>() {
             self.note(&event);
         }
     }
@@ -224,14 +246,24 @@ impl Inbox {
         now.duration_since(since) >= Duration::from_millis(quiet)
     }
 
-    /// The files that are completely written, oldest first.
-    pub fn ready(&mut self) -> Vec<PathBuf> {
-        let Some(open) = &mut self.open else { return Vec::new() };
-        let mut events = Vec::new();
-        while let Ok(event) = open.events.try_recv() {
-            events.push(event);
+    /// Up to `room` files that are completely written, oldest first. The folder is looked through when
+    /// no file is left that was found before: a look costs as much as there are files.
+    pub fn ready(&mut self, room: usize) -> Vec<PathBuf> {
+        if room > 0 && self.found.is_empty() {
+            self.found = self.look_through().into();
         }
-        events.iter().for_each(|event| self.note(event));
+        let mut ready: Vec<PathBuf> = self.found.drain(..room.min(self.found.len())).collect();
+        // Somebody may have opened it again while it waited.
+        ready.retain(|path| self.look(path, Arrival::Unknown));
+        ready
+    }
+
+    /// All files that are completely written, oldest first.
+    fn look_through(&mut self) -> Vec<PathBuf> {
+        if self.open.is_none() {
+            return Vec::new();
+        }
+        self.note_news();
         // A folder that cannot be listed is found gone the next time that it is looked after.
         let listed = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = listed.map(|entry| entry.path()).collect();
@@ -421,7 +453,7 @@ mod tests {
     async fn wait_ready(inbox: &mut Inbox, patience: Duration) -> Vec<String> {
         let until = Instant::now() + patience;
         loop {
-            let ready = inbox.ready();
+            let ready = inbox.ready(usize::MAX);
             if !ready.is_empty() || Instant::now() > until {
                 return ready
                     .iter()
@@ -467,6 +499,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_that_is_opened_again_while_it_waits_for_room_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir_in(folder.path().parent().unwrap()).unwrap();
+        let mut inbox = Inbox::open(folder.path()).unwrap();
+        let (a, b) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+        for path in [&a, &b] {
+            fs::write(outside.path().join("next"), "x").unwrap();
+            fs::rename(outside.path().join("next"), path).unwrap();
+        }
+        while inbox.ready(1).is_empty() {
+            inbox.changed(Duration::from_millis(20)).await;
+        }
+        inbox.take(&a, RUN, &Policy::default()).unwrap();
+        let writer = File::options().append(true).open(&b).unwrap();
+        assert!(inbox.ready(1).is_empty());
+        drop(writer);
+        assert_eq!(wait_ready(&mut inbox, Duration::from_secs(9)).await, ["b.yaml"]);
+    }
+
+    #[tokio::test]
     async fn what_is_no_job_file_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let mut inbox = Inbox::open(folder.path()).unwrap();
@@ -484,7 +536,7 @@ mod tests {
         wait_ready(&mut inbox, Duration::from_millis(600)).await;
         let started = Instant::now();
         for _ in 0..3 {
-            inbox.ready();
+            inbox.ready(usize::MAX);
             inbox.changed(Duration::from_millis(100)).await;
         }
         assert!(started.elapsed() >= Duration::from_millis(300), "woken by its own looking");
@@ -498,7 +550,7 @@ mod tests {
         assert_eq!(inbox.tend(), Tended::AsBefore);
         fs::rename(&folder, parent.path().join("away")).unwrap();
         assert_eq!((inbox.tend(), inbox.tend()), (Tended::Gone, Tended::Gone));
-        assert!(inbox.ready().is_empty());
+        assert!(inbox.ready(usize::MAX).is_empty());
         fs::create_dir(&folder).unwrap();
         assert_eq!((inbox.tend(), inbox.tend()), (Tended::Anew, Tended::AsBefore));
         fs::remove_dir(folder.join("running")).unwrap();

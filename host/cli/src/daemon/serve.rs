@@ -135,7 +135,7 @@ impl Daemon {
             queue.put_away(&daemon, inbox.folder());
             let room = daemon.jobs.saturating_sub(runs.len());
             let mut next = daemon.claim_due(&mut queue, room);
-            for path in inbox.ready().into_iter().take(room - next.len()) {
+            for path in inbox.ready(room - next.len()) {
                 next.extend(daemon.take(&mut inbox, &path));
             }
             for claimed in next {

@@ -82,10 +82,10 @@ without-%: install-build
 	$(CARGO) clippy --release --locked --quiet --target-dir target/features --package longshore-cli \
 	  --no-default-features --features "$(filter-out $(subst all,$(FEATURES),$*),$(FEATURES))" -- -D warnings
 
-## Ratios against peers from PyPI, side by side; see docs/benchmarks.md
+## Verdicts: goals against peers from PyPI, side by side; `make bench S=postgres` runs one section (docs/benchmarks.md)
 bench: build install-test
 	$(VENV)/bin/python -m pip install --quiet --requirement bench/requirements.txt
-	$(VENV)/bin/python bench/run.py
+	$(VENV)/bin/python bench/run.py $(S)
 
 ## A thousand rounds of kill -9 (the tests run 6)
 ROUNDS ?= 1000

@@ -90,6 +90,24 @@ def impyla(port, table, _, out):
         writer.close()
 
 
+def hive_readers(port, table, key, _):
+    """Two sessions that read a half each, at the same time, and drop the rows."""
+    halves = [f"SELECT * FROM {table} WHERE pmod(hash({key}), 2) = {half}" for half in (0, 1)]
+    readers = [subprocess.Popen([sys.executable, __file__, "hive_reader", port, half]) for half in halves]
+    assert [reader.wait() for reader in readers] == [0, 0]
+
+
+def hive_reader(port, query):
+    from impala.dbapi import connect
+
+    with connect(host="127.0.0.1", port=int(port), auth_mechanism="NOSASL") as connection:
+        cursor = connection.cursor()
+        cursor.arraysize = 10_000
+        cursor.execute(query)
+        while cursor.fetchcolumnar():
+            pass
+
+
 def odbc(connection, query, *_):
     """All rows, in batches that nobody wants."""
     from arrow_odbc import read_arrow_batches_from_odbc
@@ -116,5 +134,16 @@ def raw(port, table, *_):
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    peers = [connectorx, adbc, raw, impyla, odbc, to_csv, duckdb_files, datafusion_files]
+    peers = [
+        connectorx,
+        adbc,
+        raw,
+        impyla,
+        hive_readers,
+        hive_reader,
+        odbc,
+        to_csv,
+        duckdb_files,
+        datafusion_files,
+    ]
     {"duckdb": duckdb_, **{peer.__name__: peer for peer in peers}}[name](*arguments)

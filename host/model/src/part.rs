@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::Checksum;
 use crate::config::target::Mode;
 
 /// What Hive calls the folder of rows whose value is NULL.
@@ -18,9 +19,9 @@ pub struct Part {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
-    /// The file's SHA-256, in hex.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub sha256: String,
+    /// The file's checksum; a sink has none. Older versions called it `sha256`.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "sha256")]
+    pub checksum: Option<Checksum>,
     /// What the store needs to publish it, or the sink's receipt; of no use to readers.
     #[serde(skip)]
     pub token: String,

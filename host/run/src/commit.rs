@@ -9,7 +9,7 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 use serde::{Deserialize, Serialize};
 
-use super::manifest::Manifest;
+use super::manifest::{FORMAT, Manifest};
 use super::panic::catch_panic;
 use super::report::{RelationReport, RunReport, Status};
 use crate::ledger::Ledger;
@@ -183,9 +183,11 @@ pub(super) async fn roll_forward(
     run: &str,
 ) -> Result<RunReport, CommitError> {
     let recorded: Option<Commit> = ledger.commit(run)?;
-    let recorded = recorded.ok_or_else(|| {
+    let mut recorded = recorded.ok_or_else(|| {
         Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
     })?;
+    // An older version may have recorded it; this one writes it.
+    recorded.manifest.format = FORMAT;
     commit(ledger, targets, retry, recorded).await
 }
 
@@ -237,5 +239,6 @@ mod tests {
         let commit: RelationCommit = serde_json::from_str(recorded).unwrap();
         let Publication { target, parts } = commit.publication();
         assert_eq!((target.name.as_str(), parts[0].token.as_str()), ("orders_v2", "t"));
+        assert_eq!(parts[0].checksum, Some("sha256:ab".to_owned().into()));
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The manifest's own version.
-const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// What a run published.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import hashlib
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -663,6 +665,38 @@ def test_verify_tells_a_relation_from_a_part(program):
     rows.write_text("id,name\n1,one\n")
     done = program.call("verify", manifest, "--job", job, "--source")
     assert done.returncode == 4 and "1 row" in done.stderr and "3 were published" in done.stderr, done.stderr
+
+
+def test_verify_knows_the_checksums_of_earlier_versions(program):
+    """They were SHA-256, and did not name it."""
+    manifest = program.report("run", rows_job(only(program)))["manifest"]
+    [part] = (program.lake / "good").glob("part-*")
+    earlier = hashlib.sha256(part.read_bytes()).hexdigest()
+    change_part(manifest, lambda part: part.update(sha256=earlier) or part.pop("checksum"))
+    assert "intact" in program.ok("verify", manifest)
+    data = part.read_bytes()
+    part.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = program.call("verify", manifest)
+    assert done.returncode == 4 and str(part) in plain(done.stderr), done.stderr
+
+
+def test_verify_never_passes_what_it_cannot_compare(program):
+    manifest = program.report("run", rows_job(only(program)))["manifest"]
+    change_part(manifest, lambda part: part.update(checksum="md17:00ff"))
+    text, code = said(program, "verify", manifest)
+    assert code == 2 and "`md17`" in text and "part-" in text and "newer" in text, text
+    change_part(manifest, lambda part: part.pop("checksum"))
+    text, code = said(program, "verify", manifest)
+    assert code == 4 and "no checksum" in text and "intact" not in text, text
+
+
+def change_part(manifest, change):
+    """Changes what a manifest says of its only part."""
+    path = Path(manifest)
+    content = json.loads(path.read_text())
+    [part] = content["relations"][0]["parts"]
+    change(part)
+    path.write_text(json.dumps(content))
 
 
 def test_verify_counts_what_is_gone_and_what_is_another(program):

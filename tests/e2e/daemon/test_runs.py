@@ -1,7 +1,11 @@
 """What the ledger tells, and what can be done with a run."""
 
+import hashlib
 import json
 import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +106,30 @@ def test_an_interrupted_run_waits_for_its_plugin_and_keeps_what_it_has_read(prog
     report = program.report("runs", "retry", left["run"])
     assert report["run"] == left["run"] and report["rows"] == 1_500_000
     assert any(f"{left['tasks']['done']} of" in text for text in report["interruptions"])
+
+
+def test_parts_of_an_earlier_version_are_kept(program):
+    """Their checksums are SHA-256 in the ledger."""
+    job = program.job({"url": "tpch:", "scale": 3}, tables=["orders"], chunk={"rows": 50_000})
+    run = program.start("run", job)
+    wait_for(
+        lambda: (json.loads(program.ok("--json", "runs")) or [{"tasks": {"done": 0}}])[0]["tasks"]["done"] > 3
+    )
+    run.kill()
+    run.wait()
+    with closing(sqlite3.connect(program.folder / "state/ledger.sqlite")) as ledger, ledger:
+        files = [file for (file,) in ledger.execute("SELECT file FROM parts")]
+        for file in files:
+            [part] = program.lake.rglob(file)
+            digest = hashlib.sha256(part.read_bytes()).hexdigest()
+            ledger.execute("UPDATE parts SET checksum = ? WHERE file = ?", (f"sha256:{digest}", file))
+    report = program.report("runs", "retry", json.loads(program.ok("--json", "runs"))[0]["run"])
+    kept = f"{len(files)} of"
+    assert report["rows"] == 4_500_000 and any(kept in text for text in report["interruptions"]), report
+    manifest = json.loads(Path(report["manifest"]).read_text())
+    parts = manifest["relations"][0]["parts"]
+    assert {part["checksum"].split(":")[0] for part in parts} == {"sha256", "blake3"}
+    assert "intact" in program.ok("verify", report["manifest"])
 
 
 def test_a_run_that_was_cut_off_can_be_given_up(program):

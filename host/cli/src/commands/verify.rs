@@ -218,11 +218,15 @@ async fn fault(
     path: &str,
     part: &longshore_model::part::Part,
 ) -> Result<Option<String>> {
-    match checksum(target.read(path).await).await {
+    let Some(written) = &part.checksum else {
+        return Ok(Some("the manifest has no checksum of it".into()));
+    };
+    let hasher = written.hasher().context(target.url(path))?;
+    match checksum(target.read(path).await, hasher).await {
         Ok((bytes, _)) if bytes != part.bytes => {
             Ok(Some(format!("{bytes} bytes, {} were written", part.bytes)))
         }
-        Ok((_, sha256)) if sha256 != part.sha256 => Ok(Some("its bytes are others".into())),
+        Ok((_, found)) if found != *written => Ok(Some("its bytes are others".into())),
         Ok(_) => Ok(None),
         Err(error) if error.class() == Class::NotFound => Ok(Some("is gone".into())),
         Err(error) => Err(error),

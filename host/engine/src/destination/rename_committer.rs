@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::TryStreamExt;
+use longshore_model::checksum::{Checksum, Hasher};
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::part::{Part, RelationTarget};
-use sha2::{Digest, Sha256};
 
 use super::files::{Folders, files_beneath, parent, read_if_there};
 use super::{
@@ -159,8 +159,9 @@ impl<F: Folders> Target for RenameCommitter<F> {
 
     async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {
         let path = format!("{}/{}", Self::staged(target), part.file);
-        match checksum(self.folders.read(&path).await).await {
-            Ok((bytes, sha256)) => Ok(bytes == part.bytes && sha256 == part.sha256),
+        let Some(written) = &part.checksum else { return Ok(false) };
+        match checksum(self.folders.read(&path).await, written.hasher()?).await {
+            Ok((bytes, found)) => Ok(bytes == part.bytes && found == *written),
             Err(error) if error.class() == Class::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -251,13 +252,13 @@ impl<F: Folders> Folder for RenameCommitter<F> {
     }
 }
 
-/// A file's size and SHA-256.
-pub async fn checksum(stream: Result<ByteStream>) -> Result<(u64, String)> {
-    let (bytes, hash) = stream?
-        .try_fold((0, Sha256::new()), |(bytes, mut hash), piece| async move {
-            hash.update(&piece);
-            Ok((bytes + piece.len() as u64, hash))
+/// A file's size and checksum.
+pub async fn checksum(stream: Result<ByteStream>, hasher: Hasher) -> Result<(u64, Checksum)> {
+    let (bytes, hasher) = stream?
+        .try_fold((0, hasher), |(bytes, mut hasher), piece| async move {
+            hasher.update(&piece);
+            Ok((bytes + piece.len() as u64, hasher))
         })
         .await?;
-    Ok((bytes, hex::encode(hash.finalize())))
+    Ok((bytes, hasher.finish()))
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use sha2::{Digest, Sha256};
+use longshore_model::checksum::{Checksum, Hasher};
 
 use crate::destination::PartFile;
 
@@ -10,24 +10,24 @@ use crate::destination::PartFile;
 pub(super) struct ChecksumWriter {
     file: Box<dyn PartFile>,
     bytes: u64,
-    hash: Sha256,
+    hasher: Hasher,
 }
 
 impl ChecksumWriter {
     pub(super) fn new(file: Box<dyn PartFile>) -> Self {
-        Self { file, bytes: 0, hash: Sha256::new() }
+        Self { file, bytes: 0, hasher: Hasher::new() }
     }
 
-    /// The file, its size and its SHA-256.
-    pub(super) fn into_parts(self) -> (Box<dyn PartFile>, u64, String) {
-        (self.file, self.bytes, hex::encode(self.hash.finalize()))
+    /// The file, its size and its checksum.
+    pub(super) fn into_parts(self) -> (Box<dyn PartFile>, u64, Checksum) {
+        (self.file, self.bytes, self.hasher.finish())
     }
 }
 
 impl Write for ChecksumWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
+        self.hasher.update(&bytes[..written]);
         self.bytes += written as u64;
         Ok(written)
     }

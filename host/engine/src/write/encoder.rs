@@ -4,6 +4,7 @@ use std::io;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use longshore_model::checksum::Checksum;
 use longshore_model::error::{Error, Result};
 
 use super::checksum_writer::ChecksumWriter;
@@ -32,14 +33,14 @@ pub struct Encoded {
     pub file: Box<dyn PartFile>,
     /// Its size.
     pub bytes: u64,
-    /// Its SHA-256, in hex.
-    pub sha256: String,
+    /// Its checksum.
+    pub checksum: Checksum,
 }
 
 impl Encoded {
     pub(super) fn new(measured: ChecksumWriter) -> Self {
-        let (file, bytes, sha256) = measured.into_parts();
-        Self { file, bytes, sha256 }
+        let (file, bytes, checksum) = measured.into_parts();
+        Self { file, bytes, checksum }
     }
 }
 

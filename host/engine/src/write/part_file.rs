@@ -50,9 +50,9 @@ pub(super) async fn finish(
     rows: u64,
     file: String,
 ) -> Result<Part> {
-    let Encoded { file: output, bytes, sha256 } = guarded(|| encoder.finish())?;
+    let Encoded { file: output, bytes, checksum } = guarded(|| encoder.finish())?;
     let token = output.finish().await?;
-    Ok(Part { chunk, file, rows, bytes, sha256, token })
+    Ok(Part { chunk, file, rows, bytes, checksum: Some(checksum), token })
 }
 
 /// Encoders give up, in a panic, on types that they know nothing of.

@@ -15,7 +15,7 @@ pub fn part_schema() -> SchemaRef {
             Field::new("file", DataType::Utf8, false),
             Field::new("rows", DataType::UInt64, false),
             Field::new("bytes", DataType::UInt64, false),
-            Field::new("sha256", DataType::Utf8, false),
+            Field::new("checksum", DataType::Utf8, true),
             Field::new("token", DataType::Utf8, false),
         ]))
     });
@@ -29,7 +29,7 @@ pub fn part_to_row(part: &Part) -> Result<RecordBatch> {
         Arc::new(StringArray::from(vec![part.file.as_str()])),
         Arc::new(UInt64Array::from(vec![part.rows])),
         Arc::new(UInt64Array::from(vec![part.bytes])),
-        Arc::new(StringArray::from(vec![part.sha256.as_str()])),
+        Arc::new(StringArray::from(vec![part.checksum.as_ref().map(ToString::to_string)])),
         Arc::new(StringArray::from(vec![part.token.as_str()])),
     ];
     RecordBatch::try_new(part_schema(), columns).map_err(|error| Error::internal(error.to_string()))
@@ -47,7 +47,7 @@ pub fn parts_of(rows: &RecordBatch) -> Result<Vec<Part>> {
         file: text(1).value(row).to_owned(),
         rows: number(2).value(row),
         bytes: number(3).value(row),
-        sha256: text(4).value(row).to_owned(),
+        checksum: rows.column(4).is_valid(row).then(|| text(4).value(row).to_owned().into()),
         token: text(5).value(row).to_owned(),
     };
     Ok((0..rows.num_rows()).map(part).collect())
@@ -64,7 +64,7 @@ mod tests {
             file: "part-7".into(),
             rows: 3,
             bytes: 99,
-            sha256: "ab".into(),
+            checksum: Some("blake3:ab".to_owned().into()),
             token: "t".into(),
         };
         assert_eq!(parts_of(&part_to_row(&part).unwrap()).unwrap(), [part]);

@@ -70,7 +70,7 @@ impl Parts for SinkParts {
         let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(Vec::new()) };
         let token = self.sink.finish(writer, tapes).await?;
         let file = part_name(&self.target.run, chunk, attempt);
-        Ok(vec![Part { chunk, file, rows, bytes, sha256: String::new(), token }])
+        Ok(vec![Part { chunk, file, rows, bytes, checksum: None, token }])
     }
 
     /// A sink was told the schema when the load began.

@@ -31,8 +31,12 @@ pub use tasks::{Progress as TaskProgress, Task};
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("takes.sql"), include_str!("phase.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("takes.sql"),
+    include_str!("phase.sql"),
+    include_str!("checksum.sql"),
+];
 
 /// How long a statement waits for another process that writes.
 const BUSY_SECS: u64 = 30;

@@ -90,7 +90,7 @@ impl Ledger {
                 change
                     .prepare_cached(
                         "INSERT OR REPLACE INTO parts
-                         (run, relation, task, file, chunk, rows, bytes, sha256, token)
+                         (run, relation, task, file, chunk, rows, bytes, checksum, token)
                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                     )?
                     .execute(params![
@@ -101,7 +101,7 @@ impl Ledger {
                         part.chunk,
                         part.rows,
                         part.bytes,
-                        part.sha256,
+                        part.checksum.as_ref().map(ToString::to_string),
                         part.token
                     ])?;
             }
@@ -150,7 +150,7 @@ impl Ledger {
                 tasks.insert(task, Progress { attempts: row.get(2)?, parts });
             }
             let mut statement = connection.prepare_cached(
-                "SELECT relation, task, file, chunk, rows, bytes, sha256, token FROM parts
+                "SELECT relation, task, file, chunk, rows, bytes, checksum, token FROM parts
                  WHERE run = ?1 ORDER BY relation, chunk, file",
             )?;
             let mut rows = statement.query([run])?;
@@ -161,7 +161,7 @@ impl Ledger {
                     chunk: row.get(3)?,
                     rows: row.get(4)?,
                     bytes: row.get(5)?,
-                    sha256: row.get(6)?,
+                    checksum: row.get::<_, Option<String>>(6)?.map(Into::into),
                     token: row.get(7)?,
                 };
                 if let Some(parts) =

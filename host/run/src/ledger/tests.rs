@@ -60,7 +60,14 @@ fn is_planned(ledger: &Ledger, run: &str) -> bool {
 
 fn part(chunk: u64) -> Part {
     let file = format!("part-{chunk}");
-    Part { chunk, file, rows: 1, bytes: 2, sha256: "ab".into(), token: "t".into() }
+    Part {
+        chunk,
+        file,
+        rows: 1,
+        bytes: 2,
+        checksum: Some("blake3:ab".to_owned().into()),
+        token: "t".into(),
+    }
 }
 
 #[test]
@@ -184,6 +191,10 @@ fn a_ledger_of_version_2_goes_on_in_the_phases_of_its_runs() {
     let expected = PlanRecord { built_by: BuiltBy::default(), ..plan() };
     assert_eq!(format!("{planned:?}"), format!("{expected:?}"));
     assert_eq!(ledger.targets("reserved").unwrap(), [target("reserved")]);
+    let tasks = ledger.tasks("reading").unwrap();
+    let parts = tasks[&Task { relation: 0, chunk: 0 }].parts.as_ref().unwrap();
+    assert_eq!(parts[0].checksum, Some("sha256:ab".to_owned().into()));
+    assert_eq!(parts[1].checksum, None);
     assert_eq!(ledger.commit::<serde_json::Value>("committing").unwrap().unwrap()["tables"][0], 1);
     // It had crashed once, and was being worked on.
     assert_eq!(ledger.claim("reading").unwrap(), 2);

@@ -25,4 +25,8 @@ INSERT INTO chunks (run, relation, scan, chunk, label, descriptor, rows, bytes) 
     ('reading', 0, 0, 0, '0', x'0000ff', 0, NULL),
     ('reading', 0, 0, 1, '1', x'0100ff', 1, NULL),
     ('reading', 0, 0, 2, '2', x'0200ff', 2, NULL);
+INSERT INTO tasks (run, relation, chunk, attempts, done) VALUES ('reading', 0, 0, 1, 1);
+INSERT INTO parts (run, relation, task, file, chunk, rows, bytes, sha256, token) VALUES
+    ('reading', 0, 0, 'part-0', 0, 1, 2, 'ab', 't'),
+    ('reading', 0, 0, 'sunk', 0, 1, 2, '', 't');
 INSERT INTO takes (run, deaths, under_way) VALUES ('reading', 1, 1);

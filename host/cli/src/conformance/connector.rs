@@ -128,10 +128,7 @@ impl Probe<Connector> {
             };
             decoder.push(pieces)?.iter().try_for_each(&mut take)?;
         }
-        if let Some(batch) = decoder.finish()? {
-            rows.add(&batch)?;
-            each(&batch)?;
-        }
+        decoder.finish()?;
         reader.close().await?.end().await?;
         Ok(rows)
     }

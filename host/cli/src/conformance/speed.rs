@@ -133,7 +133,7 @@ async fn connector(
                     let batches = decoder.push(pieces)?;
                     done.rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
                 }
-                done.rows += decoder.finish()?.map_or(0, |batch| batch.num_rows() as u64);
+                decoder.finish()?;
                 session = reader.close().await?;
             }
             done.usage = session.usage();

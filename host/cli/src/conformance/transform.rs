@@ -29,8 +29,8 @@ impl Probe<Transform> {
             let pieces = transformer.process(&encoder.encode(batch)?).await?;
             decoder.push(pieces)?.iter().try_for_each(|batch| out.add(batch))?;
         }
-        let mut last = decoder.push(transformer.finish().await?)?;
-        last.extend(decoder.finish()?);
+        let last = decoder.push(transformer.finish().await?)?;
+        decoder.finish()?;
         last.iter().try_for_each(|batch| out.add(batch))?;
         Ok(out)
     }

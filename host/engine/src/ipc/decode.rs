@@ -59,29 +59,36 @@ impl IpcDecoder {
                         batches.push(self.accept(batch)?);
                     }
                 }
+                if self.frames.end_with_bare_batch() {
+                    let batch = self.decode_bare_batch()?;
+                    self.pending_bytes = buffer.len();
+                    batches.push(self.accept(batch)?);
+                }
                 self.check_schema()?;
             }
         }
         Ok(batches)
     }
 
-    /// The stream must end between two messages; gives a batch that was not seen before.
-    pub fn finish(&mut self) -> Result<Option<RecordBatch>> {
-        let had_schema = self.decoder.schema().is_some();
-        if had_schema && self.decoder.finish().is_ok() {
-            return Ok(None);
+    /// The stream must have a schema, and must end between two messages.
+    pub fn finish(&mut self) -> Result<()> {
+        let cut = || hostile("its stream ends within a message".into());
+        if self.decoder.schema().is_none() {
+            // The decoder looks at a message without a body, as a schema is, only when something follows it.
+            // One byte tells: a schema that lacks nothing does not take it.
+            let (first, rest) = END_OF_STREAM.split_at(1);
+            self.decode(&mut Buffer::from(first))?;
+            self.decoder.schema().ok_or_else(cut)?;
+            self.decode(&mut Buffer::from(rest))?;
         }
-        // The decoder looks at a message without a body only when something follows it. One byte of
-        // the end's marker tells: a batch that lacks nothing does not take it.
-        let (mut first, rest) = (Buffer::from(&END_OF_STREAM[..1]), END_OF_STREAM[1..].to_vec());
-        let last = self.decode(&mut first)?;
-        if !had_schema && self.decoder.schema().is_some() {
-            self.decode(&mut Buffer::from_vec(rest))?;
-        } else if first.is_empty() {
-            return Err(hostile("its stream ends within a message".into()));
-        }
-        self.decoder.finish().map_err(|error| hostile(error.to_string()))?;
-        last.map(|batch| self.accept(batch)).transpose()
+        self.decoder.finish().map_err(|_| cut())
+    }
+
+    /// The batch at the end of what was decoded. The decoder looks at a message without a body only when
+    /// something follows it, and does not take it if that completes a batch.
+    fn decode_bare_batch(&mut self) -> Result<RecordBatch> {
+        let batch = self.decode(&mut Buffer::from(&END_OF_STREAM[..1]))?;
+        batch.ok_or_else(|| hostile("a batch without a body".into()))
     }
 
     fn decode(&mut self, buffer: &mut Buffer) -> Result<Option<RecordBatch>> {
@@ -276,8 +283,8 @@ mod tests {
 
     fn decode(schema: SchemaRef, pieces: Vec<Vec<u8>>) -> Result<usize> {
         let mut decoder = IpcDecoder::new(schema);
-        let mut batches = decoder.push(pieces)?;
-        batches.extend(decoder.finish()?);
+        let batches = decoder.push(pieces)?;
+        decoder.finish()?;
         Ok(batches.iter().map(RecordBatch::num_rows).sum())
     }
 
@@ -306,6 +313,23 @@ mod tests {
         let buffers = StreamEncoder::try_new(&none).unwrap().encode(&batch).unwrap();
         let bytes: Vec<u8> = buffers.iter().flat_map(|b| b.as_slice().to_vec()).collect();
         assert_eq!(decode(none, vec![bytes]).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_batch_is_given_as_soon_as_it_is_whole() {
+        let rows = |count| RecordBatchOptions::new().with_row_count(Some(count));
+        let none = Arc::new(Schema::empty());
+        let mut encoder = StreamEncoder::try_new(&none).unwrap();
+        let mut decoder = IpcDecoder::new(none.clone());
+        for count in [7, 0, 9] {
+            let batch =
+                RecordBatch::try_new_with_options(none.clone(), vec![], &rows(count)).unwrap();
+            let pieces = encoder.encode(&batch).unwrap().iter().map(|b| b.to_vec()).collect();
+            let given: Vec<usize> =
+                decoder.push(pieces).unwrap().iter().map(RecordBatch::num_rows).collect();
+            assert_eq!(given, [count]);
+        }
+        decoder.finish().unwrap();
     }
 
     #[test]

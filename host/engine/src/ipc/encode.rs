@@ -111,8 +111,8 @@ mod tests {
         assert_eq!(plain.field(0).data_type(), &DataType::Utf8);
         let pieces = IpcEncoder::new(&batch.schema()).unwrap().encode(&batch).unwrap();
         let mut decoder = IpcDecoder::new(plain);
-        let mut batches = decoder.push(pieces).unwrap();
-        batches.extend(decoder.finish().unwrap());
+        let batches = decoder.push(pieces).unwrap();
+        decoder.finish().unwrap();
         assert_eq!(batches[0].column(0).as_string::<i32>().value(0), "a");
     }
 }

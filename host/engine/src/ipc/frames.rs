@@ -21,6 +21,8 @@ pub(super) struct Frames {
     head: Vec<u8>,
     /// What is still to come of the body of the last one.
     body_left: usize,
+    /// Whether the last one is a record batch without a body: of no columns, or of no rows.
+    is_bare_batch: bool,
     /// Bytes of the dictionaries that Arrow keeps, by their ids.
     dictionaries: HashMap<i64, usize>,
 }
@@ -51,6 +53,11 @@ impl Frames {
         }
     }
 
+    /// Whether the bytes so far end with a record batch that has no body.
+    pub(super) fn end_with_bare_batch(&self) -> bool {
+        self.is_bare_batch && self.head.is_empty()
+    }
+
     /// Whether any dictionary has come.
     pub(super) fn has_dictionaries(&self) -> bool {
         !self.dictionaries.is_empty()
@@ -58,6 +65,7 @@ impl Frames {
 
     /// The length of a message's body; none at the end of the stream.
     fn body(&mut self, metadata: &[u8]) -> Result<usize, String> {
+        self.is_bare_batch = false;
         if metadata.is_empty() {
             return Ok(0);
         }
@@ -65,6 +73,7 @@ impl Frames {
         let length = usize::try_from(message.bodyLength());
         let length = length.map_err(|error| format!("the length of a body: {error}"))?;
         check(&message)?;
+        self.is_bare_batch = length == 0 && message.header_type() == MessageHeader::RecordBatch;
         if let Some(dictionary) = message.header_as_dictionary_batch() {
             let kept = self.dictionaries.entry(dictionary.id()).or_default();
             *kept = if dictionary.isDelta() { kept.saturating_add(length) } else { length };

@@ -108,20 +108,10 @@ impl ComponentSource {
         let mut decoder = IpcDecoder::new(chunk.schema.clone());
         let mut limits = ReadLimits::new(self.connector.component.limits());
         let mut had_large_batches = false;
-        let mut is_whole = false;
-        while !is_whole {
-            let decoded = match reader.next().await? {
-                Some(pieces) => {
-                    limits.call()?;
-                    batches.note_held(reader.usage().memory_bytes);
-                    self.connector.cleaned(decoder.push(pieces))?
-                }
-                None => {
-                    is_whole = true;
-                    self.connector.cleaned(decoder.finish())?.into_iter().collect()
-                }
-            };
-            for batch in decoded {
+        while let Some(pieces) = reader.next().await? {
+            limits.call()?;
+            batches.note_held(reader.usage().memory_bytes);
+            for batch in self.connector.cleaned(decoder.push(pieces))? {
                 let bytes = limits.batch(&batch)?;
                 had_large_batches |= bytes > WAITING_BATCH_LIMIT_BYTES;
                 if !batches.send(batch, bytes).await {
@@ -129,6 +119,7 @@ impl ComponentSource {
                 }
             }
         }
+        self.connector.cleaned(decoder.finish())?;
         self.take_back(reader.close().await?, chunk.tapes, had_large_batches).await;
         Ok(())
     }

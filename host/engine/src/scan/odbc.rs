@@ -71,12 +71,12 @@ impl OdbcRows {
         match process.piece().await? {
             Some(piece) => self.decoder.push(vec![piece]).map(Some),
             None => {
-                let last = self.decoder.finish()?;
+                self.decoder.finish()?;
                 // Each is a process: logins may differ from chunk to chunk.
                 if let Some(session) = self.session.take() {
                     self.sessions.put_at_most(session, IDLE_LIMIT);
                 }
-                Ok(last.map(|batch| vec![batch]))
+                Ok(None)
             }
         }
     }

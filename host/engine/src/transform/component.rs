@@ -181,8 +181,8 @@ async fn run(
             }
             None => {
                 is_whole = true;
-                let mut last = transform.cleaned(decoder.push(transformer.finish().await?))?;
-                last.extend(transform.cleaned(decoder.finish())?);
+                let last = transform.cleaned(decoder.push(transformer.finish().await?))?;
+                transform.cleaned(decoder.finish())?;
                 last
             }
         };

@@ -20,6 +20,7 @@ macro_rules! kind {
                 export_macro_name: $export,
                 default_bindings_module: "longshore_sdk::bindings",
                 generate_unused_types: true,
+                additional_derives: [PartialEq],
             });
         }
     };

@@ -12,7 +12,7 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A schema as one encapsulated IPC message, as it begins a stream; views as what they are of.
 pub fn encode_schema(schema: &Schema) -> Result<Vec<u8>> {
@@ -110,7 +110,7 @@ impl Decoder {
         Self::default()
     }
 
-    /// Takes the next stretch; gives the batches that it completes.
+    /// Takes the next stretch, which ends with a whole message; gives its batches.
     pub fn push(&mut self, pieces: Vec<Vec<u8>>) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         for piece in pieces {
@@ -119,7 +119,21 @@ impl Decoder {
                 batches.extend(self.0.decode(&mut buffer)?);
             }
         }
+        batches.extend(self.bare_batch()?);
         Ok(batches)
+    }
+
+    /// A batch without a body, if the stretch ends with one. The decoder looks at it only when something
+    /// follows; one byte of a mark does, which a whole batch does not take.
+    fn bare_batch(&mut self) -> Result<Option<RecordBatch>> {
+        if self.0.finish().is_ok() {
+            return Ok(None);
+        }
+        let mut mark = Buffer::from(&[0xff_u8]);
+        match self.0.decode(&mut mark)? {
+            Some(batch) => Ok(Some(batch)),
+            None => Err(Error::internal("the host's stream ends within a message")),
+        }
     }
 
     /// The stream's schema, once a message after it has begun to arrive.
@@ -130,9 +144,22 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{BinaryViewArray, StringViewArray};
+    use arrow_array::{BinaryViewArray, Int64Array, StringViewArray};
 
     use super::*;
+
+    #[test]
+    fn rows_without_columns_are_given_at_once() {
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let batch = RecordBatch::try_from_iter([("id", ids)]).unwrap().project(&[]).unwrap();
+        let mut encoder = Encoder::new(&batch.schema()).unwrap();
+        let mut decoder = Decoder::new();
+        for _ in 0..2 {
+            let batches = decoder.push(encoder.encode(&batch).unwrap()).unwrap();
+            assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3]);
+        }
+        assert_eq!(decoder.push(encoder.finish().unwrap()).unwrap(), []);
+    }
 
     #[test]
     fn views_are_written_out() {

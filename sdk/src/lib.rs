@@ -47,6 +47,7 @@ pub use bindings::connector::longshore::plugin::connector_types::{
     TableFolder,
 };
 pub use bindings::sink::longshore::plugin::sink_types::{FinishedLoad, Load};
+pub use bindings::transform::longshore::plugin::transform_types::{ColumnMapping, ColumnSource};
 pub use config::{Secret, schema_of};
 pub use connector::{Connector, ConnectorInfo, Plan, Reader, RelationInfo, TableRegistration};
 pub use error::{Error, ErrorClass, Result, ResultExt};

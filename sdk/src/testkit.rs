@@ -23,7 +23,9 @@ use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256};
 
 use crate::host_types::{Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
-use crate::{Chunk, ChunkHints, Connector, Error, Lane, Relation, Result, Scan};
+use crate::{
+    Chunk, ChunkHints, ColumnSource, Connector, Error, Lane, Relation, Result, Scan, Transform,
+};
 
 /// A server's side of a connection: is handed what the plugin writes (nothing at first), gives
 /// what it answers.
@@ -116,6 +118,22 @@ impl FakeHost {
         let result = test();
         (result, HOST.replace(outer).log)
     }
+}
+
+/// What comes out for a batch: the columns that the transform computes, beside those that pass through.
+pub fn transform<T: Transform>(transform: &mut T, input: &RecordBatch) -> Result<RecordBatch> {
+    let output = transform.output_schema();
+    let nothing = || Error::internal("it gave no rows");
+    let Some(mapping) = transform.column_mapping() else {
+        return transform.process(input.clone())?.ok_or_else(nothing);
+    };
+    let computed = transform.process(mapping.select(input)?)?;
+    let mut computed = computed.iter().flat_map(RecordBatch::columns);
+    let columns = mapping.output.iter().map(|source| match source {
+        ColumnSource::Input(number) => Ok(input.column(*number as usize).clone()),
+        ColumnSource::Computed => computed.next().cloned().ok_or_else(nothing),
+    });
+    Ok(RecordBatch::try_new(output, columns.collect::<Result<_>>()?)?)
 }
 
 /// A scan of everything in a relation.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::ipc::reader::FileReader;
-use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
+use longshore_engine::ipc::{IpcDecoder, decode_schema, encode_schema};
+use longshore_engine::transform::{OpenTransform, TransformSchemas};
 use longshore_model::config::PluginRequirement;
 use longshore_model::grant::{Endpoint, Grant, SecretValue};
 use longshore_model::limits::Limits;
@@ -160,15 +161,14 @@ async fn change(plugins: &Path, transform: &str, file: &str, config: &str) -> Re
     fs::remove_dir_all(&cache)?;
     let file = FileReader::try_new(fs::File::open(file)?, None)?;
     let schema = file.schema();
-    let mut open =
+    let mut transformer =
         plugin.open(transform, config, Grant::default(), &encode_schema(&schema)?).await?;
-    let mut encoder = IpcEncoder::new(&schema)?;
-    let mut decoder = IpcDecoder::new(decode_schema(open.output_schema().await?)?);
+    let schemas = TransformSchemas::ask(&mut transformer, &schema).await?;
+    let mut opened = OpenTransform::new(transformer, schemas)?;
     let before = cpu_seconds();
     let mut rows = 0;
     for batch in file {
-        let changed = open.process(&encoder.encode(&batch?)?).await?;
-        rows += decoder.push(changed)?.iter().map(|batch| batch.num_rows()).sum::<usize>();
+        rows += opened.process(&batch?).await?.iter().map(|batch| batch.num_rows()).sum::<usize>();
     }
     println!("{}", serde_json::json!({ "rows": rows, "cpu": cpu_seconds() - before }));
     Ok(())

@@ -34,6 +34,7 @@ pub use contract::v0_6::odbc_types::{
     Fetch as OdbcFetch, Statement as OdbcStatement, Value as OdbcValue,
 };
 pub use contract::v0_6::sink_types::{FinishedLoad, Load};
+pub use contract::v0_6::transform_types::{ColumnMapping, ColumnSource};
 pub use contract::v0_6::types::{Description, EndpointField, Mode as LoadMode, Relation};
 pub use engine::{Compiled, Sandbox};
 pub use plugin_info::PluginInfo;

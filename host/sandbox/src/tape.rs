@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::capability::tape::{Recorder, hide_in};
 use crate::contract::v0_6::connector_types::Scan;
 use crate::contract::v0_6::sink_types::Load;
+use crate::contract::v0_6::transform_types::ColumnMapping;
 
 /// The most tapes of one run: who looks into a failure needs one.
 pub const TAPES_PER_RUN_LIMIT: usize = 16;
@@ -87,10 +88,13 @@ pub enum Script {
     Transform {
         /// Its config.
         config: Value,
-        /// Of the rows that it was handed.
+        /// Of its input.
         input: Vec<u8>,
-        /// Of the rows that it said it makes.
+        /// Of its output.
         output: Vec<u8>,
+        /// Which columns of them it was handed, and which it said it makes; none: all.
+        #[serde(default)]
+        mapping: Option<ColumnMapping>,
     },
     /// To write the rows on the tape.
     Sink {

@@ -4,8 +4,10 @@ use longshore_model::error::Result;
 
 use crate::capability::HostEnv;
 use crate::component::{Component, Instance, Transform, call, on_each};
+use crate::contract::PerVersion;
+use crate::contract::v0_6::transform_types::ColumnMapping;
 use crate::contract::v0_6::types::Ipc;
-use crate::store::finish;
+use crate::store::{begin_call, finish};
 
 /// A transform at work on one chunk.
 pub type Transformer = Instance<Transform>;
@@ -32,6 +34,16 @@ impl Transformer {
     /// The schema of what comes out, as an IPC schema message.
     pub async fn output_schema(&mut self) -> Result<Vec<u8>> {
         call!(self, "output-schema", transformer.call_output_schema(self.resource))
+    }
+
+    /// Which columns it reads and computes; nothing if it reads all and computes all.
+    pub async fn column_mapping(&mut self) -> Result<Option<ColumnMapping>> {
+        // The previous contract has no other transforms.
+        let PerVersion::Current(transform) = &self.exports else { return Ok(None) };
+        begin_call(&mut self.store);
+        let api = transform.api().transformer();
+        let mapping = api.call_column_mapping(&mut self.store, self.resource).await;
+        finish(&self.store, "column-mapping", mapping)
     }
 
     /// Takes the next stretch of the input, gives the next one of the output.

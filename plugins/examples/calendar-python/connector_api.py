@@ -190,7 +190,7 @@ def chunk_of(descriptor):
 
 
 def schema_of(columns):
-    return arrow_ipc.write_schema([(name, COLUMNS[name][1]) for name in columns])
+    return arrow_ipc.write_schema([(name, COLUMNS[name][1], False) for name in columns])
 
 
 def column(name, days):

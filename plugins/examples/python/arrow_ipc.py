@@ -53,9 +53,10 @@ class Batch:
 
 
 def read_schema(message):
-    """The name and the kind of each field of a schema message."""
+    """The name and the kind of each field of a schema message, and whether it may be null."""
     fields = _Table.root(memoryview(message)[8:]).table(2).tables(1)
-    return [(each.text(0), "Dictionary" if each.has(4) else KINDS[each.byte(2)]) for each in fields]
+    kind = lambda each: "Dictionary" if each.has(4) else KINDS[each.byte(2)]
+    return [(each.text(0), kind(each), bool(each.byte(1))) for each in fields]
 
 
 class Reader:
@@ -160,16 +161,22 @@ def _int(bits, code):
 INT8, INT16 = _int(8, "b"), _int(16, "h")
 DATE32 = Type("Date", "i", (("Int16", 0, 1),))
 BOOL = Type("Bool", "?")
+UTF8 = Type("Utf8", "")
 
 
 def write_schema(fields):
-    """A schema message of columns that are never null: their names and types."""
+    """A schema message of columns: their names and types, and whether they may be null."""
     builder = Builder()
     childless = _vector(builder, [])
     tables = []
-    for name, each in fields:
+    for name, each, nullable in fields:
         text, kind = builder.CreateString(name), KINDS.index(each.kind)
-        slots = [_offset(text), None, ("Uint8", kind, 0), _offset(_table(builder, each.slots))]
+        slots = [
+            _offset(text),
+            ("Bool", nullable, False),
+            ("Uint8", kind, 0),
+            _offset(_table(builder, each.slots)),
+        ]
         tables.append(_table(builder, [*slots, None, _offset(childless)]))
     schema = _table(builder, [None, _offset(_vector(builder, tables))])
     return _message(builder, SCHEMA, schema, 0)

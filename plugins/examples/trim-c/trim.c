@@ -1,7 +1,7 @@
 // The `trim` transform: removes white space around the texts of named columns.
 //
-// A text without its white space is a part of the text. So each batch is changed where it lies: its
-// texts move together, its offsets follow, and all else crosses as it came, whatever its type.
+// Only these columns cross; all others pass through. A text without its white space is a part of the
+// text. So each batch is changed where it lies: its texts move together, and its offsets follow.
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,14 +17,15 @@
 typedef API(transformer_t) transformer_t;
 typedef API(error_t) error_t;
 typedef API(ipc_t) ipc_t;
+typedef longshore_plugin_transform_types_column_source_t column_source_t;
 typedef transform_list_u8_t bytes_t;
 
 struct API(transformer_t) {
-  struct ArrowSchema schema;
+  struct ArrowSchema input;
   struct ArrowIpcDecoder decoder;
-  int64_t *columns;
-  size_t column_count;
-  bytes_t schema_message;
+  bool *is_trimmed;       // of each column of the input
+  bytes_t input_message;  // the schemas of all columns,
+  bytes_t schema_message; // and of those that are trimmed
   bool begun;      // whether the output has its schema
   bytes_t pending; // what came of a message that is not yet complete
 };
@@ -74,20 +75,56 @@ static bytes_t copy_of(const void *data, size_t size) {
 static bool read_schema(transformer_t *self, error_t *error) {
   const char *hint = "cast it in an `sql` step before";
   struct ArrowError reason;
-  struct ArrowBufferView message = {{self->schema_message.ptr}, self->schema_message.len};
+  struct ArrowBufferView message = {{self->input_message.ptr}, self->input_message.len};
   if (ArrowIpcDecoderVerifyHeader(&self->decoder, message, &reason) ||
       ArrowIpcDecoderDecodeHeader(&self->decoder, message, &reason) ||
-      ArrowIpcDecoderDecodeSchema(&self->decoder, &self->schema, &reason) ||
-      ArrowIpcDecoderSetSchema(&self->decoder, &self->schema, &reason)) {
-    return fail(error, CONFIG, hint, "a column that this transform cannot carry: %s", reason.message);
+      ArrowIpcDecoderDecodeSchema(&self->decoder, &self->input, &reason)) {
+    return fail(error, CONFIG, hint, "a column that this transform does not know: %s", reason.message);
   }
   return true;
 }
 
+static int encode_schema(struct ArrowSchema *schema, bytes_t *message, struct ArrowError *reason) {
+  struct ArrowIpcEncoder encoder;
+  struct ArrowBuffer buffer;
+  ArrowBufferInit(&buffer);
+  NANOARROW_RETURN_NOT_OK(ArrowIpcEncoderInit(&encoder));
+  int code = ArrowIpcEncoderEncodeSchema(&encoder, schema, reason);
+  if (code == NANOARROW_OK) code = ArrowIpcEncoderFinalizeBuffer(&encoder, true, &buffer);
+  if (code == NANOARROW_OK) *message = copy_of(buffer.data, buffer.size_bytes);
+  ArrowIpcEncoderReset(&encoder);
+  ArrowBufferReset(&buffer);
+  return code;
+}
+
+// The schema of the columns that are trimmed: of what is read, and of what is given.
+static int copy_trimmed(transformer_t *self, struct ArrowSchema *trimmed) {
+  int64_t count = 0, to = 0;
+  for (int64_t i = 0; i < self->input.n_children; i++) count += self->is_trimmed[i];
+  ArrowSchemaInit(trimmed);
+  NANOARROW_RETURN_NOT_OK(ArrowSchemaSetFormat(trimmed, "+s"));
+  NANOARROW_RETURN_NOT_OK(ArrowSchemaAllocateChildren(trimmed, count));
+  for (int64_t i = 0; i < self->input.n_children; i++) {
+    if (!self->is_trimmed[i]) continue;
+    NANOARROW_RETURN_NOT_OK(ArrowSchemaDeepCopy(self->input.children[i], trimmed->children[to++]));
+  }
+  return NANOARROW_OK;
+}
+
+static bool use_trimmed(transformer_t *self, error_t *error) {
+  struct ArrowError reason = {"out of memory"};
+  struct ArrowSchema trimmed;
+  int code = copy_trimmed(self, &trimmed);
+  if (code == NANOARROW_OK) code = ArrowIpcDecoderSetSchema(&self->decoder, &trimmed, &reason);
+  if (code == NANOARROW_OK) code = encode_schema(&trimmed, &self->schema_message, &reason);
+  ArrowSchemaRelease(&trimmed);
+  return code == NANOARROW_OK || fail(error, INTERNAL, NULL, "the columns to trim: %s", reason.message);
+}
+
 static bool find_column(transformer_t *self, const char *name, int64_t *index, error_t *error) {
   char known[512] = "the columns here are";
-  for (*index = 0; *index < self->schema.n_children; ++*index) {
-    struct ArrowSchema *column = self->schema.children[*index];
+  for (*index = 0; *index < self->input.n_children; ++*index) {
+    struct ArrowSchema *column = self->input.children[*index];
     if (strcmp(column->name, name) == 0) {
       struct ArrowSchemaView view;
       NANOARROW_ASSERT_OK(ArrowSchemaViewInit(&view, column, NULL));
@@ -106,20 +143,22 @@ static bool find_columns(transformer_t *self, transform_string_t *config, error_
   if (!read_columns(config->ptr, config->len, &names)) {
     return fail(error, CONFIG, "write it as `columns: [name, ...]`", "`columns` is not a list of names");
   }
-  self->columns = calloc(names.count, sizeof *self->columns);
-  self->column_count = names.count;
+  self->is_trimmed = calloc(self->input.n_children, sizeof *self->is_trimmed);
   bool found = true;
   for (size_t i = 0; found && i < names.count; i++) {
-    found = find_column(self, names.items[i], &self->columns[i], error);
+    int64_t index;
+    found = find_column(self, names.items[i], &index, error);
+    if (found) self->is_trimmed[index] = true;
   }
   free_names(&names);
   return found;
 }
 
 void API(transformer_destructor)(transformer_t *self) {
-  if (self->schema.release) ArrowSchemaRelease(&self->schema);
+  if (self->input.release) ArrowSchemaRelease(&self->input);
   ArrowIpcDecoderReset(&self->decoder);
-  free(self->columns);
+  free(self->is_trimmed);
+  free(self->input_message.ptr);
   free(self->schema_message.ptr);
   free(self->pending.ptr);
   free(self);
@@ -129,8 +168,8 @@ bool API(static_transformer_open)(transform_string_t *config, bytes_t *input_sch
                                   API(own_transformer_t) * opened, error_t *error) {
   transformer_t *self = calloc(1, sizeof *self);
   ArrowIpcDecoderInit(&self->decoder);
-  self->schema_message = *input_schema;
-  bool ok = read_schema(self, error) && find_columns(self, config, error);
+  self->input_message = *input_schema;
+  bool ok = read_schema(self, error) && find_columns(self, config, error) && use_trimmed(self, error);
   transform_string_free(config);
   if (ok) {
     *opened = API(transformer_new)(self);
@@ -142,7 +181,27 @@ bool API(static_transformer_open)(transform_string_t *config, bytes_t *input_sch
 
 bool API(method_transformer_output_schema)(transformer_t *self, bytes_t *schema, error_t *error) {
   (void)error;
-  *schema = copy_of(self->schema_message.ptr, self->schema_message.len);
+  *schema = copy_of(self->input_message.ptr, self->input_message.len);
+  return true;
+}
+
+// The columns to trim are read, and computed. All others pass through.
+bool API(method_transformer_column_mapping)(transformer_t *self, API(option_column_mapping_t) * mapping,
+                                            error_t *error) {
+  (void)error;
+  size_t count = self->input.n_children;
+  uint32_t *reads = malloc(count * sizeof *reads);
+  column_source_t *output = malloc(count * sizeof *output);
+  *mapping = (API(option_column_mapping_t)){true, {{reads, 0}, {output, count}}};
+  for (size_t i = 0; i < count; i++) {
+    if (self->is_trimmed[i]) {
+      reads[mapping->val.reads.len++] = i;
+      output[i].tag = LONGSHORE_PLUGIN_TRANSFORM_TYPES_COLUMN_SOURCE_COMPUTED;
+    } else {
+      output[i].tag = LONGSHORE_PLUGIN_TRANSFORM_TYPES_COLUMN_SOURCE_INPUT;
+      output[i].val.input = i;
+    }
+  }
   return true;
 }
 
@@ -186,7 +245,7 @@ static bool trim_message(transformer_t *self, uint8_t *data, size_t available, s
 
   struct ArrowArrayView *batch;
   if (ArrowIpcDecoderDecodeArrayView(&self->decoder, body, -1, &batch, &reason)) goto unreadable;
-  for (size_t i = 0; i < self->column_count; i++) trim_column(batch->children[self->columns[i]]);
+  for (int64_t i = 0; i < batch->n_children; i++) trim_column(batch->children[i]);
   return true;
 
 unreadable:

@@ -39,23 +39,29 @@ function describe() {
 }
 
 class Transformer {
-  constructor(columns, schemaMessage, schema) {
-    this.columns = columns;
-    this.schemaMessage = schemaMessage;
+  constructor(inputSchema, schema, columns) {
+    this.inputSchema = inputSchema;
+    this.mapping = mapping(schema, columns);
     this.pending = new Uint8Array(0);
     this.pieces = new Pieces();
-    // Begins the stream: with the schema.
-    this.writer = new RecordBatchStreamWriter().reset(this.pieces, schema);
+    // Begins the stream: with the schema of the columns that are read, and written.
+    this.writer = new RecordBatchStreamWriter().reset(this.pieces, schema.selectAt(columns));
+    this.written = this.pieces.take();
+    [this.schemaMessage] = this.written;
   }
 
   static open(config, inputSchema) {
     const schema = readSchema(inputSchema);
-    const columns = wanted(config).map((name) => textColumn(schema, name));
-    return new Transformer(columns, inputSchema, schema);
+    const columns = new Set(wanted(config).map((name) => textColumn(schema, name)));
+    return new Transformer(inputSchema, schema, [...columns].sort((a, b) => a - b));
   }
 
   outputSchema() {
-    return this.schemaMessage;
+    return this.inputSchema;
+  }
+
+  columnMapping() {
+    return this.mapping;
   }
 
   process(input) {
@@ -64,21 +70,32 @@ class Transformer {
     this.pending = data.slice(end);
     // Each call's messages are read as a stream of their own.
     for (const batch of RecordBatchReader.from(joined([this.schemaMessage, data.subarray(0, end)]))) {
-      this.writer.write(this.trimmed(batch));
+      this.writer.write(trimmed(batch));
     }
-    return this.pieces.take();
+    return this.taken();
   }
 
   finish() {
     this.writer.finish();
-    return this.pieces.take();
+    return this.taken();
   }
 
-  trimmed(batch) {
-    const children = [...batch.data.children];
-    for (const index of this.columns) children[index] = trimmedTexts(children[index]);
-    return new RecordBatch(batch.schema, makeData({ ...layout(batch.data), children }));
+  taken() {
+    return [...this.written.splice(0), ...this.pieces.take()];
   }
+}
+
+// These columns are read and computed. All others pass through.
+function mapping(schema, columns) {
+  const output = schema.fields.map((_, index) =>
+    columns.includes(index) ? { tag: "computed" } : { tag: "input", val: index },
+  );
+  return { reads: Uint32Array.from(columns), output };
+}
+
+function trimmed(batch) {
+  const children = batch.data.children.map(trimmedTexts);
+  return new RecordBatch(batch.schema, makeData({ ...layout(batch.data), children }));
 }
 
 export const transformApi = { describe, Transformer: told(Transformer) };
@@ -115,18 +132,11 @@ class Pieces extends AsyncByteQueue {
 }
 
 function readSchema(message) {
-  let schema;
   try {
-    schema = RecordBatchReader.from(message).open().schema;
+    return RecordBatchReader.from(message).open().schema;
   } catch (error) {
-    throw refused(`a column that this transform cannot carry: ${error.message}`, CAST);
+    throw refused(`a column that this transform does not know: ${error.message}`, CAST);
   }
-  for (const { name, type } of schema.fields) {
-    if (DataType.isDictionary(type) || type.children?.length) {
-      throw refused(`\`${name}\` is ${type}, which this transform cannot carry`, CAST);
-    }
-  }
-  return schema;
 }
 
 function wanted(config) {

@@ -8,6 +8,7 @@ import arrow_ipc
 from plugin import failure, told
 from wit_world import exports
 from wit_world.exports import transform_api as api
+from wit_world.imports.transform_types import ColumnMapping, ColumnSource_Computed, ColumnSource_Input
 from wit_world.imports.types import Description, ErrorClass
 
 SCHEMA = {
@@ -42,31 +43,35 @@ class TransformApi(exports.TransformApi):
 class Transformer(api.Transformer):
     """At work on one chunk."""
 
-    def __init__(self, columns, schema, kinds):
-        self._columns = columns
+    def __init__(self, schema, mapping, read):
         self._schema = schema
-        self._reader = arrow_ipc.Reader(kinds)
-        self._begin = [schema]
+        self._mapping = mapping
+        self._reader = arrow_ipc.Reader([kind for _, kind, _ in read])
+        # What is computed has the same fields as what is read.
+        self._begin = [
+            arrow_ipc.write_schema([(name, arrow_ipc.UTF8, nullable) for name, _, nullable in read])
+        ]
 
     @classmethod
     def open(cls, config, input_schema):
         fields = arrow_ipc.read_schema(input_schema)
-        for name, kind in fields:
-            if kind not in arrow_ipc.BUFFERS:
-                hint = "cast it, or leave it out, in an `sql` step before"
-                raise refused(f"`{name}` is {kind}, which this transform cannot carry", hint)
-        names, kinds = [name for name, _ in fields], [kind for _, kind in fields]
-        columns = [text_column(name, names, kinds) for name in wanted(config)]
-        return cls(columns, input_schema, kinds)
+        columns = sorted(text_column(name, fields) for name in wanted(config))
+        sources = [
+            ColumnSource_Computed() if n in columns else ColumnSource_Input(n) for n in range(len(fields))
+        ]
+        return cls(input_schema, ColumnMapping(columns, sources), [fields[n] for n in columns])
 
     def output_schema(self):
         return self._schema
 
+    def column_mapping(self):
+        # The columns to trim cross, and no others.
+        return self._mapping
+
     def process(self, input):
         output, self._begin = self._begin, []
         for batch in self._reader.push(input):
-            for index in self._columns:
-                batch.columns[index] = trimmed(batch.rows, batch.columns[index])
+            batch.columns = [trimmed(batch.rows, column) for column in batch.columns]
             output += arrow_ipc.write_batch(batch)
         return output
 
@@ -83,13 +88,15 @@ def wanted(config):
     return dict.fromkeys(columns)
 
 
-def text_column(name, names, kinds):
+def text_column(name, fields):
+    names = [each for each, _, _ in fields]
     if name not in names:
         raise refused(f"`columns`: no column `{name}`", f"the columns here are {', '.join(names)}")
     index = names.index(name)
-    if kinds[index] != "Utf8":
+    kind = fields[index][1]
+    if kind != "Utf8":
         hint = f"cast it in an `sql` step before: arrow_cast({name}, 'Utf8')"
-        raise refused(f"`columns`: `{name}` is {kinds[index]}, not Utf8", hint)
+        raise refused(f"`columns`: `{name}` is {kind}, not Utf8", hint)
     return index
 
 

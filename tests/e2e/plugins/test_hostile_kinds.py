@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 
+import pyarrow.parquet as pq
 import pytest
 
 from support.daemon import Daemon
@@ -63,10 +64,31 @@ def each(calls, harms):
     return {f"{harm}-{call}": said for call in calls for harm, said in harms.items()}
 
 
+#: What a transform says of its columns, or gives of them: `text` passes through, `more` is computed.
+COLUMNS = {
+    "columns-read-far": "it reads column 9 of an input of 1",
+    "columns-read-twice": "it reads `text` twice",
+    "columns-read-huge": "128 MiB",
+    "columns-far": "`text` is column 7 of an input of 1",
+    "columns-many": "it maps 3 columns, its output has 2",
+    "columns-none": "it maps 0 columns, its output has 2",
+    "columns-other-type": "it passes `text` through as `text` Int64, it is Utf8",
+    "columns-without-nulls": "it passes `text` through as `text` without nulls",
+    "columns-same-name": "its output has two columns `more`",
+    "columns-rows-fewer": "it passes `text` through, but gave 50 rows for 100",
+    "columns-rows-more": "it passes `text` through, but gave 101 rows for 100",
+    "columns-rows-late": "it passes `text` through, but gave 0 rows for 100",
+    "columns-rows-after": "it passes `text` through, but gave 100 rows for 0",
+    "columns-give-passed": "not those that it described: text Utf8, more Utf8",
+    "columns-give-none": "not those that it described",
+    "columns-give-other-type": "not those that it described: more Int64",
+}
+
 TRANSFORMS = {
     **STREAMS,
-    **each(["open", "output-schema", "process", "finish"], HARMS),
+    **each(["open", "output-schema", "column-mapping", "process", "finish"], HARMS),
     **each(["process"], OTHERS),
+    **COLUMNS,
     "schema-garbage": BAD_DATA,
     "schema-empty": BAD_DATA,
     "schema-huge": "128 MiB",
@@ -173,6 +195,12 @@ def test_a_transforms_abuse_is_an_error_of_its_run(program, kinds, abuse):
     done = run(program, transform(program, abuse))
     check_refusal(done, "transform", TRANSFORMS[abuse])
     assert program.published() == []
+
+
+def test_a_transform_that_tells_the_truth_of_its_columns_is_believed(program, kinds):
+    assert program.report("run", transform(program, "columns-honest"))["rows"] == ROWS
+    rows = pq.read_table(program.lake / "t")
+    assert rows.column_names == ["text", "more"] and set(rows["more"].to_pylist()) == {"x"}
 
 
 @pytest.mark.parametrize("abuse", SINKS)

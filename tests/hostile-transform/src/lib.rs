@@ -3,6 +3,8 @@
 
 #![cfg(target_arch = "wasm32")]
 
+mod columns;
+
 use std::cell::RefCell;
 
 use longshore_hostile_kit::streams::{self, Pieces, Stream};
@@ -10,7 +12,7 @@ use longshore_hostile_kit::{Abuse, ESCAPES, config_schema, mark};
 use longshore_sdk::bindings;
 use longshore_sdk::bindings::capabilities::longshore::plugin::types::{Description, Error};
 use longshore_sdk::bindings::transform::exports::longshore::plugin::transform_api as api;
-use longshore_sdk::host;
+use longshore_sdk::{ColumnMapping, host};
 
 struct Hostile;
 
@@ -43,7 +45,7 @@ impl api::GuestTransformer for Transformer {
         abuse.strike("open")?;
         let stream = match abuse.name() {
             "stream-name-tells" => streams::named(&host::secret("password")?),
-            name => streams::of(name),
+            name => columns::stream(name).unwrap_or_else(|| streams::of(name)),
         };
         Ok(api::Transformer::new(Transformer { abuse, stream: RefCell::new(stream) }))
     }
@@ -57,8 +59,13 @@ impl api::GuestTransformer for Transformer {
             "schema-wide" => streams::wide_schema(20_000),
             "schema-deep" => streams::deep_schema(100),
             "schema-deeper-than-allowed" => streams::deep_schema(40),
-            abuse => streams::schema(abuse),
+            abuse => columns::schema(abuse).unwrap_or_else(|| streams::schema(abuse)),
         })
+    }
+
+    fn column_mapping(&self) -> Result<Option<ColumnMapping>, Error> {
+        self.abuse.strike("column-mapping")?;
+        Ok(columns::mapping(self.abuse.name()))
     }
 
     fn process(&self, _: Pieces) -> Result<Pieces, Error> {
@@ -66,7 +73,7 @@ impl api::GuestTransformer for Transformer {
         match self.abuse.name() {
             // All of it, from one input.
             "stream-endless" => Ok(self.stream.borrow_mut().by_ref().flatten().collect()),
-            "answers-empty" => Ok(Vec::new()),
+            "answers-empty" | "columns-rows-late" => Ok(Vec::new()),
             _ => Ok(self.stream.borrow_mut().next().unwrap_or_default()),
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use longshore_engine::ipc::{IpcDecoder, ReadLimits, decode_schema};
+use longshore_engine::transform::TransformSchemas;
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Plugin, PluginKind};
 use longshore_sandbox::capability::HostEnv;
@@ -71,11 +72,13 @@ impl Replay {
                 let pace = ReadLimits::new(component.limits());
                 read(opened, scan, descriptor, schema, pace, &mut rows).await
             }
-            (Script::Transform { config, input, output }, PluginKind::Transform) => {
+            (Script::Transform { config, input, output, mapping }, PluginKind::Transform) => {
                 let component = plugin.component::<Transform>().await?;
                 let opened = component.open(name, &config.to_string(), outside, input).await;
+                let [input, output] = [input, output].map(|schema| decode_schema(schema.clone()));
+                let schemas = TransformSchemas::new(&input?, &output?, mapping.clone())?;
                 let pace = ReadLimits::new(component.limits());
-                change(opened, output, &inputs, pace, &mut rows).await
+                change(opened, &schemas, &inputs, pace, &mut rows).await
             }
             (Script::Sink { config, load, chunk, attempt }, PluginKind::Sink) => {
                 let component = plugin.component::<Sink>().await?;
@@ -115,23 +118,34 @@ async fn read(
 
 async fn change(
     opened: Result<Transformer>,
-    output: &[u8],
+    schemas: &TransformSchemas,
     inputs: &[Vec<Vec<u8>>],
     mut pace: ReadLimits<'_>,
     rows: &mut u64,
 ) -> Result<()> {
     let mut transformer = opened?;
-    let mut decoder = IpcDecoder::new(decode_schema(output.to_vec())?);
-    let mut count = |batches: Vec<RecordBatch>| {
-        *rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
-        batches.iter().try_for_each(|batch| pace.batch(batch).map(drop))
+    if transformer.column_mapping().await? != schemas.mapping {
+        return Err(Error::config("it reads or computes other columns than the tape has")
+            .with_hint("replay the build that was recorded"));
+    }
+    let mut given = IpcDecoder::new(schemas.sent.clone());
+    let mut decoder = IpcDecoder::new(schemas.computed.clone());
+    let mut count = |given: usize, computed: Vec<RecordBatch>| {
+        schemas.check_rows(given, &computed)?;
+        *rows += rows_of(&computed) as u64;
+        computed.iter().try_for_each(|batch| pace.batch(batch).map(drop))
     };
     for pieces in inputs {
-        count(decoder.push(transformer.process(pieces).await?)?)?;
+        let computed = decoder.push(transformer.process(pieces).await?)?;
+        count(rows_of(&given.push(pieces.clone())?), computed)?;
     }
     let last = decoder.push(transformer.finish().await?)?;
     decoder.finish()?;
-    count(last)
+    count(0, last)
+}
+
+fn rows_of(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
 }
 
 async fn write(

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
+use longshore_engine::ipc::{IpcDecoder, IpcEncoder, encode_schema};
+use longshore_engine::transform::{OpenTransform, TransformSchemas};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Plugin, PluginKind};
 use longshore_run::new_run_id;
@@ -159,18 +159,17 @@ async fn transform(
         let worker = async move {
             let schema = encode_schema(&sample.schema())?;
             let mut transformer = component.open(&name, &config, grant, &schema).await?;
-            let output: SchemaRef = decode_schema(transformer.output_schema().await?)?;
-            let mut decoder = IpcDecoder::new(output);
-            let mut encoder = IpcEncoder::new(&sample.schema())?;
+            let schemas = TransformSchemas::ask(&mut transformer, &sample.schema()).await?;
+            let mut opened = OpenTransform::new(transformer, schemas)?;
+            // Whichever of its columns cross.
+            let pieces = IpcEncoder::new(&sample.schema())?.encode(&sample)?;
             let mut done = Done::default();
             for _ in 0..batches {
-                let pieces = encoder.encode(&sample)?;
                 done.count(sample.num_rows(), &pieces);
-                decoder.push(transformer.process(&pieces).await?)?;
+                opened.process(&sample).await?;
             }
-            decoder.push(transformer.finish().await?)?;
-            decoder.finish()?;
-            done.usage = transformer.usage();
+            opened.finish().await?;
+            done.usage = opened.usage();
             Ok(done)
         };
         workers.spawn_on(worker, compute);

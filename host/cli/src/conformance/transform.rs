@@ -2,7 +2,8 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use longshore_engine::ipc::{IpcDecoder, IpcEncoder, decode_schema, encode_schema};
+use longshore_engine::ipc::encode_schema;
+use longshore_engine::transform::{OpenTransform, TransformSchemas};
 use longshore_model::error::Result;
 use longshore_run::Fingerprint;
 use longshore_sandbox::{Transform, Transformer};
@@ -21,17 +22,13 @@ impl Probe<Transform> {
     /// What comes out for these batches.
     async fn run(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Fingerprint> {
         let mut transformer = self.open(&self.config, schema).await?;
-        let output = decode_schema(transformer.output_schema().await?)?;
-        let mut encoder = IpcEncoder::new(schema)?;
-        let mut decoder = IpcDecoder::new(output);
+        let schemas = TransformSchemas::ask(&mut transformer, schema).await?;
+        let mut opened = OpenTransform::new(transformer, schemas)?;
         let mut out = Fingerprint::default();
         for batch in batches {
-            let pieces = transformer.process(&encoder.encode(batch)?).await?;
-            decoder.push(pieces)?.iter().try_for_each(|batch| out.add(batch))?;
+            opened.process(batch).await?.iter().try_for_each(|batch| out.add(batch))?;
         }
-        let last = decoder.push(transformer.finish().await?)?;
-        decoder.finish()?;
-        last.iter().try_for_each(|batch| out.add(batch))?;
+        opened.finish().await?.iter().try_for_each(|batch| out.add(batch))?;
         Ok(out)
     }
 }
@@ -43,8 +40,8 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<Transform>) {
     let Some(mut transformer) = suite.note("it opens on its config and a schema", opened) else {
         return;
     };
-    let output = transformer.output_schema().await.and_then(decode_schema);
-    suite.note("it says what comes out", output);
+    let schemas = TransformSchemas::ask(&mut transformer, &schema).await;
+    suite.note("it says what comes out, and of which columns", schemas);
     let whole = probe.run(&schema, std::slice::from_ref(&sample)).await;
     let Some(whole) = suite.note("what comes out is what it said", whole) else { return };
     let again = probe.run(&schema, std::slice::from_ref(&sample)).await;

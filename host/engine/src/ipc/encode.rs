@@ -43,7 +43,8 @@ fn plain_schema(schema: &Schema) -> Schema {
     Schema::new_with_metadata(fields, schema.metadata().clone())
 }
 
-fn plain_field(field: &FieldRef) -> FieldRef {
+/// The field that a plugin sees.
+pub(crate) fn plain_field(field: &FieldRef) -> FieldRef {
     match plain_type(field.data_type()) {
         plain if plain == *field.data_type() => field.clone(),
         plain => Arc::new(Field::clone(field).with_data_type(plain)),

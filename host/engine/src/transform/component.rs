@@ -25,9 +25,11 @@ use longshore_sandbox::tape::{Script, Tapes};
 use longshore_sandbox::{Transform, Transformer};
 use tokio::sync::mpsc::Sender;
 
+use super::open_transform::OpenTransform;
+use super::schemas::TransformSchemas;
 use crate::batch::batch_bytes;
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
-use crate::ipc::{IpcDecoder, IpcEncoder, ReadLimits, decode_schema, encode_schema, lazy_stream};
+use crate::ipc::{ReadLimits, encode_schema, lazy_stream};
 
 /// Batches that wait between the transform and what comes after it.
 const BATCHES_AHEAD: usize = 1;
@@ -52,14 +54,15 @@ fn title(transform: &Bound<Transform>) -> String {
 fn record(
     transform: &Bound<Transform>,
     input: &SchemaRef,
-    output: &SchemaRef,
+    schemas: &TransformSchemas,
     tapes: Option<&Tapes>,
 ) -> Result<Option<Recorder>> {
     let Some(tapes) = tapes else { return Ok(None) };
     let script = Script::Transform {
         config: serde_json::from_str(&transform.config)?,
         input: encode_schema(input)?,
-        output: encode_schema(output)?,
+        output: encode_schema(&schemas.output)?,
+        mapping: schemas.mapping.clone(),
     };
     Ok(tapes.record(transform.plugin.label(), &transform.grant, script))
 }
@@ -69,33 +72,34 @@ fn record(
 pub struct ComponentTransform {
     input: Arc<dyn ExecutionPlan>,
     transform: Arc<Bound<Transform>>,
+    schemas: Arc<TransformSchemas>,
     properties: Arc<PlanProperties>,
 }
 
 impl ComponentTransform {
-    /// Asks the transform what it makes of the input's schema.
+    /// Asks the transform what it makes of the input's schema, and of which columns.
     pub async fn open(
         input: Arc<dyn ExecutionPlan>,
         transform: Arc<Bound<Transform>>,
     ) -> Result<Self> {
         let mut transformer = open(&transform, &input.schema(), None).await?;
-        let schema = transformer.output_schema().await.context(title(&transform))?;
-        let schema = transform.cleaned(decode_schema(schema)).context(title(&transform))?;
-        Ok(Self::new(input, transform, schema))
+        let schemas = TransformSchemas::ask(&mut transformer, &input.schema()).await;
+        let schemas = transform.cleaned(schemas).context(title(&transform))?;
+        Ok(Self::new(input, transform, Arc::new(schemas)))
     }
 
     fn new(
         input: Arc<dyn ExecutionPlan>,
         transform: Arc<Bound<Transform>>,
-        schema: SchemaRef,
+        schemas: Arc<TransformSchemas>,
     ) -> Self {
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
+            EquivalenceProperties::new(schemas.output.clone()),
             Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { input, transform, properties: Arc::new(properties) }
+        Self { input, transform, schemas, properties: Arc::new(properties) }
     }
 }
 
@@ -135,7 +139,7 @@ impl ExecutionPlan for ComponentTransform {
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let [input] = <[_; 1]>::try_from(children)
             .map_err(|_| DataFusionError::Internal("ComponentTransform has one input".into()))?;
-        Ok(Arc::new(Self::new(input, self.transform.clone(), self.schema())))
+        Ok(Arc::new(Self::new(input, self.transform.clone(), self.schemas.clone())))
     }
 
     fn execute(
@@ -145,12 +149,13 @@ impl ExecutionPlan for ComponentTransform {
     ) -> DfResult<SendableRecordBatchStream> {
         let tapes = context.session_config().get_extension::<Tapes>();
         let input = self.input.execute(partition, context)?;
-        let (transform, schema) = (self.transform.clone(), self.schema());
+        let (transform, schemas) = (self.transform.clone(), self.schemas.clone());
         let begin = move || {
-            let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
+            let schema = schemas.output.clone();
+            let mut stream = RecordBatchReceiverStream::builder(schema, BATCHES_AHEAD);
             let batches = stream.tx();
             stream.spawn(async move {
-                let done = run(&transform, input, schema, batches, tapes.as_deref()).await;
+                let done = run(&transform, &schemas, input, batches, tapes.as_deref()).await;
                 done.context(title(&transform)).map_err(IntoDataFusion::external)
             });
             stream.build()
@@ -161,31 +166,26 @@ impl ExecutionPlan for ComponentTransform {
 
 async fn run(
     transform: &Bound<Transform>,
+    schemas: &TransformSchemas,
     mut input: SendableRecordBatchStream,
-    schema: SchemaRef,
     batches: Sender<DfResult<RecordBatch>>,
     tapes: Option<&Tapes>,
 ) -> Result<()> {
-    let recorder = record(transform, &input.schema(), &schema, tapes)?;
-    let mut transformer = open(transform, &input.schema(), recorder).await?;
-    let mut encoder = IpcEncoder::new(&input.schema())?;
-    let mut decoder = IpcDecoder::new(schema);
+    let recorder = record(transform, &input.schema(), schemas, tapes)?;
+    let transformer = open(transform, &input.schema(), recorder).await?;
+    let mut opened = OpenTransform::new(transformer, schemas.clone())?;
     let mut pace = ReadLimits::new(transform.component.limits());
     let mut held = memory().account();
     let mut is_whole = false;
     while !is_whole {
         let made = match input.next().await {
-            Some(batch) => {
-                let pieces = encoder.encode(&batch.map_err(from_datafusion)?)?;
-                transform.cleaned(decoder.push(transformer.process(&pieces).await?))?
-            }
+            Some(batch) => opened.process(&batch.map_err(from_datafusion)?).await,
             None => {
                 is_whole = true;
-                let last = transform.cleaned(decoder.push(transformer.finish().await?))?;
-                transform.cleaned(decoder.finish())?;
-                last
+                opened.finish().await
             }
         };
+        let made = transform.cleaned(made)?;
         held.set(made.iter().map(batch_bytes).sum());
         for batch in made {
             pace.batch(&batch)?;

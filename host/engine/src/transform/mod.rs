@@ -1,7 +1,11 @@
 //! What happens to rows on their way: SQL by DataFusion, and transforms in the sandbox.
 
 mod component;
+mod open_transform;
+mod schemas;
 mod sql;
 
 pub use component::ComponentTransform;
+pub use open_transform::OpenTransform;
+pub use schemas::TransformSchemas;
 pub use sql::{Rows, check_query, task_context};

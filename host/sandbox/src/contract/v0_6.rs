@@ -66,6 +66,7 @@ pub use capabilities::longshore::plugin::{
 };
 pub use connector::longshore::plugin::connector_types;
 pub use sink::longshore::plugin::sink_types;
+pub use transform::longshore::plugin::transform_types;
 
 impl connector::Connector {
     pub fn api(&self) -> &connector::exports::longshore::plugin::connector_api::Guest {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore_sdk::array::cast::AsArray;
 use longshore_sdk::array::{ArrayRef, RecordBatch, StringArray};
 use longshore_sdk::schema::{DataType, SchemaRef};
-use longshore_sdk::{Error, Result, Transform, TransformInfo};
+use longshore_sdk::{ColumnMapping, Error, Result, Transform, TransformInfo};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,8 +22,8 @@ pub struct Config {
 
 /// The transform, at work on one chunk.
 pub struct Trim {
-    columns: Vec<usize>,
     schema: SchemaRef,
+    mapping: ColumnMapping,
 }
 
 impl Transform for Trim {
@@ -53,23 +53,28 @@ impl Transform for Trim {
                     ))),
             }
         };
-        let columns = config.columns.iter().map(find).collect::<Result<_>>()?;
-        Ok(Self { columns, schema: input })
+        let columns: Vec<usize> = config.columns.iter().map(find).collect::<Result<_>>()?;
+        let mapping = ColumnMapping::in_place(&input, &columns);
+        Ok(Self { schema: input, mapping })
     }
 
     fn output_schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
+    /// The columns to trim cross, and no others.
+    fn column_mapping(&self) -> Option<ColumnMapping> {
+        Some(self.mapping.clone())
+    }
+
     fn process(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
-        let mut columns = batch.columns().to_vec();
-        for &index in &self.columns {
-            let texts = columns[index].as_string::<i32>();
-            let trimmed: StringArray =
-                texts.iter().map(|text| text.map(|text| text.trim_matches(SPACE))).collect();
-            columns[index] = Arc::new(trimmed) as ArrayRef;
-        }
-        Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
+        let trim = |column: &ArrayRef| {
+            let texts = column.as_string::<i32>().iter();
+            let trimmed = texts.map(|text| text.map(|text| text.trim_matches(SPACE)));
+            Arc::new(trimmed.collect::<StringArray>()) as ArrayRef
+        };
+        let columns = batch.columns().iter().map(trim).collect();
+        Ok(Some(RecordBatch::try_new(batch.schema(), columns)?))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore_sdk::array::cast::AsArray;
 use longshore_sdk::array::{ArrayRef, RecordBatch, StringArray};
 use longshore_sdk::schema::{DataType, SchemaRef};
-use longshore_sdk::{Error, Result, Transform, TransformInfo};
+use longshore_sdk::{ColumnMapping, Error, Result, Transform, TransformInfo};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,8 +19,8 @@ pub struct Config {
 
 /// The transform, at work on one chunk.
 pub struct {{Type}} {
-    columns: Vec<usize>,
     schema: SchemaRef,
+    mapping: ColumnMapping,
 }
 
 impl Transform for {{Type}} {
@@ -49,22 +49,29 @@ impl Transform for {{Type}} {
                     .with_hint("cast it in an `sql` step before this one")),
             }
         };
-        let columns = config.columns.iter().map(find).collect::<Result<_>>()?;
-        Ok(Self { columns, schema: input })
+        let columns: Vec<usize> = config.columns.iter().map(find).collect::<Result<_>>()?;
+        let mapping = ColumnMapping::in_place(&input, &columns);
+        Ok(Self { schema: input, mapping })
     }
 
     fn output_schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
+    /// The columns of the config are read, and replaced; all others pass through. Without this function,
+    /// all columns of the input are read, and all of the output are computed.
+    fn column_mapping(&self) -> Option<ColumnMapping> {
+        Some(self.mapping.clone())
+    }
+
     fn process(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
-        let mut columns = batch.columns().to_vec();
-        for &index in &self.columns {
-            let texts = columns[index].as_string::<i32>();
-            let upper: StringArray = texts.iter().map(|text| text.map(str::to_uppercase)).collect();
-            columns[index] = Arc::new(upper) as ArrayRef;
-        }
-        Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
+        let upper = |column: &ArrayRef| {
+            let texts = column.as_string::<i32>().iter();
+            let upper = texts.map(|text| text.map(str::to_uppercase));
+            Arc::new(upper.collect::<StringArray>()) as ArrayRef
+        };
+        let columns = batch.columns().iter().map(upper).collect();
+        Ok(Some(RecordBatch::try_new(batch.schema(), columns)?))
     }
 }
 
@@ -72,6 +79,8 @@ longshore_sdk::export_transform!({{Type}});
 
 #[cfg(test)]
 mod tests {
+    use longshore_sdk::testkit::transform;
+
     use super::*;
 
     #[test]
@@ -79,8 +88,8 @@ mod tests {
         let texts = Arc::new(StringArray::from(vec![Some("naïve"), None])) as ArrayRef;
         let batch = RecordBatch::try_from_iter([("text", texts)]).unwrap();
         let config = Config { columns: vec!["text".into()] };
-        let mut transform = {{Type}}::open(config, batch.schema()).unwrap();
-        let out = transform.process(batch).unwrap().unwrap();
+        let mut upper = {{Type}}::open(config, batch.schema()).unwrap();
+        let out = transform(&mut upper, &batch).unwrap();
         let texts: Vec<Option<&str>> = out.column(0).as_string::<i32>().iter().collect();
         assert_eq!(texts, [Some("NAÏVE"), None]);
     }

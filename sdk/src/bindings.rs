@@ -36,7 +36,7 @@ kind!(
     "longshore:plugin/odbc-types@0.6.0" = odbc_types,
     "longshore:plugin/kerberos@0.6.0" = kerberos
 );
-kind!(transform, "transform", "export_transform_world");
+kind!(transform, "transform", "export_transform_world", "longshore:plugin/digest@0.6.0" = digest);
 kind!(
     sink,
     "sink",

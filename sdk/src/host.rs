@@ -1,4 +1,4 @@
-//! What the host offers to a plugin: the log, clocks, randomness, secrets, connections, HTTP, ODBC.
+//! What the host offers to a plugin: the log, clocks, randomness, secrets, digests, connections, HTTP, ODBC.
 //!
 //! In a component these call the host; natively they call the thread's
 //! [`testkit::FakeHost`](crate::testkit::FakeHost).
@@ -50,6 +50,18 @@ pub fn scram_sha256(
     auth_message: &str,
 ) -> Result<Scram> {
     backend::scram_sha256(field, salt, iterations, auth_message)
+}
+
+/// The SHA-256 of each value of a column, or its HMAC-SHA-256 if there is a key: one after the other. The
+/// values lie between the offsets, the first of which is where `values` begins. At most 1,048,576 values;
+/// [`digest`](crate::digest) takes columns of any length.
+pub fn sha256(
+    values: &[u8],
+    offsets: &[i32],
+    key: Option<&[u8]>,
+    encoding: Encoding,
+) -> Result<Vec<u8>> {
+    backend::sha256(values, offsets, key, encoding)
 }
 
 /// An open connection to an endpoint that the job grants. Closed when dropped.
@@ -188,9 +200,10 @@ impl OdbcSession {
 
 #[cfg(target_arch = "wasm32")]
 mod component {
-    use super::{Endpoint, Level, Request, Rows, TlsOptions};
+    use super::{Encoding, Endpoint, Level, Request, Rows, TlsOptions};
     use crate::bindings::capabilities::longshore::plugin::{
-        clock, connection, http, kerberos, log as host_log, odbc, odbc_types, random, secrets,
+        clock, connection, digest, http, kerberos, log as host_log, odbc, odbc_types, random,
+        secrets,
     };
     use crate::{Error, Result};
 
@@ -225,6 +238,15 @@ mod component {
         auth_message: &str,
     ) -> Result<secrets::Scram> {
         secrets::scram_sha256(field, salt, iterations, auth_message).map_err(Error::from)
+    }
+
+    pub(super) fn sha256(
+        values: &[u8],
+        offsets: &[i32],
+        key: Option<&[u8]>,
+        encoding: Encoding,
+    ) -> Result<Vec<u8>> {
+        digest::sha256(values, offsets, key, encoding).map_err(Error::from)
     }
 
     pub(super) type RawStream = connection::Connection;

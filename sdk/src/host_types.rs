@@ -3,6 +3,7 @@
 pub use crate::bindings::capabilities::longshore::plugin::connection::{
     Endpoint, TlsOptions, TlsVerify,
 };
+pub use crate::bindings::capabilities::longshore::plugin::digest::Encoding;
 pub use crate::bindings::capabilities::longshore::plugin::http::Request;
 pub use crate::bindings::capabilities::longshore::plugin::log::Level;
 pub use crate::bindings::capabilities::longshore::plugin::secrets::Scram;

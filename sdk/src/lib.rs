@@ -18,6 +18,7 @@
 mod batch;
 mod config;
 mod connector;
+pub mod digest;
 mod error;
 mod export;
 mod handed;

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arrow_array::RecordBatch;
 use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
+use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
-use crate::host_types::{Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
+use crate::host_types::{Encoding, Endpoint, Level, Request, Rows, Scram, TlsOptions, odbc};
 use crate::{
     Chunk, ChunkHints, ColumnSource, Connector, Error, Lane, Relation, Result, Scan, Transform,
 };
@@ -215,11 +216,6 @@ pub(crate) fn scram_sha256(
     iterations: u32,
     auth_message: &str,
 ) -> Result<Scram> {
-    let keyed = |key: &[u8], text: &[u8]| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length is a key's");
-        mac.update(text);
-        mac.finalize().into_bytes()
-    };
     let mut salted = [0; 32];
     pbkdf2_hmac::<Sha256>(secret(field)?.as_bytes(), salt, iterations, &mut salted);
     let client_key = keyed(&salted, b"Client Key");
@@ -227,6 +223,41 @@ pub(crate) fn scram_sha256(
     let client_proof = client_key.iter().zip(signature).map(|(key, of)| key ^ of).collect();
     let server_signature = keyed(&keyed(&salted, b"Server Key"), auth_message.as_bytes()).to_vec();
     Ok(Scram { client_proof, server_signature })
+}
+
+pub(crate) fn sha256(
+    values: &[u8],
+    offsets: &[i32],
+    key: Option<&[u8]>,
+    encoding: Encoding,
+) -> Result<Vec<u8>> {
+    let first = offsets.first().copied().unwrap_or_default();
+    let mut digests = Vec::with_capacity(64 * offsets.len());
+    for of in offsets.windows(2) {
+        let value = values.get((of[0] - first) as usize..(of[1] - first) as usize);
+        let value = value.ok_or_else(|| Error::internal("the offsets do not fit the values"))?;
+        let digest = match key {
+            None => Sha256::digest(value),
+            Some(key) => keyed(key, value),
+        };
+        match encoding {
+            Encoding::Bytes => digests.extend_from_slice(&digest),
+            Encoding::Hex => digests.extend_from_slice(hex(digest.into()).as_flattened()),
+        }
+    }
+    Ok(digests)
+}
+
+/// Two digits for each byte.
+fn hex(digest: [u8; 32]) -> [[u8; 2]; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    digest.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+}
+
+fn keyed(key: &[u8], text: &[u8]) -> Output<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length is a key's");
+    mac.update(text);
+    mac.finalize().into_bytes()
 }
 
 /// A read of at least so much is one of many: the next one first lets bytes gather, as the host's

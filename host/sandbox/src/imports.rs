@@ -1,11 +1,13 @@
 //! From the generated import traits to the capabilities.
 
 use longshore_model::grant::Endpoint;
+use longshore_model::memory::memory;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::contract::v0_6::capabilities::Capabilities;
-use super::contract::v0_6::{clock, connection, http, log, random, secrets, types};
+use super::contract::v0_6::{clock, connection, digest, http, log, random, secrets, types};
 use super::store::{State, ToGuest, to_wire};
+use crate::capability::digest::{Encoding, sha256};
 use crate::capability::host_env::{Answer, Stream};
 use crate::capability::http::Request;
 use crate::capability::log::Level;
@@ -81,6 +83,27 @@ impl secrets::Host for State {
             }
             Err(error) => Err(to_wire(&error)),
         })
+    }
+}
+
+impl digest::Host for State {
+    /// The same arguments always give the same: it is the same live, recorded and replayed.
+    fn sha256(
+        &mut self,
+        values: Vec<u8>,
+        offsets: Vec<i32>,
+        key: Option<Vec<u8>>,
+        encoding: digest::Encoding,
+    ) -> ToGuest<Vec<u8>> {
+        self.count()?;
+        let encoding = match encoding {
+            digest::Encoding::Bytes => Encoding::Bytes,
+            digest::Encoding::Hex => Encoding::Hex,
+        };
+        let mut held = memory().account();
+        held.set(values.len() + offsets.len() * (size_of::<i32>() + encoding.size()));
+        let digests = self.computed(|| sha256(&values, &offsets, key.as_deref(), encoding));
+        Ok(digests.map_err(|error| to_wire(&error)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A store: one instance's state, its limits, and what its traps mean.
 
+use std::time::Instant;
+
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::limits::Limits;
 use longshore_model::memory::{Account, memory};
@@ -83,6 +85,15 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Computes for the plugin, on the time of the call under way.
+    pub(super) fn computed<T>(&mut self, compute: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = compute();
+        let ticks = started.elapsed().as_millis() as u64 / EPOCH_TICK_MILLIS;
+        self.ticks_left = self.ticks_left.saturating_sub(ticks);
+        result
     }
 
     /// What the instance has used.

@@ -84,11 +84,22 @@ COLUMNS = {
     "columns-give-other-type": "not those that it described: more Int64",
 }
 
+DIGESTS = {
+    "digest-none": "a digest without offsets",
+    "digest-far": "the offsets of a digest do not fit its values",
+    "digest-back": "the offsets of a digest do not fit its values",
+    "digest-negative": "the offsets of a digest do not fit its values",
+    "digest-many": "a digest of more than 1048576 values",
+    "digest-huge": "128 MiB",
+    "digest-endless": TOO_LONG,
+}
+
 TRANSFORMS = {
     **STREAMS,
     **each(["open", "output-schema", "column-mapping", "process", "finish"], HARMS),
     **each(["process"], OTHERS),
     **COLUMNS,
+    **DIGESTS,
     "schema-garbage": BAD_DATA,
     "schema-empty": BAD_DATA,
     "schema-huge": "128 MiB",

@@ -4,6 +4,7 @@
 #![cfg(target_arch = "wasm32")]
 
 mod columns;
+mod digests;
 
 use std::cell::RefCell;
 
@@ -70,6 +71,7 @@ impl api::GuestTransformer for Transformer {
 
     fn process(&self, _: Pieces) -> Result<Pieces, Error> {
         self.abuse.strike("process")?;
+        digests::strike(self.abuse.name())?;
         match self.abuse.name() {
             // All of it, from one input.
             "stream-endless" => Ok(self.stream.borrow_mut().by_ref().flatten().collect()),

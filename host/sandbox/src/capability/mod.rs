@@ -3,6 +3,7 @@
 
 mod address;
 pub mod connection;
+pub mod digest;
 pub mod host_env;
 pub mod http;
 pub mod kerberos;

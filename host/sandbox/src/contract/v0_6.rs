@@ -58,11 +58,11 @@ world!(
     "longshore:plugin/odbc-types" = odbc_types,
     "longshore:plugin/kerberos" = kerberos
 );
-world!(transform, "transform");
+world!(transform, "transform", "longshore:plugin/digest" = digest);
 world!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plugin/http" = http);
 
 pub use capabilities::longshore::plugin::{
-    clock, connection, http, kerberos, log, odbc, odbc_types, random, secrets, types,
+    clock, connection, digest, http, kerberos, log, odbc, odbc_types, random, secrets, types,
 };
 pub use connector::longshore::plugin::connector_types;
 pub use sink::longshore::plugin::sink_types;

@@ -10,14 +10,13 @@
 
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
-use longshore_sdk::array::builder::StringBuilder;
-use longshore_sdk::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use longshore_sdk::schema::{DataType, Field, Schema, SchemaRef};
-use longshore_sdk::{Error, Result, Secret, Transform, TransformInfo};
+use longshore_sdk::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
+use longshore_sdk::buffer::NullBuffer;
+use longshore_sdk::digest::sha256_hex;
+use longshore_sdk::schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+use longshore_sdk::{ColumnMapping, Error, Result, Secret, Transform, TransformInfo};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sha2::Sha256;
 
 mod text;
 
@@ -56,11 +55,15 @@ fn stars() -> String {
 
 /// The transform, at work on one chunk.
 pub struct Mask {
-    columns: Vec<usize>,
     mode: Mode,
     with: String,
-    hmac: Hmac<Sha256>,
+    /// The text `with`, as often as the largest batch so far has rows.
+    texts: StringArray,
+    salt: String,
     schema: SchemaRef,
+    mapping: ColumnMapping,
+    /// Of the masked columns alone.
+    masked: SchemaRef,
 }
 
 impl Transform for Mask {
@@ -91,59 +94,78 @@ impl Transform for Mask {
         if config.mode == Mode::Hash {
             check_hashable(&input, &columns)?;
         }
-        let salt = config.salt.map(|salt| salt.reveal()).transpose()?.unwrap_or_default();
-        let hmac =
-            Hmac::new_from_slice(salt.as_bytes()).map_err(|e| Error::config(e.to_string()))?;
-        let schema = masked_schema(&input, &columns, config.mode);
-        Ok(Self { columns, mode: config.mode, with: config.with, hmac, schema })
+        let Config { mode, with, salt, .. } = config;
+        let salt = salt.map(|salt| salt.reveal()).transpose()?.unwrap_or_default();
+        let schema = masked_schema(&input, &columns, mode);
+        let mut mapping = ColumnMapping::in_place(&input, &columns);
+        mapping.reads.retain(|&column| is_read(input.field(column as usize), mode));
+        let masked = mapping.computed(&schema);
+        let texts = StringArray::new_repeated(&with, 0);
+        Ok(Self { mode, with, texts, salt, schema, mapping, masked })
     }
 
     fn output_schema(&self) -> SchemaRef {
         self.schema.clone()
     }
 
+    fn column_mapping(&self) -> Option<ColumnMapping> {
+        Some(self.mapping.clone())
+    }
+
     fn process(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
-        let mut columns = batch.columns().to_vec();
-        for &index in &self.columns {
-            columns[index] = self.mask(&columns[index])?;
-        }
-        Ok(Some(RecordBatch::try_new(self.schema.clone(), columns)?))
+        let masked = self.masked.clone();
+        let mask = |field: &FieldRef| self.mask(field, &batch);
+        let columns = masked.fields().iter().map(mask).collect::<Result<_>>()?;
+        Ok(Some(RecordBatch::try_new(masked, columns)?))
     }
 }
 
 impl Mask {
-    fn mask(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        match self.mode {
-            Mode::Null => Ok(new_null_array(column.data_type(), column.len())),
-            Mode::Replace => {
-                let mut masked =
-                    StringBuilder::with_capacity(column.len(), column.len() * self.with.len());
-                for row in 0..column.len() {
-                    masked.append_option(column.is_valid(row).then_some(&self.with));
-                }
-                Ok(Arc::new(masked.finish()))
+    fn mask(&mut self, field: &Field, batch: &RecordBatch) -> Result<ArrayRef> {
+        let (column, rows) = (batch.column_by_name(field.name()), batch.num_rows());
+        match (self.mode, column) {
+            (Mode::Null, _) => Ok(new_null_array(field.data_type(), rows)),
+            (Mode::Replace, column) => {
+                self.replaced(rows, column.and_then(|column| column.nulls()))
             }
-            Mode::Hash => {
-                const HEX_BYTES: usize = 64;
-                let mut masked =
-                    StringBuilder::with_capacity(column.len(), column.len() * HEX_BYTES);
-                text::for_each(column, |value| match value {
-                    Some(bytes) => masked.append_value(self.digest(bytes)),
-                    None => masked.append_null(),
-                })?;
-                Ok(Arc::new(masked.finish()))
+            (Mode::Hash, Some(column)) => {
+                let digests = sha256_hex(&text::bytes(column)?, Some(self.salt.as_bytes()))?;
+                Ok(Arc::new(digests))
+            }
+            (Mode::Hash, None) => {
+                Err(Error::internal(format!("`{}` is not there to hash", field.name())))
             }
         }
     }
 
-    fn digest(&self, bytes: &[u8]) -> String {
-        let mut hmac = self.hmac.clone();
-        hmac.update(bytes);
-        hmac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    /// The text `with` in each row that is not null.
+    fn replaced(&mut self, rows: usize, nulls: Option<&NullBuffer>) -> Result<ArrayRef> {
+        if self.texts.len() < rows {
+            self.texts = StringArray::new_repeated(&self.with, rows);
+        }
+        let texts = self.texts.slice(0, rows);
+        let Some(nulls) = nulls else { return Ok(Arc::new(texts)) };
+        let (offsets, values, _) = texts.into_parts();
+        Ok(Arc::new(StringArray::try_new(offsets, values, Some(nulls.clone()))?))
+    }
+}
+
+/// Whether its values, or its nulls, decide what becomes of a masked column.
+fn is_read(field: &Field, mode: Mode) -> bool {
+    match mode {
+        Mode::Hash => true,
+        Mode::Replace => field.is_nullable(),
+        Mode::Null => false,
     }
 }
 
 fn check_hashable(input: &Schema, columns: &[usize]) -> Result<()> {
+    let twice = (1..columns.len()).find(|&at| columns[..at].contains(&columns[at]));
+    if let Some(at) = twice {
+        let name = input.field(columns[at]).name();
+        return Err(Error::config(format!("`columns`: `{name}` is named twice, and hashed once"))
+            .with_hint("name it once"));
+    }
     let refused =
         columns.iter().map(|&i| input.field(i)).find(|f| !text::is_supported(f.data_type()));
     match refused {
@@ -176,7 +198,7 @@ longshore_sdk::export_transform!(Mask);
 #[cfg(test)]
 mod tests {
     use longshore_sdk::array::{Int64Array, StringArray, cast::AsArray};
-    use longshore_sdk::testkit::FakeHost;
+    use longshore_sdk::testkit::{FakeHost, transform};
 
     use super::*;
 
@@ -197,7 +219,7 @@ mod tests {
             .run(|| {
                 let mut mask =
                     Mask::open(serde_json::from_str(config).unwrap(), people().schema())?;
-                Ok(mask.process(people())?.unwrap())
+                transform(&mut mask, &people())
             })
             .0
     }

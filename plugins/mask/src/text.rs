@@ -4,12 +4,14 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use longshore_sdk::array::builder::BinaryBuilder;
 use longshore_sdk::array::cast::AsArray;
 use longshore_sdk::array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type,
     TimestampMicrosecondType,
 };
-use longshore_sdk::array::{Array, ArrayRef};
+use longshore_sdk::array::{Array, ArrayRef, BinaryArray};
+use longshore_sdk::buffer::OffsetBuffer;
 use longshore_sdk::schema::{DataType, TimeUnit};
 use longshore_sdk::{Error, Result};
 
@@ -33,41 +35,47 @@ pub(crate) fn is_supported(data_type: &DataType) -> bool {
     )
 }
 
-pub(crate) fn for_each(column: &ArrayRef, mut visit: impl FnMut(Option<&[u8]>)) -> Result<()> {
-    match column.data_type() {
+pub(crate) fn bytes(column: &ArrayRef) -> Result<BinaryArray> {
+    Ok(match column.data_type() {
+        DataType::Binary => column.as_binary::<i32>().clone(),
         DataType::Utf8 => {
-            column.as_string::<i32>().iter().for_each(|v| visit(v.map(str::as_bytes)))
+            let (offsets, texts, nulls) = column.as_string::<i32>().clone().into_parts();
+            BinaryArray::new(offsets, texts, nulls)
         }
-        DataType::LargeUtf8 => {
-            column.as_string::<i64>().iter().for_each(|v| visit(v.map(str::as_bytes)))
+        DataType::LargeUtf8 => column.as_string::<i64>().iter().map(of_text).collect(),
+        DataType::Utf8View => column.as_string_view().iter().map(of_text).collect(),
+        DataType::FixedSizeBinary(size) => {
+            let (size, rows) = (*size as usize, column.len());
+            let values = column.as_fixed_size_binary().values().clone();
+            let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(size, rows));
+            BinaryArray::try_new(offsets, values, column.nulls().cloned())?
         }
-        DataType::Utf8View => {
-            column.as_string_view().iter().for_each(|v| visit(v.map(str::as_bytes)))
-        }
-        DataType::Binary => column.as_binary::<i32>().iter().for_each(&mut visit),
-        DataType::FixedSizeBinary(_) => column.as_fixed_size_binary().iter().for_each(&mut visit),
-        DataType::Int16 => numbers::<Int16Type>(column, visit),
-        DataType::Int32 => numbers::<Int32Type>(column, visit),
-        DataType::Int64 => numbers::<Int64Type>(column, visit),
-        DataType::Date32 => numbers::<Date32Type>(column, visit),
-        DataType::Decimal128(..) => numbers::<Decimal128Type>(column, visit),
+        DataType::Int16 => numbers::<Int16Type>(column),
+        DataType::Int32 => numbers::<Int32Type>(column),
+        DataType::Int64 => numbers::<Int64Type>(column),
+        DataType::Date32 => numbers::<Date32Type>(column),
+        DataType::Decimal128(..) => numbers::<Decimal128Type>(column),
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            numbers::<TimestampMicrosecondType>(column, visit)
+            numbers::<TimestampMicrosecondType>(column)
         }
         other => return Err(Error::internal(format!("{other} passed the check at opening"))),
-    }
-    Ok(())
+    })
 }
 
-fn numbers<T: ArrowPrimitiveType<Native: Display>>(
-    column: &ArrayRef,
-    mut visit: impl FnMut(Option<&[u8]>),
-) {
-    let mut digits = Vec::new();
+fn of_text(text: Option<&str>) -> Option<&[u8]> {
+    text.map(str::as_bytes)
+}
+
+fn numbers<T: ArrowPrimitiveType<Native: Display>>(column: &ArrayRef) -> BinaryArray {
+    let mut texts = BinaryBuilder::with_capacity(column.len(), 8 * column.len());
     for value in column.as_primitive::<T>() {
-        digits.clear();
-        // Writing to memory cannot fail.
-        let _ = value.map(|value| write!(digits, "{value}"));
-        visit(value.map(|_| digits.as_slice()));
+        if let Some(value) = value {
+            // Writing to memory cannot fail.
+            let _ = write!(texts, "{value}");
+            texts.append_value(b"");
+        } else {
+            texts.append_null();
+        }
     }
+    texts.finish()
 }

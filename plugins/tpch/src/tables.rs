@@ -1,5 +1,7 @@
 //! The eight tables: their names, sizes and generators.
 
+use std::sync::LazyLock;
+
 use longshore_sdk::array::RecordBatchReader;
 use longshore_sdk::schema::{DataType, SchemaRef};
 use tpchgen::distribution::Distributions;
@@ -13,12 +15,19 @@ use tpchgen_arrow::{
     SupplierArrow,
 };
 
+use crate::comments::CommentRule;
+
+/// A text that takes no memory. [`crate::comments`] puts the real comments in the place of those from it.
+static OTHER_TEXT: LazyLock<TextPool> =
+    LazyLock::new(|| TextPool::new(4096, Distributions::static_default()));
+
 /// One table of TPC-H.
 pub(crate) struct Table {
     name: &'static str,
     size: Size,
     /// Bytes of a row as text, about.
     row_bytes: u64,
+    comments: CommentRule,
     schema: fn() -> SchemaRef,
     generate: fn(&Part, usize) -> Box<dyn RecordBatchReader>,
 }
@@ -30,8 +39,16 @@ pub(crate) struct Part {
     pub(crate) number: i32,
     /// How many there are.
     pub(crate) of: i32,
-    /// What comments are cut out of.
+    /// How long the text is that comments are cut out of.
+    pub(crate) text_bytes: i32,
+    /// What the official generator cuts comments out of instead.
     pub(crate) text: &'static TextPool,
+}
+
+impl Part {
+    pub(crate) fn new(scale: f64, number: i32, of: i32, text_bytes: i32) -> Self {
+        Self { scale, number, of, text_bytes, text: &OTHER_TEXT }
+    }
 }
 
 enum Size {
@@ -42,11 +59,12 @@ enum Size {
 }
 
 macro_rules! table {
-    ($name:literal, $size:expr, $row_bytes:literal, $arrow:ident, $generator:expr) => {
+    ($name:literal, $size:expr, $row_bytes:literal, $comments:expr, $arrow:ident, $generator:expr) => {
         Table {
             name: $name,
             size: $size,
             row_bytes: $row_bytes,
+            comments: $comments,
             schema: $arrow::schema_ref,
             generate: |part, batch_rows| {
                 let generator = $generator(part, Distributions::static_default());
@@ -60,7 +78,7 @@ macro_rules! table {
 macro_rules! scaled {
     ($generator:ident) => {
         |part: &Part, words| {
-            let Part { scale, number, of, text } = *part;
+            let Part { scale, number, of, text, .. } = *part;
             $generator::new_with_distributions_and_text_pool(scale, number, of, words, text)
         }
     };
@@ -78,22 +96,29 @@ fn part_supplies(part: &Part, _: &Distributions) -> PartSuppGenerator<'static> {
     PartSuppGenerator::new_with_text_pool(part.scale, part.number, part.of, part.text)
 }
 
+/// A table in which each row has one comment.
+const fn each_row(seed: i64, average: f64, units: i32) -> CommentRule {
+    CommentRule { seed, average, units, reserved: 1, has_verdicts: false }
+}
+
+const LINEITEM: CommentRule =
+    CommentRule { reserved: 7, ..each_row(1_095_462_486, 27.0, 1_500_000) };
+const PARTSUPP: CommentRule =
+    CommentRule { reserved: 4, ..each_row(1_961_692_154, 124.0, 200_000) };
+const SUPPLIER: CommentRule =
+    CommentRule { has_verdicts: true, ..each_row(1_341_315_363, 63.0, 10_000) };
+
 impl Table {
+    #[rustfmt::skip]
     pub(crate) const ALL: &'static [Table] = &[
-        table!("customer", Size::Scaled(150_000.0), 159, CustomerArrow, scaled!(CustomerGenerator)),
-        table!(
-            "lineitem",
-            Size::Scaled(6_001_215.0),
-            126,
-            LineItemArrow,
-            scaled!(LineItemGenerator)
-        ),
-        table!("nation", Size::Fixed(25), 89, NationArrow, fixed!(NationGenerator)),
-        table!("orders", Size::Scaled(1_500_000.0), 114, OrderArrow, scaled!(OrderGenerator)),
-        table!("part", Size::Scaled(200_000.0), 121, PartArrow, scaled!(PartGenerator)),
-        table!("partsupp", Size::Scaled(800_000.0), 148, PartSuppArrow, part_supplies),
-        table!("region", Size::Fixed(5), 78, RegionArrow, fixed!(RegionGenerator)),
-        table!("supplier", Size::Scaled(10_000.0), 141, SupplierArrow, scaled!(SupplierGenerator)),
+        table!("customer", Size::Scaled(150_000.0), 159, each_row(1_335_826_707, 73.0, 150_000), CustomerArrow, scaled!(CustomerGenerator)),
+        table!("lineitem", Size::Scaled(6_001_215.0), 126, LINEITEM, LineItemArrow, scaled!(LineItemGenerator)),
+        table!("nation", Size::Fixed(25), 89, each_row(606_179_079, 72.0, 25), NationArrow, fixed!(NationGenerator)),
+        table!("orders", Size::Scaled(1_500_000.0), 114, each_row(276_090_261, 49.0, 1_500_000), OrderArrow, scaled!(OrderGenerator)),
+        table!("part", Size::Scaled(200_000.0), 121, each_row(804_159_733, 14.0, 200_000), PartArrow, scaled!(PartGenerator)),
+        table!("partsupp", Size::Scaled(800_000.0), 148, PARTSUPP, PartSuppArrow, part_supplies),
+        table!("region", Size::Fixed(5), 78, each_row(1_500_869_201, 72.0, 5), RegionArrow, fixed!(RegionGenerator)),
+        table!("supplier", Size::Scaled(10_000.0), 141, SUPPLIER, SupplierArrow, scaled!(SupplierGenerator)),
     ];
 
     pub(crate) fn find(name: &str) -> Option<&'static Table> {
@@ -125,7 +150,12 @@ impl Table {
         (self.schema)()
     }
 
-    /// The rows of one part.
+    /// What its comments follow. They are its last column.
+    pub(crate) fn comments(&self) -> &CommentRule {
+        &self.comments
+    }
+
+    /// The rows of one part, with comments of another text.
     pub(crate) fn generate(&self, part: &Part, batch_rows: usize) -> Box<dyn RecordBatchReader> {
         (self.generate)(part, batch_rows)
     }

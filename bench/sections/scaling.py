@@ -27,7 +27,7 @@ class Late:
 def lines(setting):
     with setting.server.connect() as connection:
         connection.execute(
-            "CREATE TABLE far AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 320000) g"
+            "CREATE TABLE far AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 640000) g"
         )
         connection.execute("VACUUM (FREEZE, ANALYZE) far")
     wanted = setting.fingerprint("far")

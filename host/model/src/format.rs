@@ -1,4 +1,4 @@
-//! Numbers and names, as people read them.
+//! Numbers and texts, as people read them.
 
 /// Whether a character steers a terminal or turns the text around it: what is shown could be read as
 /// something else. Names from outside may hold such characters.
@@ -41,6 +41,20 @@ pub fn counted(number: u64, noun: &str) -> String {
         1 => format!("1 {noun}"),
         _ => format!("{} {noun}s", grouped(number)),
     }
+}
+
+/// JSON text with all steering characters escaped. JSON itself allows some of them, such as DEL, which YAML does not
+/// have.
+pub fn json_escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_steering(c) && c != '\n' {
+            text += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use longshore_model::error::Error;
-use longshore_model::format::is_steering;
+use longshore_model::format::{is_steering, json_escaped};
 use longshore_run::{Progress, RelationProgress};
 use serde::Serialize;
 use tokio::task::AbortHandle;
@@ -37,7 +37,7 @@ pub(super) fn answer(text: &str) {
 /// An answer for machines.
 pub(super) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => answer(&text),
+        Ok(text) => answer(&json_escaped(&text)),
         Err(error) => warning(&error.to_string()),
     }
 }

@@ -62,7 +62,13 @@ class Schema:
         if kind == "integer":
             least, most = found.get("minimum"), found.get("maximum")
             return f"integer, {least:,} to {most:,}" if most else f"integer, at least {least}"
-        return {"string": "text", "boolean": "true or false", "object": "object", None: "secret"}[kind]
+        return {
+            "string": "text",
+            "number": "number",
+            "boolean": "true or false",
+            "object": "object",
+            None: "secret",
+        }[kind]
 
     def describe(self, node):
         found = self.resolve(node)

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use longshore_model::config::Arguments;
 use longshore_model::config::job::{Job, Step};
 use longshore_model::config::place::{Place, parse_place};
 use longshore_model::config::policy::Policy;
@@ -356,7 +357,7 @@ fn fallen(text: &str, fall: Fall) -> String {
 fn validated(folder: &std::path::Path, name: &str, text: &str) -> Result<(), Error> {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
-    let job = Job::read(&path, &Policy::default())?;
+    let job = Job::read(&path, &Arguments::none(), &Policy::default())?;
     for step in &job.steps {
         // Its refusal quotes the query.
         if let Step::Sql(sql) = step {

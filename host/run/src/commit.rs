@@ -211,6 +211,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
     RunReport {
         run: manifest.run,
         job: manifest.job.name,
+        parameters: manifest.job.parameters,
         status: Status::Succeeded,
         started: manifest.started,
         seconds: manifest.seconds,

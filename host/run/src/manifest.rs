@@ -4,7 +4,7 @@ use arrow::datatypes::SchemaRef;
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::Mode;
-use longshore_model::config::{Job, Step};
+use longshore_model::config::{Job, ParameterRecord, Step};
 use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::{Consistency, Relation};
 use longshore_plugins::Plugin;
@@ -70,6 +70,9 @@ pub struct JobRecord {
     pub name: String,
     /// SHA-256 of its file.
     pub digest: String,
+    /// The values of its parameters.
+    #[serde(default, skip_serializing_if = "ParameterRecord::is_empty")]
+    pub parameters: ParameterRecord,
     /// Where rows came from, as the connector saw it.
     pub source: Value,
     /// What happened to them.
@@ -250,6 +253,7 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
     JobRecord {
         name: job.name.clone(),
         digest: job.digest.clone(),
+        parameters: job.parameters.clone(),
         source: json_or_null(plan.source.config()),
         transform: steps.collect(),
         target: job.target.url.clone(),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use longshore_model::config::ParameterRecord;
 use longshore_model::error::ErrorReport;
 use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::relation::Consistency;
@@ -44,6 +45,9 @@ pub struct RunReport {
     pub run: String,
     /// The job's name.
     pub job: String,
+    /// The values of the job's parameters.
+    #[serde(default, skip_serializing_if = "ParameterRecord::is_empty")]
+    pub parameters: ParameterRecord,
     /// How it ended.
     pub status: Status,
     /// When it began, in RFC 3339.
@@ -97,6 +101,9 @@ impl RunReport {
     /// The report in a few lines.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
+        if !self.parameters.is_empty() {
+            let _ = writeln!(text, "parameters: {}", self.parameters);
+        }
         for interruption in &self.interruptions {
             let _ = writeln!(text, "{interruption}");
         }

@@ -86,6 +86,7 @@ impl Runner<'_> {
         RunReport {
             run: id.to_owned(),
             job: job.name.clone(),
+            parameters: job.parameters.clone(),
             status,
             started: rfc3339(created),
             seconds: seconds_since(created),

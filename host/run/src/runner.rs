@@ -76,9 +76,13 @@ impl Runner<'_> {
             job: &job.name,
             digest: &job.digest,
             file: &job.file,
+            parameters: &job.parameters,
             owner: self.owner,
         })?;
         let entry = self.ledger.entry(id)?;
+        if entry.as_ref().is_some_and(|entry| entry.parameters != job.parameters) {
+            return Err(other_parameters(id).into());
+        }
         let created = entry.and_then(|run| DateTime::parse_from_rfc3339(&run.created).ok());
         let pinned = self.ledger.built_by(id)?.plugins;
         let resolver = Resolver { pinned, ..Resolver::new(self.catalog, self.settings) };
@@ -146,6 +150,11 @@ impl ActiveRun<'_> {
     pub(super) fn set_in_target(&self) {
         self.may_be_in_target.store(true, Ordering::Relaxed);
     }
+}
+
+fn other_parameters(id: &str) -> Error {
+    Error::config(format!("run {id} has begun with other values of its job's parameters"))
+        .with_hint("run the job anew")
 }
 
 /// The end of an attempt to open a run that another process works on.

@@ -23,9 +23,12 @@ def commands(path):
                 yield line[2:]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/how-to/parameters.md"])
 def test_every_command_works(flights, program, page):
     """In their order, in one folder, with the page's own job files in it."""
+    with flights.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS orders")
+        connection.execute("CREATE TABLE orders AS SELECT DATE '2026-11-20' AS day, 'US' AS region, 1 AS id")
 
     def here(text):
         text = text.replace("db.internal:5432/shop", f"127.0.0.1:{flights.port}/postgres").replace(

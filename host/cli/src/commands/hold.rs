@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use longshore_model::config::Job;
+use longshore_model::config::{Arguments, Job};
 use longshore_model::error::Result;
 use longshore_run::hold as hold_source;
+use longshore_run::ledger::Ledger;
 
 use super::App;
 
@@ -14,6 +15,9 @@ use super::App;
 pub(super) struct HoldArgs {
     /// The job file
     job: PathBuf,
+    /// The run, whose parameters have values in the ledger
+    #[arg(long)]
+    run: String,
     /// What it was called when it was dropped
     #[arg(long)]
     name: String,
@@ -29,7 +33,10 @@ pub(super) struct HoldArgs {
 }
 
 pub(super) fn hold(app: &App, args: &HoldArgs) -> Result<()> {
-    let job = Job::read_in(&args.job, &args.name, &args.folder, &app.settings.policy)?;
+    let entry = Ledger::open(&app.settings.state)?.entry(&args.run)?;
+    let arguments = Arguments::of_run(&entry.map(|entry| entry.parameters).unwrap_or_default());
+    let (file, policy) = (&args.job, &app.settings.policy);
+    let job = Job::read_in(file, &args.name, &args.folder, &arguments, policy)?;
     let catalog = app.catalog()?;
     let alone = Duration::from_secs(app.settings.hold_secs);
     let holding = hold_source(&catalog, &app.settings, &job, &args.connector, &args.socket, alone);

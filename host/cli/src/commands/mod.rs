@@ -3,6 +3,7 @@
 mod docs;
 mod hold;
 mod odbc;
+mod params;
 mod plan;
 mod plugin;
 mod plugin_bench;
@@ -36,6 +37,7 @@ use longshore_model::memory::{give_back_large, memory};
 use longshore_plugins::{Catalog, PluginSet, Plugins, Resolver};
 use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
+use params::ParamArgs;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -66,16 +68,22 @@ enum Command {
     Run {
         /// The job file: YAML, TOML or JSON
         job: PathBuf,
+        #[command(flatten)]
+        params: ParamArgs,
     },
     /// Show what a run would do, without reading rows
     Plan {
         /// The job file
         job: PathBuf,
+        #[command(flatten)]
+        params: ParamArgs,
     },
     /// Check a job file, without asking its source
     Validate {
         /// The job file
         job: PathBuf,
+        #[command(flatten)]
+        params: ParamArgs,
     },
     /// Show the first rows of a job's relations, or of files
     Preview {
@@ -85,11 +93,15 @@ enum Command {
         /// How many rows to show
         #[arg(long, default_value_t = 10, value_name = "N")]
         rows: usize,
+        #[command(flatten)]
+        params: ParamArgs,
     },
     /// Check that a job's source answers, and list what can be read there
     TestConnection {
         /// The job file
         job: PathBuf,
+        #[command(flatten)]
+        params: ParamArgs,
     },
     /// List the runs that the ledger knows, newest first
     #[command(args_conflicts_with_subcommands = true)]
@@ -307,11 +319,13 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
     }
     let app = App::new(cli.settings.clone(), cli.json)?;
     match cli.command {
-        Command::Run { job } => run::run(&app, &job),
-        Command::Plan { job } => Ok(plan::plan(&app, &job)?),
-        Command::Validate { job } => Ok(validate::validate(&app, &job)?),
-        Command::Preview { what, rows } => Ok(preview::preview(&app, &what, rows)?),
-        Command::TestConnection { job } => Ok(test_connection::test(&app, &job)?),
+        Command::Run { job, params } => run::run(&app, &job, &params),
+        Command::Plan { job, params } => Ok(plan::plan(&app, &job, &params)?),
+        Command::Validate { job, params } => Ok(validate::validate(&app, &job, &params)?),
+        Command::Preview { what, rows, params } => {
+            Ok(preview::preview(&app, &what, rows, &params)?)
+        }
+        Command::TestConnection { job, params } => Ok(test_connection::test(&app, &job, &params)?),
         Command::Runs { command, limit } => runs::runs(&app, command, limit),
         Command::Verify(args) => verify::verify(&app, &args),
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),

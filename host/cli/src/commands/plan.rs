@@ -13,10 +13,11 @@ use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_sandbox::SnapshotResult;
 use serde_json::{Value, json};
 
+use super::params::ParamArgs;
 use super::{App, show};
 
-pub(super) fn plan(app: &App, path: &Path) -> Result<()> {
-    let job = Job::read(path, &app.settings.policy)?;
+pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
+    let job = params.read_job(app, path)?;
     let plan = app.io.block_on(async {
         let plan = Planner::new(app.resolve(&job).await?, &app.settings).plan(&job).await?;
         plan.source.release().await;
@@ -44,6 +45,9 @@ fn as_text(job: &Job, plan: &RunPlan) -> String {
         Some(sink) => writeln!(text, " ({} {})", sink.name(), sink.plugin.version),
         None => writeln!(text),
     };
+    if !job.parameters.is_empty() {
+        let _ = writeln!(text, "parameters: {}", job.parameters);
+    }
     if let (Some(catalog), Some(register)) = (&plan.plugins.registrar, &job.register) {
         let (name, version, base) = (catalog.name(), &catalog.plugin.version, &register.base);
         let _ = writeln!(text, "register: as tables over {base}/.. ({name} {version})");
@@ -148,7 +152,7 @@ fn grants(plan: &RunPlan) -> Vec<String> {
 }
 
 fn as_json(job: &Job, plan: &RunPlan) -> Value {
-    json!({
+    let mut answer = json!({
         "job": job.name,
         "connector": { "name": plan.source.name(), "version": plan.source.version() },
         "target": job.target.url,
@@ -167,7 +171,11 @@ fn as_json(job: &Job, plan: &RunPlan) -> Value {
         "parallel": plan.parallel,
         "grants": grants(plan),
         "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),
-    })
+    });
+    if !job.parameters.is_empty() {
+        answer["parameters"] = json!(job.parameters);
+    }
+    answer
 }
 
 fn relation_json(relation: &RelationPlan) -> Value {

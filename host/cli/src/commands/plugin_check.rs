@@ -13,6 +13,7 @@ use longshore_plugins::{Plugin, PluginKind};
 use longshore_sandbox::Relation;
 use serde_json::{Map, Value, json};
 
+use super::params::ParamArgs;
 use super::{App, Failed, plugin, show};
 use crate::conformance;
 use crate::conformance::{Given, Outcome};
@@ -28,6 +29,8 @@ pub(super) struct Subject {
     /// A job file that uses the plugin: its config is taken from it
     #[arg(long, value_name = "JOB")]
     job: Option<PathBuf>,
+    #[command(flatten)]
+    params: ParamArgs,
     /// For a connector: a table to read, with some thousand rows [default: the first one listed]
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
@@ -41,7 +44,7 @@ impl Subject {
     pub(super) fn read<'a>(&self, app: &'a App) -> Result<(Arc<Plugin>, Given<'a>)> {
         let plugin = plugin::find(app, &self.plugin)?;
         let job = self.job.as_deref();
-        let job = job.map(|path| Job::read(path, &app.settings.policy)).transpose()?;
+        let job = job.map(|path| self.params.read_job(app, path)).transpose()?;
         let config = match &job {
             Some(job) => Some(config_of(job, &plugin)?),
             None => self.with.as_deref().map(parse).transpose()?,

@@ -22,6 +22,7 @@ use longshore_model::grant::shown;
 use longshore_values::text_column;
 use tokio::sync::Semaphore;
 
+use super::params::ParamArgs;
 use super::{App, show};
 
 /// The longest value that is shown; `--json` shows all of it.
@@ -30,10 +31,13 @@ const CELL_LIMIT_CHARS: usize = 100;
 /// The endings of job files; data in such a file is named by its URL.
 const JOB_ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
-pub(super) fn preview(app: &App, what: &str, rows: usize) -> Result<()> {
+pub(super) fn preview(app: &App, what: &str, rows: usize, params: &ParamArgs) -> Result<()> {
     let job = match files_of(what)? {
-        Some(url) => Job::of_files(what, &url)?,
-        None => Job::read(Path::new(what), &app.settings.policy)?,
+        Some(url) => {
+            params.refuse_any()?;
+            Job::of_files(what, &url)?
+        }
+        None => params.read_job(app, Path::new(what))?,
     };
     let previews = read(app, &job, rows)?;
     if app.json {

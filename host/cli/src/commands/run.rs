@@ -8,14 +8,15 @@ use longshore_plugins::Catalog;
 use longshore_run::ledger::{Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, Runner, forget_old_runs, new_run_id};
 
+use super::params::ParamArgs;
 use super::{App, Failed, show};
 
 /// What a process that a signal ended has as its exit code: 128 and the signal.
 const SIGINT_EXIT_CODE: u8 = 130;
 const SIGTERM_EXIT_CODE: u8 = 143;
 
-pub(super) fn run(app: &App, path: &Path) -> Result<(), Failed> {
-    let job = Job::read(path, &app.settings.policy)?;
+pub(super) fn run(app: &App, path: &Path, params: &ParamArgs) -> Result<(), Failed> {
+    let job = params.read_job(app, path)?;
     execute(app, &ledger(app)?, &new_run_id()?, &job)
 }
 

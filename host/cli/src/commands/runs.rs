@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use longshore_model::atomic_file;
-use longshore_model::config::{Job, Policy};
+use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_run::ledger::{INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
@@ -114,9 +114,12 @@ fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 }
 
 fn as_text(details: &RunDetails) -> String {
-    let RunDetails { run, file, events, attempts } = details;
+    let RunDetails { run, file, parameters, events, attempts } = details;
     let mut text = format!("run {}: {}, job {}, by {}\n", run.run, state(run), run.job, run.owner);
     let _ = writeln!(text, "job file: {file}");
+    if !parameters.is_empty() {
+        let _ = writeln!(text, "parameters: {parameters}");
+    }
     let _ = writeln!(text, "began {}", run.created);
     if let Some(finished) = &run.finished {
         let _ = writeln!(text, "ended {finished}");
@@ -223,7 +226,7 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     let _lock = match lock(&app.settings.state) {
         Ok(lock) => lock,
         Err(error) => match (recorded.phase.is_done(), dropped) {
-            (true, Some(path)) => return Ok(drop_again(app, &recorded.file, &path)?),
+            (true, Some(path)) => return Ok(drop_again(app, &recorded, &path)?),
             (false, _) => {
                 return Err(Error::config(format!("run {run} is under way"))
                     .with_hint(format!("`longshore runs show {run}` tells how far it is"))
@@ -243,7 +246,9 @@ fn job_of(recorded: &RunEntry, dropped: Option<&Path>, policy: &Policy) -> Resul
     let shown = dropped.unwrap_or(file);
     let folder = shown.parent().unwrap_or(Path::new("."));
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let job = Job::read_in(file, &name, folder, policy)?;
+    // A run goes on with the values that it began with, and another attempt is made with the same.
+    let arguments = Arguments::of_run(&recorded.parameters);
+    let job = Job::read_in(file, &name, folder, &arguments, policy)?;
     if job.digest == recorded.digest || recorded.phase.is_done() {
         return Ok(job);
     }
@@ -259,7 +264,8 @@ fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
     inside.then(|| Some(folder.parent()?.join(name))).flatten()
 }
 
-fn drop_again(app: &App, file: &Path, to: &Path) -> Result<()> {
+fn drop_again(app: &App, recorded: &RunEntry, to: &Path) -> Result<()> {
+    let file = &recorded.file;
     let fault = |error| Error::io(format!("dropping {} again", file.display()), error);
     atomic_file::copy(file, to).map_err(fault)?;
     if app.json {

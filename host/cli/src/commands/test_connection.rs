@@ -13,6 +13,7 @@ use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::format::counted;
 use serde_json::json;
 
+use super::params::ParamArgs;
 use super::{App, show};
 
 /// How many names are listed for people; `--json` lists them all.
@@ -38,8 +39,8 @@ async fn probe(app: &App, job: &Job) -> Result<String> {
     probed.map(|()| format!("{}: can be written", job.target.url))
 }
 
-pub(super) fn test(app: &App, path: &Path) -> Result<()> {
-    let job = Job::read(path, &app.settings.policy)?;
+pub(super) fn test(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
+    let job = params.read_job(app, path)?;
     let (answer, relations, target, catalog) = app.io.block_on(async {
         let plugins = app.resolve(&job).await?;
         let source = Planner::new(plugins.clone(), &app.settings).source(&job)?;

@@ -11,38 +11,50 @@ use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::format::counted;
 use longshore_plugins::{Catalog, Plugins, Resolver};
 use longshore_sandbox::Sandbox;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+use super::params::ParamArgs;
 use super::{App, show};
 
 /// What is read by the host itself.
 const FILES: &str = "files";
 
-pub(super) fn validate(app: &App, path: &Path) -> Result<()> {
-    let job = Job::read(path, &app.settings.policy)?;
+pub(super) fn validate(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
+    let job = params.read_job(app, path)?;
     let mut faults = Vec::new();
     check_queries(&job, &mut faults);
     let source = check_plugins(app, &job, &mut faults)?;
     Error::all(faults).context(path.display().to_string())?;
-    let relations = job.relations.len() as u64;
     if app.json {
-        show::json(&json!({
-            "valid": true,
-            "job": job.name,
-            "connector": source.split(' ').next(),
-            "relations": job.relations.iter().map(|r| &r.name).collect::<Vec<_>>(),
-        }))
+        show::json(&as_json(&job, &source))
     } else {
-        show::answer(&format!(
-            "{}: valid: {} from {source} to {}",
-            job.name,
-            counted(relations, "relation"),
-            job.target.url
-        ))
+        show::answer(&as_text(&job, &source))
     }
     Ok(())
+}
+
+fn as_json(job: &Job, source: &str) -> Value {
+    let mut answer = json!({
+        "valid": true,
+        "job": job.name,
+        "connector": source.split(' ').next(),
+        "relations": job.relations.iter().map(|r| &r.name).collect::<Vec<_>>(),
+    });
+    if !job.parameters.is_empty() {
+        answer["parameters"] = json!(job.parameters);
+    }
+    answer
+}
+
+fn as_text(job: &Job, source: &str) -> String {
+    let relations = counted(job.relations.len() as u64, "relation");
+    let mut text = format!("{}: valid: {relations} from {source} to {}", job.name, job.target.url);
+    if !job.parameters.is_empty() {
+        text += &format!("\nparameters: {}", job.parameters);
+    }
+    text
 }
 
 /// The queries that are carried out here.

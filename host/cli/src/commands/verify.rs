@@ -16,6 +16,7 @@ use longshore_model::format::{counted, grouped};
 use longshore_run::{Fingerprint, Manifest, RelationRecord};
 use serde_json::json;
 
+use super::params::ParamArgs;
 use super::{App, Failed, show};
 
 #[derive(Args)]
@@ -25,6 +26,8 @@ pub(super) struct VerifyArgs {
     /// The job file, where the target needs what it says: an endpoint, keys
     #[arg(long, value_name = "JOB")]
     job: Option<PathBuf>,
+    #[command(flatten)]
+    params: ParamArgs,
     /// Also read the source again, and compare its rows with those that were published
     #[arg(long, requires = "job")]
     source: bool,
@@ -62,9 +65,8 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
             }
         }
         if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
-            faults =
-                compare(app, &manifest, target.as_ref(), &Job::read(job, &app.settings.policy)?)
-                    .await?;
+            let job = args.params.read_job(app, job)?;
+            faults = compare(app, &manifest, target.as_ref(), &job).await?;
         }
         answer(app, args, &manifest, faults)
     })
@@ -146,7 +148,7 @@ async fn compare(
 async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Folder>)> {
     let secrets = app.settings.secrets.as_deref();
     let from_job = args.job.as_deref();
-    let from_job = from_job.map(|path| Job::read(path, &app.settings.policy)).transpose()?;
+    let from_job = from_job.map(|path| args.params.read_job(app, path)).transpose()?;
     // The job says how its target is reached; where the manifest lies is what is verified.
     let from_job = from_job.map(|job| match job.target.to {
         To::Folder(place, _) => Ok((job.target.url, place)),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use longshore_model::config::{Job, Policy, Settings};
+use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::grouped;
 use longshore_model::memory::give_back;
@@ -300,15 +300,18 @@ impl Daemon {
         let Claimed { taken, crashes } = claimed;
         let crashes = *crashes;
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let phase = self.ledger.entry(&taken.run).ok().flatten().map(|entry| entry.phase);
-        let take_over = TakeOver::after_crashes(crashes, phase);
+        let entry = match self.ledger.entry(&taken.run) {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
+                return NextStep::ResumeLater;
+            }
+        };
+        let take_over = TakeOver::after_crashes(crashes, entry.as_ref().map(|entry| entry.phase));
         if take_over == TakeOver::Abandon {
             return self.refused(taken, &crashed(crashes - 1));
         }
-        let (taken_up, folder) = (taken.clone(), inbox.to_owned());
-        let policy = self.settings().policy;
-        let reading = move || read_job(&taken_up, &folder, &policy);
-        let job = match on_own_thread(reading).await {
+        let job = match self.read(inbox, taken, entry.map(|entry| entry.parameters)).await {
             Ok(job) => job,
             Err(error) => return self.refused(taken, &error),
         };
@@ -355,6 +358,18 @@ impl Daemon {
                 NextStep::PutAway(JobOutcome::Done, json!(report))
             }
         }
+    }
+
+    async fn read(
+        &self,
+        inbox: &Path,
+        taken: &Taken,
+        begun_with: Option<ParameterRecord>,
+    ) -> Result<Job> {
+        let (taken, inbox, policy) = (taken.clone(), inbox.to_owned(), self.settings().policy);
+        let job = on_own_thread(move || read_job(&taken, &inbox, begun_with, &policy)).await?;
+        job.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(job)
     }
 
     fn failed(&self, taken: &Taken, error: &Error, report: Value) -> NextStep {
@@ -505,12 +520,19 @@ fn crashed(crashes: u32) -> Error {
         .with_hint("look in the log for what ended it; drop the job again to try once more")
 }
 
-/// Reads a job in `running`, and nowhere that a link in its place leads.
-fn read_job(taken: &Taken, inbox: &Path, policy: &Policy) -> Result<Job> {
+/// Reads a job in `running`, and nowhere that a link in its place leads. A run that has begun keeps the values of
+/// its parameters.
+fn read_job(
+    taken: &Taken,
+    inbox: &Path,
+    begun_with: Option<ParameterRecord>,
+    policy: &Policy,
+) -> Result<Job> {
     let Taken { name, path, .. } = taken;
     let running = Part::open(inbox, RUNNING)
         .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
-    Job::read_at(&running.file(taken.file_name()), path, name, inbox, policy)
+    let arguments = begun_with.map_or_else(Arguments::none, |record| Arguments::of_run(&record));
+    Job::read_at(&running.file(taken.file_name()), path, name, inbox, &arguments, policy)
 }
 
 /// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.

@@ -29,16 +29,15 @@ pub struct Document {
 impl Document {
     /// Reads and parses a file.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::read_at(path, path)
+        Self::read_at("the job file", path, path)
     }
 
-    /// Reads a file that is called `path` where it is held open.
-    pub fn read_at(held: &Path, path: &Path) -> Result<Self> {
+    /// Reads a file that is called `path` where it is held open; `what` says what it is for.
+    pub fn read_at(what: &str, held: &Path, path: &Path) -> Result<Self> {
         let name = path.display();
-        let bytes =
-            read_small_file("the job file", held, DOCUMENT_LIMIT_BYTES).map_err(|error| {
-                error.told(|text| text.replace(&held.display().to_string(), &name.to_string()))
-            })?;
+        let bytes = read_small_file(what, held, DOCUMENT_LIMIT_BYTES).map_err(|error| {
+            error.told(|text| text.replace(&held.display().to_string(), &name.to_string()))
+        })?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::config(format!("{name}: not UTF-8 text: not a job file")))?;
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
@@ -80,6 +79,11 @@ impl Document {
                 None => one,
             }
         })
+    }
+
+    /// Its tree of values.
+    pub(super) fn tree(&self) -> &Value {
+        &self.value
     }
 
     /// One of its parts, without these keys, if it then has that form.

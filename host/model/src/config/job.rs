@@ -10,13 +10,14 @@ use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
+use super::parameters::{Arguments, Bound, ParameterRecord, bind};
 use super::place::{Place, is_folder};
 use super::plugin_requirement::PluginRequirement;
 use super::policy::Policy;
+use super::query_file::read_query_file;
 use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
 use super::record::Record;
 use super::register::{Register, check_register};
-use super::small_file::read_small_file;
 use super::target::{Target, To, check_target};
 use super::territory::{Territory, Usage};
 use crate::error::{Error, Result, ResultExt};
@@ -25,9 +26,6 @@ use crate::relation::{Consistency, Relation};
 
 /// The longest name of a job or a relation.
 pub const NAME_LIMIT_BYTES: usize = 200;
-
-/// The longest query in a file.
-pub const QUERY_LIMIT_BYTES: u64 = 4 << 20;
 
 /// The most relations or chunks at the same time.
 pub const PARALLEL_LIMIT: u64 = 1_024;
@@ -45,6 +43,10 @@ pub struct Job {
     pub folder: PathBuf,
     /// SHA-256 of the file, in hex.
     pub digest: String,
+    /// The values of its parameters.
+    pub parameters: ParameterRecord,
+    /// What its author should look at; nothing of it stops a run.
+    pub warnings: Vec<String>,
     /// Where rows come from.
     pub source: Source,
     /// What to move; names are unique.
@@ -135,11 +137,12 @@ pub struct Parallel {
 }
 
 impl Job {
-    /// Reads and checks a job file, also against the operator's policy.
-    pub fn read(path: &Path, policy: &Policy) -> Result<Self> {
+    /// Reads and checks a job file, also against the operator's policy. Its parameters get values by the
+    /// arguments.
+    pub fn read(path: &Path, arguments: &Arguments, policy: &Policy) -> Result<Self> {
         let whole = std::path::absolute(path).map_err(|error| Error::io(path.display(), error))?;
         let folder = whole.parent().unwrap_or(Path::new("/"));
-        Self::read_in(&whole, &path.display().to_string(), folder, policy)
+        Self::read_in(&whole, &path.display().to_string(), folder, arguments, policy)
     }
 
     /// A job that reads files and writes nothing: for a look at them, under a name for people.
@@ -155,8 +158,14 @@ impl Job {
     }
 
     /// Reads and checks a job file that was called `name` and lay in `folder` when it was dropped.
-    pub fn read_in(path: &Path, name: &str, folder: &Path, policy: &Policy) -> Result<Self> {
-        Self::read_at(path, path, name, folder, policy)
+    pub fn read_in(
+        path: &Path,
+        name: &str,
+        folder: &Path,
+        arguments: &Arguments,
+        policy: &Policy,
+    ) -> Result<Self> {
+        Self::read_at(path, path, name, folder, arguments, policy)
     }
 
     /// The same of a file whose folder is held open: `held` is where it is read, whatever `path` leads to by
@@ -166,25 +175,43 @@ impl Job {
         path: &Path,
         name: &str,
         folder: &Path,
+        arguments: &Arguments,
         policy: &Policy,
     ) -> Result<Self> {
         let access = Access::new(policy, folder);
         access.job_file(held).context(name)?;
-        let document = Document::read_at(held, path)?;
+        let document = Document::read_at("the job file", held, path)?;
         let digest = document.digest.clone();
-        let raw = document.typed().map_err(|error| with_parts(error, &document));
-        let raw: RawJob = raw.context(name)?;
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
-        let job = Self::check(raw, stem, access).map_err(|error| document.locate(error));
-        let job = job.context(name)?;
+        let job = Self::of_document(&document, stem, arguments, access).context(name)?;
         job.check_access(&access).context(name)?;
         Ok(Self {
             file: path.to_owned(),
             dropped_name: name.to_owned(),
             folder: folder.to_owned(),
             digest,
+            warnings: job.warnings.iter().map(|warning| format!("{name}: {warning}")).collect(),
             ..job
         })
+    }
+
+    /// Checks a job file, once its placeholders have values.
+    fn of_document(
+        document: &Document,
+        stem: &str,
+        arguments: &Arguments,
+        access: Access<'_>,
+    ) -> Result<Self> {
+        let mut raw: RawJob = document.typed().map_err(|error| with_parts(error, document))?;
+        let located = |error| document.locate(error);
+        let bound = bind(raw.parameters.take(), document.tree(), arguments, access);
+        let Bound { tree, record, unused } = bound.map_err(located)?;
+        if let Some(tree) = tree {
+            raw = typed("", tree).map_err(located)?;
+        }
+        let warnings = unused.into_iter().map(|error| located(error).to_string()).collect();
+        let job = Self::check(raw, stem, access).map_err(located)?;
+        Ok(Self { parameters: record, warnings, ..job })
     }
 
     /// All that the job reads of its source.
@@ -274,6 +301,8 @@ impl Job {
             dropped_name: String::new(),
             folder: access.folder().to_owned(),
             digest: String::new(),
+            parameters: ParameterRecord::default(),
+            warnings: Vec::new(),
         })
     }
 
@@ -474,17 +503,7 @@ fn text_or_file(
             Err(Error::config(format!("`{at}` has both `{key}` and `{key}_file`"))
                 .with_hint("keep one of them"))
         }
-        (None, Some(file)) => {
-            let path = access.folder().join(file);
-            access.file(&format!("{at}.{key}_file"), &path)?;
-            let what = format!("`{at}.{key}_file`");
-            let bytes = read_small_file(&what, &path, QUERY_LIMIT_BYTES)?;
-            let text = String::from_utf8(bytes).map_err(|_| {
-                Error::config(format!("{what}: {} is not UTF-8 text", path.display()))
-                    .with_hint("save it as plain UTF-8")
-            })?;
-            Ok(Some(text.trim_start_matches('\u{feff}').to_owned()))
-        }
+        (None, Some(file)) => read_query_file(&format!("{at}.{key}_file"), &file, access).map(Some),
         (text, None) => Ok(text),
     }
 }

@@ -14,6 +14,9 @@ use super::record::Record;
 pub(super) struct RawJob {
     /// The job's name; the file's name if absent.
     pub(super) name: Option<String>,
+    /// Values that each run is given; `{{ NAME }}` stands for them in queries, SQL steps, names and
+    /// paths. Without this key, braces mean nothing.
+    pub(super) parameters: Option<std::collections::BTreeMap<String, RawParameter>>,
     /// Where rows come from.
     pub(super) source: RawSource,
     /// Tables to move: the short form of `relations`.
@@ -50,6 +53,76 @@ pub(super) struct RawJob {
     /// `longshore plugin replay`.
     #[serde(default)]
     pub(super) record: Record,
+}
+
+/// A parameter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "write text, integer, decimal, date, timestamp, boolean, or { type: .., default: .. }"
+)]
+pub(super) enum RawParameter {
+    /// Its type: each run must give a value.
+    Type(RawParameterType),
+    /// With what else is known of it.
+    Keys(RawParameterKeys),
+}
+
+/// A parameter, with all that a job says of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawParameterKeys {
+    /// The type of its values.
+    #[serde(rename = "type")]
+    pub(super) kind: RawParameterType,
+    /// Its value, where a run gives none. A date or a timestamp can be computed from the scheduled
+    /// time: `"{{ scheduled - 1d }}"`.
+    pub(super) default: Option<RawScalar>,
+    /// The values that it may have; every one of its type if absent.
+    pub(super) allowed: Option<Vec<RawScalar>>,
+    /// What it is for.
+    #[allow(dead_code, reason = "for people who read the job")]
+    pub(super) description: Option<String>,
+}
+
+/// The type of a parameter's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawParameterType {
+    /// Any text.
+    Text,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A decimal of up to 38 digits, which all count.
+    Decimal,
+    /// A date.
+    Date,
+    /// A date and a time, in UTC.
+    Timestamp,
+    /// True or false.
+    Boolean,
+}
+
+/// A text, a number, or true or false.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "write a text, a number, or true or false")]
+pub(super) enum RawScalar {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(serde_json::Number),
+    /// True or false.
+    Boolean(bool),
+}
+
+impl From<RawScalar> for Value {
+    fn from(scalar: RawScalar) -> Self {
+        match scalar {
+            RawScalar::Text(text) => text.into(),
+            RawScalar::Number(number) => number.into(),
+            RawScalar::Boolean(value) => value.into(),
+        }
+    }
 }
 
 /// Where rows come from. The URL's scheme chooses: a folder of files, or a connector, which defines

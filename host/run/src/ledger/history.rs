@@ -1,11 +1,13 @@
 //! The history of runs, for `longshore runs`. The operator limits its length.
 
+use longshore_model::config::ParameterRecord;
 use longshore_model::error::Result;
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Ledger;
+use super::runs::parameters;
 use crate::phase::Phase;
 
 /// The state of a run that has not ended, and that no process works on.
@@ -62,6 +64,9 @@ pub struct RunDetails {
     pub run: RunRecord,
     /// Where its job file lies.
     pub file: String,
+    /// The values of its job's parameters.
+    #[serde(skip_serializing_if = "ParameterRecord::is_empty")]
+    pub parameters: ParameterRecord,
     /// What happened to it.
     pub events: Vec<EventRecord>,
     /// The attempts that failed or have not ended, oldest first.
@@ -106,7 +111,7 @@ const RUN: &str = "
            (SELECT count(*) FROM chunks WHERE run = runs.id),
            (SELECT count(*) FROM tasks WHERE run = runs.id AND done),
            (SELECT count(*) FROM attempts WHERE run = runs.id AND class IS NOT NULL),
-           (SELECT coalesce(sum(rows), 0) FROM parts WHERE run = runs.id), file
+           (SELECT coalesce(sum(rows), 0) FROM parts WHERE run = runs.id), file, parameters
     FROM runs JOIN jobs ON jobs.id = runs.job";
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
@@ -168,10 +173,10 @@ impl Ledger {
         let details = self.with_connection(|connection| {
             let found = connection
                 .query_row(&format!("{RUN} WHERE runs.id = ?1"), [run], |row| {
-                    Ok((run_record(row)?, row.get::<_, String>(12)?))
+                    Ok((run_record(row)?, row.get::<_, String>(12)?, parameters(row, 13)?))
                 })
                 .optional()?;
-            let Some((record, file)) = found else { return Ok(None) };
+            let Some((record, file, parameters)) = found else { return Ok(None) };
             let mut statement = connection
                 .prepare_cached("SELECT at, text FROM events WHERE run = ?1 ORDER BY rowid")?;
             let events = statement
@@ -199,7 +204,7 @@ impl Ledger {
                 })
             };
             let attempts = statement.query_map([run], attempt)?.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(RunDetails { run: record, file, events, attempts }))
+            Ok(Some(RunDetails { run: record, file, parameters, events, attempts }))
         })?;
         let Some(mut details) = details else { return Ok(None) };
         self.mark_interrupted(&mut details.run)?;

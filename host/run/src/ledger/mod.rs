@@ -31,11 +31,12 @@ pub use tasks::{Progress as TaskProgress, Task};
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
     include_str!("checksum.sql"),
+    include_str!("parameters.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

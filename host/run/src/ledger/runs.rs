@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use longshore_model::config::ParameterRecord;
 use longshore_model::error::{Error, Result, ResultExt};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
-use rusqlite::{OptionalExtension, ToSql, Transaction, params};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
+use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strum::IntoStaticStr;
@@ -40,6 +41,8 @@ pub struct NewRun<'a> {
     pub digest: &'a str,
     /// Where the job file lies.
     pub file: &'a Path,
+    /// The values of the job's parameters.
+    pub parameters: &'a ParameterRecord,
     /// Who runs it.
     pub owner: Owner,
 }
@@ -53,6 +56,8 @@ pub struct RunEntry {
     pub digest: String,
     /// Where the job file lies.
     pub file: PathBuf,
+    /// The values of the job's parameters that it began with.
+    pub parameters: ParameterRecord,
     /// When it began.
     pub created: String,
     /// How often it restarted.
@@ -60,16 +65,19 @@ pub struct RunEntry {
 }
 
 impl Ledger {
-    /// Records a run that begins, in its first phase. A run that has an entry keeps its phase.
+    /// Records a run that begins, in its first phase. A run that has an entry keeps its phase, and the values
+    /// of its parameters.
     pub fn begin(&self, new: &NewRun<'_>) -> Result<()> {
+        let parameters = Some(new.parameters).filter(|parameters| !parameters.is_empty());
+        let parameters = parameters.map(serde_json::to_string).transpose()?;
         self.change_for_good(|change| {
             change.execute(
                 "INSERT INTO jobs (name, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
                 params![new.job, new.digest],
             )?;
             change.execute(
-                "INSERT INTO runs (id, job, file, owner, phase, created)
-                 SELECT ?1, jobs.id, ?4, ?5, ?7, ?6 FROM jobs WHERE name = ?2 AND digest = ?3
+                "INSERT INTO runs (id, job, file, owner, phase, created, parameters)
+                 SELECT ?1, jobs.id, ?4, ?5, ?7, ?6, ?8 FROM jobs WHERE name = ?2 AND digest = ?3
                  ON CONFLICT DO UPDATE SET file = excluded.file, owner = excluded.owner",
                 params![
                     new.id,
@@ -78,7 +86,8 @@ impl Ledger {
                     new.file.to_string_lossy(),
                     new.owner.name(),
                     now(),
-                    Phase::Planning
+                    Phase::Planning,
+                    parameters
                 ],
             )?;
             Ok(())
@@ -89,7 +98,7 @@ impl Ledger {
     pub fn entry(&self, run: &str) -> Result<Option<RunEntry>> {
         self.with_connection(|connection| {
             let found = connection.query_row(
-                "SELECT phase, digest, file, created, restarts FROM runs
+                "SELECT phase, digest, file, created, restarts, parameters FROM runs
                  JOIN jobs ON jobs.id = runs.job WHERE runs.id = ?1",
                 [run],
                 |row| {
@@ -99,6 +108,7 @@ impl Ledger {
                         file: row.get::<_, String>(2)?.into(),
                         created: row.get(3)?,
                         restarts: row.get(4)?,
+                        parameters: parameters(row, 5)?,
                     })
                 },
             );
@@ -200,6 +210,16 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+/// The values of parameters in a column; none where a job has no parameters.
+pub(super) fn parameters(row: &Row<'_>, column: usize) -> rusqlite::Result<ParameterRecord> {
+    let Some(text) = row.get::<_, Option<String>>(column)? else {
+        return Ok(ParameterRecord::default());
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
 }
 
 /// Moves a run to the phase that follows an event. The state machine refuses what no run does.

@@ -1,4 +1,5 @@
 use longshore_engine::scan::{Chunk, ScanPlan};
+use longshore_model::config::ParameterRecord;
 use longshore_model::config::target::Mode;
 use longshore_model::error::Class;
 use longshore_model::part::{Part, RelationTarget};
@@ -16,6 +17,7 @@ fn begun(ledger: &Ledger, run: &str) {
         job: "shop",
         digest: "d",
         file: Path::new("/in/shop.yaml"),
+        parameters: &ParameterRecord::default(),
         owner: Owner::Daemon,
     };
     ledger.begin(&new).unwrap();
@@ -249,4 +251,23 @@ fn a_plan_that_another_version_recorded_is_stale() {
         ledger.connection().execute(&format!("UPDATE {change}"), []).unwrap();
         assert_eq!(ledger.planned("r1").unwrap_err().class(), Class::Stale, "{change}");
     }
+}
+
+#[test]
+fn a_run_keeps_the_values_that_it_began_with() {
+    let ledger = Ledger::in_memory().unwrap();
+    let begin = |day: &str| {
+        let parameters = serde_json::from_str(&format!(r#"{{"day":"{day}"}}"#)).unwrap();
+        let (file, owner) = (Path::new("/in/shop.yaml"), Owner::Command);
+        let new =
+            NewRun { id: "r1", job: "shop", digest: "d", file, parameters: &parameters, owner };
+        ledger.begin(&new).unwrap();
+        parameters
+    };
+    let first: ParameterRecord = begin("2026-11-20");
+    begin("2026-11-21");
+    assert_eq!(ledger.entry("r1").unwrap().unwrap().parameters, first);
+    assert_eq!(ledger.details("r1").unwrap().unwrap().parameters, first);
+    begun(&ledger, "r2");
+    assert!(ledger.entry("r2").unwrap().unwrap().parameters.is_empty());
 }

@@ -59,6 +59,8 @@ impl HolderLauncher {
             .args(&command[1..])
             .arg("hold")
             .arg(&job.file)
+            .arg("--run")
+            .arg(run)
             .arg("--name")
             .arg(&job.dropped_name)
             .arg("--folder")

@@ -9,6 +9,8 @@ mod joins;
 mod limits;
 mod numbers;
 mod sizes;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::sync::{Arc, LazyLock};

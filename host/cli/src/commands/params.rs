@@ -1,0 +1,35 @@
+//! `--param NAME=VALUE`: values for the parameters of a job.
+
+use std::path::Path;
+
+use clap::Args;
+use longshore_model::config::{Arguments, Job};
+use longshore_model::error::{Error, Result};
+
+use super::{App, show};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct ParamArgs {
+    /// The value of a parameter that the job declares; can be given for each of them
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+}
+
+impl ParamArgs {
+    /// Reads a job with these values. What its author should look at is said.
+    pub(super) fn read_job(&self, app: &App, path: &Path) -> Result<Job> {
+        let arguments = Arguments::of_flags(&self.params)?;
+        let job = Job::read(path, &arguments, &app.settings.policy)?;
+        job.warnings.iter().for_each(|warning| show::warning(warning));
+        Ok(job)
+    }
+
+    /// Refuses values where no job is named.
+    pub(super) fn refuse_any(&self) -> Result<()> {
+        match self.params.first() {
+            None => Ok(()),
+            Some(param) => Err(Error::config(format!("--param {param}: files have no parameters"))
+                .with_hint("name a job file that declares it, or remove it")),
+        }
+    }
+}

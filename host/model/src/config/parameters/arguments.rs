@@ -1,0 +1,78 @@
+//! The arguments of a run: what somebody gives for the parameters of its job, and the scheduled time.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::record::ParameterRecord;
+use crate::error::{Error, Result};
+
+/// The arguments of a run.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    pub(super) values: BTreeMap<String, Value>,
+    pub(super) origin: Origin,
+    /// The time that the run is scheduled for; defaults are computed from it.
+    pub(super) scheduled: DateTime<Utc>,
+}
+
+/// Who gives the values, for errors.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// Flags of a command.
+    Flags,
+    /// The run itself, which has begun with them.
+    Run,
+}
+
+impl Arguments {
+    /// No values, for a run that is scheduled now.
+    pub fn none() -> Self {
+        Self { values: BTreeMap::new(), origin: Origin::Flags, scheduled: Utc::now() }
+    }
+
+    /// Values as a command is given them: `day=2026-11-20`.
+    pub fn of_flags(flags: &[String]) -> Result<Self> {
+        let mut values = BTreeMap::new();
+        for flag in flags {
+            let (name, value) = flag.split_once('=').ok_or_else(|| {
+                Error::config(format!("--param `{flag}` gives no value"))
+                    .with_hint("write it as in --param day=2026-11-20")
+            })?;
+            if values.insert(name.to_owned(), Value::String(value.to_owned())).is_some() {
+                return Err(Error::config(format!("--param gives `{name}` twice"))
+                    .with_hint("give each parameter once"));
+            }
+        }
+        Ok(Self { values, ..Self::none() })
+    }
+
+    /// The values that a run has begun with. Each parameter has one, so that no default is computed again.
+    pub fn of_run(record: &ParameterRecord) -> Self {
+        Self { values: record.values().clone(), origin: Origin::Run, ..Self::none() }
+    }
+
+    /// For a run that is scheduled for this time.
+    pub fn scheduled_for(self, scheduled: DateTime<Utc>) -> Self {
+        Self { scheduled, ..self }
+    }
+}
+
+impl Origin {
+    /// Where a value comes from, for an error.
+    pub(super) fn of(&self, name: &str) -> String {
+        match self {
+            Self::Flags => format!("--param {name}"),
+            Self::Run => format!("the run's value of `{name}`"),
+        }
+    }
+
+    /// How to give a value, for a hint.
+    pub(super) fn next_step(&self, name: &str) -> String {
+        match self {
+            Self::Flags => format!("give --param {name}=VALUE"),
+            Self::Run => "run the job anew".into(),
+        }
+    }
+}

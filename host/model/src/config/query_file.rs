@@ -1,0 +1,21 @@
+//! Queries in files of their own, which lie beside the job file.
+
+use super::access::Access;
+use super::small_file::read_small_file;
+use crate::error::{Error, Result};
+
+/// The longest query in a file.
+pub const QUERY_LIMIT_BYTES: u64 = 4 << 20;
+
+/// Reads the file that a job's key `at` names.
+pub(super) fn read_query_file(at: &str, file: &str, access: Access<'_>) -> Result<String> {
+    let path = access.folder().join(file);
+    access.file(at, &path)?;
+    let what = format!("`{at}`");
+    let bytes = read_small_file(&what, &path, QUERY_LIMIT_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::config(format!("{what}: {} is not UTF-8 text", path.display()))
+            .with_hint("save it as plain UTF-8")
+    })?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
+}

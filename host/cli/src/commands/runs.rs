@@ -14,7 +14,7 @@ use longshore_run::phase::{Outcome, Phase};
 
 use super::table::Table;
 use super::{App, Failed, run, show};
-use crate::daemon::lock;
+use crate::daemon::{lock, parameter_file};
 
 /// How many runs are listed, unless told.
 const LISTED: u64 = 20;
@@ -264,9 +264,16 @@ fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
     inside.then(|| Some(folder.parent()?.join(name))).flatten()
 }
 
+/// Drops a job again, with the values that its run began with.
 fn drop_again(app: &App, recorded: &RunEntry, to: &Path) -> Result<()> {
     let file = &recorded.file;
     let fault = |error| Error::io(format!("dropping {} again", file.display()), error);
+    if !recorded.parameters.is_empty()
+        && let Some(beside) = parameter_file(to)
+    {
+        let text = recorded.parameters.to_file_text(&beside)?;
+        atomic_file::write(&beside, text.as_bytes()).map_err(fault)?;
+    }
     atomic_file::copy(file, to).map_err(fault)?;
     if app.json {
         show::json(&serde_json::json!({ "dropped": to }))

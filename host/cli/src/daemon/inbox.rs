@@ -2,7 +2,8 @@
 //!
 //! A file is taken when it is completely written, however it got there: at once when it was renamed
 //! into the folder; when its writer has closed it; else when it has not changed for a while. While
-//! somebody has it open for writing, it is never taken.
+//! somebody has it open for writing, it is never taken. A job's parameter file is taken with it: a job waits
+//! until the parameter file that is there is completely written, too.
 //!
 //! Whatever lies in the folder, and whatever becomes of it, nothing here ends the daemon: what cannot be
 //! taken is reported once, and a folder that goes away is waited for.
@@ -25,6 +26,7 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::lease::{Writers, writers};
+use super::parameter_file::{is_parameter_file, job_of_parameters, parameter_file};
 use super::part::Part;
 use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_public};
 
@@ -214,6 +216,8 @@ impl Inbox {
         // A link counts as what it leads to.
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
+            // Its job is refused when it is taken.
+            Err(_) if is_parameter_file(path) => return true,
             Err(error) => {
                 if let Ok(own) = fs::symlink_metadata(path) {
                     self.refuse_once(path, FileState::of(&own), &Error::io(shown(path), error));
@@ -267,31 +271,41 @@ impl Inbox {
         // A folder that cannot be listed is found gone the next time that it is looked after.
         let listed = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = listed.map(|entry| entry.path()).collect();
-        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
         self.seen.retain(|path, _| is_there(path));
         self.told.retain(|path, _| is_there(path));
         paths.retain(|path| self.look(path, Arrival::Unknown));
-        paths.sort_by_cached_key(|path| {
+        let (parameters, mut jobs): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.into_iter().partition(|path| is_parameter_file(path));
+        let waits = |job: &Path| {
+            parameter_file(job).is_some_and(|file| is_there(&file) && !parameters.contains(&file))
+        };
+        jobs.retain(|job| !waits(job));
+        jobs.sort_by_cached_key(|path| {
             let state = self.seen.get(path).map(|seen| seen.state.modified);
             (state, path.clone())
         });
-        paths
+        jobs
     }
 
-    /// Moves a file to `running`. None: somebody else was faster, or it cannot be, which has been told.
-    /// A link leads no further than the policy lets jobs read.
+    /// Moves a job file and its parameter file to `running`. None: somebody else was faster, or it cannot be,
+    /// which has been told. A link leads no further than the policy lets jobs read.
     pub fn take(&mut self, path: &Path, run: &str, policy: &Policy) -> Option<Taken> {
+        let parameters = parameter_file(path).filter(|file| is_there(file));
+        // It may have come since the job was found ready.
+        if parameters.as_ref().is_some_and(|file| !self.look(file, Arrival::Unknown)) {
+            return None;
+        }
         self.seen.remove(path);
         let taken = Taken::new(&self.folder, path.file_name()?, run);
-        let is_link = fs::symlink_metadata(path).ok()?.is_symlink();
+        if !is_there(path) {
+            return None;
+        }
         let Ok(running) = Part::open(&self.folder, RUNNING) else {
             // The inbox is at fault, not the job: it waits until the inbox is whole.
             self.open.iter_mut().for_each(|open| open.identity.clear());
             return None;
         };
-        let to = running.file(taken.file_name());
-        let moved =
-            if is_link { self.take_linked(path, &to, policy) } else { take_file(path, &to) };
+        let moved = self.take_both(path, parameters.as_deref(), &taken, &running, policy);
         let Err(error) = moved else { return Some(taken) };
         if let Ok(metadata) = fs::metadata(path).or_else(|_| fs::symlink_metadata(path))
             && self.is_as_opened()
@@ -299,6 +313,44 @@ impl Inbox {
             self.refuse_once(path, FileState::of(&metadata), &error);
         }
         None
+    }
+
+    /// The parameter file goes first: a job in `running` never lacks it.
+    fn take_both(
+        &self,
+        job: &Path,
+        parameters: Option<&Path>,
+        taken: &Taken,
+        running: &Part,
+        policy: &Policy,
+    ) -> Result<()> {
+        let to = running.file(taken.parameter_file_name());
+        if let Some(parameters) = parameters {
+            self.take_file("the parameter file", parameters, &to, policy)?;
+        }
+        let moved = self.take_file("the job file", job, &running.file(taken.file_name()), policy);
+        if let (Err(_), Some(parameters)) = (&moved, parameters) {
+            // A failure leaves it in `running`, where it is found when the daemon starts.
+            let _ = fs::rename(&to, parameters);
+        }
+        moved
+    }
+
+    /// What cannot be read is no job, wherever it lies. A link's content becomes the job, as Kubernetes mounts
+    /// files; the link goes.
+    fn take_file(&self, what: &str, path: &Path, to: &Path, policy: &Policy) -> Result<()> {
+        if !path.is_symlink() {
+            read_small_file(what, path, DOCUMENT_LIMIT_BYTES)?;
+            return fs::rename(path, to).map_err(|error| Error::io(shown(path), error));
+        }
+        Reach::new(policy, &self.folder).file(what, path)?;
+        let bytes = read_small_file(what, path, DOCUMENT_LIMIT_BYTES)?;
+        write_public(to, &bytes).map_err(|error| Error::io(shown(path), error))?;
+        fs::remove_file(path).map_err(|error| {
+            // What cannot be taken away would be taken again and again.
+            let _ = fs::remove_file(to);
+            Error::io(format!("taking {}", shown(path)), error)
+        })
     }
 
     /// Whether the folders are still those that were opened.
@@ -330,6 +382,9 @@ impl Inbox {
         }
         if fs::rename(path, failed.file(aside)).is_err() {
             tracing::warn!("{}: it cannot be set aside, and is left where it is", shown(path));
+        } else if let Some(parameters) = parameter_file(path) {
+            // The next job of this name gets its own.
+            let _ = fs::rename(parameters, failed.file(plain.parameter_file_name()));
         }
     }
 
@@ -342,16 +397,22 @@ impl Inbox {
         Ok(named.filter_map(Taken::of).collect())
     }
 
-    /// A link's content becomes the job, as Kubernetes mounts files; the link goes.
-    fn take_linked(&self, path: &Path, to: &Path, policy: &Policy) -> Result<()> {
-        Reach::new(policy, &self.folder).file("the job file", path)?;
-        let bytes = read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
-        write_public(to, &bytes).map_err(|error| Error::io(shown(path), error))?;
-        fs::remove_file(path).map_err(|error| {
-            // What cannot be taken away would be taken again and again.
-            let _ = fs::remove_file(to);
-            Error::io(format!("taking {}", shown(path)), error)
-        })
+    /// Gives back the parameter files of jobs that were not taken: the daemon died in between. `is_known` tells
+    /// whether a run has begun.
+    pub fn give_back_parameters(&self, is_known: impl Fn(&str) -> bool) {
+        let Ok(running) = Part::open(&self.folder, RUNNING) else { return };
+        for entry in fs::read_dir(running.path()).into_iter().flatten().flatten() {
+            let path = running.file(entry.file_name());
+            let Some(job) = job_of_parameters(&path).filter(|job| !is_there(job)) else { continue };
+            let Some(taken) = Taken::of(job).filter(|taken| !is_known(&taken.run)) else {
+                continue;
+            };
+            let Some(back) = parameter_file(&self.folder.join(&taken.name)) else { continue };
+            // One that was dropped since takes its place.
+            if !is_there(&back) && fs::rename(&path, &back).is_ok() {
+                tracing::info!("{}: its job was not taken: given back", shown(&back));
+            }
+        }
     }
 }
 
@@ -424,10 +485,8 @@ fn lock(folder: &Path, held: Option<File>) -> Result<File> {
         .with_hint("stop it, or name another folder with --inbox DIR"))
 }
 
-/// What cannot be read is no job, wherever it lies.
-fn take_file(path: &Path, to: &Path) -> Result<()> {
-    read_small_file("the job file", path, DOCUMENT_LIMIT_BYTES)?;
-    fs::rename(path, to).map_err(|error| Error::io(shown(path), error))
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 fn is_news(kind: &EventKind) -> bool {

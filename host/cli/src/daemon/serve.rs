@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Settings};
+use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Reach, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::grouped;
 use longshore_model::memory::give_back;
@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use super::inbox::{Inbox, Tended};
 use super::manager::Manager;
+use super::parameter_file::parameter_file;
 use super::part::Part;
 use super::taken::{Outcome as JobOutcome, RUNNING, Taken, put_away, shown};
 
@@ -390,6 +391,7 @@ impl Daemon {
 
     /// Finds the runs of a daemon that ended: puts away what has ended, and resumes the rest.
     fn recover(&self, inbox: &Inbox, queue: &mut RunQueue) {
+        inbox.give_back_parameters(|run| !matches!(self.ledger.entry(run), Ok(None)));
         let taken = log_error(inbox.left_running()).unwrap_or_default();
         let known: Vec<String> = taken.iter().map(|taken| taken.run.clone()).collect();
         for taken in taken {
@@ -531,8 +533,29 @@ fn read_job(
     let Taken { name, path, .. } = taken;
     let running = Part::open(inbox, RUNNING)
         .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
-    let arguments = begun_with.map_or_else(Arguments::none, |record| Arguments::of_run(&record));
+    let arguments = match begun_with {
+        Some(record) => Arguments::of_run(&record),
+        None => read_arguments(taken, &running, inbox, policy)?,
+    };
     Job::read_at(&running.file(taken.file_name()), path, name, inbox, &arguments, policy)
+}
+
+/// What the parameter file gives that was taken with a job.
+fn read_arguments(
+    taken: &Taken,
+    running: &Part,
+    inbox: &Path,
+    policy: &Policy,
+) -> Result<Arguments> {
+    let held = running.file(taken.parameter_file_name());
+    let name = PathBuf::from(&taken.name);
+    let name = parameter_file(&name).unwrap_or(name);
+    if held.is_symlink() {
+        Reach::new(policy, inbox).file("the parameter file", &held)?;
+    } else if !held.exists() {
+        return Ok(Arguments::without_file(&name));
+    }
+    Arguments::of_file(&held, &name)
 }
 
 /// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.

@@ -12,6 +12,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::format::is_steering;
 use serde::Serialize;
 
+use super::parameter_file::parameter_file;
 use super::part::Part;
 
 /// The longest name of a job without its ending: with the run's id and the endings of its report, a file
@@ -80,14 +81,20 @@ impl Taken {
         with_run(&self.name, &self.run)
     }
 
+    /// What its parameter file is called where it lies.
+    pub(super) fn parameter_file_name(&self) -> PathBuf {
+        let name = PathBuf::from(self.file_name());
+        parameter_file(&name).unwrap_or(name)
+    }
+
     fn report_name(&self) -> String {
         let stem = self.name.rsplit_once('.').map_or(self.name.as_str(), |(stem, _)| stem);
         format!("{stem}.{}.report.json", self.run)
     }
 }
 
-/// Puts a job file away, with its report beside it; gives where it lies then. The report goes first: whoever
-/// sees the job file there finds it.
+/// Puts a job file away, with its report and its parameter file beside it; gives where it lies then. The job file
+/// goes last: whoever sees it there finds the others.
 pub(super) fn put_away(
     inbox: &Path,
     taken: &Taken,
@@ -99,11 +106,12 @@ pub(super) fn put_away(
     let (running, folder) = (part(RUNNING)?, part(outcome.folder())?);
     let text = serde_json::to_vec_pretty(report)?;
     write_public(&folder.file(taken.report_name()), &text).map_err(fault)?;
-    let (from, to) = (running.file(taken.file_name()), folder.file(taken.file_name()));
-    match move_file(&from, &to) {
-        // Somebody took it away: the report tells all.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.path().exists() => {}
-        moved => moved.map_err(fault)?,
+    for name in [taken.parameter_file_name(), PathBuf::from(taken.file_name())] {
+        match move_file(&running.file(&name), &folder.file(&name)) {
+            // There is none, or somebody took it away: the report tells all.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder.path().exists() => {}
+            moved => moved.map_err(fault)?,
+        }
     }
     Ok(inbox.join(outcome.folder()).join(taken.file_name()))
 }

@@ -1,5 +1,6 @@
 //! A file of YAML, TOML or JSON, by its ending, as one tree of values.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -84,6 +85,15 @@ impl Document {
     /// Its tree of values.
     pub(super) fn tree(&self) -> &Value {
         &self.value
+    }
+
+    /// Its keys, if it holds nothing else. An empty file has none.
+    pub(super) fn entries(&self) -> Option<BTreeMap<String, Value>> {
+        match &self.value {
+            Value::Null => Some(BTreeMap::new()),
+            Value::Object(map) => Some(map.clone().into_iter().collect()),
+            _ => None,
+        }
     }
 
     /// One of its parts, without these keys, if it then has that form.

@@ -1,12 +1,14 @@
 //! The arguments of a run: what somebody gives for the parameters of its job, and the scheduled time.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::record::ParameterRecord;
-use crate::error::{Error, Result};
+use crate::config::document::Document;
+use crate::error::{Error, Result, ResultExt};
 
 /// The arguments of a run.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Arguments {
 pub(super) enum Origin {
     /// Flags of a command.
     Flags,
+    /// A file.
+    File(String),
     /// The run itself, which has begun with them.
     Run,
 }
@@ -48,6 +52,26 @@ impl Arguments {
         Ok(Self { values, ..Self::none() })
     }
 
+    /// The values of a file that is called `path`, where it is held open.
+    pub fn of_file(held: &Path, path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let document = Document::read_at("the parameter file", held, path)?;
+        let values = document.entries().ok_or_else(|| {
+            Error::config("the file holds no keys")
+                .with_hint("write a line for each parameter, such as day: 2026-11-20")
+        });
+        Ok(Self {
+            values: values.context(name.clone())?,
+            origin: Origin::File(name),
+            ..Self::none()
+        })
+    }
+
+    /// No values: there is no file of this name that gives any.
+    pub fn without_file(path: &Path) -> Self {
+        Self { origin: Origin::File(path.display().to_string()), ..Self::none() }
+    }
+
     /// The values that a run has begun with. Each parameter has one, so that no default is computed again.
     pub fn of_run(record: &ParameterRecord) -> Self {
         Self { values: record.values().clone(), origin: Origin::Run, ..Self::none() }
@@ -64,6 +88,7 @@ impl Origin {
     pub(super) fn of(&self, name: &str) -> String {
         match self {
             Self::Flags => format!("--param {name}"),
+            Self::File(file) => format!("{file}: `{name}`"),
             Self::Run => format!("the run's value of `{name}`"),
         }
     }
@@ -72,6 +97,7 @@ impl Origin {
     pub(super) fn next_step(&self, name: &str) -> String {
         match self {
             Self::Flags => format!("give --param {name}=VALUE"),
+            Self::File(file) => format!("give `{name}` in {file}, dropped before the job"),
             Self::Run => "run the job anew".into(),
         }
     }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::{Error, Result};
 use crate::format::json_escaped;
 
 /// The values of a run's parameters, by their names. Empty for a job that declares none.
@@ -20,6 +22,16 @@ impl ParameterRecord {
 
     pub(super) fn values(&self) -> &BTreeMap<String, Value> {
         &self.0
+    }
+
+    /// The text of a parameter file of this name, whose ending says how it is written.
+    pub fn to_file_text(&self, path: &Path) -> Result<String> {
+        let is_toml = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+        if is_toml {
+            return toml::to_string(&self.0).map_err(|error| Error::internal(error.to_string()));
+        }
+        // JSON is YAML, too.
+        Ok(json_escaped(&serde_json::to_string_pretty(&self.0)?))
     }
 
     /// Whether there are none.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::dialect::Dialect;
 use super::sql_text::{Kind, pieces};
@@ -249,6 +250,17 @@ proptest! {
                     .collect();
                 prop_assert_eq!(quoted, ["SELECT ".len() + literal.len()], "{:?}: {}", dialect, sql);
             }
+        }
+    }
+
+    #[test]
+    fn a_parameter_file_gives_back_what_was_recorded(text in "(.|[\0-\u{a0}\u{85}\u{2028}\u{feff}]){0,12}", number in any::<i64>(), yes in any::<bool>()) {
+        let recorded = json!({ "text": text, "number": number, "yes": yes });
+        let record: ParameterRecord = serde_json::from_value(recorded.clone()).unwrap();
+        for ending in ["yaml", "json", "toml"] {
+            let file = record.to_file_text(&Path::new("shop.params").with_extension(ending)).unwrap();
+            let document = Document::parse(&file, ending).unwrap();
+            prop_assert_eq!(document.tree(), &recorded, "{}", file);
         }
     }
 }

@@ -17,11 +17,14 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider, Session, TableProvider,
+};
 use datafusion::common::TableReference;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::PhysicalExpr;
@@ -51,14 +54,18 @@ pub const SQL_MEMORY_LIMIT_BYTES: usize = 1 << 30;
 /// The name under which a step's query sees its rows.
 const TABLE: &str = "data";
 
-/// A context whose plans keep a chunk a partition wherever the query allows it, and in which no value is
-/// changed in silence.
-fn session_context() -> Result<SessionContext> {
-    static RUNTIME: LazyLock<DfResult<Arc<RuntimeEnv>>> = LazyLock::new(|| {
-        let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
-        RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()
-    });
-    let runtime = RUNTIME.as_ref().map_err(|error| Error::internal(error.to_string()))?;
+/// A state whose plans keep a chunk a partition wherever the query allows it, and in which no value is
+/// changed in silence. It has no tables.
+///
+/// It is made once: it registers hundreds of functions, and a job may have thousands of relations.
+fn session_state() -> Result<&'static SessionState> {
+    static STATE: LazyLock<DfResult<SessionState>> = LazyLock::new(new_session_state);
+    STATE.as_ref().map_err(|error| Error::internal(error.to_string()))
+}
+
+fn new_session_state() -> DfResult<SessionState> {
+    let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     let config = SessionConfig::new()
         .with_round_robin_repartition(false)
         // 1.1 is exactly that, as in every database.
@@ -66,27 +73,42 @@ fn session_context() -> Result<SessionContext> {
         .set_usize("datafusion.sql_parser.recursion_limit", limits::SQL_DEPTH_LIMIT);
     let mut state = SessionStateBuilder::new()
         .with_config(config)
-        .with_runtime_env(runtime.clone())
+        .with_runtime_env(runtime)
         .with_default_features()
         .with_type_planner(Arc::new(types::SqlTypes))
         .build();
-    state.register_expr_planner(Arc::new(align::AlignTypes)).map_err(from_datafusion)?;
-    state.register_function_rewrite(Arc::new(align::AlignTypes)).map_err(from_datafusion)?;
+    state.register_expr_planner(Arc::new(align::AlignTypes))?;
+    state.register_function_rewrite(Arc::new(align::AlignTypes))?;
     state.add_analyzer_rule(Arc::new(checked::CheckedArithmetic));
+    Ok(state)
+}
+
+/// A context with a catalog of its own, for the tables of one query.
+fn session_context() -> Result<SessionContext> {
+    let mut state = session_state()?.clone();
+    let names = &state.config_options().catalog;
+    let (catalog, schema) = (names.default_catalog.clone(), names.default_schema.clone());
+    let tables = MemoryCatalogProvider::new();
+    tables
+        .register_schema(&schema, Arc::new(MemorySchemaProvider::new()))
+        .map_err(from_datafusion)?;
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(catalog, Arc::new(tables));
+    state.register_catalog_list(Arc::new(catalogs));
     Ok(SessionContext::new_with_state(state))
 }
 
 /// What can be told of a query without its tables.
 pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
-    let state = session_context()?.state();
-    let statement = read_statement(&state, sql)?;
+    let state = session_state()?;
+    let statement = read_statement(state, sql)?;
     let Statement::Statement(parsed) = &statement else {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     };
     if !matches!(parsed.as_ref(), SqlStatement::Query(_)) {
         return Err(Error::data("that is no query").with_hint("write a SELECT"));
     }
-    check_tables(&state, &statement, tables)
+    check_tables(state, &statement, tables)
 }
 
 /// A statement within the limits.
@@ -134,9 +156,9 @@ fn check_tables(state: &SessionState, statement: &Statement, tables: &[&str]) ->
 pub fn task_context(
     configure: impl FnOnce(SessionConfig) -> SessionConfig,
 ) -> Result<Arc<TaskContext>> {
-    let context = session_context()?;
-    let config = configure(context.copied_config());
-    Ok(Arc::new(TaskContext::from(&context.state()).with_session_config(config)))
+    let state = session_state()?;
+    let config = configure(state.config().clone());
+    Ok(Arc::new(TaskContext::from(state).with_session_config(config)))
 }
 
 /// A relation's rows after some of the steps.
@@ -212,8 +234,7 @@ impl Rows {
     pub async fn into_plan(self) -> Result<Arc<dyn ExecutionPlan>> {
         match self {
             Self::Table(table) => {
-                let context = session_context()?;
-                table.scan(&context.state(), None, &[], None).await.map_err(from_datafusion)
+                table.scan(session_state()?, None, &[], None).await.map_err(from_datafusion)
             }
             Self::Query(context, query) => {
                 let (state, logical) = query.into_parts();

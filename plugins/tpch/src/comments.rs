@@ -12,7 +12,7 @@ use longshore_sdk::array::{ArrayRef, RecordBatch};
 use tpchgen::dates::GenerateUtils;
 use tpchgen::random::RowRandomInt;
 
-use crate::tables::Part;
+use crate::part::Part;
 use crate::text::{Place, Text};
 
 /// Rows whose comments are fetched at the same time: so many stay in the processor's cache.

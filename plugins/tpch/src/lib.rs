@@ -5,6 +5,7 @@
 //! itself splits a table into parts, and a part is a chunk.
 
 mod comments;
+mod part;
 mod stream;
 mod tables;
 mod text;
@@ -17,9 +18,10 @@ use longshore_sdk::{
     Chunk, ChunkHints, Column, Comparable, Connector, ConnectorInfo, Consistency, Error, Lane,
     Plan, Pushdown, Reader, Relation, RelationInfo, Result, Scan,
 };
+use part::Part;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tables::{Part, Table};
+use tables::Table;
 
 /// Rows in a batch: about 2 MiB of `lineitem`.
 const BATCH_ROWS: usize = 16_384;

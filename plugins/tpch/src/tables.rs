@@ -1,7 +1,5 @@
 //! The eight tables: their names, sizes and generators.
 
-use std::sync::LazyLock;
-
 use longshore_sdk::array::RecordBatchReader;
 use longshore_sdk::schema::{DataType, SchemaRef};
 use tpchgen::distribution::Distributions;
@@ -9,17 +7,13 @@ use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator,
     PartSuppGenerator, RegionGenerator, SupplierGenerator,
 };
-use tpchgen::text::TextPool;
 use tpchgen_arrow::{
     CustomerArrow, LineItemArrow, NationArrow, OrderArrow, PartArrow, PartSuppArrow, RegionArrow,
     SupplierArrow,
 };
 
 use crate::comments::CommentRule;
-
-/// A text that takes no memory. [`crate::comments`] puts the real comments in the place of those from it.
-static OTHER_TEXT: LazyLock<TextPool> =
-    LazyLock::new(|| TextPool::new(4096, Distributions::static_default()));
+use crate::part::Part;
 
 /// One table of TPC-H.
 pub(crate) struct Table {
@@ -30,25 +24,6 @@ pub(crate) struct Table {
     comments: CommentRule,
     schema: fn() -> SchemaRef,
     generate: fn(&Part, usize) -> Box<dyn RecordBatchReader>,
-}
-
-/// A part of a table.
-pub(crate) struct Part {
-    pub(crate) scale: f64,
-    /// Counted from 1.
-    pub(crate) number: i32,
-    /// How many there are.
-    pub(crate) of: i32,
-    /// How long the text is that comments are cut out of.
-    pub(crate) text_bytes: i32,
-    /// What the official generator cuts comments out of instead.
-    pub(crate) text: &'static TextPool,
-}
-
-impl Part {
-    pub(crate) fn new(scale: f64, number: i32, of: i32, text_bytes: i32) -> Self {
-        Self { scale, number, of, text_bytes, text: &OTHER_TEXT }
-    }
 }
 
 enum Size {

@@ -10,6 +10,7 @@ use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{StreamExt, TryStreamExt};
 use longshore_engine::datafusion_fault::from_datafusion;
+use longshore_engine::decimal_width::widen_plan;
 use longshore_engine::destination::Folder;
 use longshore_engine::scan::{Lane, Slots};
 use longshore_engine::transform::task_context;
@@ -45,6 +46,8 @@ impl Fingerprint {
 
     /// Fingerprints the rows of a relation's plan. Reads up to `parallel` chunks at the same time.
     pub async fn of_plan(plan: Arc<dyn ExecutionPlan>, parallel: usize) -> Result<Self> {
+        // As files are read back.
+        let plan = widen_plan(plan)?;
         let slots = Arc::new(Slots::new(
             Arc::new(Semaphore::new(parallel)),
             parallel,

@@ -124,13 +124,13 @@ impl ActiveRun<'_> {
         targets: &[RelationTarget],
     ) -> Result<Vec<RelationTasks>> {
         for (relation, target) in plan.relations.iter().zip(targets) {
-            let schema = relation.physical.schema();
+            let schema = &relation.written;
             // A catalog knows its tables' columns itself.
             if target.mode == Mode::Append && self.registrar.is_none() {
-                check_columns(self.target(), target, &schema).await?;
+                check_columns(self.target(), target, schema).await?;
             }
             // It answered before: if it does not now, that will pass.
-            let begin = || self.target().begin(target, &schema);
+            let begin = || self.target().begin(target, schema);
             self.retry().run(Work::Request, "preparing", begin).await?;
         }
         if let Some(registrar) = &self.registrar {
@@ -154,9 +154,7 @@ impl ActiveRun<'_> {
     pub(super) fn tables(&self, plan: &RunPlan, targets: &[RelationTarget]) -> Result<Vec<Table>> {
         let by = &self.job.target.partition_by;
         let registered = plan.relations.iter().zip(targets).filter(|_| self.registrar.is_some());
-        registered
-            .map(|(relation, target)| Table::new(target, &relation.physical.schema(), by))
-            .collect()
+        registered.map(|(relation, target)| Table::new(target, &relation.written, by)).collect()
     }
 
     /// The tasks in the ledger. A task whose parts are not as they were is no longer done.

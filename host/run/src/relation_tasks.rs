@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
@@ -34,6 +35,8 @@ pub(super) struct TaskResult {
 pub(super) struct RelationTasks {
     writer: PartWriter,
     chunkwise: bool,
+    /// The columns of its rows.
+    schema: SchemaRef,
     attempts: AttemptLog,
     /// The parts of tasks that were done before an interruption.
     kept: HashMap<usize, Vec<Part>>,
@@ -89,6 +92,7 @@ impl RelationTasksBuilder<'_> {
         RelationTasks {
             writer: PartWriter::new(relation.physical.clone(), parts),
             chunkwise: relation.chunkwise,
+            schema: relation.written.clone(),
             attempts: AttemptLog {
                 ledger: self.ledger.clone(),
                 run: self.run.to_owned(),
@@ -116,11 +120,10 @@ impl RelationTasks {
 
     /// The parts that were there already.
     pub(super) fn kept(&self) -> RelationOutput {
-        let schema = self.writer.children()[0].schema();
         RelationOutput {
             parts: self.kept.values().flatten().cloned().collect(),
             retries: 0,
-            schema,
+            schema: self.schema.clone(),
         }
     }
 

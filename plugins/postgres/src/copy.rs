@@ -304,7 +304,7 @@ mod tests {
 
     use super::*;
     use crate::policy::SpecialValues;
-    use crate::types::Kind;
+    use crate::types::{Digits, Kind};
 
     fn columns() -> Vec<Column> {
         vec![Column::of_kind("a", Kind::Int4), Column::of_kind("b", Kind::Text)]
@@ -385,9 +385,10 @@ mod tests {
             Kind::Oid,
             Kind::Float4,
             Kind::Float8,
-            Kind::Numeric { precision: 9, scale: 2 },
-            Kind::Numeric { precision: 38, scale: 9 },
-            Kind::WideNumeric { precision: 60, scale: 9 },
+            Kind::Numeric(Digits { precision: 9, scale: 2 }),
+            Kind::Numeric(Digits { precision: 18, scale: 2 }),
+            Kind::Numeric(Digits { precision: 38, scale: 9 }),
+            Kind::Numeric(Digits { precision: 60, scale: 9 }),
             Kind::NumericText,
             Kind::Money { scale: 2 },
             Kind::Text,

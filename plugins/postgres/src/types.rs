@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use longshore_sdk::schema::{DataType, Field, Fields, TimeUnit};
+use longshore_sdk::schema::{
+    DECIMAL32_MAX_PRECISION, DECIMAL64_MAX_PRECISION, DECIMAL128_MAX_PRECISION, DataType, Field,
+    Fields, TimeUnit,
+};
 use longshore_sdk::{Comparable, Error, Result};
 
 use crate::policy::{Arrays, DECIMAL_MAX_PRECISION, Numerics, Policy, SpecialValues, UnknownTypes};
 use crate::session::Session;
 use longshore_postgres_client::fault;
 use longshore_values::padded;
-
-/// The widest `Decimal128`.
-const DECIMAL128_MAX_PRECISION: u8 = 38;
 
 /// Digits of the largest `money`.
 const MONEY_PRECISION: u8 = 19;
@@ -22,6 +22,29 @@ const DEPTH_LIMIT: usize = 8;
 
 /// The first oid that is not one of PostgreSQL's own.
 const FIRST_FOREIGN_OID: u32 = 16_384;
+
+/// A decimal's digits, and how many of them are behind the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digits {
+    pub(crate) precision: u8,
+    pub(crate) scale: u8,
+}
+
+impl Digits {
+    /// The decimal of no more bits than the digits need.
+    fn arrow(self) -> DataType {
+        let (precision, scale) = (self.precision, self.scale as i8);
+        if precision <= DECIMAL32_MAX_PRECISION {
+            DataType::Decimal32(precision, scale)
+        } else if precision <= DECIMAL64_MAX_PRECISION {
+            DataType::Decimal64(precision, scale)
+        } else if precision <= DECIMAL128_MAX_PRECISION {
+            DataType::Decimal128(precision, scale)
+        } else {
+            DataType::Decimal256(precision, scale)
+        }
+    }
+}
 
 /// How a value's bytes are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +56,8 @@ pub(crate) enum Kind {
     Oid,
     Float4,
     Float8,
-    /// At most 38 digits.
-    Numeric {
-        precision: u8,
-        scale: u8,
-    },
     /// At most 76 digits.
-    WideNumeric {
-        precision: u8,
-        scale: u8,
-    },
+    Numeric(Digits),
     /// Of any digits, written out.
     NumericText,
     /// Whole numbers of the currency's smallest coin.
@@ -177,9 +192,9 @@ fn comparable(kind: &Kind, described: &Described<'_>) -> Comparable {
         | Kind::Int2
         | Kind::Int4
         | Kind::Int8
-        | Kind::Numeric { .. }
         | Kind::Date
         | Kind::Timestamp { utc: false } => Comparable::Order,
+        Kind::Numeric(digits) if digits.precision <= DECIMAL128_MAX_PRECISION => Comparable::Order,
         // Not blank-padded ones, where PostgreSQL ignores trailing blanks and Arrow does not.
         Kind::Text if described.deterministic && TEXTS.contains(&described.type_oid) => {
             Comparable::Equality
@@ -209,10 +224,7 @@ impl Kind {
             Self::Oid => DataType::UInt32,
             Self::Float4 => DataType::Float32,
             Self::Float8 => DataType::Float64,
-            Self::Numeric { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
-            Self::WideNumeric { precision, scale } => {
-                DataType::Decimal256(*precision, *scale as i8)
-            }
+            Self::Numeric(digits) => digits.arrow(),
             Self::Money { scale } => DataType::Decimal128(MONEY_PRECISION, *scale as i8),
             Self::Text | Self::Jsonb | Self::NumericText => DataType::Utf8,
             Self::Bytea => DataType::Binary,
@@ -245,11 +257,7 @@ impl Kind {
     /// Whether PostgreSQL has values of it that Arrow has not.
     fn has_special(&self) -> bool {
         match self {
-            Self::Numeric { .. }
-            | Self::WideNumeric { .. }
-            | Self::Date
-            | Self::Time
-            | Self::Timestamp { .. } => true,
+            Self::Numeric(_) | Self::Date | Self::Time | Self::Timestamp { .. } => true,
             Self::List { element, .. } => element.has_special(),
             Self::Struct(fields) => fields.iter().any(|(_, kind)| kind.has_special()),
             _ => false,
@@ -458,11 +466,7 @@ impl Resolver<'_> {
             }
             (None, Numerics::Text) => return Err("moved as text: it has more than 76 digits"),
         };
-        Ok(if precision <= DECIMAL128_MAX_PRECISION {
-            Kind::Numeric { precision, scale }
-        } else {
-            Kind::WideNumeric { precision, scale }
-        })
+        Ok(Kind::Numeric(Digits { precision, scale }))
     }
 
     fn array(&self, element: Way, dimensions: usize) -> Way {
@@ -559,7 +563,7 @@ mod tests {
         );
         assert!(arrow(20_000).starts_with("Struct"), "{}", arrow(20_000));
         assert_eq!((arrow(20_001).as_str(), cast(20_001)), ("Utf8", "::text"));
-        assert_eq!(arrow(20_002), "Decimal128(9, 2)");
+        assert_eq!(arrow(20_002), "Decimal32(9, 2)");
     }
 
     #[test]

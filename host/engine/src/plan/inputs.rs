@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
 use longshore_model::config::job::{Input, JobRelation};
+use longshore_model::config::target::{Format, To};
 use longshore_model::config::{Job, Step};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_plugins::Bound;
@@ -13,6 +14,7 @@ use longshore_sandbox::{ChunkHints, Column, Relation, SnapshotResult, Transform}
 use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
+use crate::decimal_width::widen_schema;
 use crate::scan::{Described, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::parquet_type;
@@ -72,7 +74,8 @@ pub(super) struct InputPlan {
 impl InputPlan {
     /// Its columns, as a plan shows them.
     pub(super) fn columns(&self) -> Vec<ColumnPlan> {
-        let fields = self.described.schema.fields().iter().zip(&self.described.columns);
+        let schema = widen_schema(&self.described.schema);
+        let fields = schema.fields().iter().zip(&self.described.columns);
         let column = |(field, source): (&FieldRef, &Column)| ColumnPlan {
             name: format!("{}{}", self.prefix, field.name()),
             arrow: field.data_type().to_string(),
@@ -109,7 +112,12 @@ impl PlanContext<'_> {
             source: self.source.clone(),
             input: number,
             relation,
-            schema: described.schema.clone(),
+            schema: if self.is_straight_into_parquet() {
+                described.schema.clone()
+            } else {
+                widen_schema(&described.schema)
+            },
+            source_schema: described.schema.clone(),
             columns: described.columns.clone(),
             hints,
             snapshot: match self.snapshot {
@@ -124,6 +132,12 @@ impl PlanContext<'_> {
             Some(_) => format!("{}.", input.name),
         };
         Ok(InputPlan { prefix, table, described })
+    }
+
+    /// Whether nothing is between the source and a Parquet file.
+    fn is_straight_into_parquet(&self) -> bool {
+        let is_parquet = matches!(self.job.target.to, To::Folder(_, Format::Parquet(_)));
+        is_parquet && self.relation.sql.is_none() && self.job.steps.is_empty() && !self.is_uncut
     }
 
     /// The job's steps on top.

@@ -15,6 +15,7 @@ use longshore_sandbox::{Relation, Snapshot, SnapshotResult};
 use tokio::runtime::Handle;
 
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
+use crate::decimal_width::widen_schema;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::Partitioning;
@@ -61,6 +62,8 @@ pub struct RelationPlan {
     pub physical: Arc<dyn ExecutionPlan>,
     /// The relation's columns at the source.
     pub columns: Vec<ColumnPlan>,
+    /// The columns of the rows, as everybody but the encoder of Parquet knows them.
+    pub written: SchemaRef,
     /// The columns that are published.
     pub published: SchemaRef,
     /// Estimated rows at the source.
@@ -219,12 +222,13 @@ impl<'a> Planner<'a> {
         let physical = rows.into_plan().await?;
         // Told before anything is read.
         refuse_twins(&physical.schema())?;
-        let published =
-            Partitioning::table_schema(&asking.job.target.partition_by, &physical.schema())?;
+        let written = widen_schema(&physical.schema());
+        let published = Partitioning::table_schema(&asking.job.target.partition_by, &written)?;
         let chunkwise = is_chunkwise(&physical);
         Ok(RelationPlan {
             relation: relation.clone(),
             chunkwise,
+            written,
             published,
             physical,
             rows: match inputs.as_slice() {

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::pushdown::{is_pushable, to_sql};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
+use crate::decimal_width::widen_plan;
 use crate::scan::{ChunkScan, ScanPlan, Source, chunk_rows};
 
 /// One relation. Remembers how it was scanned, for whoever explains the plan.
@@ -24,7 +25,10 @@ pub(super) struct RelationTable {
     /// Its place among the inputs.
     pub(super) input: usize,
     pub(super) relation: Relation,
+    /// The schema that the query over it sees.
     pub(super) schema: SchemaRef,
+    /// The schema in which the source gives its rows: the same, but for the widths of decimals.
+    pub(super) source_schema: SchemaRef,
     pub(super) columns: Vec<Column>,
     pub(super) hints: ChunkHints,
     /// The token of the instant that the run reads.
@@ -51,12 +55,12 @@ impl RelationTable {
         let projection = projection.filter(|_| can.projection);
         let schema = match projection {
             Some(indices) => Arc::new(
-                self.schema
+                self.source_schema
                     .project(indices)
                     .map_err(DataFusionError::from)
                     .map_err(from_datafusion)?,
             ),
-            None => self.schema.clone(),
+            None => self.source_schema.clone(),
         };
         let names = |schema: &Schema| schema.fields().iter().map(|f| f.name().clone()).collect();
         let scan = Scan {
@@ -75,7 +79,8 @@ impl RelationTable {
         };
         let input = chunk_rows(&plan.chunks)?;
         self.scans.lock().push(plan);
-        Ok(Arc::new(ChunkScan::new(input, self.source.clone(), Arc::new(scan), schema)))
+        let scan = Arc::new(ChunkScan::new(input, self.source.clone(), Arc::new(scan), schema));
+        if self.schema == self.source_schema { Ok(scan) } else { widen_plan(scan) }
     }
 }
 

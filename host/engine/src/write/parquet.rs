@@ -6,7 +6,8 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use longshore_model::config::target::ParquetCodec;
 use longshore_model::error::{Error, Result};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -15,6 +16,7 @@ use parquet::schema::types::ColumnPath;
 use super::checksum_writer::ChecksumWriter;
 use super::dictionary;
 use super::encoder::{Encoded, Encoder, io_fault};
+use crate::decimal_width::widen_schema;
 
 /// The most rows of a row group.
 pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
@@ -63,7 +65,12 @@ impl ParquetEncoder {
                 .set_column_dictionary_enabled(path.clone(), false)
                 .set_column_statistics_enabled(path, EnabledStatistics::None);
         }
-        let writer = ArrowWriter::try_new(file, schema, Some(properties.build())).map_err(unfit)?;
+        let mut properties = properties.build();
+        // Old readers refuse a file for types that they do not know, such as decimals of 32 bits.
+        add_encoded_arrow_schema_to_metadata(&widen_schema(&schema), &mut properties);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, schema, options).map_err(unfit)?;
         Ok(Self { writer })
     }
 }

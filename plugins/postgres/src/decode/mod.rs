@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use longshore_sdk::array::builder::{BooleanBufferBuilder, NullBufferBuilder};
 use longshore_sdk::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
-    FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal32Array, Decimal64Array,
+    Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array,
+    Int32Array, Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    UInt32Array,
 };
 use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer, i256};
-use longshore_sdk::schema::ArrowError;
+use longshore_sdk::schema::{ArrowError, DataType};
 use longshore_sdk::{Error, Result};
 
 use crate::field::Field;
 use crate::policy::SpecialValues;
-use crate::types::{Column, Kind};
+use crate::types::{Column, Digits, Kind};
 use bytes::Bytes;
 use nested::{Lists, Structs};
 
@@ -83,8 +84,11 @@ enum Values {
     Oid(Vec<u32>),
     Float4(Vec<f32>),
     Float8(Vec<f64>),
-    Decimal(Vec<i128>),
-    WideDecimal(Vec<i256>),
+    Decimal32(Vec<i32>, Digits),
+    Decimal64(Vec<i64>, Digits),
+    Decimal128(Vec<i128>, Digits),
+    Decimal256(Vec<i256>, Digits),
+    Money(Vec<i128>),
     Date(Vec<i32>),
     Time(Vec<i64>),
     Timestamp(Vec<i64>),
@@ -105,8 +109,13 @@ impl Values {
             Kind::Oid => Self::Oid(Vec::with_capacity(rows)),
             Kind::Float4 => Self::Float4(Vec::with_capacity(rows)),
             Kind::Float8 => Self::Float8(Vec::with_capacity(rows)),
-            Kind::Numeric { .. } | Kind::Money { .. } => Self::Decimal(Vec::with_capacity(rows)),
-            Kind::WideNumeric { .. } => Self::WideDecimal(Vec::with_capacity(rows)),
+            Kind::Numeric(digits) => match kind.arrow() {
+                DataType::Decimal32(..) => Self::Decimal32(Vec::with_capacity(rows), *digits),
+                DataType::Decimal64(..) => Self::Decimal64(Vec::with_capacity(rows), *digits),
+                DataType::Decimal128(..) => Self::Decimal128(Vec::with_capacity(rows), *digits),
+                _ => Self::Decimal256(Vec::with_capacity(rows), *digits),
+            },
+            Kind::Money { .. } => Self::Money(Vec::with_capacity(rows)),
             Kind::Date => Self::Date(Vec::with_capacity(rows)),
             Kind::Time => Self::Time(Vec::with_capacity(rows)),
             Kind::Timestamp { .. } => Self::Timestamp(Vec::with_capacity(rows)),
@@ -129,15 +138,18 @@ impl Values {
         match self {
             Self::Bool(values) => values.truncate(rows),
             Self::Int2(values) => values.truncate(rows),
-            Self::Int4(values) | Self::Date(values) => values.truncate(rows),
-            Self::Int8(values) | Self::Time(values) | Self::Timestamp(values) => {
+            Self::Int4(values) | Self::Date(values) | Self::Decimal32(values, _) => {
                 values.truncate(rows);
             }
+            Self::Int8(values)
+            | Self::Time(values)
+            | Self::Timestamp(values)
+            | Self::Decimal64(values, _) => values.truncate(rows),
             Self::Oid(values) => values.truncate(rows),
             Self::Float4(values) => values.truncate(rows),
             Self::Float8(values) => values.truncate(rows),
-            Self::Decimal(values) => values.truncate(rows),
-            Self::WideDecimal(values) => values.truncate(rows),
+            Self::Decimal128(values, _) | Self::Money(values) => values.truncate(rows),
+            Self::Decimal256(values, _) => values.truncate(rows),
             Self::Uuid(values) => values.truncate(rows * UUID_BYTES),
             Self::Bytes(values) => values.truncate(rows),
             Self::Lists(values) => values.truncate(rows),
@@ -211,18 +223,21 @@ impl Builder {
             Values::Timestamp(values) => {
                 collect(values, bytes, fields, |b| timestamp(i64::from_be_bytes(b)))
             }
-            Values::Decimal(values) => match self.kind {
-                Kind::Numeric { precision, scale } => {
-                    numeric::numerics(values, bytes, fields, precision, scale)
-                }
-                _ => collect(values, bytes, fields, |b| Ok(i64::from_be_bytes(b).into())),
-            },
-            Values::WideDecimal(values) => match self.kind {
-                Kind::WideNumeric { precision, scale } => {
-                    numeric::wide_numerics(values, bytes, fields, precision, scale)
-                }
-                _ => Err(Cause::Length),
-            },
+            Values::Decimal32(values, digits) => {
+                numeric::decimals32(values, bytes, fields, *digits)
+            }
+            Values::Decimal64(values, digits) => {
+                numeric::decimals64(values, bytes, fields, *digits)
+            }
+            Values::Decimal128(values, digits) => {
+                numeric::decimals128(values, bytes, fields, *digits)
+            }
+            Values::Decimal256(values, digits) => {
+                numeric::decimals256(values, bytes, fields, *digits)
+            }
+            Values::Money(values) => {
+                collect(values, bytes, fields, |b| Ok(i64::from_be_bytes(b).into()))
+            }
             Values::Uuid(values) => {
                 for field in fields {
                     values.extend(fixed::<UUID_BYTES>(bytes, field)?.unwrap_or_default());
@@ -280,10 +295,16 @@ fn array(values: Values, nulls: Option<NullBuffer>, kind: &Kind) -> Result<Array
             let array = TimestampMicrosecondArray::new(values.into(), nulls);
             Arc::new(array.with_data_type(kind.arrow()))
         }
-        Values::Decimal(values) => {
+        Values::Decimal32(values, _) => {
+            Arc::new(Decimal32Array::new(values.into(), nulls).with_data_type(kind.arrow()))
+        }
+        Values::Decimal64(values, _) => {
+            Arc::new(Decimal64Array::new(values.into(), nulls).with_data_type(kind.arrow()))
+        }
+        Values::Decimal128(values, _) | Values::Money(values) => {
             Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(kind.arrow()))
         }
-        Values::WideDecimal(values) => {
+        Values::Decimal256(values, _) => {
             Arc::new(Decimal256Array::new(values.into(), nulls).with_data_type(kind.arrow()))
         }
         Values::Uuid(values) => {

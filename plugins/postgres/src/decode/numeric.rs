@@ -4,43 +4,68 @@ use longshore_sdk::buffer::i256;
 
 use super::{Cause, Special, slice};
 use crate::field::Field;
+use crate::types::Digits;
 
-/// Decimals of at most so many digits, in so many groups, are added up in 64 bits.
-const NARROW_PRECISION: u8 = 18;
+/// Numerics of at most so many groups are added up in 64 bits, if their decimals have 64 bits or fewer.
 const NARROW_GROUPS: usize = 4;
 
-/// Adds fields to a decimal column. Not inlined, as [`collect`](super::collect).
-#[inline(never)]
-pub(super) fn numerics(
+/// Adds fields to a decimal column of 32 bits.
+pub(super) fn decimals32(
+    values: &mut Vec<i32>,
+    bytes: &[u8],
+    fields: &[Field],
+    digits: Digits,
+) -> Result<(), Cause> {
+    let limit = 10_u64.pow(digits.precision.into());
+    // Nine digits fit.
+    collect(values, bytes, fields, |value| Ok(narrow(value, digits, limit)? as i32))
+}
+
+/// Adds fields to a decimal column of 64 bits.
+pub(super) fn decimals64(
+    values: &mut Vec<i64>,
+    bytes: &[u8],
+    fields: &[Field],
+    digits: Digits,
+) -> Result<(), Cause> {
+    let limit = 10_u64.pow(digits.precision.into());
+    collect(values, bytes, fields, |value| narrow(value, digits, limit))
+}
+
+/// Adds fields to a decimal column of 128 bits.
+pub(super) fn decimals128(
     values: &mut Vec<i128>,
     bytes: &[u8],
     fields: &[Field],
-    precision: u8,
-    scale: u8,
+    digits: Digits,
 ) -> Result<(), Cause> {
-    let old = values.len();
-    values.resize(old + fields.len(), 0);
-    for (unscaled, field) in values[old..].iter_mut().zip(fields) {
-        if let Some(value) = slice(bytes, field)? {
-            *unscaled = numeric(value, precision, scale)?;
-        }
-    }
-    Ok(())
+    collect(values, bytes, fields, |value| Numeric::parse(value)?.wide(digits))
 }
 
-/// The same, for more digits than 128 bits have.
-pub(super) fn wide_numerics(
+/// Adds fields to a decimal column of 256 bits.
+pub(super) fn decimals256(
     values: &mut Vec<i256>,
     bytes: &[u8],
     fields: &[Field],
-    precision: u8,
-    scale: u8,
+    digits: Digits,
 ) -> Result<(), Cause> {
-    for field in fields {
-        values.push(match slice(bytes, field)? {
-            Some(value) => Numeric::parse(value)?.widest(precision, scale)?,
-            None => i256::ZERO,
-        });
+    collect(values, bytes, fields, |value| Numeric::parse(value)?.widest(digits))
+}
+
+/// Not inlined, as its namesake for fields of one length.
+#[inline(never)]
+fn collect<T: Clone + Default>(
+    values: &mut Vec<T>,
+    bytes: &[u8],
+    fields: &[Field],
+    decode: impl Fn(&[u8]) -> Result<T, Cause>,
+) -> Result<(), Cause> {
+    let old = values.len();
+    values.resize(old + fields.len(), T::default());
+    for (unscaled, field) in values[old..].iter_mut().zip(fields) {
+        if let Some(value) = slice(bytes, field)? {
+            *unscaled = decode(value)?;
+        }
     }
     Ok(())
 }
@@ -108,21 +133,18 @@ fn push_group(group: u16, text: &mut Vec<u8>) {
     text.extend([digit(1_000), digit(100), digit(10), digit(1)]);
 }
 
-/// A numeric, times ten to its scale.
+/// A numeric of at most 18 digits, times ten to its scale; `limit` is ten to its precision.
 #[inline]
-fn numeric(value: &[u8], precision: u8, scale: u8) -> Result<i128, Cause> {
+fn narrow(value: &[u8], digits: Digits, limit: u64) -> Result<i64, Cause> {
     let numeric = Numeric::parse(value)?;
-    // Most are narrow, and arithmetic in 64 bits is several times as fast.
-    let scaled = if numeric.groups.len() <= 2 * NARROW_GROUPS && precision <= NARROW_PRECISION {
-        let scaled = numeric.narrow(scale)?;
-        if scaled >= 10_u64.pow(precision.into()) {
-            return Err(Cause::Digits);
-        }
-        scaled.into()
-    } else {
-        numeric.wide(precision, scale)?
-    };
-    Ok(if numeric.negative { -scaled } else { scaled })
+    if numeric.groups.len() > 2 * NARROW_GROUPS {
+        return i64::try_from(numeric.wide(digits)?).map_err(|_| Cause::Digits);
+    }
+    let scaled = numeric.narrow(digits.scale)?;
+    if scaled >= limit {
+        return Err(Cause::Digits);
+    }
+    Ok(if numeric.negative { -(scaled as i64) } else { scaled as i64 })
 }
 
 /// A numeric's groups of four digits, from the largest, and what they mean.
@@ -164,7 +186,7 @@ impl<'a> Numeric<'a> {
         (self.weight + 1 - (self.groups.len() / 2) as i32) * 4 + i32::from(scale)
     }
 
-    /// The scaled value of at most [`NARROW_GROUPS`] groups and [`NARROW_PRECISION`] digits.
+    /// The scaled value of at most [`NARROW_GROUPS`] groups, without its sign.
     #[inline]
     fn narrow(&self, scale: u8) -> Result<u64, Cause> {
         let sum = self.groups().fold(0, |sum, group| sum * 10_000 + u64::from(group));
@@ -184,13 +206,13 @@ impl<'a> Numeric<'a> {
         }
     }
 
-    /// The scaled value of at most 38 digits.
-    fn wide(&self, precision: u8, scale: u8) -> Result<i128, Cause> {
+    /// The scaled value of at most 38 digits, with its sign.
+    fn wide(&self, digits: Digits) -> Result<i128, Cause> {
         let mut sum: u128 = 0;
         let last = self.groups.len() as i32 / 2 - 1;
         for (index, group) in self.groups().enumerate() {
             let group = u128::from(group);
-            let part = match self.below(scale) + 4 * (last - index as i32) {
+            let part = match self.below(digits.scale) + 4 * (last - index as i32) {
                 _ if group == 0 => 0,
                 below @ 0.. => {
                     let power = 10_u128.checked_pow(below as u32);
@@ -203,20 +225,21 @@ impl<'a> Numeric<'a> {
             };
             sum = sum.checked_add(part).ok_or(Cause::Digits)?;
         }
-        let fits = sum < 10_u128.pow(precision.into());
-        i128::try_from(sum).ok().filter(|_| fits).ok_or(Cause::Digits)
+        let fits = sum < 10_u128.pow(digits.precision.into());
+        let scaled = i128::try_from(sum).ok().filter(|_| fits).ok_or(Cause::Digits)?;
+        Ok(if self.negative { -scaled } else { scaled })
     }
 
     /// The scaled value of at most 76 digits, with its sign.
-    fn widest(&self, precision: u8, scale: u8) -> Result<i256, Cause> {
+    fn widest(&self, digits: Digits) -> Result<i256, Cause> {
         let power = |exponent: i32| i256::from_i128(10).checked_pow(exponent as u32);
         let whole = || {
             let mut sum = i256::ZERO;
             // Digits of the scaled value below the group at hand.
-            let mut below = self.below(scale) + 4 * (self.groups.len() as i32 / 2 - 1);
+            let mut below = self.below(digits.scale) + 4 * (self.groups.len() as i32 / 2 - 1);
             for group in self.groups() {
                 // What is beyond the scale is cut off before it is added: with it the sum may not fit.
-                let (digits, group) = match below {
+                let (count, group) = match below {
                     0.. => (4, group),
                     -3..=-1 => {
                         let cut = 10_u16.pow(-below as u32);
@@ -228,15 +251,14 @@ impl<'a> Numeric<'a> {
                     _ if group == 0 => (0, 0),
                     _ => return None,
                 };
-                sum =
-                    sum.checked_mul(power(digits)?)?.checked_add(i256::from_i128(group.into()))?;
+                sum = sum.checked_mul(power(count)?)?.checked_add(i256::from_i128(group.into()))?;
                 below -= 4;
             }
             let missing = below + 4;
             if missing > 0 && sum != i256::ZERO {
                 sum = sum.checked_mul(power(missing)?)?;
             }
-            (sum < power(precision.into())?).then_some(sum)
+            (sum < power(digits.precision.into())?).then_some(sum)
         };
         let scaled = whole().ok_or(Cause::Digits)?;
         Ok(if self.negative { -scaled } else { scaled })
@@ -248,6 +270,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// As a decimal of its width has it.
+    fn numeric(value: &[u8], precision: u8, scale: u8) -> Result<i128, Cause> {
+        let digits = Digits { precision, scale };
+        let field = [Field { at: 0, length: value.len() as i32 }];
+        match precision {
+            ..=9 => {
+                let mut values = Vec::new();
+                decimals32(&mut values, value, &field, digits).map(|()| values[0].into())
+            }
+            10..=18 => {
+                let mut values = Vec::new();
+                decimals64(&mut values, value, &field, digits).map(|()| values[0].into())
+            }
+            _ => Numeric::parse(value)?.wide(digits),
+        }
+    }
 
     /// As PostgreSQL sends it: no zero groups at either end.
     fn sent(unscaled: i128, scale: u8) -> Vec<u8> {
@@ -297,6 +336,11 @@ mod tests {
         }
 
         #[test]
+        fn numerics_of_nine_digits_survive(unscaled in -999_999_999_i128..=999_999_999, scale in 0_u8..=9) {
+            prop_assert_eq!(numeric(&sent(unscaled, scale), 9, scale).ok(), Some(unscaled));
+        }
+
+        #[test]
         fn wide_numerics_survive(unscaled: i128, scale in 0_u8..=38) {
             let unscaled = unscaled % 10_i128.pow(38);
             prop_assert_eq!(numeric(&sent(unscaled, scale), 38, scale).ok(), Some(unscaled));
@@ -312,7 +356,7 @@ mod tests {
         #[test]
         fn the_widest_numerics_survive(unscaled: i128, scale in 0_u8..=38) {
             let value = sent(unscaled, scale);
-            let widest = Numeric::parse(&value).ok().and_then(|numeric| numeric.widest(76, scale + 20).ok());
+            let widest = Numeric::parse(&value).ok().and_then(|numeric| numeric.widest(Digits { precision: 76, scale: scale + 20 }).ok());
             let wanted = i256::from_i128(unscaled) * i256::from_i128(10_i128.pow(20));
             prop_assert_eq!(widest, Some(wanted));
         }
@@ -321,7 +365,9 @@ mod tests {
         fn numbers_of_too_many_digits_are_refused(unscaled in 1_000_i128..=999_999) {
             let value = sent(unscaled, 0);
             prop_assert!(matches!(numeric(&value, 3, 0), Err(Cause::Digits)));
-            let widest = Numeric::parse(&value).ok().unwrap().widest(3, 0);
+            let wide = Numeric::parse(&value).ok().unwrap().wide(Digits { precision: 3, scale: 0 });
+            prop_assert!(matches!(wide, Err(Cause::Digits)));
+            let widest = Numeric::parse(&value).ok().unwrap().widest(Digits { precision: 3, scale: 0 });
             prop_assert!(matches!(widest, Err(Cause::Digits)));
         }
     }

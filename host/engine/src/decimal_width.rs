@@ -22,6 +22,12 @@ pub fn widen_schema(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
+/// Whether Parquet's writer takes all decimals of a schema as they are. It stores a single digit in 64 bits,
+/// and does not take it from 32.
+pub fn is_encodable(schema: &SchemaRef) -> bool {
+    schema.flattened_fields().iter().all(|f| !matches!(f.data_type(), DataType::Decimal32(1, _)))
+}
+
 /// A plan for the same rows in which no decimal has less than 128 bits.
 pub fn widen_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = plan.schema();
@@ -70,11 +76,14 @@ fn widen_type(data_type: &DataType) -> DataType {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, AsArray, Decimal32Array, Decimal64Array, ListArray, RecordBatch};
+    use arrow::array::{
+        ArrayRef, AsArray, Decimal32Array, Decimal64Array, ListArray, RecordBatch, new_null_array,
+    };
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::Decimal128Type;
     use datafusion::datasource::memory::MemorySourceConfig;
     use datafusion::physical_plan::collect;
+    use parquet::arrow::ArrowWriter;
 
     use super::*;
     use crate::transform::task_context;
@@ -105,6 +114,29 @@ mod tests {
         assert_eq!(values(rows[0].column(1)), [Some(999_999_999_999_999_999), Some(-1)]);
         let items = rows[0].column(2).as_list::<i32>().value(0);
         assert_eq!(values(&items), [Some(-999_999_999), None]);
+    }
+
+    #[test]
+    fn every_decimal_that_is_encodable_is_encoded() {
+        let field = |precision, scale| {
+            let list = Field::new("element", DataType::Decimal32(precision, scale), true);
+            vec![
+                Field::new("a", DataType::Decimal32(precision, scale), true),
+                Field::new("b", DataType::Decimal64(precision, scale), true),
+                Field::new("c", DataType::List(Arc::new(list)), true),
+            ]
+        };
+        for (precision, scale) in (1..=9).flat_map(|p| (0..=p as i8).map(move |s| (p, s))) {
+            let schema = Arc::new(Schema::new(field(precision, scale)));
+            let encode = || {
+                let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), None)?;
+                let nulls = |field: &FieldRef| new_null_array(field.data_type(), 2);
+                let columns = schema.fields().iter().map(nulls).collect();
+                writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
+                writer.close()
+            };
+            assert_eq!(encode().is_ok(), is_encodable(&schema), "{precision}, {scale}");
+        }
     }
 
     #[test]

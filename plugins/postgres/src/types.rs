@@ -31,10 +31,10 @@ pub(crate) struct Digits {
 }
 
 impl Digits {
-    /// The decimal of no more bits than the digits need.
+    /// The decimal of no more bits than the digits need. Parquet's writer stores a single digit in 64.
     fn arrow(self) -> DataType {
         let (precision, scale) = (self.precision, self.scale as i8);
-        if precision <= DECIMAL32_MAX_PRECISION {
+        if (2..=DECIMAL32_MAX_PRECISION).contains(&precision) {
             DataType::Decimal32(precision, scale)
         } else if precision <= DECIMAL64_MAX_PRECISION {
             DataType::Decimal64(precision, scale)
@@ -553,6 +553,7 @@ mod tests {
             (20_000, Form::Composite { attributes: vec![("a".into(), 1007, -1)] }),
             (20_001, Form::Composite { attributes: vec![("a".into(), 869, -1)] }),
             (20_002, Form::Domain { base: 1700, modifier: modifier(9, 2), dimensions: 0 }),
+            (20_003, Form::Domain { base: 1700, modifier: modifier(1, 0), dimensions: 0 }),
         ]);
         let arrow = |oid| resolve(oid, &types, Policy::default()).kind.arrow().to_string();
         let cast = |oid| resolve(oid, &types, Policy::default()).cast;
@@ -564,6 +565,7 @@ mod tests {
         assert!(arrow(20_000).starts_with("Struct"), "{}", arrow(20_000));
         assert_eq!((arrow(20_001).as_str(), cast(20_001)), ("Utf8", "::text"));
         assert_eq!(arrow(20_002), "Decimal32(9, 2)");
+        assert_eq!(arrow(20_003), "Decimal64(1, 0)");
     }
 
     #[test]

@@ -132,7 +132,7 @@ def test_values_stay_those_that_a_run_began_with(program):
     [file] = (daemon.inbox / "running").glob("*.params.yaml")
     file.write_text("n: 8\n")
     daemon.start()
-    wait_for(lambda: "taken up again" in log(program), PATIENCE)
+    wait_for(lambda: "chunks are kept" in log(program), PATIENCE)
     assert program.report("runs", "show", run["run"])["parameters"] == began
     program.ok("runs", "cancel", run["run"])
     [report] = settled(daemon)

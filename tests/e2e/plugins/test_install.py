@@ -97,7 +97,7 @@ def test_what_cannot_be_used_is_not_installed(program, folder):
 def test_a_bad_lock_and_a_bad_key_are_told(program, folder):
     (folder / "plugins.lock").write_text("[[plugin\n")
     line, code = program.refused("plugin", "list")
-    assert "plugins.lock" in line and "`longshore plugin lock` writes it anew" in line and code == 2
+    assert "plugins.lock" in line and "`longshore plugin lock` writes it again" in line and code == 2
     program.ok("plugin", "lock")
     assert names(program) == ["tpch"]
     policy = program.folder / "policy.toml"

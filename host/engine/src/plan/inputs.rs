@@ -14,7 +14,7 @@ use longshore_sandbox::{ChunkHints, Column, Relation, SnapshotResult, Transform}
 use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
-use crate::decimal_width::widen_schema;
+use crate::decimal_width::{is_encodable, widen_schema};
 use crate::scan::{Described, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::parquet_type;
@@ -112,7 +112,7 @@ impl PlanContext<'_> {
             source: self.source.clone(),
             input: number,
             relation,
-            schema: if self.is_straight_into_parquet() {
+            schema: if self.is_straight_into_parquet() && is_encodable(&described.schema) {
                 described.schema.clone()
             } else {
                 widen_schema(&described.schema)

@@ -141,7 +141,9 @@ fn join(at: &str, path: &str) -> String {
 /// YAML 1.2: a column that is called `n` or `yes` is no boolean.
 fn parse_yaml(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options).map(Tree::into_value).map_err(|error| {
+    // Each is a line break in YAML. The library counts no lines after a carriage return alone.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    serde_saphyr::from_str_with_options(&text, options).map(Tree::into_value).map_err(|error| {
         let said = error.to_string();
         let said = said.strip_prefix("error: ").unwrap_or(&said);
         // What a program could set is no next step for whoever writes the file.
@@ -278,6 +280,19 @@ mod tests {
             ("{\"x\": {\"a\": 1, \"b\": 0, \"a\": 2}}", "json"),
         ] {
             assert!(parse(text, ending).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_has_a_line_whatever_breaks_the_lines() {
+        for lines in ["\n", "\r\n", "\r"] {
+            let text = ["", "source:", "  url: x", "  url: y", ""].join(lines);
+            let error = parse(&text, "yaml").unwrap_err();
+            assert!(error.contains("line 4") && error.contains("twice"), "{lines:?}: {error}");
+            assert_eq!(
+                parse(&["a: |", "  b", "  c", ""].join(lines), "yaml").unwrap()["a"],
+                "b\nc\n"
+            );
         }
     }
 

@@ -25,10 +25,10 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::inbox_job::{DONE, FAILED, InboxJob, RUNNING, shown, write_public};
 use super::lease::{Writers, writers};
 use super::parameter_file::{is_parameter_file, job_of_parameters, parameter_file};
 use super::part::Part;
-use super::taken::{DONE, FAILED, RUNNING, Taken, shown, write_public};
 
 /// After its writer closed a file: scripts often open and close it several times.
 const SETTLE_MILLIS: u64 = 200;
@@ -289,14 +289,14 @@ impl Inbox {
 
     /// Moves a job file and its parameter file to `running`. None: somebody else was faster, or it cannot be,
     /// which has been told. A link leads no further than the policy lets jobs read.
-    pub fn take(&mut self, path: &Path, run: &str, policy: &Policy) -> Option<Taken> {
+    pub fn take(&mut self, path: &Path, run: &str, policy: &Policy) -> Option<InboxJob> {
         let parameters = parameter_file(path).filter(|file| is_there(file));
         // It may have come since the job was found ready.
         if parameters.as_ref().is_some_and(|file| !self.look(file, Arrival::Unknown)) {
             return None;
         }
         self.seen.remove(path);
-        let taken = Taken::new(&self.folder, path.file_name()?, run);
+        let taken = InboxJob::new(&self.folder, path.file_name()?, run);
         if !is_there(path) {
             return None;
         }
@@ -320,7 +320,7 @@ impl Inbox {
         &self,
         job: &Path,
         parameters: Option<&Path>,
-        taken: &Taken,
+        taken: &InboxJob,
         running: &Part,
         policy: &Policy,
     ) -> Result<()> {
@@ -372,7 +372,7 @@ impl Inbox {
             Ok(failed) => failed,
             Err(error) => return tracing::warn!("its report cannot be written: {error}"),
         };
-        let plain = Taken::new(&self.folder, name, "not-taken");
+        let plain = InboxJob::new(&self.folder, name, "not-taken");
         let aside = plain.file_name();
         let report = json!({ "status": "failed", "error": error.report() });
         let report_name = format!("{aside}.report.json");
@@ -389,12 +389,12 @@ impl Inbox {
     }
 
     /// The job files that a daemon which died had taken.
-    pub fn left_running(&self) -> Result<Vec<Taken>> {
+    pub fn left_running(&self) -> Result<Vec<InboxJob>> {
         let running = self.folder.join(RUNNING);
         let listed = Part::open(&self.folder, RUNNING).and_then(|part| fs::read_dir(part.path()));
         let listed = listed.map_err(|error| Error::io(shown(&running), error))?;
         let named = listed.flatten().map(|entry| running.join(entry.file_name()));
-        Ok(named.filter_map(Taken::of).collect())
+        Ok(named.filter_map(InboxJob::of).collect())
     }
 
     /// Gives back the parameter files of jobs that were not taken: the daemon died in between. `is_known` tells
@@ -404,7 +404,7 @@ impl Inbox {
         for entry in fs::read_dir(running.path()).into_iter().flatten().flatten() {
             let path = running.file(entry.file_name());
             let Some(job) = job_of_parameters(&path).filter(|job| !is_there(job)) else { continue };
-            let Some(taken) = Taken::of(job).filter(|taken| !is_known(&taken.run)) else {
+            let Some(taken) = InboxJob::of(job).filter(|taken| !is_known(&taken.run)) else {
                 continue;
             };
             let Some(back) = parameter_file(&self.folder.join(&taken.name)) else { continue };

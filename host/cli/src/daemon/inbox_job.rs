@@ -29,7 +29,7 @@ pub(super) const FAILED: &str = "failed";
 
 /// A job file that was taken: it lies in `running`, under a name that holds the run's id.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct InboxJob {
     /// Its name when it was dropped, as one line of text.
     pub name: String,
     /// The run's id.
@@ -56,7 +56,7 @@ impl Outcome {
     }
 }
 
-impl Taken {
+impl InboxJob {
     /// A file that was dropped under this name.
     pub(super) fn new(inbox: &Path, dropped: &OsStr, run: &str) -> Self {
         let name = plain_name(dropped);
@@ -97,7 +97,7 @@ impl Taken {
 /// goes last: whoever sees it there finds the others.
 pub(super) fn put_away(
     inbox: &Path,
-    taken: &Taken,
+    taken: &InboxJob,
     outcome: Outcome,
     report: &impl Serialize,
 ) -> Result<PathBuf> {
@@ -182,12 +182,12 @@ mod tests {
 
     #[test]
     fn names_hold_the_run_and_give_it_back() {
-        let taken = Taken::new(Path::new("/in"), OsStr::new("my.shop.yaml"), RUN);
+        let taken = InboxJob::new(Path::new("/in"), OsStr::new("my.shop.yaml"), RUN);
         assert_eq!(taken.path, Path::new("/in/running/my.shop.20261128T083137Z-0a1b2c3d.yaml"));
-        let found = Taken::of(taken.path).unwrap();
+        let found = InboxJob::of(taken.path).unwrap();
         assert_eq!((found.name.as_str(), found.run.as_str()), ("my.shop.yaml", RUN));
-        assert!(Taken::of(PathBuf::from("/in/running/a.report.json")).is_none());
-        assert!(Taken::of(PathBuf::from("/in/running/x..yaml")).is_none());
+        assert!(InboxJob::of(PathBuf::from("/in/running/a.report.json")).is_none());
+        assert!(InboxJob::of(PathBuf::from("/in/running/x..yaml")).is_none());
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
             "a\u{202e}b.yaml".as_bytes(),
             long.as_bytes(),
         ] {
-            let taken = Taken::new(Path::new("/in"), OsStr::from_bytes(name), RUN);
+            let taken = InboxJob::new(Path::new("/in"), OsStr::from_bytes(name), RUN);
             assert!(taken.report_name().len() + 20 <= 255, "{}", taken.name);
             assert!(!taken.name.contains(is_steering) && taken.name.ends_with(".yaml"));
         }
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_job_that_was_taken_away_leaves_its_report() {
         let inbox = tempfile::tempdir().unwrap();
-        let taken = Taken::new(inbox.path(), OsStr::new("a.yaml"), RUN);
+        let taken = InboxJob::new(inbox.path(), OsStr::new("a.yaml"), RUN);
         put_away(inbox.path(), &taken, Outcome::Failed, &"report").unwrap();
         let report = inbox.path().join("failed").join(taken.report_name());
         assert_eq!(fs::read_to_string(report).unwrap(), "\"report\"");

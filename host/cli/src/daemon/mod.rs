@@ -1,14 +1,19 @@
 //! The daemon: takes jobs from a folder, runs them, and puts them away with their reports.
 
 mod inbox;
+mod inbox_job;
 mod lease;
+mod log_error;
 mod manager;
 mod parameter_file;
 mod part;
+mod read_job;
+mod run_queue;
 mod serve;
-mod taken;
+mod state_lock;
 
 pub use inbox::Inbox;
 pub use manager::Manager;
 pub use parameter_file::parameter_file;
-pub use serve::{DRAIN_SECS, Daemon, Signal, Watch, is_running, lock};
+pub use serve::{DRAIN_SECS, Daemon, Signal, Watch};
+pub use state_lock::{is_running, lock};

@@ -2,24 +2,21 @@
 //! can end in time do, and the rest resumes when the daemon is back.
 
 use std::any::Any;
-use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
-use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Reach, Settings};
+use longshore_model::config::{Job, ParameterRecord, Settings};
 use longshore_model::error::{Error, Result};
-use longshore_model::format::grouped;
+use longshore_model::format::{counted, grouped};
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, Owner};
 use longshore_run::phase::Outcome;
 use longshore_run::{
-    HolderLauncher, Progress, RESUME_WAIT, RunControl, Runner, Status, TakeOver, forget_old_runs,
-    new_run_id,
+    HolderLauncher, Progress, RunControl, Runner, Status, TakeOver, forget_old_runs, new_run_id,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -27,10 +24,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::inbox::{Inbox, Tended};
+use super::inbox_job::{InboxJob, Outcome as JobOutcome};
+use super::log_error::{log_error, next_step};
 use super::manager::Manager;
-use super::parameter_file::parameter_file;
-use super::part::Part;
-use super::taken::{Outcome as JobOutcome, RUNNING, Taken, put_away, shown};
+use super::read_job::{on_own_thread, read_job};
+use super::run_queue::{NextStep, RunQueue, WorkResult};
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
@@ -39,18 +37,8 @@ const LOOK_MILLIS: u64 = 250;
 /// time-out, so that nothing is ever killed.
 pub const DRAIN_SECS: u64 = 60;
 
-/// How long reading a job and the files that it names may take.
-const READ_JOB_SECS: u64 = 30;
-
-/// The stack of the thread that reads a job.
-const READER_STACK_BYTES: usize = 64 << 20;
-
 /// How long runs may take to end once the daemon was told again to stop.
 const END_SECS: u64 = 5;
-
-/// How often the state folder's lock is tried for, and the wait between.
-const LOCK_TRIES: u32 = 5;
-const LOCK_WAIT_MILLIS: u64 = 50;
 
 /// Shows the progress of a run, by its id and its job, until what it gives is dropped.
 pub type Watch = Arc<dyn Fn(&str, &str, Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
@@ -89,26 +77,10 @@ pub enum Signal {
 }
 
 /// A run that the daemon works on, as the ledger knows.
-struct Claimed {
-    taken: Taken,
+struct ClaimedJob {
+    taken: InboxJob,
     /// How often the daemon crashed at it since it last made progress.
     crashes: u32,
-}
-
-/// The result of work on a run.
-struct WorkResult {
-    taken: Taken,
-    next: NextStep,
-}
-
-/// What the daemon does next with a run.
-enum NextStep {
-    /// Resumes it.
-    Resume,
-    /// Resumes it after a wait.
-    ResumeLater,
-    /// Puts its job file away, with this report.
-    PutAway(JobOutcome, Value),
 }
 
 impl Daemon {
@@ -133,7 +105,7 @@ impl Daemon {
                 daemon.recover(&inbox, &mut queue);
                 queue.try_again_now();
             }
-            queue.put_away(&daemon, inbox.folder());
+            queue.put_away(&daemon.ledger, inbox.folder());
             let room = daemon.jobs.saturating_sub(runs.len());
             let mut next = daemon.claim_due(&mut queue, room);
             for path in inbox.ready(room - next.len()) {
@@ -162,12 +134,12 @@ impl Daemon {
             }
         }
         daemon.drain(&control, runs, signals).await;
-        queue.put_away(&daemon, inbox.folder());
+        queue.put_away(&daemon.ledger, inbox.folder());
         Ok(())
     }
 
     /// Takes a job, once it is written down that one is taken.
-    fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<Claimed> {
+    fn take(&self, inbox: &mut Inbox, path: &Path) -> Option<ClaimedJob> {
         let run = log_error(new_run_id())?;
         // Where nothing can be written down no job is begun: it waits where it lies.
         let crashes = match self.ledger.claim(&run) {
@@ -181,15 +153,15 @@ impl Daemon {
         if taken.is_none() {
             log_error(self.ledger.forget_claim(&run));
         }
-        Some(Claimed { taken: taken?, crashes })
+        Some(ClaimedJob { taken: taken?, crashes })
     }
 
     /// Claims up to `room` runs that resume now. One that cannot be claimed resumes later.
-    fn claim_due(&self, queue: &mut RunQueue, room: usize) -> Vec<Claimed> {
+    fn claim_due(&self, queue: &mut RunQueue, room: usize) -> Vec<ClaimedJob> {
         let mut next = Vec::new();
         for taken in queue.due(room) {
             match self.ledger.claim(&taken.run) {
-                Ok(crashes) => next.push(Claimed { taken, crashes }),
+                Ok(crashes) => next.push(ClaimedJob { taken, crashes }),
                 Err(error) => {
                     tracing::error!("{}: {error}{}", taken.name, next_step(&error));
                     queue.record(WorkResult { taken, next: NextStep::ResumeLater });
@@ -219,10 +191,7 @@ impl Daemon {
         mut runs: JoinSet<WorkResult>,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
     ) {
-        tracing::info!(
-            "stopping: {} under way",
-            longshore_model::format::counted(runs.len() as u64, "run")
-        );
+        tracing::info!("stopping: {} under way", counted(runs.len() as u64, "run"));
         self.manager.stopping(self.drain);
         control.drain();
         let deadline = tokio::time::sleep(self.drain);
@@ -282,7 +251,7 @@ impl Daemon {
     }
 
     /// Runs a job; whatever happens in it, it ends.
-    async fn work(&self, inbox: &Path, claimed: Claimed, control: &RunControl) -> WorkResult {
+    async fn work(&self, inbox: &Path, claimed: ClaimedJob, control: &RunControl) -> WorkResult {
         let working = AssertUnwindSafe(self.run(inbox, &claimed, control)).catch_unwind();
         let next = working.await;
         let taken = claimed.taken;
@@ -297,8 +266,8 @@ impl Daemon {
         WorkResult { taken, next }
     }
 
-    async fn run(&self, inbox: &Path, claimed: &Claimed, control: &RunControl) -> NextStep {
-        let Claimed { taken, crashes } = claimed;
+    async fn run(&self, inbox: &Path, claimed: &ClaimedJob, control: &RunControl) -> NextStep {
+        let ClaimedJob { taken, crashes } = claimed;
         let crashes = *crashes;
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
         let entry = match self.ledger.entry(&taken.run) {
@@ -364,7 +333,7 @@ impl Daemon {
     async fn read(
         &self,
         inbox: &Path,
-        taken: &Taken,
+        taken: &InboxJob,
         begun_with: Option<ParameterRecord>,
     ) -> Result<Job> {
         let (taken, inbox, policy) = (taken.clone(), inbox.to_owned(), self.settings().policy);
@@ -373,13 +342,13 @@ impl Daemon {
         Ok(job)
     }
 
-    fn failed(&self, taken: &Taken, error: &Error, report: Value) -> NextStep {
+    fn failed(&self, taken: &InboxJob, error: &Error, report: Value) -> NextStep {
         tracing::error!("{}: {error}{}", taken.name, next_step(error));
         NextStep::PutAway(JobOutcome::Failed, report)
     }
 
     /// Ends a run that could not be opened.
-    fn refused(&self, taken: &Taken, error: &Error) -> NextStep {
+    fn refused(&self, taken: &InboxJob, error: &Error) -> NextStep {
         let report = refusal(&taken.run, error);
         if let Ok(Some(entry)) = self.ledger.entry(&taken.run)
             && !entry.phase.is_done()
@@ -415,7 +384,7 @@ impl Daemon {
         }
     }
 
-    fn adopt(&self, taken: &Taken) -> Result<NextStep> {
+    fn adopt(&self, taken: &InboxJob) -> Result<NextStep> {
         let record = self.ledger.details(&taken.run)?;
         let over = record.filter(|details| details.run.phase.is_done());
         Ok(match over.and_then(|details| details.run.report) {
@@ -435,202 +404,13 @@ impl Daemon {
     }
 }
 
-/// The runs that wait: to resume, or for their job files to be put away.
-#[derive(Default)]
-struct RunQueue {
-    /// The ids of all runs whose job files are in `running`.
-    known: HashSet<String>,
-    /// Runs that resume at a moment.
-    waiting: Vec<(Instant, Taken)>,
-    /// Runs that have ended, whose job files must be put away.
-    over: Vec<EndedRun>,
-}
-
-struct EndedRun {
-    taken: Taken,
-    outcome: JobOutcome,
-    report: Value,
-    /// When putting it away is tried, again if it failed.
-    due: Instant,
-    has_failed: bool,
-}
-
-impl RunQueue {
-    /// Takes up to `room` runs that resume now.
-    fn due(&mut self, room: usize) -> Vec<Taken> {
-        let now = Instant::now();
-        let mut next = Vec::new();
-        self.waiting.retain(|(at, taken)| {
-            let is_due = *at <= now && next.len() < room;
-            if is_due {
-                next.push(taken.clone());
-            }
-            !is_due
-        });
-        next
-    }
-
-    fn record(&mut self, WorkResult { taken, next }: WorkResult) {
-        self.known.insert(taken.run.clone());
-        let now = Instant::now();
-        match next {
-            NextStep::Resume => self.waiting.push((now, taken)),
-            NextStep::ResumeLater => {
-                self.waiting.push((now + RESUME_WAIT, taken));
-            }
-            NextStep::PutAway(outcome, report) => {
-                self.over.push(EndedRun { taken, outcome, report, due: now, has_failed: false });
-            }
-        }
-    }
-
-    /// Tries at once to put away what could not be: the inbox is whole again.
-    fn try_again_now(&mut self) {
-        let now = Instant::now();
-        self.over.iter_mut().for_each(|over| over.due = now);
-    }
-
-    /// Puts the job files of ended runs away. A failure is logged once, and tried again.
-    fn put_away(&mut self, daemon: &Daemon, inbox: &Path) {
-        for mut over in std::mem::take(&mut self.over) {
-            if over.due > Instant::now() {
-                self.over.push(over);
-                continue;
-            }
-            let (run, taken) = (over.taken.run.clone(), &over.taken);
-            match put_away(inbox, taken, over.outcome, &over.report) {
-                Ok(path) => {
-                    self.known.remove(&run);
-                    log_error(daemon.ledger.put_away(&run, &path));
-                }
-                Err(error) => {
-                    if !over.has_failed {
-                        tracing::error!("{error}: it is tried again each minute");
-                    }
-                    over.has_failed = true;
-                    over.due = Instant::now() + RESUME_WAIT;
-                    self.over.push(over);
-                }
-            }
-        }
-    }
-}
-
 /// The error of a run that was given up because the process crashed at it.
 fn crashed(crashes: u32) -> Error {
     Error::internal(format!("the process died {crashes} times while this job was under way"))
         .with_hint("look in the log for what ended it; drop the job again to try once more")
 }
 
-/// Reads a job in `running`, and nowhere that a link in its place leads. A run that has begun keeps the values of
-/// its parameters.
-fn read_job(
-    taken: &Taken,
-    inbox: &Path,
-    begun_with: Option<ParameterRecord>,
-    policy: &Policy,
-) -> Result<Job> {
-    let Taken { name, path, .. } = taken;
-    let running = Part::open(inbox, RUNNING)
-        .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
-    let arguments = match begun_with {
-        Some(record) => Arguments::of_run(&record),
-        None => read_arguments(taken, &running, inbox, policy)?,
-    };
-    Job::read_at(&running.file(taken.file_name()), path, name, inbox, &arguments, policy)
-}
-
-/// What the parameter file gives that was taken with a job.
-fn read_arguments(
-    taken: &Taken,
-    running: &Part,
-    inbox: &Path,
-    policy: &Policy,
-) -> Result<Arguments> {
-    let held = running.file(taken.parameter_file_name());
-    let name = PathBuf::from(&taken.name);
-    let name = parameter_file(&name).unwrap_or(name);
-    if held.is_symlink() {
-        Reach::new(policy, inbox).file("the parameter file", &held)?;
-    } else if !held.exists() {
-        return Ok(Arguments::without_file(&name));
-    }
-    Arguments::of_file(&held, &name)
-}
-
-/// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.
-async fn on_own_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let (send, receive) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("reader".into()).stack_size(READER_STACK_BYTES);
-    thread
-        .spawn(move || {
-            let done = std::panic::catch_unwind(AssertUnwindSafe(work));
-            // Nobody waits any more.
-            let _ = send.send(done);
-        })
-        .map_err(|error| Error::io("starting a thread", error))?;
-    let patience = Duration::from_secs(READ_JOB_SECS);
-    match tokio::time::timeout(patience, receive).await {
-        Ok(Ok(Ok(done))) => done,
-        Ok(_) => Err(Error::internal("reading the job panicked")
-            .with_hint("this is a fault of Longshore: report it, with the job file")),
-        Err(_) => Err(Error::timeout(format!(
-            "the job, or a file that it names, was not read in {READ_JOB_SECS} s"
-        ))
-        .with_hint("look whether the server of its folder answers")),
-    }
-}
-
 /// The report of a run that could not be opened.
 fn refusal(run: &str, error: &Error) -> Value {
     json!({ "run": run, "status": Status::Failed, "error": error.report() })
-}
-
-fn next_step(error: &Error) -> String {
-    error.hint().map(|hint| format!("; next: {hint}")).unwrap_or_default()
-}
-
-fn log_error<T>(result: Result<T>) -> Option<T> {
-    result.inspect_err(|error| tracing::error!("{error}{}", next_step(error))).ok()
-}
-
-/// Holds the state folder for as long as the file is open.
-pub fn lock(state: &Path) -> Result<File> {
-    let path: PathBuf = state.join("lock");
-    let file = fs::create_dir_all(state)
-        .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path))
-        .map_err(|error| Error::io(format!("state folder {}", state.display()), error))?;
-    let mut locked = file.try_lock();
-    for _ in 0..LOCK_TRIES {
-        if !matches!(locked, Err(TryLockError::WouldBlock)) {
-            break;
-        }
-        // Who only looks whether a daemon runs holds it for a moment too.
-        std::thread::sleep(Duration::from_millis(LOCK_WAIT_MILLIS));
-        locked = file.try_lock();
-    }
-    match locked {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::config(format!("another daemon has the state folder {}", state.display()))
-                .with_hint("stop it, or name another folder with --state DIR"))
-        }
-        Err(TryLockError::Error(error)) => Err(Error::io(path.display(), error)),
-    }
-}
-
-/// Whether a daemon holds the state folder.
-pub fn is_running(state: &Path) -> Result<bool> {
-    let path = state.join("lock");
-    match File::open(&path) {
-        Ok(file) => match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(Error::io(path.display(), error)),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io(path.display(), error)),
-    }
 }

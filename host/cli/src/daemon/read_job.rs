@@ -1,0 +1,79 @@
+//! Reading a job that was taken, with its parameter file.
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Reach};
+use longshore_model::error::{Error, Result};
+
+use super::inbox_job::{InboxJob, RUNNING, shown};
+use super::parameter_file::parameter_file;
+use super::part::Part;
+
+/// How long reading a job and the files that it names may take.
+const READ_JOB_SECS: u64 = 30;
+
+/// The stack of the thread that reads a job.
+const READER_STACK_BYTES: usize = 64 << 20;
+
+/// Reads a job in `running`, and nowhere that a link in its place leads. A run that has begun keeps the values of
+/// its parameters.
+pub(super) fn read_job(
+    taken: &InboxJob,
+    inbox: &Path,
+    begun_with: Option<ParameterRecord>,
+    policy: &Policy,
+) -> Result<Job> {
+    let InboxJob { name, path, .. } = taken;
+    let running = Part::open(inbox, RUNNING)
+        .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
+    let arguments = match begun_with {
+        Some(record) => Arguments::of_run(&record),
+        None => read_arguments(taken, &running, inbox, policy)?,
+    };
+    Job::read_at(&running.file(taken.file_name()), path, name, inbox, &arguments, policy)
+}
+
+/// What the parameter file gives that was taken with a job.
+fn read_arguments(
+    taken: &InboxJob,
+    running: &Part,
+    inbox: &Path,
+    policy: &Policy,
+) -> Result<Arguments> {
+    let held = running.file(taken.parameter_file_name());
+    let name = PathBuf::from(&taken.name);
+    let name = parameter_file(&name).unwrap_or(name);
+    if held.is_symlink() {
+        Reach::new(policy, inbox).file("the parameter file", &held)?;
+    } else if !held.exists() {
+        return Ok(Arguments::without_file(&name));
+    }
+    Arguments::of_file(&held, &name)
+}
+
+/// Reads a job where nobody else waits for it: a file may lie on a server that does not answer.
+pub(super) async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("reader".into()).stack_size(READER_STACK_BYTES);
+    thread
+        .spawn(move || {
+            let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+            // Nobody waits any more.
+            let _ = send.send(done);
+        })
+        .map_err(|error| Error::io("starting a thread", error))?;
+    let patience = Duration::from_secs(READ_JOB_SECS);
+    match tokio::time::timeout(patience, receive).await {
+        Ok(Ok(Ok(done))) => done,
+        Ok(_) => Err(Error::internal("reading the job panicked")
+            .with_hint("this is a fault of Longshore: report it, with the job file")),
+        Err(_) => Err(Error::timeout(format!(
+            "the job, or a file that it names, was not read in {READ_JOB_SECS} s"
+        ))
+        .with_hint("look whether the server of its folder answers")),
+    }
+}

@@ -5,6 +5,7 @@ use longshore_model::error::Class;
 use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::Consistency;
 use longshore_sandbox::{Snapshot, SnapshotResult};
+use serde_json::json;
 
 use super::tasks::Task;
 use super::*;
@@ -234,11 +235,15 @@ fn a_run_that_restarts_forgets_the_commit_that_was_taken_back() {
 }
 
 #[test]
-fn a_state_is_what_scripts_know_of_a_phase() {
-    let ledger = Ledger::in_memory().unwrap();
+fn a_state_is_what_scripts_know_of_a_phase_and_tells_who_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
     begun(&ledger, "r1");
-    let runs = serde_json::to_value(ledger.runs(1).unwrap()).unwrap();
-    assert_eq!(runs[0]["state"], "running");
+    let told = || serde_json::to_value(ledger.runs(1).unwrap()).unwrap()[0].clone();
+    let lock = ledger.lock_run("r1").unwrap();
+    assert_eq!((&told()["state"], &told()["phase"]), (&json!("running"), &json!("planning")));
+    drop(lock);
+    assert_eq!(told()["state"], "interrupted");
 }
 
 #[test]

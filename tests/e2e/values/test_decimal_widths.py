@@ -11,7 +11,7 @@ COLUMNS = {
     "large": ("numeric(18,4)", ["99999999999999.9999", None, "-1000000000000"], pa.decimal128(18, 4)),
     "wide": ("numeric(19,0)", ["9999999999999999999", "0", None], pa.decimal128(19, 0)),
     "list": ("numeric(7,2)[]", ["{1.25,NULL,-99999.99}", "{}", None], None),
-    "pair": ("pair", ["(-1.50,9999999999999.999)", None, "(,0)"], None),
+    "pair": ("decimal_pair", ["(-1.50,9999999999999.999)", None, "(,0)"], None),
 }
 NESTED = {
     "list": pa.list_(pa.field("element", pa.decimal128(7, 2))),
@@ -23,8 +23,8 @@ TYPES = [type_ or NESTED[name] for name, (_, _, type_) in COLUMNS.items()]
 @pytest.fixture(scope="module")
 def decimals(server):
     with server.connect() as connection:
-        connection.execute("DROP TABLE IF EXISTS decimals; DROP TYPE IF EXISTS pair")
-        connection.execute("CREATE TYPE pair AS (a numeric(5,2), b numeric(16,3))")
+        connection.execute("DROP TABLE IF EXISTS decimals; DROP TYPE IF EXISTS decimal_pair")
+        connection.execute("CREATE TYPE decimal_pair AS (a numeric(5,2), b numeric(16,3))")
         columns = ", ".join(f"{name} {type_}" for name, (type_, _, _) in COLUMNS.items())
         connection.execute(f"CREATE TABLE decimals (id int, {columns})")
         places = ", ".join(f"%s::{type_}" for type_, _, _ in COLUMNS.values())

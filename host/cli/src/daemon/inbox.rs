@@ -9,7 +9,7 @@
 //! taken is reported once, and a folder that goes away is waited for.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -20,6 +20,7 @@ use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::config::{Policy, Reach};
 use longshore_model::error::{Error, Result};
+use longshore_model::file_lock;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use serde_json::json;
@@ -44,10 +45,6 @@ const ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
 /// What the daemon that has the folder holds locked. It is never removed: who comes next locks the same.
 const LOCK: &str = ".longshore.lock";
-
-/// How often the lock is tried for, and the wait between.
-const LOCK_TRIES: u32 = 5;
-const LOCK_WAIT_MILLIS: u64 = 50;
 
 /// A watched folder, with `running`, `done` and `failed` in it.
 pub struct Inbox {
@@ -472,14 +469,8 @@ fn lock(folder: &Path, held: Option<File>) -> Result<File> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).custom_flags(flags);
     let file = options.open(&path).map_err(fault)?;
-    for _ in 0..LOCK_TRIES {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(fault(error)),
-            Err(TryLockError::WouldBlock) => {
-                std::thread::sleep(Duration::from_millis(LOCK_WAIT_MILLIS));
-            }
-        }
+    if file_lock::lock(&file).map_err(fault)? {
+        return Ok(file);
     }
     Err(Error::config(format!("another daemon has the inbox {}", shown(folder)))
         .with_hint("stop it, or name another folder with --inbox DIR"))

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Where the crates lie, beneath the root.
-CRATES = ["host/*", "odbc", "odbc/wire", "plugins/*", "plugins/examples/*", "sdk", "values"]
+CRATES = ["host/*", "odbc", "odbc/wire", "plugins/*", "plugins/examples/*", "sdk", "sdk/sql", "values"]
 
 #: Modules that hold nothing but tests.
 TESTS = {"tests", "fuzz"}

@@ -133,7 +133,7 @@ fn bring_sdk(folder: &Path) -> Result<()> {
     for file in files(&SDK, "") {
         let path = folder.join(BROUGHT).join("sdk").join(file.path());
         let text = String::from_utf8_lossy(file.contents());
-        if file.path() == Path::new("Cargo.toml") {
+        if file.path().ends_with("Cargo.toml") {
             write(&path, &standalone(&text)?)?
         } else {
             write(&path, &text)?

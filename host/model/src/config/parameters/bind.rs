@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use longshore_sql::is_word;
 use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
@@ -12,7 +13,7 @@ use super::place::{check_names, name_part, pattern_part, table_part, url_part, u
 use super::placeholder::{Placeholder, placeholders};
 use super::record::ParameterRecord;
 use super::resolve::{ParameterValues, resolve};
-use super::sql_text::{Kind, Pieces, is_word, pieces};
+use super::sql_text::{Kind, Pieces, pieces};
 use super::value::ParameterValue;
 use crate::config::access::Access;
 use crate::config::keys::nearest;
@@ -29,7 +30,7 @@ pub(in crate::config) struct Bound {
     pub(in crate::config) tree: Option<Value>,
     /// The values.
     pub(in crate::config) record: ParameterRecord,
-    /// What is to be said of parameters that stand nowhere in it.
+    /// Warnings of parameters that the job does not use.
     pub(in crate::config) unused: Vec<Error>,
 }
 

@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use super::sql_text::Lexis;
+use longshore_sql::Lexis;
+
 use super::value::{Decimal, ParameterValue};
 use crate::error::{Error, Result};
 
@@ -26,43 +27,10 @@ pub(super) enum Dialect {
     Unknown,
 }
 
-const STANDARD: Lexis = Lexis {
-    backslashes: false,
-    escape_strings: false,
-    dollars: false,
-    nested_comments: false,
-    hashes: false,
-    spaced_dashes: false,
-    backticks: false,
-    brackets: false,
-    q_quotes: false,
-};
-
-const DATAFUSION: Lexis = Lexis {
-    escape_strings: true,
-    dollars: true,
-    nested_comments: true,
-    backticks: true,
-    q_quotes: true,
-    ..STANDARD
-};
-
-const POSTGRESQL: Lexis =
-    Lexis { escape_strings: true, dollars: true, nested_comments: true, ..STANDARD };
-
-const HIVE: Lexis = Lexis { backslashes: true, backticks: true, ..STANDARD };
+const DATAFUSION: Lexis = Lexis { backticks: true, q_quotes: true, ..Lexis::POSTGRESQL };
 
 /// A session may take backslashes for themselves: `NO_BACKSLASH_ESCAPES`.
-const MYSQL: Lexis = Lexis { backslashes: true, ..MYSQL_PLAIN };
-const MYSQL_PLAIN: Lexis = Lexis { hashes: true, spaced_dashes: true, backticks: true, ..STANDARD };
-
-const SQLSERVER: Lexis = Lexis { brackets: true, nested_comments: true, ..STANDARD };
-
-const ORACLE: Lexis = Lexis { q_quotes: true, ..STANDARD };
-
-const VERTICA: Lexis = Lexis { escape_strings: true, ..STANDARD };
-
-const SQLITE: Lexis = Lexis { backticks: true, brackets: true, ..STANDARD };
+const MYSQL_PLAIN: Lexis = Lexis { backslashes: false, ..Lexis::MYSQL };
 
 impl Dialect {
     /// The dialect of a source, by its URL's scheme.
@@ -83,17 +51,24 @@ impl Dialect {
     pub(super) fn readings(self) -> &'static [Lexis] {
         match self {
             Self::DataFusion => &[DATAFUSION],
-            Self::PostgreSql => &[POSTGRESQL],
+            Self::PostgreSql => &[Lexis::POSTGRESQL],
             // Some of them know comments within comments.
-            Self::Hive => &[HIVE, Lexis { nested_comments: true, ..HIVE }],
-            Self::MySql => &[MYSQL, MYSQL_PLAIN],
-            Self::SqlServer => &[SQLSERVER],
-            Self::Oracle => &[ORACLE],
-            Self::Vertica => &[VERTICA],
-            Self::Sqlite => &[SQLITE],
-            Self::Unknown => {
-                &[STANDARD, POSTGRESQL, MYSQL, MYSQL_PLAIN, HIVE, SQLSERVER, SQLITE, ORACLE]
-            }
+            Self::Hive => &[Lexis::HIVE, Lexis { nested_comments: true, ..Lexis::HIVE }],
+            Self::MySql => &[Lexis::MYSQL, MYSQL_PLAIN],
+            Self::SqlServer => &[Lexis::SQLSERVER],
+            Self::Oracle => &[Lexis::ORACLE],
+            Self::Vertica => &[Lexis::VERTICA],
+            Self::Sqlite => &[Lexis::SQLITE],
+            Self::Unknown => &[
+                Lexis::STANDARD,
+                Lexis::POSTGRESQL,
+                Lexis::MYSQL,
+                MYSQL_PLAIN,
+                Lexis::HIVE,
+                Lexis::SQLSERVER,
+                Lexis::SQLITE,
+                Lexis::ORACLE,
+            ],
         }
     }
 

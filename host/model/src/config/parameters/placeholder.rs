@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::sql_text::is_word;
+use longshore_sql::is_word;
 
 /// A placeholder in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) fn placeholders(text: &str) -> Vec<Placeholder<'_>> {
             None => text.len(),
         };
         let name = braced(&text[start..end]).filter(|name| is_name(name));
-        // What is no placeholder may hold one.
+        // A placeholder may begin within braces that are none.
         at = if name.is_some() { end } else { start + 1 };
         found.push(Placeholder { range: start..end, name });
     }

@@ -40,7 +40,7 @@ impl BuiltBy {
         Self { longshore, plugins: plan.plugins.digests() }
     }
 
-    /// What is another one now than it was for the plan, if anything is.
+    /// The difference between the plan's program and plugins and those of now, in words; none if they are the same.
     pub fn difference(&self, now: &Self) -> Option<String> {
         if self.longshore != now.longshore {
             let (then, now) = (&self.longshore, &now.longshore);

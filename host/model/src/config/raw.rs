@@ -81,7 +81,7 @@ pub(super) struct RawParameterKeys {
     /// The values that it may have; every one of its type if absent.
     pub(super) allowed: Option<Vec<RawScalar>>,
     /// What it is for.
-    #[allow(dead_code, reason = "for people who read the job")]
+    #[expect(dead_code, reason = "people read it in the job file")]
     pub(super) description: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub(super) const SCHEDULED: &str = "scheduled";
 /// The most digits of a number in an expression.
 const NUMBER_LIMIT_DIGITS: usize = 6;
 
-/// What is computed.
+/// The steps from the scheduled time to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expression(Vec<Step>);
 

@@ -172,7 +172,7 @@ def test_it_reads_its_settings_again(box):
 def test_stopped_under_load_it_goes_on_after_the_start(box):
     box.drop("load.json", job(5))
     wait_for(lambda: box.has_begun("load"))
-    assert "running 1" in box.property("StatusText")
+    wait_for(lambda: box.property("StatusText") == "running 1: load.json")
     box.run("systemctl", "stop", "longshore")
     assert box.property("Result") == "success"
     left = list((box.root / f"{INBOX[1:]}/running").iterdir())

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sd_notify::NotifyState;
 
-/// How often the status is told where no watchdog asks for more.
-const STATUS_SECS: u64 = 5;
+/// How often the daemon checks that it lives where no watchdog asks for more.
+const BEAT_SECS: u64 = 5;
 
 /// Systemd, or nobody.
 #[derive(Debug)]
 pub struct Manager {
     every: Duration,
-    last: Mutex<Option<Instant>>,
+    last_beat: Mutex<Option<Instant>>,
+    status: Mutex<String>,
 }
 
 impl Manager {
@@ -21,8 +22,12 @@ impl Manager {
     pub fn of_process() -> Self {
         // Three signs of life within the time that the watchdog allows.
         let every = sd_notify::watchdog_enabled().map(|allowed| allowed / 3);
-        let status = Duration::from_secs(STATUS_SECS);
-        Self { every: every.map_or(status, |every| every.min(status)), last: Mutex::default() }
+        let most = Duration::from_secs(BEAT_SECS);
+        Self {
+            every: every.map_or(most, |every| every.min(most)),
+            last_beat: Mutex::default(),
+            status: Mutex::default(),
+        }
     }
 
     /// Jobs are taken.
@@ -50,7 +55,7 @@ impl Manager {
 
     /// Whether a sign of life is due.
     pub(super) fn is_due(&self) -> bool {
-        let mut last = self.last.lock();
+        let mut last = self.last_beat.lock();
         let due = last.is_none_or(|last| last.elapsed() >= self.every);
         if due {
             *last = Some(Instant::now());
@@ -58,9 +63,18 @@ impl Manager {
         due
     }
 
-    /// We live, and do this.
-    pub(super) fn beat(&self, status: &str) {
-        tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
+    /// We live.
+    pub(super) fn beat(&self) {
+        tell(&[NotifyState::Watchdog]);
+    }
+
+    /// We do this: told whenever it changes.
+    pub(super) fn status(&self, status: String) {
+        let mut last = self.status.lock();
+        if *last != status {
+            tell(&[NotifyState::Status(&status)]);
+            *last = status;
+        }
     }
 }
 

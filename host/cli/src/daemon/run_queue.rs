@@ -1,6 +1,6 @@
 //! The runs that wait: to resume, or for their job files to be put away.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -32,6 +32,8 @@ pub(super) enum NextStep {
 pub(super) struct RunQueue {
     /// The ids of all runs whose job files are in `running`.
     pub(super) known: HashSet<String>,
+    /// The names of the jobs under way, by run.
+    active: BTreeMap<String, String>,
     /// Runs that resume at a moment.
     waiting: Vec<(Instant, InboxJob)>,
     /// Runs that have ended, whose job files must be put away.
@@ -62,8 +64,21 @@ impl RunQueue {
         next
     }
 
+    /// Notes that a run is under way.
+    pub(super) fn start(&mut self, taken: &InboxJob) {
+        self.known.insert(taken.run.clone());
+        self.active.insert(taken.run.clone(), taken.name.clone());
+    }
+
+    /// The names of the jobs under way, the earliest first.
+    pub(super) fn active(&self) -> impl Iterator<Item = &str> {
+        self.active.values().map(String::as_str)
+    }
+
+    /// Notes the result of work on a run.
     pub(super) fn record(&mut self, WorkResult { taken, next }: WorkResult) {
         self.known.insert(taken.run.clone());
+        self.active.remove(&taken.run);
         let now = Instant::now();
         match next {
             NextStep::Resume => self.waiting.push((now, taken)),

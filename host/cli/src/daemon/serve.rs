@@ -112,12 +112,13 @@ impl Daemon {
                 next.extend(daemon.take(&mut inbox, &path));
             }
             for claimed in next {
-                queue.known.insert(claimed.taken.run.clone());
+                queue.start(&claimed.taken);
                 let (daemon, control) = (daemon.clone(), control.clone());
                 let folder = inbox.folder().to_owned();
                 runs.spawn(async move { daemon.work(&folder, claimed, &control).await });
             }
-            daemon.beat(runs.len()).await;
+            daemon.manager.status(status(queue.active()));
+            daemon.beat().await;
             tokio::select! {
                 signal = signals.recv() => match signal {
                     Some(Signal::Reload) => daemon.reload(&reload),
@@ -216,16 +217,13 @@ impl Daemon {
     }
 
     /// Says that the daemon lives: only when what does its work answers.
-    async fn beat(&self, runs: usize) {
+    async fn beat(&self) {
         if !self.manager.is_due() {
             return;
         }
         let computes = self.compute.spawn(async {}).await;
         match (computes, self.ledger.unfinished(Owner::Daemon)) {
-            (Ok(()), Ok(unfinished)) => self.manager.beat(&match runs {
-                0 => "waiting for jobs".to_owned(),
-                _ => format!("running {runs}: {}", unfinished.join(", ")),
-            }),
+            (Ok(()), Ok(_)) => self.manager.beat(),
             (Err(error), _) => tracing::error!("the threads that compute do not answer: {error}"),
             (_, Err(error)) => tracing::error!("the ledger does not answer: {error}"),
         }
@@ -413,4 +411,13 @@ fn crashed(crashes: u32) -> Error {
 /// The report of a run that could not be opened.
 fn refusal(run: &str, error: &Error) -> Value {
     json!({ "run": run, "status": Status::Failed, "error": error.report() })
+}
+
+/// What the daemon does, in a line.
+fn status<'a>(jobs: impl Iterator<Item = &'a str>) -> String {
+    let jobs: Vec<&str> = jobs.collect();
+    if jobs.is_empty() {
+        return "waiting for jobs".to_owned();
+    }
+    format!("running {}: {}", jobs.len(), jobs.join(", "))
 }

@@ -1,6 +1,5 @@
-//! The program: its commands, the daemon, and the conformance suite that holds a component of any language
-//! against what plugins must keep to.
+//! The program: its commands, and the conformance suite that holds a component of any language against
+//! what plugins must keep to.
 
 pub mod commands;
 pub mod conformance;
-pub mod daemon;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
+use longshore_daemon as daemon;
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Admission, Compile, Plugin, Serving, ServingPlugin, Slot};
 use longshore_sandbox::EndpointField;
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 
 use super::table::Table;
 use super::{App, show};
-use crate::daemon;
 
 /// The digits of a digest that people see.
 const SHOWN_DIGITS: usize = 12;

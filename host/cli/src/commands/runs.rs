@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use longshore_daemon::{lock, parameter_file};
 use longshore_model::atomic_file;
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
@@ -14,7 +15,6 @@ use longshore_run::phase::{Outcome, Phase};
 
 use super::table::Table;
 use super::{App, Failed, run, show};
-use crate::daemon::{lock, parameter_file};
 
 /// How many runs are listed, unless told.
 const LISTED: u64 = 20;

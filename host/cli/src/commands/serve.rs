@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::{App, show};
-use crate::daemon::{DRAIN_SECS, Daemon, Manager, Signal, Watch, lock};
+use longshore_daemon::{DRAIN_SECS, Daemon, Manager, Signal, Watch, lock};
 
 /// Job files at the same time, unless told.
 const JOBS: usize = 2;

@@ -122,7 +122,7 @@ pub(super) fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Also to another file system: one may be mounted at `done`.
-fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             let mut bytes = Vec::new();

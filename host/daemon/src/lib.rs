@@ -11,9 +11,10 @@ mod read_job;
 mod run_queue;
 mod serve;
 mod state_lock;
+mod submissions;
 
 pub use inbox::Inbox;
 pub use manager::Manager;
-pub use parameter_file::parameter_file;
 pub use serve::{DRAIN_SECS, Daemon, Signal, Watch};
 pub use state_lock::{is_running, lock};
+pub use submissions::{Submission, Submissions, Submitted, given_arguments};

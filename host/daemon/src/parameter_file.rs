@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const MARK: &str = "params";
 
 /// The parameter file of a job file.
-pub fn parameter_file(job: &Path) -> Option<PathBuf> {
+pub(super) fn parameter_file(job: &Path) -> Option<PathBuf> {
     let mut name = OsString::from(job.file_stem()?);
     name.push(format!(".{MARK}."));
     name.push(job.extension()?);

@@ -4,8 +4,10 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::DateTime;
 use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Reach};
 use longshore_model::error::{Error, Result};
+use longshore_run::ledger::TriggerEntry;
 
 use super::inbox_job::{InboxJob, RUNNING, shown};
 use super::parameter_file::parameter_file;
@@ -18,21 +20,33 @@ const READ_JOB_SECS: u64 = 30;
 const READER_STACK_BYTES: usize = 64 << 20;
 
 /// Reads a job in `running`, and nowhere that a link in its place leads. A run that has begun keeps the values of
-/// its parameters.
+/// its parameters; one that was asked for by a trigger has its values and its folder.
 pub(super) fn read_job(
     taken: &InboxJob,
     inbox: &Path,
     begun_with: Option<ParameterRecord>,
+    trigger: Option<TriggerEntry>,
     policy: &Policy,
 ) -> Result<Job> {
     let InboxJob { name, path, .. } = taken;
     let running = Part::open(inbox, RUNNING)
         .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
-    let arguments = match begun_with {
-        Some(record) => Arguments::of_run(&record),
-        None => read_arguments(taken, &running, inbox, policy)?,
+    let arguments = match (begun_with, &trigger) {
+        (Some(record), _) => Arguments::of_run(&record),
+        (None, Some(trigger)) => arguments_of_trigger(trigger),
+        (None, None) => read_arguments(taken, &running, inbox, policy)?,
     };
-    Job::read_at(&running.file(taken.file_name()), path, name, inbox, &arguments, policy)
+    let folder = trigger.as_ref().map_or(inbox, |trigger| &trigger.folder);
+    Job::read_at(&running.file(taken.file_name()), path, name, folder, &arguments, policy)
+}
+
+fn arguments_of_trigger(entry: &TriggerEntry) -> Arguments {
+    let arguments = Arguments::of_request(entry.arguments.clone());
+    let scheduled = entry.trigger.scheduled.as_deref().unwrap_or(&entry.trigger.requested);
+    match DateTime::parse_from_rfc3339(scheduled) {
+        Ok(scheduled) => arguments.scheduled_for(scheduled.to_utc()),
+        Err(_) => arguments,
+    }
 }
 
 /// What the parameter file gives that was taken with a job.

@@ -75,6 +75,11 @@ impl RunQueue {
         self.active.values().map(String::as_str)
     }
 
+    /// Adds a run that begins as soon as there is room.
+    pub(super) fn add(&mut self, taken: InboxJob) {
+        self.record(WorkResult { taken, next: NextStep::Resume });
+    }
+
     /// Notes the result of work on a run.
     pub(super) fn record(&mut self, WorkResult { taken, next }: WorkResult) {
         self.known.insert(taken.run.clone());

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use longshore_model::config::{Job, ParameterRecord, Settings};
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Class, Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
-use longshore_run::ledger::{Ledger, Owner};
+use longshore_run::ledger::{Ledger, NewRun, Owner, TriggerEntry};
 use longshore_run::phase::Outcome;
 use longshore_run::{
     HolderLauncher, Progress, RunControl, Runner, Status, TakeOver, forget_old_runs, new_run_id,
@@ -29,6 +29,7 @@ use super::log_error::{log_error, next_step};
 use super::manager::Manager;
 use super::read_job::{on_own_thread, read_job};
 use super::run_queue::{NextStep, RunQueue, WorkResult};
+use super::submissions::Submissions;
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
@@ -63,8 +64,10 @@ pub struct Daemon {
     pub drain: Duration,
     /// Whoever started the daemon.
     pub manager: Manager,
-    /// The last error of the ledger that was logged.
-    pub ledger_fault: Mutex<Option<String>>,
+    /// What schedules, the API and commands ask for.
+    pub submissions: Submissions,
+    /// The last error that kept jobs from being taken.
+    pub last_fault: Mutex<Option<String>>,
 }
 
 /// What the daemon is told from outside.
@@ -106,6 +109,7 @@ impl Daemon {
                 queue.try_again_now();
             }
             queue.put_away(&daemon.ledger, inbox.folder());
+            daemon.place_submissions(&inbox, &mut queue);
             let room = daemon.jobs.saturating_sub(runs.len());
             let mut next = daemon.claim_due(&mut queue, room);
             for path in inbox.ready(room - next.len()) {
@@ -131,6 +135,7 @@ impl Daemon {
                         Err(error) => tracing::error!("a run ended without a word: {error}"),
                     }
                 }
+                () = daemon.submissions.submitted() => {}
                 () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
             }
         }
@@ -146,7 +151,7 @@ impl Daemon {
         let crashes = match self.ledger.claim(&run) {
             Ok(crashes) => crashes,
             Err(error) => {
-                self.log_ledger_fault(&error);
+                self.log_fault_once(&error);
                 return None;
             }
         };
@@ -155,6 +160,14 @@ impl Daemon {
             log_error(self.ledger.forget_claim(&run));
         }
         Some(ClaimedJob { taken: taken?, crashes })
+    }
+
+    /// Puts jobs that were submitted among the runs that wait.
+    fn place_submissions(&self, inbox: &Inbox, queue: &mut RunQueue) {
+        match self.submissions.place_due(inbox.folder(), &queue.known) {
+            Ok(placed) => placed.into_iter().for_each(|taken| queue.add(taken)),
+            Err(error) => self.log_fault_once(&error),
+        }
     }
 
     /// Claims up to `room` runs that resume now. One that cannot be claimed resumes later.
@@ -172,15 +185,12 @@ impl Daemon {
         next
     }
 
-    /// Logs an error of the ledger, unless it was the last one that was logged.
-    fn log_ledger_fault(&self, error: &Error) {
+    /// Logs an error that keeps jobs from being taken, unless it was the last one that was logged.
+    fn log_fault_once(&self, error: &Error) {
         let text = error.to_string();
-        let mut last = self.ledger_fault.lock();
+        let mut last = self.last_fault.lock();
         if last.as_ref() != Some(&text) {
-            tracing::error!(
-                "{text}{}: no jobs are taken until it can be written",
-                next_step(error)
-            );
+            tracing::error!("{text}{}: no jobs are taken until that works", next_step(error));
             *last = Some(text);
         }
     }
@@ -268,8 +278,10 @@ impl Daemon {
         let ClaimedJob { taken, crashes } = claimed;
         let crashes = *crashes;
         tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let entry = match self.ledger.entry(&taken.run) {
-            Ok(entry) => entry,
+        let recorded = self.ledger.entry(&taken.run);
+        let recorded = recorded.and_then(|entry| Ok((entry, self.ledger.trigger(&taken.run)?)));
+        let (entry, trigger) = match recorded {
+            Ok(recorded) => recorded,
             Err(error) => {
                 tracing::error!("{}: {error}{}", taken.name, next_step(&error));
                 return NextStep::ResumeLater;
@@ -279,7 +291,11 @@ impl Daemon {
         if take_over == TakeOver::Abandon {
             return self.refused(taken, &crashed(crashes - 1));
         }
-        let job = match self.read(inbox, taken, entry.map(|entry| entry.parameters)).await {
+        if entry.is_none() && trigger.as_ref().is_some_and(|trigger| trigger.is_cancelled) {
+            return self.refused(taken, &Error::cancelled("cancelled before it began"));
+        }
+        let begun_with = entry.map(|entry| entry.parameters);
+        let job = match self.read(inbox, taken, begun_with, trigger).await {
             Ok(job) => job,
             Err(error) => return self.refused(taken, &error),
         };
@@ -333,9 +349,11 @@ impl Daemon {
         inbox: &Path,
         taken: &InboxJob,
         begun_with: Option<ParameterRecord>,
+        trigger: Option<TriggerEntry>,
     ) -> Result<Job> {
         let (taken, inbox, policy) = (taken.clone(), inbox.to_owned(), self.settings().policy);
-        let job = on_own_thread(move || read_job(&taken, &inbox, begun_with, &policy)).await?;
+        let read = move || read_job(&taken, &inbox, begun_with, trigger, &policy);
+        let job = on_own_thread(read).await?;
         job.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(job)
     }
@@ -347,13 +365,28 @@ impl Daemon {
 
     /// Ends a run that could not be opened.
     fn refused(&self, taken: &InboxJob, error: &Error) -> NextStep {
-        let report = refusal(&taken.run, error);
-        if let Ok(Some(entry)) = self.ledger.entry(&taken.run)
-            && !entry.phase.is_done()
-        {
-            log_error(self.ledger.finish(&taken.run, Outcome::Failed, &report));
+        let (outcome, report) = refusal(&taken.run, error);
+        match self.ledger.entry(&taken.run) {
+            Ok(None) => {
+                log_error(self.begin_refused(taken));
+            }
+            Ok(Some(entry)) if entry.phase.is_done() => return self.failed(taken, error, report),
+            _ => {}
         }
+        log_error(self.ledger.finish(&taken.run, outcome, &report));
         self.failed(taken, error, report)
+    }
+
+    /// Records a run whose job cannot be read: people look for it among the runs.
+    fn begin_refused(&self, taken: &InboxJob) -> Result<()> {
+        self.ledger.begin(&NewRun {
+            id: &taken.run,
+            job: &taken.name,
+            digest: "",
+            file: &taken.path,
+            parameters: &ParameterRecord::default(),
+            owner: Owner::Daemon,
+        })
     }
 
     /// Finds the runs of a daemon that ended: puts away what has ended, and resumes the rest.
@@ -377,9 +410,12 @@ impl Daemon {
                 tracing::error!("run {run}: its job file is gone; it cannot go on");
                 let error = Error::config("the job file was removed while the run was under way")
                     .with_hint("what it had staged is under .longshore/staging of its target");
-                log_error(self.ledger.finish(&run, Outcome::Failed, &refusal(&run, &error)));
+                let (outcome, report) = refusal(&run, &error);
+                log_error(self.ledger.finish(&run, outcome, &report));
             }
         }
+        let is_there = |run: &str| queue.known.contains(run) || known.iter().any(|k| k == run);
+        log_error(self.submissions.tidy(is_there));
     }
 
     fn adopt(&self, taken: &InboxJob) -> Result<NextStep> {
@@ -408,9 +444,13 @@ fn crashed(crashes: u32) -> Error {
         .with_hint("look in the log for what ended it; drop the job again to try once more")
 }
 
-/// The report of a run that could not be opened.
-fn refusal(run: &str, error: &Error) -> Value {
-    json!({ "run": run, "status": Status::Failed, "error": error.report() })
+/// The end of a run that could not be opened, and its report.
+fn refusal(run: &str, error: &Error) -> (Outcome, Value) {
+    let (outcome, status) = match error.class() {
+        Class::Cancelled => (Outcome::Cancelled, Status::Cancelled),
+        _ => (Outcome::Failed, Status::Failed),
+    };
+    (outcome, json!({ "run": run, "status": status, "error": error.report() }))
 }
 
 /// What the daemon does, in a line.

@@ -210,6 +210,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
         .collect();
     RunReport {
         run: manifest.run,
+        trigger: manifest.trigger,
         job: manifest.job.name,
         parameters: manifest.job.parameters,
         status: Status::Succeeded,

@@ -25,6 +25,7 @@ mod runner;
 mod snapshot_holder;
 mod stop;
 mod task;
+mod trigger;
 
 pub use control::RunControl;
 pub use fingerprint::Fingerprint;
@@ -36,3 +37,4 @@ pub use retry::{RESUME_WAIT, TakeOver};
 pub use run_id::new_run_id;
 pub use runner::Runner;
 pub use snapshot_holder::{HOLDER_START_SECS, HolderLauncher, hold};
+pub use trigger::{Trigger, TriggerKind};

@@ -13,7 +13,7 @@ use longshore_sandbox::tape;
 
 use super::commit::{Commit, RelationCommit, commit, published_report, roll_forward};
 use super::execution::Execution;
-use super::manifest::{Manifest, RelationOutput, RelationRecord, RunTiming};
+use super::manifest::{Manifest, RelationOutput, RelationRecord, RunHistory};
 use super::panic::catch_panic;
 use super::preparation::Preparation;
 use super::progress::Progress;
@@ -169,8 +169,9 @@ impl ActiveRun<'_> {
         Preparation { plan, targets, .. }: &Preparation,
         finished: &[RelationOutput],
     ) -> Result<RunReport, RunEnd> {
-        let timing = RunTiming {
+        let history = RunHistory {
             run: self.id,
+            trigger: self.trigger.clone(),
             started: rfc3339(self.created),
             finished: rfc3339(Utc::now()),
             seconds: seconds_since(self.created),
@@ -179,7 +180,7 @@ impl ActiveRun<'_> {
         };
         let relations = targets.iter().zip(finished);
         let record = Commit {
-            manifest: Manifest::new(timing, self.job, plan, finished, targets),
+            manifest: Manifest::new(history, self.job, plan, finished, targets),
             relations: relations
                 .map(|(target, finished)| RelationCommit::new(target.clone(), &finished.parts))
                 .collect(),

@@ -12,6 +12,8 @@ use longshore_sandbox::{Snapshot, SnapshotResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::trigger::Trigger;
+
 /// The manifest's own version.
 pub(super) const FORMAT: u32 = 3;
 
@@ -24,6 +26,9 @@ pub struct Manifest {
     pub longshore: String,
     /// The run's id.
     pub run: String,
+    /// What asked for it. Absent: a dropped file, or a command in the foreground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
     /// The job.
     pub job: JobRecord,
     /// When the run began, in RFC 3339.
@@ -158,9 +163,10 @@ pub(super) struct RelationOutput {
     pub(super) schema: SchemaRef,
 }
 
-/// The moments of a run, and what happened to it.
-pub(super) struct RunTiming<'a> {
+/// What asked for a run, its moments, and what happened to it.
+pub(super) struct RunHistory<'a> {
     pub(super) run: &'a str,
+    pub(super) trigger: Option<Trigger>,
     pub(super) started: String,
     pub(super) finished: String,
     pub(super) seconds: f64,
@@ -170,7 +176,7 @@ pub(super) struct RunTiming<'a> {
 
 impl Manifest {
     pub(super) fn new(
-        timing: RunTiming<'_>,
+        history: RunHistory<'_>,
         job: &Job,
         plan: &RunPlan,
         finished: &[RelationOutput],
@@ -187,11 +193,12 @@ impl Manifest {
         Self {
             format: FORMAT,
             longshore: env!("CARGO_PKG_VERSION").to_owned(),
-            run: timing.run.to_owned(),
+            run: history.run.to_owned(),
+            trigger: history.trigger,
             job: job_record(job, plan),
-            started: timing.started,
-            finished: timing.finished,
-            seconds: timing.seconds,
+            started: history.started,
+            finished: history.finished,
+            seconds: history.seconds,
             consistency: plan.consistency,
             snapshot: match &plan.snapshot {
                 SnapshotResult::Opened(Snapshot { token, label }) => {
@@ -200,12 +207,12 @@ impl Manifest {
                 SnapshotResult::Unavailable(_) => None,
             },
             parallel: plan.parallel,
-            threads: timing.threads,
+            threads: history.threads,
             plugins: plugins(plan),
             rows,
             bytes: relations.iter().map(|relation| relation.bytes).sum(),
-            rows_per_second: (rows as f64 / timing.seconds.max(1e-9)) as u64,
-            interruptions: timing.interruptions,
+            rows_per_second: (rows as f64 / history.seconds.max(1e-9)) as u64,
+            interruptions: history.interruptions,
             relations,
         }
     }

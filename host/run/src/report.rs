@@ -11,6 +11,7 @@ use longshore_model::relation::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::phase::Outcome;
+use crate::trigger::Trigger;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ impl Status {
 pub struct RunReport {
     /// The run's id.
     pub run: String,
+    /// What asked for it. Absent: a dropped file, or a command in the foreground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
     /// The job's name.
     pub job: String,
     /// The values of the job's parameters.

@@ -85,6 +85,7 @@ impl Runner<'_> {
     ) -> RunReport {
         RunReport {
             run: id.to_owned(),
+            trigger: self.trigger(id),
             job: job.name.clone(),
             parameters: job.parameters.clone(),
             status,

@@ -21,6 +21,7 @@ use super::snapshot_holder::HolderLauncher;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock};
 use crate::phase::Phase;
 use crate::retry::Retry;
+use crate::trigger::Trigger;
 
 /// Runs jobs.
 pub struct Runner<'a> {
@@ -52,6 +53,8 @@ pub(super) struct ActiveRun<'a> {
     resolver: Resolver<'a>,
     target_plugins: PluginSet,
     plugins: OnceCell<Arc<PluginSet>>,
+    /// What asked for it.
+    pub(super) trigger: Option<Trigger>,
     /// When it began, perhaps in another process.
     pub(super) created: DateTime<Utc>,
     pub(super) control: RunControl,
@@ -96,11 +99,17 @@ impl Runner<'_> {
             resolver,
             target_plugins,
             plugins: OnceCell::new(),
+            trigger: self.trigger(id),
             created: created.map_or_else(Utc::now, |created| created.to_utc()),
             control,
             may_be_in_target: AtomicBool::new(!is_new),
             _lock: lock,
         })
+    }
+
+    /// What asked for a run, if it is known.
+    pub(super) fn trigger(&self, id: &str) -> Option<Trigger> {
+        self.ledger.trigger(id).ok().flatten().map(|entry| entry.trigger)
     }
 
     /// What happened to a run, as its manifest and its report say.

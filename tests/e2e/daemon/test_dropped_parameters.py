@@ -138,7 +138,7 @@ def test_values_stay_those_that_a_run_began_with(program):
     [report] = settled(daemon)
     assert report["parameters"] == began
     # A retry has the same values, those that were computed too.
-    assert "dropped again" in program.ok("runs", "retry", run["run"])
+    assert "the daemon takes it" in program.ok("runs", "retry", run["run"])
     wait_for(lambda: len(runs(program)) == 2, PATIENCE)
     again = runs(program)[0]["run"]
     assert program.report("runs", "show", again)["parameters"] == began

@@ -53,7 +53,7 @@ def test_a_run_of_the_daemons_is_cancelled_and_retried(program):
         line, code = program.refused("runs", "cancel", run)
         assert code == 2 and "is cancelled" in line
         # The daemon takes it again.
-        assert "dropped again" in program.ok("runs", "retry", run)
+        assert "the daemon takes it" in program.ok("runs", "retry", run)
         wait_for(lambda: len(json.loads(program.ok("--json", "runs"))) == 2)
         wait_for(lambda: list(program.lake.rglob("part-*")))
         program.ok("runs", "cancel", json.loads(program.ok("--json", "runs"))[0]["run"])

@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use longshore_daemon::{lock, parameter_file};
-use longshore_model::atomic_file;
+use longshore_daemon::{Submissions, given_arguments, lock};
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
@@ -114,9 +113,12 @@ fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 }
 
 fn as_text(details: &RunDetails) -> String {
-    let RunDetails { run, file, parameters, events, attempts } = details;
+    let RunDetails { run, file, trigger, parameters, events, attempts } = details;
     let mut text = format!("run {}: {}, job {}, by {}\n", run.run, state(run), run.job, run.owner);
     let _ = writeln!(text, "job file: {file}");
+    if let Some(trigger) = trigger {
+        let _ = writeln!(text, "trigger: {}", trigger.to_text());
+    }
     if !parameters.is_empty() {
         let _ = writeln!(text, "parameters: {parameters}");
     }
@@ -198,7 +200,7 @@ fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result<()> {
     // To clean up is allowed, whatever the policy says by now.
     let policy = Policy::default();
-    let job = job_of(recorded, dropped_as(&recorded.file, run).as_deref(), &policy)?;
+    let job = job_of(ledger, run, recorded, &policy)?;
     let catalog = app.catalog()?;
     let holders = app.holders(false)?;
     let runner = run::runner(app, &catalog, ledger, &holders, true);
@@ -221,33 +223,38 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
             .with_hint("run its job with `longshore run JOB`")
             .into());
     }
-    // Its name in the inbox, which `failed` and `running` lie in.
-    let dropped = dropped_as(&recorded.file, &run);
+    let is_of_daemon = dropped_as(&recorded.file, &run).is_some();
     let _lock = match lock(&app.settings.state) {
         Ok(lock) => lock,
-        Err(error) => match (recorded.phase.is_done(), dropped) {
-            (true, Some(path)) => return Ok(drop_again(app, &recorded, &path)?),
+        Err(error) => match (recorded.phase.is_done(), is_of_daemon) {
+            (true, true) => return Ok(ask_daemon(app, ledger, &run)?),
             (false, _) => {
                 return Err(Error::config(format!("run {run} is under way"))
                     .with_hint(format!("`longshore runs show {run}` tells how far it is"))
                     .into());
             }
-            (true, None) => return Err(error.into()),
+            (true, false) => return Err(error.into()),
         },
     };
-    let job = job_of(&recorded, dropped.as_deref(), &app.settings.policy)?;
+    let job = job_of(ledger, &run, &recorded, &app.settings.policy)?;
     // An interrupted run keeps its id; a failed one left nothing to resume.
     let next = if recorded.phase.is_done() { new_run_id()? } else { run };
     run::execute(app, ledger, &next, &job)
 }
 
-fn job_of(recorded: &RunEntry, dropped: Option<&Path>, policy: &Policy) -> Result<Job> {
+/// The job of a run. Another attempt is made with the values of the first.
+fn job_of(ledger: &Ledger, run: &str, recorded: &RunEntry, policy: &Policy) -> Result<Job> {
     let file = &recorded.file;
-    let shown = dropped.unwrap_or(file);
-    let folder = shown.parent().unwrap_or(Path::new("."));
+    let trigger = ledger.trigger(run)?;
+    // Its name in the inbox, which `failed` and `running` lie in.
+    let shown = dropped_as(file, run).unwrap_or_else(|| file.clone());
+    let beside = shown.parent().unwrap_or(Path::new("."));
+    let folder = trigger.as_ref().map_or(beside, |trigger| &trigger.folder);
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // A run goes on with the values that it began with, and another attempt is made with the same.
-    let arguments = Arguments::of_run(&recorded.parameters);
+    let arguments = match recorded.phase {
+        Phase::Done(_) => Arguments::of_request(given_arguments(recorded, trigger.as_ref())?),
+        _ => Arguments::of_run(&recorded.parameters),
+    };
     let job = Job::read_in(file, &name, folder, &arguments, policy)?;
     if job.digest == recorded.digest || recorded.phase.is_done() {
         return Ok(job);
@@ -264,21 +271,15 @@ fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
     inside.then(|| Some(folder.parent()?.join(name))).flatten()
 }
 
-/// Drops a job again, with the values that its run began with.
-fn drop_again(app: &App, recorded: &RunEntry, to: &Path) -> Result<()> {
-    let file = &recorded.file;
-    let fault = |error| Error::io(format!("dropping {} again", file.display()), error);
-    if !recorded.parameters.is_empty()
-        && let Some(beside) = parameter_file(to)
-    {
-        let text = recorded.parameters.to_file_text(&beside)?;
-        atomic_file::write(&beside, text.as_bytes()).map_err(fault)?;
-    }
-    atomic_file::copy(file, to).map_err(fault)?;
+/// Asks the daemon for another attempt.
+fn ask_daemon(app: &App, ledger: &Ledger, run: &str) -> Result<()> {
+    let submissions = Submissions::new(&app.settings.state, ledger.clone());
+    let submitted = submissions.retry(run, None)?;
     if app.json {
-        show::json(&serde_json::json!({ "dropped": to }))
+        show::json(&serde_json::json!({ "run": submitted.run, "retry_of": run }))
     } else {
-        show::answer(&format!("dropped again as {}: the daemon takes it", to.display()))
+        let next = submitted.run;
+        show::answer(&format!("run {next}: another attempt at {run}; the daemon takes it"));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::{App, show};
-use longshore_daemon::{DRAIN_SECS, Daemon, Manager, Signal, Watch, lock};
+use longshore_daemon::{DRAIN_SECS, Daemon, Manager, Signal, Submissions, Watch, lock};
 
 /// Job files at the same time, unless told.
 const JOBS: usize = 2;
@@ -39,17 +39,19 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     // Held as long as the daemon lives: one daemon a folder.
     let _lock = lock(state)?;
     let watch: Watch = Arc::new(|run, job, progress| Box::new(show::events(run, job, progress)));
+    let ledger = Ledger::open(state)?;
     let daemon = Daemon {
         plugins: Arc::new(app.plugins()?.written_down_in(state)),
         settings: Mutex::new(app.settings.clone()),
         compute: app.compute().clone(),
-        ledger: Ledger::open(state)?,
+        submissions: Submissions::new(state, ledger.clone()),
+        ledger,
         holders: Some(app.holders(true)?),
         watch,
         jobs: args.jobs.max(1),
         drain: Duration::from_secs(args.drain_secs),
         manager: Manager::of_process(),
-        ledger_fault: Mutex::default(),
+        last_fault: Mutex::default(),
     };
     app.io.block_on(daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())))
 }

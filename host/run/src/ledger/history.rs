@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Ledger;
 use super::runs::parameters;
 use crate::phase::Phase;
+use crate::trigger::Trigger;
 
 /// The state of a run that has not ended, and that no process works on.
 pub const INTERRUPTED: &str = "interrupted";
@@ -64,6 +65,9 @@ pub struct RunDetails {
     pub run: RunRecord,
     /// Where its job file lies.
     pub file: String,
+    /// What asked for it. Absent: a dropped file, or a command in the foreground.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
     /// The values of its job's parameters.
     #[serde(skip_serializing_if = "ParameterRecord::is_empty")]
     pub parameters: ParameterRecord,
@@ -204,10 +208,11 @@ impl Ledger {
                 })
             };
             let attempts = statement.query_map([run], attempt)?.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(RunDetails { run: record, file, parameters, events, attempts }))
+            Ok(Some(RunDetails { run: record, file, trigger: None, parameters, events, attempts }))
         })?;
         let Some(mut details) = details else { return Ok(None) };
         self.mark_interrupted(&mut details.run)?;
+        details.trigger = self.trigger(run)?.map(|entry| entry.trigger);
         Ok(Some(details))
     }
 
@@ -222,6 +227,10 @@ impl Ledger {
                 .query_map([keep], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             change.execute("DELETE FROM jobs WHERE id NOT IN (SELECT job FROM runs)", [])?;
+            change.execute(
+                "DELETE FROM triggers WHERE state = 'over' AND run NOT IN (SELECT id FROM runs)",
+                [],
+            )?;
             Ok(forgotten)
         })
     }

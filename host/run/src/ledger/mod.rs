@@ -9,6 +9,7 @@ mod plan;
 mod run_lock;
 mod runs;
 mod tasks;
+mod triggers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,17 +27,19 @@ pub use history::{AttemptRecord, EventRecord, INTERRUPTED, RunDetails, RunRecord
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
 pub use tasks::{Progress as TaskProgress, Task};
+pub use triggers::{NewTrigger, TriggerEntry, TriggerState};
 
 /// The ledger's file in the state folder.
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
     include_str!("checksum.sql"),
     include_str!("parameters.sql"),
+    include_str!("triggers.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

@@ -12,6 +12,7 @@ use strum::IntoStaticStr;
 
 use super::claims::reset_crashes;
 use super::fault;
+use super::triggers::{self, TriggerState};
 use super::{Ledger, now};
 use crate::phase::{Event, Outcome, Phase};
 
@@ -168,25 +169,30 @@ impl Ledger {
         })
     }
 
-    /// Records where the job file of a run that is over lies now. Nobody claims the run any more.
+    /// Records where the job file of a run that is over lies now. Nobody claims the run any more, and its trigger
+    /// is over.
     pub fn put_away(&self, run: &str, file: &Path) -> Result<()> {
         self.change(|change| {
             change
                 .prepare_cached("UPDATE runs SET file = ?2 WHERE id = ?1")?
                 .execute(params![run, file.to_string_lossy()])?;
             change.prepare_cached("DELETE FROM claims WHERE run = ?1")?.execute([run])?;
+            triggers::set_state(change, run, TriggerState::Over)?;
             Ok(())
         })
     }
 
-    /// Asks the process that works on a run to cancel it. False: no run of this id can be cancelled.
+    /// Asks the process that works on a run to cancel it, or cancels it before it begins. False: no run of this id
+    /// can be cancelled.
     pub fn request_cancel(&self, run: &str) -> Result<bool> {
         self.change(|change| {
-            let is_cancellable = phase(change, run)?.is_some_and(Phase::is_cancellable);
-            if is_cancellable {
+            let Some(phase) = phase(change, run)? else {
+                return Ok(triggers::cancel(change, run)?);
+            };
+            if phase.is_cancellable() {
                 change.execute("UPDATE runs SET cancel = 1 WHERE id = ?1", [run])?;
             }
-            Ok(is_cancellable)
+            Ok(phase.is_cancellable())
         })
     }
 

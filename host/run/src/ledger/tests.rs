@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_model::config::ParameterRecord;
 use longshore_model::config::target::Mode;
@@ -5,12 +7,13 @@ use longshore_model::error::Class;
 use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::Consistency;
 use longshore_sandbox::{Snapshot, SnapshotResult};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::tasks::Task;
 use super::*;
 use crate::phase::{Outcome, Phase};
 use crate::plan_record::{BuiltBy, PlanRecord};
+use crate::trigger::TriggerKind;
 
 fn begun(ledger: &Ledger, run: &str) {
     let new = NewRun {
@@ -275,4 +278,62 @@ fn a_run_keeps_the_values_that_it_began_with() {
     assert_eq!(ledger.details("r1").unwrap().unwrap().parameters, first);
     begun(&ledger, "r2");
     assert!(ledger.entry("r2").unwrap().unwrap().parameters.is_empty());
+}
+
+fn trigger<'a>(
+    run: &'a str,
+    key: &'a str,
+    arguments: &'a BTreeMap<String, Value>,
+) -> NewTrigger<'a> {
+    NewTrigger {
+        run,
+        key,
+        job: "shop.yaml",
+        folder: Path::new("/jobs"),
+        digest: "d",
+        kind: TriggerKind::Schedule,
+        scheduled: Some("2026-11-29T02:00:00Z".into()),
+        requested_by: None,
+        arguments,
+        is_exclusive: true,
+    }
+}
+
+#[test]
+fn a_key_asks_for_one_run_whatever_is_asked_with_it() {
+    let ledger = Ledger::in_memory().unwrap();
+    let arguments = BTreeMap::from([("day".to_owned(), json!("2026-11-20"))]);
+    assert_eq!(ledger.record_trigger(&trigger("r1", "k", &arguments)).unwrap(), "r1");
+    assert_eq!(ledger.record_trigger(&trigger("r2", "k", &BTreeMap::new())).unwrap(), "r1");
+    let entry = ledger.trigger("r1").unwrap().unwrap();
+    assert_eq!((&entry.arguments, entry.trigger.kind), (&arguments, TriggerKind::Schedule));
+    assert_eq!(ledger.trigger_of_key("k").unwrap(), Some(entry));
+    assert_eq!(ledger.trigger("r2").unwrap(), None);
+}
+
+#[test]
+fn an_exclusive_trigger_waits_for_the_earlier_ones_of_its_job() {
+    let ledger = Ledger::in_memory().unwrap();
+    let none = BTreeMap::new();
+    for (run, key) in [("r1", "a"), ("r2", "b")] {
+        ledger.record_trigger(&trigger(run, key, &none)).unwrap();
+    }
+    ledger.record_trigger(&NewTrigger { job: "other.yaml", ..trigger("r3", "c", &none) }).unwrap();
+    let due = || ledger.due_triggers().unwrap().into_iter().map(|due| due.run).collect::<Vec<_>>();
+    assert_eq!(due(), ["r1", "r3"]);
+    ledger.set_trigger_state("r1", TriggerState::Placed).unwrap();
+    assert_eq!(due(), ["r3"]);
+    ledger.put_away("r1", Path::new("/in/done/shop.r1.yaml")).unwrap();
+    assert_eq!(due(), ["r2", "r3"]);
+}
+
+#[test]
+fn a_run_that_has_not_begun_can_be_cancelled() {
+    let ledger = Ledger::in_memory().unwrap();
+    ledger.record_trigger(&trigger("r1", "a", &BTreeMap::new())).unwrap();
+    assert!(ledger.request_cancel("r1").unwrap());
+    assert!(ledger.trigger("r1").unwrap().unwrap().is_cancelled);
+    ledger.set_trigger_state("r1", TriggerState::Over).unwrap();
+    assert!(!ledger.request_cancel("r1").unwrap());
+    assert!(!ledger.request_cancel("r2").unwrap());
 }

@@ -26,6 +26,8 @@ pub(super) enum Origin {
     Flags,
     /// A file.
     File(String),
+    /// A request or a schedule.
+    Request,
     /// The run itself, which has begun with them.
     Run,
 }
@@ -72,9 +74,19 @@ impl Arguments {
         Self { origin: Origin::File(path.display().to_string()), ..Self::none() }
     }
 
+    /// The values of a request: JSON, as a file has them, or texts.
+    pub fn of_request(values: BTreeMap<String, Value>) -> Self {
+        Self { values, origin: Origin::Request, ..Self::none() }
+    }
+
     /// The values that a run has begun with. Each parameter has one, so that no default is computed again.
     pub fn of_run(record: &ParameterRecord) -> Self {
         Self { values: record.values().clone(), origin: Origin::Run, ..Self::none() }
+    }
+
+    /// The values that are given.
+    pub fn into_values(self) -> BTreeMap<String, Value> {
+        self.values
     }
 
     /// For a run that is scheduled for this time.
@@ -89,6 +101,7 @@ impl Origin {
         match self {
             Self::Flags => format!("--param {name}"),
             Self::File(file) => format!("{file}: `{name}`"),
+            Self::Request => format!("the request's value of `{name}`"),
             Self::Run => format!("the run's value of `{name}`"),
         }
     }
@@ -98,6 +111,7 @@ impl Origin {
         match self {
             Self::Flags => format!("give --param {name}=VALUE"),
             Self::File(file) => format!("give `{name}` in {file}, dropped before the job"),
+            Self::Request => format!("give `{name}` among the parameters of the request"),
             Self::Run => "run the job anew".into(),
         }
     }

@@ -20,7 +20,8 @@ impl ParameterRecord {
         Self(values)
     }
 
-    pub(super) fn values(&self) -> &BTreeMap<String, Value> {
+    /// The values, by the names of the parameters.
+    pub fn values(&self) -> &BTreeMap<String, Value> {
         &self.0
     }
 

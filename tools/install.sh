@@ -37,7 +37,7 @@ case ${1:-} in
   test)
     apt_install postgresql openssl openssh-server systemd-container dbus \
       krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2 minisign docker-registry \
-      unixodbc odbc-postgresql libsqliteodbc odbc-mariadb mariadb-server
+      unixodbc odbc-postgresql libsqliteodbc odbc-mariadb mariadb-server chromium fonts-dejavu-core
     command -v java >/dev/null || apt_install default-jre-headless
     command -v npm >/dev/null || apt_install nodejs npm
     venv=$2
@@ -52,6 +52,7 @@ case ${1:-} in
     fi
     tests/servers/stores.sh hadoop "$3/hadoop"
     tests/servers/stores.sh azurite "$3/azurite"
+    tests/servers/stores.sh browser "$3/browser"
     tests/servers/stores.sh spark "$3/spark"
     ;;
   *)

@@ -3,6 +3,7 @@
 #
 #   stores.sh hadoop DIR     the jars of HDFS 2.7 (they come inside PyPI's pyspark 3.0.0)
 #   stores.sh azurite DIR    Azure's blob store, from npm
+#   stores.sh browser DIR    what drives Debian's Chromium, and looks for barriers to access, from npm
 #   stores.sh spark DIR      the jars of Spark 3.5, whose Thrift Server is a HiveServer2 (PyPI's pyspark)
 set -euo pipefail
 
@@ -41,7 +42,13 @@ azurite() {
   mv "$1.partial" "$1"
 }
 
+browser() {
+  mkdir -p "$1.partial"
+  npm install --silent --no-audit --no-fund --no-save --prefix "$1.partial" playwright-core@1.65 axe-core@4.14
+  mv "$1.partial" "$1"
+}
+
 case ${1:-} in
-  hadoop | azurite | spark) [ -d "$2" ] || "$1" "$2" ;;
-  *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  hadoop | azurite | spark | browser) [ -d "$2" ] || "$1" "$2" ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -9,42 +9,27 @@
 //! taken is reported once, and a folder that goes away is waited for.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File, Metadata};
-use std::io;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::config::{Policy, Reach};
 use longshore_model::error::{Error, Result};
-use longshore_model::file_lock;
+use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use serde_json::json;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::arrival::{Arrival, FileState, Seen};
 use super::inbox_job::{DONE, FAILED, InboxJob, RUNNING, shown, write_public};
-use super::lease::{Writers, writers};
 use super::parameter_file::{is_parameter_file, job_of_parameters, parameter_file};
 use super::part::Part;
-
-/// After its writer closed a file: scripts often open and close it several times.
-const SETTLE_MILLIS: u64 = 200;
-
-/// Without news of a writer: hard links, network file systems, files from before the start.
-const QUIET_MILLIS: u64 = 2_000;
-
-/// The same, where the kernel does not say who writes.
-const QUIET_UNKNOWN_MILLIS: u64 = 5_000;
+use super::watched_folder::{LOCK, WatchedFolder, identity};
 
 /// The endings of job files.
 const ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
-
-/// What the daemon that has the folder holds locked. It is never removed: who comes next locks the same.
-const LOCK: &str = ".longshore.lock";
 
 /// A watched folder, with `running`, `done` and `failed` in it.
 pub struct Inbox {
@@ -54,18 +39,9 @@ pub struct Inbox {
     found: VecDeque<PathBuf>,
     /// What was reported: no job file, or one that was not taken in this state.
     told: HashMap<PathBuf, Option<FileState>>,
-    open: Option<Open>,
+    open: Option<WatchedFolder>,
     /// Why the folder cannot be used, if it cannot.
     lost: Option<String>,
-}
-
-/// The folder as it is now, locked and watched.
-struct Open {
-    /// Which folders these are: others may have their names by now.
-    identity: Vec<(u64, u64)>,
-    lock: File,
-    events: UnboundedReceiver<Event>,
-    _watcher: Option<RecommendedWatcher>,
 }
 
 /// What became of the folder.
@@ -79,39 +55,6 @@ pub enum Tended {
     Gone,
 }
 
-/// What is known of a file that is not taken yet.
-struct Seen {
-    state: FileState,
-    since: Instant,
-    arrival: Arrival,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Arrival {
-    Unknown,
-    Closed,
-    Renamed,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct FileState {
-    inode: u64,
-    length: u64,
-    modified: (i64, i64),
-    mode: u32,
-}
-
-impl FileState {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            mode: metadata.mode(),
-        }
-    }
-}
-
 impl Inbox {
     /// Locks and watches a folder; makes it, if need be.
     pub fn open(folder: &Path) -> Result<Self> {
@@ -119,7 +62,7 @@ impl Inbox {
             .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
         let folder = std::path::absolute(folder)
             .map_err(|error| Error::io(format!("inbox {}", shown(folder)), error))?;
-        let open = Some(Open::new(&folder, None)?);
+        let open = Some(WatchedFolder::open(&folder, None)?);
         Ok(Self {
             folder,
             seen: HashMap::new(),
@@ -141,7 +84,7 @@ impl Inbox {
             return Tended::AsBefore;
         }
         let held = self.open.take().map(|open| open.lock);
-        match Open::new(&self.folder, held) {
+        match WatchedFolder::open(&self.folder, held) {
             Ok(open) => {
                 self.open = Some(open);
                 self.seen.clear();
@@ -226,25 +169,9 @@ impl Inbox {
         if self.told.get(path) == Some(&Some(state.clone())) {
             return false;
         }
-        let now = Instant::now();
-        let seen = self.seen.entry(path.to_owned()).or_insert(Seen {
-            state: state.clone(),
-            since: now,
-            arrival,
-        });
-        if seen.state != state {
-            *seen = Seen { state: state.clone(), since: now, arrival: seen.arrival };
-        }
-        seen.arrival = seen.arrival.max(arrival);
-        let (arrival, since) = (seen.arrival, seen.since);
-        let quiet = match (arrival, writers(path)) {
-            (_, Ok(Writers::Some)) => return false,
-            (Arrival::Renamed, _) => 0,
-            (Arrival::Closed, _) => SETTLE_MILLIS,
-            (Arrival::Unknown, Ok(Writers::None)) => QUIET_MILLIS,
-            (Arrival::Unknown, _) => QUIET_UNKNOWN_MILLIS,
-        };
-        now.duration_since(since) >= Duration::from_millis(quiet)
+        let seen = self.seen.entry(path.to_owned()).or_insert_with(|| Seen::new(state.clone()));
+        seen.note(state, arrival);
+        seen.is_complete(path)
     }
 
     /// Up to `room` files that are completely written, oldest first. The folder is looked through when
@@ -413,78 +340,8 @@ impl Inbox {
     }
 }
 
-impl Open {
-    /// Makes the folder whole, locks and watches it; `held` is the lock of the folder that was there before.
-    fn new(folder: &Path, held: Option<File>) -> Result<Self> {
-        let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
-        // The folder itself is not made: where one is mounted, another would hide it.
-        fs::metadata(folder).map_err(fault)?;
-        for part in [RUNNING, DONE, FAILED] {
-            let path = folder.join(part);
-            Part::open(folder, part)
-                .map_err(|error| Error::io(format!("inbox {}", shown(&path)), error))?;
-        }
-        let lock = lock(folder, held)?;
-        let (send, events) = unbounded_channel();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // Looking at the folder makes events too: they are not news.
-            if let Some(event) = event.ok().filter(|event| is_news(&event.kind)) {
-                // Whoever listened is gone when the daemon stops.
-                let _ = send.send(event);
-            }
-        });
-        let watcher = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher)
-        });
-        // Without news the folder is looked through all the same, a little later.
-        let told = |error: notify::Error| tracing::warn!("watching {}: {error}", shown(folder));
-        let _watcher = watcher.map_err(told).ok();
-        let identity = identity(folder).map_err(fault)?;
-        Ok(Self { identity, lock, events, _watcher })
-    }
-}
-
-/// The numbers of the folders and of the lock.
-fn identity(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
-    let numbers = |m: Metadata| (m.dev(), m.ino());
-    // The folder itself may be a link.
-    let own = fs::metadata(folder).map(numbers);
-    let of = |part: &str| fs::symlink_metadata(folder.join(part)).map(numbers);
-    std::iter::once(own).chain([RUNNING, DONE, FAILED, LOCK].into_iter().map(of)).collect()
-}
-
-/// Holds the folder for as long as the file is open.
-fn lock(folder: &Path, held: Option<File>) -> Result<File> {
-    let path = folder.join(LOCK);
-    let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
-    let is_same = |held: &File| {
-        let (own, there) = (held.metadata().ok(), fs::symlink_metadata(&path).ok());
-        own.zip(there).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
-    };
-    if let Some(held) = held.filter(is_same) {
-        return Ok(held);
-    }
-    // Not where a link leads, and without waiting for whoever reads a pipe.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).custom_flags(flags);
-    let file = options.open(&path).map_err(fault)?;
-    if file_lock::lock(&file).map_err(fault)? {
-        return Ok(file);
-    }
-    Err(Error::config(format!("another daemon has the inbox {}", shown(folder)))
-        .with_hint("stop it, or name another folder with --inbox DIR"))
-}
-
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-fn is_news(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::Access(access) => matches!(access, AccessKind::Close(AccessMode::Write)),
-        _ => true,
-    }
 }
 
 fn has_jobs_ending(path: &Path) -> bool {
@@ -494,9 +351,12 @@ fn has_jobs_ending(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
+    use std::time::Instant;
 
     use super::*;
+    use crate::arrival::QUIET_MILLIS;
 
     const RUN: &str = "20261128T083137Z-0a1b2c3d";
 

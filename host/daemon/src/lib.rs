@@ -1,5 +1,6 @@
 //! The daemon: takes jobs from a folder, runs them, and puts them away with their reports.
 
+mod arrival;
 mod inbox;
 mod inbox_job;
 mod lease;
@@ -12,6 +13,7 @@ mod run_queue;
 mod serve;
 mod state_lock;
 mod submissions;
+mod watched_folder;
 
 pub use inbox::Inbox;
 pub use manager::Manager;

@@ -113,7 +113,7 @@ fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 }
 
 fn as_text(details: &RunDetails) -> String {
-    let RunDetails { run, file, trigger, parameters, events, attempts } = details;
+    let RunDetails { run, file, trigger, parameters, events, attempts, .. } = details;
     let mut text = format!("run {}: {}, job {}, by {}\n", run.run, state(run), run.job, run.owner);
     let _ = writeln!(text, "job file: {file}");
     if let Some(trigger) = trigger {

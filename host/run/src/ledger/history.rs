@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Ledger;
+use super::events::{EventRecord, events_of};
 use super::runs::parameters;
 use crate::phase::Phase;
 use crate::trigger::Trigger;
@@ -73,17 +74,10 @@ pub struct RunDetails {
     pub parameters: ParameterRecord,
     /// What happened to it.
     pub events: Vec<EventRecord>,
+    /// When it entered each of its phases.
+    pub phases: Vec<EventRecord>,
     /// The attempts that failed or have not ended, oldest first.
     pub attempts: Vec<AttemptRecord>,
-}
-
-/// What happened to a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct EventRecord {
-    /// When.
-    pub at: String,
-    /// What.
-    pub text: String,
 }
 
 /// An attempt at a task.
@@ -136,6 +130,20 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     })
 }
 
+pub(super) fn attempt_record(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+    Ok(AttemptRecord {
+        relation: row.get::<_, Option<String>>(0)?.unwrap_or_default(),
+        chunk: row.get(1)?,
+        attempt: row.get(2)?,
+        restart: row.get(3)?,
+        started: row.get(4)?,
+        finished: row.get(5)?,
+        class: row.get(6)?,
+        who_must_act: row.get(7)?,
+        error: row.get(8)?,
+    })
+}
+
 impl Ledger {
     /// The newest runs, newest first.
     pub fn runs(&self, limit: u64) -> Result<Vec<RunRecord>> {
@@ -147,6 +155,17 @@ impl Ledger {
         })?;
         runs.iter_mut().try_for_each(|run| self.mark_interrupted(run))?;
         Ok(runs)
+    }
+
+    /// A run, in one line.
+    pub fn record(&self, run: &str) -> Result<Option<RunRecord>> {
+        let found = self.with_connection(|connection| {
+            let mut statement = connection.prepare_cached(&format!("{RUN} WHERE runs.id = ?1"))?;
+            Ok(statement.query_row([run], run_record).optional()?)
+        })?;
+        let Some(mut record) = found else { return Ok(None) };
+        self.mark_interrupted(&mut record)?;
+        Ok(Some(record))
     }
 
     fn mark_interrupted(&self, run: &mut RunRecord) -> Result<()> {
@@ -181,11 +200,8 @@ impl Ledger {
                 })
                 .optional()?;
             let Some((record, file, parameters)) = found else { return Ok(None) };
-            let mut statement = connection
-                .prepare_cached("SELECT at, text FROM events WHERE run = ?1 ORDER BY rowid")?;
-            let events = statement
-                .query_map([run], |row| Ok(EventRecord { at: row.get(0)?, text: row.get(1)? }))?
-                .collect::<rusqlite::Result<_>>()?;
+            let (phases, events) =
+                events_of(connection, run)?.into_iter().partition(|event| event.phase.is_some());
             let mut statement = connection.prepare_cached(
                 "SELECT json_extract(target, '$.relation'), chunk, attempt, restart, started, finished,
                         class, owner, error
@@ -194,21 +210,8 @@ impl Ledger {
                  WHERE attempts.run = ?1 AND (error IS NOT NULL OR finished IS NULL)
                  ORDER BY started",
             )?;
-            let attempt = |row: &Row<'_>| {
-                Ok(AttemptRecord {
-                    relation: row.get::<_, Option<String>>(0)?.unwrap_or_default(),
-                    chunk: row.get(1)?,
-                    attempt: row.get(2)?,
-                    restart: row.get(3)?,
-                    started: row.get(4)?,
-                    finished: row.get(5)?,
-                    class: row.get(6)?,
-                    who_must_act: row.get(7)?,
-                    error: row.get(8)?,
-                })
-            };
-            let attempts = statement.query_map([run], attempt)?.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(RunDetails { run: record, file, trigger: None, parameters, events, attempts }))
+            let attempts = statement.query_map([run], attempt_record)?.collect::<rusqlite::Result<_>>()?;
+            Ok(Some(RunDetails { run: record, file, trigger: None, parameters, events, phases, attempts }))
         })?;
         let Some(mut details) = details else { return Ok(None) };
         self.mark_interrupted(&mut details.run)?;
@@ -225,7 +228,10 @@ impl Ledger {
                        (SELECT id FROM runs ORDER BY created DESC, id DESC LIMIT ?1) RETURNING id",
                 )?
                 .query_map([keep], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
+                .collect::<rusqlite::Result<Vec<String>>>()?;
+            for run in &forgotten {
+                change.prepare_cached("DELETE FROM events WHERE run = ?1")?.execute([run])?;
+            }
             change.execute("DELETE FROM jobs WHERE id NOT IN (SELECT job FROM runs)", [])?;
             change.execute(
                 "DELETE FROM triggers WHERE state = 'over' AND run NOT IN (SELECT id FROM runs)",

@@ -2,13 +2,18 @@
 //!
 //! Other processes may read and write it too: `longshore runs` beside a daemon.
 
+mod audit;
+mod chunk_map;
 mod claims;
+mod events;
 mod fault;
 mod history;
+mod listing;
 mod plan;
 mod run_lock;
 mod runs;
 mod tasks;
+mod tokens;
 mod triggers;
 
 use std::fs;
@@ -20,26 +25,35 @@ use chrono::{SecondsFormat, Utc};
 use longshore_model::error::{Error, Result, ResultExt};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::watch;
 
 use fault::LedgerError;
 
-pub use history::{AttemptRecord, EventRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
+pub use audit::{AUDIT_LIMIT, AuditEntry, NewAuditEntry};
+pub use chunk_map::{ChunkDetails, RelationChunks, RelationCounts};
+pub use events::{EventRecord, RunEvent};
+pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
+pub use listing::{OutcomeCounts, RunFilter, RunPage};
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
 pub use tasks::{Progress as TaskProgress, Task};
-pub use triggers::{NewTrigger, TriggerEntry, TriggerState};
+pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
+pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 
 /// The ledger's file in the state folder.
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
     include_str!("checksum.sql"),
     include_str!("parameters.sql"),
     include_str!("triggers.sql"),
+    include_str!("events.sql"),
+    include_str!("tokens.sql"),
+    include_str!("audit.sql"),
 ];
 
 /// How long a statement waits for another process that writes.
@@ -53,6 +67,8 @@ const BUSY_LOOK_MILLIS: u64 = 10;
 pub struct Ledger {
     connection: Arc<Mutex<Connection>>,
     state: PathBuf,
+    /// Tells readers in this process that something has changed.
+    changed: Arc<watch::Sender<()>>,
 }
 
 impl Ledger {
@@ -85,7 +101,11 @@ impl Ledger {
 
     fn prepare(connection: Connection, state: &Path) -> Result<Self> {
         connection.busy_timeout(Duration::from_secs(BUSY_SECS)).map_err(LedgerError::from)?;
-        let ledger = Self { connection: Arc::new(Mutex::new(connection)), state: state.to_owned() };
+        let ledger = Self {
+            connection: Arc::new(Mutex::new(connection)),
+            state: state.to_owned(),
+            changed: Arc::default(),
+        };
         ledger.migrate()?;
         Ok(ledger)
     }
@@ -120,7 +140,9 @@ impl Ledger {
 
     /// Changes several rows: all of them, or none.
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>) -> Result<T> {
-        Ok(change(&mut self.connection(), work)?)
+        let done = change(&mut self.connection(), work)?;
+        self.changed.send_replace(());
+        Ok(done)
     }
 
     /// The same, and waits until the change is on the disk.
@@ -135,6 +157,7 @@ impl Ledger {
         synchronous(&connection, "FULL")?;
         let done = change(&mut connection, work);
         synchronous(&connection, "NORMAL")?;
+        self.changed.send_replace(());
         Ok(done?)
     }
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Ledger;
 use super::claims::reset_crashes;
+use super::events::record_event;
 use super::runs::advance;
 use crate::phase::Event;
 use crate::plan_record::{BuiltBy, PlanRecord};
@@ -109,11 +110,7 @@ impl Ledger {
             for table in ["chunks", "tasks", "parts"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
-            change.execute(
-                "INSERT INTO events (run, at, text) VALUES (?1, ?2, ?3)",
-                params![run, super::now(), format!("restarted: {reason}")],
-            )?;
-            Ok(())
+            Ok(record_event(change, run, None, &format!("restarted: {reason}"))?)
         })
     }
 }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use strum::IntoStaticStr;
 
 use super::claims::reset_crashes;
+use super::events::record_event;
 use super::fault;
 use super::triggers::{self, TriggerState};
 use super::{Ledger, now};
@@ -72,6 +73,9 @@ impl Ledger {
         let parameters = Some(new.parameters).filter(|parameters| !parameters.is_empty());
         let parameters = parameters.map(serde_json::to_string).transpose()?;
         self.change_for_good(|change| {
+            if phase(change, new.id)?.is_none() {
+                record_event(change, new.id, Some(Phase::Planning.name()), Phase::Planning.name())?;
+            }
             change.execute(
                 "INSERT INTO jobs (name, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
                 params![new.job, new.digest],
@@ -206,16 +210,6 @@ impl Ledger {
             Ok(asked.unwrap_or(false))
         })
     }
-
-    /// Records something that people may want to know later.
-    pub fn event(&self, run: &str, text: &str) -> Result<()> {
-        self.with_connection(|connection| {
-            connection
-                .prepare_cached("INSERT INTO events (run, at, text) VALUES (?1, ?2, ?3)")?
-                .execute(params![run, now(), text])?;
-            Ok(())
-        })
-    }
 }
 
 /// The values of parameters in a column; none where a job has no parameters.
@@ -236,6 +230,9 @@ pub(super) fn advance(change: &Transaction<'_>, run: &str, event: Event) -> faul
     change
         .prepare_cached("UPDATE runs SET phase = ?2 WHERE id = ?1")?
         .execute(params![run, after])?;
+    if before != after {
+        record_event(change, run, Some(after.name()), after.name())?;
+    }
     Ok(())
 }
 

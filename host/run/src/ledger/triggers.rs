@@ -9,8 +9,12 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr};
 
+use super::events::record_event;
 use super::{Ledger, now};
 use crate::trigger::{Trigger, TriggerKind};
+
+/// The state of a run that is asked for and has not begun.
+pub const QUEUED: &str = "queued";
 
 /// How far a trigger is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, EnumString)]
@@ -79,7 +83,7 @@ impl Ledger {
     pub fn record_trigger(&self, new: &NewTrigger<'_>) -> Result<String> {
         let arguments = serde_json::to_string(new.arguments)?;
         self.change_for_good(|change| {
-            change.execute(
+            let added = change.execute(
                 "INSERT INTO triggers (run, key, job, folder, digest, kind, scheduled, requested, requested_by,
                                        arguments, is_exclusive, state)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (key) DO NOTHING",
@@ -98,6 +102,9 @@ impl Ledger {
                     <&str>::from(TriggerState::Waiting),
                 ],
             )?;
+            if added > 0 {
+                record_event(change, new.run, Some(QUEUED), QUEUED)?;
+            }
             let run = "SELECT run FROM triggers WHERE key = ?1";
             Ok(change.query_row(run, [new.key], |row| row.get(0))?)
         })

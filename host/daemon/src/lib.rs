@@ -1,5 +1,7 @@
 //! The daemon: takes jobs from a folder, runs them, and puts them away with their reports.
 
+mod active_runs;
+pub mod api;
 mod arrival;
 mod inbox;
 mod inbox_job;
@@ -9,14 +11,17 @@ mod manager;
 mod parameter_file;
 mod part;
 mod read_job;
+mod run_log;
 mod run_queue;
 mod serve;
 mod state_lock;
 mod submissions;
 mod watched_folder;
 
+pub use active_runs::{ActiveRuns, Watch};
 pub use inbox::Inbox;
 pub use manager::Manager;
-pub use serve::{DRAIN_SECS, Daemon, Signal, Watch};
+pub use run_log::RunLogLayer;
+pub use serve::{DRAIN_SECS, Daemon, Signal};
 pub use state_lock::{is_running, lock};
 pub use submissions::{Submission, Submissions, Submitted, given_arguments};

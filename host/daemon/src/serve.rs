@@ -1,7 +1,6 @@
 //! The daemon's loop: takes jobs, runs them, and puts their files away. On a signal it drains: chunks that
 //! can end in time do, and the rest resumes when the daemon is back.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +15,15 @@ use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, NewRun, Owner, TriggerEntry};
 use longshore_run::phase::Outcome;
 use longshore_run::{
-    HolderLauncher, Progress, RunControl, Runner, Status, TakeOver, forget_old_runs, new_run_id,
+    HolderLauncher, RunControl, Runner, Status, TakeOver, forget_old_runs, new_run_id,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::active_runs::Watch;
+use super::api::Api;
 use super::inbox::{Inbox, Tended};
 use super::inbox_job::{InboxJob, Outcome as JobOutcome};
 use super::log_error::{log_error, next_step};
@@ -41,15 +42,12 @@ pub const DRAIN_SECS: u64 = 60;
 /// How long runs may take to end once the daemon was told again to stop.
 const END_SECS: u64 = 5;
 
-/// Shows the progress of a run, by its id and its job, until what it gives is dropped.
-pub type Watch = Arc<dyn Fn(&str, &str, Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
-
 /// What a daemon works with.
 pub struct Daemon {
     /// The plugins.
     pub plugins: Arc<Plugins>,
     /// The operator's settings; read again on request.
-    pub settings: Mutex<Settings>,
+    pub settings: Arc<Mutex<Settings>>,
     /// The runtime that computes.
     pub compute: Handle,
     /// The durable state of runs.
@@ -64,6 +62,8 @@ pub struct Daemon {
     pub drain: Duration,
     /// Whoever started the daemon.
     pub manager: Manager,
+    /// The API, whose listeners are open.
+    pub api: Mutex<Option<Api>>,
     /// What schedules, the API and commands ask for.
     pub submissions: Submissions,
     /// The last error that kept jobs from being taken.
@@ -99,6 +99,7 @@ impl Daemon {
         let daemon = Arc::new(self);
         let mut queue = RunQueue::default();
         daemon.recover(&inbox, &mut queue);
+        let _api = daemon.api.lock().take().map(Api::serve).transpose()?;
         tracing::info!("taking jobs from {}", inbox.folder().display());
         daemon.manager.ready();
         let control = RunControl::default();

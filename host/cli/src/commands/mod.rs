@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod api_args;
 mod docs;
 mod hold;
 mod odbc;
@@ -21,6 +22,7 @@ mod serve;
 mod show;
 mod table;
 mod test_connection;
+mod token;
 mod validate;
 mod verify;
 
@@ -30,6 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use longshore_daemon::RunLogLayer;
 use longshore_model::config::settings::SettingsArgs;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
@@ -39,9 +42,11 @@ use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
 use params::ParamArgs;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Threads that serve connections, timers and the inbox; what computes has its own.
 const IO_THREADS: usize = 2;
@@ -116,6 +121,11 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Take jobs from a folder, for as long as it runs
     Serve(serve::ServeArgs),
+    /// Print a link that opens the daemon's dashboard in a browser, once
+    Dashboard(token::DashboardArgs),
+    /// Manage the tokens of the daemon's HTTP API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Keep a job's snapshot open at its source: the daemon starts this
     #[command(hide = true)]
     Hold(hold::HoldArgs),
@@ -129,7 +139,11 @@ enum Command {
     #[command(subcommand)]
     Odbc(odbc::OdbcCommand),
     /// Print the JSON Schema of a job file
-    Schema,
+    Schema {
+        /// Print the OpenAPI document of the HTTP API instead
+        #[arg(long)]
+        api: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -309,8 +323,8 @@ impl From<Error> for Failed {
 
 fn dispatch(cli: Cli) -> Result<(), Failed> {
     match cli.command {
-        Command::Schema => {
-            show::json(&schema::job());
+        Command::Schema { api } => {
+            show::json(&if api { schema::api() } else { schema::job() });
             return Ok(());
         }
         Command::Docs(args) => return Ok(docs::docs(&args)?),
@@ -330,6 +344,8 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Verify(args) => verify::verify(&app, &args),
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
+        Command::Dashboard(args) => Ok(token::dashboard(&app, &args)?),
+        Command::Token(command) => Ok(token::token(&app, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
         Command::Plugin(PluginCommand::Compile) => plugin_compile::compile(&app),
@@ -340,7 +356,9 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
-        Command::Plugin(PluginCommand::New(_)) | Command::Docs(_) | Command::Schema => Ok(()),
+        Command::Plugin(PluginCommand::New(_)) | Command::Docs(_) | Command::Schema { .. } => {
+            Ok(())
+        }
     }
 }
 
@@ -356,17 +374,22 @@ fn start_log(filter: Option<&str>, daemon: bool) {
         show::warning(&format!("--log: {error}: logging `{default}`"));
         EnvFilter::new(default)
     });
+    // Who looks at a run by the API sees its lines, whatever is logged elsewhere.
+    let of_runs = Targets::new()
+        .with_target("longshore", Level::INFO)
+        .with_target("longshore_run::task", Level::DEBUG);
+    let run_log = daemon.then(|| RunLogLayer.with_filter(of_runs));
+    let registry = tracing_subscriber::registry().with(run_log);
     if is_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
-        return tracing_subscriber::registry().with(filter).with(journal).init();
+        return registry.with(journal.with_filter(filter)).init();
     }
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(stderr().is_terminal() && !show::wants_no_color())
         .with_target(false)
-        .with_writer(show::LogWriter::new)
-        .init();
+        .with_writer(show::LogWriter::new);
+    registry.with(lines.with_filter(filter)).init();
 }
 
 /// Whether stderr is the journal: then it gets each message with its fields.

@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
+use super::api_args::ApiArgs;
 use super::{App, show};
-use longshore_daemon::{DRAIN_SECS, Daemon, Manager, Signal, Submissions, Watch, lock};
+use longshore_daemon::api::{Api, ApiParts};
+use longshore_daemon::{ActiveRuns, DRAIN_SECS, Daemon, Manager, Signal, Submissions, Watch, lock};
 
 /// Job files at the same time, unless told.
 const JOBS: usize = 2;
@@ -30,6 +32,8 @@ pub(super) struct ServeArgs {
     /// How long to let chunks finish when told to stop; what does not is read again after the start
     #[arg(long, env = "LONGSHORE_DRAIN_SECS", default_value_t = DRAIN_SECS, value_name = "SECS")]
     drain_secs: u64,
+    #[command(flatten)]
+    api: ApiArgs,
 }
 
 pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Result<()> {
@@ -40,15 +44,32 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let _lock = lock(state)?;
     let watch: Watch = Arc::new(|run, job, progress| Box::new(show::events(run, job, progress)));
     let ledger = Ledger::open(state)?;
-    let daemon = Daemon {
-        plugins: Arc::new(app.plugins()?.written_down_in(state)),
-        settings: Mutex::new(app.settings.clone()),
+    let (active, jobs) = (ActiveRuns::default(), args.jobs.max(1));
+    let plugins = Arc::new(app.plugins()?.written_down_in(state));
+    let settings_now = Arc::new(Mutex::new(app.settings.clone()));
+    let submissions = Submissions::new(state, ledger.clone());
+    let parts = ApiParts {
+        ledger: ledger.clone(),
+        submissions: submissions.clone(),
+        active: active.clone(),
+        settings: settings_now.clone(),
+        plugins: plugins.clone(),
         compute: app.compute().clone(),
-        submissions: Submissions::new(state, ledger.clone()),
+        inbox: std::path::absolute(&args.inbox)
+            .map_err(|error| Error::io(args.inbox.display(), error))?,
+        jobs_at_once: jobs,
+    };
+    let api = app.io.block_on(Api::bind(state, args.api.into(), parts))?;
+    let daemon = Daemon {
+        plugins,
+        settings: settings_now,
+        compute: app.compute().clone(),
+        submissions,
         ledger,
         holders: Some(app.holders(true)?),
-        watch,
-        jobs: args.jobs.max(1),
+        watch: active.watch(watch),
+        jobs,
+        api: Mutex::new(Some(api)),
         drain: Duration::from_secs(args.drain_secs),
         manager: Manager::of_process(),
         last_fault: Mutex::default(),

@@ -178,18 +178,41 @@ impl Job {
         arguments: &Arguments,
         policy: &Policy,
     ) -> Result<Self> {
-        let access = Access::new(policy, folder);
-        access.job_file(held).context(name)?;
+        Access::new(policy, folder).job_file(held).context(name)?;
         let document = Document::read_at("the job file", held, path)?;
-        let digest = document.digest.clone();
+        let job = Self::of_named(&document, name, folder, arguments, policy)?;
+        Ok(Self { file: path.to_owned(), ..job })
+    }
+
+    /// Checks the text of a job file that is called `name`, whose ending says its format, and that would lie in
+    /// `folder`.
+    pub fn of_text(
+        text: &str,
+        name: &str,
+        folder: &Path,
+        arguments: &Arguments,
+        policy: &Policy,
+    ) -> Result<Self> {
+        let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+        let document = Document::parse(text, ending.unwrap_or_default()).context(name)?;
+        Self::of_named(&document, name, folder, arguments, policy)
+    }
+
+    fn of_named(
+        document: &Document,
+        name: &str,
+        folder: &Path,
+        arguments: &Arguments,
+        policy: &Policy,
+    ) -> Result<Self> {
+        let access = Access::new(policy, folder);
         let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or("job");
-        let job = Self::of_document(&document, stem, arguments, access).context(name)?;
+        let job = Self::of_document(document, stem, arguments, access).context(name)?;
         job.check_access(&access).context(name)?;
         Ok(Self {
-            file: path.to_owned(),
             dropped_name: name.to_owned(),
             folder: folder.to_owned(),
-            digest,
+            digest: document.digest.clone(),
             warnings: job.warnings.iter().map(|warning| format!("{name}: {warning}")).collect(),
             ..job
         })

@@ -2,6 +2,7 @@
 
 use longshore_model::error::Result;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Ledger;
@@ -9,7 +10,7 @@ use super::history::{AttemptRecord, attempt_record};
 use crate::phase::{Outcome, Phase};
 
 /// The counts of a relation of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RelationCounts {
     /// Its name in the job.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct RelationCounts {
 }
 
 /// The chunks of a relation of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RelationChunks {
     /// The relation's name in the job.
     pub name: String,
@@ -38,7 +39,7 @@ pub struct RelationChunks {
 }
 
 /// A chunk of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ChunkDetails {
     /// What the connector calls it; empty where the run is over.
     pub label: String,

@@ -3,13 +3,14 @@
 
 use longshore_model::error::Result;
 use rusqlite::{Connection, Row, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{Ledger, now};
 
 /// An event of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EventRecord {
     /// Its id: later events have larger ones.
     pub id: i64,
@@ -18,12 +19,11 @@ pub struct EventRecord {
     /// What happened.
     pub text: String,
     /// The phase that the run entered, or `queued`; absent for other events.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
 }
 
 /// An event, with its run and its job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RunEvent {
     /// The run.
     pub run: String,

@@ -3,6 +3,7 @@
 use longshore_model::config::ParameterRecord;
 use longshore_model::error::Result;
 use rusqlite::{OptionalExtension, Row, params};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -48,7 +49,7 @@ fn serialize_phase<S: Serializer>(phase: &Phase, serializer: S) -> Result<S::Ok,
 }
 
 /// Counts of a run's tasks.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct TaskCounts {
     /// Chunks planned.
     pub chunks: u64,
@@ -81,7 +82,7 @@ pub struct RunDetails {
 }
 
 /// An attempt at a task.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AttemptRecord {
     /// The relation's name in the job.
     pub relation: String,

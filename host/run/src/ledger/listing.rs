@@ -2,6 +2,7 @@
 
 use longshore_model::error::{Error, Result};
 use rusqlite::{Params, params_from_iter};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Ledger;
@@ -40,7 +41,7 @@ pub struct RunPage {
 }
 
 /// The runs that ended since a moment, by how they ended.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct OutcomeCounts {
     /// Published everything.
     pub succeeded: u64,

@@ -88,6 +88,12 @@ impl Ledger {
         open().context(format!("ledger {}", path.display()))
     }
 
+    /// The same ledger by another connection: whoever reads by it keeps no writer of this process waiting. Readers
+    /// of changes are told of those of both.
+    pub fn reopen(&self) -> Result<Self> {
+        Ok(Self { changed: self.changed.clone(), ..Self::open(&self.state)? })
+    }
+
     /// A ledger in memory, for a command whose state folder cannot be written. Its locks are among the
     /// temporary files.
     pub fn in_memory() -> Result<Self> {

@@ -1,0 +1,116 @@
+//! The table of endpoints. The router, the authorisation and the OpenAPI document are made from it, and from
+//! nothing else.
+
+use axum::middleware::from_fn_with_state;
+use axum::{Router, middleware};
+use longshore_run::ledger::{ChunkDetails, Role};
+
+use super::cancel::{self, CancelAnswer, CancelBody, RetryAnswer};
+use super::dashboard;
+use super::endpoint::{Endpoint, delete, get, post};
+use super::events::{EventsQuery, LAST_EVENT_ID, events};
+use super::guard::{Rules, guard};
+use super::health::{self, HealthAnswer};
+use super::manifest::manifest;
+use super::openapi;
+use super::outer::{OuterRules, outer};
+use super::overview::{Overview, overview};
+use super::runs::{self, ChunksAnswer, LogAnswer, LogQuery, RunAnswer, RunsAnswer, RunsQuery};
+use super::session::{self, LoginQuery, SessionAnswer};
+use super::state::Shared;
+use super::submit::{IDEMPOTENCY_KEY, SubmitAnswer, SubmitBody, submit};
+use super::tokens::{self, AuditAnswer, AuditQuery, NewTokenAnswer, TokenBody, TokensAnswer};
+
+/// All endpoints.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    [general(), of_runs(), administration()].concat()
+}
+
+fn general() -> Vec<Endpoint> {
+    vec![
+        get("/health", "Whether the daemon lives", health::health)
+            .public()
+            .answer::<HealthAnswer>(),
+        get("/ready", "Whether the daemon can run jobs", health::ready)
+            .public()
+            .answer::<HealthAnswer>(),
+        get("/login", "Exchange a login link for a session", session::login)
+            .public()
+            .query::<LoginQuery>()
+            .empty()
+            .status(303),
+        get("/api/v1/openapi.json", "This document", openapi::show).public(),
+        get("/api/v1/schema/job.json", "The JSON Schema of a job file", openapi::job_schema),
+        get("/api/v1/session", "Who asks", session::show).answer::<SessionAnswer>(),
+        delete("/api/v1/session", "End a browser's session", session::logout)
+            .role(Role::Viewer)
+            .empty(),
+        get("/api/v1/overview", "What the daemon does now", overview).answer::<Overview>(),
+        get("/api/v1/events", "Follow what happens to runs", events)
+            .query::<EventsQuery>()
+            .header(LAST_EVENT_ID, "The id of the last event that the reader has")
+            .events(),
+    ]
+}
+
+fn of_runs() -> Vec<Endpoint> {
+    vec![
+        get("/api/v1/runs", "List runs, newest first", runs::list)
+            .query::<RunsQuery>()
+            .answer::<RunsAnswer>(),
+        post("/api/v1/runs", "Submit a job", submit)
+            .header(IDEMPOTENCY_KEY, "The key: the same key never gives a second run")
+            .body::<SubmitBody>()
+            .answer::<SubmitAnswer>()
+            .status(201)
+            .changes(),
+        get("/api/v1/runs/{run}", "Show a run", runs::show).answer::<RunAnswer>(),
+        get("/api/v1/runs/{run}/chunks", "Show the state of a run's chunks", runs::chunks)
+            .answer::<ChunksAnswer>(),
+        get("/api/v1/runs/{run}/chunks/{relation}/{chunk}", "Show a chunk", runs::chunk)
+            .answer::<ChunkDetails>(),
+        get("/api/v1/runs/{run}/manifest", "Read the manifest of a run", manifest),
+        get("/api/v1/runs/{run}/log", "Read the newest lines of a run's log", runs::log)
+            .query::<LogQuery>()
+            .answer::<LogAnswer>(),
+        post("/api/v1/runs/{run}/cancel", "Cancel a run, and wait for its end", cancel::cancel)
+            .body::<CancelBody>()
+            .answer::<CancelAnswer>()
+            .changes(),
+        post("/api/v1/runs/{run}/retry", "Try a run again that has failed", cancel::retry)
+            .answer::<RetryAnswer>()
+            .status(201)
+            .changes(),
+    ]
+}
+
+fn administration() -> Vec<Endpoint> {
+    let admin = vec![
+        get("/api/v1/tokens", "List the tokens", tokens::list).answer::<TokensAnswer>(),
+        post("/api/v1/tokens", "Make a token", tokens::create)
+            .body::<TokenBody>()
+            .answer::<NewTokenAnswer>()
+            .status(201)
+            .changes(),
+        delete("/api/v1/tokens/{name}", "Revoke a token", tokens::revoke).empty(),
+        get("/api/v1/audit", "Read the audit log", tokens::audit)
+            .query::<AuditQuery>()
+            .answer::<AuditAnswer>(),
+    ];
+    admin.into_iter().map(|endpoint| endpoint.role(Role::Admin)).collect()
+}
+
+/// The router of all endpoints, and of the dashboard.
+pub(super) fn router(state: &Shared) -> Router {
+    let mut router = Router::new();
+    for endpoint in endpoints() {
+        let rules = Rules::of(&endpoint, state);
+        let route = endpoint.route.layer(from_fn_with_state(rules, guard));
+        router = router.route(endpoint.path, route);
+    }
+    router
+        .method_not_allowed_fallback(dashboard::other_method)
+        .fallback(dashboard::file)
+        .with_state(state.clone())
+        .layer(middleware::from_fn_with_state(OuterRules::of(state), outer))
+}

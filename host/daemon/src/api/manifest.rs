@@ -1,0 +1,66 @@
+//! The manifest of a run, read from its target.
+
+use std::path::Path;
+
+use axum::extract::State;
+use longshore_engine::destination;
+use longshore_model::config::place::{Place, parse_place};
+use longshore_model::config::target::To;
+use longshore_model::config::{Arguments, Job, Policy};
+use longshore_model::error::{Error, Result};
+use longshore_run::ledger::RunEntry;
+use serde_json::Value;
+
+use super::answer::{Answer, ApiError, Json};
+use super::extract::Names;
+use super::runs::unknown;
+use super::state::Shared;
+
+/// Where the manifests of a target lie.
+const MANIFESTS: &str = "/.longshore/runs/";
+
+pub(super) async fn manifest(
+    State(state): State<Shared>,
+    Names(run): Names<String>,
+) -> Answer<Value> {
+    let id = run.clone();
+    let read = move |state: &super::state::ApiState| {
+        let Some(record) = state.ledger.record(&id)? else { return Ok(None) };
+        Ok(Some((record, state.ledger.entry(&id)?)))
+    };
+    let (record, entry) = state.read(read).await?.ok_or_else(unknown)?;
+    let url = record.report.and_then(|report| report["manifest"].as_str().map(str::to_owned));
+    let (Some(url), Some(entry)) = (url, entry) else {
+        return Err(ApiError::not_found("the run has published nothing"));
+    };
+    let found = state.inspect(move |state| read_manifest(state, url, run, entry)).await?;
+    found.map(Json).ok_or_else(|| ApiError::not_found("the target does not have it any more"))
+}
+
+async fn read_manifest(
+    state: Shared,
+    url: String,
+    run: String,
+    entry: RunEntry,
+) -> Result<Option<Value>> {
+    let place = match place_of_job(&entry) {
+        Some(place) => place,
+        None => parse_place(url.rsplit_once(MANIFESTS).map_or(url.as_str(), |(root, _)| root))?,
+    };
+    let target = destination::open(&place, state.settings().secrets.as_deref(), None).await?;
+    let Some(bytes) = target.manifest(&run).await? else { return Ok(None) };
+    let manifest = serde_json::from_slice(&bytes);
+    manifest.map(Some).map_err(|error| Error::data(format!("{url}: not a manifest: {error}")))
+}
+
+/// The job says how its target is reached, if its file is still there.
+fn place_of_job(entry: &RunEntry) -> Option<Place> {
+    let name = entry.file.file_name()?.to_string_lossy().into_owned();
+    let folder = entry.file.parent().unwrap_or(Path::new("/"));
+    let arguments = Arguments::of_run(&entry.parameters);
+    let job = Job::read_in(&entry.file, &name, folder, &arguments, &Policy::default()).ok()?;
+    match job.target.to {
+        To::Folder(place, _) => Some(place),
+        To::Sink(_) => None,
+    }
+}

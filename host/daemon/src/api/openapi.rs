@@ -1,0 +1,228 @@
+//! The OpenAPI document, made from the table of endpoints.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, ErrorAnswer, Json};
+use super::endpoint::{Access, AnswerBody, Endpoint, RequestBody};
+use super::endpoints::endpoints;
+
+/// The formats in which a job can be sent.
+const JOB_TYPES: [&str; 3] = ["application/yaml", "application/json", "application/toml"];
+
+pub(super) async fn show() -> Answer<Value> {
+    Ok(Json(document()))
+}
+
+pub(super) async fn job_schema() -> Answer<Value> {
+    Ok(Json(longshore_model::config::job_schema()))
+}
+
+/// The OpenAPI document of the API.
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut schemas = settings.into_generator();
+    let mut paths = Map::new();
+    for endpoint in endpoints() {
+        let operation = operation(&endpoint, &mut schemas);
+        let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        methods[endpoint.method.as_str().to_ascii_lowercase()] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Longshore",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The HTTP API of the Longshore daemon.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas.take_definitions(true),
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer" },
+                "session": { "type": "apiKey", "in": "cookie", "name": super::caller::SESSION_COOKIE },
+            },
+        },
+    })
+}
+
+fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
+    let mut operation = json!({
+        "summary": endpoint.summary,
+        "operationId": operation_id(endpoint),
+        "responses": {
+            endpoint.status.to_string(): answer(endpoint, schemas),
+            "default": {
+                "description": "What went wrong, who must act, and what to do",
+                "content": content(&["application/json"], &schema_of::<ErrorAnswer>(schemas)),
+            },
+        },
+    });
+    let parameters = parameters(endpoint, schemas);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if let Some(body) = endpoint.body {
+        operation["requestBody"] = request_body(body, schemas);
+    }
+    if let Access::Role(role) = endpoint.access {
+        let role: &str = role.into();
+        operation["security"] = json!([{ "token": [] }, { "session": [] }]);
+        operation["description"] = format!("Needs the role {role}.").into();
+    }
+    operation
+}
+
+/// `GET /api/v1/runs/{run}/log` is `get-runs-run-log`.
+fn operation_id(endpoint: &Endpoint) -> String {
+    let path = endpoint.path.trim_start_matches("/api/v1");
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let method = endpoint.method.as_str().to_ascii_lowercase();
+    [method.as_str()].into_iter().chain(words).collect::<Vec<_>>().join("-")
+}
+
+fn answer(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
+    match endpoint.answer {
+        AnswerBody::Json(schema) => json!({
+            "description": endpoint.summary,
+            "content": content(&["application/json"], &schema(schemas)),
+        }),
+        AnswerBody::AnyJson => json!({
+            "description": endpoint.summary,
+            "content": content(&["application/json"], &Schema::default()),
+        }),
+        AnswerBody::Events => json!({
+            "description": "Events `run` (with ids), `progress` and `log`, with JSON as their data",
+            "content": content(&["text/event-stream"], &json_schema_of_text()),
+        }),
+        AnswerBody::Empty => json!({ "description": endpoint.summary }),
+    }
+}
+
+fn request_body(body: RequestBody, schemas: &mut SchemaGenerator) -> Value {
+    let content = match body {
+        RequestBody::Json(schema) => content(&["application/json"], &schema(schemas)),
+        RequestBody::Job => content(&JOB_TYPES, &Schema::default()),
+    };
+    json!({ "required": true, "content": content })
+}
+
+fn content(types: &[&str], schema: &Schema) -> Value {
+    let each = types.iter().map(|name| ((*name).to_owned(), json!({ "schema": schema })));
+    Value::Object(each.collect())
+}
+
+fn parameters(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Vec<Value> {
+    let mut parameters: Vec<Value> = names_in(endpoint.path)
+        .map(|name| {
+            let kind = if name == "chunk" { "integer" } else { "string" };
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": kind } })
+        })
+        .collect();
+    if let Some(query) = endpoint.query {
+        parameters.extend(query_parameters(&query(schemas), schemas));
+    }
+    if endpoint.takes_parameters {
+        parameters.push(json!({
+            "name": "params", "in": "query", "style": "form", "explode": true,
+            "description": "Values for the parameters of the job, each as `param.NAME=VALUE`",
+            "schema": { "type": "object", "additionalProperties": { "type": "string" } },
+        }));
+    }
+    if let Some((name, what)) = endpoint.header {
+        let text = json!({ "type": "string" });
+        parameters
+            .push(json!({ "name": name, "in": "header", "description": what, "schema": text }));
+    }
+    parameters
+}
+
+/// The properties of a query's type, each as a parameter.
+fn query_parameters(query: &Schema, schemas: &SchemaGenerator) -> Vec<Value> {
+    let query = query.as_value();
+    let name = query["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+    let whole = match name.and_then(|name| schemas.definitions().get(name)) {
+        Some(definition) => definition,
+        None => query,
+    };
+    let required: Vec<&str> =
+        whole["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = whole["properties"].as_object().into_iter().flatten();
+    let parameter = |(name, schema): (&String, &Value)| {
+        json!({
+            "name": name,
+            "in": "query",
+            "required": required.contains(&name.as_str()),
+            "schema": without_null(schema),
+        })
+    };
+    properties.map(parameter).collect()
+}
+
+/// A query has no null: what may be absent is not required.
+fn without_null(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(types) = schema["type"].as_array() {
+        let kinds: Vec<&Value> = types.iter().filter(|kind| *kind != "null").collect();
+        if let [only] = kinds[..] {
+            schema["type"] = only.clone();
+        }
+    }
+    schema
+}
+
+/// The names of a path's parts: `{run}` is `run`.
+fn names_in(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn schema_of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<T>()
+}
+
+fn json_schema_of_text() -> Schema {
+    schemars::json_schema!({ "type": "string" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_has_each_endpoint_once_with_an_id_of_its_own() {
+        let document = document();
+        let mut ids = BTreeSet::new();
+        for endpoint in endpoints() {
+            let method = endpoint.method.as_str().to_ascii_lowercase();
+            let operation = &document["paths"][endpoint.path][method.as_str()];
+            assert!(operation.is_object(), "{method} {}", endpoint.path);
+            assert!(ids.insert(operation["operationId"].to_string()), "{operation}");
+            assert_eq!(
+                operation.get("security").is_none(),
+                endpoint.access == Access::Public,
+                "{method} {}",
+                endpoint.path
+            );
+        }
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations: usize = paths.map(|methods| methods.as_object().unwrap().len()).sum();
+        assert_eq!(operations, endpoints().len());
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let document = document();
+        let text = document.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+        }
+    }
+}

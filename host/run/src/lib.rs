@@ -6,6 +6,7 @@ mod destination;
 mod drift;
 mod execution;
 mod fingerprint;
+pub mod inspection;
 pub mod ledger;
 mod lifecycle;
 mod manifest;

@@ -4,14 +4,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use datafusion::physical_plan::displayable;
-use longshore_engine::plan::{ColumnPlan, Planner, RelationPlan, RunPlan};
+use longshore_engine::plan::{ColumnPlan, RelationPlan, RunPlan};
 use longshore_engine::scan::ScanPlan;
-use longshore_engine::write::parquet_type;
 use longshore_model::config::Job;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::Result;
 use longshore_model::format::{counted, grouped, human_bytes};
-use longshore_sandbox::SnapshotResult;
-use serde_json::{Value, json};
+use longshore_run::inspection::{self, grants, plan_json, published_columns};
 
 use super::params::ParamArgs;
 use super::{App, show};
@@ -19,12 +17,10 @@ use super::{App, show};
 pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
     let plan = app.io.block_on(async {
-        let plan = Planner::new(app.resolve(&job).await?, &app.settings).plan(&job).await?;
-        plan.source.release().await;
-        Ok::<_, Error>(plan)
+        inspection::plan(&job, app.resolve(&job).await?, &app.settings).await
     })?;
     if app.json {
-        show::json(&as_json(&job, &plan))
+        show::json(&plan_json(&job, &plan))
     } else {
         show::answer(&as_text(&job, &plan))
     }
@@ -90,7 +86,7 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
         "the whole relation: its SQL needs all rows"
     };
     let _ = writeln!(text, "  tried again alone: {unit}");
-    let published = published(relation);
+    let published = published_columns(relation);
     let at_source: Vec<[String; 2]> =
         relation.columns.iter().map(|column| [column.name.clone(), column.arrow.clone()]).collect();
     let is_changed = at_source.len() != published.len()
@@ -117,99 +113,10 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
     }
 }
 
-/// Name, type in Arrow and type in Parquet of each column that is published.
-fn published(relation: &RelationPlan) -> Vec<[String; 3]> {
-    let fields = relation.published.fields().iter();
-    fields.map(|f| [f.name().clone(), f.data_type().to_string(), parquet_type(f)]).collect()
-}
-
 fn pushed(scan: &ScanPlan) -> Vec<String> {
     let projection =
         scan.projection.as_ref().map(|columns| format!("columns {}", columns.join(", ")));
     let filter = scan.filter.as_ref().map(|filter| format!("filter {filter}"));
     let limit = scan.limit.map(|limit| format!("limit {limit}"));
     [projection, filter, limit].into_iter().flatten().collect()
-}
-
-fn grants(plan: &RunPlan) -> Vec<String> {
-    let mut grants = Vec::new();
-    for (name, grant) in plan.plugins.grants() {
-        let endpoints = grant.endpoints.iter();
-        grants.extend(endpoints.map(|endpoint| format!("{name} may connect to {endpoint}")));
-        if let Some(odbc) = &grant.odbc {
-            grants.push(format!("{name} may connect over ODBC {odbc}"));
-        }
-        if let Some(kerberos) = &grant.kerberos {
-            let whom = kerberos.principal.as_deref().unwrap_or("who has the key or the ticket");
-            grants.push(format!("{name} may log in by Kerberos as {whom}"));
-        }
-        grants.extend(grant.secrets.keys().map(|field| format!("{name} may know `{field}`")));
-    }
-    if grants.is_empty() {
-        grants.push("none".into());
-    }
-    grants
-}
-
-fn as_json(job: &Job, plan: &RunPlan) -> Value {
-    let mut answer = json!({
-        "job": job.name,
-        "connector": { "name": plan.source.name(), "version": plan.source.version() },
-        "target": job.target.url,
-        "sink": plan.plugins.sink.as_ref().map(|sink| {
-            json!({ "name": sink.name(), "version": sink.plugin.info.version() })
-        }),
-        "register": plan.plugins.registrar.as_ref().zip(job.register.as_ref()).map(|(catalog, to)| {
-            let version = catalog.plugin.info.version();
-            json!({ "name": catalog.name(), "version": version, "location": to.base })
-        }),
-        "consistency": plan.consistency.name(),
-        "snapshot": match &plan.snapshot {
-            SnapshotResult::Opened(snapshot) => json!({ "source": snapshot.label }),
-            SnapshotResult::Unavailable(reason) => json!({ "unavailable": reason }),
-        },
-        "parallel": plan.parallel,
-        "grants": grants(plan),
-        "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),
-    });
-    if !job.parameters.is_empty() {
-        answer["parameters"] = json!(job.parameters);
-    }
-    answer
-}
-
-fn relation_json(relation: &RelationPlan) -> Value {
-    let column = |column: &ColumnPlan| {
-        json!({
-            "name": column.name,
-            "source_type": column.source.source_type,
-            "type": column.arrow,
-            "parquet": column.parquet,
-            "lossy": column.source.lossy,
-        })
-    };
-    let scan = |scan: &ScanPlan| {
-        json!({
-            "input": relation.relation.inputs[scan.input].name,
-            "strategy": scan.strategy,
-            "projection": scan.projection,
-            "filter": scan.filter,
-            "limit": scan.limit,
-            "chunks": scan.chunks.iter().map(|chunk| json!({
-                "label": chunk.label, "rows": chunk.rows, "bytes": chunk.bytes,
-            })).collect::<Vec<_>>(),
-        })
-    };
-    json!({
-        "name": relation.relation.name,
-        "rows": relation.rows,
-        "bytes": relation.bytes,
-        "chunkwise": relation.chunkwise,
-        "columns": relation.columns.iter().map(column).collect::<Vec<_>>(),
-        "published": published(relation).iter().map(|[name, arrow, parquet]| {
-            json!({ "name": name, "type": arrow, "parquet": parquet })
-        }).collect::<Vec<_>>(),
-        "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
-        "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
-    })
 }

@@ -8,19 +8,14 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
-use futures::TryStreamExt;
-use longshore_engine::datafusion_fault::from_datafusion;
-use longshore_engine::plan::Planner;
-use longshore_engine::scan::{Lane, Slots};
-use longshore_engine::transform::task_context;
 use longshore_model::config::Job;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::config::store_url::encoded_path;
-use longshore_model::error::{Error, Result, ResultExt};
+use longshore_model::error::{Error, Result};
 use longshore_model::grant::shown;
-use longshore_values::text_column;
-use tokio::sync::Semaphore;
+use longshore_run::inspection::{self, RelationPreview, rows_as_texts, shown_column};
+use serde_json::json;
 
 use super::params::ParamArgs;
 use super::{App, show};
@@ -39,16 +34,19 @@ pub(super) fn preview(app: &App, what: &str, rows: usize, params: &ParamArgs) ->
         }
         None => params.read_job(app, Path::new(what))?,
     };
-    let previews = read(app, &job, rows)?;
+    let previews = app.io.block_on(async {
+        let plugins = app.resolve(&job).await?;
+        inspection::preview(&job, rows, plugins, &app.settings, app.compute()).await
+    })?;
     if app.json {
         let answer = previews
             .iter()
-            .map(|(name, batches)| Ok((name.clone(), rows_as_json(batches)?)))
+            .map(|preview| Ok((preview.name.clone(), rows_as_json(&preview.batches)?)))
             .collect::<Result<serde_json::Map<_, _>>>()?;
         show::json(&answer);
         return Ok(());
     }
-    for (name, batches) in previews {
+    for RelationPreview { name, batches } in previews {
         let cells = batches.iter().map(cells).collect::<Result<Vec<_>>>()?;
         let table =
             pretty_format_batches(&cells).map_err(|error| Error::data(error.to_string()))?;
@@ -76,15 +74,6 @@ fn cells(batch: &RecordBatch) -> Result<RecordBatch> {
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let schema = Arc::new(Schema::new(fields));
     RecordBatch::try_new_with_options(schema, cells, &rows).map_err(unshowable)
-}
-
-/// Dates and moments as the writers write them.
-fn shown_column(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    if field.data_type().is_temporal() {
-        Ok(text_column(field, column)?.unwrap_or_else(|| column.clone()))
-    } else {
-        Ok(column.clone())
-    }
 }
 
 fn cell(text: &str) -> String {
@@ -137,57 +126,15 @@ fn holds_data(path: &Path, ending: &str) -> bool {
     }
 }
 
-fn read(app: &App, job: &Job, rows: usize) -> Result<Vec<(String, Vec<RecordBatch>)>> {
-    app.io.block_on(async {
-        let plugins = app.resolve(job).await?;
-        let planner = Planner { limit: Some(rows), ..Planner::new(plugins, &app.settings) };
-        let plan = planner.plan(job).await?;
-        let mut previews = Vec::new();
-        for relation in &plan.relations {
-            let slots = Slots::new(Arc::new(Semaphore::new(1)), 1, relation.columns.len());
-            let lane = Arc::new(Lane::new(Arc::new(slots)));
-            let context = task_context(|config| config.with_extension(lane))?;
-            let name = relation.relation.name.clone();
-            let stream = relation.physical.execute(0, context).map_err(from_datafusion)?;
-            // What computes does so on its own runtime.
-            let reading = app.compute().spawn(stream.try_collect::<Vec<RecordBatch>>());
-            let batches = reading.await.map_err(|error| Error::internal(error.to_string()))?;
-            let mut batches = batches.map_err(from_datafusion).context(name.clone())?;
-            if batches.is_empty() {
-                batches.push(RecordBatch::new_empty(relation.physical.schema()));
-            }
-            previews.push((name, batches));
-        }
-        plan.source.release().await;
-        Ok(previews)
-    })
-}
-
 /// Rows as objects of texts: what the table shows.
 fn rows_as_json(batches: &[RecordBatch]) -> Result<serde_json::Value> {
-    let options = FormatOptions::default();
     let mut rows = Vec::new();
     for batch in batches {
-        let fields = batch.schema_ref().fields().iter();
-        let columns =
-            fields.zip(batch.columns()).map(|(field, column)| shown_column(field, column));
-        let columns = columns.collect::<Result<Vec<_>, _>>();
-        let columns = columns.map_err(|error| Error::data(error.to_string()))?;
-        let formatters = columns
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Error::data(error.to_string()))?;
-        for row in 0..batch.num_rows() {
-            let cell = |(index, formatter): (usize, &ArrayFormatter)| {
-                let value = if batch.column(index).is_null(row) {
-                    serde_json::Value::Null
-                } else {
-                    formatter.value(row).to_string().into()
-                };
-                (batch.schema().field(index).name().clone(), value)
-            };
-            rows.push(serde_json::Value::Object(formatters.iter().enumerate().map(cell).collect()));
+        let schema = batch.schema();
+        for texts in rows_as_texts(batch)? {
+            let cells = schema.fields().iter().zip(texts);
+            let cells = cells.map(|(field, text)| (field.name().clone(), json!(text)));
+            rows.push(serde_json::Value::Object(cells.collect()));
         }
     }
     Ok(rows.into())

@@ -11,10 +11,14 @@ use super::endpoint::{Endpoint, delete, get, post};
 use super::events::{EventsQuery, LAST_EVENT_ID, events};
 use super::guard::{Rules, guard};
 use super::health::{self, HealthAnswer};
+use super::jobs::{
+    self, ConnectionAnswer, JobsAnswer, PreviewAnswer, PreviewQuery, ValidateAnswer,
+};
 use super::manifest::manifest;
 use super::openapi;
 use super::outer::{OuterRules, outer};
 use super::overview::{Overview, overview};
+use super::plugins::{self, PluginsAnswer};
 use super::runs::{self, ChunksAnswer, LogAnswer, LogQuery, RunAnswer, RunsAnswer, RunsQuery};
 use super::session::{self, LoginQuery, SessionAnswer};
 use super::state::Shared;
@@ -23,7 +27,7 @@ use super::tokens::{self, AuditAnswer, AuditQuery, NewTokenAnswer, TokenBody, To
 
 /// All endpoints.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    [general(), of_runs(), administration()].concat()
+    [general(), of_runs(), of_jobs(), administration()].concat()
 }
 
 fn general() -> Vec<Endpoint> {
@@ -81,6 +85,31 @@ fn of_runs() -> Vec<Endpoint> {
             .answer::<RetryAnswer>()
             .status(201)
             .changes(),
+    ]
+}
+
+fn of_jobs() -> Vec<Endpoint> {
+    vec![
+        get("/api/v1/jobs", "List the standing jobs", jobs::list).answer::<JobsAnswer>(),
+        post("/api/v1/jobs/validate", "Check a job without a connection", jobs::validate)
+            .job_body()
+            .parameters()
+            .answer::<ValidateAnswer>(),
+        post("/api/v1/jobs/plan", "Show what a job would do", jobs::plan).job_body().parameters(),
+        post("/api/v1/jobs/preview", "Show the first rows of a job's relations", jobs::preview)
+            .job_body()
+            .query::<PreviewQuery>()
+            .parameters()
+            .answer::<PreviewAnswer>(),
+        post(
+            "/api/v1/sources/test",
+            "Ask a job's source and target whether they answer",
+            jobs::test,
+        )
+        .job_body()
+        .parameters()
+        .answer::<ConnectionAnswer>(),
+        get("/api/v1/plugins", "List the plugins", plugins::list).answer::<PluginsAnswer>(),
     ]
 }
 

@@ -1,0 +1,253 @@
+//! Jobs as texts: validate them, plan them, preview them, and ask their sources.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{RawQuery, State};
+use longshore_model::config::{Arguments, Job};
+use longshore_model::error::{Error, Result};
+use longshore_plugins::{PluginSet, Resolver};
+use longshore_run::inspection::{
+    self, ConnectionTest, RelationPreview, Validation, plan_json, rows_as_texts,
+};
+use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+use super::answer::{Answer, ApiError, ErrorBody, Json};
+use super::extract::{JobBody, Params};
+use super::limits::PREVIEW_LIMIT_ROWS;
+use super::state::Shared;
+
+/// The rows of a preview, unless told.
+const PREVIEWED_ROWS: usize = 20;
+
+/// What a job that is sent as a text is called.
+const NAME: &str = "job";
+
+/// What the query calls a parameter of the job.
+const PARAMETER: &str = "param.";
+
+/// The standing jobs.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct JobsAnswer {
+    jobs: Vec<Value>,
+}
+
+/// Whether a job is valid.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ValidateAnswer {
+    valid: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<JobError>,
+    /// What its author should look at.
+    warnings: Vec<String>,
+}
+
+/// What is wrong with a job, and where.
+#[derive(Serialize, JsonSchema)]
+struct JobError {
+    #[serde(flatten)]
+    error: ErrorBody,
+    /// The line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// The column, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
+}
+
+/// How much is previewed.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct PreviewQuery {
+    /// The rows of each relation.
+    #[schemars(range(min = 1, max = 1000))]
+    rows: Option<usize>,
+}
+
+/// The first rows of a job's relations.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PreviewAnswer {
+    relations: Vec<PreviewedRelation>,
+}
+
+/// The first rows of a relation.
+#[derive(Serialize, JsonSchema)]
+struct PreviewedRelation {
+    name: String,
+    columns: Vec<PreviewedColumn>,
+    /// The values as texts; null for NULL.
+    rows: Vec<Vec<Option<String>>>,
+}
+
+/// A column of a preview.
+#[derive(Serialize, JsonSchema)]
+struct PreviewedColumn {
+    name: String,
+    r#type: String,
+}
+
+/// What a job's source, target and catalog have answered.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ConnectionAnswer {
+    ok: bool,
+    source: String,
+    target: String,
+    register: Option<String>,
+    /// What can be read at the source.
+    relations: Vec<String>,
+}
+
+/// The standing jobs. There are none yet.
+pub(super) async fn list() -> Answer<JobsAnswer> {
+    Ok(Json(JobsAnswer { jobs: Vec::new() }))
+}
+
+pub(super) async fn validate(
+    State(state): State<Shared>,
+    RawQuery(query): RawQuery,
+    body: JobBody,
+) -> Answer<ValidateAnswer> {
+    let check = move |state: Shared| async move {
+        let job = match read(&state, &body, query) {
+            Ok(job) => job,
+            Err(error) => return Ok(ValidateAnswer::of(Vec::new(), Some(error))),
+        };
+        let (settings, catalog) = (state.settings(), state.plugins.serving());
+        let Validation { faults, .. } = inspection::validate_with(&job, &catalog, &settings).await;
+        Ok(ValidateAnswer::of(job.warnings, Error::all(faults).err()))
+    };
+    Ok(Json(state.inspect(check).await?))
+}
+
+pub(super) async fn plan(
+    State(state): State<Shared>,
+    RawQuery(query): RawQuery,
+    body: JobBody,
+) -> Answer<Value> {
+    let plan = move |state: Shared| async move {
+        let (job, settings) = (read(&state, &body, query)?, state.settings());
+        let plan = inspection::plan(&job, resolve(&state, &job).await?, &settings).await?;
+        Ok(plan_json(&job, &plan))
+    };
+    Ok(Json(state.inspect(plan).await?))
+}
+
+pub(super) async fn preview(
+    State(state): State<Shared>,
+    Params(PreviewQuery { rows }): Params<PreviewQuery>,
+    RawQuery(query): RawQuery,
+    body: JobBody,
+) -> Answer<PreviewAnswer> {
+    let rows = rows.unwrap_or(PREVIEWED_ROWS);
+    if rows == 0 || rows > PREVIEW_LIMIT_ROWS {
+        let message = format!("`rows` is not from 1 to {PREVIEW_LIMIT_ROWS}");
+        return Err(ApiError::bad_request(message));
+    }
+    let preview = move |state: Shared| async move {
+        let (job, settings) = (read(&state, &body, query)?, state.settings());
+        let plugins = resolve(&state, &job).await?;
+        let previews = inspection::preview(&job, rows, plugins, &settings, &state.compute).await?;
+        previews.into_iter().map(PreviewedRelation::of).collect::<Result<Vec<_>>>()
+    };
+    Ok(Json(PreviewAnswer { relations: state.inspect(preview).await? }))
+}
+
+pub(super) async fn test(
+    State(state): State<Shared>,
+    RawQuery(query): RawQuery,
+    body: JobBody,
+) -> Answer<ConnectionAnswer> {
+    let test = move |state: Shared| async move {
+        let (job, settings) = (read(&state, &body, query)?, state.settings());
+        inspection::test_connection(&job, resolve(&state, &job).await?, &settings).await
+    };
+    let ConnectionTest { source, target, register, relations } = state.inspect(test).await?;
+    Ok(Json(ConnectionAnswer { ok: true, source, target, register, relations }))
+}
+
+/// Reads a job that would lie in the inbox.
+fn read(state: &Shared, body: &JobBody, query: Option<String>) -> Result<Job> {
+    let parameters = parameters(query.as_deref().unwrap_or_default());
+    let (arguments, policy) = (Arguments::of_request(parameters), state.settings().policy);
+    let name = format!("{NAME}.{}", body.ending);
+    Job::of_text(&body.text, &name, &state.inbox, &arguments, &policy)
+}
+
+async fn resolve(state: &Shared, job: &Job) -> Result<Arc<PluginSet>> {
+    let (settings, catalog) = (state.settings(), state.plugins.serving());
+    Resolver::new(&catalog, &settings).resolve(job).await.map(Arc::new)
+}
+
+/// `param.day=2026-11-20` is the value of `day`.
+fn parameters(query: &str) -> BTreeMap<String, Value> {
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_decode_str(&text).decode_utf8_lossy().into_owned()
+    };
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.filter_map(|(name, value)| {
+        let name = decoded(name);
+        Some((name.strip_prefix(PARAMETER)?.to_owned(), Value::String(decoded(value))))
+    });
+    named.collect()
+}
+
+impl ValidateAnswer {
+    fn of(warnings: Vec<String>, error: Option<Error>) -> Self {
+        Self { valid: error.is_none(), error: error.map(JobError::of), warnings }
+    }
+}
+
+impl JobError {
+    fn of(error: Error) -> Self {
+        let message = error.to_string();
+        let (line, column) = (number_after(&message, "line "), number_after(&message, "column "));
+        Self { error: error.report().into(), line, column }
+    }
+}
+
+/// The first number that follows a word, as errors of a document name its place.
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    text.split(word).skip(1).find_map(|rest| {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse().ok()
+    })
+}
+
+impl PreviewedRelation {
+    fn of(preview: RelationPreview) -> Result<Self> {
+        let fields = preview.batches.first().map(|batch| batch.schema()).into_iter();
+        let columns = fields.flat_map(|schema| {
+            let column = |field: &arrow::datatypes::FieldRef| PreviewedColumn {
+                name: field.name().clone(),
+                r#type: field.data_type().to_string(),
+            };
+            schema.fields().iter().map(column).collect::<Vec<_>>()
+        });
+        let rows = preview.batches.iter().map(rows_as_texts).collect::<Result<Vec<_>>>()?;
+        Ok(Self { name: preview.name, columns: columns.collect(), rows: rows.concat() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_names_parameters_beside_others() {
+        let found = parameters("rows=3&param.day=2026-11-20&param.name=a%26b+c");
+        assert_eq!(found.len(), 2);
+        assert_eq!((&found["day"], &found["name"]), (&"2026-11-20".into(), &"a&b c".into()));
+    }
+
+    #[test]
+    fn the_place_of_a_fault_is_found_in_its_message() {
+        let message = "job.yaml: line 12, column 3: `target`: no such key";
+        assert_eq!(number_after(message, "line "), Some(12));
+        assert_eq!(number_after(message, "column "), Some(3));
+        assert_eq!(number_after("no line here", "line "), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Looking at a job without running it: whether it is valid, what it would do, its first rows, whether its source
+//! answers. Commands and the API ask the same.
+
+mod connection;
+mod plan;
+mod preview;
+mod validate;
+
+pub use connection::{ConnectionTest, test_connection};
+pub use plan::{grants, plan, plan_json, published_columns};
+pub use preview::{RelationPreview, preview, rows_as_texts, shown_column};
+pub use validate::{Validation, validate, validate_with};

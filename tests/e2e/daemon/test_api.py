@@ -73,7 +73,7 @@ def test_runs_are_listed_page_by_page_and_filtered(api, program):
         found += [run["run"] for run in page["runs"]]
         cursor = page["next"]
     assert found == [bad, *reversed(runs)]
-    names = lambda query: [run["job"] for run in api.get(f"/runs?{query}")["runs"]]  # noqa: E731
+    names = lambda query: [run["job"] for run in api.get(f"/runs?{query}")["runs"]]
     assert names("state=failed") == ["bad"] and names("job=job3") == ["job3"]
     assert names("search=JOB1") == ["job1"] and names("state=running") == []
     assert names("since=2100-01-01T00:00:00Z") == [] and len(names("until=2100-01-01T00:00:00Z")) == 6
@@ -132,7 +132,7 @@ def test_events_are_followed_and_resumed_across_a_restart_without_a_gap(program)
         last = {"Last-Event-ID": str(seen[1]["id"])}
         stream = api.events(headers=last)
         after = api.submit(rows_job(program), "after")["run"]
-        is_end = lambda e: e["name"] == "run" and e["data"]["run"] == after  # noqa: E731
+        is_end = lambda e: e["name"] == "run" and e["data"]["run"] == after
         resumed = stream.until(lambda e: is_end(e) and e["data"]["phase"] == "succeeded")
         resumed = [event for event in resumed if event["name"] == "run"]
         phases = [(event["data"]["run"], event["data"]["phase"]) for event in resumed]

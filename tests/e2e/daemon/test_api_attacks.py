@@ -4,7 +4,9 @@ import http.client
 import json
 import signal
 import socket
-import time
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -52,7 +54,7 @@ def test_nobody_comes_in_without_a_token(api):
 
 
 def test_each_role_does_what_it_may(api, program):
-    made = lambda role: api.post("/tokens", {"name": role, "role": role}, 201)["token"]  # noqa: E731
+    made = lambda role: api.post("/tokens", {"name": role, "role": role}, 201)["token"]
     viewer, operator = (Api(program, made(role)) for role in ["viewer", "operator"])
     assert viewer.get("/session") == {"name": "viewer", "role": "viewer"}
     assert viewer.get("/overview")["active"]
@@ -117,7 +119,13 @@ def test_answers_carry_the_headers_that_protect_pages(api):
 
 def test_no_path_leads_out(api):
     secret = "/../../../../etc/passwd"
-    for path in [secret, secret.replace("/", "%2f"), "/ui" + secret, "/%2e%2e/%2e%2e/Cargo.toml", "//etc/passwd"]:
+    for path in [
+        secret,
+        secret.replace("/", "%2f"),
+        "/ui" + secret,
+        "/%2e%2e/%2e%2e/Cargo.toml",
+        "//etc/passwd",
+    ]:
         status, _, body = api.call("GET", path, token=False)
         assert status in (400, 404) and "root:" not in str(body), path
     for run in ["..%2f..%2fledger.sqlite", "%2e%2e", "a%00b"]:
@@ -128,7 +136,9 @@ def test_no_path_leads_out(api):
 
 
 def test_large_and_slow_bodies_are_bounded(api):
-    status, _, body = api.call("POST", "/api/v1/jobs/validate", "x" * (1 << 20), {"Content-Type": "application/yaml"})
+    status, _, body = api.call(
+        "POST", "/api/v1/jobs/validate", "x" * (1 << 20), {"Content-Type": "application/yaml"}
+    )
     assert status == 200 and not body["valid"]
     announced = {"Content-Length": str(100 << 20), "Content-Type": "application/yaml"}
     assert answer_to(api, announced, [b"x" * 1000]) == 413
@@ -182,23 +192,44 @@ def test_a_thousand_idle_connections_are_bounded_and_let_go(api):
 
 
 def test_a_slow_reader_of_events_is_disconnected_and_resumes(api, program):
+    many = 60_000
+    with closing(sqlite3.connect(program.folder / "state/ledger.sqlite", timeout=60)) as ledger, ledger:
+        event = ("a-run", "2026-11-29T00:00:00.000Z", "x" * 100)
+        ledger.executemany("INSERT INTO events (run, at, text) VALUES (?, ?, ?)", [event] * many)
+        [last] = ledger.execute("SELECT max(id) FROM events").fetchone()
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((api.address.hostname, api.address.port))
-        client.settimeout(120)
-        request = f"GET /api/v1/events?after=0 HTTP/1.1\r\nHost: {api.address.netloc}\r\n"
+        client.settimeout(60)
+        request = f"GET /api/v1/events?run=a-run&after=0 HTTP/1.1\r\nHost: {api.address.netloc}\r\n"
         client.sendall(f"{request}Authorization: Bearer {api.token}\r\n\r\n".encode())
-        streams = lambda: len([1 for line in sockets(api) if line == "ESTABLISHED"])  # noqa: E731
-        assert streams() >= 0
+        assert is_served(api, client)
+        wait_for(lambda: not is_served(api, client))
         assert api.get("/overview")["active"]
-    assert api.events("/events?after=0").next()["name"] == "run"
+        ids = [int(line[4:]) for line in rest(client).splitlines() if line.startswith(b"id: ")]
+    assert ids and ids[-1] < last
+    resumed = api.events("/events?run=a-run", {"Last-Event-ID": str(ids[-1])})
+    assert resumed.next()["id"] == ids[-1] + 1
+    resumed.close()
 
 
-def sockets(api):
-    """The states of connections to the API, as the kernel lists them."""
-    port = f":{api.address.port:04X}"
-    lines = open("/proc/net/tcp").read().splitlines()[1:]
-    return ["ESTABLISHED" for line in lines if line.split()[1].endswith(port) and line.split()[3] == "01"]
+def is_served(api, client):
+    """Whether the daemon has its end of a connection open, as the kernel lists it."""
+    ends = f":{api.address.port:04X}", f":{client.getsockname()[1]:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established = "01"
+    return any((line[1][-5:], line[2][-5:]) == ends and line[3] == established for line in lines)
+
+
+def rest(client):
+    """What a connection still holds."""
+    read = b""
+    try:
+        while piece := client.recv(1 << 16):
+            read += piece
+    except ConnectionResetError:
+        pass
+    return read
 
 
 def test_streams_are_bounded(api):

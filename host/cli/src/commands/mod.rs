@@ -15,6 +15,7 @@ mod plugin_install;
 mod plugin_new;
 mod plugin_replay;
 mod preview;
+mod remote;
 mod run;
 mod runs;
 mod schema;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::remote::{RemoteArgs, SubmitArgs};
 use clap::{Parser, Subcommand};
 use longshore_daemon::RunLogLayer;
 use longshore_model::config::settings::SettingsArgs;
@@ -59,6 +61,8 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     settings: SettingsArgs,
+    #[command(flatten)]
+    server: RemoteArgs,
     /// Print the answer as JSON on stdout
     #[arg(long, global = true)]
     json: bool,
@@ -116,6 +120,13 @@ enum Command {
         /// How many to list
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
+    },
+    /// Give a job to a daemon, and print the run that it gets
+    Submit(SubmitArgs),
+    /// Wait for a run of a daemon, and end as it ends
+    Wait {
+        /// The run's id
+        run: String,
     },
     /// Re-read what a run published, and say whether it is still what was written
     Verify(verify::VerifyArgs),
@@ -340,6 +351,11 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
             Ok(preview::preview(&app, &what, rows, &params)?)
         }
         Command::TestConnection { job, params } => Ok(test_connection::test(&app, &job, &params)?),
+        Command::Runs { command, limit } if cli.server.is_given() => {
+            Ok(remote::runs(&app, &cli.server, command, limit)?)
+        }
+        Command::Submit(args) => remote::submit(&app, &cli.server, &args),
+        Command::Wait { run } => remote::wait(&app, &cli.server, &run),
         Command::Runs { command, limit } => runs::runs(&app, command, limit),
         Command::Verify(args) => verify::verify(&app, &args),
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),

@@ -4,6 +4,7 @@
 use axum::middleware::from_fn_with_state;
 use axum::{Router, middleware};
 use longshore_run::ledger::{ChunkDetails, Role};
+use serde_json::Value;
 
 use super::cancel::{self, CancelAnswer, CancelBody, RetryAnswer};
 use super::dashboard;
@@ -15,11 +16,12 @@ use super::jobs::{
     self, ConnectionAnswer, JobsAnswer, PreviewAnswer, PreviewQuery, ValidateAnswer,
 };
 use super::manifest::manifest;
-use super::openapi;
+use super::openapi::document_of;
 use super::outer::{OuterRules, outer};
 use super::overview::{Overview, overview};
 use super::plugins::{self, PluginsAnswer};
 use super::runs::{self, ChunksAnswer, LogAnswer, LogQuery, RunAnswer, RunsAnswer, RunsQuery};
+use super::schemas;
 use super::session::{self, LoginQuery, SessionAnswer};
 use super::state::Shared;
 use super::submit::{IDEMPOTENCY_KEY, SubmitAnswer, SubmitBody, submit};
@@ -43,8 +45,8 @@ fn general() -> Vec<Endpoint> {
             .query::<LoginQuery>()
             .empty()
             .status(303),
-        get("/api/v1/openapi.json", "This document", openapi::show).public(),
-        get("/api/v1/schema/job.json", "The JSON Schema of a job file", openapi::job_schema),
+        get("/api/v1/openapi.json", "This document", schemas::document).public(),
+        get("/api/v1/schema/job.json", "The JSON Schema of a job file", schemas::job),
         get("/api/v1/session", "Who asks", session::show).answer::<SessionAnswer>(),
         delete("/api/v1/session", "End a browser's session", session::logout)
             .role(Role::Viewer)
@@ -129,6 +131,11 @@ fn administration() -> Vec<Endpoint> {
     admin.into_iter().map(|endpoint| endpoint.role(Role::Admin)).collect()
 }
 
+/// The OpenAPI document of all endpoints.
+pub fn document() -> Value {
+    document_of(&endpoints())
+}
+
 /// The router of all endpoints, and of the dashboard.
 pub(super) fn router(state: &Shared) -> Router {
     let mut router = Router::new();
@@ -142,4 +149,43 @@ pub(super) fn router(state: &Shared) -> Router {
         .fallback(dashboard::file)
         .with_state(state.clone())
         .layer(middleware::from_fn_with_state(OuterRules::of(state), outer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::endpoint::Access;
+    use super::*;
+
+    #[test]
+    fn the_document_has_each_endpoint_once_with_an_id_of_its_own() {
+        let document = document();
+        let mut ids = BTreeSet::new();
+        for endpoint in endpoints() {
+            let method = endpoint.method.as_str().to_ascii_lowercase();
+            let operation = &document["paths"][endpoint.path][method.as_str()];
+            assert!(operation.is_object(), "{method} {}", endpoint.path);
+            assert!(ids.insert(operation["operationId"].to_string()), "{operation}");
+            assert_eq!(
+                operation.get("security").is_none(),
+                endpoint.access == Access::Public,
+                "{method} {}",
+                endpoint.path
+            );
+        }
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations: usize = paths.map(|methods| methods.as_object().unwrap().len()).sum();
+        assert_eq!(operations, endpoints().len());
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let document = document();
+        let text = document.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(document["components"]["schemas"][name].is_object(), "{name}");
+        }
+    }
 }

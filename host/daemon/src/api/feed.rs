@@ -6,7 +6,7 @@ use longshore_run::ledger::RunEvent;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
 use super::limits::STREAM_BUFFER_EVENTS;
-use super::overview::ActiveAnswer;
+use super::progress::ActiveAnswer;
 
 /// What is new.
 pub(super) enum News {

@@ -20,9 +20,11 @@ mod openapi;
 mod outer;
 mod overview;
 mod plugins;
+mod progress;
 mod pump;
 mod run_stream;
 mod runs;
+mod schemas;
 mod server;
 mod session;
 mod site;
@@ -31,5 +33,5 @@ mod submit;
 mod tls;
 mod tokens;
 
-pub use openapi::document;
+pub use endpoints::document;
 pub use server::{Api, ApiOptions, ApiParts, ApiPlace};

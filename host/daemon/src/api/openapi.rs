@@ -4,31 +4,22 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, ErrorAnswer, Json};
+use super::answer::ErrorAnswer;
 use super::endpoint::{Access, AnswerBody, Endpoint, RequestBody};
-use super::endpoints::endpoints;
 
 /// The formats in which a job can be sent.
 const JOB_TYPES: [&str; 3] = ["application/yaml", "application/json", "application/toml"];
 
-pub(super) async fn show() -> Answer<Value> {
-    Ok(Json(document()))
-}
-
-pub(super) async fn job_schema() -> Answer<Value> {
-    Ok(Json(longshore_model::config::job_schema()))
-}
-
-/// The OpenAPI document of the API.
-pub fn document() -> Value {
+/// The OpenAPI document of these endpoints.
+pub(super) fn document_of(endpoints: &[Endpoint]) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
     let mut schemas = settings.into_generator();
     let mut paths = Map::new();
-    for endpoint in endpoints() {
-        let operation = operation(&endpoint, &mut schemas);
+    for endpoint in endpoints {
+        let operation = operation(endpoint, &mut schemas);
         let methods = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         methods[endpoint.method.as_str().to_ascii_lowercase()] = operation;
     }
@@ -187,42 +178,4 @@ fn schema_of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
 
 fn json_schema_of_text() -> Schema {
     schemars::json_schema!({ "type": "string" })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_document_has_each_endpoint_once_with_an_id_of_its_own() {
-        let document = document();
-        let mut ids = BTreeSet::new();
-        for endpoint in endpoints() {
-            let method = endpoint.method.as_str().to_ascii_lowercase();
-            let operation = &document["paths"][endpoint.path][method.as_str()];
-            assert!(operation.is_object(), "{method} {}", endpoint.path);
-            assert!(ids.insert(operation["operationId"].to_string()), "{operation}");
-            assert_eq!(
-                operation.get("security").is_none(),
-                endpoint.access == Access::Public,
-                "{method} {}",
-                endpoint.path
-            );
-        }
-        let paths = document["paths"].as_object().unwrap().values();
-        let operations: usize = paths.map(|methods| methods.as_object().unwrap().len()).sum();
-        assert_eq!(operations, endpoints().len());
-    }
-
-    #[test]
-    fn every_reference_leads_to_a_schema() {
-        let document = document();
-        let text = document.to_string();
-        for reference in text.split("\"#/components/schemas/").skip(1) {
-            let name = reference.split('"').next().unwrap();
-            assert!(document["components"]["schemas"][name].is_object(), "{name}");
-        }
-    }
 }

@@ -5,13 +5,13 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use longshore_model::error::Result;
 use longshore_model::memory::memory;
 use longshore_run::TriggerKind;
-use longshore_run::ledger::{OutcomeCounts, RelationCounts, RunRecord};
+use longshore_run::ledger::{OutcomeCounts, RunRecord};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{Answer, Json};
+use super::progress::{ActiveAnswer, ProgressAnswer};
 use super::state::{ApiState, Shared};
-use crate::active_runs::{Reading, bytes};
 
 /// The time over which ended runs are counted.
 const COUNTED_HOURS: i64 = 24;
@@ -50,83 +50,6 @@ struct QueuedRun {
     trigger: TriggerKind,
 }
 
-/// A run that some process works on.
-#[derive(Clone, Serialize, JsonSchema)]
-pub(super) struct ActiveAnswer {
-    pub(super) run: String,
-    job: String,
-    phase: String,
-    started: String,
-    #[serde(flatten)]
-    progress: ProgressAnswer,
-}
-
-/// How far a run is, and how quick.
-#[derive(Clone, Serialize, JsonSchema)]
-pub(super) struct ProgressAnswer {
-    rows: u64,
-    bytes: u64,
-    rows_per_second: u64,
-    bytes_per_second: u64,
-    /// The seconds until everything is read, as far as that can be told.
-    eta_seconds: Option<u64>,
-    relations: Vec<RelationAnswer>,
-}
-
-/// How far a relation is.
-#[derive(Clone, Serialize, JsonSchema)]
-pub(super) struct RelationAnswer {
-    name: String,
-    chunks: u64,
-    done: u64,
-    rows: u64,
-    bytes: u64,
-    /// From 0 to 1.
-    fraction: f64,
-}
-
-impl From<RelationCounts> for RelationAnswer {
-    fn from(counts: RelationCounts) -> Self {
-        let RelationCounts { name, chunks, done, rows, bytes } = counts;
-        let fraction = (done as f64 / chunks.max(1) as f64).min(1.0);
-        Self { name, chunks, done, rows, bytes, fraction }
-    }
-}
-
-impl From<Reading> for ProgressAnswer {
-    fn from(reading: Reading) -> Self {
-        let relations = reading.progress.relations.iter().map(|relation| RelationAnswer {
-            name: relation.name.clone(),
-            chunks: relation.chunks,
-            done: relation.chunks_done(),
-            rows: relation.rows(),
-            bytes: bytes(relation),
-            fraction: relation.fraction(),
-        });
-        Self {
-            relations: relations.collect(),
-            rows: reading.rows,
-            bytes: reading.bytes,
-            rows_per_second: reading.rows_per_second,
-            bytes_per_second: reading.bytes_per_second,
-            eta_seconds: reading.eta_seconds,
-        }
-    }
-}
-
-impl From<Vec<RelationCounts>> for ProgressAnswer {
-    fn from(counts: Vec<RelationCounts>) -> Self {
-        Self {
-            rows: counts.iter().map(|relation| relation.rows).sum(),
-            bytes: counts.iter().map(|relation| relation.bytes).sum(),
-            rows_per_second: 0,
-            bytes_per_second: 0,
-            eta_seconds: None,
-            relations: counts.into_iter().map(RelationAnswer::from).collect(),
-        }
-    }
-}
-
 pub(super) async fn overview(State(state): State<Shared>) -> Answer<Overview> {
     Ok(Json(state.read(Overview::of).await?))
 }
@@ -161,13 +84,7 @@ fn queue(state: &ApiState) -> Result<Vec<QueuedRun>> {
 pub(super) fn active(state: &ApiState) -> Result<Vec<ActiveAnswer>> {
     let answer = |run: RunRecord| {
         let progress = progress(state, &run.run)?;
-        Ok(ActiveAnswer {
-            run: run.run,
-            job: run.job,
-            phase: run.phase.to_string(),
-            started: run.created,
-            progress,
-        })
+        Ok(ActiveAnswer::new(run, progress))
     };
     state.ledger.active()?.into_iter().map(answer).collect()
 }

@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 use super::answer::{Answer, ApiError, Json};
 use super::extract::{Names, Params};
 use super::limits::PAGE_LIMIT;
-use super::overview::{ProgressAnswer, progress};
+use super::overview::progress;
+use super::progress::ProgressAnswer;
 use super::state::{ApiState, Shared};
 use crate::run_log::{self, LogLine};
 

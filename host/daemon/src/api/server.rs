@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::audit::AuditLog;
-use super::endpoints::router;
+use super::endpoints::{document, router};
 use super::feed::Feed;
 use super::listener::Listener;
 use super::pump::pump;
@@ -141,6 +141,7 @@ impl Api {
             audit,
             feed: Feed::default(),
             turns: Turns::default(),
+            document: document(),
         });
         let router = router(&state);
         let mut tasks = JoinSet::new();

@@ -12,6 +12,7 @@ use longshore_model::error::{Error, Result};
 use longshore_plugins::Plugins;
 use longshore_run::ledger::Ledger;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
@@ -49,6 +50,8 @@ pub(super) struct ApiState {
     pub(super) audit: AuditLog,
     pub(super) feed: Feed,
     pub(super) turns: Turns,
+    /// The OpenAPI document.
+    pub(super) document: Value,
 }
 
 /// How many requests do what takes time.

@@ -1,0 +1,15 @@
+//! The schemas that clients read: of a job file, and of this API.
+
+use axum::extract::State;
+use serde_json::Value;
+
+use super::answer::{Answer, Json};
+use super::state::Shared;
+
+pub(super) async fn document(State(state): State<Shared>) -> Answer<Value> {
+    Ok(Json(state.document.clone()))
+}
+
+pub(super) async fn job() -> Answer<Value> {
+    Ok(Json(longshore_model::config::job_schema()))
+}

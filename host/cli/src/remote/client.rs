@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use longshore_model::error::{Class, Error, Result};
+use longshore_sandbox::capability::tls::{TlsOptions, TlsVerify, client_config};
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,6 +29,9 @@ pub(crate) struct RemoteArgs {
     /// The file of the token for that daemon [default: what LONGSHORE_TOKEN holds]
     #[arg(long, global = true, env = "LONGSHORE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The certificates that sign for that daemon, in PEM [default: those of the system]
+    #[arg(long, global = true, env = "LONGSHORE_SERVER_CA", value_name = "FILE")]
+    server_ca: Option<PathBuf>,
 }
 
 /// A client of one daemon.
@@ -60,7 +65,9 @@ impl RemoteArgs {
     pub(crate) fn client(&self, state: &Path) -> Result<Client> {
         let own = format!("{UNIX}{}", state.join(SOCKET).display());
         let server = self.server.as_deref().unwrap_or(&own);
-        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .use_preconfigured_tls(Arc::unwrap_or_clone(client_config(&self.tls()?)?));
         let (builder, base) = match server.strip_prefix(UNIX) {
             Some(path) => (builder.unix_socket(Path::new(path)), "http://localhost".to_owned()),
             None => (builder, server.trim_end_matches('/').to_owned()),
@@ -71,6 +78,14 @@ impl RemoteArgs {
             )
         })?;
         Ok(Client { http, base: format!("{base}/api/v1"), token: self.token()? })
+    }
+
+    fn tls(&self) -> Result<TlsOptions> {
+        let read = |file: &PathBuf| {
+            fs::read_to_string(file).map_err(|error| Error::io(file.display(), error))
+        };
+        let authorities = self.server_ca.as_ref().map(read).transpose()?;
+        Ok(TlsOptions { server_name: String::new(), verify: TlsVerify::Full, authorities })
     }
 
     fn token(&self) -> Result<Option<String>> {

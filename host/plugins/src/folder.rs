@@ -134,6 +134,18 @@ impl Plugins {
         Self { state: Some(state.to_owned()), ..self }
     }
 
+    pub(super) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    pub(super) fn folders(&self) -> &PluginFolders {
+        &self.folders
+    }
+
+    pub(super) fn signers(&self) -> &[PublicKey] {
+        &self.signers
+    }
+
     /// What serves now.
     pub fn serving(&self) -> Arc<Catalog> {
         self.serving.read().clone()

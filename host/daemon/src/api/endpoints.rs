@@ -19,7 +19,7 @@ use super::manifest::manifest;
 use super::openapi::document_of;
 use super::outer::{OuterRules, outer};
 use super::overview::{Overview, overview};
-use super::plugins::{self, PluginsAnswer};
+use super::plugins::{self, InstallBody, LockedAnswer, PluginsAnswer};
 use super::runs::{self, ChunksAnswer, LogAnswer, LogQuery, RunAnswer, RunsAnswer, RunsQuery};
 use super::schemas;
 use super::session::{self, LoginQuery, SessionAnswer};
@@ -117,6 +117,17 @@ fn of_jobs() -> Vec<Endpoint> {
 
 fn administration() -> Vec<Endpoint> {
     let admin = vec![
+        post("/api/v1/plugins/install", "Install a plugin that a registry has", plugins::install)
+            .body::<InstallBody>()
+            .answer::<LockedAnswer>()
+            .changes(),
+        post(
+            "/api/v1/plugins/lock",
+            "Let only the plugins serve that are there now",
+            plugins::lock,
+        )
+        .answer::<LockedAnswer>()
+        .changes(),
         get("/api/v1/tokens", "List the tokens", tokens::list).answer::<TokensAnswer>(),
         post("/api/v1/tokens", "Make a token", tokens::create)
             .body::<TokenBody>()

@@ -1,17 +1,45 @@
-//! The plugins that serve.
+//! The plugins that serve, and what may serve.
+
+use std::path::PathBuf;
 
 use axum::extract::State;
-use longshore_plugins::Slot;
+use longshore_model::error::Error;
+use longshore_plugins::registry::Reference;
+use longshore_plugins::{Installation, Locked, Slot};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, ErrorBody, Json};
+use super::answer::{Answer, ApiError, ErrorBody, Json};
+use super::extract::JsonBody;
 use super::state::Shared;
 
 /// The files of the plugin folders.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct PluginsAnswer {
     plugins: Vec<PluginAnswer>,
+}
+
+/// A plugin that is installed.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InstallBody {
+    /// What a registry has: oci://REGISTRY/REPOSITORY:TAG
+    reference: String,
+}
+
+/// Plugins that may serve from now on.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct LockedAnswer {
+    plugins: Vec<LockedPlugin>,
+}
+
+/// A plugin that may serve.
+#[derive(Serialize, JsonSchema)]
+struct LockedPlugin {
+    name: String,
+    version: String,
+    /// SHA-256 of the component, in hex.
+    digest: String,
 }
 
 /// A file of a plugin folder.
@@ -50,6 +78,43 @@ pub(super) async fn list(State(state): State<Shared>) -> Answer<PluginsAnswer> {
     let catalog = state.plugins.serving();
     let plugins = catalog.slots().iter().map(PluginAnswer::of).collect();
     Ok(Json(PluginsAnswer { plugins }))
+}
+
+/// Installs what a registry has, if the policy lets it.
+pub(super) async fn install(
+    State(state): State<Shared>,
+    JsonBody(InstallBody { reference }): JsonBody<InstallBody>,
+) -> Answer<LockedAnswer> {
+    if !state.settings().policy.allows_remote_install() {
+        let error = Error::auth("the policy does not let plugins be installed over the API")
+            .with_hint("write `remote_install = true` into the policy, with `signers`");
+        return Err(ApiError::forbidden(error));
+    }
+    // A path would be one of the daemon's machine.
+    if !Reference::is_meant(&reference) {
+        return Err(ApiError::bad_request("`reference` is not oci://REGISTRY/REPOSITORY:TAG"));
+    }
+    let from = [PathBuf::from(reference)];
+    let install = move |state: Shared| async move {
+        let installed = longshore_plugins::install(&state.plugins, &from).await?;
+        let locked = installed.iter().map(|Installation { plugin, .. }| LockedPlugin {
+            name: plugin.name().to_owned(),
+            version: plugin.version.to_string(),
+            digest: plugin.digest().to_owned(),
+        });
+        Ok(LockedAnswer { plugins: locked.collect() })
+    };
+    Ok(Json(state.inspect(install).await?))
+}
+
+/// Lets what lies in the plugin folder serve, and nothing else.
+pub(super) async fn lock(State(state): State<Shared>) -> Answer<LockedAnswer> {
+    let lock = |state: Shared| async move { longshore_plugins::lock(&state.plugins).await };
+    let lock = state.inspect(lock).await?;
+    let locked = lock.plugins().iter().cloned();
+    let plugins =
+        locked.map(|Locked { name, version, digest }| LockedPlugin { name, version, digest });
+    Ok(Json(LockedAnswer { plugins: plugins.collect() }))
 }
 
 impl PluginAnswer {

@@ -23,6 +23,8 @@ struct RawPolicy {
     /// Public keys of minisign: of these, one must have signed each component of the plugin folder,
     /// in a file FILE.wasm.minisig beside it.
     signers: Vec<String>,
+    /// Whether an admin may install plugins over the HTTP API.
+    remote_install: bool,
     unlisted: Unlisted,
     rule: Vec<RawRule>,
 }
@@ -59,6 +61,7 @@ struct RawRule {
 pub struct Policy {
     file: PathBuf,
     signers: Vec<PublicKey>,
+    allows_remote_install: bool,
     forbids_unlisted: bool,
     rules: Vec<Rule>,
 }
@@ -130,6 +133,7 @@ impl Policy {
                 .map(signer)
                 .collect::<Result<_>>()
                 .context(path.display().to_string())?,
+            allows_remote_install: raw.remote_install,
             forbids_unlisted: raw.unlisted == Unlisted::Forbid,
             rules: rules.collect::<Result<_>>()?,
         })
@@ -138,6 +142,11 @@ impl Policy {
     /// Who must have signed what serves, if anybody must.
     pub fn signers(&self) -> &[PublicKey] {
         &self.signers
+    }
+
+    /// Whether plugins may be installed over the HTTP API.
+    pub fn allows_remote_install(&self) -> bool {
+        self.allows_remote_install
     }
 
     /// What the host may touch for a job.

@@ -1,6 +1,6 @@
 //! A job, checked: everything after it is valid.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -15,9 +15,12 @@ use super::place::{Place, is_folder};
 use super::plugin_requirement::PluginRequirement;
 use super::policy::Policy;
 use super::query_file::read_query_file;
-use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawRelation, RawSource, RawStep};
+use super::raw::{
+    RawChunk, RawConsistency, RawJob, RawParallel, RawParameter, RawRelation, RawSource, RawStep,
+};
 use super::record::Record;
 use super::register::{Register, check_register};
+use super::schedule::Schedule;
 use super::target::{Target, To, check_target};
 use super::territory::{Territory, Usage};
 use crate::error::{Error, Result, ResultExt};
@@ -237,6 +240,18 @@ impl Job {
         Ok(Self { parameters: record, warnings, ..job })
     }
 
+    /// Reads what a job file says of its schedule and of its parameters.
+    pub(super) fn read_schedule(
+        held: &Path,
+        path: &Path,
+    ) -> Result<(Option<Schedule>, BTreeMap<String, RawParameter>)> {
+        let document = Document::read_at("the job file", held, path)?;
+        let raw: RawJob = document.typed().map_err(|error| with_parts(error, &document))?;
+        let schedule = raw.schedule.map(Schedule::check).transpose();
+        let schedule = schedule.map_err(|error| document.locate(error))?;
+        Ok((schedule, raw.parameters.unwrap_or_default()))
+    }
+
     /// All that the job reads of its source.
     pub fn reads(&self) -> Vec<Relation> {
         let inputs = self.relations.iter().flat_map(|relation| &relation.inputs);
@@ -295,6 +310,8 @@ impl Job {
         let steps = kept(&mut faults, check_steps(raw.transform, access));
         let chunk = kept(&mut faults, check_chunk(raw.chunk));
         let parallel = kept(&mut faults, check_parallel(raw.parallel));
+        // The daemon reads it by itself. Here it only has to be right.
+        raw.schedule.and_then(|schedule| kept(&mut faults, Schedule::check(schedule)));
         Error::all(faults)?;
         let (Some(source), Some(inputs), Some(target), Some(steps)) =
             (source, inputs, target, steps)

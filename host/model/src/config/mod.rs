@@ -16,6 +16,7 @@ mod query_file;
 mod raw;
 mod record;
 pub mod register;
+pub mod schedule;
 pub mod secret;
 pub mod settings;
 mod shape;
@@ -33,6 +34,7 @@ pub use parameters::{Arguments, ParameterRecord};
 pub use plugin_requirement::{Pin, PluginRequirement};
 pub use policy::{Policy, PolicyScope};
 pub use record::Record;
+pub use schedule::{Recurrence, Schedule, StandingJob};
 pub use settings::{PluginFolders, Settings};
 pub use shape::check_shape;
 

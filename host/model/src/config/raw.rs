@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::record::Record;
+use super::schedule::RawSchedule;
 
 /// A job: what to move, from where, to where.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,6 +18,8 @@ pub(super) struct RawJob {
     /// Values that each run is given; `{{ NAME }}` stands for them in queries, SQL steps, names and
     /// paths. Without this key, braces mean nothing.
     pub(super) parameters: Option<std::collections::BTreeMap<String, RawParameter>>,
+    /// When the daemon runs the job, if it is a standing job.
+    pub(super) schedule: Option<RawSchedule>,
     /// Where rows come from.
     pub(super) source: RawSource,
     /// Tables to move: the short form of `relations`.

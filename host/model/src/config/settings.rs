@@ -52,6 +52,10 @@ pub struct SettingsArgs {
     /// The folder of the ledger [default: $STATE_DIRECTORY, else ~/.local/state/longshore]
     #[arg(long, global = true, env = "LONGSHORE_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
+    /// The folder of standing jobs, which the daemon runs by their schedules or by name; `--jobs` is how many
+    /// jobs run at the same time [default: none]
+    #[arg(long, global = true, env = "LONGSHORE_JOBS_DIR", value_name = "DIR")]
+    jobs_dir: Option<PathBuf>,
     /// What the process may hold in memory, such as 512MiB [default: a quarter of the machine's]
     #[arg(long, global = true, env = "LONGSHORE_MEMORY", value_name = "SIZE")]
     memory: Option<String>,
@@ -83,6 +87,7 @@ struct RawSettings {
     policy: Option<PathBuf>,
     parallel: Option<usize>,
     state: Option<PathBuf>,
+    jobs_dir: Option<PathBuf>,
     memory: Option<String>,
     retries: Option<u32>,
     relation_retries: Option<u32>,
@@ -178,6 +183,8 @@ pub struct Settings {
     pub parallel: usize,
     /// The folder of the ledger.
     pub state: PathBuf,
+    /// The folder of standing jobs.
+    pub jobs_dir: Option<PathBuf>,
     /// What the process may hold in memory.
     pub memory_bytes: u64,
     /// How failed work is tried again.
@@ -199,7 +206,8 @@ impl Settings {
             Ok::<_, Error>(())
         };
         let folders = [&mut settings.cache, &mut settings.state];
-        folders.into_iter().chain(settings.secrets.as_mut()).try_for_each(whole)?;
+        let folders = folders.into_iter().chain(settings.secrets.as_mut());
+        folders.chain(settings.jobs_dir.as_mut()).try_for_each(whole)?;
         Ok(settings)
     }
 
@@ -238,6 +246,7 @@ impl Settings {
                 Some(folder) => folder,
                 None => default_state(),
             },
+            jobs_dir: args.jobs_dir.or(raw.jobs_dir),
             memory_bytes: match args.memory.or(raw.memory) {
                 Some(text) => memory_bytes(&text)?,
                 None => automatic_budget(),

@@ -19,7 +19,7 @@ const NAME_LIMIT_BYTES: usize = 64;
 
 /// The parameters of a job, by their names.
 #[derive(Debug)]
-pub(super) struct Declarations(pub(super) BTreeMap<String, Declaration>);
+pub(in crate::config) struct Declarations(pub(super) BTreeMap<String, Declaration>);
 
 /// A parameter.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) enum DefaultValue {
 }
 
 impl Declarations {
-    pub(super) fn check(raw: BTreeMap<String, RawParameter>) -> Result<Self> {
+    pub(in crate::config) fn check(raw: BTreeMap<String, RawParameter>) -> Result<Self> {
         if raw.len() > PARAMETERS_LIMIT {
             return Err(Error::config(format!("`parameters` are {}", raw.len()))
                 .with_hint(format!("declare at most {PARAMETERS_LIMIT}")));
@@ -55,6 +55,12 @@ impl Declarations {
         }
         Error::all(faults)?;
         Ok(Self(declared))
+    }
+
+    /// The names of those that a run must give values for.
+    pub(in crate::config) fn without_default(&self) -> Vec<String> {
+        let needed = self.0.iter().filter(|(_, declaration)| declaration.default.is_none());
+        needed.map(|(name, _)| name.clone()).collect()
     }
 
     /// The names, for an error.

@@ -21,3 +21,4 @@ pub use arguments::Arguments;
 pub use record::ParameterRecord;
 
 pub(super) use bind::{Bound, bind};
+pub(super) use declaration::Declarations;

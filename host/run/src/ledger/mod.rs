@@ -12,6 +12,7 @@ mod listing;
 mod plan;
 mod run_lock;
 mod runs;
+mod schedules;
 mod tasks;
 mod tokens;
 mod triggers;
@@ -36,6 +37,9 @@ pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts}
 pub use listing::{OutcomeCounts, RunFilter, RunPage};
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
+pub use schedules::{
+    ChainLink, Failures, PauseRecord, ScheduleEntry, ScheduleEvent, StandingRun, StandingRuns,
+};
 pub use tasks::{Progress as TaskProgress, Task};
 pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
@@ -44,7 +48,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -54,6 +58,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("events.sql"),
     include_str!("tokens.sql"),
     include_str!("audit.sql"),
+    include_str!("schedules.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

@@ -13,6 +13,7 @@ mod part;
 mod read_job;
 mod run_log;
 mod run_queue;
+mod schedules;
 mod serve;
 mod state_lock;
 mod submissions;
@@ -22,6 +23,10 @@ pub use active_runs::{ActiveRuns, Watch};
 pub use inbox::Inbox;
 pub use manager::Manager;
 pub use run_log::RunLogLayer;
+pub use schedules::{
+    RequestedRun, ScheduleDetails, ScheduleEventView, SchedulePause, ScheduleRun, ScheduleSummary,
+    ScheduledStart, Schedules,
+};
 pub use serve::{DRAIN_SECS, Daemon, Signal};
 pub use state_lock::{is_running, lock};
 pub use submissions::{Submission, Submissions, Submitted, given_arguments};

@@ -30,6 +30,7 @@ use super::log_error::{log_error, next_step};
 use super::manager::Manager;
 use super::read_job::{on_own_thread, read_job};
 use super::run_queue::{NextStep, RunQueue, WorkResult};
+use super::schedules::{Scheduler, Schedules};
 use super::submissions::Submissions;
 
 /// How often the inbox is looked through, also without news.
@@ -66,6 +67,8 @@ pub struct Daemon {
     pub api: Mutex<Option<Api>>,
     /// What schedules, the API and commands ask for.
     pub submissions: Submissions,
+    /// The standing jobs, if there is a folder of them.
+    pub schedules: Option<Schedules>,
     /// The last error that kept jobs from being taken.
     pub last_fault: Mutex<Option<String>>,
 }
@@ -101,6 +104,7 @@ impl Daemon {
         daemon.recover(&inbox, &mut queue);
         let _api = daemon.api.lock().take().map(Api::serve).transpose()?;
         tracing::info!("taking jobs from {}", inbox.folder().display());
+        let scheduler = daemon.start_scheduler()?;
         daemon.manager.ready();
         let control = RunControl::default();
         let mut runs: JoinSet<WorkResult> = JoinSet::new();
@@ -140,9 +144,17 @@ impl Daemon {
                 () = inbox.changed(Duration::from_millis(LOOK_MILLIS)) => {}
             }
         }
+        drop(scheduler);
         daemon.drain(&control, runs, signals).await;
         queue.put_away(&daemon.ledger, inbox.folder());
         Ok(())
+    }
+
+    /// Starts to look which standing jobs are due.
+    fn start_scheduler(self: &Arc<Self>) -> Result<Option<Scheduler>> {
+        let daemon = self.clone();
+        let start = |schedules| Scheduler::start(schedules, move || daemon.settings().policy);
+        self.schedules.clone().map(start).transpose()
     }
 
     /// Takes a job, once it is written down that one is taken.

@@ -16,7 +16,9 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::api_args::ApiArgs;
 use super::{App, show};
 use longshore_daemon::api::{Api, ApiParts};
-use longshore_daemon::{ActiveRuns, DRAIN_SECS, Daemon, Manager, Signal, Submissions, Watch, lock};
+use longshore_daemon::{
+    ActiveRuns, DRAIN_SECS, Daemon, Manager, Schedules, Signal, Submissions, Watch, lock,
+};
 
 /// Job files at the same time, unless told.
 const JOBS: usize = 2;
@@ -64,6 +66,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         plugins,
         settings: settings_now,
         compute: app.compute().clone(),
+        schedules: Schedules::keep(&app.settings, ledger.clone(), submissions.clone()),
         submissions,
         ledger,
         holders: Some(app.holders(true)?),

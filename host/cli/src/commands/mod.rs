@@ -18,6 +18,7 @@ mod preview;
 mod remote;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
 mod serve;
 mod show;
@@ -137,6 +138,9 @@ enum Command {
     /// Manage the tokens of the daemon's HTTP API
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Look at the schedules of standing jobs, and steer them
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Keep a job's snapshot open at its source: the daemon starts this
     #[command(hide = true)]
     Hold(hold::HoldArgs),
@@ -362,6 +366,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
         Command::Dashboard(args) => Ok(token::dashboard(&app, &args)?),
         Command::Token(command) => Ok(token::token(&app, command)?),
+        Command::Schedule(command) => Ok(schedule::schedule(&app, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
         Command::Plugin(PluginCommand::Compile) => plugin_compile::compile(&app),

@@ -1,10 +1,12 @@
 //! `--param NAME=VALUE`: values for the parameters of a job.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
+use serde_json::Value;
 
 use super::{App, show};
 
@@ -22,6 +24,11 @@ impl ParamArgs {
         let job = Job::read(path, &arguments, &app.settings.policy)?;
         job.warnings.iter().for_each(|warning| show::warning(warning));
         Ok(job)
+    }
+
+    /// The values, for a run that somebody else begins.
+    pub(super) fn values(&self) -> Result<BTreeMap<String, Value>> {
+        Ok(Arguments::of_flags(&self.params)?.into_values())
     }
 
     /// Refuses values where no job is named.

@@ -322,6 +322,7 @@ impl Daemon {
             owner: Owner::Daemon,
             holders: self.holders.as_ref(),
             is_resumed: true,
+            is_retried: false,
             own_folders: &own_folders,
         };
         if take_over == TakeOver::GiveUp {

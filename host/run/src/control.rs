@@ -28,6 +28,13 @@ impl RunControl {
         self.interrupt.cancel();
     }
 
+    /// The same, by a signal: the process will end with this exit code.
+    pub fn interrupt_by_signal(&self, exit_code: u8) {
+        // The first signal counts.
+        let _ = self.exit_code.set(exit_code);
+        self.interrupt();
+    }
+
     /// Stop at once, and leave nothing. The process will end with this exit code, if a signal asked for
     /// it.
     pub fn cancel(&self, exit_code: Option<u8>) {
@@ -43,7 +50,7 @@ impl RunControl {
         Self { cancel: self.cancel.child_token(), ..self.clone() }
     }
 
-    /// The exit code that belongs to the signal that cancelled the run.
+    /// The exit code that belongs to the signal that stopped the run.
     pub(crate) fn exit_code(&self) -> Option<u8> {
         self.exit_code.get().copied()
     }

@@ -124,7 +124,10 @@ impl ActiveRun<'_> {
                     self.restart(&end, wait).await?;
                 }
                 Recovery::GiveUp => {
-                    lease.end().await;
+                    let end = self.runner.keep_for_retry(self.id, end);
+                    if !end.is_resumable() {
+                        lease.end().await;
+                    }
                     return Err(end);
                 }
             }

@@ -66,8 +66,27 @@ impl Runner<'_> {
     fn end_of_closed_run(&self, id: &str, end: RunEnd) -> RunEnd {
         let entry = self.ledger.entry(id).ok().flatten();
         let is_committing = entry.is_some_and(|entry| entry.phase == Phase::Committing);
-        match end {
+        match self.keep_for_retry(id, end) {
             RunEnd::Failed(error) if is_committing && error.class().is_transient() => {
+                RunEnd::Interrupted(error)
+            }
+            end => end,
+        }
+    }
+
+    /// The end of a run that somebody starts again: after an error that passes, what it has read is kept. A
+    /// commit that was taken back has nothing left to keep.
+    pub(super) fn keep_for_retry(&self, id: &str, end: RunEnd) -> RunEnd {
+        let entry = self.ledger.entry(id).ok().flatten();
+        let has_begun = entry.is_some_and(|entry| entry.phase.is_cancellable());
+        match end {
+            RunEnd::PreparationFailed(error) | RunEnd::Failed(error)
+                if self.is_retried && has_begun && error.class().is_transient() =>
+            {
+                let text = format!("{error}: what was read is kept");
+                if let Err(error) = self.ledger.event(id, &text) {
+                    tracing::warn!("run {id}: {error}");
+                }
                 RunEnd::Interrupted(error)
             }
             end => end,

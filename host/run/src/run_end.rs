@@ -25,25 +25,25 @@ pub(super) enum RunEnd {
 
 impl RunEnd {
     /// The end of a run that was drained or interrupted.
-    pub(super) fn interrupted() -> Self {
-        let error = Error::cancelled("the run was interrupted");
-        Self::Interrupted(error.with_hint(
+    fn interrupted(exit_code: Option<u8>) -> Self {
+        let error = Error::cancelled("the run was interrupted").with_hint(
             "`longshore runs retry RUN` resumes it; a daemon resumes its runs when it starts",
-        ))
+        );
+        Self::Interrupted(by_signal(error, exit_code))
     }
 
     /// The end of a run that was cancelled, with the exit code of the signal that did it.
-    pub(super) fn cancelled(exit_code: Option<u8>) -> Self {
-        let error = Error::cancelled("the run was cancelled");
-        Self::Cancelled(match exit_code {
-            Some(exit_code) => error.with_exit_code(exit_code),
-            None => error,
-        })
+    fn cancelled(exit_code: Option<u8>) -> Self {
+        Self::Cancelled(by_signal(Error::cancelled("the run was cancelled"), exit_code))
     }
 
     /// The end of a run that was asked to stop.
     pub(super) fn after_stop(action: StopAction, exit_code: Option<u8>) -> Self {
-        if action == StopAction::Discard { Self::cancelled(exit_code) } else { Self::interrupted() }
+        if action == StopAction::Discard {
+            Self::cancelled(exit_code)
+        } else {
+            Self::interrupted(exit_code)
+        }
     }
 
     /// Whether the run stays in its phase, and what it has in its target too.
@@ -67,6 +67,14 @@ impl RunEnd {
             | Self::Cancelled(error)
             | Self::Interrupted(error) => error,
         }
+    }
+}
+
+/// The process ends with the exit code of the signal, if a signal asked for it.
+fn by_signal(error: Error, exit_code: Option<u8>) -> Error {
+    match exit_code {
+        Some(exit_code) => error.with_exit_code(exit_code),
+        None => error,
     }
 }
 

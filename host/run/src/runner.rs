@@ -39,6 +39,8 @@ pub struct Runner<'a> {
     pub holders: Option<&'a HolderLauncher>,
     /// Whether another process may have begun the run.
     pub is_resumed: bool,
+    /// Whether somebody starts the run again after an error that passes: what it has read is kept for that.
+    pub is_retried: bool,
     /// Folders of Longshore's own, in which no target lies.
     pub own_folders: &'a [PathBuf],
 }

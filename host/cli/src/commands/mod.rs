@@ -75,12 +75,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a job and wait for it
-    Run {
-        /// The job file: YAML, TOML or JSON
-        job: PathBuf,
-        #[command(flatten)]
-        params: ParamArgs,
-    },
+    Run(run::RunArgs),
     /// Show what a run would do, without reading rows
     Plan {
         /// The job file
@@ -348,7 +343,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
     }
     let app = App::new(cli.settings.clone(), cli.json)?;
     match cli.command {
-        Command::Run { job, params } => run::run(&app, &job, &params),
+        Command::Run(args) => run::run(&app, &args),
         Command::Plan { job, params } => Ok(plan::plan(&app, &job, &params)?),
         Command::Validate { job, params } => Ok(validate::validate(&app, &job, &params)?),
         Command::Preview { what, rows, params } => {

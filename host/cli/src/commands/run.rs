@@ -1,12 +1,13 @@
 //! `longshore run JOB`
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use longshore_model::config::Job;
-use longshore_model::error::Error;
+use clap::Args;
+use longshore_model::config::{Arguments, Job};
+use longshore_model::error::{Error, Result};
 use longshore_plugins::Catalog;
-use longshore_run::ledger::{Ledger, Owner};
-use longshore_run::{HolderLauncher, RunControl, Runner, forget_old_runs, new_run_id};
+use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
+use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
 
 use super::params::ParamArgs;
 use super::{App, Failed, show};
@@ -15,25 +16,106 @@ use super::{App, Failed, show};
 const SIGINT_EXIT_CODE: u8 = 130;
 const SIGTERM_EXIT_CODE: u8 = 143;
 
-pub(super) fn run(app: &App, path: &Path, params: &ParamArgs) -> Result<(), Failed> {
-    let job = params.read_job(app, path)?;
-    execute(app, &ledger(app)?, &new_run_id()?, &job)
+/// The longest run key.
+const RUN_KEY_LIMIT_BYTES: usize = 200;
+
+#[derive(Args)]
+pub(super) struct RunArgs {
+    /// The job file: YAML, TOML or JSON
+    job: PathBuf,
+    #[command(flatten)]
+    params: ParamArgs,
+    /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
+    #[arg(long, value_name = "KEY", value_parser = run_key)]
+    run_key: Option<String>,
+}
+
+/// Who runs a job in the foreground.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A person, who looks at what failed.
+    Person,
+    /// A workflow scheduler, which starts the same task again.
+    Scheduler,
+}
+
+pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
+    let job = args.params.read_job(app, &args.job)?;
+    match &args.run_key {
+        None => execute(app, &ledger(app)?, &new_run_id()?, &job, Caller::Person),
+        Some(key) => run_of_key(app, args, key, job),
+    }
+}
+
+/// Runs a job, or resumes its run, under a key. A run that has succeeded gives its report again.
+fn run_of_key(app: &App, args: &RunArgs, key: &str, job: Job) -> Result<(), Failed> {
+    let ledger = Ledger::open(&app.settings.state)?;
+    let asked = KeyedJob {
+        key,
+        job: &job.name,
+        digest: &job.digest,
+        arguments: &args.params.values()?,
+        parameters: &job.parameters,
+    };
+    let (run, parameters) = match ledger.keyed_run(&asked, &new_run_id()?)? {
+        KeyedRun::Open { run, parameters } => (run, parameters),
+        KeyedRun::Succeeded(report) => {
+            let report: RunReport = serde_json::from_value(report).map_err(Error::from)?;
+            answer(app, &report);
+            return Ok(());
+        }
+    };
+    let job = if parameters == job.parameters {
+        job
+    } else {
+        // What was computed from the time of the first attempt stays.
+        Job::read(&args.job, &Arguments::of_run(&parameters), &app.settings.policy)?
+    };
+    execute(app, &ledger, &run, &job, Caller::Scheduler)
+}
+
+fn run_key(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > RUN_KEY_LIMIT_BYTES || text.contains(char::is_control) {
+        return Err(format!("give 1 to {RUN_KEY_LIMIT_BYTES} bytes, without control characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Runs a job in the foreground, or goes on with a run of it.
-pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Result<(), Failed> {
+pub(super) fn execute(
+    app: &App,
+    ledger: &Ledger,
+    run: &str,
+    job: &Job,
+    caller: Caller,
+) -> Result<(), Failed> {
+    let is_retried = caller == Caller::Scheduler;
     let catalog = app.catalog_for(job)?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
-    let holders = app.holders(false)?;
+    let holders = app.holders(is_retried)?;
     let is_resumed = ledger.entry(run)?.is_some();
-    let runner = runner(app, &catalog, ledger, &holders, is_resumed);
+    let runner = Runner { is_retried, ..runner(app, &catalog, ledger, &holders, is_resumed) };
+    let (report, result) = carry_out(app, &runner, run, job)?;
+    if let Err(error) = forget_old_runs(ledger, &app.settings) {
+        show::warning(&error.to_string());
+    }
+    answer(app, &report);
+    result.map_err(|error| Failed { error, reported: true })
+}
+
+/// Runs a job, shows its progress, and stops it on a signal.
+fn carry_out(
+    app: &App,
+    runner: &Runner<'_>,
+    run: &str,
+    job: &Job,
+) -> Result<(RunReport, Result<()>)> {
     let mut showing = None;
     let ended = app.io.block_on(async {
         let watch = |progress| showing = Some(show::progress(progress));
         let control = RunControl::default();
         let told_twice = async {
-            let exit_code = stop_signal().await;
-            control.cancel(Some(exit_code));
+            stop(&control, stop_signal().await, runner.is_retried);
             // What is left to do may wait for a plugin, and that for ever.
             stop_signal().await
         };
@@ -43,20 +125,24 @@ pub(super) fn execute(app: &App, ledger: &Ledger, run: &str, job: &Job) -> Resul
         }
     });
     drop(showing);
-    let (report, result) = ended.map_err(|exit_code| {
+    ended.map_err(|exit_code| {
         Error::cancelled("the run was ended at once: what it left stays")
             .with_hint(format!("`longshore runs cancel {run}` removes it"))
             .with_exit_code(exit_code)
-    })?;
-    if let Err(error) = forget_old_runs(ledger, &app.settings) {
-        show::warning(&error.to_string());
-    }
-    if app.json {
-        show::json(&report)
+    })
+}
+
+/// Stops a run. A scheduler that ends a task starts it again: then what was read is kept.
+fn stop(control: &RunControl, exit_code: u8, is_retried: bool) {
+    if is_retried && exit_code == SIGTERM_EXIT_CODE {
+        control.interrupt_by_signal(exit_code);
     } else {
-        show::answer(&report.to_text())
+        control.cancel(Some(exit_code));
     }
-    result.map_err(|error| Failed { error, reported: true })
+}
+
+fn answer(app: &App, report: &RunReport) {
+    if app.json { show::json(report) } else { show::answer(&report.to_text()) }
 }
 
 /// What runs jobs in the foreground.
@@ -75,12 +161,13 @@ pub(super) fn runner<'a>(
         owner: Owner::Command,
         holders: Some(holders),
         is_resumed,
+        is_retried: false,
         own_folders: std::slice::from_ref(&app.settings.state),
     }
 }
 
 /// The ledger of the state folder. A command whose user has none that can be written still runs.
-fn ledger(app: &App) -> Result<Ledger, Error> {
+fn ledger(app: &App) -> Result<Ledger> {
     Ledger::open(&app.settings.state).or_else(|error| {
         show::warning(&format!("{error}: this run is not written down"));
         Ledger::in_memory()

@@ -239,7 +239,7 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     let job = job_of(ledger, &run, &recorded, &app.settings.policy)?;
     // An interrupted run keeps its id; a failed one left nothing to resume.
     let next = if recorded.phase.is_done() { new_run_id()? } else { run };
-    run::execute(app, ledger, &next, &job)
+    run::execute(app, ledger, &next, &job, run::Caller::Person)
 }
 
 /// The job of a run. Another attempt is made with the values of the first.

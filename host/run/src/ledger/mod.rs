@@ -10,6 +10,7 @@ mod fault;
 mod history;
 mod listing;
 mod plan;
+mod run_keys;
 mod run_lock;
 mod runs;
 mod schedules;
@@ -35,6 +36,7 @@ pub use chunk_map::{ChunkDetails, RelationChunks, RelationCounts};
 pub use events::{EventRecord, RunEvent};
 pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
 pub use listing::{OutcomeCounts, RunFilter, RunPage};
+pub use run_keys::{KeyedJob, KeyedRun};
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
 pub use schedules::{
@@ -48,7 +50,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -59,6 +61,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("tokens.sql"),
     include_str!("audit.sql"),
     include_str!("schedules.sql"),
+    include_str!("run_keys.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

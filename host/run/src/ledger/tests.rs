@@ -337,3 +337,50 @@ fn a_run_that_has_not_begun_can_be_cancelled() {
     assert!(!ledger.request_cancel("r1").unwrap());
     assert!(!ledger.request_cancel("r2").unwrap());
 }
+
+fn keyed(ledger: &Ledger, job: &str, digest: &str, day: &str, new_run: &str) -> Result<KeyedRun> {
+    let arguments = [("day".to_owned(), json!(day))].into();
+    let parameters = serde_json::from_value(json!({ "day": day, "at": new_run })).unwrap();
+    let (key, parameters) = ("nightly", &parameters);
+    ledger.keyed_run(&KeyedJob { key, job, digest, arguments: &arguments, parameters }, new_run)
+}
+
+fn open(run: &str, at: &str) -> KeyedRun {
+    let parameters = serde_json::from_value(json!({ "day": "d1", "at": at })).unwrap();
+    KeyedRun::Open { run: run.to_owned(), parameters }
+}
+
+#[test]
+fn a_run_key_continues_its_run_until_that_is_over() {
+    let ledger = Ledger::in_memory().unwrap();
+    let next = |run| keyed(&ledger, "shop", "d", "d1", run).unwrap();
+    assert_eq!(next("r1"), open("r1", "r1"));
+    assert_eq!(next("r2"), open("r1", "r1"), "it has not begun, and is asked for again");
+    begun(&ledger, "r1");
+    assert_eq!(next("r3"), open("r1", "r1"), "it was interrupted");
+    ledger.finish("r1", Outcome::Failed, &"failed").unwrap();
+    assert_eq!(next("r4"), open("r4", "r1"), "another attempt keeps the values of the first");
+    begun(&ledger, "r4");
+    ledger.finish("r4", Outcome::Succeeded, &"all of it").unwrap();
+    assert_eq!(next("r5"), KeyedRun::Succeeded(json!("all of it")));
+    ledger.prune(0).unwrap();
+    assert_eq!(next("r6"), open("r6", "r6"), "what is forgotten is run again");
+}
+
+#[test]
+fn a_run_key_stands_for_one_job_and_one_set_of_values() {
+    let ledger = Ledger::in_memory().unwrap();
+    keyed(&ledger, "shop", "d", "d1", "r1").unwrap();
+    let refusal = |job, digest, day| {
+        let error = keyed(&ledger, job, digest, day, "r2").unwrap_err();
+        assert_eq!((error.class(), error.hint().is_some()), (Class::Config, true));
+        error.to_string()
+    };
+    assert!(refusal("other", "d", "d1").contains("stands for the job `shop`: run r1"));
+    assert!(refusal("shop", "e", "d1").contains("another version of the job `shop`"));
+    assert!(refusal("shop", "d", "d2").contains("other values"));
+    // A job that failed for good is corrected, and tried again.
+    begun(&ledger, "r1");
+    ledger.finish("r1", Outcome::Failed, &"failed").unwrap();
+    assert_eq!(keyed(&ledger, "shop", "e", "d1", "r2").unwrap(), open("r2", "r1"));
+}

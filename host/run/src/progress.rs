@@ -12,6 +12,31 @@ pub struct Progress {
     pub relations: Vec<Arc<RelationProgress>>,
 }
 
+impl Progress {
+    /// Rows read so far.
+    pub fn rows(&self) -> u64 {
+        self.relations.iter().map(|relation| relation.rows()).sum()
+    }
+
+    /// Bytes read so far, as they are in memory.
+    pub fn bytes(&self) -> u64 {
+        self.relations.iter().map(|relation| relation.bytes()).sum()
+    }
+
+    /// The fraction that is done, from 0 to 1. Relations count by their rows, if all can be estimated.
+    pub fn fraction(&self) -> f64 {
+        let rows =
+            self.relations.iter().map(|relation| relation.estimated_rows.map(|rows| rows.max(1)));
+        let weights: Vec<f64> = match rows.collect::<Option<Vec<u64>>>() {
+            Some(rows) => rows.into_iter().map(|rows| rows as f64).collect(),
+            None => vec![1.0; self.relations.len()],
+        };
+        let each = self.relations.iter().zip(&weights);
+        let done: f64 = each.map(|(relation, weight)| relation.fraction() * weight).sum();
+        done / weights.iter().sum::<f64>().max(1.0)
+    }
+}
+
 /// One relation's progress.
 #[derive(Debug)]
 pub struct RelationProgress {
@@ -33,6 +58,21 @@ impl RelationProgress {
         self.slots.rows.load(Ordering::Relaxed)
     }
 
+    /// Bytes read so far, as they are in memory.
+    pub fn bytes(&self) -> u64 {
+        self.slots.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of it is read.
+    pub fn is_done(&self) -> bool {
+        self.chunks_done() >= self.chunks
+    }
+
+    /// Whether something of it is read, or was.
+    pub fn is_under_way(&self) -> bool {
+        !self.is_done() && (self.rows() > 0 || self.chunks_done() > 0 || self.slots.is_busy())
+    }
+
     /// Chunks done so far.
     pub fn chunks_done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
@@ -40,7 +80,7 @@ impl RelationProgress {
 
     /// The fraction that is done, from 0 to 1: of the rows, if they can be estimated, else of the chunks.
     pub fn fraction(&self) -> f64 {
-        if self.chunks > 0 && self.chunks_done() == self.chunks {
+        if self.is_done() {
             return 1.0;
         }
         match self.estimated_rows {

@@ -1,8 +1,10 @@
 //! The command line: one file for each command.
 
 mod api_args;
+mod board;
 mod docs;
 mod hold;
+mod log;
 mod odbc;
 mod params;
 mod plan;
@@ -16,6 +18,7 @@ mod plugin_new;
 mod plugin_replay;
 mod preview;
 mod remote;
+mod progress;
 mod run;
 mod runs;
 mod schedule;
@@ -28,14 +31,13 @@ mod token;
 mod validate;
 mod verify;
 
-use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::remote::{RemoteArgs, SubmitArgs};
 use clap::{Parser, Subcommand};
-use longshore_daemon::RunLogLayer;
+use log::LogArgs;
 use longshore_model::config::settings::SettingsArgs;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
@@ -45,11 +47,6 @@ use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
 use params::ParamArgs;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Threads that serve connections, timers and the inbox; what computes has its own.
 const IO_THREADS: usize = 2;
@@ -67,9 +64,8 @@ struct Cli {
     /// Print the answer as JSON on stdout
     #[arg(long, global = true)]
     json: bool,
-    /// What to log: error, warn, info, debug, trace, or a filter such as longshore_engine::scan=debug
-    #[arg(long, global = true, env = "LONGSHORE_LOG", value_name = "FILTER")]
-    log: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Subcommand)]
@@ -285,7 +281,7 @@ impl App {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
-    start_log(cli.log.as_deref(), matches!(cli.command, Command::Serve(_)));
+    cli.log.start(matches!(cli.command, Command::Serve(_)));
     longshore_engine::ipc::silence_caught_panics();
     ignore_size_limit_signal();
     give_back_large();
@@ -376,42 +372,4 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
             Ok(())
         }
     }
-}
-
-/// Logs go to stderr: warnings and compiling for a command, what happens for the daemon.
-fn start_log(filter: Option<&str>, daemon: bool) {
-    let default = if daemon { "warn,longshore=info" } else { "warn,longshore_sandbox=info" };
-    // A level alone is ours: those of other crates say nothing to most.
-    let own_level = filter
-        .filter(|text| text.parse::<tracing::Level>().is_ok())
-        .map(|level| format!("warn,longshore={level}"));
-    let filter = own_level.as_deref().or(filter).unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
-        show::warning(&format!("--log: {error}: logging `{default}`"));
-        EnvFilter::new(default)
-    });
-    // Who looks at a run by the API sees its lines, whatever is logged elsewhere.
-    let of_runs = Targets::new()
-        .with_target("longshore", Level::INFO)
-        .with_target("longshore_run::task", Level::DEBUG);
-    let run_log = daemon.then(|| RunLogLayer.with_filter(of_runs));
-    let registry = tracing_subscriber::registry().with(run_log);
-    if is_journal()
-        && let Ok(journal) = tracing_journald::layer()
-    {
-        return registry.with(journal.with_filter(filter)).init();
-    }
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(stderr().is_terminal() && !show::wants_no_color())
-        .with_target(false)
-        .with_writer(show::LogWriter::new);
-    registry.with(lines.with_filter(filter)).init();
-}
-
-/// Whether stderr is the journal: then it gets each message with its fields.
-fn is_journal() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    let stderr = std::fs::metadata("/proc/self/fd/2");
-    stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
 }

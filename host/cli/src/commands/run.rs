@@ -10,7 +10,7 @@ use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
 
 use super::params::ParamArgs;
-use super::{App, Failed, show};
+use super::{App, Failed, progress, show};
 
 /// What a process that a signal ended has as its exit code: 128 and the signal.
 const SIGINT_EXIT_CODE: u8 = 130;
@@ -112,7 +112,7 @@ fn carry_out(
 ) -> Result<(RunReport, Result<()>)> {
     let mut showing = None;
     let ended = app.io.block_on(async {
-        let watch = |progress| showing = Some(show::progress(progress));
+        let watch = |progress| showing = (!show::is_quiet()).then(|| progress::watch(progress));
         let control = RunControl::default();
         let told_twice = async {
             stop(&control, stop_signal().await, runner.is_retried);

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::api_args::ApiArgs;
-use super::{App, show};
+use super::{App, progress};
 use longshore_daemon::api::{Api, ApiParts};
 use longshore_daemon::{
     ActiveRuns, DRAIN_SECS, Daemon, Manager, Schedules, Signal, Submissions, Watch, lock,
@@ -44,7 +44,8 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let signals = app.io.block_on(async { signals() })?;
     // Held as long as the daemon lives: one daemon a folder.
     let _lock = lock(state)?;
-    let watch: Watch = Arc::new(|run, job, progress| Box::new(show::events(run, job, progress)));
+    let watch: Watch =
+        Arc::new(|run, job, progress| Box::new(progress::events(run, job, progress)));
     let ledger = Ledger::open(state)?;
     let (active, jobs) = (ActiveRuns::default(), args.jobs.max(1));
     let plugins = Arc::new(app.plugins()?.written_down_in(state));

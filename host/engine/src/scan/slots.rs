@@ -107,6 +107,11 @@ impl Slots {
         self.attempts.token()
     }
 
+    /// Whether an attempt is running.
+    pub fn is_busy(&self) -> bool {
+        !self.attempts.is_empty()
+    }
+
     /// Waits until no attempt is running. Close it first: until then others may start.
     pub async fn drained(&self) {
         self.attempts.wait().await;

@@ -1,0 +1,88 @@
+//! Progress as people see it: a few lines on a terminal that are drawn again and again, a line every few
+//! seconds elsewhere, and events in the daemon's log.
+
+mod layout;
+mod pace;
+
+use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_run::Progress;
+use tokio::task::AbortHandle;
+
+use super::{board, show};
+use board::Size;
+use layout::Layout;
+use pace::Pace;
+
+/// How often lines are drawn on a terminal.
+const DRAW_MILLIS: u64 = 100;
+
+/// How often a line is written where there is no terminal.
+const LINE_SECS: u64 = 5;
+
+/// How often the daemon's log says how far a run is, if it got on.
+const EVENT_SECS: u64 = 10;
+
+/// Shows progress until it is dropped.
+pub(super) struct Showing {
+    task: AbortHandle,
+    is_drawn: bool,
+}
+
+impl Drop for Showing {
+    fn drop(&mut self) {
+        self.task.abort();
+        if self.is_drawn {
+            board::clear();
+        }
+    }
+}
+
+/// Shows a run's progress: drawn on a terminal, as lines elsewhere. Call it on a runtime.
+pub(super) fn watch(progress: Arc<Progress>) -> Showing {
+    let is_drawn =
+        stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let task = if is_drawn { tokio::spawn(drawn(progress)) } else { tokio::spawn(lines(progress)) };
+    Showing { task: task.abort_handle(), is_drawn }
+}
+
+async fn drawn(progress: Arc<Progress>) {
+    let (mut pace, has_colors) = (Pace::new(&progress), !show::wants_no_color());
+    loop {
+        let layout = Layout { size: Size::now(), has_colors };
+        board::draw(layout.lines(&progress, &pace.look(&progress)));
+        tokio::time::sleep(Duration::from_millis(DRAW_MILLIS)).await;
+    }
+}
+
+async fn lines(progress: Arc<Progress>) {
+    let mut pace = Pace::new(&progress);
+    loop {
+        tokio::time::sleep(Duration::from_secs(LINE_SECS)).await;
+        show::progress_line(&layout::line(&progress, &pace.look(&progress)));
+    }
+}
+
+/// Logs a run's progress, of relations that got on, until what it gives is dropped. Call it on a runtime.
+pub(super) fn events(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
+    let (run, job) = (run.to_owned(), job.to_owned());
+    let task = tokio::spawn(async move {
+        let mut last = vec![(0, 0); progress.relations.len()];
+        loop {
+            tokio::time::sleep(Duration::from_secs(EVENT_SECS)).await;
+            for (relation, last) in progress.relations.iter().zip(&mut last) {
+                let now = (relation.rows(), relation.chunks_done());
+                if now == *last || now.1 == relation.chunks {
+                    continue;
+                }
+                *last = now;
+                let (rows, done) = now;
+                let (chunks, name) = (relation.chunks, relation.name.as_str());
+                tracing::info!(run, job, relation = name, rows, done, chunks, "reading");
+            }
+        }
+    });
+    Showing { task: task.abort_handle(), is_drawn: false }
+}

@@ -220,7 +220,7 @@ def settings(program):
         variable = variable.group(1) if variable else "LONGSHORE_" + name.replace("-", "_").upper()
         default = re.search(r"\[default: ([^\]]*)\]", what)
         what = re.sub(r" ?\[(env|default): [^\]]*\]", "", what)
-        if name in ("json", "help", "version"):
+        if name in ("json", "help", "quiet", "verbose", "version"):
             continue
         key = "" if name in ("config", "log") else f"`{name.replace('-', '_')}`"
         rows.append(

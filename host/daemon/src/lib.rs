@@ -8,6 +8,8 @@ mod inbox_job;
 mod lease;
 mod log_error;
 mod manager;
+mod notify;
+mod outbox;
 mod parameter_file;
 mod part;
 mod read_job;
@@ -22,6 +24,7 @@ mod watched_folder;
 pub use active_runs::{ActiveRuns, Watch};
 pub use inbox::Inbox;
 pub use manager::Manager;
+pub use notify::notify;
 pub use run_log::RunLogLayer;
 pub use schedules::{
     RequestedRun, ScheduleDetails, ScheduleEventView, SchedulePause, ScheduleRun, ScheduleSummary,

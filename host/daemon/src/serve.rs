@@ -28,6 +28,8 @@ use super::inbox::{Inbox, Tended};
 use super::inbox_job::{InboxJob, Outcome as JobOutcome};
 use super::log_error::{log_error, next_step};
 use super::manager::Manager;
+use super::notify::refused_messages;
+use super::outbox::deliver_outbox;
 use super::read_job::{on_own_thread, read_job};
 use super::run_queue::{NextStep, RunQueue, WorkResult};
 use super::schedules::{Scheduler, Schedules};
@@ -100,6 +102,7 @@ impl Daemon {
         let mut inbox = Inbox::open(inbox)?;
         let _watching = self.plugins.watch().await?;
         let daemon = Arc::new(self);
+        let _delivery = deliver_outbox(&daemon.ledger, &daemon.settings);
         let mut queue = RunQueue::default();
         daemon.recover(&inbox, &mut queue);
         let _api = daemon.api.lock().take().map(Api::serve).transpose()?;
@@ -387,7 +390,8 @@ impl Daemon {
             Ok(Some(entry)) if entry.phase.is_done() => return self.failed(taken, error, report),
             _ => {}
         }
-        log_error(self.ledger.finish(&taken.run, outcome, &report));
+        let messages = refused_messages(&taken.run, &taken.name, error, &self.settings().notify);
+        log_error(self.ledger.finish_and_post(&taken.run, outcome, &report, &messages));
         self.failed(taken, error, report)
     }
 

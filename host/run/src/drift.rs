@@ -10,6 +10,9 @@ use super::manifest::{FieldRecord, Manifest};
 /// The newest manifests that are searched for the one that says which columns are there.
 const MANIFESTS_LIMIT: usize = 1_000;
 
+/// The code of an error that tells of drift.
+pub(super) const DRIFT: &str = "drift";
+
 /// Refuses rows whose columns are not those that were published there last. Files that somebody else
 /// wrote are not looked at.
 pub(super) async fn check_columns(
@@ -38,6 +41,7 @@ pub(super) async fn check_columns(
         "`target.mode` is append, and {} has other columns: {how}",
         target.url(&relation.name)
     ))
+    .with_code(Some(DRIFT.to_owned()))
     .with_hint("make them the same in an `sql` step, or choose `mode: version` or `replace`"))
 }
 

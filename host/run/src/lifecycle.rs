@@ -38,7 +38,7 @@ impl ActiveRun<'_> {
             Ok(mut report) => {
                 report.tapes = tape::kept(&self.runner.settings.state, self.id);
                 // It is published, whatever the ledger says to that.
-                if let Err(error) = self.ledger().finish(self.id, Outcome::Succeeded, &report) {
+                if let Err(error) = self.runner.finish(self.job, Outcome::Succeeded, &report) {
                     tracing::error!("run {}: published, but {error}", self.id);
                 }
                 Ok(report)

@@ -8,6 +8,7 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_sandbox::tape;
 
 use super::control::RunControl;
+use super::notice;
 use super::panic::catch_panic;
 use super::progress::Progress;
 use super::report::{RunReport, Status, rfc3339, seconds_since};
@@ -39,7 +40,7 @@ impl Runner<'_> {
         let error = end.into_error();
         let report = self.unpublished(id, job, status, created, &error);
         if let Some(outcome) = status.outcome()
-            && let Err(error) = self.ledger.finish(id, outcome, &report)
+            && let Err(error) = self.finish(job, outcome, &report)
         {
             tracing::error!("{error}");
         }
@@ -57,8 +58,15 @@ impl Runner<'_> {
             _ => (Status::Failed, Outcome::Failed),
         };
         let report = self.unpublished(id, job, status, run.created, &why);
-        self.ledger.finish(id, outcome, &report)?;
+        self.finish(job, outcome, &report)?;
         Ok(report)
+    }
+
+    /// Records the end of a run, and the messages that tell of it.
+    pub(super) fn finish(&self, job: &Job, outcome: Outcome, report: &RunReport) -> Result<()> {
+        let webhooks = job.notify.iter().chain(&self.settings.notify);
+        let messages = notice::of_report(report, webhooks);
+        self.ledger.finish_and_post(&report.run, outcome, report, &messages)
     }
 
     /// The end of a run that could not be opened. Half of a commit may be visible: if its store does not

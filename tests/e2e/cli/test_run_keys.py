@@ -44,27 +44,26 @@ def test_a_task_that_was_ended_resumes_by_its_key(program, how, code):
 
 def test_a_run_keeps_what_it_has_read_after_an_error_that_passes(program, endpoint):
     """The sink answers again when the task is tried again."""
-    endpoint.refuse = lambda request, number: (503, {}, b"") if number > 2 else None
-    rows = program.folder / "rows"
-    rows.mkdir()
-    for number in range(4):
-        (rows / f"{number}.csv").write_text(f"id\n{number}\n")
-    target = {"url": f"{endpoint.url}/rows"}
-    job = program.job(
-        {"url": f"file://{rows}/"}, relations=[{"table": "*.csv", "as": "rows"}], target=target, parallel={"chunks": 1}
-    )
+    only(program, "tpch", "http-sink")
+    endpoint.refuse = lambda request, number: (503, {}, b"") if number > 3 else None
+    source, target = {"url": "tpch:", "scale": 0.01, "text_mib": 1}, {"url": f"{endpoint.url}/rows"}
+    keys = {"chunk": {"rows": 1_000}, "parallel": {"chunks": 1}}
+    job = program.job(source, tables=["orders"], target=target, **keys)
     done = program.call("--json", "run", job, "--run-key", "nightly", env=QUICK)
     report = json.loads(done.stdout)
     assert (done.returncode, report["status"]) == (3, "interrupted"), report
+    [left] = runs(program)
+    assert left["state"] == "interrupted" and left["tasks"]["done"] > 0
     endpoint.refuse = lambda request, number: None
     again = keyed(program, job)
-    assert (again["run"], again["rows"]) == (report["run"], 4)
+    assert (again["run"], again["rows"]) == (report["run"], 15_000)
     assert any("what was read is kept" in text for text in again["interruptions"])
-    assert sorted(row["id"] for row in endpoint.rows("/rows")) == [0, 1, 2, 3]
+    assert any(f"{left['tasks']['done']} of" in text for text in again["interruptions"]), again
+    assert len(endpoint.rows("/rows")) == 15_000
 
 
 def test_a_run_that_failed_for_good_is_tried_anew_and_its_job_may_be_corrected(program):
-    job = rows_job(program, sql="SELECT id / 0 AS x FROM rows")
+    job = rows_job(program, transform=[{"sql": "SELECT id / 0 AS x FROM data"}])
     line, code = program.refused("run", job, "--run-key", "nightly")
     assert code == 4, line
     job = rows_job(program)
@@ -75,8 +74,8 @@ def test_a_run_that_failed_for_good_is_tried_anew_and_its_job_may_be_corrected(p
 
 def test_a_key_is_not_for_another_job_or_other_values(program):
     parameters = {"day": "date"}
-    query = "SELECT id, name, {{ day }} AS day FROM rows"
-    job = rows_job(program, parameters=parameters, sql=query)
+    steps = [{"sql": "SELECT id, name, {{ day }} AS day FROM data"}]
+    job = rows_job(program, parameters=parameters, transform=steps)
     keyed(program, job, "--param", "day=2026-11-20")
     line, code = program.refused("run", job, "--run-key", "nightly", "--param", "day=2026-11-21")
     assert code == 2 and "other values" in line and "next: give each job" in line
@@ -89,7 +88,8 @@ def test_a_key_is_not_for_another_job_or_other_values(program):
 
 def test_values_that_were_computed_stay_with_their_key(program):
     parameters = {"at": {"type": "timestamp", "default": "{{ scheduled }}"}}
-    job = rows_job(program, parameters=parameters, sql="SELECT {{ at }} AS at, id / 0 AS x FROM rows")
+    steps = [{"sql": "SELECT {{ at }} AS at, id / 0 AS x FROM data"}]
+    job = rows_job(program, parameters=parameters, transform=steps)
     at = [
         json.loads(program.call("--json", "run", job, "--run-key", "nightly").stdout)["parameters"]
         for _ in range(2)

@@ -8,6 +8,7 @@ use longshore_model::error::{Error, Result};
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
+use longshore_telemetry::{COMMAND_PATIENCE, Courier};
 
 use super::params::ParamArgs;
 use super::{App, Failed, progress, show};
@@ -62,6 +63,7 @@ fn run_of_key(app: &App, args: &RunArgs, key: &str, job: Job) -> Result<(), Fail
         KeyedRun::Succeeded(report) => {
             let report: RunReport = serde_json::from_value(report).map_err(Error::from)?;
             answer(app, &report);
+            deliver(app, &ledger);
             return Ok(());
         }
     };
@@ -100,6 +102,7 @@ pub(super) fn execute(
         show::warning(&error.to_string());
     }
     answer(app, &report);
+    deliver(app, ledger);
     result.map_err(|error| Failed { error, reported: true })
 }
 
@@ -138,6 +141,20 @@ fn stop(control: &RunControl, exit_code: u8, is_retried: bool) {
         control.interrupt_by_signal(exit_code);
     } else {
         control.cancel(Some(exit_code));
+    }
+}
+
+/// Delivers what tells others of the run. What is left is delivered by the next process.
+fn deliver(app: &App, ledger: &Ledger) {
+    let (secrets, courier) = (app.settings.secrets.as_deref(), Courier::new(ledger.clone()));
+    let delivered = app.io.block_on(async {
+        tokio::select! {
+            delivered = courier.drain(secrets, COMMAND_PATIENCE) => delivered,
+            _ = stop_signal() => Ok(()),
+        }
+    });
+    if let Err(error) = delivered {
+        show::warning(&error.to_string());
     }
 }
 

@@ -10,6 +10,7 @@ use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
+use super::notify::{Webhook, check_webhooks};
 use super::parameters::{Arguments, Bound, ParameterRecord, bind};
 use super::place::{Place, is_folder};
 use super::plugin_requirement::PluginRequirement;
@@ -68,6 +69,8 @@ pub struct Job {
     pub consistency: Option<Consistency>,
     /// Whether failures are recorded.
     pub record: Record,
+    /// Who is told what becomes of its runs.
+    pub notify: Vec<Webhook>,
 }
 
 /// Where rows come from.
@@ -312,6 +315,7 @@ impl Job {
         let parallel = kept(&mut faults, check_parallel(raw.parallel));
         // The daemon reads it by itself. Here it only has to be right.
         raw.schedule.and_then(|schedule| kept(&mut faults, Schedule::check(schedule)));
+        let notify = kept(&mut faults, check_webhooks(raw.notify));
         Error::all(faults)?;
         let (Some(source), Some(inputs), Some(target), Some(steps)) =
             (source, inputs, target, steps)
@@ -331,6 +335,7 @@ impl Job {
             chunk: chunk.unwrap_or_default(),
             parallel: parallel.unwrap_or_default(),
             record: raw.record,
+            notify: notify.unwrap_or_default(),
             consistency: raw.consistency.map(|demanded| match demanded {
                 RawConsistency::Snapshot => Consistency::Snapshot,
                 RawConsistency::PerChunk => Consistency::PerChunk,
@@ -356,6 +361,9 @@ impl Job {
             To::Folder(place, _) => access.place(Usage::Write, "target", place)?,
             // Its plugin knows what other keys name servers, and their ports: they are held when it is bound.
             To::Sink(sink) => access.sink(sink, "url", None, &access.powers())?,
+        }
+        for (index, webhook) in self.notify.iter().enumerate() {
+            webhook.check_access(&format!("notify[{index}]"), access)?;
         }
         if let To::Folder(Place::Local(folder), _) = &self.target.to {
             for relation in &self.relations {

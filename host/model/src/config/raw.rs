@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::notify::raw::RawWebhook;
 use super::record::Record;
 use super::schedule::RawSchedule;
 
@@ -56,6 +57,9 @@ pub(super) struct RawJob {
     /// `longshore plugin replay`.
     #[serde(default)]
     pub(super) record: Record,
+    /// Who is told what becomes of its runs.
+    #[serde(default)]
+    pub(super) notify: Vec<RawWebhook>,
 }
 
 /// A parameter.

@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::document::Document;
+use super::notify::raw::RawWebhook;
+use super::notify::{Webhook, check_webhooks};
 use super::policy::Policy;
 use crate::error::{Error, Result, ResultExt};
 use crate::limits::Limits;
@@ -95,6 +97,7 @@ struct RawSettings {
     hold_secs: Option<u64>,
     history_runs: Option<u64>,
     limits: Limits,
+    notify: Vec<RawWebhook>,
 }
 
 /// A folder, or a list of them.
@@ -195,6 +198,8 @@ pub struct Settings {
     pub history_runs: u64,
     /// What one instance of a plugin may use.
     pub limits: Limits,
+    /// Who is told what becomes of all runs.
+    pub notify: Vec<Webhook>,
 }
 
 impl Settings {
@@ -265,6 +270,7 @@ impl Settings {
             hold_secs: args.hold_secs.or(raw.hold_secs).unwrap_or(HOLD_SECS),
             history_runs: args.history_runs.or(raw.history_runs).unwrap_or(DEFAULT_HISTORY_RUNS),
             limits: raw.limits,
+            notify: check_webhooks(raw.notify)?,
         })
     }
 }

@@ -9,6 +9,7 @@ mod events;
 mod fault;
 mod history;
 mod listing;
+mod outbox;
 mod plan;
 mod run_keys;
 mod run_lock;
@@ -36,6 +37,7 @@ pub use chunk_map::{ChunkDetails, RelationChunks, RelationCounts};
 pub use events::{EventRecord, RunEvent};
 pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
 pub use listing::{OutcomeCounts, RunFilter, RunPage};
+pub use outbox::{MESSAGE_LIFE_DAYS, Message, MessageKind, NewMessage, OUTBOX_LIMIT};
 pub use run_keys::{KeyedJob, KeyedRun};
 pub use run_lock::RunLock;
 pub use runs::{NewRun, Owner, RunEntry};
@@ -50,7 +52,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -62,6 +64,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("audit.sql"),
     include_str!("schedules.sql"),
     include_str!("run_keys.sql"),
+    include_str!("outbox.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

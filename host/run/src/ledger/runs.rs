@@ -13,6 +13,7 @@ use strum::IntoStaticStr;
 use super::claims::reset_crashes;
 use super::events::record_event;
 use super::fault;
+use super::outbox::{self, NewMessage};
 use super::triggers::{self, TriggerState};
 use super::{Ledger, now};
 use crate::phase::{Event, Outcome, Phase};
@@ -156,6 +157,17 @@ impl Ledger {
 
     /// Ends a run, if it has an entry. Its chunks and parts are forgotten: the manifest has them.
     pub fn finish(&self, run: &str, outcome: Outcome, report: &impl Serialize) -> Result<()> {
+        self.finish_and_post(run, outcome, report, &[])
+    }
+
+    /// The same, with messages that tell others of it: all of that, or nothing.
+    pub fn finish_and_post(
+        &self,
+        run: &str,
+        outcome: Outcome,
+        report: &impl Serialize,
+        messages: &[NewMessage],
+    ) -> Result<()> {
         let report = serde_json::to_string(report)?;
         self.change_for_good(|change| {
             if phase(change, run)?.is_none() {
@@ -169,7 +181,7 @@ impl Ledger {
             for table in ["chunks", "parts", "claims"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
-            Ok(())
+            outbox::post(change, messages)
         })
     }
 

@@ -384,3 +384,64 @@ fn a_run_key_stands_for_one_job_and_one_set_of_values() {
     ledger.finish("r1", Outcome::Failed, &"failed").unwrap();
     assert_eq!(keyed(&ledger, "shop", "e", "d1", "r2").unwrap(), open("r2", "r1"));
 }
+
+fn to(destination: &str, body: &str) -> NewMessage {
+    let (destination, body) = (destination.to_owned(), body.to_owned());
+    NewMessage { kind: MessageKind::Webhook, destination, body }
+}
+
+#[test]
+fn messages_are_delivered_in_order_for_each_destination_and_leased_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    ledger.post(&[to("a", "1"), to("a", "2"), to("b", "3")]).unwrap();
+    // Another process delivers, too.
+    let other = Ledger::open(folder.path()).unwrap();
+    let lease = |ledger: &Ledger| ledger.lease_message(Duration::from_secs(60)).unwrap();
+    let (first, second) = (lease(&ledger).unwrap(), lease(&other).unwrap());
+    assert_eq!((first.body.as_str(), second.body.as_str()), ("1", "3"));
+    assert_eq!(lease(&ledger), None, "what is behind a message waits for it");
+    ledger.remove_message(first.id).unwrap();
+    let next = lease(&other).unwrap();
+    assert_eq!((next.body.as_str(), next.attempts), ("2", 1));
+    ledger.put_off_message(next.id, Duration::from_secs(60), "away").unwrap();
+    assert_eq!(lease(&ledger), None);
+    assert!(ledger.next_message_due().unwrap().unwrap() > Utc::now());
+    ledger.put_off_message(next.id, Duration::ZERO, "away").unwrap();
+    assert_eq!(lease(&ledger).unwrap().attempts, 2);
+    assert_eq!(ledger.outbox_length().unwrap(), 2);
+}
+
+#[test]
+fn a_message_whose_process_died_is_delivered_by_the_next() {
+    let ledger = Ledger::in_memory().unwrap();
+    ledger.post(&[to("a", "1")]).unwrap();
+    ledger.lease_message(Duration::ZERO).unwrap().unwrap();
+    let again = ledger.lease_message(Duration::from_secs(60)).unwrap().unwrap();
+    assert_eq!((again.body.as_str(), again.attempts), ("1", 2));
+}
+
+#[test]
+fn the_outbox_is_bounded_and_gives_up_the_oldest() {
+    let ledger = Ledger::in_memory().unwrap();
+    let many: Vec<NewMessage> = (0..OUTBOX_LIMIT).map(|n| to("a", &n.to_string())).collect();
+    ledger.post(&many).unwrap();
+    ledger.post(&[to("b", "new")]).unwrap();
+    assert_eq!(ledger.outbox_length().unwrap(), OUTBOX_LIMIT);
+    assert_eq!(ledger.lease_message(Duration::ZERO).unwrap().unwrap().body, "1");
+    ledger
+        .connection()
+        .execute("UPDATE outbox SET created = '2001-01-01' WHERE id < 100", [])
+        .unwrap();
+    assert_eq!(ledger.remove_old_messages().unwrap(), 98);
+}
+
+#[test]
+fn a_run_ends_together_with_what_tells_of_it() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    let told = [to("a", "failed")];
+    ledger.finish_and_post("r1", Outcome::Failed, &"report", &told).unwrap();
+    assert!(ledger.finish_and_post("r1", Outcome::Failed, &"report", &told).is_err());
+    assert_eq!(ledger.outbox_length().unwrap(), 1);
+}

@@ -58,19 +58,17 @@ impl Counts {
         }
     }
 
-    fn to_text(self, shown: usize) -> String {
+    /// In words, the most important first.
+    fn words(self, shown: usize) -> Vec<String> {
         let Self { all, done, under_way } = self;
-        let mut text = format!("{done} of {all} relations done");
-        if under_way > 0 {
-            text += &format!(", {under_way} under way");
-        }
-        if shown < under_way {
-            text += &format!(" ({} not shown)", under_way - shown);
-        }
-        match all - done - under_way {
-            0 => text,
-            waiting => format!("{text}, {waiting} waiting"),
-        }
+        let numbers = [
+            (under_way, "under way"),
+            (all - done - under_way, "waiting"),
+            (under_way.saturating_sub(shown), "not shown"),
+        ];
+        let mut words = vec![format!("{done} of {all} relations done")];
+        words.extend(numbers.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        words
     }
 }
 
@@ -86,10 +84,10 @@ impl Layout {
         let mut lines: Vec<String> =
             under_way.take(shown).map(|relation| self.relation(relation)).collect();
         if has_counts {
-            lines.push(counts.to_text(lines.len()));
+            lines.push(fitted(&counts.words(lines.len()), ", ", self.size.columns));
         }
         if room > 0 {
-            lines.push(self.total(progress, speed));
+            lines.push(fitted(&total(progress, speed), GAP, self.size.columns));
         }
         lines
     }
@@ -103,13 +101,13 @@ impl Layout {
         } else {
             format!("{} ", self.bar(fraction))
         };
-        let counts = format!(
-            "{} rows, {} of {} chunks",
-            grouped(relation.rows()),
-            relation.chunks_done(),
-            relation.chunks
-        );
-        format!("{name} {bar}{}{GAP}{counts}", percent(fraction))
+        let begin = format!("{name} {bar}{}{GAP}", percent(fraction));
+        let room = self.size.columns.saturating_sub(measure_text_width(&begin));
+        let counts = [
+            format!("{} rows", grouped(relation.rows())),
+            format!("{} of {} chunks", relation.chunks_done(), relation.chunks),
+        ];
+        begin + &fitted(&counts, ", ", room)
     }
 
     fn bar(&self, fraction: f64) -> String {
@@ -117,20 +115,20 @@ impl Layout {
         let (full, empty) = ("█".repeat(full), "░".repeat(BAR_COLUMNS - full));
         if self.has_colors { format!("\x1b[36m{full}{empty}\x1b[0m") } else { full + &empty }
     }
+}
 
-    /// As much of the total as fits.
-    fn total(&self, progress: &Progress, speed: &Speed) -> String {
-        let mut line = String::new();
-        for item in total(progress, speed) {
-            let gap = if line.is_empty() { "" } else { GAP };
-            if measure_text_width(&line) + gap.len() + item.len() >= self.size.columns {
-                break;
-            }
-            line += gap;
-            line += &item;
+/// As many of these as fit into a line, which must leave its last column free.
+fn fitted(items: &[String], gap: &str, columns: usize) -> String {
+    let mut line = String::new();
+    for item in items {
+        let before = if line.is_empty() { "" } else { gap };
+        if line.len() + before.len() + item.len() >= columns {
+            break;
         }
-        line
+        line += before;
+        line += item;
     }
+    line
 }
 
 /// The total in a line, where there is no terminal.
@@ -138,7 +136,7 @@ pub(super) fn line(progress: &Progress, speed: &Speed) -> String {
     let counts = Counts::of(progress);
     let mut items = total(progress, speed);
     if counts.all > 1 {
-        items.push(counts.to_text(counts.under_way));
+        items.extend(counts.words(counts.under_way));
     }
     items.join(", ").trim_start().to_owned()
 }
@@ -235,7 +233,8 @@ mod tests {
             assert!(rows < 2 || lines.last().unwrap().contains("ETA 1:02"), "{rows}");
         }
         let lines = lines(&progress, 10, 40);
-        assert_eq!(lines[7], "1 of 40 relations done, 30 under way (23 not shown), 9 waiting");
+        assert_eq!(lines[6], "a_relation_with…  40%  493,824 rows");
+        assert_eq!(lines[7], "1 of 40 relations done, 30 under way");
         assert_eq!(lines[8], " 32%  ETA 1:02  120,000 rows/s");
     }
 

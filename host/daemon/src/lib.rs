@@ -8,6 +8,7 @@ mod inbox_job;
 mod lease;
 mod log_error;
 mod manager;
+mod metrics;
 mod notify;
 mod outbox;
 mod parameter_file;
@@ -24,6 +25,7 @@ mod watched_folder;
 pub use active_runs::{ActiveRuns, Watch};
 pub use inbox::Inbox;
 pub use manager::Manager;
+pub use metrics::metrics;
 pub use notify::notify;
 pub use run_log::RunLogLayer;
 pub use schedules::{

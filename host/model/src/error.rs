@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 
 /// A result of the host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,7 +16,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 const CANCELLED_EXIT_CODE: u8 = 130;
 
 /// Who must act. Decides about retries and the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Class {

@@ -6,6 +6,7 @@ pub mod checksum;
 pub mod config;
 pub mod error;
 pub mod feature;
+pub mod figures;
 pub mod file_lock;
 pub mod format;
 pub mod grant;

@@ -10,6 +10,7 @@ use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
 use longshore_engine::write::PartWriter;
 use longshore_model::error::Result;
+use longshore_model::figures::figures;
 use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
@@ -76,17 +77,21 @@ impl RelationTasksBuilder<'_> {
             .filter_map(|(task, progress)| Some((task.chunk, progress.parts.take()?)))
             .collect();
         let parts = self.destination.parts(&self.targets[index]);
+        // A relation that is made as a whole has all its chunks in one task.
+        let is_counted = relation.chunkwise || kept.is_empty();
+        let done = if is_counted { kept.len() } else { relation.chunks() } as u64;
         let progress = RelationProgress {
             name: relation.relation.name.clone(),
             chunks: relation.chunks() as u64,
             estimated_rows: relation.rows,
-            done: AtomicU64::new(kept.len() as u64),
+            done: AtomicU64::new(done),
             slots: Arc::new(Slots::new(
                 places.clone(),
                 self.plan.parallel_chunks,
                 relation.columns.len(),
             )),
         };
+        figures().chunks_kept.add(done);
         let kept_rows = kept.values().flatten().map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
         RelationTasks {
@@ -152,11 +157,13 @@ impl RelationTasks {
             } else {
                 run_whole(plan, slots, attempts).await
             };
-            match (&result, chunkwise) {
-                (Err(_), _) => 0,
-                (Ok(_), true) => progress.done.fetch_add(1, Ordering::Relaxed),
-                (Ok(_), false) => progress.done.swap(progress.chunks, Ordering::Relaxed),
-            };
+            let chunks = if chunkwise { 1 } else { progress.chunks };
+            if result.is_ok() {
+                progress.done.fetch_add(chunks, Ordering::Relaxed);
+                figures().chunks_done.add(chunks);
+            } else {
+                figures().chunks_failed.add(chunks);
+            }
             TaskResult { relation, chunk, result, retries }
         }
     }

@@ -11,6 +11,7 @@ use longshore_engine::scan::{Lane, Slots};
 use longshore_engine::transform::task_context;
 use longshore_engine::write::{Attempt, parts_of};
 use longshore_model::error::Result;
+use longshore_model::figures::figures;
 use longshore_model::part::Part;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
 use tokio::time::sleep;
@@ -116,8 +117,12 @@ impl RunningAttempt<'_> {
                 let (chunk, attempt) = (task.chunk, self.number);
                 tracing::debug!(run, relation, chunk, attempt, rows, bytes, "a chunk is written");
                 ledger.done(run, *task, self.number, parts)?;
+                figures().attempts_succeeded.add(1);
+                figures().rows_written.add(rows);
+                figures().bytes_written.add(bytes);
             }
             Err(error) => {
+                figures().attempts_failed.count(error.class());
                 if let Some(tapes) = &self.tapes {
                     tapes.keep(error);
                 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use longshore_model::error::{Class, Error, Result};
+use longshore_model::figures::figures;
 use longshore_model::limits::Limits;
 use longshore_model::memory::{Account, memory};
 use tokio::runtime::Handle;
@@ -234,7 +235,11 @@ pub(super) fn call_error(store: &Store<State>, call: &str, error: wasmtime::Erro
     };
     let own = Error::internal(state.env.grant.clean(&message))
         .with_hint("this is a fault of the plugin: report it to its author");
-    if error.is::<Trap>() { own.with_source(PluginTrap) } else { own }
+    if !error.is::<Trap>() {
+        return own;
+    }
+    figures().plugin_traps.add(1);
+    own.with_source(PluginTrap)
 }
 
 fn class(class: ErrorClass) -> Class {

@@ -1,14 +1,15 @@
 //! `longshore run JOB`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use longshore_model::atomic_file;
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
-use longshore_telemetry::{COMMAND_PATIENCE, Courier};
+use longshore_telemetry::{COMMAND_PATIENCE, Courier, metrics_text};
 
 use super::params::ParamArgs;
 use super::{App, Failed, progress, show};
@@ -29,6 +30,9 @@ pub(super) struct RunArgs {
     /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
     #[arg(long, value_name = "KEY", value_parser = run_key)]
     run_key: Option<String>,
+    /// Write metrics there when the run is over, for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
 }
 
 /// Who runs a job in the foreground.
@@ -42,15 +46,37 @@ pub(super) enum Caller {
 
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
-    match &args.run_key {
-        None => execute(app, &ledger(app)?, &new_run_id()?, &job, Caller::Person),
-        Some(key) => run_of_key(app, args, key, job),
+    let ledger = match args.run_key {
+        None => ledger(app)?,
+        Some(_) => Ledger::open(&app.settings.state)?,
+    };
+    let done = match &args.run_key {
+        None => execute(app, &ledger, &new_run_id()?, &job, Caller::Person),
+        Some(key) => run_of_key(app, args, &ledger, key, job),
+    };
+    if let Some(file) = &args.metrics_file
+        && let Err(error) = write_metrics(file, &ledger)
+    {
+        show::warning(&error.to_string());
     }
+    done
+}
+
+/// Writes metrics to a file, whole or not at all.
+fn write_metrics(file: &Path, ledger: &Ledger) -> Result<()> {
+    let text = metrics_text(ledger, None)?;
+    atomic_file::write(file, text.as_bytes())
+        .map_err(|error| Error::io(format!("--metrics-file {}", file.display()), error))
 }
 
 /// Runs a job, or resumes its run, under a key. A run that has succeeded gives its report again.
-fn run_of_key(app: &App, args: &RunArgs, key: &str, job: Job) -> Result<(), Failed> {
-    let ledger = Ledger::open(&app.settings.state)?;
+fn run_of_key(
+    app: &App,
+    args: &RunArgs,
+    ledger: &Ledger,
+    key: &str,
+    job: Job,
+) -> Result<(), Failed> {
     let asked = KeyedJob {
         key,
         job: &job.name,
@@ -63,7 +89,7 @@ fn run_of_key(app: &App, args: &RunArgs, key: &str, job: Job) -> Result<(), Fail
         KeyedRun::Succeeded(report) => {
             let report: RunReport = serde_json::from_value(report).map_err(Error::from)?;
             answer(app, &report);
-            deliver(app, &ledger);
+            deliver(app, ledger);
             return Ok(());
         }
     };
@@ -73,7 +99,7 @@ fn run_of_key(app: &App, args: &RunArgs, key: &str, job: Job) -> Result<(), Fail
         // What was computed from the time of the first attempt stays.
         Job::read(&args.job, &Arguments::of_run(&parameters), &app.settings.policy)?
     };
-    execute(app, &ledger, &run, &job, Caller::Scheduler)
+    execute(app, ledger, &run, &job, Caller::Scheduler)
 }
 
 fn run_key(text: &str) -> Result<String, String> {

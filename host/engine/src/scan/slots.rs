@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use longshore_model::error::{Error, Result};
+use longshore_model::figures::figures;
 use longshore_model::memory::{Admission, memory};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -159,6 +160,8 @@ impl Lane {
         self.read.0.fetch_add(rows as u64, Ordering::Relaxed);
         self.slots.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.slots.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        figures().rows_read.add(rows as u64);
+        figures().bytes_read.add(bytes as u64);
         self.slots.learn(bytes as u64, self.beside_bytes.load(Ordering::Relaxed));
     }
 

@@ -17,6 +17,7 @@ mod runs;
 mod schedules;
 mod tasks;
 mod tokens;
+mod totals;
 mod triggers;
 
 use std::fs;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
 use longshore_model::error::{Error, Result, ResultExt};
+use longshore_model::figures::figures;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
@@ -46,6 +48,7 @@ pub use schedules::{
 };
 pub use tasks::{Progress as TaskProgress, Task};
 pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
+pub use totals::{LastSuccess, Waiting};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 
 /// The ledger's file in the state folder.
@@ -183,9 +186,11 @@ fn change<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> fault::Result<T>,
 ) -> fault::Result<T> {
+    let begun = Instant::now();
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = work(&change)?;
     change.commit()?;
+    figures().ledger_write.observe(begun.elapsed());
     Ok(done)
 }
 

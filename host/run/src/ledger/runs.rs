@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_model::config::ParameterRecord;
 use longshore_model::error::{Error, Result, ResultExt};
+use longshore_model::figures::figures;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 use serde::Serialize;
@@ -181,7 +182,15 @@ impl Ledger {
             for table in ["chunks", "parts", "claims"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
-            outbox::post(change, messages)
+            outbox::post(change, messages)?;
+            let figures = figures();
+            let count = match outcome {
+                Outcome::Succeeded => &figures.runs_succeeded,
+                Outcome::Failed => &figures.runs_failed,
+                Outcome::Cancelled => &figures.runs_cancelled,
+            };
+            count.add(1);
+            Ok(())
         })
     }
 

@@ -326,6 +326,7 @@ impl Daemon {
             holders: self.holders.as_ref(),
             is_resumed: true,
             is_retried: false,
+            trace_parent: None,
             own_folders: &own_folders,
         };
         if take_over == TakeOver::GiveUp {

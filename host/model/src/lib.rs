@@ -15,3 +15,4 @@ pub mod memory;
 pub mod part;
 pub mod relation;
 pub mod retry;
+pub mod trace_context;

@@ -27,6 +27,7 @@ mod runner;
 mod snapshot_holder;
 mod stop;
 mod task;
+mod trace;
 mod trigger;
 
 pub use control::RunControl;
@@ -40,4 +41,5 @@ pub use retry::{RESUME_WAIT, TakeOver};
 pub use run_id::new_run_id;
 pub use runner::Runner;
 pub use snapshot_holder::{HOLDER_START_SECS, HolderLauncher, hold};
+pub use trace::SPAN_LIMIT;
 pub use trigger::{Trigger, TriggerKind};

@@ -15,6 +15,8 @@ use super::report::{RunReport, Status, rfc3339, seconds_since};
 use super::run_end::RunEnd;
 use super::runner::Runner;
 use super::snapshot_holder::SnapshotLease;
+use super::trace::RunTrace;
+use crate::ledger::NewMessage;
 use crate::phase::{Outcome, Phase};
 
 impl Runner<'_> {
@@ -65,8 +67,19 @@ impl Runner<'_> {
     /// Records the end of a run, and the messages that tell of it.
     pub(super) fn finish(&self, job: &Job, outcome: Outcome, report: &RunReport) -> Result<()> {
         let webhooks = job.notify.iter().chain(&self.settings.notify);
-        let messages = notice::of_report(report, webhooks);
+        let mut messages = notice::of_report(report, webhooks);
+        messages.extend(self.traces(report));
         self.ledger.finish_and_post(&report.run, outcome, report, &messages)
+    }
+
+    /// The messages to a collector of traces, if there is one.
+    fn traces(&self, report: &RunReport) -> Vec<NewMessage> {
+        let Some(to) = &self.settings.traces else { return Vec::new() };
+        let trace = RunTrace { report, ledger: self.ledger, parent: self.trace_parent };
+        trace.messages(to).unwrap_or_else(|error| {
+            tracing::warn!("run {}: no trace: {error}", report.run);
+            Vec::new()
+        })
     }
 
     /// The end of a run that could not be opened. Half of a commit may be visible: if its store does not

@@ -9,6 +9,7 @@ use longshore_engine::catalog::Registrar;
 use longshore_engine::destination::Target;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
+use longshore_model::trace_context::TraceParent;
 use longshore_plugins::{Catalog, PluginSet, Resolver};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -41,6 +42,8 @@ pub struct Runner<'a> {
     pub is_resumed: bool,
     /// Whether somebody starts the run again after an error that passes: what it has read is kept for that.
     pub is_retried: bool,
+    /// The span that the run is a part of, if its caller has one.
+    pub trace_parent: Option<TraceParent>,
     /// Folders of Longshore's own, in which no target lies.
     pub own_folders: &'a [PathBuf],
 }

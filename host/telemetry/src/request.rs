@@ -5,6 +5,7 @@ use std::path::Path;
 
 use chrono::Utc;
 use longshore_model::config::Webhook;
+use longshore_model::config::traces::trace_headers;
 use longshore_model::error::Result;
 use longshore_model::grant::Endpoint;
 use longshore_run::ledger::{Message, MessageKind};
@@ -25,7 +26,9 @@ pub(super) fn request(message: &Message, secrets: Option<&Path>) -> Result<(Endp
     for (name, value) in webhook.header_values(secrets)? {
         headers.push((name, value.reveal().to_owned()));
     }
-    if message.kind == MessageKind::Webhook {
+    if message.kind == MessageKind::Traces {
+        headers.extend(trace_headers());
+    } else {
         headers.push((DELIVERY_HEADER.to_owned(), message.id.to_string()));
         if let Some(key) = webhook.key(secrets)? {
             let signature = sign(&key, Utc::now().timestamp(), &message.body)?;

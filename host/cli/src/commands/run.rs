@@ -6,6 +6,7 @@ use clap::Args;
 use longshore_model::atomic_file;
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
+use longshore_model::trace_context::TraceParent;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
@@ -205,8 +206,14 @@ pub(super) fn runner<'a>(
         holders: Some(holders),
         is_resumed,
         is_retried: false,
+        trace_parent: trace_parent(),
         own_folders: std::slice::from_ref(&app.settings.state),
     }
+}
+
+/// The span of the caller. What cannot be read is no reason not to run.
+fn trace_parent() -> Option<TraceParent> {
+    std::env::var("TRACEPARENT").ok()?.parse().ok()
 }
 
 /// The ledger of the state folder. A command whose user has none that can be written still runs.

@@ -26,6 +26,7 @@ pub mod small_file;
 pub mod store_url;
 pub mod target;
 pub mod territory;
+pub mod traces;
 
 pub use access::{Access, Reach};
 pub use document::Document;

@@ -12,6 +12,7 @@ use super::document::Document;
 use super::notify::raw::RawWebhook;
 use super::notify::{Webhook, check_webhooks};
 use super::policy::Policy;
+use super::traces::Traces;
 use crate::error::{Error, Result, ResultExt};
 use crate::limits::Limits;
 use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
@@ -200,6 +201,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who is told what becomes of all runs.
     pub notify: Vec<Webhook>,
+    /// Where traces are sent, if they are.
+    pub traces: Option<Traces>,
 }
 
 impl Settings {
@@ -271,6 +274,7 @@ impl Settings {
             history_runs: args.history_runs.or(raw.history_runs).unwrap_or(DEFAULT_HISTORY_RUNS),
             limits: raw.limits,
             notify: check_webhooks(raw.notify)?,
+            traces: Traces::of_environment(),
         })
     }
 }

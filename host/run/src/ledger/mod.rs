@@ -16,6 +16,7 @@ mod run_lock;
 mod runs;
 mod schedules;
 mod tasks;
+mod times;
 mod tokens;
 mod totals;
 mod triggers;
@@ -47,6 +48,7 @@ pub use schedules::{
     ChainLink, Failures, PauseRecord, ScheduleEntry, ScheduleEvent, StandingRun, StandingRuns,
 };
 pub use tasks::{Progress as TaskProgress, Task};
+pub use times::{AttemptTimes, RelationTimes};
 pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
 pub use totals::{LastSuccess, Waiting};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};

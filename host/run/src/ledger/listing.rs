@@ -82,7 +82,7 @@ impl Ledger {
 
     /// The runs that have not ended, and that some process works on, oldest first.
     pub fn active(&self) -> Result<Vec<RunRecord>> {
-        let mut runs = self.open_runs()?;
+        let mut runs = self.unfinished_runs()?;
         runs.retain(|run| run.state != INTERRUPTED);
         Ok(runs)
     }
@@ -106,12 +106,12 @@ impl Ledger {
                 })
             })?)
         })?;
-        let open = self.open_runs()?;
+        let open = self.unfinished_runs()?;
         counts.interrupted = open.iter().filter(|run| run.state == INTERRUPTED).count() as u64;
         Ok(counts)
     }
 
-    fn open_runs(&self) -> Result<Vec<RunRecord>> {
+    fn unfinished_runs(&self) -> Result<Vec<RunRecord>> {
         let ids: Vec<String> = self.keys(
             "SELECT id FROM runs WHERE finished IS NULL ORDER BY created, id",
             params_from_iter(&[] as &[String]),

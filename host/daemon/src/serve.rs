@@ -6,16 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use longshore_model::config::{Job, ParameterRecord, Settings};
 use longshore_model::error::{Class, Error, Result};
+use longshore_model::figures::figures;
 use longshore_model::format::{counted, grouped};
 use longshore_model::memory::give_back;
 use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, NewRun, Owner, TriggerEntry};
 use longshore_run::phase::Outcome;
 use longshore_run::{
-    HolderLauncher, RunControl, Runner, Status, TakeOver, forget_old_runs, new_run_id,
+    HolderLauncher, RunControl, Runner, Status, TakeOver, TriggerKind, forget_old_runs, new_run_id,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -156,7 +158,7 @@ impl Daemon {
     /// Starts to look which standing jobs are due.
     fn start_scheduler(self: &Arc<Self>) -> Result<Option<Scheduler>> {
         let daemon = self.clone();
-        let start = |schedules| Scheduler::start(schedules, move || daemon.settings().policy);
+        let start = |schedules| Scheduler::start(schedules, move || daemon.settings());
         self.schedules.clone().map(start).transpose()
     }
 
@@ -306,6 +308,9 @@ impl Daemon {
         let take_over = TakeOver::after_crashes(crashes, entry.as_ref().map(|entry| entry.phase));
         if take_over == TakeOver::Abandon {
             return self.refused(taken, &crashed(crashes - 1));
+        }
+        if let (None, Some(trigger)) = (&entry, &trigger) {
+            observe_lateness(trigger);
         }
         if entry.is_none() && trigger.as_ref().is_some_and(|trigger| trigger.is_cancelled) {
             return self.refused(taken, &Error::cancelled("cancelled before it began"));
@@ -470,6 +475,16 @@ fn refusal(run: &str, error: &Error) -> (Outcome, Value) {
         _ => (Outcome::Failed, Status::Failed),
     };
     (outcome, json!({ "run": run, "status": status, "error": error.report() }))
+}
+
+/// Measures how much later than its scheduled time a run begins.
+fn observe_lateness(entry: &TriggerEntry) {
+    let is_timed = matches!(entry.trigger.kind, TriggerKind::Schedule | TriggerKind::Chain);
+    let scheduled = entry.trigger.scheduled.as_deref().filter(|_| is_timed);
+    let scheduled = scheduled.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+    if let Some(late) = scheduled.and_then(|at| (Utc::now() - at.to_utc()).to_std().ok()) {
+        figures().schedule_lateness.observe(late);
+    }
 }
 
 /// What the daemon does, in a line.

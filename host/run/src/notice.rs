@@ -31,9 +31,12 @@ pub struct Notice<'a> {
     /// How the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// Why it failed, or what is wrong with the schedule.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<NoticeError<'a>>,
+    /// Why a schedule is paused, or why a scheduled time was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
     /// Rows published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
@@ -90,6 +93,7 @@ impl<'a> Notice<'a> {
             run: None,
             status: None,
             error: None,
+            reason: None,
             rows: None,
             bytes: None,
             seconds: None,

@@ -51,9 +51,11 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let plugins = Arc::new(app.plugins()?.written_down_in(state));
     let settings_now = Arc::new(Mutex::new(app.settings.clone()));
     let submissions = Submissions::new(state, ledger.clone());
+    let schedules = Schedules::keep(&app.settings, ledger.clone(), submissions.clone());
     let parts = ApiParts {
         ledger: ledger.clone(),
         submissions: submissions.clone(),
+        schedules: schedules.clone(),
         active: active.clone(),
         settings: settings_now.clone(),
         plugins: plugins.clone(),
@@ -67,7 +69,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         plugins,
         settings: settings_now,
         compute: app.compute().clone(),
-        schedules: Schedules::keep(&app.settings, ledger.clone(), submissions.clone()),
+        schedules,
         submissions,
         ledger,
         holders: Some(app.holders(true)?),

@@ -36,6 +36,8 @@ pub(super) enum AnswerBody {
     Json(SchemaOf),
     /// JSON that no type describes.
     AnyJson,
+    /// Text.
+    Text,
     /// Server-sent events.
     Events,
     /// Nothing.
@@ -140,6 +142,10 @@ impl Endpoint {
 
     pub(super) fn events(self) -> Self {
         Self { answer: AnswerBody::Events, ..self }
+    }
+
+    pub(super) fn text(self) -> Self {
+        Self { answer: AnswerBody::Text, ..self }
     }
 
     pub(super) fn status(self, status: u16) -> Self {

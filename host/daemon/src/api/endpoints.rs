@@ -12,24 +12,28 @@ use super::endpoint::{Endpoint, delete, get, post};
 use super::events::{EventsQuery, LAST_EVENT_ID, events};
 use super::guard::{Rules, guard};
 use super::health::{self, HealthAnswer};
-use super::jobs::{
-    self, ConnectionAnswer, JobsAnswer, PreviewAnswer, PreviewQuery, ValidateAnswer,
-};
+use super::jobs::{self, ConnectionAnswer, PreviewAnswer, PreviewQuery, ValidateAnswer};
 use super::manifest::manifest;
+use super::metrics::metrics;
 use super::openapi::document_of;
 use super::outer::{OuterRules, outer};
 use super::overview::{Overview, overview};
 use super::plugins::{self, InstallBody, LockedAnswer, PluginsAnswer};
 use super::runs::{self, ChunksAnswer, LogAnswer, LogQuery, RunAnswer, RunsAnswer, RunsQuery};
+use super::schedules::{
+    self, BackfillAnswer, BackfillBody, ChangedAnswer, PauseBody, RunNowBody, SchedulesAnswer,
+    TimesAnswer, TimesQuery,
+};
 use super::schemas;
 use super::session::{self, LoginQuery, SessionAnswer};
 use super::state::Shared;
 use super::submit::{IDEMPOTENCY_KEY, SubmitAnswer, SubmitBody, submit};
 use super::tokens::{self, AuditAnswer, AuditQuery, NewTokenAnswer, TokenBody, TokensAnswer};
+use crate::schedules::{RequestedRun, ScheduleDetails};
 
 /// All endpoints.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    [general(), of_runs(), of_jobs(), administration()].concat()
+    [general(), of_runs(), of_jobs(), of_schedules(), administration()].concat()
 }
 
 fn general() -> Vec<Endpoint> {
@@ -48,6 +52,7 @@ fn general() -> Vec<Endpoint> {
         get("/api/v1/openapi.json", "This document", schemas::document).public(),
         get("/api/v1/schema/job.json", "The JSON Schema of a job file", schemas::job),
         get("/api/v1/session", "Who asks", session::show).answer::<SessionAnswer>(),
+        get("/metrics", "The metrics of the daemon, for Prometheus", metrics).text(),
         delete("/api/v1/session", "End a browser's session", session::logout)
             .role(Role::Viewer)
             .empty(),
@@ -92,7 +97,6 @@ fn of_runs() -> Vec<Endpoint> {
 
 fn of_jobs() -> Vec<Endpoint> {
     vec![
-        get("/api/v1/jobs", "List the standing jobs", jobs::list).answer::<JobsAnswer>(),
         post("/api/v1/jobs/validate", "Check a job without a connection", jobs::validate)
             .job_body()
             .parameters()
@@ -112,6 +116,40 @@ fn of_jobs() -> Vec<Endpoint> {
         .parameters()
         .answer::<ConnectionAnswer>(),
         get("/api/v1/plugins", "List the plugins", plugins::list).answer::<PluginsAnswer>(),
+    ]
+}
+
+fn of_schedules() -> Vec<Endpoint> {
+    vec![
+        get("/api/v1/schedules", "List the standing jobs and their schedules", schedules::list)
+            .answer::<SchedulesAnswer>(),
+        get("/api/v1/schedules/{name}", "Show a schedule", schedules::show)
+            .answer::<ScheduleDetails>(),
+        get("/api/v1/schedules/{name}/next", "List the next scheduled times", schedules::next)
+            .query::<TimesQuery>()
+            .answer::<TimesAnswer>(),
+        post("/api/v1/schedules/{name}/pause", "Pause a schedule", schedules::pause)
+            .body::<PauseBody>()
+            .answer::<ChangedAnswer>()
+            .changes(),
+        post("/api/v1/schedules/{name}/resume", "Resume a schedule", schedules::resume)
+            .answer::<ChangedAnswer>()
+            .changes(),
+        post("/api/v1/schedules/{name}/run-now", "Run a standing job now", schedules::run_now)
+            .body::<RunNowBody>()
+            .answer::<RequestedRun>()
+            .status(201)
+            .changes(),
+        post("/api/v1/schedules/{name}/backfill", "Run times of the past", schedules::backfill)
+            .body::<BackfillBody>()
+            .answer::<BackfillAnswer>()
+            .changes(),
+        post(
+            "/api/v1/schedules/{name}/test",
+            "Ask the source of a standing job",
+            jobs::test_standing,
+        )
+        .answer::<ConnectionAnswer>(),
     ]
 }
 

@@ -16,8 +16,9 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use super::answer::{Answer, ApiError, ErrorBody, Json};
-use super::extract::{JobBody, Params};
+use super::extract::{JobBody, Names, Params};
 use super::limits::PREVIEW_LIMIT_ROWS;
+use super::schedules::no_standing_jobs;
 use super::state::Shared;
 
 /// The rows of a preview, unless told.
@@ -28,12 +29,6 @@ const NAME: &str = "job";
 
 /// What the query calls a parameter of the job.
 const PARAMETER: &str = "param.";
-
-/// The standing jobs.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct JobsAnswer {
-    jobs: Vec<Value>,
-}
 
 /// Whether a job is valid.
 #[derive(Serialize, JsonSchema)]
@@ -100,11 +95,6 @@ pub(super) struct ConnectionAnswer {
     relations: Vec<String>,
 }
 
-/// The standing jobs. There are none yet.
-pub(super) async fn list() -> Answer<JobsAnswer> {
-    Ok(Json(JobsAnswer { jobs: Vec::new() }))
-}
-
 pub(super) async fn validate(
     State(state): State<Shared>,
     RawQuery(query): RawQuery,
@@ -161,11 +151,31 @@ pub(super) async fn test(
     body: JobBody,
 ) -> Answer<ConnectionAnswer> {
     let test = move |state: Shared| async move {
-        let (job, settings) = (read(&state, &body, query)?, state.settings());
-        inspection::test_connection(&job, resolve(&state, &job).await?, &settings).await
+        let job = read(&state, &body, query)?;
+        ConnectionAnswer::of(&state, &job).await
     };
-    let ConnectionTest { source, target, register, relations } = state.inspect(test).await?;
-    Ok(Json(ConnectionAnswer { ok: true, source, target, register, relations }))
+    Ok(Json(state.inspect(test).await?))
+}
+
+pub(super) async fn test_standing(
+    State(state): State<Shared>,
+    Names(name): Names<String>,
+) -> Answer<ConnectionAnswer> {
+    let test = move |state: Shared| async move {
+        let schedules = state.schedules.as_ref().ok_or_else(no_standing_jobs)?;
+        let job = schedules.job(&name)?;
+        ConnectionAnswer::of(&state, &job).await
+    };
+    Ok(Json(state.inspect(test).await?))
+}
+
+impl ConnectionAnswer {
+    async fn of(state: &Shared, job: &Job) -> Result<Self> {
+        let plugins = resolve(state, job).await?;
+        let found = inspection::test_connection(job, plugins, &state.settings()).await?;
+        let ConnectionTest { source, target, register, relations } = found;
+        Ok(Self { ok: true, source, target, register, relations })
+    }
 }
 
 /// Reads a job that would lie in the inbox.

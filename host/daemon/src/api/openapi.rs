@@ -87,6 +87,10 @@ fn answer(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
             "description": endpoint.summary,
             "content": content(&["application/json"], &Schema::default()),
         }),
+        AnswerBody::Text => json!({
+            "description": endpoint.summary,
+            "content": content(&["text/plain"], &json_schema_of_text()),
+        }),
         AnswerBody::Events => json!({
             "description": "Events `run` (with ids), `progress` and `log`, with JSON as their data",
             "content": content(&["text/event-stream"], &json_schema_of_text()),

@@ -25,6 +25,7 @@ use super::site::Site;
 use super::state::{ApiState, Turns};
 use super::tls::acceptor;
 use crate::active_runs::ActiveRuns;
+use crate::schedules::Schedules;
 use crate::submissions::Submissions;
 
 /// The state folder's file that says where the API is.
@@ -55,6 +56,8 @@ pub struct ApiParts {
     pub ledger: Ledger,
     /// Where jobs are submitted.
     pub submissions: Submissions,
+    /// The standing jobs, if there are any.
+    pub schedules: Option<Schedules>,
     /// The runs that the daemon reads.
     pub active: ActiveRuns,
     /// The operator's settings, as they are now.
@@ -130,6 +133,7 @@ impl Api {
         let state = Arc::new(ApiState {
             ledger: parts.ledger.reopen()?,
             submissions: parts.submissions,
+            schedules: parts.schedules,
             active: parts.active,
             settings: parts.settings,
             plugins: parts.plugins,

@@ -25,6 +25,7 @@ use super::limits::{
 };
 use super::site::Site;
 use crate::active_runs::ActiveRuns;
+use crate::schedules::Schedules;
 use crate::submissions::Submissions;
 
 /// The stack of a thread that plans: deep SQL is walked on it.
@@ -38,6 +39,7 @@ pub(super) struct ApiState {
     /// A connection of its own: whoever looks keeps no run waiting.
     pub(super) ledger: Ledger,
     pub(super) submissions: Submissions,
+    pub(super) schedules: Option<Schedules>,
     pub(super) active: ActiveRuns,
     pub(super) settings: Arc<Mutex<Settings>>,
     pub(super) plugins: Arc<Plugins>,

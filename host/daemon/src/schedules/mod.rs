@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use longshore_model::config::{Schedule, Settings};
+use longshore_model::config::{Job, Schedule, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_run::ledger::{Ledger, ScheduleEntry};
 use longshore_run::{TriggerKind, new_run_id};
@@ -115,6 +115,11 @@ impl Schedules {
                 is_exclusive: false,
             },
         )
+    }
+
+    /// The active version of a standing job, as it would run now.
+    pub(crate) fn job(&self, name: &str) -> Result<Job> {
+        self.jobs.lock().job(name, &BTreeMap::new(), Utc::now())
     }
 
     fn submit(

@@ -10,18 +10,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ::notify::{RecursiveMode, Watcher};
 use chrono::{DateTime, TimeDelta, Utc};
 use longshore_model::config::schedule::{CatchUp, Overlap, Times};
-use longshore_model::config::{Policy, Recurrence, Schedule};
+use longshore_model::config::{NotifyEvent, Policy, Recurrence, Schedule, Settings, Webhook};
 use longshore_model::error::{Error, Result};
-use longshore_run::TriggerKind;
 use longshore_run::ledger::{ChainLink, ScheduleEntry, StandingRuns};
-use notify::{RecursiveMode, Watcher};
+use longshore_run::{Notice, TriggerKind};
 
 use super::due::{DueTime, Watch, due};
 use super::standing_jobs::{ActiveJob, Snapshot, StandingFile};
 use super::{Request, Schedules, fingerprint, key_time};
-use crate::log_error::next_step;
+use crate::log_error::{log_error, next_step};
+use crate::notify::notify;
 
 /// How often schedules are looked at, also without news.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,17 +45,17 @@ enum Wake {
 }
 
 impl Scheduler {
-    /// Starts to look. `policy` gives what holds now.
+    /// Starts to look. `settings` gives what holds now.
     pub(crate) fn start(
         schedules: Schedules,
-        policy: impl Fn() -> Policy + Send + 'static,
+        settings: impl Fn() -> Settings + Send + 'static,
     ) -> Result<Self> {
         let (wake, woken) = channel();
         let folder = schedules.jobs.lock().folder().to_owned();
         let news = wake.clone();
         let work = move || {
             let _watcher = watch(&folder, news);
-            Looks::new(schedules).keep_looking(&woken, policy);
+            Looks::new(schedules).keep_looking(&woken, settings);
         };
         let thread = std::thread::Builder::new().name("scheduler".into()).spawn(work);
         let thread = thread.map_err(|error| Error::io("starting a thread", error))?;
@@ -73,8 +74,8 @@ impl Drop for Scheduler {
 }
 
 /// Watches the folder of standing jobs. Without news it is looked through all the same.
-fn watch(folder: &Path, news: Sender<Wake>) -> Option<notify::RecommendedWatcher> {
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+fn watch(folder: &Path, news: Sender<Wake>) -> Option<::notify::RecommendedWatcher> {
+    let watcher = ::notify::recommended_watcher(move |event: ::notify::Result<::notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
             let _ = news.send(Wake::Changed);
         }
@@ -95,6 +96,8 @@ struct Looks {
     ledger_seen: Option<(i64, u64)>,
     /// Whether the ledger has changed since.
     has_news: bool,
+    /// Who is told of all schedules.
+    webhooks: Vec<Webhook>,
     /// What went wrong in the last look.
     fault: Option<String>,
 }
@@ -123,16 +126,19 @@ impl Looks {
             planned: HashMap::new(),
             ledger_seen: None,
             has_news: true,
+            webhooks: Vec::new(),
             fault: None,
         }
     }
 
-    fn keep_looking(mut self, woken: &Receiver<Wake>, policy: impl Fn() -> Policy) {
+    fn keep_looking(mut self, woken: &Receiver<Wake>, settings: impl Fn() -> Settings) {
         loop {
             let now = Utc::now();
             let before = self.watch;
             self.watch = before.look(now);
-            match self.look(now, &policy()) {
+            let settings = settings();
+            self.webhooks = settings.notify;
+            match self.look(now, &settings.policy) {
                 Ok(()) => self.fault = None,
                 Err(error) => {
                     // A look that fails is none: what comes meanwhile is missed.
@@ -233,6 +239,7 @@ impl Looks {
         let reason = format!("{} failures in a row, the last one of run {last}", failures.count);
         tracing::error!("{}: paused: {reason}; next: `longshore schedule resume`", job.name);
         self.schedules.ledger.pause_schedule(job.name, &reason)?;
+        self.tell(job, NotifyEvent::Paused, &reason);
         Ok(true)
     }
 
@@ -268,10 +275,23 @@ impl Looks {
     }
 
     fn advance(&self, job: &Subject<'_>, to: DateTime<Utc>, skipped: Option<&str>) -> Result<()> {
+        self.schedules.ledger.advance_schedule(job.name, to, skipped)?;
+        self.tell_skipped(job, skipped);
+        Ok(())
+    }
+
+    fn tell_skipped(&self, job: &Subject<'_>, skipped: Option<&str>) {
         if let Some(skipped) = skipped {
             tracing::warn!("{}: skipped {skipped}", job.name);
+            self.tell(job, NotifyEvent::Late, &format!("skipped {skipped}"));
         }
-        self.schedules.ledger.advance_schedule(job.name, to, skipped)
+    }
+
+    /// Tells webhooks what happens to a schedule.
+    fn tell(&self, job: &Subject<'_>, event: NotifyEvent, reason: &str) {
+        let own = job.file.active.iter().flat_map(|active| &active.job.notify);
+        let notice = Notice { reason: Some(reason), ..Notice::new(event, job.name) };
+        log_error(notify(&self.schedules.ledger, &notice, own.chain(&self.webhooks)));
     }
 
     /// Triggers a run for a scheduled time. Gives why it is skipped, if it is.
@@ -290,10 +310,9 @@ impl Looks {
     fn finish_link(&self, job: &Subject<'_>, link: &ChainLink) -> Result<()> {
         let (key, overlap) = (link.key.clone(), job.schedule.overlap);
         let skipped = self.trigger(job, key, TriggerKind::Chain, link.scheduled, overlap)?;
-        if let Some(skipped) = &skipped {
-            tracing::warn!("{}: skipped {skipped}", job.name);
-        }
-        self.schedules.ledger.finish_link(job.name, skipped.as_deref())
+        self.schedules.ledger.finish_link(job.name, skipped.as_deref())?;
+        self.tell_skipped(job, skipped.as_deref());
+        Ok(())
     }
 
     /// Submits the job, unless an earlier run is in the way.

@@ -173,12 +173,21 @@ impl StandingJobs {
         arguments: &BTreeMap<String, Value>,
         scheduled: DateTime<Utc>,
     ) -> Result<()> {
+        self.job(name, arguments, scheduled).map(drop)
+    }
+
+    /// The active version of a job, with these values.
+    pub(super) fn job(
+        &self,
+        name: &str,
+        arguments: &BTreeMap<String, Value>,
+        scheduled: DateTime<Utc>,
+    ) -> Result<Job> {
         let file = self.get(name)?;
         let arguments = Arguments::of_request(arguments.clone()).scheduled_for(scheduled);
         with_file(&file.file_name, &file.active()?.document, |held| {
             let path = self.folder.join(&file.file_name);
             Job::read_at(held, &path, &file.file_name, &self.folder, &arguments, &self.policy)
-                .map(drop)
         })
     }
 

@@ -6,6 +6,7 @@ use chrono::Utc;
 
 use super::Schedule;
 use crate::config::job::Job;
+use crate::config::notify::Webhook;
 use crate::config::parameters::{Arguments, Declarations};
 use crate::config::policy::Policy;
 use crate::error::{Error, Result, ResultExt};
@@ -20,6 +21,8 @@ pub struct StandingJob {
     pub schedule: Option<Schedule>,
     /// The names of the parameters that each run must be given.
     pub needs: Vec<String>,
+    /// Who is told of its runs and of its schedule.
+    pub notify: Vec<Webhook>,
     /// What its author should look at.
     pub warnings: Vec<String>,
 }
@@ -34,14 +37,14 @@ impl StandingJob {
         if needs.is_empty() {
             let arguments = Arguments::none().scheduled_for(Utc::now());
             let job = Job::read_at(held, &path, name, folder, &arguments, policy)?;
-            return Ok(Self { schedule, needs, warnings: job.warnings });
+            return Ok(Self { schedule, needs, notify: job.notify, warnings: job.warnings });
         }
         if schedule.is_some() {
             let names = needs.join("`, `");
             return Err(Error::config(format!("{name}: `parameters`: `{names}` has no default"))
                 .with_hint("give it one: a schedule gives no values"));
         }
-        Ok(Self { schedule, needs, warnings: Vec::new() })
+        Ok(Self { schedule, needs, notify: Vec::new(), warnings: Vec::new() })
     }
 }
 

@@ -9,9 +9,9 @@ export async function schedules(main, { session, events }) {
   const place = h("div");
   const reload = async () => {
     const list = await get("/schedules");
-    fill(place, list.problem ? problem({ message: list.problem }) : null, table("Schedules", [
+    fill(place, table("Schedules", [
       { title: "Job", cell: (row) => h("a", { href: `/ui/schedules/${encodeURIComponent(row.name)}` }, row.name) },
-      { title: "When", cell: (row) => row.recurrence ? `${row.recurrence} (${row.time_zone})` : "when asked for" },
+      { title: "When", cell: (row) => row.recurrence ?? "when asked for" },
       { title: "Next", cell: (row) => row.paused ? state("paused") : moment(row.next) },
       { title: "Last run", cell: (row) => row.last ? h("span", { class: "row" }, state(row.last.state), runLink(row.last.run, "show")) : "never" },
       { title: "For", cell: (row) => moment(row.last?.scheduled) },
@@ -32,7 +32,7 @@ export async function schedule(main, { session, events }, name) {
       h("div", { class: "row between" }, h("h1", {}, shown.name), session.role === "viewer" ? null : actions(shown, reload)),
       shown.problem ? problem({ message: shown.problem }) : null,
       shown.paused ? h("p", {}, state("paused"), ` since `, moment(shown.paused.since), `: ${shown.paused.reason}`) : null,
-      h("p", {}, `${shown.recurrence ?? "Runs when asked for"} · ${shown.time_zone} · jitter ${seconds(shown.jitter_secs)} · overlap: ${shown.overlap} · catch-up: ${shown.catch_up}, within ${seconds(shown.window_secs)}`),
+      h("p", {}, `${shown.recurrence ?? "Runs when asked for"} · jitter ${seconds(shown.jitter_secs)} · overlap: ${shown.overlap} · catch-up: ${shown.catch_up}, within ${seconds(shown.window_secs)}`),
       shown.needs.length ? h("p", {}, `After: ${shown.needs.join(", ")}`) : null,
       h("p", { class: "small quiet" }, h("code", {}, shown.job_file)),
       h("div", { class: "two" },

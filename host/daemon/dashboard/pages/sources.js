@@ -1,7 +1,10 @@
 // Sources: whether a connection works.
 
 import { get, post } from "../api.js";
-import { fill, h, problem } from "../dom.js";
+import { fill, h, problem, table } from "../dom.js";
+
+/** The relations that are listed. */
+const SHOWN = 200;
 
 const EXAMPLE = `source: { url: "postgres://reader@db.example/shop" }
 tables: [orders]
@@ -9,7 +12,7 @@ target: { url: "file:///srv/lake" }
 `;
 
 export async function sources(main, { session }) {
-  const { jobs } = await get("/jobs");
+  const { schedules: jobs } = await get("/schedules");
   const answer = h("div", { "aria-live": "polite" });
   const text = h("textarea", { id: "job", spellcheck: "false" });
   text.value = EXAMPLE;
@@ -23,7 +26,7 @@ export async function sources(main, { session }) {
   };
   const mayAct = session.role !== "viewer";
   const ofText = () => test(() => post("/sources/test", text.value, { type: "application/yaml" }));
-  const ofJob = (name) => test(() => post(`/jobs/${encodeURIComponent(name)}/test`, {}));
+  const ofJob = (name) => test(() => post(`/schedules/${encodeURIComponent(name)}/test`));
   fill(main, h("h1", {}, "Sources"),
     jobs.length ? [h("h2", {}, "Of standing jobs"), h("ul", {}, jobs.map((job) =>
       h("li", {}, job.name, " ", mayAct ? h("button", { type: "button", "aria-label": `Test the source of ${job.name}`, onclick: () => ofJob(job.name) }, "Test") : null)))] : null,
@@ -32,5 +35,10 @@ export async function sources(main, { session }) {
 }
 
 function result(found) {
-  return [h("p", { class: "card" }, "The source answers."), h("pre", { tabindex: "0", "aria-label": "What the source answers" }, JSON.stringify(found, null, 2))];
+  return [
+    h("dl", { class: "figures" }, ["source", "target", "register"].filter((part) => found[part]).map((part) =>
+      h("div", {}, h("dt", {}, part), h("dd", { class: "small" }, found[part])))),
+    table("What can be read", [{ title: "Relation", cell: (name) => name }], found.relations.slice(0, SHOWN), "The source lists nothing."),
+    found.relations.length > SHOWN ? h("p", { class: "small quiet" }, `The first ${SHOWN} of ${found.relations.length}.`) : null,
+  ];
 }

@@ -15,7 +15,8 @@ target: { url: "file:///srv/lake" }
 
 export async function submit(main, { session, go }) {
   const schema = await get("/schema/job.json");
-  const name = h("input", { id: "name", value: "job.yaml", required: true });
+  const name = h("input", { id: "name", value: "job", required: true });
+  const format = h("select", { id: "format" }, ["yaml", "json", "toml"].map((each) => h("option", { value: each }, each)));
   const parameters = h("input", { id: "parameters", placeholder: "day=2026-11-20 n=7" });
   const text = h("textarea", { id: "job", spellcheck: "false", "aria-describedby": "verdict help" });
   text.value = sessionStorage.getItem(KEPT) ?? EXAMPLE;
@@ -24,7 +25,7 @@ export async function submit(main, { session, go }) {
   const answer = h("div", { "aria-live": "polite" });
   const mayAct = session.role !== "viewer";
 
-  const type = () => ({ type: `application/${/\.(json|toml)$/.exec(name.value)?.[1] ?? "yaml"}` });
+  const type = () => ({ type: `application/${format.value}` });
   const values = () => Object.fromEntries(parameters.value.trim().split(/\s+/).filter(Boolean).map((pair) => {
     const at = pair.indexOf("=");
     return at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
@@ -63,19 +64,18 @@ export async function submit(main, { session, go }) {
   const preview = ask("Reading the first rows", async () => previewView(await post(`/jobs/preview?rows=20&${query()}`, text.value, type())));
   const send = ask("Submitting", async () => {
     const key = crypto.randomUUID?.() ?? String(Math.random());
-    const format = type().type.slice("application/".length);
-    const done = await post("/runs", { name: name.value, document: text.value, format, parameters: values(), key });
+    const done = await post("/runs", { name: name.value, document: text.value, format: format.value, parameters: values(), key });
     notice("The job is submitted.");
     go(`/ui/runs/${encodeURIComponent(done.run)}`);
   });
   text.addEventListener("input", typed);
   for (const event of ["click", "keyup", "focus"]) text.addEventListener(event, explain);
-  name.addEventListener("input", typed);
+  format.addEventListener("change", typed);
   parameters.addEventListener("input", typed);
 
   fill(main, h("h1", {}, "Submit a job"), h("div", { class: "two" },
     h("div", {},
-      h("div", { class: "row" }, h("label", {}, "Name", name), h("label", {}, "Parameters", parameters)),
+      h("div", { class: "row" }, h("label", {}, "Name", name), h("label", {}, "Format", format), h("label", {}, "Parameters", parameters)),
       h("p", {}, h("label", { for: "job" }, "Job file")), text, help, verdict,
       h("div", { class: "row" },
         h("button", { type: "button", onclick: plan }, "Plan"),

@@ -246,6 +246,27 @@ def test_no_answer_holds_a_secret(api, program):
     assert secret not in json.dumps([str(answer) for answer in answers])
 
 
+def test_plugins_are_listed_locked_and_installed_only_if_the_policy_allows(program):
+    policy = program.folder / "policy.toml"
+    policy.write_text("")
+    daemon, api = serving(only(program, "http-sink"), "--policy", policy)
+    reference = {"reference": "oci://127.0.0.1:1/plugins/none:1"}
+    try:
+        [plugin] = api.get("/plugins")["plugins"]
+        assert (plugin["name"], plugin["kind"], plugin["error"]) == ("http-sink", "sink", None)
+        [locked] = api.post("/plugins/lock")["plugins"]
+        assert locked["digest"] == plugin["digest"]
+        assert plugin["digest"] in (program.folder / "plugins/plugins.lock").read_text()
+        assert "remote_install" in api.post("/plugins/install", reference, 403)["error"]["next_step"]
+        policy.write_text("remote_install = true\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: api.call("POST", "/api/v1/plugins/install", reference)[0] == 424)
+        # Files are those of the daemon's machine.
+        assert api.post("/plugins/install", {"reference": "/etc/passwd"}, 400)
+    finally:
+        daemon.stop(signal.SIGKILL)
+
+
 def test_the_socket_lets_only_its_owner_in(program):
     daemon, _ = serving(program)
     try:

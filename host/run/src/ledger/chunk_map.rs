@@ -215,3 +215,30 @@ fn attempts(
     let values = params![run, relation.position, chunk, relation.name];
     statement.query_map(values, attempt_record)?.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(chunk: usize, attempts: u32, is_done: bool, is_running: bool) -> TaskRow {
+        TaskRow { chunk, attempts, is_done, is_running }
+    }
+
+    fn states(planned: usize, tasks: &[TaskRow], phase: Phase) -> String {
+        chunks(RelationRow { position: 0, name: "orders".into(), planned }, tasks, phase).states
+    }
+
+    #[test]
+    fn each_chunk_has_the_letter_of_its_state() {
+        let tasks = [task(0, 1, true, false), task(1, 1, false, true), task(3, 2, false, false)];
+        assert_eq!(states(5, &tasks, Phase::Reading), "dr.a.");
+        assert_eq!(states(0, &tasks, Phase::Done(Outcome::Failed)), "df.f");
+    }
+
+    #[test]
+    fn a_relation_that_is_made_as_a_whole_is_done_when_its_first_task_is() {
+        let tasks = [task(0, 1, true, false)];
+        assert_eq!(states(3, &tasks, Phase::Reading), "d..");
+        assert_eq!(states(3, &tasks, Phase::Committing), "ddd");
+    }
+}

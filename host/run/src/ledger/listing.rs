@@ -202,3 +202,91 @@ fn moment_and_id(cursor: &str) -> Result<(&str, &str)> {
             .with_hint("give what an earlier page has as `next`")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use longshore_model::config::ParameterRecord;
+
+    use super::*;
+    use crate::ledger::{NewRun, Owner};
+    use crate::phase::Outcome;
+
+    /// A ledger of a folder, as the locks of runs tell which are interrupted.
+    fn with_runs(folder: &Path, runs: &[(&str, &str, Option<Outcome>)]) -> Ledger {
+        let ledger = Ledger::open(folder).unwrap();
+        for (id, job, outcome) in runs {
+            let new = NewRun {
+                id,
+                job,
+                digest: "d",
+                file: Path::new("/in/job.yaml"),
+                parameters: &ParameterRecord::default(),
+                owner: Owner::Daemon,
+            };
+            ledger.begin(&new).unwrap();
+            if let Some(outcome) = outcome {
+                let outcome = *outcome;
+                if outcome == Outcome::Succeeded {
+                    ledger
+                        .change(|change| {
+                            change.execute(
+                                "UPDATE runs SET phase = 'committing' WHERE id = ?1",
+                                [id],
+                            )?;
+                            Ok(())
+                        })
+                        .unwrap();
+                }
+                ledger.finish(id, outcome, &"report").unwrap();
+            }
+        }
+        ledger
+    }
+
+    fn ids(ledger: &Ledger, filter: &RunFilter) -> Vec<String> {
+        let mut filter = RunFilter { limit: 2, ..filter.clone() };
+        let mut ids = Vec::new();
+        loop {
+            let page = ledger.page(&filter).unwrap();
+            assert!(page.runs.len() <= 2);
+            ids.extend(page.runs.into_iter().map(|run| run.run));
+            match page.next {
+                Some(next) => filter.cursor = Some(next),
+                None => return ids,
+            }
+        }
+    }
+
+    #[test]
+    fn pages_hold_each_run_once_and_filters_hold_across_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = Some(Outcome::Succeeded);
+        let runs = [
+            ("r1", "shop", done),
+            ("r2", "lake", Some(Outcome::Failed)),
+            ("r3", "shop", None),
+            ("r4", "shop", None),
+            ("r5", "Shop-2", done),
+        ];
+        let ledger = with_runs(folder.path(), &runs);
+        let _lock = ledger.lock_run("r3").unwrap().unwrap();
+        let filtered = |filter: RunFilter| ids(&ledger, &filter);
+        let all = RunFilter::default();
+        let of_state = |state: &str| RunFilter { state: Some(state.into()), ..all.clone() };
+        assert_eq!(filtered(all.clone()), ["r5", "r4", "r3", "r2", "r1"]);
+        assert_eq!(filtered(of_state("succeeded")), ["r5", "r1"]);
+        assert_eq!(filtered(of_state("running")), ["r3"]);
+        assert_eq!(filtered(of_state("interrupted")), ["r4"]);
+        assert_eq!(filtered(of_state("x' OR 1 --")), [""; 0]);
+        assert_eq!(filtered(RunFilter { job: Some("shop".into()), ..all.clone() }).len(), 3);
+        assert_eq!(filtered(RunFilter { search: Some("SHOP".into()), ..all.clone() }).len(), 4);
+        assert_eq!(filtered(RunFilter { search: Some("R2".into()), ..all.clone() }), ["r2"]);
+        assert!(ledger.page(&RunFilter { cursor: Some("x".into()), limit: 2, ..all }).is_err());
+        let active: Vec<String> = ledger.active().unwrap().into_iter().map(|run| run.run).collect();
+        assert_eq!(active, ["r3"]);
+        let counts = ledger.outcomes("2000-01-01T00:00:00Z").unwrap();
+        assert_eq!((counts.succeeded, counts.failed, counts.interrupted), (2, 1, 1));
+    }
+}

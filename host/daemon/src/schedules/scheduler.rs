@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::notify::{RecursiveMode, Watcher};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,6 +26,9 @@ use crate::notify::notify;
 
 /// How often schedules are looked at, also without news.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often the folder is looked through, also without news.
+const SCAN: Duration = Duration::from_secs(3);
 
 /// How many runs of a job may wait.
 const QUEUE_LIMIT: usize = 100;
@@ -90,6 +93,10 @@ fn watch(folder: &Path, news: Sender<Wake>) -> Option<::notify::RecommendedWatch
 struct Looks {
     schedules: Schedules,
     watch: Watch,
+    /// The jobs, as the last scan found them.
+    found: Snapshot,
+    /// When the folder is looked through again.
+    next_scan: Instant,
     /// When the next run of a job starts.
     planned: HashMap<String, Planned>,
     /// The state of the ledger that chains and failures were looked for in.
@@ -120,9 +127,12 @@ struct Subject<'a> {
 
 impl Looks {
     fn new(schedules: Schedules) -> Self {
+        let found = schedules.jobs.lock().snapshot();
         Self {
             schedules,
             watch: Watch::start(Utc::now()),
+            found,
+            next_scan: Instant::now(),
             planned: HashMap::new(),
             ledger_seen: None,
             has_news: true,
@@ -147,7 +157,8 @@ impl Looks {
                 }
             }
             match woken.recv_timeout(self.wait(now)) {
-                Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Changed) => self.next_scan = Instant::now(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -170,14 +181,11 @@ impl Looks {
 
     /// Looks at all jobs. What goes wrong with one keeps no other from its run.
     fn look(&mut self, now: DateTime<Utc>, policy: &Policy) -> Result<()> {
-        let (refreshed, found) = {
-            let mut jobs = self.schedules.jobs.lock();
-            (jobs.refresh(policy), jobs.snapshot())
-        };
+        self.scan(policy);
         let entries = self.schedules.ledger.schedules()?;
         let state = self.schedules.ledger.change_count()?;
         self.has_news = self.ledger_seen != Some(state);
-        let mut outcome = refreshed;
+        let (mut outcome, found) = (Ok(()), self.found.clone());
         for name in found.jobs.keys() {
             outcome = outcome.and(self.look_at(name, &found, entries.get(name), now));
         }
@@ -186,6 +194,20 @@ impl Looks {
             self.ledger_seen = Some(state);
         }
         outcome
+    }
+
+    /// Looks through the folder, if it is time. While it cannot be read, all jobs stay as they were.
+    fn scan(&mut self, policy: &Policy) {
+        if Instant::now() < self.next_scan {
+            return;
+        }
+        let mut jobs = self.schedules.jobs.lock();
+        if jobs.refresh(policy).is_ok() {
+            self.found = jobs.snapshot();
+        }
+        // A file that changed is read when it is found unchanged at the next look.
+        let wait = if self.found.is_settled() { SCAN } else { Duration::ZERO };
+        self.next_scan = Instant::now() + wait;
     }
 
     fn look_at(

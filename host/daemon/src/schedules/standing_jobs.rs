@@ -50,12 +50,18 @@ pub(super) struct StandingJobs {
 }
 
 /// The standing jobs, as they are at a moment.
+#[derive(Clone)]
 pub(super) struct Snapshot {
     pub(super) folder: PathBuf,
-    pub(super) jobs: BTreeMap<String, StandingFile>,
+    pub(super) jobs: Arc<BTreeMap<String, StandingFile>>,
 }
 
 impl Snapshot {
+    /// Whether all files were read as they were found.
+    pub(super) fn is_settled(&self) -> bool {
+        self.jobs.values().all(|job| job.read == job.found)
+    }
+
     /// The runs of the jobs that a schedule follows, of those that are there.
     pub(super) fn followed(&self, schedule: &Schedule) -> Vec<StandingRuns<'_>> {
         let Recurrence::After(names) = &schedule.recurrence else { return Vec::new() };
@@ -140,7 +146,7 @@ impl StandingJobs {
 
     /// The jobs as they are now.
     pub(super) fn snapshot(&self) -> Snapshot {
-        Snapshot { folder: self.folder.clone(), jobs: self.jobs.clone() }
+        Snapshot { folder: self.folder.clone(), jobs: Arc::new(self.jobs.clone()) }
     }
 
     /// The jobs, by their names.

@@ -15,9 +15,8 @@ export async function plugins(main) {
     { title: "Kind", cell: (plugin) => plugin.kind },
     { title: "Contract", cell: (plugin) => plugin.contract },
     { title: "Digest", cell: (plugin) => plugin.digest ? h("code", { title: plugin.digest }, plugin.digest.slice(0, SHOWN_DIGITS)) : null },
-    { title: "Signed by", cell: (plugin) => plugin.signer ?? "nobody" },
     { title: "Asks the host for", long: true, cell: (plugin) => plugin.imports?.join(", ") || "nothing" },
     { title: "What it is", long: true, cell: (plugin) => plugin.error?.message ?? plugin.summary },
   ], list, "No plugin serves."),
-  h("p", { class: "small quiet" }, "What a plugin may reach is decided by each job: the servers and secrets that it names, within the policy."));
+  h("p", { class: "small quiet" }, "What a plugin may reach is decided by each job: the servers and secrets that it names, within the policy. Where the policy names signers, what serves is signed by one of them."));
 }

@@ -25,11 +25,12 @@ export function chunkMap(path) {
   let maps = [];
   let due = null;
   const load = async () => {
-    const { relations } = await get(`${path}/chunks`);
+    const found = await get(`${path}/chunks`);
+    const relations = found.relations.filter((relation) => relation.chunks > 0);
     const isSame = maps.length === relations.length && maps.every((map, at) => map.name === relations[at].name);
     if (!isSame) {
       maps = relations.map((relation) => relationMap(path, relation.name));
-      fill(element, maps.length ? maps.map((map) => map.element) : h("p", { class: "quiet" }, "No chunks: not planned yet, or the manifest has them."));
+      fill(element, maps.length ? maps.map((map) => map.element) : h("p", { class: "quiet" }, "None: the run is not planned, or it is over and its manifest has them."));
     }
     relations.forEach((relation, at) => maps[at].draw(relation));
   };

@@ -29,22 +29,23 @@ export async function run(main, { events, session, go }, id) {
   const show = () => {
     fill(head, header(shown, session, { cancel, retry }));
     fill(timeline, phases(shown));
-    fill(outcome, facts(shown), shown.report?.error ? problem(shown.report.error) : null);
+    showOutcome();
     showRelations(shown.progress?.relations ?? shown.relations);
-    fill(attempts, attemptTable(shown.attempts));
+    fill(attempts, attemptTable(shown.attempts.filter((attempt) => attempt.class || attempt.finished)));
     fill(happened, shown.events.length ? table("What happened", [
       { title: "When", cell: (event) => moment(event.at) },
       { title: "What", long: true, cell: (event) => event.text },
     ], shown.events, "") : h("p", { class: "quiet" }, "Nothing else happened."));
     if (shown.state === "succeeded") fill(manifest, manifestOf(path));
   };
+  const showOutcome = () => fill(outcome, facts(shown), shown.report?.error ? problem(shown.report.error) : null);
   const showRelations = (rows) => fill(relations, table("Relations", [
     { title: "Relation", cell: (relation) => relation.name },
     { title: "Done", cell: (relation) => h("progress", { max: "1", value: String(relation.fraction ?? share(relation)), "aria-label": `Done of ${relation.name}` }) },
     { title: "Chunks", number: true, cell: (relation) => `${number(relation.done)} of ${number(relation.chunks)}` },
     { title: "Rows", number: true, cell: (relation) => number(relation.rows) },
     { title: "Bytes", number: true, cell: (relation) => bytes(relation.bytes) },
-  ], rows, "Not planned yet."));
+  ], rows, shown.finished ? "None." : "Not planned yet."));
   const reload = async () => {
     try {
       shown = await get(path);
@@ -81,7 +82,7 @@ export async function run(main, { events, session, go }, id) {
   };
 
   fill(main, head, timeline, outcome, h("h2", {}, "Relations"), relations, h("h2", {}, "Chunks"), map.element,
-    h("h2", {}, "Attempts that failed or are under way"), attempts, h("h2", {}, "Events"), happened, manifest,
+    h("h2", {}, "Attempts that failed"), attempts, h("h2", {}, "Events"), happened, manifest,
     h("h2", {}, "Log"), log);
   show();
   map.load();
@@ -102,6 +103,7 @@ export async function run(main, { events, session, go }, id) {
       const mine = data.find((active) => active.run === id);
       if (!mine) return;
       shown.progress = mine;
+      showOutcome();
       showRelations(mine.relations);
       map.soon();
     } else if (kind === "reconnected" || data.run === id) soon();
@@ -168,7 +170,7 @@ const attemptTable = (attempts) => table("Attempts", [
   { title: "Relation", cell: (attempt) => attempt.relation },
   { title: "Chunk", number: true, cell: (attempt) => attempt.chunk },
   { title: "Attempt", number: true, cell: (attempt) => attempt.attempt + 1 },
-  { title: "Class", cell: (attempt) => attempt.class ?? (attempt.finished ? "left" : "under way") },
+  { title: "Class", cell: (attempt) => attempt.class ?? "left" },
   { title: "Who must act", cell: (attempt) => attempt.who_must_act },
   { title: "Error", long: true, cell: (attempt) => attempt.error },
 ], attempts, "None.");

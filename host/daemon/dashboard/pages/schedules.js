@@ -16,7 +16,7 @@ export async function schedules(main, { session, events }) {
       { title: "Last run", cell: (row) => row.last ? h("span", { class: "row" }, state(row.last.state), runLink(row.last.run, "show")) : "never" },
       { title: "For", cell: (row) => moment(row.last?.scheduled) },
       { title: "Problem", long: true, cell: (row) => row.problem ?? (row.paused ? `paused: ${row.paused.reason}` : "") },
-      { title: "", cell: (row) => session.role === "viewer" ? null : actions(row, reload) },
+      { title: "Actions", cell: (row) => session.role === "viewer" ? null : actions(row, reload) },
     ], list.schedules, "No standing job: start the daemon with --jobs-dir, and put job files there."));
   };
   fill(main, h("h1", {}, "Schedules"), place);
@@ -74,13 +74,13 @@ function actions(shown, reload) {
     }
     await reload();
   };
-  const button = (text, label, work) => h("button", { type: "button", "aria-label": `${label} ${shown.name}`, onclick: work }, text);
+  const button = (text, work) => h("button", { type: "button", "aria-label": `${text}: ${shown.name}`, onclick: work }, text);
   return h("span", { class: "row" },
-    button("Run now", "Run", () => act("/run-now", {}, `${shown.name}: a run is asked for.`)),
+    button("Run now", () => act("/run-now", {}, `${shown.name}: a run is asked for.`)),
     shown.paused
-      ? button("Resume", "Resume", () => act("/resume", {}, `${shown.name}: resumed.`))
-      : button("Pause", "Pause", () => act("/pause", { reason: "paused in the dashboard" }, `${shown.name}: paused.`)),
-    button("Backfill", "Backfill", () => backfill(shown.name, (range) => act("/backfill", range, `${shown.name}: the runs are asked for.`))));
+      ? button("Resume", () => act("/resume", {}, `${shown.name}: resumed.`))
+      : button("Pause", () => act("/pause", { reason: "paused in the dashboard" }, `${shown.name}: paused.`)),
+    button("Backfill", () => backfill(shown.name, (range) => act("/backfill", range, `${shown.name}: the runs are asked for.`))));
 }
 
 function backfill(name, ask) {

@@ -29,7 +29,7 @@ export async function sources(main, { session }) {
   const ofJob = (name) => test(() => post(`/schedules/${encodeURIComponent(name)}/test`));
   fill(main, h("h1", {}, "Sources"),
     jobs.length ? [h("h2", {}, "Of standing jobs"), h("ul", {}, jobs.map((job) =>
-      h("li", {}, job.name, " ", mayAct ? h("button", { type: "button", "aria-label": `Test the source of ${job.name}`, onclick: () => ofJob(job.name) }, "Test") : null)))] : null,
+      h("li", {}, job.name, " ", mayAct ? h("button", { type: "button", "aria-label": `Test: ${job.name}`, onclick: () => ofJob(job.name) }, "Test") : null)))] : null,
     h("h2", {}, "Of a job"), h("label", { for: "job" }, "Job file (YAML); only its source is used"), text,
     h("p", {}, h("button", { class: "main", type: "button", disabled: !mayAct, onclick: ofText }, "Test the connection")), answer);
 }

@@ -47,8 +47,8 @@ mod tests {
         fs::create_dir(folder.path().join("done")).unwrap();
         let ledger = Ledger::in_memory().unwrap();
         let text = metrics(&ledger, folder.path()).unwrap();
-        assert!(text.contains("longshore_queue_jobs 2\n"), "{text}");
+        assert!(text.contains("longshore_queue_jobs 2.0\n"), "{text}");
         let gone = metrics(&ledger, &folder.path().join("gone")).unwrap();
-        assert!(gone.contains("longshore_queue_jobs 0\n"), "{gone}");
+        assert!(gone.contains("longshore_queue_jobs 0.0\n"), "{gone}");
     }
 }

@@ -212,8 +212,8 @@ mod tests {
             "# TYPE longshore_ledger_write_seconds histogram\n",
             "longshore_ledger_write_seconds_bucket{le=\"+Inf\"} ",
             "longshore_attempts_failed_total{class=\"not-found\"} 0\n",
-            "longshore_queue_jobs 2\n",
-            "longshore_outbox_messages 0\n",
+            "longshore_queue_jobs 2.0\n",
+            "longshore_outbox_messages 0.0\n",
             concat!("longshore_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {
             assert!(text.contains(expected), "{expected}: {text}");

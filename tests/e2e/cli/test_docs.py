@@ -106,8 +106,15 @@ def test_the_generated_reference_is_up_to_date():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("section, text", [("", "zzz = 1"), ("## `[limits]`", "[limits]\nzzz = 1")])
-def test_every_setting_is_documented(program, section, text):
+@pytest.mark.parametrize(
+    "section, text, sections",
+    [
+        ("", "zzz = 1", ["limits", "notify"]),
+        ("`[limits]`", "[limits]\nzzz = 1", []),
+        ("`[[notify]]`", '[[notify]]\nurl = "http://hooks.internal/"\nzzz = 1', []),
+    ],
+)
+def test_every_setting_is_documented(program, section, text, sections):
     """What the program names as its keys, where it refuses another."""
     settings = program.folder / "zzz.toml"
     settings.write_text(text)
@@ -115,10 +122,10 @@ def test_every_setting_is_documented(program, section, text):
         "--config", settings, "validate", program.job({"url": "tpch:"}, tables=["nation"])
     )
     keys = line.split("the keys here are ")[1].split(", ")
-    page = (ROOT / "docs/reference/settings.md").read_text()
-    parts = page.split("## `[limits]`")
-    documented = re.findall(r"^\| `(\w+)` \|", parts[1] if section else parts[0], re.M)
-    assert sorted(documented + ([] if section else ["limits"])) == sorted(keys)
+    first, *others = (ROOT / "docs/reference/settings.md").read_text().split("\n## ")
+    parts = {"": first, **dict(part.split("\n", 1) for part in others)}
+    documented = re.findall(r"^\| `(\w+)` \|", parts[section], re.M)
+    assert sorted(documented + sections) == sorted(keys)
 
 
 def test_exit_codes_are_as_documented(program, flights):

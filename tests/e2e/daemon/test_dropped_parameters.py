@@ -96,7 +96,8 @@ def test_what_is_wrong_with_it_is_said(program):
         said = f"{report['error']['message']} {report['error']['next_step']}"
         assert report["in"] == "failed" and report["error"]["exit_code"] == 2
         assert all(word in said for word in cases[file.split(".")[0]][1]), said
-    assert len(beside(daemon, "failed")) == len(cases) - 1 and left(daemon) == []
+    # The report comes first, and then the files.
+    wait_for(lambda: len(beside(daemon, "failed")) == len(cases) - 1 and left(daemon) == [])
 
 
 def test_one_that_cannot_be_read_fails_its_job(program):

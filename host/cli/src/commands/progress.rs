@@ -19,7 +19,8 @@ use pace::Pace;
 /// How often lines are drawn on a terminal.
 const DRAW_MILLIS: u64 = 100;
 
-/// How often a line is written where there is no terminal.
+/// When the first line is written where there is no terminal, and how often one is written then.
+const FIRST_LINE_SECS: u64 = 1;
 const LINE_SECS: u64 = 5;
 
 /// How often the daemon's log says how far a run is, if it got on.
@@ -58,9 +59,10 @@ async fn drawn(progress: Arc<Progress>) {
 }
 
 async fn lines(progress: Arc<Progress>) {
-    let mut pace = Pace::new(&progress);
+    let (mut pace, mut wait) = (Pace::new(&progress), FIRST_LINE_SECS);
     loop {
-        tokio::time::sleep(Duration::from_secs(LINE_SECS)).await;
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        wait = LINE_SECS;
         show::progress_line(&layout::line(&progress, &pace.look(&progress)));
     }
 }

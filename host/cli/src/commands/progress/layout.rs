@@ -131,13 +131,14 @@ fn fitted(items: &[String], gap: &str, columns: usize) -> String {
     line
 }
 
-/// The total in a line, where there is no terminal.
+/// The total in a line, where there is no terminal. A relation that is alone is named.
 pub(super) fn line(progress: &Progress, speed: &Speed) -> String {
-    let counts = Counts::of(progress);
     let mut items = total(progress, speed);
-    if counts.all > 1 {
-        items.extend(counts.words(counts.under_way));
+    if let [only] = progress.relations.as_slice() {
+        return format!("{}: {}", only.name, items.join(", ").trim_start());
     }
+    let counts = Counts::of(progress);
+    items.extend(counts.words(counts.under_way));
     items.join(", ").trim_start().to_owned()
 }
 
@@ -236,6 +237,19 @@ mod tests {
         assert_eq!(lines[6], "a_relation_with…  40%  493,824 rows");
         assert_eq!(lines[7], "1 of 40 relations done, 30 under way");
         assert_eq!(lines[8], " 32%  ETA 1:02  120,000 rows/s");
+    }
+
+    #[test]
+    fn where_there_is_no_terminal_all_is_in_one_line() {
+        let speed = Speed { rows_per_second: 7, bytes_per_second: 9, left: None };
+        assert_eq!(
+            line(&progress(1, 1, 0), &speed),
+            "70%, 7 rows/s, 9 B/s, 1,728,384 rows, 1 of 2 relations done, 1 under way"
+        );
+        assert_eq!(
+            line(&progress(0, 1, 0), &speed),
+            "a_relation_with_a_long_name_0: 40%, 7 rows/s, 9 B/s, 493,824 rows"
+        );
     }
 
     #[test]

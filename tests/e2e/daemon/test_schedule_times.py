@@ -6,13 +6,14 @@ import time
 from datetime import datetime, timedelta
 
 from support.clock import Clock
+from support.daemon import told
 from support.schedules import Standing
 from support.wait import wait_for
 
 
 def test_in_spring_a_fixed_time_is_moved_and_no_other_is_made_up(program):
     clock, jobs = Clock(program, "2026-03-28T23:30:00+00:00"), Standing(program)
-    berlin = {"time_zone": "Europe/Berlin", "catch_up": "all"}
+    berlin = {"time_zone": "Europe/Berlin", "catch_up": "all", "overlap": "queue"}
     jobs.put("fixed", {"cron": "30 2 * * *", **berlin})
     jobs.put("hourly", {"cron": "0 * * * *", **berlin})
     jobs.start("--jobs", "4")
@@ -86,6 +87,21 @@ def test_after_downtime_times_are_caught_up_as_the_schedule_says(program):
     clock.set("2026-06-01T06:59:58+00:00")
     wait_for(lambda: jobs.times("none"))
     assert jobs.times("latest") == ["2026-06-01T06:00:00Z", "2026-06-01T07:00:00Z"]
+
+
+def test_a_folder_that_is_away_ends_no_schedule(program):
+    clock, jobs = Clock(program, "2026-06-01T00:30:00+00:00"), Standing(program)
+    jobs.put("hourly", {"cron": "0 * * * *"})
+    daemon = jobs.start()
+    jobs.begun("hourly")
+    assert daemon.stop() == 0
+    away = jobs.folder.rename(program.folder / "away")
+    clock.set("2026-06-01T01:30:00+00:00")
+    daemon.start()
+    wait_for(lambda: told(program, "the standing jobs stay as they were"))
+    away.rename(jobs.folder)
+    wait_for(lambda: jobs.times("hourly"))
+    assert jobs.times("hourly") == ["2026-06-01T01:00:00Z"]
 
 
 def test_killed_at_random_moments_no_time_is_lost_and_none_is_doubled(program):

@@ -152,10 +152,10 @@ def test_what_overlaps_is_skipped_queued_or_cancels_the_other(jobs, blocked, ove
 
 def test_a_chain_runs_when_all_before_it_have_succeeded(jobs, program):
     clock = soon(program)
-    jobs.put("a", {"cron": SOON})
+    jobs.put("a", {"cron": SOON, "overlap": "queue"})
     jobs.put("x", {"cron": SOON, "paused": True})
-    jobs.put("b", {"after": ["a"]})
-    jobs.put("c", {"after": ["b", "x"]})
+    jobs.put("b", {"after": ["a"], "overlap": "queue"})
+    jobs.put("c", {"after": ["b", "x"], "overlap": "queue"})
     jobs.start()
     jobs.begun("a", "b", "c")
     clock.set("2026-06-01T02:59:58+00:00")

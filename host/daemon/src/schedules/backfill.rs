@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+use longshore_model::config::schedule::Times;
 use longshore_model::error::{Error, Result};
 use longshore_run::TriggerKind;
 use serde_json::Value;
@@ -34,16 +35,7 @@ impl Schedules {
         })?;
         let from = moment("--from", from, schedule.time_zone)?;
         let to = moment("--to", to, schedule.time_zone)?.min(Utc::now());
-        let mut scheduled = Vec::new();
-        let mut next = times.next_after(from - chrono::TimeDelta::seconds(1));
-        while let Some(time) = next.filter(|time| *time < to) {
-            if scheduled.len() == BACKFILL_LIMIT {
-                return Err(Error::config(format!("these are more than {BACKFILL_LIMIT} times"))
-                    .with_hint("take a shorter range"));
-            }
-            scheduled.push(time);
-            next = times.next_after(time);
-        }
+        let scheduled = times_within(times, from, to)?;
         let Some(first) = scheduled.first() else {
             return Err(Error::config(format!("`{name}` has no times in this range"))
                 .with_hint("give an earlier --from, or a later --to, which is not in the future"));
@@ -63,6 +55,22 @@ impl Schedules {
     }
 }
 
+/// The times from one until before another.
+fn times_within(
+    times: &Times,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<DateTime<Utc>>> {
+    let first = times.next_after(from - TimeDelta::seconds(1));
+    let all = std::iter::successors(first, |time| times.next_after(*time));
+    let within: Vec<_> = all.take_while(|time| *time < to).take(BACKFILL_LIMIT + 1).collect();
+    if within.len() > BACKFILL_LIMIT {
+        return Err(Error::config(format!("these are more than {BACKFILL_LIMIT} times"))
+            .with_hint("take a shorter range"));
+    }
+    Ok(within)
+}
+
 /// `2026-11-29` in the schedule's zone, or `2026-11-29T02:00:00Z`.
 fn moment(flag: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -71,7 +79,7 @@ fn moment(flag: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>> {
     let day = text.parse::<NaiveDate>().ok().map(|day| day.and_time(NaiveTime::MIN));
     // A midnight that does not exist is the hour after it.
     let begin = day.and_then(|midnight| {
-        let later = midnight + chrono::TimeDelta::hours(1);
+        let later = midnight + TimeDelta::hours(1);
         let found = zone.from_local_datetime(&midnight).earliest();
         found.or_else(|| zone.from_local_datetime(&later).earliest())
     });

@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the folder is looked through, also without news.
 const SCAN: Duration = Duration::from_secs(3);
 
+/// How long news of the folder are collected.
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// How many runs of a job may wait.
 const QUEUE_LIMIT: usize = 100;
 
@@ -93,8 +96,8 @@ fn watch(folder: &Path, news: Sender<Wake>) -> Option<::notify::RecommendedWatch
 struct Looks {
     schedules: Schedules,
     watch: Watch,
-    /// The jobs, as the last scan found them.
-    found: Snapshot,
+    /// The jobs, as the last scan found them; absent: the folder could not be read yet.
+    found: Option<Snapshot>,
     /// When the folder is looked through again.
     next_scan: Instant,
     /// When the next run of a job starts.
@@ -127,11 +130,10 @@ struct Subject<'a> {
 
 impl Looks {
     fn new(schedules: Schedules) -> Self {
-        let found = schedules.jobs.lock().snapshot();
         Self {
             schedules,
             watch: Watch::start(Utc::now()),
-            found,
+            found: None,
             next_scan: Instant::now(),
             planned: HashMap::new(),
             ledger_seen: None,
@@ -156,18 +158,30 @@ impl Looks {
                     self.log_once(&error);
                 }
             }
-            match woken.recv_timeout(self.wait(now)) {
-                Ok(Wake::Changed) => self.next_scan = Instant::now(),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            if self.is_stopped(woken, now) {
+                return;
             }
+        }
+    }
+
+    /// Waits for the next look. Gives whether there is none.
+    fn is_stopped(&mut self, woken: &Receiver<Wake>, now: DateTime<Utc>) -> bool {
+        match woken.recv_timeout(self.wait(now)) {
+            Err(RecvTimeoutError::Timeout) => false,
+            Ok(Wake::Changed) => {
+                // Whoever copies a thousand files makes thousands of events: they are one.
+                std::thread::sleep(SETTLE);
+                self.next_scan = Instant::now();
+                woken.try_iter().any(|wake| matches!(wake, Wake::Stop))
+            }
+            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => true,
         }
     }
 
     /// Until the next run starts, but not longer than until the next look.
     fn wait(&self, now: DateTime<Utc>) -> Duration {
         let starts = self.planned.values().map(|planned| planned.start);
-        let next = starts.min().and_then(|start| (start - now).to_std().ok());
+        let next = starts.filter_map(|start| (start - now).to_std().ok()).min();
         next.map_or(LOOK, |next| next.clamp(Duration::from_millis(1), LOOK))
     }
 
@@ -181,11 +195,11 @@ impl Looks {
 
     /// Looks at all jobs. What goes wrong with one keeps no other from its run.
     fn look(&mut self, now: DateTime<Utc>, policy: &Policy) -> Result<()> {
-        self.scan(policy);
+        let found = self.scan(policy)?;
         let entries = self.schedules.ledger.schedules()?;
         let state = self.schedules.ledger.change_count()?;
         self.has_news = self.ledger_seen != Some(state);
-        let (mut outcome, found) = (Ok(()), self.found.clone());
+        let mut outcome = Ok(());
         for name in found.jobs.keys() {
             outcome = outcome.and(self.look_at(name, &found, entries.get(name), now));
         }
@@ -196,18 +210,23 @@ impl Looks {
         outcome
     }
 
-    /// Looks through the folder, if it is time. While it cannot be read, all jobs stay as they were.
-    fn scan(&mut self, policy: &Policy) {
-        if Instant::now() < self.next_scan {
-            return;
+    /// Gives the jobs; looks through the folder before, if it is time. While it cannot be read, all jobs stay as
+    /// they were.
+    fn scan(&mut self, policy: &Policy) -> Result<Snapshot> {
+        if let Some(found) = self.found.clone().filter(|_| Instant::now() < self.next_scan) {
+            return Ok(found);
         }
         let mut jobs = self.schedules.jobs.lock();
-        if jobs.refresh(policy).is_ok() {
-            self.found = jobs.snapshot();
-        }
+        let found = match (jobs.refresh(policy), self.found.take()) {
+            (Ok(()), _) => jobs.snapshot(),
+            (Err(_), Some(before)) => before,
+            (Err(error), None) => return Err(error),
+        };
         // A file that changed is read when it is found unchanged at the next look.
-        let wait = if self.found.is_settled() { SCAN } else { Duration::ZERO };
+        let wait = if found.is_settled() { SCAN } else { Duration::ZERO };
         self.next_scan = Instant::now() + wait;
+        self.found = Some(found.clone());
+        Ok(found)
     }
 
     fn look_at(

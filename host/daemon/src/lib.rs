@@ -25,7 +25,6 @@ mod watched_folder;
 pub use active_runs::{ActiveRuns, Watch};
 pub use inbox::Inbox;
 pub use manager::Manager;
-pub use metrics::metrics;
 pub use notify::notify;
 pub use run_log::RunLogLayer;
 pub use schedules::{

@@ -11,7 +11,7 @@ use longshore_telemetry::Queue;
 use super::parameter_file::is_parameter_file;
 
 /// The metrics, in Prometheus's text format.
-pub fn metrics(ledger: &Ledger, inbox: &Path) -> Result<String> {
+pub(super) fn metrics(ledger: &Ledger, inbox: &Path) -> Result<String> {
     longshore_telemetry::metrics_text(ledger, Some(queue(ledger, inbox)?))
 }
 

@@ -186,7 +186,7 @@ def test_a_hundred_thousand_runs_are_a_page_at_a_time(dashboard):
             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
             INSERT INTO runs (id, job, file, owner, phase, created, finished, report)
             SELECT printf('20260101T000000Z-%08x', i), jobs.id, '/jobs/nightly.yaml', 'daemon', 'succeeded',
-                   strftime('%Y-%m-%dT%H:%M:%S.000Z', 1767225600 + i), '2026-01-01T00:00:00.000Z', '{"rows": 1}'
+                   strftime('%Y-%m-%dT%H:%M:%S.000Z', 1767225600 + i, 'unixepoch'), '2026-01-01T00:00:00.000Z', '{"rows": 1}'
             FROM n JOIN jobs ON jobs.name = iif(i = 77, 'rare', 'nightly')
             """
         )

@@ -3,6 +3,7 @@
 mod active_runs;
 pub mod api;
 mod arrival;
+mod daemon;
 mod inbox;
 mod inbox_job;
 mod lease;
@@ -21,8 +22,10 @@ mod serve;
 mod state_lock;
 mod submissions;
 mod watched_folder;
+mod work;
 
 pub use active_runs::{ActiveRuns, Watch};
+pub use daemon::Daemon;
 pub use inbox::Inbox;
 pub use manager::Manager;
 pub use notify::notify;
@@ -31,6 +34,6 @@ pub use schedules::{
     RequestedRun, ScheduleDetails, ScheduleEventView, SchedulePause, ScheduleRun, ScheduleSummary,
     ScheduledStart, Schedules,
 };
-pub use serve::{DRAIN_SECS, Daemon, Signal};
+pub use serve::{DRAIN_SECS, Signal};
 pub use state_lock::{is_running, lock};
 pub use submissions::{Submission, Submissions, Submitted, given_arguments};

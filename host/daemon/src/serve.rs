@@ -1,41 +1,28 @@
 //! The daemon's loop: takes jobs, runs them, and puts their files away. On a signal it drains: chunks that
 //! can end in time do, and the rest resumes when the daemon is back.
 
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use futures::FutureExt;
-use longshore_model::config::{Job, ParameterRecord, Settings};
-use longshore_model::error::{Class, Error, Result};
-use longshore_model::figures::figures;
-use longshore_model::format::{counted, grouped};
+use longshore_model::config::Settings;
+use longshore_model::error::{Error, Result};
+use longshore_model::format::counted;
 use longshore_model::memory::give_back;
-use longshore_plugins::Plugins;
-use longshore_run::ledger::{Ledger, NewRun, Owner, TriggerEntry};
-use longshore_run::phase::Outcome;
-use longshore_run::{
-    HolderLauncher, RunControl, Runner, Status, TakeOver, TriggerKind, forget_old_runs, new_run_id,
-};
-use parking_lot::Mutex;
-use serde_json::{Value, json};
-use tokio::runtime::Handle;
+use longshore_run::ledger::Owner;
+use longshore_run::{RunControl, Status, new_run_id};
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::active_runs::Watch;
 use super::api::Api;
+use super::daemon::Daemon;
 use super::inbox::{Inbox, Tended};
 use super::inbox_job::{InboxJob, Outcome as JobOutcome};
 use super::log_error::{log_error, next_step};
-use super::manager::Manager;
-use super::notify::refused_messages;
 use super::outbox::deliver_outbox;
-use super::read_job::{on_own_thread, read_job};
 use super::run_queue::{NextStep, RunQueue, WorkResult};
-use super::schedules::{Scheduler, Schedules};
-use super::submissions::Submissions;
+use super::schedules::Scheduler;
+use super::work::{ClaimedJob, refusal};
 
 /// How often the inbox is looked through, also without news.
 const LOOK_MILLIS: u64 = 250;
@@ -47,36 +34,6 @@ pub const DRAIN_SECS: u64 = 60;
 /// How long runs may take to end once the daemon was told again to stop.
 const END_SECS: u64 = 5;
 
-/// What a daemon works with.
-pub struct Daemon {
-    /// The plugins.
-    pub plugins: Arc<Plugins>,
-    /// The operator's settings; read again on request.
-    pub settings: Arc<Mutex<Settings>>,
-    /// The runtime that computes.
-    pub compute: Handle,
-    /// The durable state of runs.
-    pub ledger: Ledger,
-    /// Keeps snapshots while the daemon is away.
-    pub holders: Option<HolderLauncher>,
-    /// Shows progress.
-    pub watch: Watch,
-    /// Jobs at the same time.
-    pub jobs: usize,
-    /// How long a stop lets chunks finish.
-    pub drain: Duration,
-    /// Whoever started the daemon.
-    pub manager: Manager,
-    /// The API, whose listeners are open.
-    pub api: Mutex<Option<Api>>,
-    /// What schedules, the API and commands ask for.
-    pub submissions: Submissions,
-    /// The standing jobs, if there is a folder of them.
-    pub schedules: Option<Schedules>,
-    /// The last error that kept jobs from being taken.
-    pub last_fault: Mutex<Option<String>>,
-}
-
 /// What the daemon is told from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -84,13 +41,6 @@ pub enum Signal {
     Stop,
     /// Read the settings again.
     Reload,
-}
-
-/// A run that the daemon works on, as the ledger knows.
-struct ClaimedJob {
-    taken: InboxJob,
-    /// How often the daemon crashed at it since it last made progress.
-    crashes: u32,
 }
 
 impl Daemon {
@@ -272,147 +222,6 @@ impl Daemon {
         self.manager.ready();
     }
 
-    fn settings(&self) -> Settings {
-        self.settings.lock().clone()
-    }
-
-    /// Runs a job; whatever happens in it, it ends.
-    async fn work(&self, inbox: &Path, claimed: ClaimedJob, control: &RunControl) -> WorkResult {
-        let working = AssertUnwindSafe(self.run(inbox, &claimed, control)).catch_unwind();
-        let next = working.await;
-        let taken = claimed.taken;
-        let next = next.unwrap_or_else(|_| {
-            let error = Error::internal("the program panicked")
-                .with_hint("this is a fault of Longshore: report it, with the log");
-            self.refused(&taken, &error)
-        });
-        if let NextStep::ResumeLater = next {
-            log_error(self.ledger.release_claim(&taken.run));
-        }
-        WorkResult { taken, next }
-    }
-
-    async fn run(&self, inbox: &Path, claimed: &ClaimedJob, control: &RunControl) -> NextStep {
-        let ClaimedJob { taken, crashes } = claimed;
-        let crashes = *crashes;
-        tracing::info!("{}: taken, run {}", taken.name, taken.run);
-        let recorded = self.ledger.entry(&taken.run);
-        let recorded = recorded.and_then(|entry| Ok((entry, self.ledger.trigger(&taken.run)?)));
-        let (entry, trigger) = match recorded {
-            Ok(recorded) => recorded,
-            Err(error) => {
-                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
-                return NextStep::ResumeLater;
-            }
-        };
-        let take_over = TakeOver::after_crashes(crashes, entry.as_ref().map(|entry| entry.phase));
-        if take_over == TakeOver::Abandon {
-            return self.refused(taken, &crashed(crashes - 1));
-        }
-        if let (None, Some(trigger)) = (&entry, &trigger) {
-            observe_lateness(trigger);
-        }
-        if entry.is_none() && trigger.as_ref().is_some_and(|trigger| trigger.is_cancelled) {
-            return self.refused(taken, &Error::cancelled("cancelled before it began"));
-        }
-        let begun_with = entry.map(|entry| entry.parameters);
-        let job = match self.read(inbox, taken, begun_with, trigger).await {
-            Ok(job) => job,
-            Err(error) => return self.refused(taken, &error),
-        };
-        let (settings, catalog) = (self.settings(), self.plugins.serving());
-        let own_folders = [settings.state.clone(), inbox.to_owned()];
-        let runner = Runner {
-            catalog: &catalog,
-            settings: &settings,
-            compute: &self.compute,
-            ledger: &self.ledger,
-            owner: Owner::Daemon,
-            holders: self.holders.as_ref(),
-            is_resumed: true,
-            is_retried: false,
-            trace_parent: None,
-            own_folders: &own_folders,
-        };
-        if take_over == TakeOver::GiveUp {
-            return match runner.give_up(&taken.run, &job, crashed(crashes)).await {
-                Ok(report) => self.failed(taken, &crashed(crashes), json!(report)),
-                Err(error) => {
-                    self.refused(taken, &crashed(crashes).with_context(error.to_string()))
-                }
-            };
-        }
-        let mut showing = None;
-        let watch = |progress| showing = Some((self.watch)(&taken.run, &job.name, progress));
-        let (report, result) = runner.run(&taken.run, &job, watch, control).await;
-        drop(showing);
-        log_error(forget_old_runs(&self.ledger, &settings));
-        match (report.status, result) {
-            (Status::Interrupted, Err(error)) => {
-                tracing::warn!("{}: {error}{}", taken.name, next_step(&error));
-                NextStep::ResumeLater
-            }
-            (_, Err(error)) => self.failed(taken, &error, json!(report)),
-            (_, Ok(())) => {
-                for relation in &report.relations {
-                    tracing::info!(
-                        "{}: published {} rows -> {}",
-                        taken.name,
-                        grouped(relation.rows),
-                        relation.folder
-                    );
-                }
-                NextStep::PutAway(JobOutcome::Done, json!(report))
-            }
-        }
-    }
-
-    async fn read(
-        &self,
-        inbox: &Path,
-        taken: &InboxJob,
-        begun_with: Option<ParameterRecord>,
-        trigger: Option<TriggerEntry>,
-    ) -> Result<Job> {
-        let (taken, inbox, policy) = (taken.clone(), inbox.to_owned(), self.settings().policy);
-        let read = move || read_job(&taken, &inbox, begun_with, trigger, &policy);
-        let job = on_own_thread(read).await?;
-        job.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        Ok(job)
-    }
-
-    fn failed(&self, taken: &InboxJob, error: &Error, report: Value) -> NextStep {
-        tracing::error!("{}: {error}{}", taken.name, next_step(error));
-        NextStep::PutAway(JobOutcome::Failed, report)
-    }
-
-    /// Ends a run that could not be opened.
-    fn refused(&self, taken: &InboxJob, error: &Error) -> NextStep {
-        let (outcome, report) = refusal(&taken.run, error);
-        match self.ledger.entry(&taken.run) {
-            Ok(None) => {
-                log_error(self.begin_refused(taken));
-            }
-            Ok(Some(entry)) if entry.phase.is_done() => return self.failed(taken, error, report),
-            _ => {}
-        }
-        let messages = refused_messages(&taken.run, &taken.name, error, &self.settings().notify);
-        log_error(self.ledger.finish_and_post(&taken.run, outcome, &report, &messages));
-        self.failed(taken, error, report)
-    }
-
-    /// Records a run whose job cannot be read: people look for it among the runs.
-    fn begin_refused(&self, taken: &InboxJob) -> Result<()> {
-        self.ledger.begin(&NewRun {
-            id: &taken.run,
-            job: &taken.name,
-            digest: "",
-            file: &taken.path,
-            parameters: &ParameterRecord::default(),
-            owner: Owner::Daemon,
-        })
-    }
-
     /// Finds the runs of a daemon that ended: puts away what has ended, and resumes the rest.
     fn recover(&self, inbox: &Inbox, queue: &mut RunQueue) {
         inbox.give_back_parameters(|run| !matches!(self.ledger.entry(run), Ok(None)));
@@ -459,31 +268,6 @@ impl Daemon {
                 NextStep::Resume
             }
         })
-    }
-}
-
-/// The error of a run that was given up because the process crashed at it.
-fn crashed(crashes: u32) -> Error {
-    Error::internal(format!("the process died {crashes} times while this job was under way"))
-        .with_hint("look in the log for what ended it; drop the job again to try once more")
-}
-
-/// The end of a run that could not be opened, and its report.
-fn refusal(run: &str, error: &Error) -> (Outcome, Value) {
-    let (outcome, status) = match error.class() {
-        Class::Cancelled => (Outcome::Cancelled, Status::Cancelled),
-        _ => (Outcome::Failed, Status::Failed),
-    };
-    (outcome, json!({ "run": run, "status": status, "error": error.report() }))
-}
-
-/// Measures how much later than its scheduled time a run begins.
-fn observe_lateness(entry: &TriggerEntry) {
-    let is_timed = matches!(entry.trigger.kind, TriggerKind::Schedule | TriggerKind::Chain);
-    let scheduled = entry.trigger.scheduled.as_deref().filter(|_| is_timed);
-    let scheduled = scheduled.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
-    if let Some(late) = scheduled.and_then(|at| (Utc::now() - at.to_utc()).to_std().ok()) {
-        figures().schedule_lateness.observe(late);
     }
 }
 

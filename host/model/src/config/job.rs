@@ -270,29 +270,10 @@ impl Job {
     }
 
     /// Checks a job; files that it names lie in `folder`.
-    fn check(raw: RawJob, default_name: &str, access: Access<'_>) -> Result<Self> {
-        let name = raw.name.unwrap_or_else(|| default_name.to_owned());
+    fn check(mut raw: RawJob, default_name: &str, access: Access<'_>) -> Result<Self> {
+        let name = raw.name.take().unwrap_or_else(|| default_name.to_owned());
         check_name("name", &name)?;
-        let mut inputs: Vec<RawRelation> = raw.relations;
-        inputs.extend(raw.tables.into_iter().map(|table| RawRelation {
-            table: Some(table),
-            query: None,
-            query_file: None,
-            name: None,
-            chunk_by: None,
-        }));
-        if raw.query.is_some() || raw.query_file.is_some() {
-            inputs.push(RawRelation {
-                table: None,
-                query: raw.query,
-                query_file: raw.query_file,
-                name: Some(name.clone()),
-                chunk_by: raw.chunk_by,
-            });
-        } else if raw.chunk_by.is_some() {
-            return Err(Error::config("`chunk_by` without `query`")
-                .with_hint("give `chunk_by` beside the table, under `relations`"));
-        }
+        let inputs = all_relations(&mut raw, &name)?;
         // Each part by itself: all that is wrong is told together.
         let mut faults = Vec::new();
         let source = kept(&mut faults, check_source(raw.source));
@@ -397,6 +378,31 @@ fn with_parts(error: Error, document: &Document) -> Error {
 /// What is right; what is wrong joins the rest of it.
 fn kept<T>(faults: &mut Vec<Error>, checked: Result<T>) -> Option<T> {
     checked.map_err(|error| faults.push(error)).ok()
+}
+
+/// The relations of a job, in whichever way it names them.
+fn all_relations(raw: &mut RawJob, name: &str) -> Result<Vec<RawRelation>> {
+    let mut inputs: Vec<RawRelation> = std::mem::take(&mut raw.relations);
+    inputs.extend(std::mem::take(&mut raw.tables).into_iter().map(|table| RawRelation {
+        table: Some(table),
+        query: None,
+        query_file: None,
+        name: None,
+        chunk_by: None,
+    }));
+    if raw.query.is_some() || raw.query_file.is_some() {
+        inputs.push(RawRelation {
+            table: None,
+            query: raw.query.take(),
+            query_file: raw.query_file.take(),
+            name: Some(name.to_owned()),
+            chunk_by: raw.chunk_by.take(),
+        });
+    } else if raw.chunk_by.is_some() {
+        return Err(Error::config("`chunk_by` without `query`")
+            .with_hint("give `chunk_by` beside the table, under `relations`"));
+    }
+    Ok(inputs)
 }
 
 fn check_chunk(raw: Option<RawChunk>) -> Result<ChunkSize> {

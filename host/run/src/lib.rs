@@ -29,6 +29,7 @@ mod stop;
 mod task;
 mod trace;
 mod trigger;
+pub mod verification;
 
 pub use control::RunControl;
 pub use fingerprint::Fingerprint;

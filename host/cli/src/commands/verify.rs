@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore_engine::destination;
-use longshore_engine::destination::{Folder, checksum, read_small};
+use longshore_engine::destination::{Folder, read_small};
 use longshore_engine::plan::Planner;
-use longshore_model::config::Job;
 use longshore_model::config::place::{Place, parse_place};
 use longshore_model::config::store_url::StoreUrl;
-use longshore_model::config::target::{Mode, To};
-use longshore_model::error::{Class, Error, Result, ResultExt};
+use longshore_model::config::target::To;
+use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
-use longshore_run::{Fingerprint, Manifest, RelationRecord};
+use longshore_run::Manifest;
+use longshore_run::verification::{self, Fault, FaultKind};
 use serde_json::json;
 
 use super::params::ParamArgs;
@@ -33,116 +33,19 @@ pub(super) struct VerifyArgs {
     source: bool,
 }
 
-/// What is not as it was written.
-struct Fault {
-    path: String,
-    what: String,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Part,
-    /// A relation, whose source says something else.
-    Relation,
-}
-
 pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
     app.io.block_on(async {
         let (manifest, target) = open(app, args).await?;
-        let mut faults = Vec::new();
-        for relation in &manifest.relations {
-            for part in &relation.parts {
-                let path = format!("{}/{}", relation.published_as, part.file);
-                if let Some(what) = fault(target.as_ref(), &path, part).await? {
-                    faults.push(Fault { path: target.url(&path), what, kind: Kind::Part });
-                }
-            }
-            if !faults.is_empty()
-                && let Some(later) = superseded_by(target.as_ref(), &manifest, relation).await?
-            {
-                return Err(superseded(&manifest, relation, &later).into());
-            }
-        }
+        let mut faults = verification::check_parts(&manifest, target.as_ref()).await?;
         if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
             let job = args.params.read_job(app, job)?;
-            faults = compare(app, &manifest, target.as_ref(), &job).await?;
+            let plan = Planner::new(app.resolve(&job).await?, &app.settings).plan(&job).await?;
+            let compute = app.compute();
+            faults = verification::compare(&manifest, target.as_ref(), &plan, compute).await?;
+            plan.source.release().await;
         }
         answer(app, args, &manifest, faults)
     })
-}
-
-/// The later run that took a relation's place, if one did.
-async fn superseded_by(
-    target: &dyn Folder,
-    manifest: &Manifest,
-    relation: &RelationRecord,
-) -> Result<Option<String>> {
-    let mut latest: Option<Manifest> = None;
-    for run in target.manifests().await? {
-        let Some(text) = target.manifest(&run).await? else { continue };
-        let Ok(other) = serde_json::from_slice::<Manifest>(&text) else { continue };
-        let is_it = |record: &RelationRecord| record.published_as == relation.published_as;
-        let replaces = other.job.mode != Some(Mode::Append) && other.relations.iter().any(is_it);
-        let after = latest.as_ref().map_or(&manifest.finished, |latest| &latest.finished);
-        if replaces && other.run != manifest.run && other.finished > *after {
-            latest = Some(other);
-        }
-    }
-    Ok(latest.map(|latest| latest.run))
-}
-
-fn superseded(manifest: &Manifest, relation: &RelationRecord, later: &str) -> Error {
-    Error::data(format!(
-        "run {}: `{}` was superseded by run {later}",
-        manifest.run, relation.published_as
-    ))
-    .with_hint(format!("verify the manifest of run {later}"))
-}
-
-/// Reads the source as the job says, and compares it with what was published.
-async fn compare(
-    app: &App,
-    manifest: &Manifest,
-    target: &dyn Folder,
-    job: &Job,
-) -> Result<Vec<Fault>> {
-    let plan = Planner::new(app.resolve(job).await?, &app.settings).plan(job).await?;
-    let mut faults = Vec::new();
-    for relation in &plan.relations {
-        let name = &relation.relation.name;
-        let Some(published) = manifest.relations.iter().find(|r| r.name == *name) else {
-            let what = "is not in the manifest".into();
-            faults.push(Fault { path: name.clone(), what, kind: Kind::Relation });
-            continue;
-        };
-        let paths: Vec<String> = published
-            .parts
-            .iter()
-            .map(|p| format!("{}/{}", published.published_as, p.file))
-            .collect();
-        // What computes does so on its own runtime.
-        let reading = Fingerprint::of_plan(relation.physical.clone(), plan.parallel);
-        let read = app.compute().spawn(reading).await;
-        let source =
-            read.map_err(|error| Error::internal(error.to_string()))?.context(name.clone())?;
-        // What folders tell stands in no file: only their rows are counted.
-        let files = if published.parts.iter().any(|part| part.file.contains('/')) {
-            None
-        } else {
-            Fingerprint::of_files(target, &manifest.job.format, &paths).await?
-        };
-        let what = match files {
-            _ if source.rows != published.rows => {
-                format!("the source has {} rows, {} were published", source.rows, published.rows)
-            }
-            Some(files) if files != source => "the source has other values in as many rows".into(),
-            _ => continue,
-        };
-        faults.push(Fault { path: name.clone(), what, kind: Kind::Relation });
-    }
-    plan.source.release().await;
-    Ok(faults)
 }
 
 async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Folder>)> {
@@ -215,26 +118,6 @@ fn beside(manifest: &Path) -> Option<Place> {
     inside.then(|| Place::Local(root.to_owned()))
 }
 
-async fn fault(
-    target: &dyn Folder,
-    path: &str,
-    part: &longshore_model::part::Part,
-) -> Result<Option<String>> {
-    let Some(written) = &part.checksum else {
-        return Ok(Some("the manifest has no checksum of it".into()));
-    };
-    let hasher = written.hasher().context(target.url(path))?;
-    match checksum(target.read(path).await, hasher).await {
-        Ok((bytes, _)) if bytes != part.bytes => {
-            Ok(Some(format!("{bytes} bytes, {} were written", part.bytes)))
-        }
-        Ok((_, found)) if found != *written => Ok(Some("its bytes are others".into())),
-        Ok(_) => Ok(None),
-        Err(error) if error.class() == Class::NotFound => Ok(Some("is gone".into())),
-        Err(error) => Err(error),
-    }
-}
-
 fn answer(
     app: &App,
     args: &VerifyArgs,
@@ -267,7 +150,7 @@ fn answer(
     for fault in &faults {
         show::warning(&format!("{}: {}", fault.path, fault.what));
     }
-    let relations = faults.iter().filter(|fault| fault.kind == Kind::Relation).count();
+    let relations = faults.iter().filter(|fault| fault.kind == FaultKind::Relation).count();
     let error = match relations {
         0 => Error::data(format!(
             "run {}: {} of {} are not what was written",

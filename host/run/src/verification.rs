@@ -1,0 +1,137 @@
+//! Verification: whether what was published is still what was written, and what the source has.
+
+use longshore_engine::destination::{Folder, checksum};
+use longshore_engine::plan::RunPlan;
+use longshore_model::config::target::Mode;
+use longshore_model::error::{Class, Error, Result, ResultExt};
+use longshore_model::part::Part;
+use tokio::runtime::Handle;
+
+use crate::fingerprint::Fingerprint;
+use crate::manifest::{Manifest, RelationRecord};
+
+/// What is not as it was written.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// The part's URL, or the relation's name.
+    pub path: String,
+    /// What it is instead.
+    pub what: String,
+    /// What it is a fault of.
+    pub kind: FaultKind,
+}
+
+/// What differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A part.
+    Part,
+    /// A relation, whose source says something else.
+    Relation,
+}
+
+/// Reads all parts of a manifest again. It is an error if a later run has taken the place of those that differ.
+pub async fn check_parts(manifest: &Manifest, target: &dyn Folder) -> Result<Vec<Fault>> {
+    let mut faults = Vec::new();
+    for relation in &manifest.relations {
+        for part in &relation.parts {
+            let path = format!("{}/{}", relation.published_as, part.file);
+            if let Some(what) = fault(target, &path, part).await? {
+                faults.push(Fault { path: target.url(&path), what, kind: FaultKind::Part });
+            }
+        }
+        if !faults.is_empty()
+            && let Some(later) = superseded_by(target, manifest, relation).await?
+        {
+            return Err(superseded(manifest, relation, &later));
+        }
+    }
+    Ok(faults)
+}
+
+async fn fault(target: &dyn Folder, path: &str, part: &Part) -> Result<Option<String>> {
+    let Some(written) = &part.checksum else {
+        return Ok(Some("the manifest has no checksum of it".into()));
+    };
+    let hasher = written.hasher().context(target.url(path))?;
+    match checksum(target.read(path).await, hasher).await {
+        Ok((bytes, _)) if bytes != part.bytes => {
+            Ok(Some(format!("{bytes} bytes, {} were written", part.bytes)))
+        }
+        Ok((_, found)) if found != *written => Ok(Some("its bytes are others".into())),
+        Ok(_) => Ok(None),
+        Err(error) if error.class() == Class::NotFound => Ok(Some("is gone".into())),
+        Err(error) => Err(error),
+    }
+}
+
+/// The later run that took a relation's place, if one did.
+async fn superseded_by(
+    target: &dyn Folder,
+    manifest: &Manifest,
+    relation: &RelationRecord,
+) -> Result<Option<String>> {
+    let mut latest: Option<Manifest> = None;
+    for run in target.manifests().await? {
+        let Some(text) = target.manifest(&run).await? else { continue };
+        let Ok(other) = serde_json::from_slice::<Manifest>(&text) else { continue };
+        let is_it = |record: &RelationRecord| record.published_as == relation.published_as;
+        let replaces = other.job.mode != Some(Mode::Append) && other.relations.iter().any(is_it);
+        let after = latest.as_ref().map_or(&manifest.finished, |latest| &latest.finished);
+        if replaces && other.run != manifest.run && other.finished > *after {
+            latest = Some(other);
+        }
+    }
+    Ok(latest.map(|latest| latest.run))
+}
+
+fn superseded(manifest: &Manifest, relation: &RelationRecord, later: &str) -> Error {
+    Error::data(format!(
+        "run {}: `{}` was superseded by run {later}",
+        manifest.run, relation.published_as
+    ))
+    .with_hint(format!("verify the manifest of run {later}"))
+}
+
+/// Reads the source as a plan says, and compares its rows with those that were published.
+pub async fn compare(
+    manifest: &Manifest,
+    target: &dyn Folder,
+    plan: &RunPlan,
+    compute: &Handle,
+) -> Result<Vec<Fault>> {
+    let mut faults = Vec::new();
+    for relation in &plan.relations {
+        let name = &relation.relation.name;
+        let Some(published) = manifest.relations.iter().find(|r| r.name == *name) else {
+            let what = "is not in the manifest".into();
+            faults.push(Fault { path: name.clone(), what, kind: FaultKind::Relation });
+            continue;
+        };
+        let paths: Vec<String> = published
+            .parts
+            .iter()
+            .map(|p| format!("{}/{}", published.published_as, p.file))
+            .collect();
+        // What computes does so on its own runtime.
+        let reading = Fingerprint::of_plan(relation.physical.clone(), plan.parallel);
+        let read = compute.spawn(reading).await;
+        let source =
+            read.map_err(|error| Error::internal(error.to_string()))?.context(name.clone())?;
+        // What folders tell stands in no file: only their rows are counted.
+        let files = if published.parts.iter().any(|part| part.file.contains('/')) {
+            None
+        } else {
+            Fingerprint::of_files(target, &manifest.job.format, &paths).await?
+        };
+        let what = match files {
+            _ if source.rows != published.rows => {
+                format!("the source has {} rows, {} were published", source.rows, published.rows)
+            }
+            Some(files) if files != source => "the source has other values in as many rows".into(),
+            _ => continue,
+        };
+        faults.push(Fault { path: name.clone(), what, kind: FaultKind::Relation });
+    }
+    Ok(faults)
+}

@@ -74,7 +74,7 @@ pub struct Submitted {
     pub run: String,
     /// Whether the key asked for it for the first time.
     pub is_new: bool,
-    /// Whether the key asked for it with this job file.
+    /// Whether the key asked for it with this job file and these values.
     pub is_same_job: bool,
 }
 
@@ -95,7 +95,9 @@ impl Submissions {
         }
         let digest = hex::encode(Sha256::digest(submission.document));
         let known = |entry: TriggerEntry| Submitted {
-            is_same_job: entry.digest == digest,
+            is_same_job: entry.digest == digest
+                && entry.job == submission.job
+                && entry.arguments == *submission.arguments,
             run: entry.run,
             is_new: false,
         };
@@ -132,7 +134,8 @@ impl Submissions {
         Ok(Submitted { run, is_new: true, is_same_job: true })
     }
 
-    /// Asks for another attempt at a run of the daemon that has ended, with the values and the folder that it had.
+    /// Asks for another attempt at a run of the daemon that has ended, with the values and the folder that it had. A
+    /// run has one such attempt: who asks again is given it, and may try that one again.
     pub fn retry(&self, run: &str, requested_by: Option<&str>) -> Result<Submitted> {
         let gone = || Error::not_found(format!("run {run} has left no job file"));
         let recorded = self.ledger.entry(run)?.ok_or_else(gone)?;
@@ -144,7 +147,7 @@ impl Submissions {
         let scheduled = trigger.as_ref().and_then(|trigger| trigger.trigger.scheduled.as_deref());
         let scheduled = scheduled.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
         self.submit(&Submission {
-            key: &format!("retry/{run}/{}", new_run_id()?),
+            key: &format!("retry/{run}"),
             job: &ended.name,
             document: &document,
             folder: trigger.as_ref().map_or(inbox, |trigger| &trigger.folder),

@@ -67,7 +67,7 @@ impl Daemon {
             return self.refused(taken, &crashed(*crashes - 1));
         }
         if let (None, Some(trigger)) = (&entry, &trigger) {
-            observe_lateness(trigger);
+            self.observe_lateness(trigger);
         }
         if entry.is_none() && trigger.as_ref().is_some_and(|trigger| trigger.is_cancelled) {
             return self.refused(taken, &Error::cancelled("cancelled before it began"));
@@ -136,6 +136,16 @@ impl Daemon {
         }
     }
 
+    /// Measures how much later than it should a scheduled run begins. One of a chain has no time of its own.
+    fn observe_lateness(&self, entry: &TriggerEntry) {
+        let scheduled = entry.trigger.scheduled.as_deref();
+        let scheduled = scheduled.filter(|_| entry.trigger.kind == TriggerKind::Schedule);
+        let scheduled = scheduled.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        let (Some(schedules), Some(scheduled)) = (&self.schedules, scheduled) else { return };
+        let start = schedules.start_of(&entry.job, scheduled.to_utc());
+        figures().schedule_lateness.observe((Utc::now() - start).to_std().unwrap_or_default());
+    }
+
     async fn read(
         &self,
         inbox: &Path,
@@ -186,7 +196,7 @@ impl Daemon {
 /// The error of a run that was given up because the process crashed at it.
 fn crashed(crashes: u32) -> Error {
     Error::internal(format!("the process died {crashes} times while this job was under way"))
-        .with_hint("look in the log for what ended it; drop the job again to try once more")
+        .with_hint("look in the log for what ended it; `longshore runs retry` tries once more")
 }
 
 /// The end of a run that could not be opened, and its report.
@@ -196,14 +206,4 @@ pub(super) fn refusal(run: &str, error: &Error) -> (Outcome, Value) {
         _ => (Outcome::Failed, Status::Failed),
     };
     (outcome, json!({ "run": run, "status": status, "error": error.report() }))
-}
-
-/// Measures how much later than its scheduled time a run begins.
-fn observe_lateness(entry: &TriggerEntry) {
-    let is_timed = matches!(entry.trigger.kind, TriggerKind::Schedule | TriggerKind::Chain);
-    let scheduled = entry.trigger.scheduled.as_deref().filter(|_| is_timed);
-    let scheduled = scheduled.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
-    if let Some(late) = scheduled.and_then(|at| (Utc::now() - at.to_utc()).to_std().ok()) {
-        figures().schedule_lateness.observe(late);
-    }
 }

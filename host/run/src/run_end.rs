@@ -27,7 +27,7 @@ impl RunEnd {
     /// The end of a run that was drained or interrupted.
     fn interrupted(exit_code: Option<u8>) -> Self {
         let error = Error::cancelled("the run was interrupted").with_hint(
-            "`longshore runs retry RUN` resumes it; a daemon resumes its runs when it starts",
+            "the same run key resumes it, and `longshore runs retry`; a daemon resumes its runs when it starts",
         );
         Self::Interrupted(by_signal(error, exit_code))
     }

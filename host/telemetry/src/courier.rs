@@ -22,7 +22,7 @@ pub const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 8;
 
 /// How long a message belongs to one process: longer than a server may take to answer.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(15);
 
 /// The wait before the second attempt, and the longest one, without the random part.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -79,13 +79,15 @@ impl Courier {
         Ok(())
     }
 
-    /// Delivers until the outbox is empty, but no longer than this.
-    pub async fn drain(&self, secrets: Option<&Path>, patience: Duration) -> Result<()> {
+    /// Delivers until the outbox is empty, but no longer than this. What was put off is tried at once: the server may
+    /// be back. Gives how many messages wait then.
+    pub async fn drain(&self, secrets: Option<&Path>, patience: Duration) -> Result<u64> {
         let until = Instant::now() + patience;
+        self.ledger.hasten_messages()?;
         let draining = async {
             loop {
                 self.deliver_due(secrets).await?;
-                let Some(due) = self.ledger.next_message_due()? else { return Ok(()) };
+                let Some(due) = self.ledger.next_message_due()? else { return Ok::<(), Error>(()) };
                 let wait = (due - Utc::now()).to_std().unwrap_or_default();
                 if Instant::now() + wait >= until {
                     return Ok(());
@@ -93,7 +95,10 @@ impl Courier {
                 sleep(wait).await;
             }
         };
-        timeout_at(until, draining).await.unwrap_or(Ok(()))
+        if let Ok(drained) = timeout_at(until, draining).await {
+            drained?;
+        }
+        self.ledger.outbox_length()
     }
 
     async fn deliver(&self, message: &Message, secrets: Option<&Path>) -> Result<()> {

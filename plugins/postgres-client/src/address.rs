@@ -57,7 +57,9 @@ impl Address {
             match parameter.split_once('=') {
                 Some(("sslmode", mode)) => sslmode = Some(parse_mode(mode)?),
                 _ => {
-                    return Err(Error::config(format!("unknown parameter `{parameter}`"))
+                    // Its value may be a password.
+                    let name = parameter.split('=').next().unwrap_or_default();
+                    return Err(Error::config(format!("unknown parameter `{name}`"))
                         .with_hint("the one known parameter is sslmode"));
                 }
             }

@@ -285,3 +285,61 @@ def test_the_document_is_the_one_that_is_published(api):
     assert status == 200 and document["openapi"] == "3.1.0"
     assert api.call("GET", "/health", token=False)[2] == {"status": "ok"}
     assert api.call("GET", "/ready", token=False)[2] == {"status": "ready"}
+
+
+def test_a_run_is_tried_again_once_however_often_that_is_asked(api, program):
+    job = program.job({"url": f"file://{program.folder}/nowhere.csv"})
+    run = api.submit(job)["run"]
+    assert api.ended(run)["state"] == "failed"
+    again = api.post(f"/runs/{run}/retry", expected=201)["run"]
+    assert api.post(f"/runs/{run}/retry", expected=200)["run"] == again
+    assert again in program.ok("runs", "retry", run)
+
+
+def test_a_key_asks_for_one_job_with_the_same_values(api, program):
+    step = {"sql": "SELECT *, {{ n }} AS n FROM data"}
+    job = rows_job(program, parameters={"n": "integer"}, transform=[step])
+    run = api.submit(job, key="k", parameters={"n": 1})["run"]
+    assert api.submit(job, key="k", parameters={"n": 1}, expected=200)["run"] == run
+    assert "another job" in api.submit(job, key="k", parameters={"n": 2}, expected=409)["error"]["message"]
+
+
+def test_what_is_published_is_counted_in_the_list(api, program):
+    run = api.submit(rows_job(program))["run"]
+    api.ended(run)
+    [listed] = api.get("/runs")["runs"]
+    assert (listed["rows_read"], listed["tasks"]["chunks"], listed["tasks"]["done"]) == (3, 1, 1)
+
+
+def test_a_stream_ends_when_its_token_is_revoked(api, program):
+    text = program.ok("token", "create", "--name", "reader", "--role", "viewer").split()[-1]
+    connection = api.connection()
+    connection.request("GET", "/api/v1/events", headers={"Authorization": f"Bearer {text}"})
+    answer = connection.getresponse()
+    assert answer.status == 200 and answer.readline().startswith(b":")
+    program.ok("token", "revoke", "reader")
+    # It ends: reading comes to an end.
+    answer.read()
+    connection.close()
+
+
+def test_no_job_reads_what_longshore_has_of_its_own(api, program):
+    state = program.folder / "state"
+    secret = (state / "api-token").read_text().strip()
+    for step in [{"sql_file": str(state / "api-token")}, {"sql_file": "../state/api-token"}]:
+        job = rows_job(program, transform=[step])
+        body = {"name": "x", "document": job.read_text(), "format": "yaml"}
+        status, _, answer = api.call("POST", "/api/v1/runs", body)
+        assert status != 201 and secret not in json.dumps(answer), answer
+        assert "no job reads it" in answer["error"]["message"]
+    source = {"url": f"file://{state}", "format": "csv", "csv": {"header": False}}
+    job = program.job(source, relations=[{"table": "api-token", "as": "a"}])
+    _, _, answer = api.call(
+        "POST", "/api/v1/jobs/preview", job.read_text(), {"Content-Type": "application/yaml"}
+    )
+    assert secret not in json.dumps(answer) and "no job reads it" in json.dumps(answer), answer
+
+
+def test_an_unknown_schedule_is_not_found(api):
+    status, _, _ = api.call("GET", "/api/v1/schedules/nosuch")
+    assert status == 404

@@ -238,3 +238,38 @@ def test_a_thousand_schedules_are_due_at_once(jobs, program):
     asked = "SELECT count(DISTINCT job), count(*) FROM triggers"
     wait_for(lambda: jobs.query(asked) == [(1_000, 1_000)])
     assert daemon.process.poll() is None
+
+
+def test_a_job_that_went_while_no_daemon_was_there_does_not_come_back(jobs):
+    daemon = jobs.start()
+    jobs.put("old", {"every": "1s", "overlap": "queue"})
+    wait_for(lambda: jobs.times("old"))
+    daemon.stop()
+    (jobs.folder / "old.yaml").unlink()
+    daemon.start()
+    wait_for(lambda: not list((jobs.program.folder / "state/jobs").iterdir()))
+    count = len(jobs.times("old"))
+    jobs.put("old", text="hello: 1\n")
+    wait_for(lambda: told(jobs.program, "hello"))
+    assert not jobs.listed("old")["is_active"] and len(jobs.times("old")) == count
+
+
+def test_another_file_of_the_same_name_takes_no_jobs_place(jobs, program):
+    jobs.start()
+    jobs.put("shop", {"cron": "0 2 * * *"})
+    jobs.begun("shop")
+    (jobs.folder / "shop.json").write_text("no job at all")
+    (jobs.folder / "shop.toml").write_text("")
+    wait_for(lambda: told(program, "shop.json: ignored"))
+    listed = jobs.listed("shop")
+    assert (listed["job_file"], listed["is_active"]) == ("shop.yaml", True)
+    assert "is ignored: shop.yaml has the same name" in listed["problem"]
+
+
+def test_a_chain_that_leads_back_is_told(jobs):
+    jobs.start()
+    for name, before in [("own", "own"), ("one", "two"), ("two", "one"), ("three", "two")]:
+        jobs.put(name, {"after": [before]})
+    wait_for(lambda: len(jobs.ask("list")) == 4 and all(job["is_active"] for job in jobs.ask("list")))
+    assert "itself follows" in jobs.listed("own")["problem"]
+    assert "`two` itself follows `one`" in jobs.listed("one")["problem"]

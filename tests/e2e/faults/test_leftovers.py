@@ -474,7 +474,7 @@ def test_a_full_disk_of_the_programs_own_names_its_folder(program, disk, what):
 
 def test_a_file_larger_than_the_system_lets_it_be_is_told(program):
     job = program.job(noise(only(program)), target={"url": f"file://{program.lake}", "compression": "none"})
-    limited = ["bash", "-c", f"ulimit -f 200; exec {LONGSHORE} run {job}"]
+    limited = ["bash", "-c", f"ulimit -f 800; exec {LONGSHORE} run {job}"]
     done = subprocess.run(
         limited,
         env={**program.env, **NO_WAIT},

@@ -14,6 +14,7 @@ import pytest
 
 from support.postgres import flights_csv
 from support.stores import S3, Azure, Hdfs
+from support.wait import wait_for
 
 
 @pytest.fixture
@@ -367,8 +368,8 @@ def test_a_file_that_changes_between_listing_and_reading_is_not_read(program, da
     )
     daemon = program.start("run", job)
     log = program.folder / "daemon.log"
-    while "of 60 chunks" not in log.read_text():
-        assert daemon.poll() is None, log.read_text()
+    wait_for(lambda: any(run["tasks"]["done"] for run in json.loads(program.ok("--json", "runs"))))
+    assert daemon.poll() is None, log.read_text()
     # Nobody knows which is read last.
     for number in range(30, 60):
         (data / f"{number}.csv").write_text("n\n" + "2\n" * 500_000)

@@ -6,6 +6,7 @@ use clap::Args;
 use longshore_model::atomic_file;
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
+use longshore_model::format::counted;
 use longshore_model::trace_context::TraceParent;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
@@ -177,16 +178,27 @@ fn deliver(app: &App, ledger: &Ledger) {
     let delivered = app.io.block_on(async {
         tokio::select! {
             delivered = courier.drain(secrets, COMMAND_PATIENCE) => delivered,
-            _ = stop_signal() => Ok(()),
+            _ = stop_signal() => ledger.outbox_length(),
         }
     });
-    if let Err(error) = delivered {
-        show::warning(&error.to_string());
+    match delivered {
+        Ok(0) => {}
+        Ok(left) => show::warning(&format!(
+            "{} in the outbox: the next run or daemon that uses {} delivers what waits",
+            counted(left, "message"),
+            app.settings.state.display()
+        )),
+        Err(error) => show::warning(&error.to_string()),
     }
 }
 
 fn answer(app: &App, report: &RunReport) {
-    if app.json { show::json(report) } else { show::answer(&report.to_text()) }
+    let text = report.to_text();
+    if app.json {
+        show::json(report);
+    } else if !text.trim().is_empty() {
+        show::answer(&text);
+    }
 }
 
 /// What runs jobs in the foreground.

@@ -85,7 +85,7 @@ export async function run(main, { events, session, go }, id) {
     h("h2", {}, "Attempts that failed"), attempts, h("h2", {}, "Events"), happened, manifest,
     h("h2", {}, "Log"), log);
   show();
-  map.load();
+  await map.load();
   const first = await get(`${path}/log`);
   let after = first.next;
   first.lines.forEach(addLine);

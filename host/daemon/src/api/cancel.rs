@@ -114,5 +114,6 @@ pub(super) async fn retry(
     }
     let again = move |state: &ApiState| state.submissions.retry(&run, Some(&caller.name));
     let submitted = state.read(again).await?;
-    Ok((StatusCode::CREATED, Json(RetryAnswer { run: submitted.run })).into_response())
+    let status = if submitted.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(RetryAnswer { run: submitted.run })).into_response())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use longshore_run::ledger::RunEvent;
@@ -14,14 +14,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::ApiError;
-use super::caller::Peer;
+use super::caller::{Credential, Peer};
 use super::extract::Params;
 use super::feed::News;
-use super::limits::{KEEP_ALIVE_SECS, SLOW_READER_SECS, STREAM_BUFFER_EVENTS};
+use super::guard::authenticated;
+use super::limits::{
+    KEEP_ALIVE_SECS, REVOCATION_LOOK_SECS, SLOW_READER_SECS, STREAM_BUFFER_EVENTS,
+};
 use super::run_stream::LogReader;
 use super::state::Shared;
 
@@ -48,6 +51,8 @@ struct Stream {
     log: Option<LogReader>,
     /// The id of the last event that was sent.
     sent: i64,
+    /// What it was opened with.
+    credential: Option<Credential>,
     reader: Reader,
     _place: OwnedSemaphorePermit,
 }
@@ -66,6 +71,7 @@ pub(super) async fn events(
     Params(query): Params<EventsQuery>,
     headers: HeaderMap,
     peer: Peer,
+    Extension(credential): Extension<Option<Credential>>,
 ) -> Result<Response, ApiError> {
     let place = state.stream()?;
     // First of all: whatever comes while the past is read is not lost.
@@ -78,6 +84,7 @@ pub(super) async fn events(
         sent: header.or(query.after).map_or(last, |after| after.min(last)),
         log: query.run.as_deref().map(LogReader::of),
         run: query.run,
+        credential,
         reader: Reader { buffer, disconnect: peer.disconnect },
         state,
         _place: place,
@@ -99,8 +106,10 @@ impl Stream {
 
     async fn follow(&mut self) -> Result<std::convert::Infallible, Gone> {
         self.catch_up().await?;
+        let mut look = interval(Duration::from_secs(REVOCATION_LOOK_SECS));
         loop {
             tokio::select! {
+                _ = look.tick() => self.check_credential().await?,
                 news = self.news.recv() => match news {
                     Ok(news) => self.tell(&news).await?,
                     // It was too slow for the feed: the ledger has it all.
@@ -118,6 +127,12 @@ impl Stream {
                 () = self.reader.buffer.closed() => return Err(Gone),
             }
         }
+    }
+
+    /// Ends when the token was revoked, or the session has ended.
+    async fn check_credential(&self) -> Result<(), Gone> {
+        let Some(credential) = self.credential.clone() else { return Ok(()) };
+        authenticated(&self.state, credential).await.map(|_| ()).map_err(|_| Gone)
     }
 
     /// Sends what the ledger has after the last event that was sent.

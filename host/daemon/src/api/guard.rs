@@ -46,8 +46,12 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut request = request;
     let authorised = match credential(&rules, &peer, &request) {
-        Ok(credential) => authorise(&rules, credential).await,
+        Ok(credential) => {
+            request.extensions_mut().insert(credential.clone());
+            authorise(&rules, credential).await
+        }
         Err(refusal) => Err((None, refusal)),
     };
     let (who, response) = match authorised {
@@ -126,12 +130,20 @@ async fn authorise(
 }
 
 async fn authenticate(rules: &Rules, credential: Credential) -> Result<Caller, ApiError> {
+    authenticated(&rules.state, credential).await
+}
+
+/// Who has a credential, now.
+pub(super) async fn authenticated(
+    state: &Shared,
+    credential: Credential,
+) -> Result<Caller, ApiError> {
     let (text, kind) = match credential {
         Credential::Socket => return Ok(Caller::of_socket()),
         Credential::Token(text) => (text, TokenKind::Token),
         Credential::Session(text) => (text, TokenKind::Session),
     };
-    let found = rules.state.read(move |state| state.ledger.authenticate(&text, kind)).await?;
+    let found = state.read(move |state| state.ledger.authenticate(&text, kind)).await?;
     let caller = |TokenRecord { name, role, .. }| Caller { name, role };
     found.map(caller).ok_or_else(|| {
         ApiError::unauthorized(match kind {

@@ -46,6 +46,9 @@ pub const SLOW_READER_SECS: u64 = 10;
 /// How often a stream without news says that it lives.
 pub const KEEP_ALIVE_SECS: u64 = 15;
 
+/// How often it is looked whether the token of an event stream is still valid.
+pub const REVOCATION_LOOK_SECS: u64 = 5;
+
 /// How long a browser's session lasts.
 pub const SESSION_SECS: u64 = 24 * 3_600;
 

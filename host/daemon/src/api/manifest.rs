@@ -45,12 +45,17 @@ async fn read_manifest(
 ) -> Result<Option<Value>> {
     let place = match place_of_job(&entry) {
         Some(place) => place,
-        None => parse_place(url.rsplit_once(MANIFESTS).map_or(url.as_str(), |(root, _)| root))?,
+        None => place_of(url.rsplit_once(MANIFESTS).map_or(url.as_str(), |(root, _)| root))?,
     };
     let target = destination::open(&place, state.settings().secrets.as_deref(), None).await?;
     let Some(bytes) = target.manifest(&run).await? else { return Ok(None) };
     let manifest = serde_json::from_slice(&bytes);
     manifest.map(Some).map_err(|error| Error::data(format!("{url}: not a manifest: {error}")))
+}
+
+/// A folder of this machine is shown as a path.
+fn place_of(root: &str) -> Result<Place> {
+    if root.starts_with('/') { Ok(Place::Local(root.into())) } else { parse_place(root) }
 }
 
 /// The job says how its target is reached, if its file is still there.

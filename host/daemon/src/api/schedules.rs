@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Class, Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -173,7 +173,11 @@ async fn with_schedules<T: Send + 'static>(
         Some(schedules) => work(schedules),
         None => Err(no_standing_jobs()),
     };
-    state.read(work).await
+    let done = state.read(move |state| Ok(work(state))).await?;
+    done.map_err(|error| match error.class() {
+        Class::NotFound => ApiError::new(StatusCode::NOT_FOUND, error),
+        _ => error.into(),
+    })
 }
 
 pub(super) fn no_standing_jobs() -> Error {

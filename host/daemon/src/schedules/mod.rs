@@ -117,6 +117,14 @@ impl Schedules {
         )
     }
 
+    /// When the run of a scheduled time starts: later by its jitter.
+    pub(crate) fn start_of(&self, job_file: &str, scheduled: DateTime<Utc>) -> DateTime<Utc> {
+        let name = job_file.rsplit_once('.').map_or(job_file, |(stem, _)| stem);
+        let jobs = self.jobs.lock();
+        let schedule = jobs.get(name).ok().and_then(StandingFile::schedule);
+        schedule.map_or(scheduled, |schedule| schedule.start_of(name, scheduled))
+    }
+
     /// The active version of a standing job, as it would run now.
     pub(crate) fn job(&self, name: &str) -> Result<Job> {
         self.jobs.lock().job(name, &BTreeMap::new(), Utc::now())

@@ -90,7 +90,7 @@ impl Schedules {
             next: next.map(|next| next.scheduled),
             last: self.shown_runs(runs, 1, zone(file))?.pop(),
             paused,
-            problem: file.problem.clone().or_else(|| schedule.and_then(|s| jobs.gap(s))),
+            problem: file.problem.clone().or_else(|| jobs.obstacle(name, file)),
             is_active: file.active.is_some(),
         })
     }

@@ -1,7 +1,8 @@
 //! The folder of standing jobs. The last valid version of each job is kept as a copy in the state folder: a version
 //! that is not valid takes nothing away, also after a restart.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,21 @@ pub(super) struct StandingJobs {
     jobs: BTreeMap<String, StandingFile>,
     /// Why the folder cannot be read, if it cannot.
     problem: Option<String>,
+    /// Files that are ignored, which was told.
+    told: BTreeSet<PathBuf>,
+    /// Whether the copies of files that went while no daemon was there are removed.
+    has_tidied: bool,
+}
+
+/// The files of the folder that are jobs.
+#[derive(Default)]
+struct Listing {
+    /// The files, by the names of their jobs.
+    files: BTreeMap<String, String>,
+    /// Files whose job has another file already, by its name.
+    rivals: BTreeMap<String, String>,
+    /// Files whose names are no text.
+    unreadable: Vec<PathBuf>,
 }
 
 /// The standing jobs, as they are at a moment.
@@ -79,6 +95,8 @@ pub(super) struct StandingFile {
     pub(super) active: Option<Arc<ActiveJob>>,
     /// Why the file is not the version that is active, or cannot be used.
     pub(super) problem: Option<String>,
+    /// Another file that has the same name, and is ignored.
+    pub(super) rival: Option<String>,
     /// The state in which the file was read.
     read: Option<FileState>,
     /// The state in which the file was found; it is read when it is found so twice.
@@ -136,6 +154,8 @@ impl StandingJobs {
             policy: Policy::default(),
             jobs: BTreeMap::new(),
             problem: None,
+            told: BTreeSet::new(),
+            has_tidied: false,
         }
     }
 
@@ -165,11 +185,37 @@ impl StandingJobs {
         })
     }
 
-    /// Why a chain never runs: a job that it follows is not there.
-    pub(super) fn gap(&self, schedule: &Schedule) -> Option<String> {
-        let Recurrence::After(names) = &schedule.recurrence else { return None };
-        let missing = names.iter().find(|name| !self.jobs.contains_key(*name))?;
-        Some(format!("`schedule.after`: no standing job is called `{missing}`"))
+    /// What keeps a job from its runs, although its file is valid: a job that it follows is not there or follows it,
+    /// or another file has its name.
+    pub(super) fn obstacle(&self, name: &str, file: &StandingFile) -> Option<String> {
+        if let Some(rival) = &file.rival {
+            return Some(format!("{rival} is ignored: {} has the same name", file.file_name));
+        }
+        let Recurrence::After(names) = &file.schedule()?.recurrence else { return None };
+        if let Some(missing) = names.iter().find(|name| !self.jobs.contains_key(*name)) {
+            return Some(format!("`schedule.after`: no standing job is called `{missing}`"));
+        }
+        let circle = names.iter().find(|next| self.follows(next, name))?;
+        Some(format!(
+            "`schedule.after`: `{circle}` itself follows `{name}`, so that none ever starts"
+        ))
+    }
+
+    /// Whether a job is another one, or follows it by way of others.
+    fn follows(&self, name: &str, other: &str) -> bool {
+        let (mut open, mut seen) = (vec![name], BTreeSet::new());
+        while let Some(name) = open.pop() {
+            if name == other {
+                return true;
+            }
+            let schedule = self.jobs.get(name).and_then(StandingFile::schedule);
+            if let Some(Recurrence::After(names)) = schedule.map(|schedule| &schedule.recurrence)
+                && seen.insert(name)
+            {
+                open.extend(names.iter().map(String::as_str));
+            }
+        }
+        false
     }
 
     /// Refuses values that the parameters of a job cannot have.
@@ -203,11 +249,14 @@ impl StandingJobs {
         self.policy.clone_from(policy);
         let listed = self.list();
         match listed {
-            Ok(files) => {
+            Ok(Listing { files, rivals, unreadable }) => {
                 self.problem = None;
                 self.forget_removed(&files);
+                self.tell_ignored(&rivals, &unreadable);
                 for (name, file_name) in files {
-                    self.look(name, file_name);
+                    self.look(&name, file_name);
+                    let rival = rivals.get(&name).cloned();
+                    self.jobs.entry(name).and_modify(|job| job.rival = rival);
                 }
                 Ok(())
             }
@@ -222,28 +271,68 @@ impl StandingJobs {
         }
     }
 
-    /// The job files by the names of their jobs. The first of two that have one name is its file.
-    fn list(&self) -> Result<BTreeMap<String, String>> {
+    /// The job files by the names of their jobs. Of two that have one name, the one that is in use stays its file;
+    /// else it is the first.
+    fn list(&self) -> Result<Listing> {
         let fault = |error| Error::io(format!("jobs folder {}", shown(&self.folder)), error);
-        let mut files: Vec<String> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
+        let mut listing = Listing::default();
         for entry in fs::read_dir(&self.folder).map_err(fault)? {
             let path = entry.map_err(fault)?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let is_job = has_jobs_ending(&path) && !is_parameter_file(&path);
-            if is_job && !name.starts_with('.') && !path.is_dir() {
-                files.push(name.to_owned());
+            if !is_job || path.is_dir() {
+                continue;
+            }
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(name) if name.starts_with('.') => {}
+                Some(name) => names.push(name.to_owned()),
+                None => listing.unreadable.push(path),
             }
         }
-        files.sort_unstable();
-        let mut jobs = BTreeMap::new();
-        for file in files {
+        names.sort_unstable_by_key(|name| (!self.is_in_use(name), name.clone()));
+        for file in names {
             let Some((stem, _)) = file.rsplit_once('.') else { continue };
-            jobs.entry(stem.to_owned()).or_insert(file);
+            match listing.files.entry(stem.to_owned()) {
+                Entry::Vacant(place) => {
+                    place.insert(file);
+                }
+                Entry::Occupied(place) => {
+                    listing.rivals.entry(place.key().clone()).or_insert(file);
+                }
+            }
         }
-        Ok(jobs)
+        Ok(listing)
+    }
+
+    /// Whether a file is that of a job, or was when the last daemon ended.
+    fn is_in_use(&self, file_name: &str) -> bool {
+        let stem = file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem);
+        match self.jobs.get(stem) {
+            Some(job) => job.file_name == file_name,
+            None => self.copies.join(file_name).exists(),
+        }
+    }
+
+    /// Says once which files are ignored.
+    fn tell_ignored(&mut self, rivals: &BTreeMap<String, String>, unreadable: &[PathBuf]) {
+        let ignored = rivals.values().map(|name| self.folder.join(name));
+        let ignored: BTreeSet<PathBuf> = ignored.chain(unreadable.iter().cloned()).collect();
+        for path in ignored.difference(&self.told).filter(|_| self.role == Role::Keeper) {
+            let why = if unreadable.contains(path) {
+                "its name is not UTF-8"
+            } else {
+                "another file has the same name but for its ending"
+            };
+            tracing::warn!("{}: ignored: {why}; rename it, or remove it", shown(path));
+        }
+        self.told = ignored;
     }
 
     fn forget_removed(&mut self, files: &BTreeMap<String, String>) {
+        if self.role == Role::Keeper && !self.has_tidied {
+            self.remove_old_copies(files);
+            self.has_tidied = true;
+        }
         let (folder, copies, role) = (&self.folder, &self.copies, self.role);
         self.jobs.retain(|name, job| {
             let stays = files.get(name) == Some(&job.file_name);
@@ -255,14 +344,25 @@ impl StandingJobs {
         });
     }
 
-    fn look(&mut self, name: String, file_name: String) {
+    /// Removes the copies of files that went while no daemon was there.
+    fn remove_old_copies(&self, files: &BTreeMap<String, String>) {
+        for copy in fs::read_dir(&self.copies).into_iter().flatten().flatten() {
+            let is_there = files.values().any(|file| copy.file_name() == file.as_str());
+            if !is_there {
+                let _ = fs::remove_file(copy.path());
+            }
+        }
+    }
+
+    fn look(&mut self, name: &str, file_name: String) {
         let path = self.folder.join(&file_name);
         let state = FileState::of(&path).ok();
-        let is_first = !self.jobs.contains_key(&name);
-        let job = self.jobs.entry(name.clone()).or_insert_with(|| StandingFile {
+        let is_first = !self.jobs.contains_key(name);
+        let job = self.jobs.entry(name.to_owned()).or_insert_with(|| StandingFile {
             file_name,
             active: None,
             problem: None,
+            rival: None,
             read: None,
             found: state.clone(),
         });
@@ -275,9 +375,9 @@ impl StandingJobs {
         job.found.clone_from(&state);
         if is_settled {
             job.read = state;
-            self.read(&name);
+            self.read(name);
         } else if is_first {
-            self.restore(&name);
+            self.restore(name);
         }
     }
 

@@ -12,7 +12,7 @@ use super::policy::{HostScope, Policy, PolicyScope};
 use super::sink_url::SinkUrl;
 use super::target::Sink;
 use super::territory::{HDFS_PORT, Territory, Usage, real_path};
-use crate::error::{Result, ResultExt};
+use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;
 
 /// Where requests to stores go unless somebody says otherwise.
@@ -43,7 +43,7 @@ impl Reach {
     }
 
     fn touched(&self, usage: Usage, at: &str, path: &Path) -> Result<()> {
-        if !self.policy.host().limits(usage) {
+        if usage == Usage::Write && !self.policy.host().limits(usage) {
             return Ok(());
         }
         Access::new(&self.policy, &self.job_folder).touched(usage, at, path)
@@ -89,6 +89,21 @@ impl<'a> Access<'a> {
     }
 
     pub(super) fn territory(&self, usage: Usage, at: &str, territory: &Territory) -> Result<()> {
+        if usage == Usage::Read && self.policy.is_private(territory) {
+            return Err(Error::auth(format!(
+                "`{at}`: {territory} is Longshore's own, and no job reads it"
+            ))
+            .with_hint("copy what the job needs into its own folder"));
+        }
+        self.allowed(usage, at, territory)
+    }
+
+    /// A file that says how a store is reached may be read. Nothing of it is shown, so that it may lie among the secrets.
+    fn config_file(&self, at: &str, path: &Path) -> Result<()> {
+        self.allowed(Usage::Read, at, &Territory::Local(real_path(path)))
+    }
+
+    fn allowed(&self, usage: Usage, at: &str, territory: &Territory) -> Result<()> {
         if !self.powers().allows(usage, territory, &real_path(self.folder)) {
             return Err(self
                 .powers()
@@ -188,7 +203,7 @@ impl<'a> Access<'a> {
                     self.key_file(&format!("{at}.hdfs.keytab"), keytab)?;
                 }
                 if let Some(folder) = &place.options.conf_dir {
-                    self.file(&format!("{at}.hdfs.conf_dir"), folder)?;
+                    self.config_file(&format!("{at}.hdfs.conf_dir"), folder)?;
                 }
                 if !place.options.settings.is_empty() && self.powers().limits_endpoints() {
                     // They could name any server.
@@ -207,7 +222,7 @@ impl<'a> Access<'a> {
                     self.key_file(&format!("{at}.sftp.key_file"), key)?;
                 }
                 if let Some(hosts) = &place.known_hosts {
-                    self.file(&format!("{at}.sftp.known_hosts"), hosts)?;
+                    self.config_file(&format!("{at}.sftp.known_hosts"), hosts)?;
                 }
                 self.endpoint(&format!("{at}.url"), Some(&place.host), place.port)
             }

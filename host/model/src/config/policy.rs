@@ -64,6 +64,8 @@ pub struct Policy {
     allows_remote_install: bool,
     forbids_unlisted: bool,
     rules: Vec<Rule>,
+    /// What no job reads, whatever the rules say.
+    private: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +93,13 @@ enum Area {
     JobFolder,
     Territory(Territory),
 }
+
+/// What of the state folder no job reads: it holds secrets, or the jobs of others.
+const PRIVATE: [&str; 6] =
+    ["api-token", "jobs", "ledger.sqlite", "ledger.sqlite-shm", "ledger.sqlite-wal", "spool"];
+
+/// The folders of an inbox that are not the jobs' own.
+const INBOX_PARTS: [&str; 3] = ["running", "done", "failed"];
 
 /// The name under which rules fit the host itself.
 const HOST: &str = "longshore";
@@ -136,6 +145,7 @@ impl Policy {
             allows_remote_install: raw.remote_install,
             forbids_unlisted: raw.unlisted == Unlisted::Forbid,
             rules: rules.collect::<Result<_>>()?,
+            private: Vec::new(),
         })
     }
 
@@ -147,6 +157,18 @@ impl Policy {
     /// Whether plugins may be installed over the HTTP API.
     pub fn allows_remote_install(&self) -> bool {
         self.allows_remote_install
+    }
+
+    /// Keeps what Longshore has of its own from jobs: in its state folder, and the folder of secrets.
+    pub(super) fn keep_private(&mut self, state: &Path, secrets: Option<&Path>) {
+        let own = PRIVATE.iter().map(|name| state.join(name));
+        self.private = own.chain(secrets.map(Path::to_owned)).collect();
+    }
+
+    /// Whether no job reads this.
+    pub(super) fn is_private(&self, territory: &Territory) -> bool {
+        let is_in = |folder: &PathBuf| territory.is_under(&Territory::Local(real_path(folder)));
+        self.private.iter().any(is_in)
     }
 
     /// What the host may touch for a job.
@@ -193,7 +215,12 @@ impl HostScope<'_> {
     /// Whether a folder, a file or a server may be used so; `job_folder` is where the job file lay.
     pub fn allows(&self, usage: Usage, territory: &Territory, job_folder: &Path) -> bool {
         let fits = |area: &Area| match area {
-            Area::JobFolder => territory.is_under(&Territory::Local(job_folder.to_owned())),
+            Area::JobFolder => {
+                let is_under = |folder| territory.is_under(&Territory::Local(folder));
+                // Job files of others lie there, which may hold secrets.
+                let is_of_others = INBOX_PARTS.iter().any(|part| is_under(job_folder.join(part)));
+                is_under(job_folder.to_owned()) && !is_of_others
+            }
             Area::Territory(area) => territory.is_under(area),
         };
         self.areas(usage).all(|areas| areas.iter().any(fits))

@@ -235,7 +235,13 @@ impl Settings {
             return Err(Error::config("`parallel` is 0").with_hint("give 1 or more"));
         }
         let policy_file = args.policy.or(raw.policy);
-        let policy = policy_file.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
+        let mut policy = policy_file.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
+        let secrets = args
+            .secrets
+            .or(raw.secrets)
+            .or_else(|| env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+        let state = args.state.or(raw.state).unwrap_or_else(default_state);
+        policy.keep_private(&state, secrets.as_deref());
         Ok(Self {
             file,
             policy,
@@ -245,15 +251,9 @@ impl Settings {
                 Some(folder) => folder,
                 None => default_cache(),
             },
-            secrets: args
-                .secrets
-                .or(raw.secrets)
-                .or_else(|| env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)),
+            secrets,
             parallel,
-            state: match args.state.or(raw.state) {
-                Some(folder) => folder,
-                None => default_state(),
-            },
+            state,
             jobs_dir: args.jobs_dir.or(raw.jobs_dir),
             memory_bytes: match args.memory.or(raw.memory) {
                 Some(text) => memory_bytes(&text)?,

@@ -115,6 +115,12 @@ const RUN: &str = "
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     let report: Option<String> = row.get(7)?;
+    let report: Option<Value> = report.and_then(|text| serde_json::from_str(&text).ok());
+    // The chunks and parts of a run that is over are in its manifest; its report counts them.
+    let published = report.as_ref().and_then(|report| report["relations"].as_array());
+    let chunks =
+        published.map(|relations| relations.iter().filter_map(|r| r["chunks"].as_u64()).sum());
+    let rows = report.as_ref().and_then(|report| report["rows"].as_u64());
     let phase: Phase = row.get(2)?;
     Ok(RunRecord {
         run: row.get(0)?,
@@ -125,9 +131,13 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         created: row.get(4)?,
         finished: row.get(5)?,
         restarts: row.get(6)?,
-        report: report.and_then(|text| serde_json::from_str(&text).ok()),
-        tasks: TaskCounts { chunks: row.get(8)?, done: row.get(9)?, failed_attempts: row.get(10)? },
-        rows_read: row.get(11)?,
+        tasks: TaskCounts {
+            chunks: chunks.unwrap_or(row.get(8)?),
+            done: row.get(9)?,
+            failed_attempts: row.get(10)?,
+        },
+        rows_read: rows.unwrap_or(row.get(11)?),
+        report,
     })
 }
 

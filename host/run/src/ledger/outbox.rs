@@ -71,7 +71,7 @@ impl Ledger {
             let (now, until) = (now(), moment(Utc::now() + lease));
             let leased = change
                 .prepare_cached(
-                    "UPDATE outbox SET due = ?2, attempts = attempts + 1 WHERE id =
+                    "UPDATE outbox SET due = ?2, attempts = attempts + 1, last_error = NULL WHERE id =
                        (SELECT id FROM outbox WHERE due <= ?1
                         AND id IN (SELECT min(id) FROM outbox GROUP BY destination)
                         ORDER BY id LIMIT 1)
@@ -97,6 +97,18 @@ impl Ledger {
             connection
                 .prepare_cached("UPDATE outbox SET due = ?2, last_error = ?3 WHERE id = ?1")?
                 .execute(params![id, moment(Utc::now() + wait), error])?;
+            Ok(())
+        })
+    }
+
+    /// Makes the messages due that were put off, and that nobody is delivering.
+    pub fn hasten_messages(&self) -> Result<()> {
+        self.with_connection(|connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE outbox SET due = ?1 WHERE due > ?1 AND last_error IS NOT NULL",
+                )?
+                .execute([now()])?;
             Ok(())
         })
     }

@@ -108,8 +108,10 @@ impl Recurrence {
                 Ok(Self::Times(Times::every(every)))
             }
             (None, None, Some(jobs)) => check_after(jobs).map(Self::After),
-            _ => Err(Error::config("`schedule` does not say when")
+            (None, None, None) => Err(Error::config("`schedule` does not say when")
                 .with_hint("give one of `cron`, `every` and `after`")),
+            _ => Err(Error::config("`schedule` says more than once when")
+                .with_hint("give one of `cron`, `every` and `after`, and no other")),
         }
     }
 }

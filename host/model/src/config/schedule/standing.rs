@@ -59,5 +59,7 @@ pub fn check_standing_name(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!("`{}` is not a name of a standing job", crate::grant::shown(name)))
-        .with_hint("use letters, digits, `-`, `_` and `.`"))
+        .with_hint(format!(
+            "use letters, digits, `-`, `_` and `.`, at most {NAME_LIMIT_BYTES} bytes"
+        )))
 }

@@ -122,7 +122,7 @@ fn intervals_are_counted_from_1970_whatever_the_zone() {
 fn a_wrong_schedule_is_refused_with_the_next_step() {
     for (value, words) in [
         (json!({}), "does not say when"),
-        (json!({ "cron": "0 2 * * *", "every": "1h" }), "does not say when"),
+        (json!({ "cron": "0 2 * * *", "every": "1h" }), "more than once"),
         (json!({ "cron": "0 2 * *" }), "`0 2 * *`"),
         (json!({ "cron": "61 2 * * *" }), "`61 2 * * *`"),
         (json!({ "cron": "0 2 30 2 *" }), "is never"),

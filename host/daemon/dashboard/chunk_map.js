@@ -25,11 +25,7 @@ export function chunkMap(path) {
   let maps = [];
   let due = null;
   const load = async () => {
-    const found = await get(`${path}/chunks`).catch((error) => {
-      // A run that waits has none yet.
-      if (error.status === 404) return { relations: [] };
-      throw error;
-    });
+    const found = await get(`${path}/chunks`);
     const relations = found.relations.filter((relation) => relation.chunks > 0);
     const isSame = maps.length === relations.length && maps.every((map, at) => map.name === relations[at].name);
     if (!isSame) {

@@ -142,7 +142,12 @@ pub(super) async fn chunks(
     State(state): State<Shared>,
     Names(run): Names<String>,
 ) -> Answer<ChunksAnswer> {
-    let found = state.read(move |state| state.ledger.chunk_map(&run)).await?;
+    let find = move |state: &ApiState| match state.ledger.chunk_map(&run)? {
+        Some(relations) => Ok(Some(relations)),
+        // A run that has not begun has no chunks yet.
+        None => Ok(state.ledger.trigger(&run)?.map(|_| Vec::new())),
+    };
+    let found = state.read(find).await?;
     found.map(|relations| Json(ChunksAnswer { relations })).ok_or_else(unknown)
 }
 

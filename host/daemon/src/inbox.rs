@@ -18,12 +18,13 @@ use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::config::{Policy, Reach};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::{DONE, FAILED, RUNNING};
 use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use serde_json::json;
 
 use super::arrival::{Arrival, FileState, Seen};
-use super::inbox_job::{DONE, FAILED, InboxJob, RUNNING, shown, write_public};
+use super::inbox_job::{InboxJob, shown, write_public};
 use super::parameter_file::{is_parameter_file, job_of_parameters, parameter_file};
 use super::part::Part;
 use super::watched_folder::{LOCK, WatchedFolder, identity};

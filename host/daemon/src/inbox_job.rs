@@ -10,6 +10,7 @@ use longshore_model::atomic_file;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::is_steering;
+use longshore_model::layout::{DONE, FAILED, RUNNING};
 use serde::Serialize;
 
 use super::parameter_file::parameter_file;
@@ -21,11 +22,6 @@ const STEM_LIMIT_BYTES: usize = 180;
 
 /// What stands for a byte that is no text, and for a character that steers terminals.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
-
-/// The folders of an inbox.
-pub(super) const RUNNING: &str = "running";
-pub(super) const DONE: &str = "done";
-pub(super) const FAILED: &str = "failed";
 
 /// A job file that was taken: it lies in `running`, under a name that holds the run's id.
 #[derive(Clone, Debug)]

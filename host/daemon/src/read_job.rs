@@ -7,9 +7,10 @@ use std::time::Duration;
 use chrono::DateTime;
 use longshore_model::config::{Arguments, Job, ParameterRecord, Policy, Reach};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::RUNNING;
 use longshore_run::ledger::TriggerEntry;
 
-use super::inbox_job::{InboxJob, RUNNING, shown};
+use super::inbox_job::{InboxJob, shown};
 use super::parameter_file::parameter_file;
 use super::part::Part;
 

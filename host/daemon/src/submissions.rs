@@ -17,18 +17,16 @@ use longshore_model::config::Arguments;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::{RUNNING, SPOOL};
 use longshore_run::ledger::{Ledger, NewTrigger, RunEntry, TriggerEntry, TriggerState};
 use longshore_run::{TriggerKind, new_run_id};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::inbox_job::{InboxJob, RUNNING, move_file};
+use super::inbox_job::{InboxJob, move_file};
 use super::parameter_file::parameter_file;
 use super::part::Part;
-
-/// The folder of job files that wait, in the state folder.
-const SPOOL: &str = "spool";
 
 /// Job files may hold secrets.
 const SPOOLED_MODE: u32 = 0o600;

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use longshore_model::error::{Error, Result};
 use longshore_model::file_lock;
+use longshore_model::layout::{DONE, FAILED, RUNNING};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::inbox_job::{DONE, FAILED, RUNNING, shown};
+use super::inbox_job::shown;
 use super::part::Part;
 
 /// What the daemon that has the folder holds locked. It is never removed: who comes next locks the same.

@@ -10,6 +10,7 @@ pub mod figures;
 pub mod file_lock;
 pub mod format;
 pub mod grant;
+pub mod layout;
 pub mod limits;
 pub mod memory;
 pub mod part;

@@ -8,6 +8,7 @@ use longshore_daemon::{Submissions, given_arguments, lock};
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
+use longshore_model::layout::INBOX_FOLDERS;
 use longshore_run::ledger::{INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
 use longshore_run::new_run_id;
 use longshore_run::phase::{Outcome, Phase};
@@ -267,7 +268,7 @@ fn job_of(ledger: &Ledger, run: &str, recorded: &RunEntry, policy: &Policy) -> R
 fn dropped_as(file: &Path, run: &str) -> Option<PathBuf> {
     let name = file.file_name()?.to_str()?.replace(&format!(".{run}."), ".");
     let folder = file.parent()?;
-    let inside = ["running", "done", "failed"].iter().any(|part| folder.ends_with(part));
+    let inside = INBOX_FOLDERS.iter().any(|part| folder.ends_with(part));
     inside.then(|| Some(folder.parent()?.join(name))).flatten()
 }
 

@@ -5,7 +5,7 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use longshore_model::error::Result;
 use longshore_model::memory::memory;
 use longshore_run::TriggerKind;
-use longshore_run::ledger::{OutcomeCounts, RunRecord};
+use longshore_run::ledger::{OutcomeCounts, RunRecord, TriggerEntry};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -70,14 +70,9 @@ impl Overview {
 }
 
 fn queue(state: &ApiState) -> Result<Vec<QueuedRun>> {
-    let mut queue = Vec::new();
-    for trigger in state.ledger.open_triggers()? {
-        if state.ledger.entry(&trigger.run)?.is_none() {
-            let kind = trigger.trigger.kind;
-            queue.push(QueuedRun { run: trigger.run, job: trigger.job, trigger: kind });
-        }
-    }
-    Ok(queue)
+    let queued =
+        |TriggerEntry { run, job, trigger, .. }| QueuedRun { run, job, trigger: trigger.kind };
+    Ok(state.ledger.waiting_triggers()?.into_iter().map(queued).collect())
 }
 
 /// The runs that some process works on.

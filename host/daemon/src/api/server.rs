@@ -9,6 +9,7 @@ use chrono::Utc;
 use longshore_model::atomic_file;
 use longshore_model::config::Settings;
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::API_TOKEN;
 use longshore_plugins::Plugins;
 use longshore_run::ledger::{Ledger, NewToken, Role, TokenKind};
 use parking_lot::Mutex;
@@ -30,9 +31,6 @@ use crate::submissions::Submissions;
 
 /// The state folder's file that says where the API is.
 const PLACE: &str = "api.json";
-
-/// The state folder's file with the first token, and that token's name.
-const FIRST_TOKEN: &str = "api-token";
 
 /// What holds a secret, or leads to one.
 const PRIVATE_MODE: u32 = 0o600;
@@ -165,14 +163,14 @@ fn own_address(address: SocketAddr) -> IpAddr {
 
 /// Makes the token of whoever operates this machine, the first time.
 fn create_first_token(state: &Path, ledger: &Ledger) -> Result<()> {
-    let path = state.join(FIRST_TOKEN);
+    let path = state.join(API_TOKEN);
     if path.exists() {
         return Ok(());
     }
     // A token whose text was lost is nobody's.
-    ledger.revoke_token(FIRST_TOKEN)?;
+    ledger.revoke_token(API_TOKEN)?;
     let (role, kind) = (Role::Admin, TokenKind::Token);
-    let text = ledger.create_token(NewToken { name: FIRST_TOKEN, role, kind, lifetime: None })?;
+    let text = ledger.create_token(NewToken { name: API_TOKEN, role, kind, lifetime: None })?;
     tracing::info!("the API's first token is in {}", path.display());
     write_private(&path, text.as_bytes())
 }

@@ -15,6 +15,7 @@ use longshore_model::config::schedule::check_standing_name;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::config::{Arguments, Job, Policy, Reach, Recurrence, Schedule, StandingJob};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::JOB_COPIES;
 use longshore_run::ledger::StandingRuns;
 use serde_json::Value;
 
@@ -23,9 +24,6 @@ use crate::inbox_job::shown;
 use crate::lease::{Writers, writers};
 use crate::log_error::next_step;
 use crate::parameter_file::is_parameter_file;
-
-/// The folder of the copies, in the state folder.
-const COPIES: &str = "jobs";
 
 /// Job files may hold secrets.
 const COPY_MODE: u32 = 0o600;
@@ -149,7 +147,7 @@ impl StandingJobs {
     pub(super) fn new(folder: &Path, state: &Path, role: Role) -> Self {
         Self {
             folder: folder.to_owned(),
-            copies: state.join(COPIES),
+            copies: state.join(JOB_COPIES),
             role,
             policy: Policy::default(),
             jobs: BTreeMap::new(),
@@ -289,7 +287,7 @@ impl StandingJobs {
                 None => listing.unreadable.push(path),
             }
         }
-        names.sort_unstable_by_key(|name| (!self.is_in_use(name), name.clone()));
+        names.sort_by_cached_key(|name| (!self.is_in_use(name), name.clone()));
         for file in names {
             let Some((stem, _)) = file.rsplit_once('.') else { continue };
             match listing.files.entry(stem.to_owned()) {

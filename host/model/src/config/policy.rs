@@ -15,6 +15,7 @@ use super::territory::{Territory, Usage, real_path};
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;
 use crate::grant::odbc::{Allowed, OdbcGrant};
+use crate::layout::{INBOX_FOLDERS, PRIVATE};
 
 /// A policy as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -64,8 +65,8 @@ pub struct Policy {
     allows_remote_install: bool,
     forbids_unlisted: bool,
     rules: Vec<Rule>,
-    /// What no job reads, whatever the rules say.
-    private: Vec<PathBuf>,
+    /// What no job reads, whatever the rules say; where it really lies.
+    private: Vec<Territory>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,13 +94,6 @@ enum Area {
     JobFolder,
     Territory(Territory),
 }
-
-/// What of the state folder no job reads: it holds secrets, or the jobs of others.
-const PRIVATE: [&str; 6] =
-    ["api-token", "jobs", "ledger.sqlite", "ledger.sqlite-shm", "ledger.sqlite-wal", "spool"];
-
-/// The folders of an inbox that are not the jobs' own.
-const INBOX_PARTS: [&str; 3] = ["running", "done", "failed"];
 
 /// The name under which rules fit the host itself.
 const HOST: &str = "longshore";
@@ -162,13 +156,13 @@ impl Policy {
     /// Keeps what Longshore has of its own from jobs: in its state folder, and the folder of secrets.
     pub(super) fn keep_private(&mut self, state: &Path, secrets: Option<&Path>) {
         let own = PRIVATE.iter().map(|name| state.join(name));
-        self.private = own.chain(secrets.map(Path::to_owned)).collect();
+        let all = own.chain(secrets.map(Path::to_owned));
+        self.private = all.map(|path| Territory::Local(real_path(&path))).collect();
     }
 
     /// Whether no job reads this.
     pub(super) fn is_private(&self, territory: &Territory) -> bool {
-        let is_in = |folder: &PathBuf| territory.is_under(&Territory::Local(real_path(folder)));
-        self.private.iter().any(is_in)
+        self.private.iter().any(|own| territory.is_under(own))
     }
 
     /// What the host may touch for a job.
@@ -218,7 +212,7 @@ impl HostScope<'_> {
             Area::JobFolder => {
                 let is_under = |folder| territory.is_under(&Territory::Local(folder));
                 // Job files of others lie there, which may hold secrets.
-                let is_of_others = INBOX_PARTS.iter().any(|part| is_under(job_folder.join(part)));
+                let is_of_others = INBOX_FOLDERS.iter().any(|part| is_under(job_folder.join(part)));
                 is_under(job_folder.to_owned()) && !is_of_others
             }
             Area::Territory(area) => territory.is_under(area),

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::figures::figures;
+use longshore_model::layout::LEDGER;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
@@ -52,9 +53,6 @@ pub use times::{AttemptTimes, RelationTimes};
 pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
 pub use totals::{LastSuccess, Waiting};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
-
-/// The ledger's file in the state folder.
-const FILE: &str = "ledger.sqlite";
 
 /// The migrations from one version to the next. The number of those that are done is the version.
 const MIGRATIONS: [&str; 12] = [
@@ -92,7 +90,7 @@ impl Ledger {
     pub fn open(state: &Path) -> Result<Self> {
         fs::create_dir_all(state)
             .map_err(|error| Error::io(format!("state folder {}", state.display()), error))?;
-        let path = state.join(FILE);
+        let path = state.join(LEDGER);
         let open = || -> fault::Result<Self> {
             let connection = Connection::open(&path)?;
             write_ahead(&connection)?;

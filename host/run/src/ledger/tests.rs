@@ -168,7 +168,7 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
 
 /// Makes a ledger as version 2 had it, with what its runs held.
 fn version_2(folder: &Path) {
-    let connection = Connection::open(folder.join(FILE)).unwrap();
+    let connection = Connection::open(folder.join(LEDGER)).unwrap();
     for migration in &MIGRATIONS[..2] {
         connection.execute_batch(migration).unwrap();
     }

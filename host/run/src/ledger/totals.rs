@@ -5,6 +5,7 @@ use longshore_model::error::Result;
 use rusqlite::Row;
 
 use super::Ledger;
+use super::triggers::WAITING;
 use crate::phase::{Outcome, Phase};
 
 /// The last success of a job.
@@ -47,10 +48,8 @@ impl Ledger {
     /// The runs that were asked for and have not begun.
     pub fn waiting_runs(&self) -> Result<Waiting> {
         self.with_connection(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT count(*), min(requested) FROM triggers
-                 WHERE state <> 'over' AND run NOT IN (SELECT id FROM runs)",
-            )?;
+            let query = format!("SELECT count(*), min(requested) FROM triggers WHERE {WAITING}");
+            let mut statement = connection.prepare_cached(&query)?;
             let waiting = |row: &Row<'_>| Ok(Waiting { runs: row.get(0)?, since: moment(row, 1)? });
             Ok(statement.query_row([], waiting)?)
         })

@@ -73,6 +73,9 @@ pub struct TriggerEntry {
     pub state: TriggerState,
 }
 
+/// Whether the run of a trigger has not begun.
+pub(super) const WAITING: &str = "state <> 'over' AND run NOT IN (SELECT id FROM runs)";
+
 const TRIGGER: &str =
     "SELECT run, job, folder, digest, kind, key, scheduled, requested, requested_by, arguments,
            is_cancelled, state FROM triggers";
@@ -140,6 +143,11 @@ impl Ledger {
     /// The triggers that are not over, oldest first.
     pub fn open_triggers(&self) -> Result<Vec<TriggerEntry>> {
         self.triggers("state <> 'over'")
+    }
+
+    /// The triggers whose runs have not begun, oldest first.
+    pub fn waiting_triggers(&self) -> Result<Vec<TriggerEntry>> {
+        self.triggers(WAITING)
     }
 
     fn triggers(&self, condition: &str) -> Result<Vec<TriggerEntry>> {

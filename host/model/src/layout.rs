@@ -1,0 +1,24 @@
+//! The names of what Longshore keeps in its folders. The policy keeps jobs from some of it.
+
+/// The inbox's folder of jobs under way.
+pub const RUNNING: &str = "running";
+/// The inbox's folder of jobs that succeeded.
+pub const DONE: &str = "done";
+/// The inbox's folder of jobs that failed.
+pub const FAILED: &str = "failed";
+
+/// All folders of an inbox.
+pub const INBOX_FOLDERS: [&str; 3] = [RUNNING, DONE, FAILED];
+
+/// The ledger, in the state folder. SQLite keeps two files beside it.
+pub const LEDGER: &str = "ledger.sqlite";
+/// The job files that wait to be run.
+pub const SPOOL: &str = "spool";
+/// The copies of standing jobs.
+pub const JOB_COPIES: &str = "jobs";
+/// The first token of the HTTP API.
+pub const API_TOKEN: &str = "api-token";
+
+/// What of the state folder no job reads: it holds secrets, or the jobs of others.
+pub(crate) const PRIVATE: [&str; 6] =
+    [API_TOKEN, JOB_COPIES, LEDGER, "ledger.sqlite-shm", "ledger.sqlite-wal", SPOOL];

@@ -17,6 +17,7 @@ use crate::retry::{Retry, Work};
 
 /// What a request does, for the log.
 const PUBLISHING: &str = "publishing";
+pub(super) const RELEASING: &str = "removing the staging";
 const REGISTERING: &str = "registering";
 
 /// A commit, with all that another process needs to complete it.
@@ -106,7 +107,8 @@ pub(super) async fn commit(
     let reserved: Vec<RelationTarget> =
         commit.relations.iter().map(|relation| relation.target.clone()).collect();
     // Everything is published: a leftover harms nobody.
-    if let Err(error) = target.release(&run, &reserved).await {
+    let released = retry.run(Work::Request, RELEASING, || target.release(&run, &reserved)).await;
+    if let Err(error) = released {
         tracing::warn!("{error}: its staging stays");
     }
     Ok(published_report(target, commit.manifest, manifest))

@@ -11,7 +11,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::part::RelationTarget;
 use longshore_sandbox::tape;
 
-use super::commit::{Commit, RelationCommit, commit, published_report, roll_forward};
+use super::commit::{Commit, RELEASING, RelationCommit, commit, published_report, roll_forward};
 use super::execution::Execution;
 use super::manifest::{Manifest, RelationOutput, RelationRecord, RunHistory};
 use super::panic::catch_panic;
@@ -89,7 +89,8 @@ impl ActiveRun<'_> {
             mode,
         };
         let targets: Vec<RelationTarget> = manifest.relations.iter().map(target).collect();
-        if let Err(error) = self.target().release(self.id, &targets).await {
+        let release = || self.target().release(self.id, &targets);
+        if let Err(error) = self.retry().run(Work::Request, RELEASING, release).await {
             tracing::warn!("{error}: its staging stays");
         }
         let at = self.target().url(&manifest_path(self.id));

@@ -218,6 +218,25 @@ def test_a_run_that_is_stopped_leaves_no_upload(program, s3, killer, folder, how
     assert s3.files(folder) == {} and uploads(s3, folder) == []
 
 
+@pytest.mark.parametrize("fault", [(500, b""), (503, b""), "cut"], ids=["500", "503", "cut"])
+def test_an_upload_whose_id_was_lost_is_ended_though_the_listing_fails_at_first(program, s3, folder, fault):
+    counts = collections.Counter()
+
+    def answer(_, method, path):
+        what = kind(method, path)
+        counts[what] += 1
+        if what == "create":
+            return "lose" if counts[what] == 1 else None
+        return fault if what == "list uploads" and counts[what] <= 2 else None
+
+    with FaultyHttp(s3.port, answer) as proxy:
+        killer = Killer(s3)
+        killer.proxy = proxy
+        program.ok("run", store_job(program, killer, folder))
+    assert counts["create"] > 1 and counts["list uploads"] == 3
+    assert uploads(s3, folder) == []
+
+
 def test_what_is_somebody_elses_stays(program, s3, killer, folder):
     client = s3.client()
     for key in [

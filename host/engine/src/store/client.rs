@@ -13,7 +13,7 @@ pub(crate) const REQUEST_TIMEOUT_SECS: u64 = 20;
 pub(super) const READ_TIMEOUT_SECS: u64 = 300;
 
 /// A request is tried again so often at once.
-const STORE_RETRIES: usize = 3;
+pub(super) const STORE_RETRIES: usize = 3;
 
 /// And for so long.
 const STORE_RETRY_SECS: u64 = 30;

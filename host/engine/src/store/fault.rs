@@ -56,7 +56,7 @@ fn class(error: &StoreError, answer: &Answer) -> Class {
     }
 }
 
-fn status_class(status: u16) -> Class {
+pub(super) fn status_class(status: u16) -> Class {
     match status {
         429 | 503 => Class::Throttled,
         408 | 504 => Class::Timeout,

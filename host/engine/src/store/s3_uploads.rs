@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Class, Error, Result};
 use object_store::aws::{AmazonS3, AwsAuthorizer};
 use object_store::client::{
     HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector,
@@ -14,7 +14,8 @@ use object_store::path::Path as Key;
 use object_store::signer::Signer;
 use url::Url;
 
-use super::client::client_options;
+use super::client::{STORE_RETRIES, client_options};
+use super::fault::status_class;
 use super::open_uploads::{OpenUpload, OpenUploads};
 
 /// The most answers of one listing: a thousand uploads each.
@@ -22,6 +23,9 @@ const PAGES_LIMIT: usize = 1_000;
 
 /// How long the library's own signature of a URL would hold; only the URL is used.
 const SIGNATURE_SECS: u64 = 60;
+
+/// The wait before a listing is asked for again; it doubles with each.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// The uploads that are open in a bucket.
 pub(crate) struct S3Uploads {
@@ -43,7 +47,21 @@ impl S3Uploads {
         Ok(Arc::new(Self { store, region, http }))
     }
 
+    /// One answer of a listing. It is asked for again as the library asks for what it knows.
     async fn page(&self, prefix: &str, marker: Option<&OpenUpload>) -> Result<String> {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..STORE_RETRIES {
+            match self.ask(prefix, marker).await {
+                Err(error) if error.class().is_transient() => tracing::debug!("{error}"),
+                done => return done,
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        self.ask(prefix, marker).await
+    }
+
+    async fn ask(&self, prefix: &str, marker: Option<&OpenUpload>) -> Result<String> {
         let failed = |error: &dyn std::fmt::Display| {
             Error::connection(format!("listing the uploads that are open: {error}"))
         };
@@ -65,8 +83,7 @@ impl S3Uploads {
             return Ok(String::new());
         }
         if !status.is_success() {
-            return Err(Error::auth(format!("listing the uploads that are open: status {status}"))
-                .with_hint("grant s3:ListBucketMultipartUploads on the bucket"));
+            return Err(refusal(status.as_u16()));
         }
         let body = answer.into_body().bytes().await.map_err(|error| failed(&error))?;
         Ok(String::from_utf8_lossy(&body).into_owned())
@@ -100,6 +117,16 @@ impl OpenUploads for S3Uploads {
         }
         Ok(found)
     }
+}
+
+fn refusal(status: u16) -> Error {
+    let text = format!("listing the uploads that are open: status {status}");
+    match status_class(status) {
+        // It would say so each time.
+        Class::Resource => {}
+        class => return Error::new(class, text),
+    }
+    Error::auth(text).with_hint("grant s3:ListBucketMultipartUploads on the bucket")
 }
 
 fn http_get() -> reqwest::Method {
@@ -141,5 +168,20 @@ mod tests {
         let is = |key: &str, upload: &str| OpenUpload { key: key.into(), upload: upload.into() };
         assert_eq!(uploads(page), [is("a&b/c", "1"), is("d", "2")]);
         assert_eq!(tag(page, "IsTruncated").as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn only_a_store_that_will_not_answer_is_left_alone() {
+        for (status, class) in [
+            (400, Class::Auth),
+            (403, Class::Auth),
+            (405, Class::Auth),
+            (408, Class::Timeout),
+            (429, Class::Throttled),
+            (500, Class::Connection),
+            (503, Class::Throttled),
+        ] {
+            assert_eq!(refusal(status).class(), class, "{status}");
+        }
     }
 }

@@ -1,25 +1,14 @@
 //! The runs that this process works on, with their progress and their speed.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
-use longshore_run::{Progress, RelationProgress};
+use longshore_run::{Pace, Progress, Speed};
 use parking_lot::Mutex;
 
 /// Shows the progress of a run, by its id and its job, until what it gives is dropped.
 pub type Watch = Arc<dyn Fn(&str, &str, Arc<Progress>) -> Box<dyn Any + Send> + Send + Sync>;
-
-/// The time over which a speed is measured.
-const SPEED_SECS: u64 = 10;
-
-/// The least time between two samples of a speed.
-const SAMPLE_MILLIS: u64 = 400;
-
-/// A remaining time is told once so much of a run was seen to be done.
-const LEAST_FRACTION: f64 = 0.01;
 
 /// The runs that this process reads, by their ids.
 #[derive(Clone, Default)]
@@ -28,17 +17,7 @@ pub struct ActiveRuns(Arc<Mutex<BTreeMap<String, ActiveRun>>>);
 /// A run that this process reads.
 struct ActiveRun {
     progress: Arc<Progress>,
-    since: Instant,
-    /// What was done when this process took it up.
-    first_fraction: f64,
-    samples: VecDeque<Sample>,
-}
-
-#[derive(Clone, Copy)]
-struct Sample {
-    at: Instant,
-    rows: u64,
-    bytes: u64,
+    pace: Pace,
 }
 
 /// How far a run is, and how quick.
@@ -99,69 +78,20 @@ impl Drop for Kept {
 
 impl ActiveRun {
     fn new(progress: Arc<Progress>) -> Self {
-        let (since, first_fraction) = (Instant::now(), fraction(&progress));
-        let samples = VecDeque::from([Sample::of(&progress, since)]);
-        Self { progress, since, first_fraction, samples }
+        Self { pace: Pace::new(&progress), progress }
     }
 
     fn look(&mut self) -> Reading {
-        let now = Sample::of(&self.progress, Instant::now());
-        let oldest = self.samples.front().copied().unwrap_or(now);
-        let last = self.samples.back().copied().unwrap_or(now);
-        if now.at.duration_since(last.at) >= Duration::from_millis(SAMPLE_MILLIS) {
-            self.samples.push_back(now);
-        }
-        let is_old = |sample: &Sample| now.at.duration_since(sample.at).as_secs() > SPEED_SECS;
-        while self.samples.len() > 2 && self.samples.front().is_some_and(is_old) {
-            self.samples.pop_front();
-        }
-        let seconds = now.at.duration_since(oldest.at).as_secs_f64().max(1e-3);
-        let speed = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds) as u64;
+        let Speed { rows_per_second, bytes_per_second, left } = self.pace.look(&self.progress);
         Reading {
             progress: self.progress.clone(),
-            rows: now.rows,
-            bytes: now.bytes,
-            rows_per_second: speed(now.rows, oldest.rows),
-            bytes_per_second: speed(now.bytes, oldest.bytes),
-            eta_seconds: self.eta_seconds(),
+            rows: self.progress.rows(),
+            bytes: self.progress.bytes(),
+            rows_per_second,
+            bytes_per_second,
+            eta_seconds: left.map(|left| left.as_secs()),
         }
     }
-
-    fn eta_seconds(&self) -> Option<u64> {
-        let fraction = fraction(&self.progress);
-        let done = fraction - self.first_fraction;
-        let seconds = self.since.elapsed().as_secs_f64();
-        (done >= LEAST_FRACTION).then(|| (seconds * (1.0 - fraction) / done) as u64)
-    }
-}
-
-impl Sample {
-    fn of(progress: &Progress, at: Instant) -> Self {
-        let relations = || progress.relations.iter();
-        Self {
-            at,
-            rows: relations().map(|relation| relation.rows()).sum(),
-            bytes: relations().map(|relation| bytes(relation)).sum(),
-        }
-    }
-}
-
-/// The bytes of batches that a relation has read.
-pub fn bytes(relation: &RelationProgress) -> u64 {
-    relation.slots.bytes.load(Ordering::Relaxed)
-}
-
-/// The fraction of a run that is done: relations count by their rows, if all estimates are known.
-fn fraction(progress: &Progress) -> f64 {
-    let relations = &progress.relations;
-    let are_known = relations.iter().all(|relation| relation.estimated_rows.is_some());
-    let weight = |relation: &RelationProgress| match relation.estimated_rows {
-        Some(rows) if are_known => rows.max(1) as f64,
-        _ => relation.chunks.max(1) as f64,
-    };
-    let whole: f64 = relations.iter().map(|relation| weight(relation)).sum();
-    let done: f64 = relations.iter().map(|relation| weight(relation) * relation.fraction()).sum();
-    done / whole.max(1.0)
 }
 
 #[cfg(test)]

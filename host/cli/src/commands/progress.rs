@@ -2,19 +2,17 @@
 //! seconds elsewhere, and events in the daemon's log.
 
 mod layout;
-mod pace;
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_run::Progress;
+use longshore_run::{Pace, Progress};
 use tokio::task::AbortHandle;
 
 use super::{board, show};
 use board::Size;
 use layout::Layout;
-use pace::Pace;
 
 /// How often lines are drawn on a terminal.
 const DRAW_MILLIS: u64 = 100;

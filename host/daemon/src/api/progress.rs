@@ -4,7 +4,7 @@ use longshore_run::ledger::{RelationCounts, RunRecord};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::active_runs::{Reading, bytes};
+use crate::active_runs::Reading;
 
 /// A run that some process works on.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -56,7 +56,7 @@ impl From<Reading> for ProgressAnswer {
             chunks: relation.chunks,
             done: relation.chunks_done(),
             rows: relation.rows(),
-            bytes: bytes(relation),
+            bytes: relation.bytes(),
             fraction: relation.fraction(),
         });
         Self {

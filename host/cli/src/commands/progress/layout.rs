@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use console::{Alignment, measure_text_width, pad_str};
 use longshore_model::format::{grouped, human_bytes, is_steering};
-use longshore_run::{Progress, RelationProgress};
+use longshore_run::{Progress, RelationProgress, Speed};
 
 use super::super::board::Size;
-use super::pace::Speed;
 
 /// The widest name of a relation that is shown whole.
 const NAME_COLUMNS: usize = 16;

@@ -3,10 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use longshore_run::Progress;
+use crate::Progress;
 
 /// What a speed is measured over.
 const WINDOW: Duration = Duration::from_secs(10);
+
+/// Looks that follow each other more quickly are not kept.
+const LOOK_MILLIS: u128 = 100;
 
 /// Before this much is done, nothing is said of the end.
 const LEAST_FRACTION: f64 = 0.01;
@@ -15,13 +18,15 @@ const LEAST_FRACTION: f64 = 0.01;
 const LONGEST: Duration = Duration::from_secs(100 * 3_600);
 
 /// Measures a run's pace.
-pub(super) struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     began: Instant,
     /// What was done when it began: a run that resumes has parts already.
     first_fraction: f64,
     looks: VecDeque<Look>,
 }
 
+#[derive(Clone, Copy, Debug)]
 struct Look {
     at: Instant,
     rows: u64,
@@ -30,41 +35,49 @@ struct Look {
 
 /// A run's pace at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Speed {
-    pub(super) rows_per_second: u64,
-    pub(super) bytes_per_second: u64,
+pub struct Speed {
+    /// Rows per second, of late.
+    pub rows_per_second: u64,
+    /// Bytes per second, of late.
+    pub bytes_per_second: u64,
     /// How long it takes from now, if that can be told.
-    pub(super) left: Option<Duration>,
+    pub left: Option<Duration>,
 }
 
 impl Pace {
-    pub(super) fn new(progress: &Progress) -> Self {
-        let mut pace = Self {
-            began: Instant::now(),
-            first_fraction: progress.fraction(),
-            looks: VecDeque::new(),
-        };
-        pace.look(progress);
-        pace
+    /// A measure that begins now.
+    pub fn new(progress: &Progress) -> Self {
+        let (began, first_fraction) = (Instant::now(), progress.fraction());
+        let looks = VecDeque::from([Look::of(progress, began)]);
+        Self { began, first_fraction, looks }
     }
 
     /// The pace now.
-    pub(super) fn look(&mut self, progress: &Progress) -> Speed {
-        let at = Instant::now();
-        self.looks.push_back(Look { at, rows: progress.rows(), bytes: progress.bytes() });
-        while self.looks.len() > 2 && at - self.looks[1].at >= WINDOW {
+    pub fn look(&mut self, progress: &Progress) -> Speed {
+        let now = Look::of(progress, Instant::now());
+        while self.looks.len() > 1 && now.at - self.looks[1].at >= WINDOW {
             self.looks.pop_front();
         }
-        let (first, last) = (&self.looks[0], &self.looks[self.looks.len() - 1]);
-        let seconds = (last.at - first.at).as_secs_f64();
+        let first = self.looks.front().copied().unwrap_or(now);
+        let last = self.looks.back().copied().unwrap_or(now);
+        if (now.at - last.at).as_millis() >= LOOK_MILLIS {
+            self.looks.push_back(now);
+        }
+        let seconds = (now.at - first.at).as_secs_f64();
         let per_second = |from: u64, to: u64| {
             if seconds > 0.0 { (to.saturating_sub(from) as f64 / seconds) as u64 } else { 0 }
         };
         Speed {
-            rows_per_second: per_second(first.rows, last.rows),
-            bytes_per_second: per_second(first.bytes, last.bytes),
-            left: left(at - self.began, self.first_fraction, progress.fraction()),
+            rows_per_second: per_second(first.rows, now.rows),
+            bytes_per_second: per_second(first.bytes, now.bytes),
+            left: left(now.at - self.began, self.first_fraction, progress.fraction()),
         }
+    }
+}
+
+impl Look {
+    fn of(progress: &Progress, at: Instant) -> Self {
+        Self { at, rows: progress.rows(), bytes: progress.bytes() }
     }
 }
 

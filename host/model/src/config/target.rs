@@ -161,8 +161,17 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
     let mut shown = url.clone();
     // Only fails where a URL can have no password.
     let _ = shown.set_password(None);
+    hide_query_values(&mut shown);
     let to = To::Sink(check_sink(raw, &url)?);
     Ok(Target { to, url: shown.to_string(), mode, partition_by: Vec::new() })
+}
+
+/// Only the sink knows which values of a query are secrets.
+fn hide_query_values(url: &mut Url) {
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    if !names.is_empty() {
+        url.query_pairs_mut().clear().extend_pairs(names.iter().map(|name| (name, "..")));
+    }
 }
 
 fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<(To, Vec<String>)> {
@@ -276,4 +285,19 @@ fn leveled(text: &str) -> (&str, Option<&str>) {
 fn refused(text: &str, known: &str) -> Error {
     Error::config(format!("`target.compression`: `{text}` is not a compression of this format"))
         .with_hint(format!("write {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_query_are_not_shown() {
+        let mut url = Url::parse("https://hooks.internal/rows?key=s3cret&mode=a&flag").unwrap();
+        hide_query_values(&mut url);
+        assert_eq!(url.as_str(), "https://hooks.internal/rows?key=..&mode=..&flag=..");
+        let mut plain = Url::parse("postgres://loader@db/shop").unwrap();
+        hide_query_values(&mut plain);
+        assert_eq!(plain.as_str(), "postgres://loader@db/shop");
+    }
 }

@@ -55,6 +55,9 @@ pub const SESSION_SECS: u64 = 24 * 3_600;
 /// How long a login link is valid.
 pub const LOGIN_SECS: u64 = 300;
 
+/// What must be free on the disk of the state folder for the daemon to be ready.
+pub const READY_FREE_BYTES: u64 = 16 << 20;
+
 /// The most entries of one page of a list.
 pub const PAGE_LIMIT: usize = 500;
 

@@ -4,3 +4,4 @@
 pub mod commands;
 pub mod conformance;
 mod remote;
+mod run_choice;

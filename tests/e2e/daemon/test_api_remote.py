@@ -30,6 +30,9 @@ def test_a_job_is_submitted_and_waited_for_with_the_usual_exit_codes(api, progra
     [run] = program.report("runs", env=elsewhere)
     assert (run["job"], run["state"]) == ("good", "succeeded")
     assert "succeeded" in program.ok("runs", "show", report["run"], env=elsewhere)
+    assert "succeeded" in program.ok("runs", "show", report["run"][:-2], env=elsewhere)
+    line, code = program.refused("runs", "show", "nosuch", env=elsewhere)
+    assert code == 4 and "no run" in line
     line, code = program.refused("runs", "cancel", report["run"], env=elsewhere)
     assert code == 2 and "nothing to cancel" in line
     missing = program.job({"url": f"file://{program.folder}/missing.csv"}, "missing.yaml")
@@ -38,6 +41,8 @@ def test_a_job_is_submitted_and_waited_for_with_the_usual_exit_codes(api, progra
     assert code == local.returncode and "missing.csv" in line
     failed = program.report("runs", env=elsewhere)[0]["run"]
     (program.folder / "missing.csv").write_text("id\n1\n")
+    line, code = program.refused("runs", "show", "2", env=elsewhere)
+    assert code == 4 and "several runs" in line and failed in line
     retried = program.report("runs", "retry", failed, env=elsewhere)["run"]
     assert program.report("wait", retried, env=elsewhere)["rows"] == 1
 

@@ -22,13 +22,16 @@ pub(super) fn runs(
     match command {
         None => list(app, &client, limit.unwrap_or(LISTED)),
         Some(RunsCommand::Show { run }) => {
+            let run = app.io.block_on(remote::find(&client, &run))?;
             answer(app, &app.io.block_on(remote::show(&client, &run))?, run_text)
         }
         Some(RunsCommand::Cancel { run }) => {
+            let run = app.io.block_on(remote::find(&client, &run))?;
             let cancelled = app.io.block_on(remote::cancel(&client, &run))?;
             answer(app, &cancelled, |cancelled| cancel_text(&run, cancelled))
         }
         Some(RunsCommand::Retry { run }) => {
+            let run = app.io.block_on(remote::find(&client, &run))?;
             let retried = app.io.block_on(remote::retry(&client, &run))?;
             answer(app, &retried, |retried| format!("run {}: tries it again", text(retried, "run")))
         }
@@ -60,7 +63,9 @@ pub(super) fn submit(app: &App, server: &RemoteArgs, args: &SubmitArgs) -> Resul
 
 /// `longshore wait RUN`
 pub(super) fn wait(app: &App, server: &RemoteArgs, run: &str) -> Result<(), Failed> {
-    wait_for(app, &server.client(&app.settings.state)?, run)
+    let client = server.client(&app.settings.state)?;
+    let run = app.io.block_on(remote::find(&client, run))?;
+    wait_for(app, &client, &run)
 }
 
 fn wait_for(app: &App, client: &Client, run: &str) -> Result<(), Failed> {

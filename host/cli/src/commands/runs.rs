@@ -15,12 +15,10 @@ use longshore_run::phase::{Outcome, Phase};
 
 use super::table::Table;
 use super::{App, Failed, run, show};
+use crate::run_choice::{CANDIDATES_SHOWN, only_run};
 
 /// How many runs are listed, unless told.
 const LISTED: u64 = 20;
-
-/// How many runs an ambiguous id names.
-const CANDIDATES_SHOWN: u64 = 3;
 
 #[derive(Subcommand)]
 pub(super) enum RunsCommand {
@@ -286,16 +284,8 @@ fn ask_daemon(app: &App, ledger: &Ledger, run: &str) -> Result<()> {
 }
 
 fn find(ledger: &Ledger, id: &str) -> Result<String> {
-    let mut found = ledger.find(id, CANDIDATES_SHOWN)?;
-    match (found.pop(), found.is_empty()) {
-        (None, _) => Err(unknown(id)),
-        (Some(run), true) => Ok(run),
-        (Some(last), false) => {
-            let runs = [found, vec![last]].concat().join(", ");
-            Err(Error::not_found(format!("the ids of several runs begin with `{id}`: {runs}"))
-                .with_hint("give more of the id"))
-        }
-    }
+    let found = ledger.find(id, CANDIDATES_SHOWN as u64)?;
+    only_run(id, &found)?.ok_or_else(|| unknown(id))
 }
 
 fn unknown(id: &str) -> Error {

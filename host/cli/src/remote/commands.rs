@@ -15,6 +15,10 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::client::Client;
+use crate::run_choice::only_run;
+
+/// The most runs that the beginning of an id is compared with.
+const FOUND: usize = 500;
 
 /// How often it is looked whether a run has ended.
 const LOOK_MILLIS: u64 = 500;
@@ -52,6 +56,17 @@ pub(crate) fn lines(runs: &Value) -> Vec<[String; 5]> {
 pub(crate) async fn runs(client: &Client, limit: u64) -> Result<Value> {
     let mut page = client.get(&format!("/runs?limit={limit}")).await?;
     Ok(page["runs"].take())
+}
+
+/// The run whose id begins so. Where there is none, the daemon says so when it is asked.
+pub(crate) async fn find(client: &Client, beginning: &str) -> Result<String> {
+    let mut page =
+        client.get(&format!("/runs?search={}&limit={FOUND}", segment(beginning)?)).await?;
+    let runs = page["runs"].take();
+    let ids = runs.as_array().into_iter().flatten().filter_map(|run| run["run"].as_str());
+    let found: Vec<String> =
+        ids.filter(|id| id.starts_with(beginning)).map(str::to_owned).collect();
+    Ok(only_run(beginning, &found)?.unwrap_or_else(|| beginning.to_owned()))
 }
 
 /// A run with all that is known of it.

@@ -5,5 +5,5 @@ mod commands;
 
 pub(crate) use client::{Client, RemoteArgs};
 pub(crate) use commands::{
-    SubmitArgs, cancel, lines, report_text, retry, runs, show, submit, wait,
+    SubmitArgs, cancel, find, lines, report_text, retry, runs, show, submit, wait,
 };

@@ -10,7 +10,7 @@ use longshore_daemon::api::ApiOptions;
 pub(super) struct ApiArgs {
     /// The address of the HTTP API and the dashboard, such as 127.0.0.1:8460 [default: only the socket
     /// `api.sock` in the state folder]
-    #[arg(long, env = "LONGSHORE_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "LONGSHORE_LISTEN", value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Listen without TLS also where others reach the address
     #[arg(long, env = "LONGSHORE_LISTEN_PLAIN")]
@@ -29,6 +29,16 @@ pub(super) struct ApiArgs {
         value_name = "NAME"
     )]
     allowed_hosts: Vec<String>,
+}
+
+/// An address and a port. Of names only that of this machine is known before anything is looked up.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let written = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    let wrong = "write an IP address and a port, as in 127.0.0.1:8460 or [::1]:8460";
+    written.parse().map_err(|_| wrong.to_owned())
 }
 
 impl From<ApiArgs> for ApiOptions {

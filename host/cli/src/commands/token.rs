@@ -141,7 +141,7 @@ pub(super) fn dashboard(app: &App, args: &DashboardArgs) -> Result<()> {
         kind: TokenKind::Login,
         lifetime: Some(Duration::from_secs(LOGIN_SECS)),
     };
-    let link = format!("{url}/login?code={}", ledger.create_token(login)?);
+    let link = format!("{}/login?code={}", browsable(&url), ledger.create_token(login)?);
     audit(&ledger, "dashboard", "/login")?;
     if app.json {
         show::json(&json!({ "url": link, "valid_seconds": LOGIN_SECS }));
@@ -149,6 +149,11 @@ pub(super) fn dashboard(app: &App, args: &DashboardArgs) -> Result<()> {
         show::answer(&link);
     }
     Ok(())
+}
+
+/// A browser on this machine cannot open the address that stands for all of them.
+fn browsable(url: &str) -> String {
+    url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 }
 
 fn audit(ledger: &Ledger, command: &str, what: &str) -> Result<()> {

@@ -264,9 +264,16 @@ def test_what_is_not_meant_for_it_is_answered_as_an_error(api):
         ("GET", "/api/v1/runs?limit=x", {}, 400),
         ("GET", "/api/v1/runs?limit=0", {}, 400),
         ("GET", "/api/v1/runs?since=yesterday", {}, 400),
+        ("GET", "/api/v1/runs?states=failed", {}, 400),
+        ("GET", "/api/v1/runs?state=done", {}, 400),
+        ("GET", "/api/v1/audit?limit=501", {}, 400),
+        ("GET", "/api/v1/runs/nosuch/log", {}, 404),
+        ("POST", "/api/v1/jobs/validate?day=1", {"Content-Type": "application/yaml"}, 400),
+        ("POST", "/api/v1/jobs/plan?rows=1", {"Content-Type": "application/yaml"}, 400),
     ]:
         status, _, body = api.call(method, path, "{", headers)
         assert status == expected and body["error"]["message"], (method, path, body)
+        assert "deserialize" not in body["error"]["message"]
 
 
 def test_an_address_that_others_reach_needs_tls(program):

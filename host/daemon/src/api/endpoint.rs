@@ -58,6 +58,8 @@ pub(super) struct Endpoint {
     pub(super) header: Option<(&'static str, &'static str)>,
     pub(super) body: Option<RequestBody>,
     pub(super) status: u16,
+    /// Whether it answers 200 where what it would make is there already.
+    pub(super) asks_once: bool,
     pub(super) answer: AnswerBody,
     /// Whether it changes something: then the audit log tells of it.
     pub(super) is_change: bool,
@@ -80,6 +82,7 @@ where
         header: None,
         body: None,
         status: 200,
+        asks_once: false,
         answer: AnswerBody::AnyJson,
         is_change: false,
         route: on(MethodFilter::GET, handler),
@@ -150,6 +153,10 @@ impl Endpoint {
 
     pub(super) fn status(self, status: u16) -> Self {
         Self { status, ..self }
+    }
+
+    pub(super) fn asks_once(self) -> Self {
+        Self { asks_once: true, ..self }
     }
 
     pub(super) fn empty(self) -> Self {

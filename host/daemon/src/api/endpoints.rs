@@ -74,6 +74,7 @@ fn of_runs() -> Vec<Endpoint> {
             .body::<SubmitBody>()
             .answer::<SubmitAnswer>()
             .status(201)
+            .asks_once()
             .changes(),
         get("/api/v1/runs/{run}", "Show a run", runs::show).answer::<RunAnswer>(),
         get("/api/v1/runs/{run}/chunks", "Show the state of a run's chunks", runs::chunks)
@@ -91,6 +92,7 @@ fn of_runs() -> Vec<Endpoint> {
         post("/api/v1/runs/{run}/retry", "Try a run again that has failed", cancel::retry)
             .answer::<RetryAnswer>()
             .status(201)
+            .asks_once()
             .changes(),
     ]
 }
@@ -139,6 +141,7 @@ fn of_schedules() -> Vec<Endpoint> {
             .body::<RunNowBody>()
             .answer::<RequestedRun>()
             .status(201)
+            .asks_once()
             .changes(),
         post("/api/v1/schedules/{name}/backfill", "Run times of the past", schedules::backfill)
             .body::<BackfillBody>()

@@ -36,6 +36,7 @@ const BATCH: u64 = 200;
 
 /// Which events a reader wants.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
     /// Only those of this run, and the lines of its log.
     run: Option<String>,

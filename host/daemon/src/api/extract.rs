@@ -1,5 +1,7 @@
 //! What handlers take out of requests. What is wrong with a request is told as every error is.
 
+use std::error::Error as _;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -17,9 +19,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::from_request_parts(parts, state).await;
-        query
-            .map(|Query(params)| Self(params))
-            .map_err(|rejection| ApiError::bad_request(rejection.body_text()))
+        query.map(|Query(params)| Self(params)).map_err(|rejection| {
+            let cause = rejection.source().map(ToString::to_string).unwrap_or_default();
+            ApiError::bad_request(format!("the query: {cause}"))
+        })
     }
 }
 

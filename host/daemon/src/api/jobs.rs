@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{PluginSet, Resolver};
@@ -29,6 +30,9 @@ const NAME: &str = "job";
 
 /// What the query calls a parameter of the job.
 const PARAMETER: &str = "param.";
+
+/// What the query calls the rows of a preview.
+const ROWS: &str = "rows";
 
 /// Whether a job is valid.
 #[derive(Serialize, JsonSchema)]
@@ -97,11 +101,11 @@ pub(super) struct ConnectionAnswer {
 
 pub(super) async fn validate(
     State(state): State<Shared>,
-    RawQuery(query): RawQuery,
+    JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<ValidateAnswer> {
     let check = move |state: Shared| async move {
-        let job = match read(&state, &body, query) {
+        let job = match read(&state, &body, values) {
             Ok(job) => job,
             Err(error) => return Ok(ValidateAnswer::of(Vec::new(), Some(error))),
         };
@@ -114,11 +118,11 @@ pub(super) async fn validate(
 
 pub(super) async fn plan(
     State(state): State<Shared>,
-    RawQuery(query): RawQuery,
+    JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<Value> {
     let plan = move |state: Shared| async move {
-        let (job, settings) = (read(&state, &body, query)?, state.settings());
+        let (job, settings) = (read(&state, &body, values)?, state.settings());
         let plan = inspection::plan(&job, resolve(&state, &job).await?, &settings).await?;
         Ok(plan_json(&job, &plan))
     };
@@ -128,7 +132,7 @@ pub(super) async fn plan(
 pub(super) async fn preview(
     State(state): State<Shared>,
     Params(PreviewQuery { rows }): Params<PreviewQuery>,
-    RawQuery(query): RawQuery,
+    JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<PreviewAnswer> {
     let rows = rows.unwrap_or(PREVIEWED_ROWS);
@@ -137,7 +141,7 @@ pub(super) async fn preview(
         return Err(ApiError::bad_request(message));
     }
     let preview = move |state: Shared| async move {
-        let (job, settings) = (read(&state, &body, query)?, state.settings());
+        let (job, settings) = (read(&state, &body, values)?, state.settings());
         let plugins = resolve(&state, &job).await?;
         let previews = inspection::preview(&job, rows, plugins, &settings, &state.compute).await?;
         previews.into_iter().map(PreviewedRelation::of).collect::<Result<Vec<_>>>()
@@ -147,11 +151,11 @@ pub(super) async fn preview(
 
 pub(super) async fn test(
     State(state): State<Shared>,
-    RawQuery(query): RawQuery,
+    JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<ConnectionAnswer> {
     let test = move |state: Shared| async move {
-        let job = read(&state, &body, query)?;
+        let job = read(&state, &body, values)?;
         ConnectionAnswer::of(&state, &job).await
     };
     Ok(Json(state.inspect(test).await?))
@@ -179,9 +183,8 @@ impl ConnectionAnswer {
 }
 
 /// Reads a job that would lie in the inbox.
-fn read(state: &Shared, body: &JobBody, query: Option<String>) -> Result<Job> {
-    let parameters = parameters(query.as_deref().unwrap_or_default());
-    let (arguments, policy) = (Arguments::of_request(parameters), state.settings().policy);
+fn read(state: &Shared, body: &JobBody, values: BTreeMap<String, Value>) -> Result<Job> {
+    let (arguments, policy) = (Arguments::of_request(values), state.settings().policy);
     let name = format!("{NAME}.{}", body.ending);
     Job::of_text(&body.text, &name, &state.inbox, &arguments, &policy)
 }
@@ -191,18 +194,41 @@ async fn resolve(state: &Shared, job: &Job) -> Result<Arc<PluginSet>> {
     Resolver::new(&catalog, &settings).resolve(job).await.map(Arc::new)
 }
 
+/// The values of a job's parameters, out of a query.
+pub(super) struct JobValues(BTreeMap<String, Value>);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobValues {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Only a preview has rows.
+        let is_preview = parts.uri.path().ends_with("/preview");
+        let is_known = |name: &str| is_preview && name == ROWS;
+        values(parts.uri.query().unwrap_or_default(), is_known).map(Self)
+    }
+}
+
 /// `param.day=2026-11-20` is the value of `day`.
-fn parameters(query: &str) -> BTreeMap<String, Value> {
+fn values(
+    query: &str,
+    is_known: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Value>, ApiError> {
     let decoded = |text: &str| {
         let text = text.replace('+', " ");
         percent_decode_str(&text).decode_utf8_lossy().into_owned()
     };
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let named = pairs.filter_map(|(name, value)| {
+    let mut found = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decoded(name);
-        Some((name.strip_prefix(PARAMETER)?.to_owned(), Value::String(decoded(value))))
-    });
-    named.collect()
+        if let Some(parameter) = name.strip_prefix(PARAMETER) {
+            found.insert(parameter.to_owned(), Value::String(decoded(value)));
+        } else if !is_known(&name) {
+            let message = format!("the query: `{name}` is not known; write {PARAMETER}NAME=VALUE");
+            return Err(ApiError::bad_request(message));
+        }
+    }
+    Ok(found)
 }
 
 impl ValidateAnswer {
@@ -248,9 +274,11 @@ mod tests {
 
     #[test]
     fn the_query_names_parameters_beside_others() {
-        let found = parameters("rows=3&param.day=2026-11-20&param.name=a%26b+c");
+        let query = "rows=3&param.day=2026-11-20&param.name=a%26b+c";
+        let found = values(query, |name| name == ROWS).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!((&found["day"], &found["name"]), (&"2026-11-20".into(), &"a&b c".into()));
+        assert!(values(query, |_| false).is_err());
     }
 
     #[test]

@@ -46,13 +46,7 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
     let mut operation = json!({
         "summary": endpoint.summary,
         "operationId": operation_id(endpoint),
-        "responses": {
-            endpoint.status.to_string(): answer(endpoint, schemas),
-            "default": {
-                "description": "What went wrong, who must act, and what to do",
-                "content": content(&["application/json"], &schema_of::<ErrorAnswer>(schemas)),
-            },
-        },
+        "responses": responses(endpoint, schemas),
     });
     let parameters = parameters(endpoint, schemas);
     if !parameters.is_empty() {
@@ -67,6 +61,21 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
         operation["description"] = format!("Needs the role {role}.").into();
     }
     operation
+}
+
+fn responses(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
+    let answer = answer(endpoint, schemas);
+    let mut responses = json!({
+        endpoint.status.to_string(): answer,
+        "default": {
+            "description": "What went wrong, who must act, and what to do",
+            "content": content(&["application/json"], &schema_of::<ErrorAnswer>(schemas)),
+        },
+    });
+    if endpoint.asks_once {
+        responses["200"] = answer;
+    }
+    responses
 }
 
 /// `GET /api/v1/runs/{run}/log` is `get-runs-run-log`.
@@ -124,9 +133,14 @@ fn parameters(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Vec<Value> 
     }
     if endpoint.takes_parameters {
         parameters.push(json!({
-            "name": "params", "in": "query", "style": "form", "explode": true,
-            "description": "Values for the parameters of the job, each as `param.NAME=VALUE`",
-            "schema": { "type": "object", "additionalProperties": { "type": "string" } },
+            "name": "param", "in": "query", "style": "form", "explode": true,
+            "description": "Values for the parameters of the job: each property of this object, named \
+                            `param.NAME`",
+            "schema": {
+                "type": "object",
+                "patternProperties": { "^param\\.": { "type": "string" } },
+                "additionalProperties": false,
+            },
         }));
     }
     if let Some((name, what)) = endpoint.header {

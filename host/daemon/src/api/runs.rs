@@ -25,11 +25,12 @@ const LISTED: usize = 50;
 
 /// Which runs a list has.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RunsQuery {
     /// Only runs of the job of this name.
     job: Option<String>,
-    /// Only runs in this state: running, committing, interrupted, succeeded, failed or cancelled.
-    state: Option<String>,
+    /// Only runs in this state.
+    state: Option<ListedState>,
     /// Only runs whose id or job's name holds this text.
     search: Option<String>,
     /// Only runs that began at this moment or later, in RFC 3339.
@@ -37,9 +38,23 @@ pub(super) struct RunsQuery {
     /// Only runs that began before this moment, in RFC 3339.
     until: Option<String>,
     /// The most runs that are listed.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
     /// What an earlier page has as `next`.
     cursor: Option<String>,
+}
+
+/// The state of a run that has begun.
+#[derive(Clone, Copy, Deserialize, JsonSchema, strum::IntoStaticStr)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+enum ListedState {
+    Running,
+    Committing,
+    Interrupted,
+    Succeeded,
+    Failed,
+    Cancelled,
 }
 
 /// A page of runs.
@@ -104,10 +119,12 @@ pub(super) struct ChunksAnswer {
 
 /// Which lines of a log are read.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct LogQuery {
     /// Those after the line of this id.
     after: Option<i64>,
     /// The most lines.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
 }
 
@@ -160,11 +177,15 @@ pub(super) async fn chunk(
 }
 
 pub(super) async fn log(
+    State(state): State<Shared>,
     Names(run): Names<String>,
     Params(query): Params<LogQuery>,
 ) -> Answer<LogAnswer> {
+    let limit = checked_limit(query.limit.unwrap_or(PAGE_LIMIT))?;
+    let id = run.clone();
+    state.read(move |state| state_of(state, &id)).await?.ok_or_else(unknown)?;
     let after = query.after.unwrap_or(0);
-    let lines = run_log::lines(&run, after, query.limit.unwrap_or(PAGE_LIMIT).min(PAGE_LIMIT));
+    let lines = run_log::lines(&run, after, limit);
     let next = lines.last().map_or(after, |line| line.id);
     Ok(Json(LogAnswer { lines, next }))
 }
@@ -175,19 +196,24 @@ pub(super) fn unknown() -> ApiError {
 }
 
 fn filter(query: RunsQuery) -> Result<RunFilter, ApiError> {
-    let limit = query.limit.unwrap_or(LISTED);
-    if limit == 0 || limit > PAGE_LIMIT {
-        return Err(ApiError::bad_request(format!("`limit` is not from 1 to {PAGE_LIMIT}")));
-    }
+    let limit = checked_limit(query.limit.unwrap_or(LISTED))?;
     Ok(RunFilter {
         job: query.job,
-        state: query.state,
+        state: query.state.map(|state| <&str>::from(state).to_owned()),
         search: query.search.filter(|text| !text.is_empty()),
         since: query.since.as_deref().map(|at| moment("since", at)).transpose()?,
         until: query.until.as_deref().map(|at| moment("until", at)).transpose()?,
         cursor: query.cursor,
         limit,
     })
+}
+
+/// A page's limit, which the client has given.
+pub(super) fn checked_limit(limit: usize) -> Result<usize, ApiError> {
+    if limit == 0 || limit > PAGE_LIMIT {
+        return Err(ApiError::bad_request(format!("`limit` is not from 1 to {PAGE_LIMIT}")));
+    }
+    Ok(limit)
 }
 
 /// A moment as the ledger writes it.

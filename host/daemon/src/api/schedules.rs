@@ -34,6 +34,7 @@ pub(super) struct SchedulesAnswer {
 
 /// How many times are listed.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TimesQuery {
     /// The times.
     #[schemars(range(min = 1, max = 1000))]

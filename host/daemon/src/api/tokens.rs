@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, ApiError, Json, no_content};
 use super::extract::{JsonBody, Names, Params};
 use super::limits::PAGE_LIMIT;
+use super::runs::checked_limit;
 use super::state::Shared;
 
 const SECONDS_OF_A_DAY: u64 = 24 * 3_600;
@@ -45,10 +46,12 @@ pub(super) struct TokensAnswer {
 
 /// Which entries of the audit log are read.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
     /// Those before the entry of this id.
     before: Option<i64>,
     /// The most entries.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
 }
 
@@ -94,7 +97,7 @@ pub(super) async fn audit(
     State(state): State<Shared>,
     Params(query): Params<AuditQuery>,
 ) -> Answer<AuditAnswer> {
-    let limit = query.limit.unwrap_or(PAGE_LIMIT).min(PAGE_LIMIT);
+    let limit = checked_limit(query.limit.unwrap_or(PAGE_LIMIT))?;
     let entries = state.read(move |state| state.ledger.audit_log(query.before, limit)).await?;
     let next = entries.last().filter(|_| entries.len() == limit).map(|entry| entry.id);
     Ok(Json(AuditAnswer { entries, next }))

@@ -234,30 +234,23 @@ const ACCESS_METHODS_SINCE: u32 = 120_000;
 const DETERMINISM_SINCE: u32 = 120_000;
 
 fn look_up_table(session: &mut Session, name: &str, policy: Policy) -> Result<Table> {
-    let oid = find_table(session, name)?;
-    let rows = session.query(&format!(
-        "SELECT format('%I.%I', n.nspname, c.relname), c.relkind \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {oid}"
-    ))?;
-    let Some([Some(from), Some(kind)]) = rows.first().map(Vec::as_slice) else {
-        return Err(Error::not_found(format!("table `{name}` is gone")));
-    };
+    let Found { oid, from, kind, has_children } = find_table(session, name)?;
     let columns = table_columns(session, oid, policy)?;
     if columns.is_empty() {
         return Err(Error::data("a table with no columns cannot be a file"));
     }
     if !matches!(kind.as_str(), "r" | "p" | "m") {
         let form = Form::View { oid };
-        return Ok(Table { from: from.clone(), columns, rows: None, bytes: None, form });
+        return Ok(Table { from, columns, rows: None, bytes: None, form });
     }
-    let leaves = leaves(session, oid)?;
+    let leaves = leaves(session, oid, has_children)?;
     let rows: Option<Vec<u64>> = leaves.iter().map(|leaf| leaf.rows).collect();
     Ok(Table {
-        from: from.clone(),
         columns,
         rows: rows.map(|rows| rows.iter().sum()),
         bytes: Some(leaves.iter().map(|leaf| leaf.bytes).sum()),
-        form: Form::Table { oid, leaves: whole_or_parts(oid, from, leaves) },
+        form: Form::Table { oid, leaves: whole_or_parts(oid, &from, leaves) },
+        from,
     })
 }
 
@@ -290,7 +283,15 @@ fn whole_or_parts(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
 }
 
 /// The table and what inherits from it, as far as they hold rows.
-fn leaves(session: &mut Session, table: u32) -> Result<Vec<Leaf>> {
+fn leaves(session: &mut Session, table: u32, has_children: bool) -> Result<Vec<Leaf>> {
+    let tree = if has_children {
+        format!(
+            "WITH RECURSIVE tree(oid) AS (SELECT {table}::oid UNION \
+             SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid)"
+        )
+    } else {
+        format!("WITH tree(oid) AS (SELECT {table}::oid)")
+    };
     // Pages of other storages than the heap are not to be named.
     let heap = if session.server().version >= ACCESS_METHODS_SINCE {
         "c.relam = 2"
@@ -303,9 +304,7 @@ fn leaves(session: &mut Session, table: u32) -> Result<Vec<Leaf>> {
         "false".into()
     };
     let rows = session.query(&format!(
-        "WITH RECURSIVE tree(oid) AS (SELECT {table}::oid UNION \
-           SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree t ON i.inhparent = t.oid) \
-         SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'r' AND c.relhassubclass, \
+        "{tree} SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'r' AND c.relhassubclass, \
            CASE WHEN {heap} THEN pg_relation_size(c.oid) / current_setting('block_size')::int END, \
            coalesce(pg_table_size(c.oid), 0), CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, \
            coalesce(pg_relation_filenode(c.oid), 0), \
@@ -341,10 +340,31 @@ fn parse_leaf(row: &[Option<String>]) -> Result<Leaf> {
     parsed().ok_or_else(|| fault::protocol("a table that cannot be read"))
 }
 
-fn find_table(session: &mut Session, name: &str) -> Result<u32> {
-    let oid = session.number(&format!("SELECT to_regclass({})::oid", quote_literal(name)))?;
-    if oid > 0 {
-        return Ok(oid as u32);
+/// A table's row of `pg_class`.
+struct Found {
+    oid: u32,
+    /// Its whole name, quoted.
+    from: String,
+    kind: String,
+    /// Whether other tables may hold rows of it.
+    has_children: bool,
+}
+
+fn find_table(session: &mut Session, name: &str) -> Result<Found> {
+    let rows = session.query(&format!(
+        "SELECT t.oid, format('%I.%I', n.nspname, c.relname), c.relkind, c.relhassubclass \
+         FROM (SELECT to_regclass({})::oid AS oid) t LEFT JOIN (pg_catalog.pg_class c \
+           JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace) ON c.oid = t.oid",
+        quote_literal(name)
+    ))?;
+    if let Some([Some(oid), Some(from), Some(kind), Some(has)]) = rows.first().map(Vec::as_slice) {
+        let oid = oid.parse().map_err(|_| fault::protocol("an oid that cannot be read"))?;
+        let (from, kind, has_children) = (from.clone(), kind.clone(), has == "t");
+        return Ok(Found { oid, from, kind, has_children });
+    }
+    // Functions see the catalog as it is now, a query sees it as the snapshot does.
+    if let Some([Some(_), ..]) = rows.first().map(Vec::as_slice) {
+        return Err(Error::stale(format!("table `{name}` was replaced since the snapshot")));
     }
     let missing = Error::not_found(format!("no table `{name}`")).with_code("42P01");
     // `Orders` without quotes means `orders`; help whoever forgot them.

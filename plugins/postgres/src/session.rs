@@ -9,6 +9,8 @@ use longshore_postgres_client::message::frontend;
 use longshore_postgres_client::{Address, Client, Login, Server, fault, quote_literal};
 use longshore_sdk::{Error, ErrorClass, Result};
 
+use crate::types::Types;
+
 /// What a transaction begins with. Nothing is set for longer than a transaction: behind a pooler
 /// the next one may run in another session, or leave ours to somebody else.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -37,6 +39,7 @@ const WIDE_COLUMNS: usize = 100;
 const KEPT_BYTES: usize = 4 << 20;
 
 /// How long the server may take, as the job says.
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) lock_timeout_secs: u32,
     pub(crate) statement_timeout_secs: u32,
@@ -48,7 +51,11 @@ pub(crate) struct Limits {
 pub(crate) struct Session {
     client: Rc<RefCell<Client>>,
     server: Server,
-    settings: String,
+    limits: Limits,
+    /// The settings of every transaction that the server knows; none before the first.
+    known_settings: Option<Vec<String>>,
+    /// The types that come with the server, as far as they were asked for.
+    pub(crate) builtin_types: Types,
     /// The server's process keeps its memory from row to row.
     keeps_memory: bool,
 }
@@ -69,7 +76,15 @@ impl Session {
         let client = Client::open(address, login)?;
         let server = client.server().clone();
         let client = Rc::new(RefCell::new(client));
-        Ok(Self { client, server, settings: settings(limits), keeps_memory: false })
+        let (limits, builtin_types) = (limits.clone(), Types::default());
+        Ok(Self {
+            client,
+            server,
+            limits,
+            known_settings: None,
+            builtin_types,
+            keeps_memory: false,
+        })
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -78,19 +93,27 @@ impl Session {
 
     /// Begins a transaction that reads, in an exported snapshot if one is given.
     pub(crate) fn begin(&mut self, snapshot: Option<&str>) -> Result<()> {
-        let settings = &self.settings;
+        let settings = settings(&self.limits, self.known_settings.as_deref());
         let Some(token) = snapshot else {
-            return self.query(&format!("{BEGIN}; {settings}")).map(drop);
+            let known = self.query(&format!("{BEGIN}; {settings}"))?;
+            self.note_settings(known);
+            return Ok(());
         };
         let adopt = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(token));
         let begun = self.query(&format!("{BEGIN}; {adopt}; {settings}"));
-        begun.map(drop).map_err(|error| match error.class() {
+        begun.map(|known| self.note_settings(known)).map_err(|error| match error.class() {
             // The server answers, and does not know the snapshot.
             ErrorClass::Data | ErrorClass::NotFound => {
                 Error::stale(format!("the run's snapshot is gone: {}", error.message()))
             }
             _ => error.with_context("adopting the run's snapshot"),
         })
+    }
+
+    /// Keeps which settings a first transaction has set.
+    fn note_settings(&mut self, known: Vec<Vec<Option<String>>>) {
+        let names = known.into_iter().filter_map(|row| row.into_iter().next()?);
+        self.known_settings.get_or_insert_with(|| names.collect());
     }
 
     /// Sending a row, the server takes a kilobyte for each column and gives it back. Above its
@@ -185,23 +208,28 @@ impl CopyStream {
     }
 }
 
-/// One statement that sets what the server knows of [`SETTINGS`] and of the job's limits.
-fn settings(limits: &Limits) -> String {
+/// One statement that sets what the server knows of [`SETTINGS`] and of the job's limits. As long as it is
+/// not known what that is, the server is asked, and the statement gives the names.
+fn settings(limits: &Limits, known: Option<&[String]>) -> String {
     let keeps_timezone = limits.keeps_timezone;
     let (lock, statement) =
         (format!("{}s", limits.lock_timeout_secs), format!("{}s", limits.statement_timeout_secs));
     let limits = [("lock_timeout", lock.as_str()), ("statement_timeout", statement.as_str())];
-    let values: Vec<String> = SETTINGS
-        .iter()
-        .filter(|(name, _)| *name != "timezone" || !keeps_timezone)
-        .chain(&limits)
-        .map(|(name, value)| format!("('{name}', '{value}')"))
-        .collect();
-    format!(
-        "SELECT set_config(s.name, w.value, true) FROM (VALUES {}) AS w(name, value) \
-         JOIN pg_catalog.pg_settings s ON lower(s.name) = w.name",
-        values.join(", ")
-    )
+    let wanted =
+        SETTINGS.iter().filter(|(name, _)| *name != "timezone" || !keeps_timezone).chain(&limits);
+    let Some(known) = known else {
+        let values: Vec<String> =
+            wanted.map(|(name, value)| format!("('{name}', '{value}')")).collect();
+        return format!(
+            "SELECT w.name, set_config(s.name, w.value, true) FROM (VALUES {}) AS w(name, value) \
+             JOIN pg_catalog.pg_settings s ON lower(s.name) = w.name",
+            values.join(", ")
+        );
+    };
+    let set = wanted
+        .filter(|(name, _)| known.iter().any(|own| own == name))
+        .map(|(name, value)| format!("set_config('{name}', '{value}', true)"));
+    format!("SELECT {}", set.collect::<Vec<_>>().join(", "))
 }
 
 fn statement_columns(row: &RowDescriptionBody) -> Result<Vec<StatementColumn>> {

@@ -288,7 +288,7 @@ impl Way {
 }
 
 /// What the server says of the types in use.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Types {
     known: HashMap<u32, Type>,
     /// Digits after the point of `money`.
@@ -296,11 +296,13 @@ pub(crate) struct Types {
 }
 
 /// A row of `pg_type`.
+#[derive(Clone)]
 struct Type {
     form: Form,
     name: String,
 }
 
+#[derive(Clone)]
 enum Form {
     Base,
     Enum,
@@ -312,12 +314,41 @@ enum Form {
 
 const MONEY_OID: u32 = 790;
 
+/// The first type that does not come with every server of its version, and that somebody can change.
+const FIRST_OWN_OID: u32 = 16_384;
+
 /// `char(n)`.
 const CHAR_OID: u32 = 1042;
 
 impl Types {
-    /// Looks up types and what they are made of.
+    /// Looks up types and what they are made of. What comes with the server is asked for once.
     pub(crate) fn look_up(session: &mut Session, oids: &[u32]) -> Result<Self> {
+        let builtin = session.builtin_types.clone();
+        let missing: Vec<u32> =
+            oids.iter().copied().filter(|oid| !builtin.known.contains_key(oid)).collect();
+        if missing.is_empty() {
+            return Ok(builtin);
+        }
+        let mut types = Self::ask(session, &missing)?;
+        if builtin.known.contains_key(&MONEY_OID) {
+            types.money_scale = builtin.money_scale;
+        }
+        types.known.extend(builtin.known);
+        session.builtin_types = types.builtin();
+        Ok(types)
+    }
+
+    /// Those that are the same as long as the session lasts.
+    fn builtin(&self) -> Self {
+        let is_builtin = |(oid, own): &(&u32, &Type)| {
+            **oid < FIRST_OWN_OID && !matches!(own.form, Form::Composite { .. })
+        };
+        let known = self.known.iter().filter(is_builtin);
+        let known = known.map(|(oid, own)| (*oid, own.clone())).collect();
+        Self { known, money_scale: self.money_scale }
+    }
+
+    fn ask(session: &mut Session, oids: &[u32]) -> Result<Self> {
         let list: Vec<String> = oids.iter().map(u32::to_string).collect();
         let used = format!(
             "WITH RECURSIVE used(oid) AS (SELECT unnest('{{{}}}'::oid[]) UNION \

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
+use futures::{StreamExt, TryStreamExt, stream};
 use longshore_model::config::files::Files;
 use longshore_model::config::job::JobRelation;
 use longshore_model::config::{Job, Reach, Settings, job};
@@ -19,6 +20,9 @@ use crate::decimal_width::widen_schema;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::Partitioning;
+
+/// So many relations are worth a session of their own while they are planned.
+const RELATIONS_PER_SESSION: usize = 16;
 
 /// What a run would do.
 pub struct RunPlan {
@@ -153,8 +157,7 @@ impl<'a> Planner<'a> {
                 source.open_snapshot(&relations).await?
             }
         };
-        let mut relations = Vec::new();
-        for (position, relation) in job.relations.iter().enumerate() {
+        let planning = job.relations.iter().enumerate().map(|(position, relation)| {
             let recorded =
                 self.resume.scans.as_ref().and_then(|scans| scans.get(position)).cloned();
             let asking = PlanContext {
@@ -167,11 +170,12 @@ impl<'a> Planner<'a> {
                 is_uncut: self.limit.is_some(),
                 recorded,
             };
-            let planned = self.plan_relation(asking).await.context(relation.name.clone())?;
-            let (chunks, rows) = (planned.chunks(), planned.rows);
-            tracing::debug!(relation = relation.name, chunks, rows, "a relation is planned");
-            relations.push(planned);
-        }
+            self.plan_relation(asking)
+        });
+        // A session costs as much as several relations.
+        let at_once = (job.relations.len() / RELATIONS_PER_SESSION).min(parallel.run).max(1);
+        let relations: Vec<RelationPlan> =
+            stream::iter(planning).buffered(at_once).try_collect().await?;
         let consistency = overall_consistency(&relations);
         check_demand(job, consistency, &snapshot)?;
         Ok(RunPlan {
@@ -187,6 +191,15 @@ impl<'a> Planner<'a> {
     }
 
     async fn plan_relation(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
+        let name = asking.relation.name.clone();
+        let planned = self.plan_cut(asking).await.context(name.clone())?;
+        let (chunks, rows) = (planned.chunks(), planned.rows);
+        tracing::debug!(relation = name, chunks, rows, "a relation is planned");
+        Ok(planned)
+    }
+
+    /// A relation whose chunks need the ones before them is not cut if it may stop early.
+    async fn plan_cut(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
         let planned = self.plan_rows(&asking).await?;
         let depends_on_previous = planned.scans.iter().any(|scan| scan.depends_on_previous);
         if depends_on_previous && stops_early(&planned.physical) {

@@ -16,9 +16,12 @@ pub const LEDGER: &str = "ledger.sqlite";
 pub const SPOOL: &str = "spool";
 /// The copies of standing jobs.
 pub const JOB_COPIES: &str = "jobs";
+/// The rows that runs need again before their commit, a folder for each run.
+pub const SCRATCH: &str = "scratch";
 /// The first token of the HTTP API.
 pub const API_TOKEN: &str = "api-token";
 
-/// What of the state folder no job reads: it holds secrets, or the jobs of others.
-pub(crate) const PRIVATE: [&str; 6] =
-    [API_TOKEN, JOB_COPIES, LEDGER, "ledger.sqlite-shm", "ledger.sqlite-wal", SPOOL];
+/// What of the state folder no job reads: it holds secrets, or the jobs and rows of
+/// others.
+pub(crate) const PRIVATE: [&str; 7] =
+    [API_TOKEN, JOB_COPIES, LEDGER, "ledger.sqlite-shm", "ledger.sqlite-wal", SCRATCH, SPOOL];

@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::report::{RunReport, Status, rfc3339, seconds_since};
 use super::run_end::RunEnd;
 use super::runner::Runner;
+use super::scratch::Scratch;
 use super::snapshot_holder::SnapshotLease;
 use super::trace::RunTrace;
 use crate::ledger::NewMessage;
@@ -64,12 +65,13 @@ impl Runner<'_> {
         Ok(report)
     }
 
-    /// Records the end of a run, and the messages that tell of it.
+    /// Records the end of a run, and the messages that tell of it. Its scratch folder goes.
     pub(super) fn finish(&self, job: &Job, outcome: Outcome, report: &RunReport) -> Result<()> {
         let webhooks = job.notify.iter().chain(&self.settings.notify);
         let mut messages = notice::of_report(report, webhooks);
         messages.extend(self.traces(report));
-        self.ledger.finish_and_post(&report.run, outcome, report, &messages)
+        self.ledger.finish_and_post(&report.run, outcome, report, &messages)?;
+        Scratch::of(self.settings, &report.run).remove()
     }
 
     /// The messages to a collector of traces, if there is one.

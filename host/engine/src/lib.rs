@@ -2,11 +2,12 @@
 //! makes parts of them in a `destination`. `plan` puts these together; one DataFusion physical plan a relation.
 //!
 //! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
-//! whoever reads or writes in them, `catalog` makes tables of folders, `decimal_width` is about decimals of few
-//! digits.
+//! whoever reads or writes in them, `catalog` makes tables of folders, `check` measures rows as they are written,
+//! `decimal_width` is about decimals of few digits.
 
 mod batch;
 pub mod catalog;
+pub mod check;
 pub mod datafusion_fault;
 pub mod decimal_width;
 pub mod destination;

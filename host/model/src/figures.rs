@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use strum::VariantArray;
 
+use crate::config::checks::{CheckOutcome, Severity};
 use crate::error::Class;
 
 /// The upper bounds of the times that a write of the ledger takes, in seconds.
@@ -39,6 +40,8 @@ pub struct Figures {
     pub attempts_failed: ByClass,
     /// Traps of plugins.
     pub plugin_traps: Counter,
+    /// Checks that were judged.
+    pub checks: ByCheck,
     /// Runs that published everything.
     pub runs_succeeded: Counter,
     /// Runs that failed.
@@ -70,6 +73,7 @@ impl Figures {
             attempts_succeeded: Counter::default(),
             attempts_failed: ByClass::default(),
             plugin_traps: Counter::default(),
+            checks: ByCheck::default(),
             runs_succeeded: Counter::default(),
             runs_failed: Counter::default(),
             runs_cancelled: Counter::default(),
@@ -108,6 +112,27 @@ impl ByClass {
     /// The classes and their counts.
     pub fn each(&self) -> impl Iterator<Item = (Class, u64)> {
         Class::VARIANTS.iter().map(|class| (*class, self.0[*class as usize].get()))
+    }
+}
+
+/// A count of checks for each severity and outcome.
+#[derive(Debug, Default)]
+pub struct ByCheck([[Counter; CheckOutcome::VARIANTS.len()]; Severity::VARIANTS.len()]);
+
+impl ByCheck {
+    /// Counts one check.
+    pub fn count(&self, severity: Severity, outcome: CheckOutcome) {
+        self.0[severity as usize][outcome as usize].add(1);
+    }
+
+    /// The severities and outcomes, and their counts.
+    pub fn each(&self) -> impl Iterator<Item = (Severity, CheckOutcome, u64)> {
+        let outcomes = |severity: &'static Severity| {
+            let count =
+                |outcome: &CheckOutcome| self.0[*severity as usize][*outcome as usize].get();
+            CheckOutcome::VARIANTS.iter().map(move |outcome| (*severity, *outcome, count(outcome)))
+        };
+        Severity::VARIANTS.iter().flat_map(outcomes)
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{FORMAT, Manifest};
 use super::panic::catch_panic;
 use super::report::{RelationReport, RunReport, Status};
+use crate::checks::CheckReport;
 use crate::ledger::Ledger;
 use crate::retry::{Retry, Work};
 
@@ -210,6 +211,10 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
             retries: relation.retries,
         })
         .collect();
+    let results = manifest.relations.iter().map(|relation| (&relation.name, &relation.checks));
+    let checks = results
+        .flat_map(|(name, results)| results.iter().map(|result| CheckReport::new(name, result)))
+        .collect();
     RunReport {
         run: manifest.run,
         trigger: manifest.trigger,
@@ -222,6 +227,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
         bytes: manifest.bytes,
         consistency: Some(manifest.consistency),
         relations,
+        checks,
         interruptions: manifest.interruptions,
         manifest: Some(at),
         tapes: Vec::new(),

@@ -122,8 +122,8 @@ impl<'a> Execution<'a> {
         let progress = &self.relations[done.relation].progress;
         relation.running -= 1;
         match done.result.context(progress.name.clone()) {
-            Ok(parts) => {
-                relation.output.parts.extend(parts);
+            Ok(written) => {
+                relation.output.add(done.chunk, written);
                 relation.output.retries += done.retries;
                 relation.done += 1;
             }

@@ -1,5 +1,6 @@
 //! Runs: their phases, tasks in parallel, retries, progress, and the commit of all or nothing.
 
+mod checks;
 mod commit;
 mod control;
 mod destination;
@@ -33,6 +34,7 @@ mod trace;
 mod trigger;
 pub mod verification;
 
+pub use checks::{CheckReport, CheckResult};
 pub use control::RunControl;
 pub use fingerprint::Fingerprint;
 pub use manifest::{Manifest, RelationRecord};

@@ -167,7 +167,9 @@ impl ActiveRun<'_> {
         let execution = Execution::new(self.id, tasks, self.ledger(), retry, compute);
         let finished = execution.run(plan.parallel_relations, self.stopped(tasks)).await;
         plan.source.release().await;
-        self.commit(&prepared, &finished?).await
+        let mut finished = finished?;
+        self.check(&prepared, &mut finished)?;
+        self.commit(&prepared, &finished).await
     }
 
     async fn commit(

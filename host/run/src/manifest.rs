@@ -1,7 +1,11 @@
 //! The manifest: the record of what a run published.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::SchemaRef;
+use longshore_engine::check::ChunkChecks;
 use longshore_engine::plan::{RelationPlan, RunPlan};
+use longshore_engine::write::Written;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Job, ParameterRecord, Step};
@@ -12,6 +16,7 @@ use longshore_sandbox::{Snapshot, SnapshotResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::checks::CheckResult;
 use crate::trigger::Trigger;
 
 /// The manifest's own version.
@@ -129,6 +134,9 @@ pub struct RelationRecord {
     pub bytes: u64,
     /// Its columns.
     pub schema: Vec<FieldRecord>,
+    /// What its checks came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckResult>,
     /// Its files.
     pub parts: Vec<Part>,
 }
@@ -159,8 +167,31 @@ impl FieldRecord {
 #[derive(Debug)]
 pub(super) struct RelationOutput {
     pub(super) parts: Vec<Part>,
+    /// What the checks found, by task.
+    pub(super) measures: BTreeMap<usize, ChunkChecks>,
+    /// What they came to.
+    pub(super) checks: Vec<CheckResult>,
     pub(super) retries: u32,
     pub(super) schema: SchemaRef,
+}
+
+impl RelationOutput {
+    /// That of a relation of which nothing is written yet.
+    pub(super) fn new(schema: SchemaRef) -> Self {
+        Self {
+            parts: Vec::new(),
+            measures: BTreeMap::new(),
+            checks: Vec::new(),
+            retries: 0,
+            schema,
+        }
+    }
+
+    /// Adds what a task has written.
+    pub(super) fn add(&mut self, task: usize, written: Written) {
+        self.parts.extend(written.parts);
+        self.measures.extend(written.checks.map(|checks| (task, checks)));
+    }
 }
 
 /// What asked for a run, its moments, and what happened to it.
@@ -230,6 +261,7 @@ fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) ->
         rows: finished.parts.iter().map(|part| part.rows).sum(),
         bytes: finished.parts.iter().map(|part| part.bytes).sum(),
         schema: FieldRecord::of_schema(&finished.schema),
+        checks: finished.checks.clone(),
         parts: finished.parts.clone(),
     }
 }

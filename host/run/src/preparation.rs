@@ -111,7 +111,7 @@ impl ActiveRun<'_> {
             let chunks = scans.iter().map(|scan| scan.chunks.len()).sum::<usize>().max(1);
             let is_done = |chunk| {
                 let task = tasks.get(&Task { relation, chunk });
-                task.is_some_and(|task| task.parts.is_some())
+                task.is_some_and(|task| task.written.is_some())
             };
             (0..chunks).all(is_done)
         }))
@@ -165,11 +165,11 @@ impl ActiveRun<'_> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, started) = (0, tasks.len());
         for (task, progress) in &mut tasks {
-            let Some(parts) = &progress.parts else { continue };
-            if self.are_intact(&targets[task.relation], parts).await? {
+            let Some(written) = &progress.written else { continue };
+            if self.are_intact(&targets[task.relation], &written.parts).await? {
                 kept += 1;
             } else {
-                progress.parts = None;
+                progress.written = None;
                 self.ledger().redo(self.id, *task)?;
             }
         }

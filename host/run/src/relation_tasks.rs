@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
+use longshore_engine::check::CheckedParts;
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
-use longshore_engine::write::PartWriter;
+use longshore_engine::write::{PartWriter, Parts, Written};
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
-use longshore_model::part::{Part, RelationTarget};
+use longshore_model::part::RelationTarget;
 use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
 
@@ -26,8 +27,8 @@ use crate::retry::Retry;
 pub(super) struct TaskResult {
     pub(super) relation: usize,
     pub(super) chunk: usize,
-    /// Its parts.
-    pub(super) result: Result<Vec<Part>>,
+    /// Its parts, and what its checks found.
+    pub(super) result: Result<Written>,
     /// How often it was retried.
     pub(super) retries: u32,
 }
@@ -39,8 +40,8 @@ pub(super) struct RelationTasks {
     /// The columns of its rows.
     schema: SchemaRef,
     attempts: AttemptLog,
-    /// The parts of tasks that were done before an interruption.
-    kept: HashMap<usize, Vec<Part>>,
+    /// What was written by tasks that were done before an interruption.
+    kept: HashMap<usize, Written>,
     pub(super) progress: Arc<RelationProgress>,
 }
 
@@ -70,13 +71,13 @@ impl RelationTasksBuilder<'_> {
         relation: &RelationPlan,
         places: &Arc<Semaphore>,
     ) -> RelationTasks {
-        let kept: HashMap<usize, Vec<Part>> = self
+        let kept: HashMap<usize, Written> = self
             .tasks
             .iter_mut()
             .filter(|(task, _)| task.relation == index)
-            .filter_map(|(task, progress)| Some((task.chunk, progress.parts.take()?)))
+            .filter_map(|(task, progress)| Some((task.chunk, progress.written.take()?)))
             .collect();
-        let parts = self.destination.parts(&self.targets[index]);
+        let parts = checked(self.destination.parts(&self.targets[index]), relation);
         // A relation that is made as a whole has all its chunks in one task.
         let is_counted = relation.chunkwise || kept.is_empty();
         let done = if is_counted { kept.len() } else { relation.chunks() } as u64;
@@ -92,7 +93,8 @@ impl RelationTasksBuilder<'_> {
             )),
         };
         figures().chunks_kept.add(done);
-        let kept_rows = kept.values().flatten().map(|part| part.rows).sum();
+        let kept_rows =
+            kept.values().flat_map(|written| &written.parts).map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
         RelationTasks {
             writer: PartWriter::new(relation.physical.clone(), parts),
@@ -112,6 +114,14 @@ impl RelationTasksBuilder<'_> {
     }
 }
 
+/// Parts whose rows are checked on their way, if there is anything to check.
+fn checked(parts: Arc<dyn Parts>, relation: &RelationPlan) -> Arc<dyn Parts> {
+    if relation.checks.is_empty() {
+        return parts;
+    }
+    Arc::new(CheckedParts { parts, checks: relation.checks.clone() })
+}
+
 impl RelationTasks {
     /// The number of its tasks.
     pub(super) fn tasks(&self) -> usize {
@@ -125,11 +135,11 @@ impl RelationTasks {
 
     /// The parts that were there already.
     pub(super) fn kept(&self) -> RelationOutput {
-        RelationOutput {
-            parts: self.kept.values().flatten().cloned().collect(),
-            retries: 0,
-            schema: self.schema.clone(),
+        let mut output = RelationOutput::new(self.schema.clone());
+        for (chunk, written) in &self.kept {
+            output.add(*chunk, written.clone());
         }
+        output
     }
 
     /// Sorts the parts, and gives a relation without rows its empty one.

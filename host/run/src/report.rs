@@ -10,6 +10,7 @@ use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::relation::Consistency;
 use serde::{Deserialize, Serialize};
 
+use crate::checks::CheckReport;
 use crate::phase::Outcome;
 use crate::trigger::Trigger;
 
@@ -66,7 +67,10 @@ pub struct RunReport {
     pub consistency: Option<Consistency>,
     /// The relations that were published.
     pub relations: Vec<RelationReport>,
-    /// When the run restarted, or resumed after an interruption, and why.
+    /// What the checks came to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckReport>,
+    /// When the run restarted, or resumed after an interruption, and why; and the checks that did not pass.
     pub interruptions: Vec<String>,
     /// The run's manifest.
     pub manifest: Option<String>,

@@ -31,9 +31,9 @@ impl Runner<'_> {
         control: &RunControl,
     ) -> (RunReport, Result<()>) {
         let (opened, control) = (Utc::now(), control.of_run());
-        let (result, created) = match catch_panic(self.open(id, job, control)).await {
-            Ok(run) => (run.work(&mut watch).await, run.created),
-            Err(end) => (Err(self.end_of_closed_run(id, end)), opened),
+        let (result, created, checks) = match catch_panic(self.open(id, job, control)).await {
+            Ok(run) => (run.work(&mut watch).await, run.created, run.take_checks()),
+            Err(end) => (Err(self.end_of_closed_run(id, end)), opened, Vec::new()),
         };
         let end = match result {
             Ok(report) => return (report, Ok(())),
@@ -42,6 +42,7 @@ impl Runner<'_> {
         let status = end.status();
         let error = end.into_error();
         let report = self.unpublished(id, job, status, created, &error);
+        let report = RunReport { checks, ..report };
         if let Some(outcome) = status.outcome()
             && let Err(error) = self.finish(job, outcome, &report)
         {
@@ -137,6 +138,7 @@ impl Runner<'_> {
             bytes: 0,
             consistency: None,
             relations: Vec::new(),
+            checks: Vec::new(),
             interruptions: self.interruptions(id),
             manifest: None,
             tapes: tape::kept(&self.settings.state, id),

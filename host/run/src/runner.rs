@@ -11,6 +11,7 @@ use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::trace_context::TraceParent;
 use longshore_plugins::{Catalog, PluginSet, Resolver};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -19,6 +20,7 @@ use super::control::RunControl;
 use super::destination::{Destination, check_target};
 use super::run_end::RunEnd;
 use super::snapshot_holder::HolderLauncher;
+use crate::checks::CheckReport;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock};
 use crate::phase::Phase;
 use crate::retry::Retry;
@@ -65,6 +67,8 @@ pub(super) struct ActiveRun<'a> {
     pub(super) control: RunControl,
     /// Whether something of it may be in the target.
     may_be_in_target: AtomicBool,
+    /// What its checks came to, if they were judged.
+    checks: Mutex<Vec<CheckReport>>,
     _lock: RunLock,
 }
 
@@ -108,6 +112,7 @@ impl Runner<'_> {
             created: created.map_or_else(Utc::now, |created| created.to_utc()),
             control,
             may_be_in_target: AtomicBool::new(!is_new),
+            checks: Mutex::default(),
             _lock: lock,
         })
     }
@@ -155,6 +160,15 @@ impl ActiveRun<'_> {
 
     pub(super) fn commit_targets(&self) -> CommitTargets<'_> {
         CommitTargets { target: self.target(), registrar: self.registrar.as_deref() }
+    }
+
+    /// Keeps what the checks came to for the report of a run that fails by them.
+    pub(super) fn keep_checks(&self, reports: Vec<CheckReport>) {
+        *self.checks.lock() = reports;
+    }
+
+    pub(super) fn take_checks(&self) -> Vec<CheckReport> {
+        std::mem::take(&mut *self.checks.lock())
     }
 
     pub(super) fn may_be_in_target(&self) -> bool {

@@ -9,10 +9,9 @@ use futures::TryStreamExt;
 use longshore_engine::datafusion_fault::from_datafusion;
 use longshore_engine::scan::{Lane, Slots};
 use longshore_engine::transform::task_context;
-use longshore_engine::write::{Attempt, parts_of};
+use longshore_engine::write::{Attempt, Written};
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
-use longshore_model::part::Part;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
 use tokio::time::sleep;
 
@@ -32,14 +31,14 @@ pub(super) struct AttemptLog {
     pub(super) tapes: Option<Arc<TapeFolder>>,
 }
 
-/// Runs one partition until it succeeds, fails for good, or has used up its retries. Gives its parts, and
-/// how often it was retried.
+/// Runs one partition until it succeeds, fails for good, or has used up its retries. Gives what was
+/// written, and how often it was retried.
 pub(super) async fn run_partition(
     plan: Arc<dyn ExecutionPlan>,
     partition: usize,
     slots: Arc<Slots>,
     attempts: AttemptLog,
-) -> (Result<Vec<Part>>, u32) {
+) -> (Result<Written>, u32) {
     let plan = &plan;
     retry(&slots, &attempts, |attempt, slots| async move {
         let slot = slots.take().await?;
@@ -58,7 +57,7 @@ pub(super) async fn run_whole(
     plan: Arc<dyn ExecutionPlan>,
     slots: Arc<Slots>,
     attempts: AttemptLog,
-) -> (Result<Vec<Part>>, u32) {
+) -> (Result<Written>, u32) {
     let plan = &plan;
     retry(&slots, &attempts, |attempt, slots| async move {
         let _running = slots.start_attempt();
@@ -69,7 +68,7 @@ pub(super) async fn run_whole(
         let context = attempt.context(lane)?;
         let partitions = 0..plan.properties().partitioning.partition_count();
         let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
-        let done = futures::future::try_join_all(running).await.map(|parts| parts.concat());
+        let done = futures::future::try_join_all(running).await.map(merged);
         attempt.end(done).inspect_err(|_| slots.take_off(&read))
     })
     .await
@@ -108,15 +107,15 @@ impl RunningAttempt<'_> {
         })
     }
 
-    fn end(&self, done: Result<Vec<Part>>) -> Result<Vec<Part>> {
+    fn end(&self, done: Result<Written>) -> Result<Written> {
         let AttemptLog { ledger, run, task, relation, .. } = self.attempts;
         match &done {
-            Ok(parts) => {
-                let rows: u64 = parts.iter().map(|part| part.rows).sum();
-                let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+            Ok(written) => {
+                let rows: u64 = written.parts.iter().map(|part| part.rows).sum();
+                let bytes: u64 = written.parts.iter().map(|part| part.bytes).sum();
                 let (chunk, attempt) = (task.chunk, self.number);
                 tracing::debug!(run, relation, chunk, attempt, rows, bytes, "a chunk is written");
-                ledger.done(run, *task, self.number, parts)?;
+                ledger.done(run, *task, self.number, written)?;
                 figures().attempts_succeeded.add(1);
                 figures().rows_written.add(rows);
                 figures().bytes_written.add(bytes);
@@ -133,15 +132,15 @@ impl RunningAttempt<'_> {
     }
 }
 
-async fn retry<'a, F: Future<Output = Result<Vec<Part>>> + 'a>(
+async fn retry<'a, F: Future<Output = Result<Written>> + 'a>(
     slots: &'a Arc<Slots>,
     attempts: &'a AttemptLog,
     run: impl Fn(NextAttempt<'a>, &'a Arc<Slots>) -> F,
-) -> (Result<Vec<Part>>, u32) {
+) -> (Result<Written>, u32) {
     let mut retries = attempts.retry.of(Work::Chunk);
     loop {
         let error = match run(NextAttempt(attempts), slots).await {
-            Ok(parts) => return (Ok(parts), retries.count()),
+            Ok(written) => return (Ok(written), retries.count()),
             Err(error) => error,
         };
         if slots.is_closed() {
@@ -157,13 +156,19 @@ async fn collect(
     plan: &Arc<dyn ExecutionPlan>,
     partition: usize,
     context: Arc<TaskContext>,
-) -> Result<Vec<Part>> {
+) -> Result<Written> {
     let rows: Vec<_> = plan
         .execute(partition, context)
         .map_err(from_datafusion)?
         .try_collect()
         .await
         .map_err(from_datafusion)?;
-    let parts: Vec<Vec<Part>> = rows.iter().map(parts_of).collect::<Result<_>>()?;
-    Ok(parts.concat())
+    rows.iter().map(Written::from_rows).collect::<Result<Vec<_>>>().map(merged)
+}
+
+/// What was written of several chunks, in their order.
+fn merged(each: Vec<Written>) -> Written {
+    let mut all = Written::default();
+    each.into_iter().for_each(|written| all.merge(written));
+    all
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use longshore_model::error::{Error, Result};
-use longshore_model::figures::{Figures, Histogram, figures};
+use longshore_model::figures::{ByCheck, Figures, Histogram, figures};
 use longshore_model::memory::memory;
 use longshore_run::ledger::{LastSuccess, Ledger};
 use prometheus_client::collector::Collector;
@@ -115,7 +115,8 @@ impl Collected {
         page.counter("attempts_succeeded", "Attempts at chunks that succeeded", succeeded)?;
         let failed = figures.attempts_failed.each().map(|(class, count)| (class.name(), count));
         page.counters("attempts_failed", "Attempts at chunks that failed", "class", failed)?;
-        page.counter("plugin_traps", "Traps of plugins", figures.plugin_traps.get())
+        page.counter("plugin_traps", "Traps of plugins", figures.plugin_traps.get())?;
+        page.checks("checks", "Checks that were judged", &figures.checks)
     }
 
     fn process(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -170,6 +171,15 @@ impl Page<'_> {
         Ok(())
     }
 
+    fn checks(&mut self, name: &str, help: &str, checks: &ByCheck) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (severity, outcome, count) in checks.each() {
+            let labels = [("severity", severity.name()), ("outcome", outcome.name())];
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
@@ -212,6 +222,7 @@ mod tests {
             "# TYPE longshore_ledger_write_seconds histogram\n",
             "longshore_ledger_write_seconds_bucket{le=\"+Inf\"} ",
             "longshore_attempts_failed_total{class=\"not-found\"} 0\n",
+            "longshore_checks_total{severity=\"warn\",outcome=\"failed\"} 0\n",
             "longshore_queue_jobs 2.0\n",
             "longshore_outbox_messages 0.0\n",
             concat!("longshore_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),

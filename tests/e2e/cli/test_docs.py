@@ -23,7 +23,9 @@ def commands(path):
                 yield line[2:]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/how-to/parameters.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/quickstart.md", "docs/how-to/parameters.md", "docs/how-to/checks.md"]
+)
 def test_every_command_works(flights, program, page):
     """In their order, in one folder, with the page's own job files in it."""
     with flights.connect() as connection:

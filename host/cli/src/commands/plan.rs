@@ -107,6 +107,9 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
             let _ = writeln!(text, "    {name}: {arrow} -> {parquet}");
         }
     }
+    for check in &relation.relation.checks {
+        let _ = writeln!(text, "  check: {check}");
+    }
     let _ = writeln!(text, "  plan:");
     for line in displayable(relation.physical.as_ref()).indent(false).to_string().lines() {
         let _ = writeln!(text, "    {line}");

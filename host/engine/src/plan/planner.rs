@@ -16,6 +16,7 @@ use longshore_sandbox::{Relation, Snapshot, SnapshotResult};
 use tokio::runtime::Handle;
 
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
+use crate::check::RelationChecks;
 use crate::decimal_width::widen_schema;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
@@ -78,6 +79,8 @@ pub struct RelationPlan {
     pub scans: Vec<ScanPlan>,
     /// Whether each chunk's rows can be made, and made again, alone.
     pub chunkwise: bool,
+    /// What its rows are checked for.
+    pub checks: Arc<RelationChecks>,
 }
 
 impl RelationPlan {
@@ -238,9 +241,11 @@ impl<'a> Planner<'a> {
         let written = widen_schema(&physical.schema());
         let published = Partitioning::table_schema(&asking.job.target.partition_by, &written)?;
         let chunkwise = is_chunkwise(&physical);
+        let checks = Arc::new(RelationChecks::new(&relation.checks, &physical.schema())?);
         Ok(RelationPlan {
             relation: relation.clone(),
             chunkwise,
+            checks,
             written,
             published,
             physical,

@@ -11,6 +11,7 @@ use longshore_model::part::Part;
 use longshore_sandbox::tape::Tapes;
 
 use super::part_file::{FileParts, MIN_FLUSH_BYTES, finish, guarded};
+use super::part_rows::Written;
 use super::part_writer::Attempt;
 use super::part_writer::{Parts, part_name};
 use super::partitioned_writer::PartitionedWriter;
@@ -105,10 +106,10 @@ impl Parts for FileParts {
         chunk: u64,
         attempt: Attempt,
         _: Option<&Tapes>,
-    ) -> Result<Vec<Part>> {
+    ) -> Result<Written> {
         if let Some(by) = Partitioning::of(&self.partition_by, &rows.schema())? {
             let stem = part_name(&self.target.run, chunk, attempt);
-            return self.write_apart(rows, by, stem, chunk).await;
+            return self.write_apart(rows, by, stem, chunk).await.map(Written::from);
         }
         let file = self.file_name(chunk, attempt);
         let written = self.encode(rows, chunk, &file).await;
@@ -117,7 +118,7 @@ impl Parts for FileParts {
         {
             tracing::debug!("{error}");
         }
-        Ok(written?.into_iter().collect())
+        Ok(written?.into_iter().collect::<Vec<_>>().into())
     }
 
     /// A file without rows; no value names a folder for it.

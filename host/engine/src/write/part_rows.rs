@@ -1,13 +1,66 @@
-//! Parts as rows: what a plan gives for each that was written.
+//! What was written of a chunk, as rows: a plan gives one for each part, and one for what the checks found.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 
-/// The schema of the rows that describe parts.
+use crate::check::ChunkChecks;
+
+/// What was written of a chunk, or of several.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The parts.
+    pub parts: Vec<Part>,
+    /// What the checks found, if there are any.
+    pub checks: Option<ChunkChecks>,
+}
+
+impl From<Vec<Part>> for Written {
+    fn from(parts: Vec<Part>) -> Self {
+        Self { parts, checks: None }
+    }
+}
+
+impl Written {
+    /// Adds what was written of a later chunk.
+    pub fn merge(&mut self, later: Self) {
+        self.parts.extend(later.parts);
+        match (&mut self.checks, later.checks) {
+            (Some(checks), Some(later)) => checks.merge(later),
+            (checks, later) => *checks = checks.take().or(later),
+        }
+    }
+
+    /// It as rows.
+    pub fn to_rows(&self) -> Result<Vec<RecordBatch>> {
+        let checks = self.checks.iter().map(checks_to_row);
+        self.parts.iter().map(|part| to_row(part, None)).chain(checks).collect()
+    }
+
+    /// What rows describe.
+    pub fn from_rows(rows: &RecordBatch) -> Result<Self> {
+        if rows.schema() != part_schema() {
+            return Err(Error::internal("rows that describe no parts"));
+        }
+        let mut written = Self::default();
+        for row in 0..rows.num_rows() {
+            if rows.column(CHECKS).is_null(row) {
+                written.parts.push(part(rows, row));
+            } else {
+                written.merge(Self { parts: Vec::new(), checks: Some(checks(rows, row)?) });
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// The column of what the checks found.
+const CHECKS: usize = 6;
+
+/// The schema of the rows.
 pub fn part_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
@@ -17,13 +70,20 @@ pub fn part_schema() -> SchemaRef {
             Field::new("bytes", DataType::UInt64, false),
             Field::new("checksum", DataType::Utf8, true),
             Field::new("token", DataType::Utf8, false),
+            // JSON; a row that has it describes no part.
+            Field::new("checks", DataType::Utf8, true),
         ]))
     });
     SCHEMA.clone()
 }
 
-/// The part as one row.
-pub fn part_to_row(part: &Part) -> Result<RecordBatch> {
+fn checks_to_row(checks: &ChunkChecks) -> Result<RecordBatch> {
+    let (file, token) = (String::new(), String::new());
+    let none = Part { chunk: 0, file, rows: checks.rows, bytes: 0, checksum: None, token };
+    to_row(&none, Some(serde_json::to_string(checks)?))
+}
+
+fn to_row(part: &Part, checks: Option<String>) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from(vec![part.chunk])),
         Arc::new(StringArray::from(vec![part.file.as_str()])),
@@ -31,34 +91,35 @@ pub fn part_to_row(part: &Part) -> Result<RecordBatch> {
         Arc::new(UInt64Array::from(vec![part.bytes])),
         Arc::new(StringArray::from(vec![part.checksum.as_ref().map(ToString::to_string)])),
         Arc::new(StringArray::from(vec![part.token.as_str()])),
+        Arc::new(StringArray::from(vec![checks])),
     ];
     RecordBatch::try_new(part_schema(), columns).map_err(|error| Error::internal(error.to_string()))
 }
 
-/// The parts that rows describe.
-pub fn parts_of(rows: &RecordBatch) -> Result<Vec<Part>> {
-    if rows.schema() != part_schema() {
-        return Err(Error::internal("rows that describe no parts"));
+fn part(rows: &RecordBatch, row: usize) -> Part {
+    let number = |column: usize| rows.column(column).as_primitive::<UInt64Type>().value(row);
+    let text = |column: usize| rows.column(column).as_string::<i32>().value(row).to_owned();
+    Part {
+        chunk: number(0),
+        file: text(1),
+        rows: number(2),
+        bytes: number(3),
+        checksum: rows.column(4).is_valid(row).then(|| text(4).into()),
+        token: text(5),
     }
-    let number = |column: usize| rows.column(column).as_primitive::<UInt64Type>();
-    let text = |column: usize| rows.column(column).as_string::<i32>();
-    let part = |row: usize| Part {
-        chunk: number(0).value(row),
-        file: text(1).value(row).to_owned(),
-        rows: number(2).value(row),
-        bytes: number(3).value(row),
-        checksum: rows.column(4).is_valid(row).then(|| text(4).value(row).to_owned().into()),
-        token: text(5).value(row).to_owned(),
-    };
-    Ok((0..rows.num_rows()).map(part).collect())
+}
+
+fn checks(rows: &RecordBatch, row: usize) -> Result<ChunkChecks> {
+    Ok(serde_json::from_str(rows.column(CHECKS).as_string::<i32>().value(row))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Measure;
 
     #[test]
-    fn a_part_survives_as_a_row() {
+    fn what_was_written_survives_as_rows() {
         let part = Part {
             chunk: 7,
             file: "part-7".into(),
@@ -67,6 +128,12 @@ mod tests {
             checksum: Some("blake3:ab".to_owned().into()),
             token: "t".into(),
         };
-        assert_eq!(parts_of(&part_to_row(&part).unwrap()).unwrap(), [part]);
+        let checks = ChunkChecks { rows: 3, measures: vec![Measure::Nulls(2), Measure::Count] };
+        let written = Written { parts: vec![part], checks: Some(checks) };
+        let mut again = Written::default();
+        for rows in written.to_rows().unwrap() {
+            again.merge(Written::from_rows(&rows).unwrap());
+        }
+        assert_eq!(again, written);
     }
 }

@@ -1,10 +1,9 @@
 //! `PartWriter`: a plan node that turns each partition into parts, out of sight, one for each folder that its
-//! rows belong in, and yields a row that describes each; none where there were no rows.
+//! rows belong in, and yields a row that describes each, and one for what its checks found.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -21,7 +20,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 use longshore_sandbox::tape::Tapes;
 
-use super::part_rows::{part_schema, part_to_row};
+use super::part_rows::{Written, part_schema};
 use crate::datafusion_fault::IntoDataFusion;
 
 /// Which attempt at a chunk (or relation) a plan's execution is; from 0.
@@ -39,7 +38,7 @@ pub trait Parts: Debug + Send + Sync {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Vec<Part>>;
+    ) -> Result<Written>;
 
     /// What stands for a relation without rows, so that its schema is known all the same.
     async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>>;
@@ -133,15 +132,8 @@ impl ExecutionPlan for PartWriter {
         let batches = self.input.execute(partition, context)?;
         let to = self.to.clone();
         let described = async move {
-            let parts = to
-                .write(batches, partition as u64, attempt, tapes.as_deref())
-                .await
-                .map_err(Error::external)?;
-            let rows = parts
-                .iter()
-                .map(part_to_row)
-                .collect::<Result<Vec<RecordBatch>>>()
-                .map_err(Error::external)?;
+            let written = to.write(batches, partition as u64, attempt, tapes.as_deref()).await;
+            let rows = written.and_then(|written| written.to_rows()).map_err(Error::external)?;
             Ok::<_, DataFusionError>(futures::stream::iter(rows.into_iter().map(Ok)))
         };
         let rows = futures::stream::once(described).try_flatten();

@@ -12,6 +12,7 @@ use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::OpenWriter;
 use longshore_sandbox::tape::Tapes;
 
+use super::part_rows::Written;
 use super::part_writer::Attempt;
 use super::part_writer::{Parts, part_name};
 use crate::datafusion_fault::from_datafusion;
@@ -43,7 +44,7 @@ impl Parts for SinkParts {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Vec<Part>> {
+    ) -> Result<Written> {
         let mut writing = None;
         let mut held = memory().account();
         while let Some(batch) = rows.next().await {
@@ -67,10 +68,12 @@ impl Parts for SinkParts {
             *rows += batch.num_rows() as u64;
             *bytes += size as u64;
         }
-        let Some(Writing { writer, rows, bytes, .. }) = writing else { return Ok(Vec::new()) };
+        let Some(Writing { writer, rows, bytes, .. }) = writing else {
+            return Ok(Written::default());
+        };
         let token = self.sink.finish(writer, tapes).await?;
         let file = part_name(&self.target.run, chunk, attempt);
-        Ok(vec![Part { chunk, file, rows, bytes, checksum: None, token }])
+        Ok(vec![Part { chunk, file, rows, bytes, checksum: None, token }].into())
     }
 
     /// A sink was told the schema when the load began.

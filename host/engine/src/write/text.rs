@@ -172,6 +172,24 @@ fn as_texts(batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
     fields.zip(batch.columns()).map(text).collect()
 }
 
+/// The values of a batch, row by row, as CSV has them; NULL is none.
+pub(crate) fn texts_of(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
+    let columns = as_texts(batch)?;
+    let formatters = columns.iter().map(Formatter::of);
+    let formatters = formatters.collect::<Result<Vec<_>, _>>().map_err(arrow_fault)?;
+    let nulls: Vec<_> = columns.iter().map(|column| column.logical_nulls()).collect();
+    let value = |row: usize, place: usize| {
+        let is_null = nulls[place].as_ref().is_some_and(|nulls| nulls.is_null(row));
+        (!is_null).then(|| {
+            let mut text = String::new();
+            let written = formatters[place].write(row, &mut text);
+            written.map_or_else(|_| "?".to_owned(), |()| text)
+        })
+    };
+    let row = |row: usize| (0..columns.len()).map(|place| value(row, place)).collect();
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
 /// Writes one file of JSON lines.
 pub(super) struct JsonEncoder {
     writer: json::Writer<CompressedWriter, LineDelimited>,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::access::Access;
+use super::checks::{Check, RawChecks};
 use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
@@ -91,6 +92,8 @@ pub struct JobRelation {
     pub inputs: Vec<Input>,
     /// What is made of the inputs, which are tables under their names in it.
     pub sql: Option<String>,
+    /// What its rows must be like.
+    pub checks: Vec<Check>,
 }
 
 /// One table or query of the source.
@@ -106,7 +109,7 @@ pub struct Input {
 
 impl From<Input> for JobRelation {
     fn from(input: Input) -> Self {
-        Self { name: input.name.clone(), inputs: vec![input], sql: None }
+        Self { name: input.name.clone(), inputs: vec![input], sql: None, checks: Vec::new() }
     }
 }
 
@@ -273,7 +276,9 @@ impl Job {
     fn check(mut raw: RawJob, default_name: &str, access: Access<'_>) -> Result<Self> {
         let name = raw.name.take().unwrap_or_else(|| default_name.to_owned());
         check_name("name", &name)?;
-        let inputs = all_relations(&mut raw, &name)?;
+        let mut inputs = all_relations(&mut raw, &name)?;
+        let of_entries = inputs.iter_mut().map(|input| std::mem::take(&mut input.checks)).collect();
+        let checks = RawChecks { of_job: raw.checks, of_entries };
         // Each part by itself: all that is wrong is told together.
         let mut faults = Vec::new();
         let source = kept(&mut faults, check_source(raw.source));
@@ -303,10 +308,11 @@ impl Job {
         else {
             return Err(Error::internal("a part of the job is missing"));
         };
-        let relations = match sql {
+        let mut relations: Vec<JobRelation> = match sql {
             None => inputs.into_iter().map(JobRelation::from).collect(),
-            sql => vec![JobRelation { name: name.clone(), inputs, sql }],
+            sql => vec![JobRelation { name: name.clone(), inputs, sql, checks: Vec::new() }],
         };
+        checks.attach(&mut relations)?;
         check_folders(&relations, &target)?;
         Ok(Self {
             relations,
@@ -383,13 +389,11 @@ fn kept<T>(faults: &mut Vec<Error>, checked: Result<T>) -> Option<T> {
 /// The relations of a job, in whichever way it names them.
 fn all_relations(raw: &mut RawJob, name: &str) -> Result<Vec<RawRelation>> {
     let mut inputs: Vec<RawRelation> = std::mem::take(&mut raw.relations);
-    inputs.extend(std::mem::take(&mut raw.tables).into_iter().map(|table| RawRelation {
-        table: Some(table),
-        query: None,
-        query_file: None,
-        name: None,
-        chunk_by: None,
-    }));
+    inputs.extend(
+        std::mem::take(&mut raw.tables)
+            .into_iter()
+            .map(|table| RawRelation { table: Some(table), ..RawRelation::default() }),
+    );
     if raw.query.is_some() || raw.query_file.is_some() {
         inputs.push(RawRelation {
             table: None,
@@ -397,6 +401,7 @@ fn all_relations(raw: &mut RawJob, name: &str) -> Result<Vec<RawRelation>> {
             query_file: raw.query_file.take(),
             name: Some(name.to_owned()),
             chunk_by: raw.chunk_by.take(),
+            checks: Vec::new(),
         });
     } else if raw.chunk_by.is_some() {
         return Err(Error::config("`chunk_by` without `query`")

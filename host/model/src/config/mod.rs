@@ -1,6 +1,7 @@
 //! Configuration: raw text becomes checked values here, and nothing behind it re-checks.
 
 pub mod access;
+pub mod checks;
 pub mod connector;
 pub mod direct;
 pub mod document;

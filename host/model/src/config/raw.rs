@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::checks::RawCheck;
 use super::notify::raw::RawWebhook;
 use super::record::Record;
 use super::schedule::RawSchedule;
@@ -60,6 +61,9 @@ pub(super) struct RawJob {
     /// Who is told what becomes of its runs.
     #[serde(default)]
     pub(super) notify: Vec<RawWebhook>,
+    /// What rows must be like to be published: checks of all relations, or of those that they name.
+    #[serde(default)]
+    pub(super) checks: Vec<RawCheck>,
 }
 
 /// A parameter.
@@ -356,7 +360,7 @@ pub enum RawBadRows {
 }
 
 /// One table or one query.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRelation {
     /// A table or view, by its name in the source.
@@ -370,6 +374,9 @@ pub(super) struct RawRelation {
     pub(super) name: Option<String>,
     /// A column to cut it by, into ranges of its values; the connector chooses if absent.
     pub(super) chunk_by: Option<String>,
+    /// What its rows must be like to be published.
+    #[serde(default)]
+    pub(super) checks: Vec<RawCheck>,
 }
 
 /// One step: `sql`, `sql_file`, or `plugin` with what that plugin wants to know.

@@ -6,6 +6,7 @@ use datafusion::physical_plan::displayable;
 use longshore_engine::plan::{ColumnPlan, Planner, RelationPlan, RunPlan};
 use longshore_engine::scan::ScanPlan;
 use longshore_engine::write::parquet_type;
+use longshore_model::config::checks::Check;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::Result;
 use longshore_plugins::PluginSet;
@@ -96,8 +97,17 @@ fn relation_json(relation: &RelationPlan) -> Value {
             })).collect::<Vec<_>>(),
         })
     };
+    let check = |check: &Check| {
+        json!({
+            "name": check.name,
+            "kind": check.rule.kind(),
+            "severity": check.severity,
+            "allow": check.allow.to_string(),
+        })
+    };
     json!({
         "name": relation.relation.name,
+        "checks": relation.relation.checks.iter().map(check).collect::<Vec<_>>(),
         "rows": relation.rows,
         "bytes": relation.bytes,
         "chunkwise": relation.chunkwise,

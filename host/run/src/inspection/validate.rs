@@ -1,8 +1,10 @@
 //! Everything that can be told of a job without a connection. It needs no secret, and compiles no plugin but the
 //! job's connector.
 
+use longshore_engine::check::check_regex;
 use longshore_engine::scan::{ComponentSource, Source as _};
 use longshore_engine::transform::check_query;
+use longshore_model::config::checks::Rule;
 use longshore_model::config::job::{Job, Source};
 use longshore_model::config::{Settings, Step};
 use longshore_model::error::{Class, Error, Result, ResultExt};
@@ -38,6 +40,7 @@ pub async fn validate(job: &Job, settings: &Settings) -> Result<Validation> {
 pub async fn validate_with(job: &Job, catalog: &Catalog, settings: &Settings) -> Validation {
     let mut faults = Vec::new();
     check_queries(job, &mut faults);
+    check_patterns(job, &mut faults);
     let source = if job.uses_plugins() {
         check_bound(job, catalog, settings, &mut faults).await
     } else {
@@ -57,6 +60,14 @@ fn check_queries(job: &Job, faults: &mut Vec<Error>) {
         let Step::Sql(sql) = step else { continue };
         faults
             .extend(check_query(sql, &["data"]).context(format!("`transform[{index}].sql`")).err());
+    }
+}
+
+/// The regular expressions of checks.
+fn check_patterns(job: &Job, faults: &mut Vec<Error>) {
+    for check in job.relations.iter().flat_map(|relation| &relation.checks) {
+        let Rule::Pattern { regex, .. } = &check.rule else { continue };
+        faults.extend(check_regex(regex).context(format!("check `{}`", check.name)).err());
     }
 }
 

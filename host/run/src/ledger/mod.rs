@@ -9,6 +9,7 @@ mod events;
 mod fault;
 mod history;
 mod listing;
+mod measures;
 mod outbox;
 mod plan;
 mod run_keys;
@@ -55,7 +56,7 @@ pub use totals::{LastSuccess, Waiting};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -68,6 +69,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("schedules.sql"),
     include_str!("run_keys.sql"),
     include_str!("outbox.sql"),
+    include_str!("measures.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

@@ -107,7 +107,7 @@ impl Ledger {
                                  restarts = restarts + 1 WHERE id = ?1",
                 [run],
             )?;
-            for table in ["chunks", "tasks", "parts"] {
+            for table in ["chunks", "tasks", "parts", "measures"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             Ok(record_event(change, run, None, &format!("restarted: {reason}"))?)

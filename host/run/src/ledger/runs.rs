@@ -179,7 +179,7 @@ impl Ledger {
                 "UPDATE runs SET report = ?2, finished = ?3, manifest = NULL WHERE id = ?1",
                 params![run, report, now()],
             )?;
-            for table in ["chunks", "parts", "claims"] {
+            for table in ["chunks", "parts", "measures", "claims"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             outbox::post(change, messages)?;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use longshore_engine::write::Written;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 use rusqlite::params;
 
 use super::claims::reset_crashes;
-use super::{Ledger, now};
+use super::{Ledger, measures, now};
 
 /// One task of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,8 +24,8 @@ pub struct Task {
 pub struct Progress {
     /// The attempts so far.
     pub attempts: u32,
-    /// Its parts, if it is done.
-    pub parts: Option<Vec<Part>>,
+    /// Its parts and what its checks found, if it is done.
+    pub written: Option<Written>,
 }
 
 impl Ledger {
@@ -82,11 +83,14 @@ impl Ledger {
         })
     }
 
-    /// Records that an attempt succeeded, and its parts, which are durable.
-    pub fn done(&self, run: &str, task: Task, attempt: u32, parts: &[Part]) -> Result<()> {
+    /// Records that an attempt succeeded, its parts, which are durable, and what its checks found.
+    pub fn done(&self, run: &str, task: Task, attempt: u32, written: &Written) -> Result<()> {
         self.change(|change| {
             reset_crashes(change, run)?;
-            for part in parts {
+            if let Some(found) = &written.checks {
+                measures::record(change, run, task, found)?;
+            }
+            for part in &written.parts {
                 change
                     .prepare_cached(
                         "INSERT OR REPLACE INTO parts
@@ -132,12 +136,13 @@ impl Ledger {
                 "UPDATE tasks SET done = 0 WHERE run = ?1 AND relation = ?2 AND chunk = ?3",
                 params![run, task.relation, task.chunk],
             )?;
-            Ok(())
+            measures::forget(change, run, task)
         })
     }
 
     /// Every task that was started.
     pub fn tasks(&self, run: &str) -> Result<HashMap<Task, Progress>> {
+        let mut measures = self.measures(run)?;
         self.with_connection(|connection| {
             let mut tasks = HashMap::new();
             let mut statement = connection.prepare_cached(
@@ -146,8 +151,10 @@ impl Ledger {
             let mut rows = statement.query([run])?;
             while let Some(row) = rows.next()? {
                 let task = Task { relation: row.get(0)?, chunk: row.get(1)? };
-                let parts = row.get::<_, bool>(3)?.then(Vec::new);
-                tasks.insert(task, Progress { attempts: row.get(2)?, parts });
+                let checks = measures.remove(&task);
+                let written =
+                    row.get::<_, bool>(3)?.then(|| Written { checks, ..Written::default() });
+                tasks.insert(task, Progress { attempts: row.get(2)?, written });
             }
             let mut statement = connection.prepare_cached(
                 "SELECT relation, task, file, chunk, rows, bytes, checksum, token FROM parts
@@ -164,10 +171,9 @@ impl Ledger {
                     checksum: row.get::<_, Option<String>>(6)?.map(Into::into),
                     token: row.get(7)?,
                 };
-                if let Some(parts) =
-                    tasks.get_mut(&task).and_then(|progress| progress.parts.as_mut())
-                {
-                    parts.push(part);
+                let progress = tasks.get_mut(&task);
+                if let Some(written) = progress.and_then(|progress| progress.written.as_mut()) {
+                    written.parts.push(part);
                 }
             }
             Ok(tasks)

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
+use longshore_engine::check::{ChunkChecks, Measure};
 use longshore_engine::scan::{Chunk, ScanPlan};
+use longshore_engine::write::Written;
 use longshore_model::config::ParameterRecord;
 use longshore_model::config::target::Mode;
 use longshore_model::error::Class;
@@ -76,6 +78,11 @@ fn part(chunk: u64) -> Part {
     }
 }
 
+fn written() -> Written {
+    let checks = ChunkChecks { rows: 1, measures: vec![Measure::Nulls(1)] };
+    Written { parts: vec![part(0)], checks: Some(checks) }
+}
+
 #[test]
 fn what_was_written_is_found_by_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
@@ -87,7 +94,7 @@ fn what_was_written_is_found_by_the_next_process() {
     ledger.plan("r1", &plan()).unwrap();
     let (first, second) = (Task { relation: 0, chunk: 0 }, Task { relation: 0, chunk: 1 });
     assert_eq!(ledger.attempt("r1", first).unwrap(), 0);
-    ledger.done("r1", first, 0, &[part(0)]).unwrap();
+    ledger.done("r1", first, 0, &written()).unwrap();
     assert_eq!(ledger.attempt("r1", second).unwrap(), 0);
     ledger.failed("r1", second, 0, &Error::connection("gone")).unwrap();
     assert_eq!(ledger.attempt("r1", second).unwrap(), 1);
@@ -99,8 +106,8 @@ fn what_was_written_is_found_by_the_next_process() {
     assert!(is_planned(&ledger, "r1"));
     assert_eq!(ledger.targets("r1").unwrap(), [target("r1")]);
     let tasks = ledger.tasks("r1").unwrap();
-    assert_eq!(tasks[&first].parts, Some(vec![part(0)]));
-    assert_eq!((tasks[&second].attempts, &tasks[&second].parts), (2, &None));
+    assert_eq!(tasks[&first].written, Some(written()));
+    assert_eq!((tasks[&second].attempts, &tasks[&second].written), (2, &None));
     assert_eq!(
         ledger.attempt("r1", second).unwrap(),
         2,
@@ -198,7 +205,7 @@ fn a_ledger_of_version_2_goes_on_in_the_phases_of_its_runs() {
     assert_eq!(format!("{planned:?}"), format!("{expected:?}"));
     assert_eq!(ledger.targets("reserved").unwrap(), [target("reserved")]);
     let tasks = ledger.tasks("reading").unwrap();
-    let parts = tasks[&Task { relation: 0, chunk: 0 }].parts.as_ref().unwrap();
+    let parts = &tasks[&Task { relation: 0, chunk: 0 }].written.as_ref().unwrap().parts;
     assert_eq!(parts[0].checksum, Some("sha256:ab".to_owned().into()));
     assert_eq!(parts[1].checksum, None);
     assert_eq!(ledger.commit::<serde_json::Value>("committing").unwrap().unwrap()["tables"][0], 1);

@@ -11,7 +11,7 @@ const UNITS: [(&str, i64); 6] =
     [("s", 1), ("m", 60), ("min", 60), ("h", 3_600), ("d", 86_400), ("w", 604_800)];
 
 /// Reads a duration of at least a second.
-pub(super) fn read_duration(text: &str) -> Result<TimeDelta> {
+pub(in crate::config) fn read_duration(text: &str) -> Result<TimeDelta> {
     let seconds = seconds(text).filter(|seconds| *seconds > 0);
     seconds.and_then(TimeDelta::try_seconds).ok_or_else(|| {
         Error::config(format!("`{text}` is not a duration"))

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::error::{Error, Result, ResultExt};
-use duration::read_duration;
+pub(in crate::config) use duration::read_duration;
 
 pub(in crate::config) use raw::RawSchedule;
 pub use raw::{CatchUp, Overlap};

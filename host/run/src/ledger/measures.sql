@@ -1,0 +1,9 @@
+-- What the checks of a relation found in each task that is done. JSON.
+
+CREATE TABLE measures (
+    run      TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    relation INTEGER NOT NULL,
+    task     INTEGER NOT NULL,
+    found    TEXT NOT NULL,
+    PRIMARY KEY (run, relation, task)
+) WITHOUT ROWID;

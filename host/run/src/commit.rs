@@ -9,7 +9,7 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{FORMAT, Manifest};
+use super::manifest::{FORMAT, Manifest, RelationOutput};
 use super::panic::catch_panic;
 use super::report::{RelationReport, RunReport, Status};
 use crate::checks::CheckReport;
@@ -19,6 +19,7 @@ use crate::retry::{Retry, Work};
 /// What a request does, for the log.
 const PUBLISHING: &str = "publishing";
 pub(super) const RELEASING: &str = "removing the staging";
+const REMOVING: &str = "removing what is replaced";
 const REGISTERING: &str = "registering";
 
 /// A commit, with all that another process needs to complete it.
@@ -32,6 +33,9 @@ pub(super) struct Commit {
     /// Whether some of them may be there already.
     #[serde(default)]
     pub(super) registering: bool,
+    /// Whether some of the files that are replaced may be gone: then the commit is only rolled forward.
+    #[serde(default)]
+    pub(super) removing: bool,
 }
 
 /// One relation of a commit.
@@ -43,18 +47,23 @@ pub(super) struct RelationCommit {
     parts: Vec<Part>,
     /// The tokens by which the store publishes the parts. The manifest does not hold them.
     tokens: Vec<String>,
+    /// The files that the parts take the place of.
+    #[serde(default)]
+    replaced: Vec<String>,
 }
 
 impl RelationCommit {
-    pub(super) fn new(target: RelationTarget, parts: &[Part]) -> Self {
+    pub(super) fn new(target: RelationTarget, output: &RelationOutput) -> Self {
+        let RelationOutput { parts, replaced, .. } = output;
         let tokens = parts.iter().map(|part| part.token.clone()).collect();
-        Self { target, parts: parts.to_vec(), tokens }
+        Self { target, parts: parts.clone(), tokens, replaced: replaced.clone() }
     }
 
     fn publication(&self) -> Publication {
         let parts = self.parts.iter().zip(&self.tokens);
         let parts = parts.map(|(part, token)| Part { token: token.clone(), ..part.clone() });
-        Publication { target: self.target.clone(), parts: parts.collect() }
+        let (target, replaced) = (self.target.clone(), self.replaced.clone());
+        Publication { target, parts: parts.collect(), replaced }
     }
 }
 
@@ -101,7 +110,9 @@ pub(super) async fn commit(
     let published = catch_panic(publish(ledger, targets, retry, &mut commit)).await;
     let manifest = match published {
         Ok(manifest) => manifest,
-        Err(error) if take_back(targets, &commit).await => return Err(error.into()),
+        Err(error) if !commit.removing && take_back(targets, &commit).await => {
+            return Err(error.into());
+        }
         Err(error) => return Err(CommitError::Incomplete(error)),
     };
     tracing::debug!(run, manifest, "all relations are published");
@@ -143,6 +154,7 @@ async fn publish(
     for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
         relation.published_as = name;
     }
+    remove_replaced(ledger, target, retry, commit).await?;
     if let Some(registrar) = targets.registrar {
         commit.registering = true;
         ledger.record_commit(&run, &commit)?;
@@ -155,6 +167,26 @@ async fn publish(
     }
     let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
     retry.run(Work::Request, PUBLISHING, || target.put_manifest(&run, &manifest)).await
+}
+
+/// Removes the files that the parts take the place of, once all parts of all relations are visible: whoever lists
+/// a folder never misses a row.
+async fn remove_replaced(
+    ledger: &Ledger,
+    target: &dyn Target,
+    retry: Retry,
+    commit: &mut Commit,
+) -> Result<()> {
+    if commit.relations.iter().all(|relation| relation.replaced.is_empty()) {
+        return Ok(());
+    }
+    commit.removing = true;
+    ledger.record_commit(&commit.manifest.run, &commit)?;
+    for relation in commit.publications() {
+        let remove = || target.remove_replaced(&relation);
+        retry.run(Work::Request, REMOVING, remove).await?;
+    }
+    Ok(())
 }
 
 /// Makes everything of a failed commit invisible; gives whether that is done.
@@ -206,6 +238,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
             registered_as: relation.registered_as.clone(),
             rows: relation.rows,
             bytes: relation.bytes,
+            load: relation.load.clone(),
             parts: relation.parts.len(),
             chunks: relation.chunks,
             retries: relation.retries,
@@ -247,7 +280,8 @@ mod tests {
             "tokens": ["t"]
         }"#;
         let commit: RelationCommit = serde_json::from_str(recorded).unwrap();
-        let Publication { target, parts } = commit.publication();
+        let Publication { target, parts, replaced } = commit.publication();
+        assert!(replaced.is_empty());
         assert_eq!((target.name.as_str(), parts[0].token.as_str()), ("orders_v2", "t"));
         assert_eq!(parts[0].checksum, Some("sha256:ab".to_owned().into()));
     }

@@ -1,4 +1,4 @@
-//! The check for drift: rows that are appended must have the columns that are there.
+//! The check for drift: rows that are added must have the columns that are there.
 
 use arrow::datatypes::SchemaRef;
 use longshore_engine::destination::Target;
@@ -38,7 +38,8 @@ pub(super) async fn check_columns(
         (None, None) => "they would come in another order".into(),
     };
     Err(Error::config(format!(
-        "`target.mode` is append, and {} has other columns: {how}",
+        "`target.mode` is {}, and {} has other columns: {how}",
+        relation.mode.name(),
         target.url(&relation.name)
     ))
     .with_code(Some(DRIFT.to_owned()))

@@ -169,7 +169,8 @@ impl ActiveRun<'_> {
         plan.source.release().await;
         let mut finished = finished?;
         self.check(&prepared, &mut finished)?;
-        self.commit(&prepared, &finished).await
+        let loaded = self.load(&prepared, finished).await?;
+        self.commit(&prepared, &loaded).await
     }
 
     async fn commit(
@@ -190,10 +191,11 @@ impl ActiveRun<'_> {
         let record = Commit {
             manifest: Manifest::new(history, self.job, plan, finished, targets),
             relations: relations
-                .map(|(target, finished)| RelationCommit::new(target.clone(), &finished.parts))
+                .map(|(target, finished)| RelationCommit::new(target.clone(), finished))
                 .collect(),
             tables: self.tables(plan, targets)?,
             registering: false,
+            removing: false,
         };
         Ok(commit(self.ledger(), self.commit_targets(), self.retry(), record).await?)
     }

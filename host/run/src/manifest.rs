@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::checks::CheckResult;
+use crate::load_record::LoadRecord;
 use crate::trigger::Trigger;
 
 /// The manifest's own version.
@@ -137,6 +138,9 @@ pub struct RelationRecord {
     /// What its checks came to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckResult>,
+    /// What its load mode did with what was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadRecord>,
     /// Its files.
     pub parts: Vec<Part>,
 }
@@ -173,6 +177,10 @@ pub(super) struct RelationOutput {
     pub(super) checks: Vec<CheckResult>,
     pub(super) retries: u32,
     pub(super) schema: SchemaRef,
+    /// The files in its folder that the parts take the place of.
+    pub(super) replaced: Vec<String>,
+    /// What its load mode did.
+    pub(super) load: Option<LoadRecord>,
 }
 
 impl RelationOutput {
@@ -184,6 +192,8 @@ impl RelationOutput {
             checks: Vec::new(),
             retries: 0,
             schema,
+            replaced: Vec::new(),
+            load: None,
         }
     }
 
@@ -262,6 +272,7 @@ fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) ->
         bytes: finished.parts.iter().map(|part| part.bytes).sum(),
         schema: FieldRecord::of_schema(&finished.schema),
         checks: finished.checks.clone(),
+        load: finished.load.clone(),
         parts: finished.parts.clone(),
     }
 }

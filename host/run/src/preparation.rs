@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use longshore_engine::catalog::Table;
 use longshore_engine::plan::{Planner, ResumeState, RunPlan};
-use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
@@ -126,9 +125,10 @@ impl ActiveRun<'_> {
         for (relation, target) in plan.relations.iter().zip(targets) {
             let schema = &relation.written;
             // A catalog knows its tables' columns itself.
-            if target.mode == Mode::Append && self.registrar.is_none() {
+            if target.mode.adds_beside() && self.registrar.is_none() {
                 check_columns(self.target(), target, schema).await?;
             }
+            self.check_layout(target).await?;
             // It answered before: if it does not now, that will pass.
             let begin = || self.target().begin(target, schema);
             self.retry().run(Work::Request, "preparing", begin).await?;

@@ -11,6 +11,7 @@ use longshore_model::relation::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::CheckReport;
+use crate::load_record::LoadRecord;
 use crate::phase::Outcome;
 use crate::trigger::Trigger;
 
@@ -97,6 +98,9 @@ pub struct RelationReport {
     pub rows: u64,
     /// Bytes published.
     pub bytes: u64,
+    /// What its load mode did with what was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadRecord>,
     /// Files.
     pub parts: usize,
     /// Chunks read.
@@ -126,6 +130,9 @@ impl RunReport {
                 counted(relation.chunks as u64, "chunk"),
                 relation.folder
             );
+            if let Some(load) = &relation.load {
+                let _ = write!(text, " ({load})");
+            }
             let _ = match &relation.registered_as {
                 Some(table) => writeln!(text, ", table {table}"),
                 None => writeln!(text),

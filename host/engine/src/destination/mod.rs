@@ -5,6 +5,7 @@
 //! `azure`), whose uploads stay open until the commit; and `sink`, for what is not files. One file for
 //! each store. Folders of files can become tables of a catalog: `registrar`.
 
+mod data_files;
 mod files;
 #[cfg(feature = "hdfs")]
 mod hdfs;
@@ -41,6 +42,7 @@ use crate::store;
 use multipart_committer::MultipartCommitter;
 use rename_committer::RenameCommitter;
 
+pub use data_files::{DataFile, data_files};
 pub use files::{ByteStream, Entry, read_small};
 pub use name_lock::{LOCK_WAIT_SECS, VERSION_LIMIT};
 pub use rename_committer::checksum;
@@ -69,6 +71,10 @@ pub trait Target: Debug + Send + Sync {
     /// Makes a run's parts visible. Done again after an interruption, it completes what is missing.
     async fn publish(&self, relations: &[Publication]) -> Result<Published>;
 
+    /// Removes the files that a relation's parts take the place of. Done again after an interruption, it removes
+    /// those that are left.
+    async fn remove_replaced(&self, relation: &Publication) -> Result<()>;
+
     /// Takes back what [`Self::publish`] did with a relation, or a part of it.
     async fn retract(&self, relation: &Publication) -> Result<()>;
 
@@ -93,6 +99,9 @@ pub trait Target: Debug + Send + Sync {
 pub trait Folder: Target {
     /// Begins a part, out of sight.
     async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>>;
+
+    /// Holds a relation's name, so that no other run publishes into it, until the run lets go of it.
+    async fn lock(&self, target: &RelationTarget) -> Result<()>;
 
     /// Removes a part that is not published.
     async fn remove_part(
@@ -119,6 +128,8 @@ pub struct Publication {
     pub target: RelationTarget,
     /// Its parts.
     pub parts: Vec<Part>,
+    /// The files that they take the place of, by their names in the relation's folder.
+    pub replaced: Vec<String>,
 }
 
 /// What came of publishing.

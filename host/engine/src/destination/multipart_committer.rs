@@ -127,10 +127,16 @@ impl MultipartCommitter {
         Ok(())
     }
 
+    /// Removes one object; fine if it is not there.
+    async fn remove_file(&self, path: String) -> Result<()> {
+        let key = self.files.key(&path);
+        absent_is_fine(self.files.asked(&path, self.files.store.delete(&key)).await)
+    }
+
     async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
         match target.mode {
             Mode::Version | Mode::Error => self.complete_all(target, parts).await?,
-            Mode::Append => {
+            Mode::Append | Mode::ReplacePartitions => {
                 name_lock::lock(self.files.as_ref(), &target.run, &target.name).await?;
                 self.complete_all(target, parts).await?;
             }
@@ -297,13 +303,23 @@ impl Target for MultipartCommitter {
     }
 
     async fn publish(&self, relations: &[Publication]) -> Result<Published> {
-        for Publication { target, parts } in relations {
+        for Publication { target, parts, .. } in relations {
             self.publish_relation(target, parts).await.context(target.relation.clone())?;
         }
         Ok(Published::as_reserved(relations))
     }
 
-    async fn retract(&self, Publication { target, parts }: &Publication) -> Result<()> {
+    async fn remove_replaced(&self, relation: &Publication) -> Result<()> {
+        let Publication { target, replaced, .. } = relation;
+        let removing = replaced.iter().map(|file| format!("{}/{file}", target.name));
+        let removing: Vec<_> = removing.map(|path| self.remove_file(path)).collect();
+        futures::stream::iter(removing)
+            .buffer_unordered(COMMIT_REQUESTS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn retract(&self, Publication { target, parts, .. }: &Publication) -> Result<()> {
         for part in parts {
             self.files.remove(&format!("{}/{}", target.name, part.file)).await?;
         }
@@ -365,6 +381,10 @@ impl Folder for MultipartCommitter {
             uploader,
             UPLOAD_PIECE_BYTES * UPLOAD_PIECES_AT_ONCE,
         )))
+    }
+
+    async fn lock(&self, target: &RelationTarget) -> Result<()> {
+        name_lock::lock(self.files.as_ref(), &target.run, &target.name).await
     }
 
     async fn remove_part(

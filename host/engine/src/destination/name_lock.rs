@@ -42,8 +42,8 @@ pub(super) async fn reserve(
         mode,
     };
     match mode {
-        // Held only while publishing.
-        Mode::Append | Mode::Replace => Ok(target(relation.to_owned())),
+        // Held only while publishing, and while a load mode looks at what is there.
+        Mode::Append | Mode::Replace | Mode::ReplacePartitions => Ok(target(relation.to_owned())),
         Mode::Error => {
             if !is_free(files, relation).await? {
                 return Err(taken(files, relation));

@@ -126,13 +126,13 @@ impl<F: Folders> RenameCommitter<F> {
 
     /// False: somebody else took the name.
     async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
-        if matches!(target.mode, Mode::Append | Mode::Replace) {
+        if target.mode == Mode::Replace || target.mode.adds_beside() {
             name_lock::lock(&self.folders, &target.run, &target.name).await?;
         }
         let published = match target.mode {
             Mode::Version | Mode::Error => self.publish_new(target, parts).await?,
             Mode::Replace => self.publish_instead(target, parts).await?,
-            Mode::Append => self.publish_beside(target, parts).await?,
+            Mode::Append | Mode::ReplacePartitions => self.publish_beside(target, parts).await?,
         };
         self.folders.sync_folder(&target.name).await?;
         self.folders.sync_folder("").await?;
@@ -168,7 +168,7 @@ impl<F: Folders> Target for RenameCommitter<F> {
     }
 
     async fn publish(&self, relations: &[Publication]) -> Result<Published> {
-        for (position, Publication { target, parts }) in relations.iter().enumerate() {
+        for (position, Publication { target, parts, .. }) in relations.iter().enumerate() {
             let published = self.publish_relation(target, parts).await;
             if !published.context(target.relation.clone())? {
                 return Ok(Published::Taken(position));
@@ -177,8 +177,16 @@ impl<F: Folders> Target for RenameCommitter<F> {
         Ok(Published::as_reserved(relations))
     }
 
-    async fn retract(&self, Publication { target, parts }: &Publication) -> Result<()> {
-        if target.mode == Mode::Append {
+    async fn remove_replaced(&self, relation: &Publication) -> Result<()> {
+        let Publication { target, replaced, .. } = relation;
+        for file in replaced {
+            self.folders.remove(&format!("{}/{file}", target.name)).await?;
+        }
+        Ok(())
+    }
+
+    async fn retract(&self, Publication { target, parts, .. }: &Publication) -> Result<()> {
+        if target.mode.adds_beside() {
             for part in parts {
                 self.folders.remove(&format!("{}/{}", target.name, part.file)).await?;
             }
@@ -225,6 +233,10 @@ impl<F: Folders> Target for RenameCommitter<F> {
 impl<F: Folders> Folder for RenameCommitter<F> {
     async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>> {
         self.folders.create(&format!("{}/{file}", Self::staged(target))).await
+    }
+
+    async fn lock(&self, target: &RelationTarget) -> Result<()> {
+        name_lock::lock(&self.folders, &target.run, &target.name).await
     }
 
     async fn remove_part(

@@ -81,7 +81,7 @@ impl SinkTarget {
         attempt: u32,
         tapes: Option<&Tapes>,
     ) -> Result<OpenWriter> {
-        let load = load(target);
+        let load = load(target)?;
         let open = match tapes {
             None => self.open().await?,
             Some(tapes) => {
@@ -150,7 +150,7 @@ impl Target for SinkTarget {
 
     async fn begin(&self, target: &RelationTarget, schema: &SchemaRef) -> Result<()> {
         let mut open = self.open().await?;
-        let begun = open.begin(&load(target), &encode_schema(schema)?).await;
+        let begun = open.begin(&load(target)?, &encode_schema(schema)?).await;
         begun.context(self.name()).context(target.relation.clone())?;
         self.sessions.put(open);
         Ok(())
@@ -158,7 +158,7 @@ impl Target for SinkTarget {
 
     async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {
         let mut open = self.open().await?;
-        let held = open.is_intact(&load(target), &receipt(part)?).await.context(self.name())?;
+        let held = open.is_intact(&load(target)?, &receipt(part)?).await.context(self.name())?;
         self.sessions.put(open);
         Ok(held)
     }
@@ -167,7 +167,7 @@ impl Target for SinkTarget {
         let Some(first) = relations.first() else { return Ok(Published::As(Vec::new())) };
         let written = |relation: &Publication| {
             let receipts = relation.parts.iter().map(receipt).collect::<Result<_>>()?;
-            Ok(FinishedLoad { load: load(&relation.target), receipts })
+            Ok(FinishedLoad { load: load(&relation.target)?, receipts })
         };
         let loads: Vec<FinishedLoad> = relations.iter().map(written).collect::<Result<_>>()?;
         let mut open = self.open().await?;
@@ -198,6 +198,11 @@ impl Target for SinkTarget {
             .with_hint(format!("{NOT_KNOWN}: look what the target holds")));
         }
         Ok(Published::As(names))
+    }
+
+    /// A sink has no load modes: there is nothing to remove.
+    async fn remove_replaced(&self, _: &Publication) -> Result<()> {
+        Ok(())
     }
 
     /// A commit that a sink refuses has made nothing visible.
@@ -237,22 +242,26 @@ impl Target for SinkTarget {
     }
 }
 
-fn load(target: &RelationTarget) -> Load {
-    Load {
+fn load(target: &RelationTarget) -> Result<Load> {
+    Ok(Load {
         run: target.run.clone(),
         relation: target.relation.clone(),
-        mode: load_mode(target.mode),
-    }
+        mode: load_mode(target.mode)?,
+    })
 }
 
 /// A mode, as plugins know it.
-pub fn load_mode(mode: Mode) -> LoadMode {
-    match mode {
+pub fn load_mode(mode: Mode) -> Result<LoadMode> {
+    Ok(match mode {
         Mode::Version => LoadMode::Version,
         Mode::Append => LoadMode::Append,
         Mode::Replace => LoadMode::Replace,
         Mode::Error => LoadMode::Error,
-    }
+        // The check of the job refuses it.
+        Mode::ReplacePartitions => {
+            return Err(Error::internal(format!("plugins know no mode {}", mode.name())));
+        }
+    })
 }
 
 /// The receipt that a part's token holds.

@@ -103,7 +103,7 @@ impl Partitioning {
             }
             // Hive tells nothing from an empty text.
             let value = if text.is_empty() { NULL_FOLDER.to_owned() } else { escaped(&text) };
-            let folder = format!("{}={value}", escaped(name));
+            let folder = format!("{}{value}", folder_prefix(name));
             if folder.len() > FOLDER_NAME_LIMIT_BYTES {
                 return Err(Error::data(format!(
                     "column `{name}`: a value of {} bytes names no folder",
@@ -158,6 +158,11 @@ fn names_folders(data_type: &DataType) -> bool {
                 | DataType::Utf8View
                 | DataType::Date32
         )
+}
+
+/// How the folders of a column's values begin: `day=`.
+pub fn folder_prefix(column: &str) -> String {
+    format!("{}=", escaped(column))
 }
 
 /// As Hive escapes what stands in a folder's name; a dot at its end, too, which Azure would drop.

@@ -8,6 +8,7 @@ pub mod document;
 pub mod files;
 pub mod job;
 mod keys;
+mod mode;
 pub mod notify;
 pub mod parameters;
 pub mod place;

@@ -489,7 +489,7 @@ pub(super) struct RawCsv {
 
 /// What happens when the target is already there.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum RawMode {
     /// It is kept, and the new one becomes `orders_v2`.
     #[default]
@@ -500,6 +500,8 @@ pub(super) enum RawMode {
     Replace,
     /// The run is refused.
     Error,
+    /// Those of its partitions that the run has rows of are replaced. Needs `partition_by`.
+    ReplacePartitions,
 }
 
 /// Settings of an S3 store. Without keys here, those of the environment, of `~/.aws`, or of

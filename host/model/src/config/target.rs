@@ -1,16 +1,18 @@
 //! Where rows go, checked: a folder of files or a sink, and what happens to what is there.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strum::IntoStaticStr;
 use url::Url;
 
 use super::document::typed;
+use super::mode;
 use super::place::{Place, Sections, Side, check_place, is_folder};
 use super::plugin_requirement::PluginRequirement;
 use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
 use super::store_url::StoreUrl;
 use crate::error::{Error, Result, ResultExt};
+
+pub use super::mode::Mode;
 
 /// Where rows go.
 #[derive(Clone, Debug)]
@@ -53,20 +55,6 @@ impl Target {
             To::Sink(_) => "sink",
         }
     }
-}
-
-/// What happens when the target is already there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// It is kept, and the new one becomes `orders_v2`.
-    Version,
-    /// The new parts are added to it.
-    Append,
-    /// The new one takes its place.
-    Replace,
-    /// The run is refused.
-    Error,
 }
 
 /// The files' format.
@@ -147,13 +135,16 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
         RawMode::Append => Mode::Append,
         RawMode::Replace => Mode::Replace,
         RawMode::Error => Mode::Error,
+        RawMode::ReplacePartitions => Mode::ReplacePartitions,
     };
     let scheme = raw.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     if scheme.is_none_or(|scheme| is_folder(&scheme)) {
         let url = StoreUrl::parse("target.url", &raw.url)?;
         let (to, partition_by) = check_folder(raw, &url)?;
+        mode::check_folder(mode, &partition_by)?;
         return Ok(Target { to, url: url.shown(), mode, partition_by });
     }
+    mode::refuse(mode, "a sink does not have it")?;
     let url = Url::parse(&raw.url).map_err(|error| {
         Error::config(format!("`target.url`: {error}"))
             .with_hint("write it as in postgres://loader@host/shop")

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz examples deb deny dist clean \
+.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
@@ -91,6 +91,11 @@ bench: build install-test
 ROUNDS ?= 1000
 crash: build install-test
 	PYTHONPATH=tests/e2e $(VENV)/bin/python -m support.crash --rounds $(ROUNDS)
+
+## Ten minutes of writers that commit late, and 100 kills (the tests take 12 seconds, and 6)
+late-rows: build install-test
+	LATE_ROWS_SECONDS=600 KILLS=100 $(VENV)/bin/python -m pytest -q tests/e2e/sources/test_incremental.py \
+		-k "commit_late or a_kill"
 
 ## A thousand jobs at once (the tests drop 200)
 soak: build install-test

@@ -9,7 +9,7 @@ use longshore_model::config::{Job, ParameterRecord};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::figures::figures;
 use longshore_model::format::grouped;
-use longshore_run::ledger::{NewRun, Owner, TriggerEntry};
+use longshore_run::ledger::{JobAdvances, NewRun, Owner, TriggerEntry};
 use longshore_run::phase::Outcome;
 use longshore_run::{RunControl, Runner, Status, TakeOver, TriggerKind, forget_old_runs};
 use serde_json::{Value, json};
@@ -176,7 +176,13 @@ impl Daemon {
             _ => {}
         }
         let messages = refused_messages(&taken.run, &taken.name, error, &self.settings().notify);
-        log_error(self.ledger.finish_and_post(&taken.run, outcome, &report, &messages));
+        log_error(self.ledger.finish_and_post(
+            &taken.run,
+            outcome,
+            &report,
+            &messages,
+            JobAdvances::NONE,
+        ));
         self.failed(taken, error, report)
     }
 

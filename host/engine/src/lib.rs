@@ -3,7 +3,7 @@
 //!
 //! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
 //! whoever reads or writes in them, `catalog` makes tables of folders, `check` measures rows as they are written,
-//! `decimal_width` is about decimals of few digits.
+//! `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.
 
 mod batch;
 pub mod catalog;
@@ -13,6 +13,7 @@ pub mod decimal_width;
 pub mod destination;
 #[cfg(test)]
 mod fuzz;
+pub mod incremental;
 pub mod ipc;
 pub mod plan;
 mod pool;

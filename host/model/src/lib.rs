@@ -17,3 +17,4 @@ pub mod part;
 pub mod relation;
 pub mod retry;
 pub mod trace_context;
+pub mod watermark;

@@ -7,13 +7,15 @@ use longshore_engine::catalog::{Registrar, Table};
 use longshore_engine::destination::{Publication, Published, Target};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
+use longshore_model::watermark::Advance;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{FORMAT, Manifest, RelationOutput};
 use super::panic::catch_panic;
 use super::report::{RelationReport, RunReport, Status};
 use crate::checks::CheckReport;
-use crate::ledger::Ledger;
+use crate::incremental::WindowRecord;
+use crate::ledger::{JobAdvances, Ledger};
 use crate::retry::{Retry, Work};
 
 /// What a request does, for the log.
@@ -36,6 +38,9 @@ pub(super) struct Commit {
     /// Whether some of the files that are replaced may be gone: then the commit is only rolled forward.
     #[serde(default)]
     pub(super) removing: bool,
+    /// The watermarks that move when it is done.
+    #[serde(default)]
+    pub(super) advances: Vec<Advance>,
 }
 
 /// One relation of a commit.
@@ -68,6 +73,12 @@ impl RelationCommit {
 }
 
 impl Commit {
+    /// Records it, before what it says is done.
+    fn record(&self, ledger: &Ledger) -> Result<()> {
+        let moved = JobAdvances { job: &self.manifest.job.name, advances: &self.advances };
+        ledger.record_commit(&self.manifest.run, self, moved)
+    }
+
     fn publications(&self) -> Vec<Publication> {
         self.relations.iter().map(RelationCommit::publication).collect()
     }
@@ -106,7 +117,7 @@ pub(super) async fn commit(
 ) -> Result<RunReport, CommitError> {
     let run = commit.manifest.run.clone();
     let target = targets.target;
-    ledger.record_commit(&run, &commit)?;
+    commit.record(ledger)?;
     let published = catch_panic(publish(ledger, targets, retry, &mut commit)).await;
     let manifest = match published {
         Ok(manifest) => manifest,
@@ -149,7 +160,7 @@ async fn publish(
             table.name = other.name.clone();
         }
         commit.relations[taken].target = other;
-        ledger.record_commit(&run, &commit)?;
+        commit.record(ledger)?;
     };
     for (relation, name) in commit.manifest.relations.iter_mut().zip(names) {
         relation.published_as = name;
@@ -157,7 +168,7 @@ async fn publish(
     remove_replaced(ledger, target, retry, commit).await?;
     if let Some(registrar) = targets.registrar {
         commit.registering = true;
-        ledger.record_commit(&run, &commit)?;
+        commit.record(ledger)?;
         let register = || registrar.register(&commit.tables);
         let names = retry.run(Work::Request, REGISTERING, register).await?;
         registrar.release().await;
@@ -181,7 +192,7 @@ async fn remove_replaced(
         return Ok(());
     }
     commit.removing = true;
-    ledger.record_commit(&commit.manifest.run, &commit)?;
+    commit.record(ledger)?;
     for relation in commit.publications() {
         let remove = || target.remove_replaced(&relation);
         retry.run(Work::Request, REMOVING, remove).await?;
@@ -228,6 +239,8 @@ pub(super) async fn roll_forward(
 
 /// The report of a run that is published.
 pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: String) -> RunReport {
+    let loads = manifest.relations.iter().flat_map(|relation| &relation.incremental);
+    let advances = loads.filter_map(WindowRecord::advance).collect();
     let relations: Vec<RelationReport> = manifest
         .relations
         .iter()
@@ -242,6 +255,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
             parts: relation.parts.len(),
             chunks: relation.chunks,
             retries: relation.retries,
+            incremental: relation.incremental.iter().map(WindowRecord::range_only).collect(),
         })
         .collect();
     let results = manifest.relations.iter().map(|relation| (&relation.name, &relation.checks));
@@ -263,6 +277,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
         checks,
         interruptions: manifest.interruptions,
         manifest: Some(at),
+        advances,
         tapes: Vec::new(),
         error: None,
     }

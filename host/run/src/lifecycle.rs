@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use chrono::Utc;
 use longshore_engine::destination::manifest_path;
+use longshore_engine::plan::RelationPlan;
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::RelationTarget;
+use longshore_model::watermark::Window;
 use longshore_sandbox::tape;
 
 use super::commit::{Commit, RELEASING, RelationCommit, commit, published_report, roll_forward};
@@ -196,6 +198,12 @@ impl ActiveRun<'_> {
             tables: self.tables(plan, targets)?,
             registering: false,
             removing: false,
+            advances: plan
+                .relations
+                .iter()
+                .flat_map(RelationPlan::windows)
+                .filter_map(Window::advance)
+                .collect(),
         };
         Ok(commit(self.ledger(), self.commit_targets(), self.retry(), record).await?)
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::checks::CheckResult;
+use crate::incremental::WindowRecord;
 use crate::load_record::LoadRecord;
 use crate::trigger::Trigger;
 
@@ -133,6 +134,9 @@ pub struct RelationRecord {
     pub rows: u64,
     /// Its bytes.
     pub bytes: u64,
+    /// What was loaded of its incremental tables and queries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incremental: Vec<WindowRecord>,
     /// Its columns.
     pub schema: Vec<FieldRecord>,
     /// What its checks came to.
@@ -270,6 +274,7 @@ fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) ->
         retries: finished.retries,
         rows: finished.parts.iter().map(|part| part.rows).sum(),
         bytes: finished.parts.iter().map(|part| part.bytes).sum(),
+        incremental: plan.windows().into_iter().map(WindowRecord::new).collect(),
         schema: FieldRecord::of_schema(&finished.schema),
         checks: finished.checks.clone(),
         load: finished.load.clone(),

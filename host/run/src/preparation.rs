@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longshore_engine::catalog::Table;
-use longshore_engine::plan::{Planner, ResumeState, RunPlan};
+use longshore_engine::plan::{Planner, RelationPlan, ResumeState, RunPlan};
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
@@ -84,6 +84,8 @@ impl ActiveRun<'_> {
 
     /// Plans, and records the plan.
     async fn plan_anew(&self, lease: &SnapshotLease<'_>) -> Result<RunPlan> {
+        // Before the snapshot: what another run has published by then is seen in it.
+        let loads = self.load_state().await?;
         let mut planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
         let source = planner.source(self.job)?;
         let snapshot = match source.connector().filter(|_| source.needs_holder()) {
@@ -91,10 +93,18 @@ impl ActiveRun<'_> {
             None => None,
         };
         planner.resume = ResumeState { snapshot, ..ResumeState::default() };
+        planner.loads = Some(loads);
         let plan = planner.plan_aside(self.job, source).await?;
         for warning in self.runner.catalog.warnings(&plan.plugins.digests()) {
             tracing::warn!("run {}: {warning}", self.id);
             self.ledger().event(self.id, &warning)?;
+        }
+        for window in plan.relations.iter().flat_map(RelationPlan::windows) {
+            for warning in &window.warnings {
+                let text = format!("{}: {warning}", window.relation);
+                tracing::warn!("run {}: {text}", self.id);
+                self.ledger().event(self.id, &text)?;
+            }
         }
         let record = PlanRecord::new(&plan, lease.is_kept().await);
         self.ledger().plan(self.id, &record)?;

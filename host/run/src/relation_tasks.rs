@@ -10,6 +10,7 @@ use longshore_engine::check::CheckedParts;
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
 use longshore_engine::write::{PartWriter, Parts, Written};
+use longshore_model::config::target::Mode;
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
 use longshore_model::part::RelationTarget;
@@ -39,6 +40,8 @@ pub(super) struct RelationTasks {
     chunkwise: bool,
     /// The columns of its rows.
     schema: SchemaRef,
+    /// Whether nothing stands for it where it has no rows: an earlier run made what they are added to.
+    adds_nothing: bool,
     attempts: AttemptLog,
     /// What was written by tasks that were done before an interruption.
     kept: HashMap<usize, Written>,
@@ -100,6 +103,8 @@ impl RelationTasksBuilder<'_> {
             writer: PartWriter::new(relation.physical.clone(), parts),
             chunkwise: relation.chunkwise,
             schema: relation.written.clone(),
+            adds_nothing: self.targets[index].mode == Mode::Append
+                && relation.windows().iter().any(|window| window.before.is_some()),
             attempts: AttemptLog {
                 ledger: self.ledger.clone(),
                 run: self.run.to_owned(),
@@ -144,7 +149,7 @@ impl RelationTasks {
 
     /// Sorts the parts, and gives a relation without rows its empty one.
     pub(super) async fn complete(&self, finished: &mut RelationOutput) -> Result<()> {
-        if finished.parts.is_empty() {
+        if finished.parts.is_empty() && !self.adds_nothing {
             finished.parts.extend(self.writer.write_empty().await?);
         }
         finished.parts.sort_by_key(|part| part.chunk);

@@ -8,9 +8,11 @@ use longshore_model::config::ParameterRecord;
 use longshore_model::error::ErrorReport;
 use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::relation::Consistency;
+use longshore_model::watermark::Advance;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::CheckReport;
+use crate::incremental::WindowRecord;
 use crate::load_record::LoadRecord;
 use crate::phase::Outcome;
 use crate::trigger::Trigger;
@@ -75,6 +77,9 @@ pub struct RunReport {
     pub interruptions: Vec<String>,
     /// The run's manifest.
     pub manifest: Option<String>,
+    /// The watermarks that it moved; the ledger stores them apart.
+    #[serde(skip)]
+    pub advances: Vec<Advance>,
     /// What was recorded of chunks that failed, on request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tapes: Vec<PathBuf>,
@@ -107,6 +112,9 @@ pub struct RelationReport {
     pub chunks: usize,
     /// How often its tasks were retried.
     pub retries: u32,
+    /// What was loaded of its incremental tables and queries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incremental: Vec<WindowRecord>,
 }
 
 impl RunReport {
@@ -137,6 +145,9 @@ impl RunReport {
                 Some(table) => writeln!(text, ", table {table}"),
                 None => writeln!(text),
             };
+            for load in &relation.incremental {
+                let _ = writeln!(text, "  {}: {}", load.relation, load.range);
+            }
         }
         for tape in &self.tapes {
             let _ = writeln!(text, "recorded: longshore plugin replay {}", tape.display());

@@ -17,7 +17,7 @@ use super::runner::Runner;
 use super::scratch::Scratch;
 use super::snapshot_holder::SnapshotLease;
 use super::trace::RunTrace;
-use crate::ledger::NewMessage;
+use crate::ledger::{JobAdvances, NewMessage};
 use crate::phase::{Outcome, Phase};
 
 impl Runner<'_> {
@@ -71,7 +71,8 @@ impl Runner<'_> {
         let webhooks = job.notify.iter().chain(&self.settings.notify);
         let mut messages = notice::of_report(report, webhooks);
         messages.extend(self.traces(report));
-        self.ledger.finish_and_post(&report.run, outcome, report, &messages)?;
+        let moved = JobAdvances { job: &job.name, advances: &report.advances };
+        self.ledger.finish_and_post(&report.run, outcome, report, &messages, moved)?;
         Scratch::of(self.settings, &report.run).remove()
     }
 
@@ -141,6 +142,7 @@ impl Runner<'_> {
             checks: Vec::new(),
             interruptions: self.interruptions(id),
             manifest: None,
+            advances: Vec::new(),
             tapes: tape::kept(&self.settings.state, id),
             error: Some(error.report()),
         }

@@ -25,6 +25,7 @@ mod schedule;
 mod schema;
 mod serve;
 mod show;
+mod state;
 mod table;
 mod test_connection;
 mod token;
@@ -132,6 +133,9 @@ enum Command {
     /// Look at the schedules of standing jobs, and steer them
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    /// Look at watermarks: how far incremental relations have been loaded
+    #[command(subcommand)]
+    State(state::StateCommand),
     /// Keep a job's snapshot open at its source: the daemon starts this
     #[command(hide = true)]
     Hold(hold::HoldArgs),
@@ -358,6 +362,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Dashboard(args) => Ok(token::dashboard(&app, &args)?),
         Command::Token(command) => Ok(token::token(&app, command)?),
         Command::Schedule(command) => Ok(schedule::schedule(&app, command)?),
+        Command::State(command) => Ok(state::state(&app, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
         Command::Plugin(PluginCommand::Compile) => plugin_compile::compile(&app),

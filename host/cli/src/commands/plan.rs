@@ -4,20 +4,26 @@ use std::fmt::Write;
 use std::path::Path;
 
 use datafusion::physical_plan::displayable;
+use longshore_engine::incremental::LoadState;
 use longshore_engine::plan::{ColumnPlan, RelationPlan, RunPlan};
 use longshore_engine::scan::ScanPlan;
 use longshore_model::config::Job;
 use longshore_model::error::Result;
 use longshore_model::format::{counted, grouped, human_bytes};
+use longshore_model::layout::LEDGER;
+use longshore_model::watermark::Window;
 use longshore_run::inspection::{self, grants, plan_json, published_columns};
+use longshore_run::known_load_state;
+use longshore_run::ledger::Ledger;
 
 use super::params::ParamArgs;
 use super::{App, show};
 
 pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
+    let loads = loads(app, &job)?;
     let plan = app.io.block_on(async {
-        inspection::plan(&job, app.resolve(&job).await?, &app.settings).await
+        inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await
     })?;
     if app.json {
         show::json(&plan_json(&job, &plan))
@@ -25,6 +31,14 @@ pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
         show::answer(&as_text(&job, &plan))
     }
     Ok(())
+}
+
+/// How far the job has been loaded. Where there is no ledger, none is made.
+fn loads(app: &App, job: &Job) -> Result<LoadState> {
+    if !app.settings.state.join(LEDGER).exists() {
+        return Ok(LoadState::default());
+    }
+    known_load_state(&Ledger::open(&app.settings.state)?, job)
 }
 
 fn as_text(job: &Job, plan: &RunPlan) -> String {
@@ -70,6 +84,9 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
         relation.rows.map_or("?".into(), grouped),
         relation.bytes.map_or("? bytes".into(), human_bytes)
     );
+    for window in relation.windows() {
+        window_text(text, window);
+    }
     for scan in &relation.scans {
         let of = match relation.relation.sql {
             None => String::new(),
@@ -113,6 +130,21 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
     let _ = writeln!(text, "  plan:");
     for line in displayable(relation.physical.as_ref()).indent(false).to_string().lines() {
         let _ = writeln!(text, "    {line}");
+    }
+}
+
+fn window_text(text: &mut String, window: &Window) {
+    let watermark = match &window.before {
+        None => "none: the first load".to_owned(),
+        Some(before) => before.value.clone().unwrap_or_else(|| "none yet".into()),
+    };
+    let _ = writeln!(text, "  watermark of {}: {watermark}", window.relation);
+    let _ = writeln!(text, "  window: {}", window.range);
+    if let Some(condition) = &window.condition {
+        let _ = writeln!(text, "  predicate: {condition}");
+    }
+    for warning in &window.warnings {
+        let _ = writeln!(text, "  WARNING: {warning}");
     }
 }
 

@@ -8,6 +8,7 @@ use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_model::trace_context::TraceParent;
+use longshore_model::watermark::Backfill;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
@@ -32,6 +33,12 @@ pub(super) struct RunArgs {
     /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
     #[arg(long, value_name = "KEY", value_parser = run_key)]
     run_key: Option<String>,
+    /// Load a window of the incremental relations once more: from this value. The watermark stays
+    #[arg(long, value_name = "VALUE", requires = "to", conflicts_with = "run_key")]
+    from: Option<String>,
+    /// The value before which the window ends
+    #[arg(long, value_name = "VALUE", requires = "from")]
+    to: Option<String>,
     /// Write metrics there when the run is over, for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
@@ -53,7 +60,7 @@ pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
         Some(_) => Ledger::open(&app.settings.state)?,
     };
     let done = match &args.run_key {
-        None => execute(app, &ledger, &new_run_id()?, &job, Caller::Person),
+        None => run_anew(app, args, &ledger, &job),
         Some(key) => run_of_key(app, args, &ledger, key, job),
     };
     if let Some(file) = &args.metrics_file
@@ -62,6 +69,15 @@ pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
         show::warning(&error.to_string());
     }
     done
+}
+
+/// Runs a job under a new id.
+fn run_anew(app: &App, args: &RunArgs, ledger: &Ledger, job: &Job) -> Result<(), Failed> {
+    let run = new_run_id()?;
+    if let (Some(from), Some(to)) = (&args.from, &args.to) {
+        ledger.set_backfill(&run, &Backfill { from: from.clone(), to: to.clone() })?;
+    }
+    execute(app, ledger, &run, job, Caller::Person)
 }
 
 /// Writes metrics to a file, whole or not at all.

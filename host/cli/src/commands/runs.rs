@@ -10,8 +10,8 @@ use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_model::layout::INBOX_FOLDERS;
 use longshore_run::ledger::{INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
-use longshore_run::new_run_id;
 use longshore_run::phase::{Outcome, Phase};
+use longshore_run::{WindowRecord, new_run_id};
 
 use super::table::Table;
 use super::{App, Failed, run, show};
@@ -159,6 +159,9 @@ fn as_text(details: &RunDetails) -> String {
                 relation["rows"].as_u64().map(grouped).unwrap_or_default(),
                 relation["folder"].as_str().unwrap_or_default()
             );
+            for load in relation["incremental"].as_array().into_iter().flatten() {
+                let _ = writeln!(text, "  {}", load_text(load));
+            }
         }
         if let Some(message) = report["error"]["message"].as_str() {
             let _ = writeln!(text, "error: {message}");
@@ -168,6 +171,15 @@ fn as_text(details: &RunDetails) -> String {
         }
     }
     text
+}
+
+/// What was loaded of an incremental relation.
+fn load_text(load: &serde_json::Value) -> String {
+    match serde_json::from_value::<WindowRecord>(load.clone()) {
+        Ok(load) => format!("{}: {}", load.relation, load.range),
+        // Another version wrote it.
+        Err(_) => load.to_string(),
+    }
 }
 
 fn cancel(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
@@ -237,7 +249,10 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     };
     let job = job_of(ledger, &run, &recorded, &app.settings.policy)?;
     // An interrupted run keeps its id; a failed one left nothing to resume.
-    let next = if recorded.phase.is_done() { new_run_id()? } else { run };
+    let next = if recorded.phase.is_done() { new_run_id()? } else { run.clone() };
+    if let Some(backfill) = ledger.backfill(&run)? {
+        ledger.set_backfill(&next, &backfill)?;
+    }
     run::execute(app, ledger, &next, &job, run::Caller::Person)
 }
 

@@ -10,6 +10,7 @@ use longshore_plugins::{PluginSet, Resolver};
 use longshore_run::inspection::{
     self, ConnectionTest, RelationPreview, Validation, plan_json, rows_as_texts,
 };
+use longshore_run::known_load_state;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,8 @@ pub(super) async fn plan(
 ) -> Answer<Value> {
     let plan = move |state: Shared| async move {
         let (job, settings) = (read(&state, &body, values)?, state.settings());
-        let plan = inspection::plan(&job, resolve(&state, &job).await?, &settings).await?;
+        let loads = known_load_state(&state.ledger, &job)?;
+        let plan = inspection::plan(&job, resolve(&state, &job).await?, &settings, loads).await?;
         Ok(plan_json(&job, &plan))
     };
     Ok(Json(state.inspect(plan).await?))

@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
+use longshore_model::config::job::Source as JobSource;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::{Format, To};
-use longshore_model::config::{Job, Step};
+use longshore_model::config::{Dialect, Job, Step};
 use longshore_model::error::{Error, Result, ResultExt};
+use longshore_model::watermark::Window;
 use longshore_plugins::Bound;
 use longshore_sandbox::{ChunkHints, Column, Relation, SnapshotResult, Transform};
 use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
 use crate::decimal_width::{is_encodable, widen_schema};
+use crate::incremental::{LoadState, WindowRequest, open_window};
 use crate::scan::{Described, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::parquet_type;
@@ -61,6 +64,8 @@ pub(super) struct PlanContext<'a> {
     /// Inputs are read from their beginning, as long as rows are wanted.
     pub(super) is_uncut: bool,
     pub(super) recorded: Option<Vec<ScanPlan>>,
+    /// How far incremental relations have been loaded; without it, they are planned whole.
+    pub(super) loads: Option<&'a LoadState>,
 }
 
 /// One input of a relation.
@@ -120,10 +125,8 @@ impl PlanContext<'_> {
             source_schema: described.schema.clone(),
             columns: described.columns.clone(),
             hints,
-            snapshot: match self.snapshot {
-                SnapshotResult::Opened(snapshot) => Some(snapshot.token.clone()),
-                SnapshotResult::Unavailable(_) => None,
-            },
+            snapshot: self.snapshot_token().map(str::to_owned),
+            window: self.window(number, input, &described).await?,
             recorded,
             scans: Mutex::default(),
         });
@@ -132,6 +135,44 @@ impl PlanContext<'_> {
             Some(_) => format!("{}.", input.name),
         };
         Ok(InputPlan { prefix, table, described })
+    }
+
+    /// The token of the run's snapshot, if there is one.
+    fn snapshot_token(&self) -> Option<&str> {
+        match self.snapshot {
+            SnapshotResult::Opened(snapshot) => Some(&snapshot.token),
+            SnapshotResult::Unavailable(_) => None,
+        }
+    }
+
+    /// The rows that the run loads of an incremental input: those that it began with, if it resumes.
+    async fn window(
+        &self,
+        number: usize,
+        input: &Input,
+        described: &Described,
+    ) -> Result<Option<Window>> {
+        if let Some(recorded) = &self.recorded {
+            let own = recorded.iter().find(|scan| scan.input == number);
+            return Ok(own.and_then(|scan| scan.window.clone()));
+        }
+        let (Some(incremental), Some(state)) = (&input.incremental, self.loads) else {
+            return Ok(None);
+        };
+        let dialect = match &self.job.source {
+            JobSource::Connector(connector) => Dialect::of_scheme(&connector.scheme),
+            JobSource::Files(_) => Dialect::DataFusion,
+        };
+        let request = WindowRequest {
+            source: self.source,
+            dialect,
+            snapshot: self.snapshot_token(),
+            input,
+            incremental,
+            described,
+            state,
+        };
+        open_window(&request).await.map(Some)
     }
 
     /// Whether nothing is between the source and a Parquet file.

@@ -11,6 +11,7 @@ use longshore_model::config::job::JobRelation;
 use longshore_model::config::{Job, Reach, Settings, job};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::relation::Consistency;
+use longshore_model::watermark::Window;
 use longshore_plugins::PluginSet;
 use longshore_sandbox::{Relation, Snapshot, SnapshotResult};
 use tokio::runtime::Handle;
@@ -18,6 +19,7 @@ use tokio::runtime::Handle;
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
 use crate::check::RelationChecks;
 use crate::decimal_width::widen_schema;
+use crate::incremental::LoadState;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::Partitioning;
@@ -88,6 +90,17 @@ impl RelationPlan {
     pub fn chunks(&self) -> usize {
         self.scans.iter().map(|scan| scan.chunks.len()).sum()
     }
+
+    /// The windows of its incremental inputs.
+    pub fn windows(&self) -> Vec<&Window> {
+        let mut windows: Vec<&Window> = Vec::new();
+        for window in self.scans.iter().filter_map(|scan| scan.window.as_ref()) {
+            if !windows.iter().any(|other| other.relation == window.relation) {
+                windows.push(window);
+            }
+        }
+        windows
+    }
 }
 
 /// Makes plans.
@@ -100,6 +113,8 @@ pub struct Planner<'a> {
     pub limit: Option<usize>,
     /// The plan's past, if the run resumes.
     pub resume: ResumeState,
+    /// How far incremental relations have been loaded; without it, they are planned whole.
+    pub loads: Option<LoadState>,
 }
 
 /// What a plan takes from before, and does not ask the source for.
@@ -114,7 +129,8 @@ pub struct ResumeState {
 impl<'a> Planner<'a> {
     /// A planner for whole runs.
     pub fn new(plugins: Arc<PluginSet>, settings: &'a Settings) -> Self {
-        Self { plugins, settings, limit: None, resume: ResumeState::default() }
+        let (limit, resume, loads) = Default::default();
+        Self { plugins, settings, limit, resume, loads }
     }
 
     /// The job's source, of which nothing is asked yet. Call it on the runtime that serves connections.
@@ -128,7 +144,8 @@ impl<'a> Planner<'a> {
         let server = ComponentSource::new(connector, Handle::current());
         let Some(direct) = from.direct.clone() else { return Ok(Arc::new(server)) };
         let (secrets, policy) = (self.settings.secrets.clone(), self.settings.policy.clone());
-        Ok(Arc::new(DirectSource::new(server, *direct, secrets, policy)))
+        let by_server = job.incremental_tables();
+        Ok(Arc::new(DirectSource::new(server, *direct, secrets, policy, by_server)))
     }
 
     fn files(&self, job: &Job, files: &Files) -> Result<Arc<dyn Source>> {
@@ -172,6 +189,7 @@ impl<'a> Planner<'a> {
                 parallel: parallel.chunks,
                 is_uncut: self.limit.is_some(),
                 recorded,
+                loads: self.loads.as_ref(),
             };
             self.plan_relation(asking)
         });

@@ -10,6 +10,8 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_model::error::{Class, Error, Result};
+use longshore_model::relation::Consistency;
+use longshore_model::watermark::Window;
 use longshore_sandbox::{ChunkHints, Column, Relation, Scan};
 use parking_lot::Mutex;
 
@@ -33,6 +35,8 @@ pub(super) struct RelationTable {
     pub(super) hints: ChunkHints,
     /// The token of the instant that the run reads.
     pub(super) snapshot: Option<String>,
+    /// The rows that the run loads, if the relation is incremental.
+    pub(super) window: Option<Window>,
     /// How it was scanned when the run began, if it goes on.
     pub(super) recorded: Option<Mutex<VecDeque<ScanPlan>>>,
     pub(super) scans: Mutex<Vec<ScanPlan>>,
@@ -67,7 +71,7 @@ impl RelationTable {
             relation: self.relation.clone(),
             projection: projection.map(|_| names(&schema)),
             filter: match &can.filter {
-                Some(dialect) => to_sql(filters, dialect)?,
+                Some(dialect) => self.within_window(to_sql(filters, dialect)?),
                 None => None,
             },
             limit: limit.filter(|_| can.limit).map(|limit| limit as u64),
@@ -75,12 +79,39 @@ impl RelationTable {
         };
         let plan = match &self.recorded {
             Some(recorded) => next_recorded(recorded, &scan)?,
-            None => ScanPlan { input: self.input, ..self.source.plan(&scan, &self.hints).await? },
+            None => self.plan_chunks(&scan).await?,
         };
         let input = chunk_rows(&plan.chunks)?;
         self.scans.lock().push(plan);
         let scan = Arc::new(ChunkScan::new(input, self.source.clone(), Arc::new(scan), schema));
         if self.schema == self.source_schema { Ok(scan) } else { widen_plan(scan) }
+    }
+}
+
+impl RelationTable {
+    /// The condition for rows of the window that a filter leaves.
+    fn within_window(&self, filter: Option<String>) -> Option<String> {
+        let window = self.window.as_ref().filter(|window| !window.is_of_files());
+        let window = window.and_then(|window| window.condition.clone());
+        match (window, filter) {
+            (Some(window), Some(filter)) => Some(format!("({window}) AND ({filter})")),
+            (window, filter) => window.or(filter),
+        }
+    }
+
+    /// The chunks of a scan; none where its window is empty.
+    async fn plan_chunks(&self, scan: &Scan) -> Result<ScanPlan> {
+        let plan = match &self.window {
+            Some(window) if window.condition.is_none() => {
+                let strategy = "no chunk: nothing is new".to_owned();
+                ScanPlan::new(scan, Vec::new(), Consistency::Snapshot, strategy)
+            }
+            Some(window) if window.is_of_files() => {
+                self.source.plan_files(scan, &self.hints, window).await?
+            }
+            _ => self.source.plan(scan, &self.hints).await?,
+        };
+        Ok(ScanPlan { input: self.input, window: self.window.clone(), ..plan })
     }
 }
 

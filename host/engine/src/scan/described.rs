@@ -2,6 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 use longshore_model::relation::Consistency;
+use longshore_model::watermark::Window;
 use longshore_sandbox::{Column, Scan};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub struct ScanPlan {
     pub filter: Option<String>,
     /// The most rows.
     pub limit: Option<u64>,
+    /// The rows that the run loads, if the relation is incremental.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// What the chunks see.
     pub consistency: Consistency,
     /// How the relation was divided, and why.
@@ -47,19 +51,20 @@ pub struct ScanPlan {
 
 impl ScanPlan {
     /// The plan of a scan of the first input, in these chunks.
-    pub(super) fn new(
+    pub(crate) fn new(
         scan: &Scan,
         chunks: Vec<Chunk>,
         consistency: Consistency,
         strategy: String,
     ) -> Self {
         let Scan { projection, filter, limit, .. } = scan.clone();
-        let (input, depends_on_previous) = (0, false);
+        let (input, window, depends_on_previous) = (0, None, false);
         Self {
             input,
             projection,
             filter,
             limit,
+            window,
             consistency,
             strategy,
             chunks,

@@ -2,7 +2,7 @@
 //! where the files are; whether they may be read is the job's word, and whether they hold the table as
 //! it was described is looked into.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub struct DirectSource {
     /// The operator's folder of secrets.
     secrets: Option<PathBuf>,
     policy: Policy,
+    /// Tables that are loaded piece by piece: the server chooses their rows.
+    incremental: BTreeSet<String>,
     decided: Mutex<HashMap<String, Way>>,
     /// Stores that did not answer, and what became of it: not every table waits for them.
     out_of_reach: Mutex<HashMap<String, String>>,
@@ -58,9 +60,10 @@ impl DirectSource {
         direct: Direct,
         secrets: Option<PathBuf>,
         policy: Policy,
+        incremental: BTreeSet<String>,
     ) -> Self {
         let (decided, out_of_reach) = Default::default();
-        Self { server, direct, secrets, policy, decided, out_of_reach }
+        Self { server, direct, secrets, policy, incremental, decided, out_of_reach }
     }
 
     /// Whether the operator lets a folder be read that the catalog names.
@@ -108,6 +111,9 @@ impl DirectSource {
     }
 
     async fn look(&self, relation: &Relation, schema: &SchemaRef) -> Result<Way> {
+        if matches!(relation, Relation::Table(name) if self.incremental.contains(name)) {
+            return Ok(Way::Server("it is loaded piece by piece".into()));
+        }
         let TableFiles { folders, caveat } = match self.server.storage(relation).await? {
             Storage::Files(stored) => stored,
             Storage::Unavailable(why) => return Ok(Way::Server(why)),

@@ -24,4 +24,4 @@ pub use direct::DirectSource;
 pub use files::FileSource;
 pub use odbc::OdbcLane;
 pub use slots::{Lane, Slots};
-pub use source::{ChunkRead, Source};
+pub use source::{ChunkRead, Source, SourceFile};

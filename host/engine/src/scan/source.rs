@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use longshore_model::error::Result;
+use chrono::{DateTime, Utc};
+use longshore_model::error::{Error, Result};
+use longshore_model::watermark::Window;
 use longshore_plugins::Bound;
 use longshore_sandbox::tape::Tapes;
 use longshore_sandbox::{ChunkHints, Connector, Pushdown, Relation, Scan, SnapshotResult};
@@ -55,8 +57,36 @@ pub trait Source: Debug + Send + Sync {
     /// Splits a scan into chunks.
     async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan>;
 
+    /// The files of a relation, if the host reads them itself.
+    async fn files(&self, _: &Relation) -> Result<Option<Vec<SourceFile>>> {
+        Ok(None)
+    }
+
+    /// Splits a scan into chunks, of the files alone that are in a window.
+    async fn plan_files(&self, _: &Scan, _: &ChunkHints, _: &Window) -> Result<ScanPlan> {
+        Err(Error::internal(format!("{} has no files", self.name())))
+    }
+
     /// Reads one chunk; stops when nobody wants more of it.
     async fn read(&self, chunk: ChunkRead<'_>, batches: &mut BatchSender) -> Result<()>;
+}
+
+/// A file of a relation.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path in the store.
+    pub name: String,
+    /// When it was changed last.
+    pub changed: DateTime<Utc>,
+    /// What the folders that it lies in say of columns; nothing for NULL.
+    pub partitions: Vec<(String, Option<String>)>,
+}
+
+impl SourceFile {
+    /// When it was changed last, as watermarks have it.
+    pub fn changed_text(&self) -> String {
+        self.changed.format("%Y-%m-%d %H:%M:%S%.9f").to_string()
+    }
 }
 
 /// One chunk, to be read.

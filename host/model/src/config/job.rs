@@ -11,6 +11,7 @@ use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
 use super::files::{Files, check_files, name_of};
+use super::incremental::Incremental;
 use super::notify::{Webhook, check_webhooks};
 use super::parameters::{Arguments, Bound, ParameterRecord, bind};
 use super::place::{Place, is_folder};
@@ -105,6 +106,8 @@ pub struct Input {
     pub relation: Relation,
     /// A column to cut it by.
     pub chunk_by: Option<String>,
+    /// How it is loaded piece by piece, if it is.
+    pub incremental: Option<Incremental>,
 }
 
 impl From<Input> for JobRelation {
@@ -264,6 +267,16 @@ impl Job {
         inputs.map(|input| input.relation.clone()).collect()
     }
 
+    /// The tables that are loaded piece by piece.
+    pub fn incremental_tables(&self) -> BTreeSet<String> {
+        let inputs = self.relations.iter().flat_map(|relation| &relation.inputs);
+        let table = |input: &Input| match &input.relation {
+            Relation::Table(name) if input.incremental.is_some() => Some(name.clone()),
+            _ => None,
+        };
+        inputs.filter_map(table).collect()
+    }
+
     /// Whether the job needs any plugin: files to files, with SQL at most, need none.
     pub fn uses_plugins(&self) -> bool {
         matches!(self.source, Source::Connector(_))
@@ -314,6 +327,11 @@ impl Job {
         };
         checks.attach(&mut relations)?;
         check_folders(&relations, &target)?;
+        let is_of_files = matches!(source, Source::Files(_));
+        for input in relations.iter().flat_map(|relation| &relation.inputs) {
+            let fits = |own: &Incremental| own.check_fit(&input.name, target.mode, is_of_files);
+            input.incremental.as_ref().map_or(Ok(()), fits)?;
+        }
         Ok(Self {
             relations,
             steps,
@@ -402,6 +420,7 @@ fn all_relations(raw: &mut RawJob, name: &str) -> Result<Vec<RawRelation>> {
             name: Some(name.to_owned()),
             chunk_by: raw.chunk_by.take(),
             checks: Vec::new(),
+            incremental: None,
         });
     } else if raw.chunk_by.is_some() {
         return Err(Error::config("`chunk_by` without `query`")
@@ -456,17 +475,20 @@ fn check_relations(raw: Vec<RawRelation>, access: Access<'_>) -> Result<Vec<Inpu
         let at = format!("relations[{index}]");
         let query = text_or_file(&at, "query", relation.query, relation.query_file, access)?;
         let chunk_by = relation.chunk_by;
+        let at_incremental = format!("{at}.incremental");
+        let incremental = relation.incremental.map(|raw| Incremental::check(&at_incremental, raw));
+        let incremental = incremental.transpose()?;
         let relation = match (relation.table, query) {
             (Some(table), None) => {
                 let name = relation.name.unwrap_or_else(|| last_part(&table));
-                Input { name, relation: Relation::Table(table), chunk_by }
+                Input { name, relation: Relation::Table(table), chunk_by, incremental }
             }
             (None, Some(query)) => {
                 let name = relation.name.ok_or_else(|| {
                     Error::config(format!("`{at}`: a query without a name"))
                         .with_hint("add `as: NAME`, which becomes its folder in the target")
                 })?;
-                Input { name, relation: Relation::Query(query), chunk_by }
+                Input { name, relation: Relation::Query(query), chunk_by, incremental }
             }
             _ => {
                 return Err(Error::config(format!("`{at}` is not one thing to move"))
@@ -492,7 +514,8 @@ fn check_file_relations(
 ) -> Result<Vec<Input>> {
     if raw.is_empty() {
         let relation = Relation::Table(String::new());
-        return Ok(vec![Input { name: job.to_owned(), relation, chunk_by: None }]);
+        let (chunk_by, incremental) = (None, None);
+        return Ok(vec![Input { name: job.to_owned(), relation, chunk_by, incremental }]);
     }
     for (index, relation) in raw.iter_mut().enumerate() {
         let at = format!("relations[{index}]");

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::checks::RawCheck;
+use super::incremental::raw::RawIncremental;
 use super::notify::raw::RawWebhook;
 use super::record::Record;
 use super::schedule::RawSchedule;
@@ -377,6 +378,8 @@ pub(super) struct RawRelation {
     /// What its rows must be like to be published.
     #[serde(default)]
     pub(super) checks: Vec<RawCheck>,
+    /// How it is loaded piece by piece: each run loads what came since the one before.
+    pub(super) incremental: Option<RawIncremental>,
 }
 
 /// One step: `sql`, `sql_file`, or `plugin` with what that plugin wants to know.

@@ -3,19 +3,28 @@
 use std::sync::Arc;
 
 use datafusion::physical_plan::displayable;
+use longshore_engine::incremental::LoadState;
 use longshore_engine::plan::{ColumnPlan, Planner, RelationPlan, RunPlan};
 use longshore_engine::scan::ScanPlan;
 use longshore_engine::write::parquet_type;
 use longshore_model::config::checks::Check;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::Result;
+use longshore_model::watermark::Window;
 use longshore_plugins::PluginSet;
 use longshore_sandbox::SnapshotResult;
 use serde_json::{Value, json};
 
 /// Plans a job, and lets its source go.
-pub async fn plan(job: &Job, plugins: Arc<PluginSet>, settings: &Settings) -> Result<RunPlan> {
-    let plan = Planner::new(plugins, settings).plan(job).await?;
+/// `loads` says how far incremental relations have been loaded.
+pub async fn plan(
+    job: &Job,
+    plugins: Arc<PluginSet>,
+    settings: &Settings,
+    loads: LoadState,
+) -> Result<RunPlan> {
+    let planner = Planner { loads: Some(loads), ..Planner::new(plugins, settings) };
+    let plan = planner.plan(job).await?;
     plan.source.release().await;
     Ok(plan)
 }
@@ -105,7 +114,7 @@ fn relation_json(relation: &RelationPlan) -> Value {
             "allow": check.allow.to_string(),
         })
     };
-    json!({
+    let mut answer = json!({
         "name": relation.relation.name,
         "checks": relation.relation.checks.iter().map(check).collect::<Vec<_>>(),
         "rows": relation.rows,
@@ -117,5 +126,22 @@ fn relation_json(relation: &RelationPlan) -> Value {
         }).collect::<Vec<_>>(),
         "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
         "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
+    });
+    let windows = relation.windows();
+    if !windows.is_empty() {
+        answer["incremental"] = windows.into_iter().map(window_json).collect();
+    }
+    answer
+}
+
+fn window_json(window: &Window) -> Value {
+    json!({
+        "relation": window.relation,
+        "column": window.range.column,
+        "from": window.range.from,
+        "to": window.range.to,
+        "watermark": window.before.as_ref().map(|before| &before.value),
+        "predicate": window.condition,
+        "warnings": window.warnings,
     })
 }

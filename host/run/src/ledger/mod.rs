@@ -21,6 +21,7 @@ mod times;
 mod tokens;
 mod totals;
 mod triggers;
+mod watermarks;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,9 +55,10 @@ pub use times::{AttemptTimes, RelationTimes};
 pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
 pub use totals::{LastSuccess, Waiting};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
+pub use watermarks::{JobAdvances, WatermarkEntry};
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -70,6 +72,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("run_keys.sql"),
     include_str!("outbox.sql"),
     include_str!("measures.sql"),
+    include_str!("watermarks.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

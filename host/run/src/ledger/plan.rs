@@ -10,6 +10,7 @@ use super::Ledger;
 use super::claims::reset_crashes;
 use super::events::record_event;
 use super::runs::advance;
+use super::watermarks::release_claims;
 use crate::phase::Event;
 use crate::plan_record::{BuiltBy, PlanRecord};
 
@@ -107,6 +108,7 @@ impl Ledger {
                                  restarts = restarts + 1 WHERE id = ?1",
                 [run],
             )?;
+            release_claims(change, run)?;
             for table in ["chunks", "tasks", "parts", "measures"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }

@@ -16,6 +16,7 @@ use super::events::record_event;
 use super::fault;
 use super::outbox::{self, NewMessage};
 use super::triggers::{self, TriggerState};
+use super::watermarks::{self, JobAdvances};
 use super::{Ledger, now};
 use crate::phase::{Event, Outcome, Phase};
 
@@ -135,11 +136,17 @@ impl Ledger {
         })
     }
 
-    /// Records what a run publishes, before it publishes anything.
-    pub fn record_commit(&self, run: &str, commit: &impl Serialize) -> Result<()> {
+    /// Records what a run publishes, before it publishes anything, and claims the watermarks that it moves.
+    pub fn record_commit(
+        &self,
+        run: &str,
+        commit: &impl Serialize,
+        moved: JobAdvances<'_>,
+    ) -> Result<()> {
         let commit = serde_json::to_string(commit)?;
         self.change_for_good(|change| {
             advance(change, run, Event::Commit)?;
+            watermarks::claim(change, run, moved)?;
             reset_crashes(change, run)?;
             change.execute("UPDATE runs SET manifest = ?2 WHERE id = ?1", params![run, commit])?;
             Ok(())
@@ -158,16 +165,17 @@ impl Ledger {
 
     /// Ends a run, if it has an entry. Its chunks and parts are forgotten: the manifest has them.
     pub fn finish(&self, run: &str, outcome: Outcome, report: &impl Serialize) -> Result<()> {
-        self.finish_and_post(run, outcome, report, &[])
+        self.finish_and_post(run, outcome, report, &[], JobAdvances::NONE)
     }
 
-    /// The same, with messages that tell others of it: all of that, or nothing.
+    /// The same, with messages that tell others of it, and the watermarks that it moves: all of that, or nothing.
     pub fn finish_and_post(
         &self,
         run: &str,
         outcome: Outcome,
         report: &impl Serialize,
         messages: &[NewMessage],
+        moved: JobAdvances<'_>,
     ) -> Result<()> {
         let report = serde_json::to_string(report)?;
         self.change_for_good(|change| {
@@ -182,6 +190,8 @@ impl Ledger {
             for table in ["chunks", "parts", "measures", "claims"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
+            watermarks::move_claimed(change, run, moved)?;
+            watermarks::release_claims(change, run)?;
             outbox::post(change, messages)?;
             let figures = figures();
             let count = match outcome {

@@ -46,6 +46,7 @@ fn plan() -> PlanRecord {
         projection: Some(vec!["id".into()]),
         filter: None,
         limit: Some(9),
+        window: None,
         consistency: Consistency::Snapshot,
         strategy: "pages".into(),
         chunks: (0..3).map(chunk).collect(),
@@ -217,11 +218,11 @@ fn a_ledger_of_version_2_goes_on_in_the_phases_of_its_runs() {
 fn the_ledger_refuses_what_no_run_does() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
-    let refused = ledger.record_commit("r1", &"too early").unwrap_err();
+    let refused = ledger.record_commit("r1", &"too early", JobAdvances::NONE).unwrap_err();
     assert_eq!(refused.to_string(), "run r1: a run that is planning refuses Commit");
     assert_eq!(ledger.commit::<String>("r1").unwrap(), None);
     ledger.plan("r1", &plan()).unwrap();
-    ledger.record_commit("r1", &"all of it").unwrap();
+    ledger.record_commit("r1", &"all of it", JobAdvances::NONE).unwrap();
     assert!(!ledger.request_cancel("r1").unwrap());
     assert!(ledger.finish("r1", Outcome::Cancelled, &"report").is_err());
     ledger.finish("r1", Outcome::Succeeded, &"report").unwrap();
@@ -237,7 +238,7 @@ fn a_run_that_restarts_forgets_the_commit_that_was_taken_back() {
     begun(&ledger, "r1");
     ledger.reserve("r1", &[target("r1")]).unwrap();
     ledger.plan("r1", &plan()).unwrap();
-    ledger.record_commit("r1", &"all of it").unwrap();
+    ledger.record_commit("r1", &"all of it", JobAdvances::NONE).unwrap();
     ledger.restart("r1", "the store was away").unwrap();
     assert_eq!(ledger.entry("r1").unwrap().unwrap().phase, Phase::Planning);
     assert_eq!(ledger.commit::<String>("r1").unwrap(), None);
@@ -448,7 +449,8 @@ fn a_run_ends_together_with_what_tells_of_it() {
     let ledger = Ledger::in_memory().unwrap();
     begun(&ledger, "r1");
     let told = [to("a", "failed")];
-    ledger.finish_and_post("r1", Outcome::Failed, &"report", &told).unwrap();
-    assert!(ledger.finish_and_post("r1", Outcome::Failed, &"report", &told).is_err());
+    ledger.finish_and_post("r1", Outcome::Failed, &"report", &told, JobAdvances::NONE).unwrap();
+    let again = ledger.finish_and_post("r1", Outcome::Failed, &"report", &told, JobAdvances::NONE);
+    assert!(again.is_err());
     assert_eq!(ledger.outbox_length().unwrap(), 1);
 }

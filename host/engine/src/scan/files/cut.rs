@@ -29,15 +29,19 @@ struct Unit {
     rows: Option<u64>,
 }
 
-/// Cuts a scan.
+/// Cuts a scan of those of the files that are wanted.
 pub(super) fn cut(
     store: &Opened,
     files: &Files,
     info: &FilesInfo,
+    wanted: &[bool],
     scan: &Scan,
     hints: &ChunkHints,
 ) -> Result<Cut> {
-    let wanted = filter::wanted_files(scan.filter.as_deref(), info)?;
+    let is_by_folder = wanted.iter().all(|wanted| *wanted);
+    let by_folder = filter::wanted_files(scan.filter.as_deref(), info)?;
+    let wanted: Vec<bool> =
+        wanted.iter().zip(by_folder).map(|(own, other)| *own && other).collect();
     let bytes: u64 = info.found.iter().map(|found| found.meta.size).sum();
     // As many bytes as so many rows have on the average.
     let size = match (hints.rows, info.rows) {
@@ -57,9 +61,10 @@ pub(super) fn cut(
     };
     let left = wanted.iter().filter(|wanted| **wanted).count();
     let mut strategy = match info.found.len() {
-        1 => "1 file".to_owned(),
+        1 if left == 1 => "1 file".to_owned(),
         files if files == left => format!("{files} files"),
-        files => format!("{left} of {files} files, by their folders"),
+        files if is_by_folder => format!("{left} of {files} files, by their folders"),
+        files => format!("{left} of {files} files, by the time of their change"),
     };
     if chunks.len() > 1 {
         strategy += match info.format {

@@ -7,16 +7,18 @@ use longshore_model::config::files::{FileFormat, Int96};
 use longshore_model::error::Result;
 use longshore_model::format::{counted, human_bytes};
 use longshore_model::relation::Consistency;
+use longshore_model::watermark::Window;
 use longshore_plugins::Bound;
 use longshore_sandbox::{
     ChunkHints, Column, Comparable, Connector, Pushdown, Relation, Scan, SnapshotResult,
 };
 
+use super::listing::Found;
 use super::{FileSource, cut, listing};
 use crate::batch::batch_bytes;
 use crate::scan::batch_sender::BatchSender;
 use crate::scan::described::{Described, ScanPlan};
-use crate::scan::source::{ChunkRead, Source};
+use crate::scan::source::{ChunkRead, Source, SourceFile};
 
 /// The warning for a column of INT96 that is truncated.
 const CUT_OFF: &str = "INT96 holds nanoseconds: what is finer than microseconds is cut off";
@@ -26,6 +28,32 @@ const DIALECT: &str = "generic";
 
 /// Why there is no snapshot of files.
 const NO_SNAPSHOT: &str = "files are read as they were listed, or not at all";
+
+fn source_file(found: &Found) -> SourceFile {
+    SourceFile {
+        name: found.meta.location.to_string(),
+        changed: found.meta.last_modified,
+        partitions: found.partitions.clone(),
+    }
+}
+
+impl FileSource {
+    /// Splits a scan of some of the files into chunks.
+    async fn plan_wanted(
+        &self,
+        scan: &Scan,
+        hints: &ChunkHints,
+        is_wanted: impl Fn(&SourceFile) -> bool,
+    ) -> Result<ScanPlan> {
+        let info = self.inspect(&scan.relation).await?;
+        let wanted: Vec<bool> =
+            info.found.iter().map(|found| is_wanted(&source_file(found))).collect();
+        let cut = cut::cut(&self.store, &self.files, &info, &wanted, scan, hints)?;
+        // Each file is read as it was when they were listed, or not at all.
+        let plan = ScanPlan::new(scan, cut.chunks, Consistency::Snapshot, cut.strategy);
+        Ok(ScanPlan { depends_on_previous: cut.depends_on_previous, ..plan })
+    }
+}
 
 #[async_trait]
 impl Source for FileSource {
@@ -108,11 +136,22 @@ impl Source for FileSource {
     }
 
     async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan> {
-        let info = self.inspect(&scan.relation).await?;
-        let cut = cut::cut(&self.store, &self.files, &info, scan, hints)?;
-        // Each file is read as it was when they were listed, or not at all.
-        let plan = ScanPlan::new(scan, cut.chunks, Consistency::Snapshot, cut.strategy);
-        Ok(ScanPlan { depends_on_previous: cut.depends_on_previous, ..plan })
+        self.plan_wanted(scan, hints, |_| true).await
+    }
+
+    async fn files(&self, relation: &Relation) -> Result<Option<Vec<SourceFile>>> {
+        let info = self.inspect(relation).await?;
+        Ok(Some(info.found.iter().map(source_file).collect()))
+    }
+
+    async fn plan_files(
+        &self,
+        scan: &Scan,
+        hints: &ChunkHints,
+        window: &Window,
+    ) -> Result<ScanPlan> {
+        let is_in = |file: &SourceFile| window.takes_file(&file.name, &file.changed_text());
+        self.plan_wanted(scan, hints, is_in).await
     }
 
     async fn read(&self, chunk: ChunkRead<'_>, batches: &mut BatchSender) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub enum Dialect {
     /// SQL steps, which are carried out here.
     DataFusion,
     /// PostgreSQL and Greenplum, also behind ODBC.
@@ -19,9 +19,13 @@ pub(super) enum Dialect {
     Hive,
     /// MySQL and MariaDB.
     MySql,
+    /// SQL Server.
     SqlServer,
+    /// Oracle.
     Oracle,
+    /// Vertica.
     Vertica,
+    /// SQLite.
     Sqlite,
     /// A database that the URL does not tell.
     Unknown,
@@ -34,7 +38,7 @@ const MYSQL_PLAIN: Lexis = Lexis { backslashes: false, ..Lexis::MYSQL };
 
 impl Dialect {
     /// The dialect of a source, by its URL's scheme.
-    pub(super) fn of_scheme(scheme: &str) -> Self {
+    pub fn of_scheme(scheme: &str) -> Self {
         match scheme {
             "postgres" | "postgresql" | "odbc+postgresql" | "odbc+greenplum" => Self::PostgreSql,
             "hive" | "impala" => Self::Hive,
@@ -86,7 +90,8 @@ impl Dialect {
         })
     }
 
-    fn text(self, text: &str) -> Result<String> {
+    /// A text as a literal.
+    pub fn text(self, text: &str) -> Result<String> {
         if let Some((cause, hint)) = self.unfit(text) {
             return Err(Error::config(cause).with_hint(hint));
         }
@@ -131,6 +136,11 @@ impl Dialect {
         }
     }
 
+    /// The digits of a number as a literal; none where it is no number of up to 38 digits.
+    pub fn number(self, digits: &str) -> Option<String> {
+        Some(self.decimal(&Decimal::parse(digits)?))
+    }
+
     fn decimal(self, value: &Decimal) -> String {
         match self {
             // They would read the text by the session's language, or have no such type.
@@ -142,7 +152,8 @@ impl Dialect {
         }
     }
 
-    fn date(self, text: &str) -> String {
+    /// A date as a literal: `2026-11-20`.
+    pub fn date(self, text: &str) -> String {
         match self {
             Self::SqlServer => format!("CAST('{text}' AS date)"),
             Self::Sqlite => format!("'{text}'"),
@@ -151,7 +162,8 @@ impl Dialect {
         }
     }
 
-    fn timestamp(self, text: &str) -> String {
+    /// A date and a time as a literal: `2026-11-20 14:30:00`.
+    pub fn timestamp(self, text: &str) -> String {
         match self {
             Self::Hive => format!("CAST('{text}' AS TIMESTAMP)"),
             Self::SqlServer => format!("CAST('{}' AS datetime2)", text.replace(' ', "T")),

@@ -18,6 +18,7 @@ mod tests;
 mod value;
 
 pub use arguments::Arguments;
+pub use dialect::Dialect;
 pub use record::ParameterRecord;
 
 pub(super) use bind::{Bound, bind};

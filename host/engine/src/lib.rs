@@ -3,7 +3,8 @@
 //!
 //! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
 //! whoever reads or writes in them, `catalog` makes tables of folders, `check` measures rows as they are written,
-//! `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.
+//! `drift` compares columns with those of a
+//! target, `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.
 
 mod batch;
 pub mod catalog;
@@ -11,6 +12,7 @@ pub mod check;
 pub mod datafusion_fault;
 pub mod decimal_width;
 pub mod destination;
+pub mod drift;
 #[cfg(test)]
 mod fuzz;
 pub mod incremental;

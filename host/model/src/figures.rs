@@ -9,6 +9,7 @@ use strum::VariantArray;
 
 use crate::config::checks::{CheckOutcome, Severity};
 use crate::error::Class;
+use crate::schema_change::ChangeKind;
 
 /// The upper bounds of the times that a write of the ledger takes, in seconds.
 const WRITE_BOUNDS: &[f64] =
@@ -42,6 +43,8 @@ pub struct Figures {
     pub plugin_traps: Counter,
     /// Checks that were judged.
     pub checks: ByCheck,
+    /// Changes of columns that runs have found, by their kind.
+    pub schema_changes: ByChange,
     /// Runs that published everything.
     pub runs_succeeded: Counter,
     /// Runs that failed.
@@ -74,6 +77,7 @@ impl Figures {
             attempts_failed: ByClass::default(),
             plugin_traps: Counter::default(),
             checks: ByCheck::default(),
+            schema_changes: ByChange::default(),
             runs_succeeded: Counter::default(),
             runs_failed: Counter::default(),
             runs_cancelled: Counter::default(),
@@ -133,6 +137,22 @@ impl ByCheck {
             CheckOutcome::VARIANTS.iter().map(move |outcome| (*severity, *outcome, count(outcome)))
         };
         Severity::VARIANTS.iter().flat_map(outcomes)
+    }
+}
+
+/// A count for each kind of schema changes.
+#[derive(Debug, Default)]
+pub struct ByChange([Counter; ChangeKind::VARIANTS.len()]);
+
+impl ByChange {
+    /// Counts one change.
+    pub fn count(&self, kind: ChangeKind) {
+        self.0[kind as usize].add(1);
+    }
+
+    /// The kinds and their counts.
+    pub fn each(&self) -> impl Iterator<Item = (ChangeKind, u64)> {
+        ChangeKind::VARIANTS.iter().map(|kind| (*kind, self.0[*kind as usize].get()))
     }
 }
 

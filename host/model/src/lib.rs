@@ -16,5 +16,6 @@ pub mod memory;
 pub mod part;
 pub mod relation;
 pub mod retry;
+pub mod schema_change;
 pub mod trace_context;
 pub mod watermark;

@@ -256,6 +256,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
             chunks: relation.chunks,
             retries: relation.retries,
             incremental: relation.incremental.iter().map(WindowRecord::range_only).collect(),
+            drift: relation.drift.clone(),
         })
         .collect();
     let results = manifest.relations.iter().map(|relation| (&relation.name, &relation.checks));

@@ -39,6 +39,7 @@ pub mod verification;
 
 pub use checks::{CheckReport, CheckResult};
 pub use control::RunControl;
+pub use drift::{RelationDrift, drift_of_job};
 pub use fingerprint::Fingerprint;
 pub use incremental::{WindowRecord, known_load_state};
 pub use load_record::LoadRecord;

@@ -171,6 +171,7 @@ impl ActiveRun<'_> {
         plan.source.release().await;
         let mut finished = finished?;
         self.check(&prepared, &mut finished)?;
+        self.check_expected(&finished).await?;
         let loaded = self.load(&prepared, finished).await?;
         self.commit(&prepared, &loaded).await
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
 use longshore_engine::check::ChunkChecks;
+use longshore_engine::drift::ColumnRecord;
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::write::Written;
 use longshore_model::config::job::{Input, JobRelation};
@@ -11,6 +12,7 @@ use longshore_model::config::target::Mode;
 use longshore_model::config::{Job, ParameterRecord, Step};
 use longshore_model::part::{Part, RelationTarget};
 use longshore_model::relation::{Consistency, Relation};
+use longshore_model::schema_change::SchemaChange;
 use longshore_plugins::Plugin;
 use longshore_sandbox::{Snapshot, SnapshotResult};
 use serde::{Deserialize, Serialize};
@@ -138,7 +140,10 @@ pub struct RelationRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incremental: Vec<WindowRecord>,
     /// Its columns.
-    pub schema: Vec<FieldRecord>,
+    pub schema: Vec<ColumnRecord>,
+    /// How they differed from those that were there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<SchemaChange>,
     /// What its checks came to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckResult>,
@@ -147,28 +152,6 @@ pub struct RelationRecord {
     pub load: Option<LoadRecord>,
     /// Its files.
     pub parts: Vec<Part>,
-}
-
-/// A column.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FieldRecord {
-    /// Its name.
-    pub name: String,
-    /// Its type in Arrow.
-    pub r#type: String,
-    /// Whether it can be NULL.
-    pub nullable: bool,
-}
-
-impl FieldRecord {
-    pub(super) fn of_schema(schema: &SchemaRef) -> Vec<Self> {
-        let fields = schema.fields().iter().map(|field| Self {
-            name: field.name().clone(),
-            r#type: field.data_type().to_string(),
-            nullable: field.is_nullable(),
-        });
-        fields.collect()
-    }
 }
 
 /// The output of a relation: its parts, when all of its tasks are done.
@@ -275,9 +258,10 @@ fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) ->
         rows: finished.parts.iter().map(|part| part.rows).sum(),
         bytes: finished.parts.iter().map(|part| part.bytes).sum(),
         incremental: plan.windows().into_iter().map(WindowRecord::new).collect(),
-        schema: FieldRecord::of_schema(&finished.schema),
+        schema: ColumnRecord::of_schema(&finished.schema),
         checks: finished.checks.clone(),
         load: finished.load.clone(),
+        drift: plan.alignment.as_ref().map_or_else(Vec::new, |aligned| aligned.changes.clone()),
         parts: finished.parts.clone(),
     }
 }

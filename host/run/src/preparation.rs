@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longshore_engine::catalog::Table;
+use longshore_engine::drift::{Alignment, Expectation};
 use longshore_engine::plan::{Planner, RelationPlan, ResumeState, RunPlan};
+use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::tape::TapeFolder;
 
 use super::destination::Destination;
-use super::drift::check_columns;
+use super::drift::{Expected, check_columns};
 use super::plan_record::{BuiltBy, PlanRecord};
 use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::runner::ActiveRun;
@@ -33,10 +35,14 @@ impl ActiveRun<'_> {
     pub(super) async fn prepare(&self, lease: &SnapshotLease<'_>) -> Result<Preparation> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let is_planned = self.phase()? == Phase::Reading;
-        let targets = self.reserve(is_planned).await?;
-        let plan =
-            if is_planned { self.plan_again(lease).await? } else { self.plan_anew(lease).await? };
-        match self.tasks(&plan, &targets).await {
+        let mut targets = self.reserve(is_planned).await?;
+        let plan = if is_planned {
+            self.plan_again(lease).await?
+        } else {
+            let expected = self.expect(&mut targets).await?;
+            self.plan_anew(lease, expected).await?
+        };
+        match self.tasks(&plan, &mut targets).await {
             Ok(tasks) => Ok(Preparation { targets, plan, tasks }),
             Err(error) => {
                 plan.source.release().await;
@@ -65,6 +71,24 @@ impl ActiveRun<'_> {
         Ok(targets)
     }
 
+    /// What the relations' targets hold. A relation of which there are versions goes to the last one.
+    async fn expect(&self, targets: &mut [RelationTarget]) -> Result<Vec<Option<Expectation>>> {
+        let accepted = self.ledger().accepted_schemas(&self.job.name)?;
+        let expected = Expected::of_job(self.job, self.target(), &accepted).await?;
+        for (target, expected) in targets.iter_mut().zip(&expected) {
+            if !matches!(target.mode, Mode::Version | Mode::Error)
+                && let Some(expected) = expected
+            {
+                target.name.clone_from(&expected.name);
+            }
+        }
+        self.ledger().reserve(self.id, targets)?;
+        let expected: Vec<_> =
+            expected.into_iter().map(|own| own.map(|own| own.expectation)).collect();
+        self.ledger().expect(self.id, &expected)?;
+        Ok(expected)
+    }
+
     /// Makes the plan that the run began with once more, if its snapshot and its plugins are still
     /// there.
     async fn plan_again(&self, lease: &SnapshotLease<'_>) -> Result<RunPlan> {
@@ -73,6 +97,7 @@ impl ActiveRun<'_> {
         let built_by = record.built_by.clone();
         let mut planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
         planner.resume = record.resume_state(self.job)?;
+        planner.expected = self.ledger().expected(self.id)?;
         let source = planner.source(self.job)?;
         let plan = planner.plan_aside(self.job, source).await?;
         if let Some(difference) = built_by.difference(&BuiltBy::new(&plan)) {
@@ -83,10 +108,15 @@ impl ActiveRun<'_> {
     }
 
     /// Plans, and records the plan.
-    async fn plan_anew(&self, lease: &SnapshotLease<'_>) -> Result<RunPlan> {
+    async fn plan_anew(
+        &self,
+        lease: &SnapshotLease<'_>,
+        expected: Vec<Option<Expectation>>,
+    ) -> Result<RunPlan> {
         // Before the snapshot: what another run has published by then is seen in it.
         let loads = self.load_state().await?;
-        let mut planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
+        let planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
+        let mut planner = Planner { expected, ..planner };
         let source = planner.source(self.job)?;
         let snapshot = match source.connector().filter(|_| source.needs_holder()) {
             Some(connector) => lease.begin(self.job, connector.plugin.digest()).await,
@@ -106,6 +136,7 @@ impl ActiveRun<'_> {
                 self.ledger().event(self.id, &text)?;
             }
         }
+        self.tell_drift(&plan)?;
         let record = PlanRecord::new(&plan, lease.is_kept().await);
         self.ledger().plan(self.id, &record)?;
         lease.keep().await;
@@ -130,14 +161,14 @@ impl ActiveRun<'_> {
     async fn tasks(
         &self,
         plan: &RunPlan,
-        targets: &[RelationTarget],
+        targets: &mut [RelationTarget],
     ) -> Result<Vec<RelationTasks>> {
-        for (relation, target) in plan.relations.iter().zip(targets) {
+        for (relation, target) in plan.relations.iter().zip(targets.iter()) {
+            check_columns(&self.target().url(&target.name), relation.alignment.as_ref())?;
+        }
+        self.reserve_versions(plan, targets).await?;
+        for (relation, target) in plan.relations.iter().zip(targets.iter()) {
             let schema = &relation.written;
-            // A catalog knows its tables' columns itself.
-            if target.mode.adds_beside() && self.registrar.is_none() {
-                check_columns(self.target(), target, schema).await?;
-            }
             self.check_layout(target).await?;
             // It answered before: if it does not now, that will pass.
             let begin = || self.target().begin(target, schema);
@@ -158,6 +189,18 @@ impl ActiveRun<'_> {
             tasks: self.intact_tasks(targets).await?,
         };
         Ok(builder.build())
+    }
+
+    /// Reserves the names of new versions, for relations that do not go with what is there. Done again, it gives
+    /// the same.
+    async fn reserve_versions(&self, plan: &RunPlan, targets: &mut [RelationTarget]) -> Result<()> {
+        for (relation, target) in plan.relations.iter().zip(targets.iter_mut()) {
+            let is_new = relation.alignment.as_ref().is_some_and(Alignment::is_new_version);
+            if is_new && target.mode != Mode::Version {
+                *target = self.target().reserve(self.id, &target.relation, Mode::Version).await?;
+            }
+        }
+        self.ledger().retarget(self.id, targets)
     }
 
     /// The tables that the folders of the relations become, if they do.

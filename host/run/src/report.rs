@@ -8,6 +8,7 @@ use longshore_model::config::ParameterRecord;
 use longshore_model::error::ErrorReport;
 use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::relation::Consistency;
+use longshore_model::schema_change::SchemaChange;
 use longshore_model::watermark::Advance;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,9 @@ pub struct RelationReport {
     /// What was loaded of its incremental tables and queries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incremental: Vec<WindowRecord>,
+    /// How its columns differed from those that were there before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<SchemaChange>,
 }
 
 impl RunReport {
@@ -147,6 +151,9 @@ impl RunReport {
             };
             for load in &relation.incremental {
                 let _ = writeln!(text, "  {}: {}", load.relation, load.range);
+            }
+            for change in &relation.drift {
+                let _ = writeln!(text, "  schema change: {change}");
             }
         }
         for tape in &self.tapes {

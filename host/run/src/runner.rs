@@ -125,7 +125,9 @@ impl Runner<'_> {
     /// What happened to a run, as its manifest and its report say.
     pub(super) fn interruptions(&self, id: &str) -> Vec<String> {
         let details = self.ledger.details(id).ok().flatten();
-        details.map(|run| run.events.into_iter().map(|e| e.text).collect()).unwrap_or_default()
+        let events = details.into_iter().flat_map(|run| run.events);
+        // What has changed is told with each relation.
+        events.filter(|event| event.kind.is_none()).map(|event| event.text).collect()
     }
 }
 

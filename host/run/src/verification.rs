@@ -1,12 +1,16 @@
 //! Verification: whether what was published is still what was written, and what the source has.
 
 use longshore_engine::destination::{Folder, checksum};
+use longshore_engine::drift::Expectation;
 use longshore_engine::plan::RunPlan;
+use longshore_model::config::Job;
+use longshore_model::config::job::JobRelation;
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::part::Part;
 use tokio::runtime::Handle;
 
+use crate::drift::as_published;
 use crate::fingerprint::Fingerprint;
 use crate::manifest::{Manifest, RelationRecord};
 
@@ -91,6 +95,15 @@ fn superseded(manifest: &Manifest, relation: &RelationRecord, later: &str) -> Er
         manifest.run, relation.published_as
     ))
     .with_hint(format!("verify the manifest of run {later}"))
+}
+
+/// What a plan is to expect so that it makes the columns that a manifest has, where the source had other ones.
+pub fn expected(manifest: &Manifest, job: &Job) -> Vec<Option<Expectation>> {
+    let expected = |relation: &JobRelation| {
+        let published = manifest.relations.iter().find(|record| record.name == relation.name)?;
+        (!published.drift.is_empty()).then(|| as_published(published.schema.clone()))
+    };
+    job.relations.iter().map(expected).collect()
 }
 
 /// Reads the source as a plan says, and compares its rows with those that were published.

@@ -115,6 +115,9 @@ impl Collected {
         page.counter("attempts_succeeded", "Attempts at chunks that succeeded", succeeded)?;
         let failed = figures.attempts_failed.each().map(|(class, count)| (class.name(), count));
         page.counters("attempts_failed", "Attempts at chunks that failed", "class", failed)?;
+        let changes = figures.schema_changes.each().map(|(kind, count)| (kind.name(), count));
+        let help = "Changes of columns that runs have found";
+        page.counters("schema_changes", help, "kind", changes)?;
         page.counter("plugin_traps", "Traps of plugins", figures.plugin_traps.get())?;
         page.checks("checks", "Checks that were judged", &figures.checks)
     }

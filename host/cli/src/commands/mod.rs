@@ -23,6 +23,7 @@ mod run;
 mod runs;
 mod schedule;
 mod schema;
+mod schema_drift;
 mod serve;
 mod show;
 mod state;
@@ -148,8 +149,11 @@ enum Command {
     /// Look at the ODBC drivers and data sources of this machine
     #[command(subcommand)]
     Odbc(odbc::OdbcCommand),
-    /// Print the JSON Schema of a job file
+    /// Print the JSON Schema of a job file, or look at how the columns of a source have changed
+    #[command(args_conflicts_with_subcommands = true)]
     Schema {
+        #[command(subcommand)]
+        command: Option<schema_drift::SchemaCommand>,
         /// Print the OpenAPI document of the HTTP API instead
         #[arg(long)]
         api: bool,
@@ -333,7 +337,7 @@ impl From<Error> for Failed {
 
 fn dispatch(cli: Cli) -> Result<(), Failed> {
     match cli.command {
-        Command::Schema { api } => {
+        Command::Schema { api, command: None } => {
             show::json(&if api { schema::api() } else { schema::job() });
             return Ok(());
         }
@@ -373,6 +377,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
+        Command::Schema { command: Some(command), .. } => schema_drift::schema(&app, &command),
         Command::Plugin(PluginCommand::New(_)) | Command::Docs(_) | Command::Schema { .. } => {
             Ok(())
         }

@@ -127,6 +127,9 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
     for check in &relation.relation.checks {
         let _ = writeln!(text, "  check: {check}");
     }
+    for change in relation.alignment.iter().flat_map(|aligned| &aligned.changes) {
+        let _ = writeln!(text, "  schema change: {change}");
+    }
     let _ = writeln!(text, "  plan:");
     for line in displayable(relation.physical.as_ref()).indent(false).to_string().lines() {
         let _ = writeln!(text, "    {line}");

@@ -39,7 +39,9 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
         let mut faults = verification::check_parts(&manifest, target.as_ref()).await?;
         if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
             let job = args.params.read_job(app, job)?;
-            let plan = Planner::new(app.resolve(&job).await?, &app.settings).plan(&job).await?;
+            let planner = Planner::new(app.resolve(&job).await?, &app.settings);
+            let expected = verification::expected(&manifest, &job);
+            let plan = Planner { expected, ..planner }.plan(&job).await?;
             let compute = app.compute();
             faults = verification::compare(&manifest, target.as_ref(), &plan, compute).await?;
             plan.source.release().await;

@@ -20,7 +20,7 @@ use longshore_sandbox::{FinishedLoad, Load, LoadMode, OpenTarget, OpenWriter, Si
 
 use super::files::{Files, read_if_there};
 use super::local::LocalFolder;
-use super::{Publication, Published, Target};
+use super::{Publication, Published, Target, run_ids};
 use crate::ipc::encode_schema;
 use crate::pool::{Pool, close};
 
@@ -224,9 +224,10 @@ impl Target for SinkTarget {
         read_if_there(folder.read(&format!("{run}.json")).await).await
     }
 
+    /// Those of all sinks: each names its target.
     async fn manifests(&self) -> Result<Vec<String>> {
-        // What a table has for columns its own database knows.
-        Ok(Vec::new())
+        let folder = LocalFolder::new(&self.manifests);
+        Ok(run_ids(folder.list("").await?.unwrap_or_default()))
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

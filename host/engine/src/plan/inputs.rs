@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::relation_table::RelationTable;
 use crate::decimal_width::{is_encodable, widen_schema};
+use crate::drift::Expectation;
 use crate::incremental::{LoadState, WindowRequest, open_window};
 use crate::scan::{Described, ScanPlan, Source};
 use crate::transform::Rows;
@@ -66,6 +67,8 @@ pub(super) struct PlanContext<'a> {
     pub(super) recorded: Option<Vec<ScanPlan>>,
     /// How far incremental relations have been loaded; without it, they are planned whole.
     pub(super) loads: Option<&'a LoadState>,
+    /// What the target holds, if it is known.
+    pub(super) expected: Option<&'a Expectation>,
 }
 
 /// One input of a relation.

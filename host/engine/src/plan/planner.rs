@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
 use crate::check::RelationChecks;
 use crate::decimal_width::widen_schema;
+use crate::drift::{Alignment, Expectation, Outcome};
 use crate::incremental::LoadState;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
@@ -83,6 +84,8 @@ pub struct RelationPlan {
     pub chunkwise: bool,
     /// What its rows are checked for.
     pub checks: Arc<RelationChecks>,
+    /// How its columns go with those of its target, if it is known what that holds.
+    pub alignment: Option<Alignment>,
 }
 
 impl RelationPlan {
@@ -115,6 +118,8 @@ pub struct Planner<'a> {
     pub resume: ResumeState,
     /// How far incremental relations have been loaded; without it, they are planned whole.
     pub loads: Option<LoadState>,
+    /// What the target holds of each relation, in the job's order; nothing is known of those beyond.
+    pub expected: Vec<Option<Expectation>>,
 }
 
 /// What a plan takes from before, and does not ask the source for.
@@ -129,8 +134,8 @@ pub struct ResumeState {
 impl<'a> Planner<'a> {
     /// A planner for whole runs.
     pub fn new(plugins: Arc<PluginSet>, settings: &'a Settings) -> Self {
-        let (limit, resume, loads) = Default::default();
-        Self { plugins, settings, limit, resume, loads }
+        let (limit, resume, loads, expected) = Default::default();
+        Self { plugins, settings, limit, resume, loads, expected }
     }
 
     /// The job's source, of which nothing is asked yet. Call it on the runtime that serves connections.
@@ -190,6 +195,7 @@ impl<'a> Planner<'a> {
                 is_uncut: self.limit.is_some(),
                 recorded,
                 loads: self.loads.as_ref(),
+                expected: self.expected.get(position).and_then(Option::as_ref),
             };
             self.plan_relation(asking)
         });
@@ -250,6 +256,14 @@ impl<'a> Planner<'a> {
             }
         };
         let mut rows = asking.steps(rows).await?;
+        let alignment = match asking.expected {
+            None => None,
+            Some(expected) => Some(expected.align(&rows.schema()?)),
+        };
+        if let Some(Outcome::Columns(columns)) = alignment.as_ref().map(|aligned| &aligned.outcome)
+        {
+            rows = rows.align(columns)?;
+        }
         if let Some(limit) = self.limit {
             rows = rows.limit(limit)?;
         }
@@ -257,6 +271,8 @@ impl<'a> Planner<'a> {
         // Told before anything is read.
         refuse_twins(&physical.schema())?;
         let written = widen_schema(&physical.schema());
+        let written =
+            alignment.as_ref().map_or(written.clone(), |aligned| aligned.nullable(&written));
         let published = Partitioning::table_schema(&asking.job.target.partition_by, &written)?;
         let chunkwise = is_chunkwise(&physical);
         let checks = Arc::new(RelationChecks::new(&relation.checks, &physical.schema())?);
@@ -264,6 +280,7 @@ impl<'a> Planner<'a> {
             relation: relation.clone(),
             chunkwise,
             checks,
+            alignment,
             written,
             published,
             physical,

@@ -10,6 +10,7 @@ use super::checks::{Check, RawChecks};
 use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
+use super::drift::{DriftPolicy, check_drift};
 use super::files::{Files, check_files, name_of};
 use super::incremental::Incremental;
 use super::notify::{Webhook, check_webhooks};
@@ -95,6 +96,8 @@ pub struct JobRelation {
     pub sql: Option<String>,
     /// What its rows must be like.
     pub checks: Vec<Check>,
+    /// What becomes of it when its columns change, if the job says it.
+    pub drift: Option<DriftPolicy>,
 }
 
 /// One table or query of the source.
@@ -112,7 +115,13 @@ pub struct Input {
 
 impl From<Input> for JobRelation {
     fn from(input: Input) -> Self {
-        Self { name: input.name.clone(), inputs: vec![input], sql: None, checks: Vec::new() }
+        Self {
+            name: input.name.clone(),
+            inputs: vec![input],
+            sql: None,
+            checks: Vec::new(),
+            drift: None,
+        }
     }
 }
 
@@ -292,6 +301,7 @@ impl Job {
         let mut inputs = all_relations(&mut raw, &name)?;
         let of_entries = inputs.iter_mut().map(|input| std::mem::take(&mut input.checks)).collect();
         let checks = RawChecks { of_job: raw.checks, of_entries };
+        let drifts: Vec<_> = inputs.iter().map(|input| input.schema).collect();
         // Each part by itself: all that is wrong is told together.
         let mut faults = Vec::new();
         let source = kept(&mut faults, check_source(raw.source));
@@ -305,6 +315,9 @@ impl Job {
         let sql = text_or_file("the job", "sql", raw.sql, raw.sql_file, access);
         let sql = kept(&mut faults, sql).flatten();
         let target = kept(&mut faults, check_target(raw.target));
+        let drifts = target.as_ref().and_then(|target| {
+            kept(&mut faults, check_drift(raw.schema, &drifts, sql.is_some(), target))
+        });
         let register = match (raw.register, &target) {
             (Some(register), Some(target)) => kept(&mut faults, check_register(register, target)),
             _ => None,
@@ -323,9 +336,18 @@ impl Job {
         };
         let mut relations: Vec<JobRelation> = match sql {
             None => inputs.into_iter().map(JobRelation::from).collect(),
-            sql => vec![JobRelation { name: name.clone(), inputs, sql, checks: Vec::new() }],
+            sql => vec![JobRelation {
+                name: name.clone(),
+                inputs,
+                sql,
+                checks: Vec::new(),
+                drift: None,
+            }],
         };
         checks.attach(&mut relations)?;
+        for (relation, drift) in relations.iter_mut().zip(drifts.into_iter().flatten()) {
+            relation.drift = drift;
+        }
         check_folders(&relations, &target)?;
         let is_of_files = matches!(source, Source::Files(_));
         for input in relations.iter().flat_map(|relation| &relation.inputs) {
@@ -421,6 +443,7 @@ fn all_relations(raw: &mut RawJob, name: &str) -> Result<Vec<RawRelation>> {
             chunk_by: raw.chunk_by.take(),
             checks: Vec::new(),
             incremental: None,
+            schema: None,
         });
     } else if raw.chunk_by.is_some() {
         return Err(Error::config("`chunk_by` without `query`")

@@ -5,6 +5,7 @@ pub mod checks;
 pub mod connector;
 pub mod direct;
 pub mod document;
+pub mod drift;
 pub mod files;
 pub mod incremental;
 pub mod job;
@@ -33,6 +34,7 @@ pub mod traces;
 
 pub use access::{Access, Reach};
 pub use document::Document;
+pub use drift::DriftPolicy;
 pub use job::{Job, Step};
 pub use keys::nearest;
 pub use notify::{NotifyEvent, Webhook};

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::checks::RawCheck;
+use super::drift::policy::RawDrift;
 use super::incremental::raw::RawIncremental;
 use super::notify::raw::RawWebhook;
 use super::record::Record;
@@ -47,6 +48,9 @@ pub(super) struct RawJob {
     pub(super) transform: Vec<RawStep>,
     /// Where rows go.
     pub(super) target: RawTarget,
+    /// What becomes of relations whose columns are other ones than the target holds. If absent, `append`
+    /// refuses them, and other modes report them.
+    pub(super) schema: Option<RawDrift>,
     /// The catalog that the target's folders become tables of.
     pub(super) register: Option<RawRegister>,
     /// How large a chunk is; automatic if absent.
@@ -380,6 +384,8 @@ pub(super) struct RawRelation {
     pub(super) checks: Vec<RawCheck>,
     /// How it is loaded piece by piece: each run loads what came since the one before.
     pub(super) incremental: Option<RawIncremental>,
+    /// What becomes of it when its columns change: keys that take the place of the job's own.
+    pub(super) schema: Option<RawDrift>,
 }
 
 /// One step: `sql`, `sql_file`, or `plugin` with what that plugin wants to know.

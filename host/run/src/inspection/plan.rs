@@ -1,6 +1,7 @@
 //! What a run would do, without reading rows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::physical_plan::displayable;
 use longshore_engine::incremental::LoadState;
@@ -9,11 +10,17 @@ use longshore_engine::scan::ScanPlan;
 use longshore_engine::write::parquet_type;
 use longshore_model::config::checks::Check;
 use longshore_model::config::{Job, Settings};
-use longshore_model::error::Result;
+use longshore_model::error::{Class, Error, Result};
 use longshore_model::watermark::Window;
 use longshore_plugins::PluginSet;
 use longshore_sandbox::SnapshotResult;
 use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::drift::expected_of;
+
+/// How long a plan waits for its target. What a run would do with the rows can be told without it.
+const TARGET_WAIT: Duration = Duration::from_secs(10);
 
 /// Plans a job, and lets its source go.
 /// `loads` says how far incremental relations have been loaded.
@@ -23,7 +30,13 @@ pub async fn plan(
     settings: &Settings,
     loads: LoadState,
 ) -> Result<RunPlan> {
-    let planner = Planner { loads: Some(loads), ..Planner::new(plugins, settings) };
+    let expected = timeout(TARGET_WAIT, expected_of(job, &plugins, settings)).await;
+    let silent = |_| Err(Error::new(Class::Timeout, "the target did not answer"));
+    let expected = expected.unwrap_or_else(silent).unwrap_or_else(|error| {
+        tracing::warn!("{error}: whether the columns have changed is not known");
+        Vec::new()
+    });
+    let planner = Planner { loads: Some(loads), expected, ..Planner::new(plugins, settings) };
     let plan = planner.plan(job).await?;
     plan.source.release().await;
     Ok(plan)
@@ -125,6 +138,7 @@ fn relation_json(relation: &RelationPlan) -> Value {
             json!({ "name": name, "type": arrow, "parquet": parquet })
         }).collect::<Vec<_>>(),
         "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
+        "drift": relation.alignment.iter().flat_map(|own| &own.changes).collect::<Vec<_>>(),
         "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
     });
     let windows = relation.windows();

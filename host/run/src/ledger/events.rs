@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use super::{Ledger, now};
 
+/// The kind of events that tell of changed columns.
+const SCHEMA_CHANGE: &str = "schema-change";
+
 /// An event of a run.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EventRecord {
@@ -20,6 +23,9 @@ pub struct EventRecord {
     pub text: String,
     /// The phase that the run entered, or `queued`; absent for other events.
     pub phase: Option<String>,
+    /// What it tells of: `schema-change`; absent for other events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// An event, with its run and its job.
@@ -40,6 +46,16 @@ impl Ledger {
         self.change(|change| Ok(record_event(change, run, None, text)?))
     }
 
+    /// Records a change of a relation's columns.
+    pub fn schema_change(&self, run: &str, text: &str) -> Result<()> {
+        self.change(|change| {
+            change
+                .prepare_cached("INSERT INTO events (run, at, text, kind) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![run, now(), text, SCHEMA_CHANGE])?;
+            Ok(())
+        })
+    }
+
     /// Resolves each time that this process has changed the ledger.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
@@ -58,14 +74,14 @@ impl Ledger {
         self.with_connection(|connection| {
             let of_run = if run.is_some() { "events.run = ?2" } else { "?2 IS NULL" };
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT events.id, events.at, events.text, events.phase, events.run,
+                "SELECT events.id, events.at, events.text, events.phase, events.kind, events.run,
                         coalesce(jobs.name, triggers.job)
                  FROM events LEFT JOIN runs ON runs.id = events.run LEFT JOIN jobs ON jobs.id = runs.job
                  LEFT JOIN triggers ON triggers.run = events.run
                  WHERE events.id > ?1 AND {of_run} ORDER BY events.id LIMIT ?3",
             ))?;
             let event = |row: &Row<'_>| {
-                Ok(RunEvent { run: row.get(4)?, job: row.get(5)?, event: event_record(row)? })
+                Ok(RunEvent { run: row.get(5)?, job: row.get(6)?, event: event_record(row)? })
             };
             Ok(statement.query_map(params![id, run, limit], event)?.collect::<Result<_, _>>()?)
         })
@@ -74,13 +90,15 @@ impl Ledger {
 
 /// All events of a run, oldest first.
 pub(super) fn events_of(connection: &Connection, run: &str) -> rusqlite::Result<Vec<EventRecord>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, at, text, phase FROM events WHERE run = ?1 ORDER BY id")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, at, text, phase, kind FROM events WHERE run = ?1 ORDER BY id",
+    )?;
     statement.query_map([run], event_record)?.collect()
 }
 
 fn event_record(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
-    Ok(EventRecord { id: row.get(0)?, at: row.get(1)?, text: row.get(2)?, phase: row.get(3)? })
+    let (id, at, text) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    Ok(EventRecord { id, at, text, phase: row.get(3)?, kind: row.get(4)? })
 }
 
 /// Records an event within a change.

@@ -5,6 +5,7 @@
 mod audit;
 mod chunk_map;
 mod claims;
+mod drift;
 mod events;
 mod fault;
 mod history;
@@ -40,6 +41,7 @@ use fault::LedgerError;
 
 pub use audit::{AUDIT_LIMIT, AuditEntry, NewAuditEntry};
 pub use chunk_map::{ChunkDetails, RelationChunks, RelationCounts};
+pub use drift::AcceptedSchema;
 pub use events::{EventRecord, RunEvent};
 pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
 pub use listing::{OutcomeCounts, RunFilter, RunPage};
@@ -58,7 +60,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 pub use watermarks::{JobAdvances, WatermarkEntry};
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -73,6 +75,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("outbox.sql"),
     include_str!("measures.sql"),
     include_str!("watermarks.sql"),
+    include_str!("drift.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

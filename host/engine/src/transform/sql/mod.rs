@@ -15,18 +15,18 @@ mod types;
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, Session, TableProvider,
 };
-use datafusion::common::TableReference;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableType, cast};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
@@ -39,6 +39,7 @@ use longshore_model::config::nearest;
 use longshore_values::unique_names;
 
 use crate::datafusion_fault::from_datafusion;
+use crate::drift::AlignedColumn;
 pub use limits::check_depth;
 use limits::check_work;
 
@@ -213,15 +214,59 @@ impl Rows {
 
     /// Keeps the first rows only, whichever those are.
     pub fn limit(self, rows: usize) -> Result<Self> {
-        let (context, query) = match self {
-            Self::Query(context, query) => (context, query),
+        let (context, query) = self.into_query()?;
+        Ok(Self::Query(context, Box::new(query.limit(0, Some(rows)).map_err(from_datafusion)?)))
+    }
+
+    fn into_query(self) -> Result<(SessionContext, DataFrame)> {
+        match self {
+            Self::Query(context, query) => Ok((context, *query)),
             Self::Table(table) => {
                 let context = session_context()?;
-                let query = Box::new(context.read_table(table).map_err(from_datafusion)?);
-                (context, query)
+                let query = context.read_table(table).map_err(from_datafusion)?;
+                Ok((context, query))
             }
+        }
+    }
+
+    /// The columns, as they come out of the plan.
+    pub fn schema(&self) -> Result<SchemaRef> {
+        match self {
+            Self::Table(table) => Ok(table.schema()),
+            Self::Query(context, query) => {
+                let state = context.state();
+                let (logical, options) = (query.logical_plan().clone(), state.config_options());
+                // Types are only settled there.
+                let analyzed = state.analyzer().execute_and_check(logical, options, |_, _| {});
+                Ok(analyzed.map_err(from_datafusion)?.schema().inner().clone())
+            }
+        }
+    }
+
+    /// Makes the columns that a target holds of them.
+    pub fn align(self, columns: &[AlignedColumn]) -> Result<Self> {
+        let is_read = |(place, column): (usize, &AlignedColumn)| {
+            column.from == Some(place) && column.cast.is_none()
         };
-        Ok(Self::Query(context, Box::new(query.limit(0, Some(rows)).map_err(from_datafusion)?)))
+        if self.schema()?.fields().len() == columns.len() && columns.iter().enumerate().all(is_read)
+        {
+            return Ok(self);
+        }
+        let (context, query) = self.into_query()?;
+        let own = query.schema().columns();
+        let made = |column: &AlignedColumn| {
+            let expr = match (column.from, &column.cast) {
+                (Some(place), None) => Expr::Column(own[place].clone()),
+                (Some(place), Some(to)) => cast(Expr::Column(own[place].clone()), to.clone()),
+                (None, to) => {
+                    let none = ScalarValue::try_new_null(to.as_ref().unwrap_or(&DataType::Null));
+                    Expr::Literal(none.map_err(from_datafusion)?, None)
+                }
+            };
+            Ok(expr.alias(&column.name))
+        };
+        let made = columns.iter().map(made).collect::<Result<Vec<_>>>()?;
+        Ok(Self::Query(context, Box::new(query.select(made).map_err(from_datafusion)?)))
     }
 
     /// Puts a transform in the sandbox on top.

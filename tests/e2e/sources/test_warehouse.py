@@ -317,6 +317,21 @@ def test_modes_are_those_of_the_folders(program, made):
     assert made.run("SELECT * FROM made.nation WHERE n_name = 'CANADA'") == [("CANADA", 1)] and count() == 5
 
 
+def test_a_table_gets_the_columns_that_its_job_lets_through(program, made):
+    def job(sql):
+        schema = {"on_added": "evolve", "on_removed": "keep", "on_widened": "evolve"}
+        return registered(program, made, "drift", ["nation"], sql, target={"mode": "append"}, schema=schema)
+
+    program.ok("run", job("SELECT CAST(n_nationkey AS int) AS k, n_name AS name FROM data"))
+    program.ok("run", job("SELECT n_regionkey AS r, n_name AS name, CAST(n_nationkey AS int) AS k FROM data"))
+    program.ok("run", job("SELECT CAST(n_nationkey AS int) AS k, n_regionkey AS r FROM data"))
+    counts = made.run("SELECT count(*), count(k), count(name), count(r) FROM made.nation")
+    assert counts == [(75, 75, 50, 50)]
+    # Its files would not be read as the table's type.
+    line, code = program.refused("run", job("SELECT n_nationkey AS k FROM data"))
+    assert "its column 1 is `k` int, and ours is `k` bigint" in line and code == 4, line
+
+
 def test_folders_of_values_are_partitions(program, made):
     def run(mode, sql, **keys):
         target = {"mode": mode, "partition_by": ["region", "letter"], **keys}

@@ -430,3 +430,68 @@ def test_a_run_that_is_killed_resumes_with_the_columns_that_it_began_with(progra
     assert (
         duckdb.sql("SELECT count(DISTINCT id), count(*), count(name) FROM found").fetchone() == (200_000,) * 3
     )
+
+
+def test_a_run_whose_columns_are_out_of_date_starts_again(program, server):
+    """It waits within its query, while another run publishes a wider column and one more."""
+    target = {"url": f"file://{program.lake}", "mode": "append"}
+    schema = {"on_added": "evolve", "on_removed": "keep", "on_widened": "evolve"}
+
+    def job(name, query):
+        relations = [{"query": query, "as": "t"}]
+        return program.postgres(server, name, relations=relations, target=target, schema=schema)
+
+    program.ok("run", job("first.yaml", "SELECT 1 AS id"))
+    with server.connect() as gate:
+        gate.execute("SELECT pg_advisory_lock(42)")
+        slow = program.start(
+            "run",
+            job("slow.yaml", "SELECT 2 AS id, pg_advisory_lock_shared(42)::text AS gate"),
+            "--run-key",
+            "slow",
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_for(lambda: server.rows(waiting) != [(0,)])
+        program.ok("run", job("quick.yaml", "SELECT 3::bigint AS id, 'x' AS more"))
+    assert slow.wait(120) == 0
+    found = duckdb.sql(f"FROM read_parquet('{program.lake}/t/*.parquet', union_by_name = true) ORDER BY id")
+    assert found.columns == ["id", "more", "gate"]
+    assert found.fetchall() == [(1, None, None), (2, None, ""), (3, "x", None)]
+    report = program.report("run", program.folder / "slow.yaml", "--run-key", "slow")
+    assert any("another run has published other columns" in text for text in report["interruptions"])
+
+
+def test_the_table_of_a_sink_is_its_databases_own(program, server):
+    goods = Goods(program)
+    only(program, "postgres-sink")
+    with server.connect() as connection:
+        connection.execute("DROP DATABASE IF EXISTS drift_sink")
+        connection.execute("CREATE DATABASE drift_sink")
+    url = f"postgres://postgres@127.0.0.1:{server.port}/drift_sink"
+    target = {"url": url, "password": {"env": "PGPASSWORD"}, "mode": "append"}
+
+    def job(columns, **schema):
+        goods.set(columns)
+        source = {"url": f"file://{goods.path}", "columns": columns}
+        return program.job(source, "goods.yaml", target=target, schema=schema)
+
+    def rows(sql):
+        with server.connect(dbname="drift_sink") as connection:
+            return connection.execute(sql).fetchall()
+
+    for key, word in [("on_added", "evolve"), ("on_widened", "evolve"), ("on_narrowed", "version")]:
+        line, code = program.refused("validate", job(COLUMNS, **{key: word}))
+        assert code == 2 and f"`schema.{key}: {word}`" in line and "accept" in line
+    program.ok("run", job(COLUMNS))
+    changed = {"id": "int", "price": "decimal(8,2)", "city": "string"}
+    line, code = program.refused("run", job(changed))
+    assert code == 2 and "`name` (Utf8) is not at the source any more" in line
+    lenient = {"on_added": "ignore", "on_removed": "keep"}
+    report = program.report("run", job(changed, **lenient))
+    assert changes(report) == [("removed", "name", "keep"), ("added", "city", "ignore")]
+    assert [name for _, name in sorted(rows("SELECT id, name FROM goods"))] == ["één", None]
+    with server.connect(dbname="drift_sink") as connection:
+        connection.execute("ALTER TABLE goods ADD COLUMN city text")
+    program.ok("schema", "accept", job(changed))
+    program.ok("run", program.folder / "goods.yaml")
+    assert rows("SELECT name, city FROM goods ORDER BY id DESC LIMIT 1") == [(None, "東京")]

@@ -105,6 +105,29 @@ def test_append_adds_and_replace_replaces(program, lake, folder):
     assert all(path.startswith(".longshore/replaced/") for path in left), left
 
 
+def test_columns_that_change_are_aligned_or_become_a_version(program, lake, folder):
+    schema = {"on_added": "evolve", "on_removed": "keep", "on_narrowed": "version"}
+
+    def run(sql):
+        target = {"mode": "append"}
+        file = job(
+            program, lake, folder, tables=["region"], schema=schema, target=target, transform=[{"sql": sql}]
+        )
+        return program.report("run", file)["relations"][0]
+
+    run("SELECT r_regionkey AS k, r_name AS n FROM data")
+    drift = run("SELECT r_comment AS c, r_regionkey AS k FROM data")["drift"]
+    assert [(own["kind"], own["column"]) for own in drift] == [("removed", "n"), ("added", "c")]
+    for count in [5, 10]:
+        assert run("SELECT CAST(r_regionkey AS text) AS k FROM data")["published_as"] == "region_v2"
+        assert rows(visible(lake.files(folder)), "region_v2") == count
+    files = visible(lake.files(folder))
+    columns = [
+        pq.read_schema(io.BytesIO(data)).names for path, data in files.items() if path.startswith("region/")
+    ]
+    assert sorted(columns) == [["k", "n"], ["k", "n", "c"]]
+
+
 def test_mode_error_refuses_before_anything_is_read(program, lake, folder):
     lake.put(f"{folder}/nation/x", b"x")
     file = job(program, lake, folder, tables=["nation"], target={"mode": "error"})

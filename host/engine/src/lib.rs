@@ -4,7 +4,7 @@
 //! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
 //! whoever reads or writes in them, `catalog` makes tables of folders, `check` measures rows as they are written,
 //! `drift` compares columns with those of a
-//! target, `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.
+//! target, `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.digits, `lineage` tells which columns come from which.
 
 mod batch;
 pub mod catalog;
@@ -17,6 +17,7 @@ pub mod drift;
 mod fuzz;
 pub mod incremental;
 pub mod ipc;
+pub mod lineage;
 pub mod plan;
 mod pool;
 pub mod scan;

@@ -111,7 +111,7 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
     let _ =
         writeln!(text, "{}", if is_changed { "  columns at the source:" } else { "  columns:" });
     for column in &relation.columns {
-        let ColumnPlan { name, arrow, parquet, source } = column;
+        let ColumnPlan { name, arrow, parquet, source, .. } = column;
         let _ = write!(text, "    {name}: {} -> {arrow} -> {parquet}", source.source_type);
         let _ = match &source.lossy {
             Some(lossy) => writeln!(text, "  WARNING: {lossy}"),

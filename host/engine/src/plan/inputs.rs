@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
+use datafusion::catalog::TableProvider;
 use longshore_model::config::job::Source as JobSource;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::{Format, To};
@@ -19,13 +20,18 @@ use super::relation_table::RelationTable;
 use crate::decimal_width::{is_encodable, widen_schema};
 use crate::drift::Expectation;
 use crate::incremental::{LoadState, WindowRequest, open_window};
+use crate::lineage::LineageTable;
 use crate::scan::{Described, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::parquet_type;
 
 /// A column on its way from the source.
 pub struct ColumnPlan {
-    /// Its name.
+    /// The place of its input among those of the relation.
+    pub input: usize,
+    /// Its name in the input.
+    pub own_name: String,
+    /// Its name in the relation: with the input's before it, if there is SQL over several.
     pub name: String,
     /// Its type in Arrow.
     pub arrow: String,
@@ -80,11 +86,18 @@ pub(super) struct InputPlan {
 }
 
 impl InputPlan {
+    /// The input as a table for a query.
+    pub(super) fn as_table(&self) -> Arc<dyn TableProvider> {
+        Arc::new(LineageTable::of_input(self.table.input, self.table.clone()))
+    }
+
     /// Its columns, as a plan shows them.
     pub(super) fn columns(&self) -> Vec<ColumnPlan> {
         let schema = widen_schema(&self.described.schema);
         let fields = schema.fields().iter().zip(&self.described.columns);
         let column = |(field, source): (&FieldRef, &Column)| ColumnPlan {
+            input: self.table.input,
+            own_name: field.name().clone(),
             name: format!("{}{}", self.prefix, field.name()),
             arrow: field.data_type().to_string(),
             parquet: parquet_type(field),

@@ -21,6 +21,7 @@ use crate::check::RelationChecks;
 use crate::decimal_width::widen_schema;
 use crate::drift::{Alignment, Expectation, Outcome};
 use crate::incremental::LoadState;
+use crate::lineage::ColumnLineage;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::Partitioning;
@@ -70,6 +71,8 @@ pub struct RelationPlan {
     pub physical: Arc<dyn ExecutionPlan>,
     /// The relation's columns at the source.
     pub columns: Vec<ColumnPlan>,
+    /// Which of these each column of `written` comes from; none if it is not known, or too much to be told.
+    pub lineage: Option<ColumnLineage>,
     /// The columns of the rows, as everybody but the encoder of Parquet knows them.
     pub written: SchemaRef,
     /// The columns that are published.
@@ -247,11 +250,11 @@ impl<'a> Planner<'a> {
             });
         }
         let rows = match (&relation.sql, inputs.as_slice()) {
-            (None, [only]) => Rows::Table(only.table.clone()),
+            (None, [only]) => Rows::Table(only.as_table()),
             (None, _) => return Err(Error::internal("several inputs, and no SQL over them")),
             (Some(sql), _) => {
                 let names = relation.inputs.iter().map(|input| input.name.as_str());
-                let tables = inputs.iter().map(|input| input.table.clone() as _);
+                let tables = inputs.iter().map(InputPlan::as_table);
                 Rows::over(names.zip(tables), sql).await.context("sql")?
             }
         };
@@ -267,6 +270,7 @@ impl<'a> Planner<'a> {
         if let Some(limit) = self.limit {
             rows = rows.limit(limit)?;
         }
+        let lineage = rows.lineage();
         let physical = rows.into_plan().await?;
         // Told before anything is read.
         refuse_twins(&physical.schema())?;
@@ -292,6 +296,7 @@ impl<'a> Planner<'a> {
             bytes: inputs.iter().map(|input| input.described.bytes).sum(),
             scans: inputs.iter().flat_map(|input| input.table.take_scans()).collect(),
             columns: inputs.iter().flat_map(InputPlan::columns).collect(),
+            lineage,
         })
     }
 }

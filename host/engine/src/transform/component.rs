@@ -30,6 +30,10 @@ use super::schemas::TransformSchemas;
 use crate::batch::batch_bytes;
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
 use crate::ipc::{ReadLimits, encode_schema, lazy_stream};
+use crate::lineage::{ColumnLineage, Kind, Transformation};
+
+/// The transform whose columns hide those of the same name that they are made of.
+const MASK: &str = "mask";
 
 /// Batches that wait between the transform and what comes after it.
 const BATCHES_AHEAD: usize = 1;
@@ -86,6 +90,15 @@ impl ComponentTransform {
         let schemas = TransformSchemas::ask(&mut transformer, &input.schema()).await;
         let schemas = transform.cleaned(schemas).context(title(&transform))?;
         Ok(Self::new(input, transform, Arc::new(schemas)))
+    }
+
+    /// The lineage of what comes out, by that of what comes in.
+    pub fn lineage(&self, input: &ColumnLineage) -> ColumnLineage {
+        if self.transform.name() == MASK {
+            self.schemas.lineage_in_place(&self.input.schema(), input, Transformation::MASK)
+        } else {
+            self.schemas.lineage(input, Kind::Transformation.into())
+        }
     }
 
     fn new(

@@ -10,6 +10,7 @@ use longshore_model::grant::shown;
 use longshore_sandbox::{ColumnMapping, ColumnSource, Transformer};
 
 use crate::ipc::{decode_schema, plain_field};
+use crate::lineage::{ColumnLineage, Dependencies, Transformation};
 
 /// The schemas of a transform, and where the columns of its output come from.
 #[derive(Clone, Debug)]
@@ -74,6 +75,43 @@ impl TransformSchemas {
             reads: (0..input.fields().len()).collect(),
             sources: (0..output.fields().len()).map(Source::Computed).collect(),
         }
+    }
+
+    /// The lineage of the output: what the transform computes is made of all that it is sent.
+    pub fn lineage(&self, input: &ColumnLineage, how: Transformation) -> ColumnLineage {
+        let mut computed = Dependencies::default();
+        for column in self.reads.iter().filter_map(|column| input.columns.get(*column)) {
+            computed.add(column, how);
+        }
+        self.lineage_by(input, |_| computed.clone())
+    }
+
+    /// The lineage of the output, where each column is computed from the one of its name alone.
+    pub fn lineage_in_place(
+        &self,
+        schema: &Schema,
+        input: &ColumnLineage,
+        how: Transformation,
+    ) -> ColumnLineage {
+        self.lineage_by(input, |name| {
+            let mut computed = Dependencies::default();
+            let column = schema.index_of(name).ok().and_then(|column| input.columns.get(column));
+            column.into_iter().for_each(|column| computed.add(column, how));
+            computed
+        })
+    }
+
+    fn lineage_by(
+        &self,
+        input: &ColumnLineage,
+        computed: impl Fn(&str) -> Dependencies,
+    ) -> ColumnLineage {
+        let column = |(source, field): (&Source, &FieldRef)| match source {
+            Source::Input(column) => input.columns.get(*column).cloned().unwrap_or_default(),
+            Source::Computed(_) => computed(field.name()),
+        };
+        let columns = self.sources.iter().zip(self.output.fields()).map(column).collect();
+        ColumnLineage { columns, rows: input.rows.clone() }
     }
 
     /// The columns of a batch that the transform is sent.

@@ -40,6 +40,7 @@ use longshore_values::unique_names;
 
 use crate::datafusion_fault::from_datafusion;
 use crate::drift::AlignedColumn;
+use crate::lineage::{ColumnLineage, LineageTable, of_query, of_table};
 pub use limits::check_depth;
 use limits::check_work;
 
@@ -271,8 +272,19 @@ impl Rows {
 
     /// Puts a transform in the sandbox on top.
     pub async fn transform(self, transform: Arc<Bound<Transform>>) -> Result<Self> {
+        let lineage = self.lineage();
         let node = ComponentTransform::open(self.into_plan().await?, transform).await?;
-        Ok(Self::Table(Arc::new(PlannedTable { plan: Arc::new(node) })))
+        let lineage = lineage.map(|input| node.lineage(&input));
+        let table = Arc::new(PlannedTable { plan: Arc::new(node) });
+        Ok(Self::Table(Arc::new(LineageTable::new(table, lineage))))
+    }
+
+    /// Where the columns come from; none if it is not known, or too much to be told.
+    pub fn lineage(&self) -> Option<ColumnLineage> {
+        match self {
+            Self::Table(table) => of_table(table.as_ref()),
+            Self::Query(_, query) => of_query(query.logical_plan()),
+        }
     }
 
     /// The plan that makes the rows.

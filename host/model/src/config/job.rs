@@ -25,6 +25,7 @@ use super::raw::{
 use super::record::Record;
 use super::register::{Register, check_register};
 use super::schedule::Schedule;
+use super::table_name::last_part;
 use super::target::{Target, To, check_target};
 use super::territory::{Territory, Usage};
 use crate::error::{Error, Result, ResultExt};
@@ -74,6 +75,8 @@ pub struct Job {
     pub record: Record,
     /// Who is told what becomes of its runs.
     pub notify: Vec<Webhook>,
+    /// Whether its runs are told to the collector of lineage.
+    pub lineage: bool,
 }
 
 /// Where rows come from.
@@ -363,6 +366,7 @@ impl Job {
             parallel: parallel.unwrap_or_default(),
             record: raw.record,
             notify: notify.unwrap_or_default(),
+            lineage: raw.lineage.unwrap_or(true),
             consistency: raw.consistency.map(|demanded| match demanded {
                 RawConsistency::Snapshot => Consistency::Snapshot,
                 RawConsistency::PerChunk => Consistency::PerChunk,
@@ -611,41 +615,6 @@ fn text_or_file(
         (None, Some(file)) => read_query_file(&format!("{at}.{key}_file"), &file, access).map(Some),
         (text, None) => Ok(text),
     }
-}
-
-/// `public."Orders"` is called `Orders`, and `"q""t"` is called `q"t`.
-fn last_part(table: &str) -> String {
-    let (mut last, mut rest) = (String::new(), table.trim());
-    while let Some(first) = rest.chars().next() {
-        let close = match first {
-            '"' | '`' => Some(first),
-            '[' => Some(']'),
-            _ => None,
-        };
-        let Some(close) = close else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            last = rest[..end].to_owned();
-            rest = rest[end..].strip_prefix('.').unwrap_or_default();
-            continue;
-        };
-        let end;
-        (last, end) = unquoted(rest, close);
-        rest = rest[end..].strip_prefix('.').unwrap_or_default();
-    }
-    last
-}
-
-/// A name within quotes, of which two are one, and where it ends.
-fn unquoted(text: &str, close: char) -> (String, usize) {
-    let mut name = String::new();
-    let mut chars = text.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        if c == close && chars.next_if(|(_, next)| *next == close).is_none() {
-            return (name, at + close.len_utf8());
-        }
-        name.push(c);
-    }
-    (name, text.len())
 }
 
 /// Names become folders, which readers of lakes skip when they begin with `.` or `_`.

@@ -69,6 +69,8 @@ pub(super) struct RawJob {
     /// What rows must be like to be published: checks of all relations, or of those that they name.
     #[serde(default)]
     pub(super) checks: Vec<RawCheck>,
+    /// Whether its runs are told to the collector of lineage that the settings name; they are if absent.
+    pub(super) lineage: Option<bool>,
 }
 
 /// A parameter.

@@ -4,7 +4,7 @@
 use std::env;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::small_file::read_small_file;
 use crate::error::{Error, Result};
@@ -29,6 +29,24 @@ pub fn check_form(field: &str, written: &Value) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!("`{field}` is not a secret")).with_hint(HINT))
+}
+
+/// Where a secret is found. The value itself would be in the ledger.
+pub(super) fn reference(at: &str, written: Value) -> Result<Value> {
+    check_form(at, &written)?;
+    if written.is_string() {
+        return Err(Error::config(format!("`{at}` is a secret's value")).with_hint(
+            "write where it is found: { secret: NAME }, { env: NAME } or { file: PATH }",
+        ));
+    }
+    // Whoever delivers it may have started in another folder.
+    match written.get("file").and_then(Value::as_str) {
+        Some(path) => {
+            let path = std::path::absolute(path).map_err(|error| Error::io(path, error))?;
+            Ok(json!({ "file": path }))
+        }
+        None => Ok(written),
+    }
 }
 
 /// Resolves what a job wrote in a secret's place; `field` is for errors.

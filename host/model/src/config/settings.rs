@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::document::Document;
+use super::lineage::{Lineage, RawLineage};
 use super::notify::raw::RawWebhook;
 use super::notify::{Webhook, check_webhooks};
 use super::policy::Policy;
@@ -99,6 +100,7 @@ struct RawSettings {
     history_runs: Option<u64>,
     limits: Limits,
     notify: Vec<RawWebhook>,
+    lineage: Option<RawLineage>,
 }
 
 /// A folder, or a list of them.
@@ -203,6 +205,8 @@ pub struct Settings {
     pub notify: Vec<Webhook>,
     /// Where traces are sent, if they are.
     pub traces: Option<Traces>,
+    /// What jobs are called in lineage, and where events of their runs are sent.
+    pub lineage: Lineage,
 }
 
 impl Settings {
@@ -275,6 +279,7 @@ impl Settings {
             limits: raw.limits,
             notify: check_webhooks(raw.notify)?,
             traces: Traces::of_environment(),
+            lineage: Lineage::resolve(raw.lineage)?,
         })
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use url::Url;
+
 use crate::error::{Error, Result};
 use odbc::OdbcGrant;
 
@@ -38,6 +40,15 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// The server of a URL, if it names one and its port is known.
+    pub fn of_url(url: &Url) -> Option<Self> {
+        let host = url.host_str().filter(|host| !host.is_empty())?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Some(Self { host, port: url.port_or_known_default()? })
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::access::Access;
@@ -105,7 +105,8 @@ fn check_webhook(at: &str, raw: RawWebhook) -> Result<Webhook> {
         return Err(Error::config(format!("`{at}.headers` has {} headers", headers.len()))
             .with_hint(format!("give at most {WEBHOOK_HEADER_LIMIT}")));
     }
-    let secret = secret.map(|written| reference(&format!("{at}.secret"), written)).transpose()?;
+    let secret =
+        secret.map(|written| secret::reference(&format!("{at}.secret"), written)).transpose()?;
     let check = |(name, written): (String, Value)| {
         let value = check_header(&format!("{at}.headers.{name}"), &name, written)?;
         Ok((name, value))
@@ -130,30 +131,7 @@ fn endpoint(text: &str) -> Result<Endpoint> {
     if !url.username().is_empty() || url.password().is_some() {
         return wrong("holds a login: give it as a header, `Authorization: { secret: NAME }`");
     }
-    match (url.host_str(), url.port_or_known_default()) {
-        (Some(host), Some(port)) => {
-            Ok(Endpoint { host: host.trim_matches(['[', ']']).to_owned(), port })
-        }
-        _ => wrong("names no server"),
-    }
-}
-
-/// Where a secret is found. The value itself would be in the ledger.
-fn reference(at: &str, written: Value) -> Result<Value> {
-    secret::check_form(at, &written)?;
-    if written.is_string() {
-        return Err(Error::config(format!("`{at}` is a secret's value")).with_hint(
-            "write where it is found: { secret: NAME }, { env: NAME } or { file: PATH }",
-        ));
-    }
-    // Whoever delivers it may have started in another folder.
-    match written.get("file").and_then(Value::as_str) {
-        Some(path) => {
-            let path = std::path::absolute(path).map_err(|error| Error::io(path, error))?;
-            Ok(json!({ "file": path }))
-        }
-        None => Ok(written),
-    }
+    Endpoint::of_url(&url).map_or_else(|| wrong("names no server"), Ok)
 }
 
 fn check_header(at: &str, name: &str, written: Value) -> Result<Value> {
@@ -173,12 +151,14 @@ fn check_header(at: &str, name: &str, written: Value) -> Result<Value> {
                 .with_hint("write it on one line"))
         }
         Value::String(text) => Ok(Value::String(text)),
-        written => reference(at, written),
+        written => secret::reference(at, written),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn webhook(written: Value) -> Result<Webhook> {

@@ -9,7 +9,7 @@ use longshore_model::config::Settings;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_model::memory::give_back;
-use longshore_run::ledger::Owner;
+use longshore_run::ledger::{JobAdvances, Owner};
 use longshore_run::{RunControl, Status, new_run_id};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -244,7 +244,14 @@ impl Daemon {
                 let error = Error::config("the job file was removed while the run was under way")
                     .with_hint("what it had staged is under .longshore/staging of its target");
                 let (outcome, report) = refusal(&run, &error);
-                log_error(self.ledger.finish(&run, outcome, &report));
+                let told: Vec<_> = self.refused_lineage(&run, &error).into_iter().collect();
+                log_error(self.ledger.finish_and_post(
+                    &run,
+                    outcome,
+                    &report,
+                    &told,
+                    JobAdvances::NONE,
+                ));
             }
         }
         let is_there = |run: &str| queue.known.contains(run) || known.iter().any(|k| k == run);

@@ -9,7 +9,8 @@ use longshore_model::config::{Job, ParameterRecord};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::figures::figures;
 use longshore_model::format::grouped;
-use longshore_run::ledger::{JobAdvances, NewRun, Owner, TriggerEntry};
+use longshore_run::ledger::{JobAdvances, NewMessage, NewRun, Owner, TriggerEntry};
+use longshore_run::lineage::RunLineage;
 use longshore_run::phase::Outcome;
 use longshore_run::{RunControl, Runner, Status, TakeOver, TriggerKind, forget_old_runs};
 use serde_json::{Value, json};
@@ -101,6 +102,7 @@ impl Daemon {
             is_resumed: true,
             is_retried: false,
             trace_parent: None,
+            parent_run: None,
             own_folders: &own_folders,
         };
         if take_over == TakeOver::GiveUp {
@@ -175,7 +177,9 @@ impl Daemon {
             Ok(Some(entry)) if entry.phase.is_done() => return self.failed(taken, error, report),
             _ => {}
         }
-        let messages = refused_messages(&taken.run, &taken.name, error, &self.settings().notify);
+        let webhooks = &self.settings().notify;
+        let mut messages = refused_messages(&taken.run, &taken.name, error, webhooks);
+        messages.extend(self.refused_lineage(&taken.run, error));
         log_error(self.ledger.finish_and_post(
             &taken.run,
             outcome,
@@ -184,6 +188,13 @@ impl Daemon {
             JobAdvances::NONE,
         ));
         self.failed(taken, error, report)
+    }
+
+    /// The message to a collector of lineage that a run has ended whose job cannot be read any more.
+    pub(super) fn refused_lineage(&self, run: &str, error: &Error) -> Option<NewMessage> {
+        let settings = &self.settings().lineage;
+        let lineage = RunLineage { settings, ledger: &self.ledger };
+        lineage.refused(run, status(error), &error.report())
     }
 
     /// Records a run whose job cannot be read: people look for it among the runs.
@@ -207,9 +218,17 @@ fn crashed(crashes: u32) -> Error {
 
 /// The end of a run that could not be opened, and its report.
 pub(super) fn refusal(run: &str, error: &Error) -> (Outcome, Value) {
-    let (outcome, status) = match error.class() {
-        Class::Cancelled => (Outcome::Cancelled, Status::Cancelled),
-        _ => (Outcome::Failed, Status::Failed),
+    let outcome = match error.class() {
+        Class::Cancelled => Outcome::Cancelled,
+        _ => Outcome::Failed,
     };
-    (outcome, json!({ "run": run, "status": status, "error": error.report() }))
+    (outcome, json!({ "run": run, "status": status(error), "error": error.report() }))
+}
+
+/// How a run ended that could not be opened.
+fn status(error: &Error) -> Status {
+    match error.class() {
+        Class::Cancelled => Status::Cancelled,
+        _ => Status::Failed,
+    }
 }

@@ -11,6 +11,7 @@ mod incremental;
 pub mod inspection;
 pub mod ledger;
 mod lifecycle;
+pub mod lineage;
 mod load_mode;
 mod load_record;
 mod manifest;

@@ -72,6 +72,7 @@ impl Runner<'_> {
         let mut messages = notice::of_report(report, webhooks);
         messages.extend(self.traces(report));
         let moved = JobAdvances { job: &job.name, advances: &report.advances };
+        messages.extend(self.lineage().ended(report));
         self.ledger.finish_and_post(&report.run, outcome, report, &messages, moved)?;
         Scratch::of(self.settings, &report.run).remove()
     }

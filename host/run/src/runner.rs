@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use longshore_engine::catalog::Registrar;
 use longshore_engine::destination::Target;
-use longshore_model::config::{Job, Settings};
+use longshore_model::config::{Job, ParentRun, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::trace_context::TraceParent;
 use longshore_plugins::{Catalog, PluginSet, Resolver};
@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use super::commit::CommitTargets;
 use super::control::RunControl;
 use super::destination::{Destination, check_target};
+use super::lineage::RunLineage;
 use super::run_end::RunEnd;
 use super::snapshot_holder::HolderLauncher;
 use crate::checks::CheckReport;
@@ -46,6 +47,8 @@ pub struct Runner<'a> {
     pub is_retried: bool,
     /// The span that the run is a part of, if its caller has one.
     pub trace_parent: Option<TraceParent>,
+    /// The run of another program's that the run is a part of, if its caller has one.
+    pub parent_run: Option<ParentRun>,
     /// Folders of Longshore's own, in which no target lies.
     pub own_folders: &'a [PathBuf],
 }
@@ -83,14 +86,17 @@ impl Runner<'_> {
         let lock = self.ledger.lock_run(id)?.ok_or_else(|| locked(id))?;
         check_target(job, self.own_folders)?;
         let is_new = self.ledger.entry(id)?.is_none() && !self.is_resumed;
-        self.ledger.begin(&NewRun {
+        let new = NewRun {
             id,
             job: &job.name,
             digest: &job.digest,
             file: &job.file,
             parameters: &job.parameters,
             owner: self.owner,
-        })?;
+        };
+        let trigger = self.trigger(id);
+        let tell = self.lineage().begun(id, job, trigger.as_ref(), self.parent_run.as_ref());
+        self.ledger.begin_and_tell(&new, tell.as_ref())?;
         let entry = self.ledger.entry(id)?;
         if entry.as_ref().is_some_and(|entry| entry.parameters != job.parameters) {
             return Err(other_parameters(id).into());
@@ -108,13 +114,18 @@ impl Runner<'_> {
             resolver,
             target_plugins,
             plugins: OnceCell::new(),
-            trigger: self.trigger(id),
+            trigger,
             created: created.map_or_else(Utc::now, |created| created.to_utc()),
             control,
             may_be_in_target: AtomicBool::new(!is_new),
             checks: Mutex::default(),
             _lock: lock,
         })
+    }
+
+    /// What tells others of runs and of what they read and write.
+    pub(super) fn lineage(&self) -> RunLineage<'_> {
+        RunLineage { settings: &self.settings.lineage, ledger: self.ledger }
     }
 
     /// What asked for a run, if it is known.

@@ -8,11 +8,12 @@ use chrono::Utc;
 use futures::future::join_all;
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::{Endpoint, Grant};
-use longshore_run::ledger::{Ledger, MESSAGE_LIFE_DAYS, Message};
-use longshore_sandbox::capability::http::HttpClient;
+use longshore_run::ledger::{Ledger, MESSAGE_LIFE_DAYS, Message, MessageKind};
+use longshore_sandbox::capability::http::{HttpClient, Request};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::lineage::{self, Delivery};
 use super::request::request;
 
 /// How long a command delivers after its run has ended. The rest is left to the next process.
@@ -123,8 +124,21 @@ impl Courier {
 }
 
 async fn send(message: &Message, secrets: Option<&Path>) -> Result<(), DeliveryError> {
-    // A secret that is not there may be put there.
-    let (endpoint, request) = request(message, secrets).map_err(DeliveryError::Later)?;
+    // A secret that is not there may be put there; a file may become one that can be written.
+    if message.kind != MessageKind::Lineage {
+        let (endpoint, request) = request(message, secrets).map_err(DeliveryError::Later)?;
+        return send_request(endpoint, request).await;
+    }
+    match lineage::delivery(message, secrets).map_err(DeliveryError::Later)? {
+        Delivery::Request(endpoint, request) => send_request(endpoint, request).await,
+        Delivery::File(path) => {
+            lineage::append(path, &message.body).await.map_err(DeliveryError::Later)
+        }
+        Delivery::Console => lineage::print(&message.body).map_err(DeliveryError::Later),
+    }
+}
+
+async fn send_request(endpoint: Endpoint, request: Request) -> Result<(), DeliveryError> {
     let grant = Grant { endpoints: vec![endpoint.clone()], ..Grant::default() };
     let answer = HttpClient::default().send(&Handle::current(), &grant, request).await;
     let status = answer.map_err(DeliveryError::Later)?.status();

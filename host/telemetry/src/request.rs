@@ -13,16 +13,19 @@ use longshore_sandbox::capability::http::Request;
 
 use super::signature::{SIGNATURE_HEADER, sign};
 
+/// The header of what is sent.
+pub(super) const JSON: [&str; 2] = ["Content-Type", "application/json"];
+
 /// The header that names a message: who gets it twice knows.
 const DELIVERY_HEADER: &str = "Longshore-Delivery";
 
 /// How long a server may take to answer.
 const ANSWER_MILLIS: u32 = 10_000;
 
-/// The request for a message, and the server that it is for.
+/// The request for a notification or for traces, and the server that it is for.
 pub(super) fn request(message: &Message, secrets: Option<&Path>) -> Result<(Endpoint, Request)> {
     let webhook: Webhook = serde_json::from_str(&message.destination)?;
-    let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+    let mut headers = vec![JSON.map(str::to_owned).into()];
     for (name, value) in webhook.header_values(secrets)? {
         headers.push((name, value.reveal().to_owned()));
     }
@@ -35,13 +38,17 @@ pub(super) fn request(message: &Message, secrets: Option<&Path>) -> Result<(Endp
             headers.push((SIGNATURE_HEADER.to_owned(), signature));
         }
     }
-    let request = Request {
+    Ok((webhook.endpoint()?, post(webhook.url.clone(), headers, &message.body)))
+}
+
+/// A request that posts a text.
+pub(super) fn post(url: String, headers: Vec<(String, String)>, body: &str) -> Request {
+    Request {
         method: "POST".to_owned(),
         headers,
-        body: message.body.clone().into_bytes(),
+        body: body.as_bytes().to_vec(),
         timeout_millis: ANSWER_MILLIS,
         authorities: None,
-        url: webhook.url.clone(),
-    };
-    Ok((webhook.endpoint()?, request))
+        url,
+    }
 }

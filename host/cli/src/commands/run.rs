@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore_model::atomic_file;
-use longshore_model::config::{Arguments, Job};
+use longshore_model::config::{Arguments, Job, ParentRun};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_model::trace_context::TraceParent;
@@ -12,7 +12,8 @@ use longshore_model::watermark::Backfill;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
 use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
-use longshore_telemetry::{COMMAND_PATIENCE, Courier, metrics_text};
+use longshore_telemetry::{BackgroundDelivery, COMMAND_PATIENCE, Courier, metrics_text};
+use tokio::time::Instant;
 
 use super::params::ParamArgs;
 use super::{App, Failed, progress, show};
@@ -107,7 +108,7 @@ fn run_of_key(
         KeyedRun::Succeeded(report) => {
             let report: RunReport = serde_json::from_value(report).map_err(Error::from)?;
             answer(app, &report);
-            deliver(app, ledger);
+            deliver(app, ledger, None);
             return Ok(());
         }
     };
@@ -141,12 +142,13 @@ pub(super) fn execute(
     let holders = app.holders(is_retried)?;
     let is_resumed = ledger.entry(run)?.is_some();
     let runner = Runner { is_retried, ..runner(app, &catalog, ledger, &holders, is_resumed) };
+    let delivery = deliver_beside(app, ledger);
     let (report, result) = carry_out(app, &runner, run, job)?;
     if let Err(error) = forget_old_runs(ledger, &app.settings) {
         show::warning(&error.to_string());
     }
     answer(app, &report);
-    deliver(app, ledger);
+    deliver(app, ledger, delivery);
     result.map_err(|error| Failed { error, reported: true })
 }
 
@@ -188,12 +190,26 @@ fn stop(control: &RunControl, exit_code: u8, is_retried: bool) {
     }
 }
 
+/// Delivers beside a run, if there is something to tell before it ends: that it has begun.
+fn deliver_beside(app: &App, ledger: &Ledger) -> Option<BackgroundDelivery> {
+    app.settings.lineage.transport.as_ref()?;
+    let (courier, secrets) = (Courier::new(ledger.clone()), app.settings.secrets.clone());
+    Some(BackgroundDelivery::begin(app.io.handle(), courier, secrets))
+}
+
 /// Delivers what tells others of the run. What is left is delivered by the next process.
-fn deliver(app: &App, ledger: &Ledger) {
+fn deliver(app: &App, ledger: &Ledger, beside: Option<BackgroundDelivery>) {
     let (secrets, courier) = (app.settings.secrets.as_deref(), Courier::new(ledger.clone()));
+    let until = Instant::now() + COMMAND_PATIENCE;
+    let delivering = async {
+        if let Some(beside) = beside {
+            beside.end(until).await;
+        }
+        courier.drain(secrets, until - Instant::now()).await
+    };
     let delivered = app.io.block_on(async {
         tokio::select! {
-            delivered = courier.drain(secrets, COMMAND_PATIENCE) => delivered,
+            delivered = delivering => delivered,
             _ = stop_signal() => ledger.outbox_length(),
         }
     });
@@ -235,6 +251,7 @@ pub(super) fn runner<'a>(
         is_resumed,
         is_retried: false,
         trace_parent: trace_parent(),
+        parent_run: ParentRun::of_environment(),
         own_folders: std::slice::from_ref(&app.settings.state),
     }
 }

@@ -9,6 +9,7 @@ mod drift;
 mod events;
 mod fault;
 mod history;
+mod lineage;
 mod listing;
 mod measures;
 mod outbox;
@@ -44,6 +45,7 @@ pub use chunk_map::{ChunkDetails, RelationChunks, RelationCounts};
 pub use drift::AcceptedSchema;
 pub use events::{EventRecord, RunEvent};
 pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
+pub use lineage::LineageStart;
 pub use listing::{OutcomeCounts, RunFilter, RunPage};
 pub use outbox::{MESSAGE_LIFE_DAYS, Message, MessageKind, NewMessage, OUTBOX_LIMIT};
 pub use run_keys::{KeyedJob, KeyedRun};
@@ -60,7 +62,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 pub use watermarks::{JobAdvances, WatermarkEntry};
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -76,6 +78,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("measures.sql"),
     include_str!("watermarks.sql"),
     include_str!("drift.sql"),
+    include_str!("lineage.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

@@ -25,6 +25,8 @@ pub enum MessageKind {
     Webhook,
     /// Spans for a collector.
     Traces,
+    /// An event of a run for a collector of lineage.
+    Lineage,
 }
 
 /// A message to be written.

@@ -14,6 +14,7 @@ use strum::IntoStaticStr;
 use super::claims::reset_crashes;
 use super::events::record_event;
 use super::fault;
+use super::lineage::{self, LineageStart};
 use super::outbox::{self, NewMessage};
 use super::triggers::{self, TriggerState};
 use super::watermarks::{self, JobAdvances};
@@ -73,10 +74,16 @@ impl Ledger {
     /// Records a run that begins, in its first phase. A run that has an entry keeps its phase, and the values
     /// of its parameters.
     pub fn begin(&self, new: &NewRun<'_>) -> Result<()> {
+        self.begin_and_tell(new, None)
+    }
+
+    /// The same, and tells others that it begins, unless it has begun before.
+    pub fn begin_and_tell(&self, new: &NewRun<'_>, tell: Option<&LineageStart>) -> Result<()> {
         let parameters = Some(new.parameters).filter(|parameters| !parameters.is_empty());
         let parameters = parameters.map(serde_json::to_string).transpose()?;
         self.change_for_good(|change| {
-            if phase(change, new.id)?.is_none() {
+            let is_new = phase(change, new.id)?.is_none();
+            if is_new {
                 record_event(change, new.id, Some(Phase::Planning.name()), Phase::Planning.name())?;
             }
             change.execute(
@@ -98,7 +105,10 @@ impl Ledger {
                     parameters
                 ],
             )?;
-            Ok(())
+            match tell {
+                Some(start) if is_new => lineage::start(change, new.id, start),
+                _ => Ok(()),
+            }
         })
     }
 
@@ -187,7 +197,7 @@ impl Ledger {
                 "UPDATE runs SET report = ?2, finished = ?3, manifest = NULL WHERE id = ?1",
                 params![run, report, now()],
             )?;
-            for table in ["chunks", "parts", "measures", "claims"] {
+            for table in ["chunks", "parts", "measures", "claims", "lineage"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             watermarks::move_claimed(change, run, moved)?;

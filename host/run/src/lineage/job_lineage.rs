@@ -1,0 +1,152 @@
+//! `JobLineage`: the datasets that a job reads and writes, and which columns come from which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::FieldRef;
+use longshore_engine::lineage::{Dependencies, InputColumn, Transformation};
+use longshore_engine::plan::{ColumnPlan, RelationPlan, RunPlan};
+use longshore_model::config::Job;
+use longshore_model::config::job::{Input, Source};
+use longshore_model::config::target::To;
+use longshore_model::relation::Relation;
+use serde_json::Value;
+
+use super::dataset::{DatasetField, DatasetName, FieldOrigin, InputDataset, OutputDataset};
+use super::name::{source, target};
+
+/// What a job reads and writes.
+#[derive(Clone, Debug, Default)]
+pub struct JobLineage {
+    /// What it reads; each dataset once.
+    pub inputs: Vec<InputDataset>,
+    /// What it writes, in the job's order.
+    pub outputs: Vec<OutputDataset>,
+    /// The inputs whose rows are published as they are, with the output that has them, by their places.
+    pub(super) copies: Vec<(usize, usize)>,
+}
+
+impl JobLineage {
+    /// The lineage of a job by its plan.
+    pub fn new(job: &Job, plan: &RunPlan) -> Self {
+        let mut lineage = Self::default();
+        let mut places = BTreeMap::new();
+        for relation in &plan.relations {
+            lineage.add_relation(job, relation, &mut places);
+        }
+        lineage
+    }
+
+    fn add_relation(
+        &mut self,
+        job: &Job,
+        plan: &RelationPlan,
+        places: &mut BTreeMap<DatasetName, usize>,
+    ) {
+        let mut read = Vec::new();
+        for (number, input) in plan.relation.inputs.iter().enumerate() {
+            let columns: Vec<&ColumnPlan> =
+                plan.columns.iter().filter(|column| column.input == number).collect();
+            let datasets = datasets(job, input);
+            let is_table = matches!(input.relation, Relation::Table(_));
+            for dataset in &datasets {
+                let fields = if is_table { fields(&columns) } else { Vec::new() };
+                let place = *places.entry(dataset.clone()).or_insert_with(|| {
+                    self.inputs.push(InputDataset { dataset: dataset.clone(), fields: Vec::new() });
+                    self.inputs.len() - 1
+                });
+                self.inputs[place].add(fields);
+            }
+            read.push(ReadInput { dataset: datasets.into_iter().next(), is_table, columns });
+        }
+        let is_copy = plan.relation.sql.is_none() && job.steps.is_empty();
+        if let [ReadInput { dataset: Some(dataset), is_table: true, .. }] = read.as_slice()
+            && is_copy
+            && let Some(place) = places.get(dataset)
+        {
+            self.copies.push((*place, self.outputs.len()));
+        }
+        self.outputs.push(output(job, plan, &read));
+    }
+
+    /// What it reads, as events have it.
+    pub(super) fn inputs_json(&self) -> Vec<Value> {
+        self.inputs.iter().map(InputDataset::to_json).collect()
+    }
+
+    /// What it writes, as events have it.
+    pub(super) fn outputs_json(&self) -> Vec<Value> {
+        self.outputs.iter().map(OutputDataset::to_json).collect()
+    }
+}
+
+/// An input of a relation.
+struct ReadInput<'a> {
+    /// The dataset that it is; none if it is not known.
+    dataset: Option<DatasetName>,
+    /// Whether it is a table: of a query, the columns are not the dataset's.
+    is_table: bool,
+    columns: Vec<&'a ColumnPlan>,
+}
+
+/// The datasets of an input: several for a query over several tables.
+fn datasets(job: &Job, input: &Input) -> Vec<DatasetName> {
+    match (&job.source, &input.relation) {
+        (Source::Files(files), Relation::Table(path)) => vec![source::of_files(files, path)],
+        (Source::Files(_), Relation::Query(_)) => Vec::new(),
+        (Source::Connector(connector), Relation::Table(table)) => {
+            vec![source::of_table(connector, table)]
+        }
+        (Source::Connector(connector), Relation::Query(query)) => {
+            source::of_query(connector, query)
+        }
+    }
+}
+
+fn fields(columns: &[&ColumnPlan]) -> Vec<DatasetField> {
+    let field = |column: &&ColumnPlan| DatasetField {
+        name: column.own_name.clone(),
+        r#type: match column.source.source_type.as_str() {
+            "" => column.arrow.clone(),
+            source_type => source_type.to_owned(),
+        },
+    };
+    columns.iter().map(field).collect()
+}
+
+fn output(job: &Job, plan: &RelationPlan, read: &[ReadInput<'_>]) -> OutputDataset {
+    let relation = &plan.relation.name;
+    let field = |field: &FieldRef| DatasetField {
+        name: field.name().clone(),
+        r#type: field.data_type().to_string(),
+    };
+    let fields = plan.lineage.as_ref().map(|lineage| {
+        let fields = plan.written.fields().iter().zip(&lineage.columns);
+        fields.map(|(field, of)| (field.name().clone(), origins(of, read))).collect()
+    });
+    let rows = plan.lineage.as_ref().map(|lineage| origins(&lineage.rows, read));
+    OutputDataset {
+        relation: relation.clone(),
+        dataset: target::of_relation(&job.target, relation),
+        table: job.register.as_ref().map(|register| target::of_registered(register, relation)),
+        format: match &job.target.to {
+            To::Folder(_, format) => Some(format.name()),
+            To::Sink(_) => None,
+        },
+        fields: plan.published.fields().iter().map(field).collect(),
+        origins: fields,
+        row_origins: rows.unwrap_or_default(),
+    }
+}
+
+/// The fields of datasets that something depends on.
+fn origins(of: &Dependencies, read: &[ReadInput<'_>]) -> Vec<FieldOrigin> {
+    let origin = |(column, transformations): (InputColumn, &BTreeSet<Transformation>)| {
+        let input = read.get(column.input).filter(|input| input.is_table)?;
+        Some(FieldOrigin {
+            dataset: input.dataset.clone()?,
+            field: input.columns.get(column.column)?.own_name.clone(),
+            transformations: transformations.iter().copied().collect(),
+        })
+    };
+    of.iter().filter_map(origin).collect()
+}

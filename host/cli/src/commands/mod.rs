@@ -4,6 +4,7 @@ mod api_args;
 mod board;
 mod docs;
 mod hold;
+mod lineage;
 mod log;
 mod odbc;
 mod params;
@@ -76,6 +77,13 @@ enum Command {
     Run(run::RunArgs),
     /// Show what a run would do, without reading rows
     Plan {
+        /// The job file
+        job: PathBuf,
+        #[command(flatten)]
+        params: ParamArgs,
+    },
+    /// Show what a job reads and writes, and which columns come from which, without reading rows
+    Lineage {
         /// The job file
         job: PathBuf,
         #[command(flatten)]
@@ -349,6 +357,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
     match cli.command {
         Command::Run(args) => run::run(&app, &args),
         Command::Plan { job, params } => Ok(plan::plan(&app, &job, &params)?),
+        Command::Lineage { job, params } => Ok(lineage::lineage(&app, &job, &params)?),
         Command::Validate { job, params } => Ok(validate::validate(&app, &job, &params)?),
         Command::Preview { what, rows, params } => {
             Ok(preview::preview(&app, &what, rows, &params)?)

@@ -2,6 +2,7 @@
 and folders that become tables. What only Impala does, against the tests' own server."""
 
 import datetime
+import json
 import re
 import signal
 from urllib.parse import quote
@@ -14,6 +15,7 @@ import yaml
 
 from support.daemon import Daemon
 from support.hive import LOST, HiveServer, Impala
+from support.lineage import check
 from support.stores import Hdfs
 from support.wait import wait_for
 
@@ -227,6 +229,28 @@ def test_a_published_folder_is_a_table(program, made):
     assert made.run("SELECT n_name FROM made.nation WHERE n_nationkey = 7") == [("GERMANY",)]
     text = program.ok("run", registered(program, made, "new", ["nation"], target={"mode": "replace"}))
     assert ", table made.nation" in text
+
+
+def test_a_table_is_a_symlink_of_its_folder_in_lineage(program, made):
+    file = program.folder / "lineage.jsonl"
+    variables = {"OPENLINEAGE__TRANSPORT__TYPE": "file", "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH": str(file)}
+    job = registered(program, made, "told", ["nation"])
+    for _ in range(2):
+        program.ok("run", job, env=variables)
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    for event in events:
+        check(event)
+    _, planned, _, _, _, published = events
+    host, folder = f"127.0.0.1:{made.root.split(':')[2].split('/')[0]}", "/told/nation"
+    [output] = published["outputs"]
+    assert (output["namespace"], output["name"]) == (f"hdfs://{host}", folder)
+    [table] = planned["outputs"][0]["facets"]["symlinks"]["identifiers"]
+    catalog = f"hive://{made.url().split('@')[-1].split('//')[-1].split('/')[0]}"
+    assert table == {"namespace": catalog, "name": "made.nation", "type": "TABLE"}
+    assert output["facets"]["symlinks"]["identifiers"] == [
+        {"namespace": catalog, "name": "made.nation_v2", "type": "TABLE"},
+        {"namespace": f"hdfs://{host}", "name": f"{folder}_v2", "type": "LOCATION"},
+    ]
 
 
 @pytest.mark.parametrize("location", [True, False])

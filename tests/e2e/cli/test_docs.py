@@ -111,8 +111,9 @@ def test_the_generated_reference_is_up_to_date():
 @pytest.mark.parametrize(
     "section, text, sections",
     [
-        ("", "zzz = 1", ["limits", "notify"]),
+        ("", "zzz = 1", ["limits", "lineage", "notify"]),
         ("`[limits]`", "[limits]\nzzz = 1", []),
+        ("`[lineage]`", "[lineage]\nzzz = 1", []),
         ("`[[notify]]`", '[[notify]]\nurl = "http://hooks.internal/"\nzzz = 1', []),
     ],
 )

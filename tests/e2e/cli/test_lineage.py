@@ -9,9 +9,9 @@ import uuid
 import pytest
 
 from support.daemon import Daemon, drop, endings
-from support.endpoint import target
+from support.endpoint import held, target
 from support.lineage import check, check_schemas, needs_specification, row_sources, sources
-from support.longshore import QUICK, ROOT, rows_job
+from support.longshore import QUICK, ROOT, only, rows_job
 from support.wait import wait_for
 from support.webhook import Webhooks
 
@@ -241,6 +241,29 @@ def test_events_come_in_order_and_at_least_once(program, collector):
         if event["eventType"] not in of_run:
             of_run.append(event["eventType"])
     assert list(runs.values()) == [WHOLE] * 3
+
+
+@pytest.mark.parametrize("is_there, end", [(True, "COMPLETE"), (False, "FAIL")])
+def test_a_run_whose_daemon_is_killed_begins_once_and_ends_once(program, collector, gate, is_there, end):
+    """It is resumed, or its job file is gone by then."""
+    program.env.update(env(collector))
+    daemon = Daemon(only(program, "http-sink"))
+    held(daemon, gate)
+    wait_for(lambda: kinds(told(collector)) == ["START", "RUNNING"])
+    daemon.stop(signal.SIGKILL)
+    if not is_there:
+        for file in (daemon.inbox / "running").iterdir():
+            file.unlink()
+    gate.open.set()
+    daemon.start()
+    try:
+        wait_for(lambda: end in kinds(told(collector)))
+    finally:
+        daemon.stop()
+    events = told(collector)
+    assert kinds(events) == ["START", "RUNNING", end]
+    assert len({event["run"]["runId"] for event in events}) == 1
+    assert events[1]["outputs"][0]["name"] == events[2]["outputs"][0]["name"]
 
 
 def test_a_collector_that_never_answers_holds_up_no_run(program):

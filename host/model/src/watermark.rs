@@ -29,9 +29,9 @@ pub struct Transactions {
     /// Those from the oldest on whose rows were seen nevertheless.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<u64>,
-    /// The file of the table: another one, and its rows may have been written anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
+    /// The files of the table and its partitions, `OID:FILE`: in another file, rows may have been written anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// The part of a relation that one run loads.
@@ -131,10 +131,10 @@ impl std::fmt::Display for WindowRange {
             (Some(from), Some(to)) if self.backfill => {
                 write!(f, "{what} from {from} to before {to}")
             }
-            (Some(from), Some(to)) if from == to => write!(f, "{what} after {from}: nothing new"),
+            (Some(from), Some(to)) if from == to => write!(f, "{what} after {from}: no such value"),
             (Some(from), Some(to)) => write!(f, "{what} after {from}, up to {to}"),
             (None, Some(to)) => write!(f, "{what} up to {to}"),
-            (Some(from), None) => write!(f, "{what} after {from}: nothing new"),
+            (Some(from), None) => write!(f, "{what} after {from}: no such value"),
             (None, None) => write!(f, "{what}: no value yet"),
         }
     }

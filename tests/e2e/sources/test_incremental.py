@@ -265,6 +265,31 @@ def test_a_table_that_was_rewritten_is_not_loaded_again(server, program, table):
     assert (loaded(program), load(program, path)) == ([1, 2, 3], 0)
 
 
+def test_a_partition_that_was_rewritten_is_not_loaded_again(server, program, table):
+    table.execute(
+        "DROP TABLE t; CREATE TABLE t (id bigint NOT NULL, note text) PARTITION BY RANGE (id); "
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (100)"
+    )
+    path = job(program, server)
+    insert(table, 1, 2)
+    load(program, path)
+    table.execute(
+        "CREATE TABLE kept AS SELECT * FROM t1; TRUNCATE t1; INSERT INTO t1 SELECT * FROM kept; DROP TABLE kept"
+    )
+    insert(table, 3)
+    done = program.call("run", path)
+    assert done.returncode == 0 and "the table was rewritten since" in done.stderr, done.stderr
+    assert (loaded(program), load(program, path)) == ([1, 2, 3], 0)
+
+
+def test_verify_of_a_window_does_not_compare_it_with_the_whole_source(server, program, table):
+    insert(table, 1)
+    path = job(program, server)
+    manifest = program.report("run", path)["manifest"]
+    assert "intact" in program.ok("verify", manifest, "--job", path)
+    assert "a window of `t`" in program.refused("verify", manifest, "--job", path, "--source")[0]
+
+
 def test_partitions_tell_late_rows_too(server, program, table):
     table.execute(
         "DROP TABLE t; CREATE TABLE t (id bigint NOT NULL, note text) PARTITION BY RANGE (id); "
@@ -432,7 +457,7 @@ def test_another_column_needs_a_value_to_go_on_from(server, program, table):
     load(program, job(program, server))
     path = job(program, server, column="at")
     line, _ = program.refused("run", path)
-    assert "so far `id` was watched" in line and "longshore state set JOB t VALUE" in line
+    assert "so far `id` was watched" in line and "longshore state set JOB_FILE t VALUE" in line
     program.ok("state", "set", path, "t", "2025-12-31")
     assert load(program, path) == 1
 

@@ -12,8 +12,8 @@ use longshore_model::config::store_url::StoreUrl;
 use longshore_model::config::target::To;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
-use longshore_run::Manifest;
 use longshore_run::verification::{self, Fault, FaultKind};
+use longshore_run::{Manifest, RelationRecord};
 use serde_json::json;
 
 use super::params::ParamArgs;
@@ -38,6 +38,7 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
         let (manifest, target) = open(app, args).await?;
         let mut faults = verification::check_parts(&manifest, target.as_ref()).await?;
         if let Some(job) = args.job.as_deref().filter(|_| args.source && faults.is_empty()) {
+            refuse_window(&manifest)?;
             let job = args.params.read_job(app, job)?;
             let planner = Planner::new(app.resolve(&job).await?, &app.settings);
             let expected = verification::expected(&manifest, &job);
@@ -48,6 +49,19 @@ pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
         }
         answer(app, args, &manifest, faults)
     })
+}
+
+/// A window is a part of what the source has by now.
+fn refuse_window(manifest: &Manifest) -> Result<()> {
+    let is_window = |relation: &&RelationRecord| !relation.incremental.is_empty();
+    match manifest.relations.iter().find(is_window) {
+        None => Ok(()),
+        Some(relation) => Err(Error::config(format!(
+            "--source: the run loaded a window of `{}`, and not all of it",
+            relation.name
+        ))
+        .with_hint("verify it without --source: its files are checked")),
+    }
 }
 
 async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<dyn Folder>)> {

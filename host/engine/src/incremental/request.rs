@@ -50,7 +50,7 @@ impl WindowRequest<'_> {
         Err(Error::config(format!("`incremental.column`: so far `{then}` was watched")).with_hint(
             format!(
                 "watch it again, or give the new column a value to go on from: \
-                 `longshore state set JOB {} VALUE`",
+                 `longshore state set JOB_FILE {} VALUE`",
                 self.input.name
             ),
         ))

@@ -86,22 +86,15 @@ impl WindowRequest<'_> {
     async fn next(&self, column: &WatchedColumn<'_>, range: WindowRange) -> Result<Window> {
         let before = self.watermark(&range)?;
         self.check_nulls(column).await?;
-        let initial = self.incremental.initial.as_deref().map(|initial| column.kind.read(initial));
-        let initial = initial.transpose().context("`incremental.initial`")?;
-        let loaded = before.and_then(|before| before.value.as_deref());
-        let loaded = loaded.map(|loaded| column.kind.read(loaded)).transpose();
+        let read = |value: Option<&str>| value.map(|value| column.kind.read(value)).transpose();
+        let initial = read(self.incremental.initial.as_deref());
+        let initial = initial.context("`incremental.initial`")?;
+        let loaded = read(before.and_then(|before| before.value.as_deref()));
         let loaded = loaded.context("the watermark")?;
         let last = loaded.clone().or_else(|| initial.clone());
         let newest = self.newest(column, last.as_deref()).await?;
         let to = newest.or_else(|| loaded.clone());
-        let lag = self.incremental.lag.as_ref();
-        let earlier = |value: &String| lag.map(|lag| column.kind.before(value, lag)).transpose();
-        // A lag that does not fit the column is told by the first run.
-        let lagging = to.as_ref().map(earlier).transpose()?.flatten();
-        let from = match &loaded {
-            Some(loaded) if lagging.is_some() => earlier(loaded)?,
-            _ => last,
-        };
+        let from = self.lower_bound(column.kind, loaded.as_deref(), to.as_deref())?.or(last);
         let transactions = before.and_then(|before| before.transactions.as_ref());
         let late = self.late(column.kind, transactions).await?;
         let bounds =
@@ -123,6 +116,21 @@ impl WindowRequest<'_> {
         })
     }
 
+    /// The value from which on rows are loaded again, if the job gives a lag. One that does not fit the column is
+    /// told by the first run.
+    fn lower_bound(
+        &self,
+        kind: Kind,
+        loaded: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Option<String>> {
+        let (Some(lag), Some(value)) = (&self.incremental.lag, loaded.or(to)) else {
+            return Ok(None);
+        };
+        let earlier = kind.before(value, lag)?;
+        Ok(loaded.map(|_| earlier))
+    }
+
     /// The greatest value of rows that are new; none where there are none.
     async fn newest(
         &self,
@@ -132,23 +140,25 @@ impl WindowRequest<'_> {
         if let Some(values) = self.folder_values(column).await? {
             return Ok(files::newest(column.kind, values.into_iter().flatten(), last));
         }
+        if column.kind == Kind::Transaction {
+            return self.newest_transaction(last).await;
+        }
         let table = from(self.dialect, &self.input.relation);
-        let sql = match (column.kind, last) {
-            // Every transaction before the oldest that is running has ended.
-            (Kind::Transaction, _) => {
-                "SELECT (txid_snapshot_xmin(txid_current_snapshot()) - 1)::text AS newest"
-                    .to_owned()
-            }
-            (_, None) => format!("SELECT {} AS newest FROM {table}", column.greatest()),
-            (_, Some(last)) => {
-                let is_new = column.compared(">", last)?;
-                format!("SELECT {} AS newest FROM {table} WHERE {is_new}", column.greatest())
-            }
-        };
+        let is_new = last.map(|last| column.compared(">", last)).transpose()?;
+        let is_new = is_new.map(|is_new| format!(" WHERE {is_new}")).unwrap_or_default();
+        let sql = format!("SELECT {} AS newest FROM {table}{is_new}", column.greatest());
         let newest = value(self.source, sql, self.snapshot).await?;
         let newest = newest.map(|newest| column.kind.read(&newest)).transpose();
-        let newest = newest.context("the greatest value")?;
-        Ok(newest.filter(|newest| last.is_none_or(|last| column.kind.is_before(last, newest))))
+        newest.context("the greatest value")
+    }
+
+    /// The last transaction before the oldest that is running, if it came after the last that was loaded.
+    async fn newest_transaction(&self, last: Option<&str>) -> Result<Option<String>> {
+        let sql = "SELECT (txid_snapshot_xmin(txid_current_snapshot()) - 1)::text AS newest";
+        let newest = value(self.source, sql.to_owned(), self.snapshot).await?;
+        let is_new =
+            |newest: &String| last.is_none_or(|last| Kind::Transaction.is_before(last, newest));
+        Ok(newest.filter(is_new))
     }
 
     /// Fails where a row without a value must not be.
@@ -235,42 +245,38 @@ impl WindowRequest<'_> {
         is_first: bool,
         late: &Late,
     ) -> Result<Option<String>> {
-        let Bounds { from, to, initial } = *bounds;
-        let mut parts = Vec::new();
-        match (from, to) {
-            (Some(from), Some(to)) if from != to => parts.push(format!(
-                "{} AND {}",
-                column.compared(">", from)?,
-                column.compared("<=", to)?
-            )),
-            (None, Some(to)) => parts.push(column.compared("<=", to)?),
-            _ => {}
-        }
         let takes_nulls = match self.incremental.nulls {
             NullRows::Fail => false,
             NullRows::IncludeOnce => is_first,
             NullRows::Always => true,
         };
-        if takes_nulls {
-            parts.push(column.is_null());
-        }
-        if let Some(unseen) = &late.condition {
-            let mut below = match (from.or(to), initial) {
-                (Some(from), None) => column.compared("<=", from)?,
-                (Some(from), Some(initial)) => format!(
-                    "{} AND {}",
-                    column.compared(">", initial)?,
-                    column.compared("<=", from)?
-                ),
-                (None, _) => "1 = 0".to_owned(),
-            };
-            if self.incremental.nulls == NullRows::IncludeOnce {
-                below = format!("({below}) OR {}", column.is_null());
-            }
-            parts.push(format!("({below}) AND {unseen}"));
-        }
-        let parts: Vec<String> = parts.into_iter().map(|part| format!("({part})")).collect();
+        let unseen = late.condition.as_deref();
+        let late = unseen.map(|unseen| self.late_condition(column, bounds, unseen)).transpose()?;
+        let nulls = takes_nulls.then(|| column.is_null());
+        let parts = [bounds.condition(column)?, nulls, late].into_iter().flatten();
+        let parts: Vec<String> = parts.map(|part| format!("({part})")).collect();
         Ok((!parts.is_empty()).then(|| parts.join(" OR ")))
+    }
+
+    /// The rows below the window that the run before did not see.
+    fn late_condition(
+        &self,
+        column: &WatchedColumn<'_>,
+        bounds: &Bounds<'_>,
+        unseen: &str,
+    ) -> Result<String> {
+        let mut below = match bounds.from.or(bounds.to) {
+            Some(from) => column.compared("<=", from)?,
+            // There was no value to be below of.
+            None => "1 = 0".to_owned(),
+        };
+        if let Some(initial) = bounds.initial {
+            below = format!("{} AND {below}", column.compared(">", initial)?);
+        }
+        if self.incremental.nulls == NullRows::IncludeOnce {
+            below = format!("({below}) OR {}", column.is_null());
+        }
+        Ok(format!("({below}) AND {unseen}"))
     }
 }
 
@@ -289,4 +295,17 @@ struct Bounds<'a> {
     from: Option<&'a str>,
     to: Option<&'a str>,
     initial: Option<&'a str>,
+}
+
+impl Bounds<'_> {
+    /// The rows between the bounds; none where they are the same, or there is no value.
+    fn condition(&self, column: &WatchedColumn<'_>) -> Result<Option<String>> {
+        let (Some(to), from) = (self.to, self.from) else { return Ok(None) };
+        let upper = column.compared("<=", to)?;
+        Ok(match from {
+            Some(from) if from == to => None,
+            Some(from) => Some(format!("{} AND {upper}", column.compared(">", from)?)),
+            None => Some(upper),
+        })
+    }
 }

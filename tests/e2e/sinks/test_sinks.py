@@ -55,6 +55,19 @@ def same(server, lake, table, columns="*"):
         assert source.execute(sql).fetchall() == copy.execute(sql).fetchall(), table
 
 
+def test_what_is_new_is_added(program, server, lake):
+    with server.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS news; CREATE TABLE news (id int NOT NULL)")
+        relations = [{"table": "news", "incremental": {"column": "id"}}]
+        job = program.postgres(server, relations=relations, target=lake.target(mode="append"))
+        for first in (1, 3):
+            connection.execute(f"INSERT INTO news VALUES ({first}), ({first + 1})")
+            assert program.report("run", job)["rows"] == 2
+            assert program.report("run", job)["rows"] == 0
+        connection.execute("DROP TABLE news")
+    assert lake.rows("SELECT id FROM news ORDER BY id") == [(1,), (2,), (3,), (4,)]
+
+
 def test_tables_arrive_as_they_were(program, flights, lake):
     tables = ["airlines", "airports", "planes", "weather", "flights"]
     job = program.postgres(flights, tables=tables, target=lake.target(), chunk={"rows": 20_000})

@@ -168,6 +168,27 @@ def test_what_can_be_is_done_at_the_source(program, hive):
     assert "EWR" in shown
 
 
+@pytest.mark.parametrize("column", ["id x", "at", "day", "word"])
+def test_what_is_new_is_loaded(program, hive, column):
+    hive.run(
+        "DROP TABLE IF EXISTS news",
+        "CREATE TABLE news (n int, `id x` decimal(12,2), at timestamp, day date, word string) STORED AS PARQUET",
+    )
+    job = program.job(
+        source(hive),
+        relations=[{"table": "news", "incremental": {"column": column}}],
+        target={"url": f"file://{program.lake}", "mode": "append"},
+    )
+    for first in (0, 2):
+        hive.run(
+            f"INSERT INTO news SELECT id, id / 4, timestamp'2024-02-27 23:59:59.999999' + make_interval(0, 0, 0, 0, 0, 0, "
+            f"id), date_add(date'2024-02-27', cast(id as int)), concat('a\\'', id) FROM range({first}, {first + 2})"
+        )
+        assert program.report("run", job)["rows"] == 2
+    assert program.report("run", job)["rows"] == 0
+    assert [row["n"] for row in rows(program, "news")] == [0, 1, 2, 3]
+
+
 def test_views_databases_and_odd_names_are_read(program, hive):
     relations = [
         {"table": "recent"},

@@ -72,6 +72,24 @@ def test_verify_tells_whether_it_is_still_what_was_written(program, lake, folder
     assert answer["intact"] is False and len(answer["faults"]) == 1
 
 
+def test_what_is_new_is_added_and_a_lost_watermark_is_found(program, lake, folder):
+    data = program.folder / "data"
+    data.mkdir()
+    source, orders = {"url": f"file://{data}/"}, {"table": "*.csv", "as": "orders"}
+    relations = [{**orders, "incremental": {"by": "modified"}}]
+    file = job(program, lake, folder, source=source, relations=relations, target={"mode": "append"})
+    (data / "a.csv").write_text("id\n1\n2\n")
+    assert program.report("run", file)["rows"] == 2
+    before = visible(lake.files(folder))
+    assert program.report("run", file)["rows"] == 0
+    assert visible(lake.files(folder)) == before, "nothing is added"
+    (data / "b.csv").write_text("id\n3\n")
+    for ledger in (program.folder / "state").glob("ledger.sqlite*"):
+        ledger.unlink()
+    assert program.report("run", file)["rows"] == 1
+    assert rows(lake.files(folder), "orders") == 3
+
+
 def test_what_is_there_is_kept_and_the_new_one_gets_a_version(program, lake, folder):
     lake.put(f"{folder}/nation/mine.txt", b"mine")
     file = job(program, lake, folder, tables=["nation"])

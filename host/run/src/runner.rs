@@ -86,17 +86,8 @@ impl Runner<'_> {
         let lock = self.ledger.lock_run(id)?.ok_or_else(|| locked(id))?;
         check_target(job, self.own_folders)?;
         let is_new = self.ledger.entry(id)?.is_none() && !self.is_resumed;
-        let new = NewRun {
-            id,
-            job: &job.name,
-            digest: &job.digest,
-            file: &job.file,
-            parameters: &job.parameters,
-            owner: self.owner,
-        };
         let trigger = self.trigger(id);
-        let tell = self.lineage().begun(id, job, trigger.as_ref(), self.parent_run.as_ref());
-        self.ledger.begin_and_tell(&new, tell.as_ref())?;
+        self.begin(id, job, trigger.as_ref())?;
         let entry = self.ledger.entry(id)?;
         if entry.as_ref().is_some_and(|entry| entry.parameters != job.parameters) {
             return Err(other_parameters(id).into());
@@ -121,6 +112,20 @@ impl Runner<'_> {
             checks: Mutex::default(),
             _lock: lock,
         })
+    }
+
+    /// Records a run that begins, unless it has begun before.
+    fn begin(&self, id: &str, job: &Job, trigger: Option<&Trigger>) -> Result<()> {
+        let new = NewRun {
+            id,
+            job: &job.name,
+            digest: &job.digest,
+            file: &job.file,
+            parameters: &job.parameters,
+            owner: self.owner,
+        };
+        let tell = self.lineage().begun(id, job, trigger, self.parent_run.as_ref());
+        self.ledger.begin_and_tell(&new, tell.as_ref())
     }
 
     /// What tells others of runs and of what they read and write.

@@ -292,11 +292,9 @@ def test_the_collectors_key_is_a_secret(program, collector):
     (program.folder / "longshore.toml").write_text(
         f"[lineage]\nurl = '{collector.url}'\nendpoint = 'in'\napi_key = {{ env = 'THE_KEY' }}\n"
     )
-    collector.status = 503
     program.ok("run", rows_job(program), env={"THE_KEY": "hidden-key"})
-    assert b"hidden-key" not in (program.folder / "state/ledger.sqlite").read_bytes()
-    collector.status = 200
-    program.ok("run", rows_job(program), env={"THE_KEY": "hidden-key"})
+    kept = [file for file in (program.folder / "state").rglob("*") if file.is_file()]
+    assert kept and not any(b"hidden-key" in file.read_bytes() for file in kept)
     assert {request.headers["Authorization"] for request in collector.told} == {"Bearer hidden-key"}
     assert {request.path for request in collector.told} == {"/in"}
 

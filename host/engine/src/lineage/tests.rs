@@ -190,7 +190,8 @@ async fn a_dependency_says_how_a_column_takes_part() {
     let masked = "h: a.s TRANSFORMATION*\nrows: ";
     assert_eq!(told("SELECT md5(s) AS h FROM a |> SELECT upper(h) AS h FROM data").await, masked);
     let steps = "n: a.x AGGREGATION\nrows: a.id FILTER, a.s SORT";
-    let query = "SELECT * FROM a ORDER BY s |> SELECT sum(x * 2) AS n FROM data WHERE id > 1";
+    let query =
+        "SELECT * FROM a ORDER BY s LIMIT 4 |> SELECT sum(x * 2) AS n FROM data WHERE id > 1";
     assert_eq!(told(query).await, steps);
     let both = "v: a.x IDENTITY, b.y IDENTITY\nrows: ";
     assert_eq!(told("SELECT x AS v FROM a UNION ALL SELECT y FROM b").await, both);

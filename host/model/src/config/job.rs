@@ -337,20 +337,8 @@ impl Job {
         else {
             return Err(Error::internal("a part of the job is missing"));
         };
-        let mut relations: Vec<JobRelation> = match sql {
-            None => inputs.into_iter().map(JobRelation::from).collect(),
-            sql => vec![JobRelation {
-                name: name.clone(),
-                inputs,
-                sql,
-                checks: Vec::new(),
-                drift: None,
-            }],
-        };
+        let mut relations = job_relations(&name, inputs, sql, drifts.unwrap_or_default());
         checks.attach(&mut relations)?;
-        for (relation, drift) in relations.iter_mut().zip(drifts.into_iter().flatten()) {
-            relation.drift = drift;
-        }
         check_folders(&relations, &target)?;
         let is_of_files = matches!(source, Source::Files(_));
         for input in relations.iter().flat_map(|relation| &relation.inputs) {
@@ -423,6 +411,29 @@ fn with_parts(error: Error, document: &Document) -> Error {
     Error::all(std::iter::once(error).chain(parts).collect())
         .err()
         .unwrap_or_else(|| Error::internal("no error of the file is left"))
+}
+
+/// The relations of the target: each input is one, or `sql` makes one of all.
+fn job_relations(
+    name: &str,
+    inputs: Vec<Input>,
+    sql: Option<String>,
+    drifts: Vec<Option<DriftPolicy>>,
+) -> Vec<JobRelation> {
+    let mut relations: Vec<JobRelation> = match sql {
+        None => inputs.into_iter().map(JobRelation::from).collect(),
+        sql => vec![JobRelation {
+            name: name.to_owned(),
+            inputs,
+            sql,
+            checks: Vec::new(),
+            drift: None,
+        }],
+    };
+    for (relation, drift) in relations.iter_mut().zip(drifts) {
+        relation.drift = drift;
+    }
+    relations
 }
 
 /// What is right; what is wrong joins the rest of it.

@@ -1,6 +1,7 @@
 //! The columns that a target is known to hold: those that the last run published, by its manifest. Files that
 //! somebody else wrote are not looked at.
 
+use futures::future::try_join_all;
 use longshore_engine::destination::Target;
 use longshore_engine::drift::{ColumnRecord, Expectation, Rule};
 use longshore_model::config::drift::{OnAdded, OnNarrowed, OnRemoved};
@@ -21,6 +22,9 @@ const REPORTED_MANIFESTS_LIMIT: usize = 50;
 /// So many more manifests are looked at when one is found: they are in the order in which their runs began, and
 /// a run that began before can have published after it.
 const OVERLAPPING_RUNS: usize = 8;
+
+/// How many manifests are asked for at the same time.
+const READ_AT_ONCE: usize = 8;
 
 /// What is expected of a relation.
 #[derive(Clone, Debug)]
@@ -155,19 +159,23 @@ async fn newest(
     }
     let mut runs = target.manifests().await?;
     runs.sort();
-    for run in runs.iter().rev().take(limit) {
+    runs.reverse();
+    runs.truncate(limit);
+    for some in runs.chunks(READ_AT_ONCE) {
         if found.iter().all(|found| found.looked >= OVERLAPPING_RUNS) {
             break;
         }
-        let Some(text) = target.manifest(run).await? else { continue };
-        // Another version may have written it in another way.
-        let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
-        // The manifests of all sinks are in one folder.
-        if matches!(job.target.to, To::Sink(_)) && manifest.job.target != job.target.url {
-            continue;
-        }
-        for (found, wanted) in found.iter_mut().zip(wanted) {
-            found.take(job, wanted, &manifest);
+        let texts: Vec<_> = some.iter().map(|run| target.manifest(run)).collect();
+        for text in try_join_all(texts).await?.into_iter().flatten() {
+            // Another version may have written it in another way.
+            let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };
+            // The manifests of all sinks are in one folder.
+            if matches!(job.target.to, To::Sink(_)) && manifest.job.target != job.target.url {
+                continue;
+            }
+            for (found, wanted) in found.iter_mut().zip(wanted) {
+                found.take(job, wanted, &manifest);
+            }
         }
     }
     Ok(found.into_iter().zip(wanted).map(|(found, wanted)| found.of(wanted)).collect())

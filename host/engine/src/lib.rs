@@ -2,7 +2,7 @@
 //! makes parts of them in a `destination`. `plan` puts these together; one DataFusion physical plan a relation.
 //!
 //! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
-//! whoever reads or writes in them, `catalog` makes tables of folders, `check` measures rows as they are written,
+//! whoever reads or writes in them, `load_mode` joins rows with those that are there, `catalog` makes tables of folders, `check` measures rows as they are written,
 //! `drift` compares columns with those of a
 //! target, `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.digits, `lineage` tells which columns come from which.
 
@@ -18,6 +18,7 @@ mod fuzz;
 pub mod incremental;
 pub mod ipc;
 pub mod lineage;
+pub mod load_mode;
 pub mod plan;
 mod pool;
 pub mod scan;

@@ -7,32 +7,52 @@ use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
 use longshore_engine::write::{FileParts, Parts, SinkParts};
 use longshore_model::config::place::Place;
-use longshore_model::config::target::{Format, To};
+use longshore_model::config::target::{Format, ParquetCodec, To};
 use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::RelationTarget;
 use longshore_plugins::PluginSet;
 
+use super::scratch::Scratch;
+
 /// The folder of manifests in the state folder, for targets that cannot hold them.
 const MANIFESTS: &str = "manifests";
 
 /// An open target.
 pub(super) enum Destination {
-    Files { folder: Arc<dyn Folder>, format: Format, partition_by: Vec<String> },
+    Files {
+        folder: Arc<dyn Folder>,
+        format: Format,
+        partition_by: Vec<String>,
+        /// The run's scratch folder, where its rows are read into it first.
+        scratch: Option<Arc<dyn Folder>>,
+    },
     Sink(Arc<SinkTarget>),
 }
 
 impl Destination {
-    /// Opens a job's target.
-    pub(super) async fn open(job: &Job, plugins: &PluginSet, settings: &Settings) -> Result<Self> {
+    /// Opens a job's target; `scratch` is the folder of the run that writes into it, if one does.
+    pub(super) async fn open(
+        job: &Job,
+        plugins: &PluginSet,
+        settings: &Settings,
+        scratch: Option<&Scratch>,
+    ) -> Result<Self> {
         match &job.target.to {
             To::Folder(place, format) => {
                 let reach = Reach::new(&settings.policy, &job.folder);
                 let folder =
                     destination::open(place, settings.secrets.as_deref(), Some(reach)).await?;
+                let scratch = match scratch.filter(|_| job.target.mode.reads_first()) {
+                    None => None,
+                    Some(scratch) => {
+                        let place = Place::Local(scratch.path().to_owned());
+                        Some(destination::open(&place, None, None).await?)
+                    }
+                };
                 let partition_by = job.target.partition_by.clone();
-                Ok(Self::Files { folder, format: format.clone(), partition_by })
+                Ok(Self::Files { folder, format: format.clone(), partition_by, scratch })
             }
             To::Sink(_) => {
                 let sink = plugins.sink.clone();
@@ -52,11 +72,25 @@ impl Destination {
         }
     }
 
-    /// The writer of a relation's parts.
+    /// What holds the parts that are read, until the relation's own are made of them.
+    pub(super) fn read_into(&self) -> &dyn Target {
+        match self {
+            Self::Files { scratch: Some(scratch), .. } => scratch.as_ref(),
+            _ => self.target(),
+        }
+    }
+
+    /// The writer of the parts that are read.
     pub(super) fn parts(&self, target: &RelationTarget) -> Arc<dyn Parts> {
         let target = target.clone();
         match self {
-            Self::Files { folder, format, partition_by } => Arc::new(FileParts {
+            Self::Files { scratch: Some(scratch), .. } => Arc::new(FileParts {
+                folder: scratch.clone(),
+                target,
+                format: Format::Parquet(ParquetCodec::Snappy),
+                partition_by: Vec::new(),
+            }),
+            Self::Files { folder, format, partition_by, .. } => Arc::new(FileParts {
                 folder: folder.clone(),
                 target,
                 format: format.clone(),

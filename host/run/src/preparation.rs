@@ -164,12 +164,15 @@ impl ActiveRun<'_> {
         plan: &RunPlan,
         targets: &mut [RelationTarget],
     ) -> Result<Vec<RelationTasks>> {
+        if self.job.target.mode.reads_first() {
+            self.scratch.create()?;
+        }
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {
             check_columns(&self.target().url(&target.name), relation.alignment.as_ref())?;
         }
         self.reserve_versions(plan, targets).await?;
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {
-            let schema = &relation.written;
+            let schema = &relation.loaded;
             self.check_layout(target).await?;
             // It answered before: if it does not now, that will pass.
             let begin = || self.target().begin(target, schema);
@@ -237,7 +240,7 @@ impl ActiveRun<'_> {
 
     async fn are_intact(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
         for part in parts {
-            let check = || self.target().is_intact(target, part);
+            let check = || self.destination.read_into().is_intact(target, part);
             if !self.retry().run(Work::Request, "looking what is kept", check).await? {
                 return Ok(false);
             }

@@ -20,6 +20,7 @@ use super::control::RunControl;
 use super::destination::{Destination, check_target};
 use super::lineage::RunLineage;
 use super::run_end::RunEnd;
+use super::scratch::Scratch;
 use super::snapshot_holder::HolderLauncher;
 use crate::checks::CheckReport;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock};
@@ -59,6 +60,7 @@ pub(super) struct ActiveRun<'a> {
     pub(super) id: &'a str,
     pub(super) job: &'a Job,
     pub(super) destination: Destination,
+    pub(super) scratch: Scratch,
     pub(super) registrar: Option<Arc<Registrar>>,
     resolver: Resolver<'a>,
     target_plugins: PluginSet,
@@ -96,11 +98,14 @@ impl Runner<'_> {
         let pinned = self.ledger.built_by(id)?.plugins;
         let resolver = Resolver { pinned, ..Resolver::new(self.catalog, self.settings) };
         let target_plugins = resolver.resolve_target(job).await?;
+        let scratch = Scratch::of(self.settings, id);
         Ok(ActiveRun {
             runner: self,
             id,
             job,
-            destination: Destination::open(job, &target_plugins, self.settings).await?,
+            destination: Destination::open(job, &target_plugins, self.settings, Some(&scratch))
+                .await?,
+            scratch,
             registrar: Registrar::of(job, &target_plugins).map(Arc::new),
             resolver,
             target_plugins,

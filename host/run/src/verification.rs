@@ -113,6 +113,11 @@ pub async fn compare(
     plan: &RunPlan,
     compute: &Handle,
 ) -> Result<Vec<Fault>> {
+    if let Some(mode) = manifest.job.mode.filter(|mode| mode.reads_first()) {
+        let text = format!("run {}: its mode is {}", manifest.run, mode.name());
+        return Err(Error::config(format!("{text}: its parts also hold rows of earlier runs"))
+            .with_hint("verify the manifest without `--source`"));
+    }
     let mut faults = Vec::new();
     for relation in &plan.relations {
         let name = &relation.relation.name;

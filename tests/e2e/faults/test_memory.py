@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -74,3 +75,27 @@ def test_a_budget_that_is_too_small_or_no_size_is_refused(program):
     for text, said in [("1MiB", "give 64MiB or more"), ("much", "is not a size")]:
         line, code = program.refused("--memory", text, "run", job)
         assert code == 2 and said in line
+
+
+@pytest.mark.parametrize("changes", [20_000, 600_000])
+def test_a_merge_into_more_than_the_budget_stays_near_it(program, changes):
+    """Few changes are held in memory, many are sorted on disk."""
+    database = duckdb.connect()
+    made = "SELECT n * 7919 % 2000003 AS id, {} AS load, md5(n::text || {}) || md5(n::text) AS note FROM range({}) t(n)"
+    target = {"url": f"file://{program.lake}", "mode": "merge", "merge": {"key": ["id"]}}
+    for number, rows in enumerate([1_200_000, changes]):
+        data = program.folder / "data" / "orders.parquet"
+        data.parent.mkdir(exist_ok=True)
+        database.execute(f"COPY ({made.format(number, number, rows)}) TO '{data}' (ROW_GROUP_SIZE 60000)")
+        job = program.job({"url": f"file://{data.parent}/"}, tables=["orders.parquet"], target=target)
+        run = program.start("--memory", f"{BUDGET_MIB}MiB", "run", job)
+        peak = peak_mib(run)
+        assert run.wait() == 0
+        assert 0 < peak < LIMIT_MIB, f"{peak:.0f} MiB"
+    files = f"read_parquet('{program.lake}/orders/*.parquet')"
+    expected = (
+        f"SELECT * FROM ({made.format(1, 1, changes)}) UNION ALL "
+        f"SELECT * FROM ({made.format(0, 0, 1_200_000)}) WHERE id NOT IN (SELECT id FROM ({made.format(1, 1, changes)}))"
+    )
+    for one, other in [(f"FROM {files}", expected), (expected, f"FROM {files}")]:
+        assert database.execute(f"SELECT count(*) FROM (({one}) EXCEPT ALL ({other}))").fetchone() == (0,)

@@ -1,11 +1,13 @@
 """Load modes on every kind of store: what the target holds after histories of loads."""
 
 import random
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
-from support.load_modes import Load, ordered
+from support.load_modes import Expected, ExpectedVersions, Load, ordered
 from support.stores import STORES
 
 
@@ -55,3 +57,173 @@ def test_partitions_that_have_rows_are_replaced_and_the_others_stay(program, lak
         assert report["parts"] == len(after.keys() - before.keys())
     hidden = [path for path in lake.files(folder) if path.startswith(".longshore/") and "/runs/" not in path]
     assert hidden == []
+
+
+MERGED = pa.schema(
+    {
+        "id": pa.int32(),
+        "größe ☃": pa.string(),
+        "day": pa.date32(),
+        "at": pa.timestamp("us", "UTC"),
+        "local": pa.timestamp("us"),
+        "amount": pa.decimal128(20, 4),
+        "flag": pa.bool_(),
+        "note": pa.string(),
+    }
+)
+
+
+def a_row(dice, keys):
+    """A row whose key is one of a few; keys can be NULL, and look alike when they are put together."""
+    some = lambda value: None if dice.random() < 0.15 else value
+    return {
+        "id": some(dice.randrange(keys)),
+        "größe ☃": some(dice.choice(["", "1", "11", "NULL", "a|b", "a", "b", "ü ☃"])),
+        "day": some(date(2026, 11, dice.choice([1, 2, 3]))),
+        "at": some(datetime(2026, 11, dice.randrange(1, 28), 12, tzinfo=UTC)),
+        "local": some(datetime(1900, 1, 1) + timedelta(microseconds=dice.randrange(10**15))),
+        "amount": some(Decimal(dice.randrange(10**15)).scaleb(-4)),
+        "flag": some(dice.random() < 0.3),
+        "note": some("x" * dice.randrange(5)),
+    }
+
+
+KEY = ["id", "größe ☃"]
+
+
+def merge_history(program, lake, folder, seed, loads, keys, batch=60, **target):
+    """Loads again and again; what is there must be what DuckDB makes of the same rows."""
+    dice = random.Random(seed)
+    how = {"key": KEY, "order_by": "at", "deleted": "flag"}
+    load = Load(program, lake, folder, MERGED, mode="merge", merge=how, **target)
+    expected = Expected(MERGED, KEY, "at", "flag")
+    for number in range(loads):
+        rows = [a_row(dice, keys) for _ in range(dice.choice([0, 1, batch]) if number else batch)]
+        before = load.files()
+        report = load.run(rows, chunks=1)
+        held, counts = expected.load(rows)
+        assert load.rows() == held, (seed, number)
+        assert {name: report["load"][name] for name in counts} == counts, (seed, number)
+        after = load.files()
+        gone = before.keys() - after.keys()
+        assert report["load"]["rewritten_files"] == len(gone)
+        assert report["load"]["kept_files"] == len(before.keys() & after.keys())
+    return load
+
+
+def test_a_merge_is_what_duckdb_makes_of_it(program, lake, folder):
+    merge_history(program, lake, folder, 19, loads=4, keys=12)
+    hidden = [path for path in lake.files(folder) if path.startswith(".longshore/") and "/runs/" not in path]
+    assert hidden == []
+    if hasattr(lake, "open_uploads"):
+        assert lake.open_uploads() == []
+
+
+def test_a_merge_into_partitions_moves_rows_between_them(program, lake, folder):
+    merge_history(program, lake, folder, 23, loads=3, keys=12, partition_by=["day"])
+
+
+ARRIVED = pa.schema(
+    {"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "day": pa.date32(), "note": pa.string()}
+)
+
+
+def arrivals(dice, first_day, size):
+    """Rows that arrived from a day on."""
+    days = [date(2026, 11, first_day + dice.randrange(3)) for _ in range(size)]
+    rows = [
+        {
+            "id": dice.randrange(10**6),
+            "at": datetime(day.year, day.month, day.day, dice.randrange(24), tzinfo=UTC),
+            "day": day,
+            "note": dice.choice([None, "", "ü"]),
+        }
+        for day in days
+    ]
+    return rows
+
+
+@pytest.mark.parametrize("by", [[], ["day"]])
+def test_a_snapshot_replaces_what_arrived_since_the_earliest_row(program, lake, folder, by):
+    load = Load(program, lake, folder, ARRIVED, mode="snapshot", snapshot={"arrival": "at"}, partition_by=by)
+    dice, held = random.Random(31), []
+    for first_day, size in [(10, 40), (12, 30), (11, 5), (1, 0), (13, 20), (2, 10)]:
+        rows = arrivals(dice, first_day, size)
+        before = load.files()
+        report = load.run(rows, chunks=3)
+        earliest = min((row["at"] for row in rows), default=datetime.max.replace(tzinfo=UTC))
+        stay = [row for row in held if row["at"] < earliest]
+        gone = len(held) - len(stay)
+        held = stay + rows
+        assert load.rows() == ordered(held), first_day
+        assert (report["load"]["inserted"], report["load"]["deleted"]) == (len(rows), gone)
+        after = load.files()
+        assert report["load"]["rewritten_files"] == len(before.keys() - after.keys())
+        assert report["load"]["kept_files"] == len(before.keys() & after.keys())
+
+
+SUBSCRIPTIONS = pa.schema(
+    {
+        "id": pa.int64(),
+        "plan": pa.string(),
+        "seats": pa.int32(),
+        "note": pa.string(),
+        "at": pa.timestamp("us", "UTC"),
+    }
+)
+
+VERSIONS = pa.schema(
+    {
+        "sk": pa.string(),
+        "valid_from": pa.timestamp("us", "UTC"),
+        "valid_to": pa.timestamp("us", "UTC"),
+        "is_current": pa.bool_(),
+        "id": pa.int64(),
+        "plan": pa.string(),
+        "seats": pa.int32(),
+        "note": pa.string(),
+    }
+)
+
+NAMES = {"surrogate_key": "sk", "current": "is_current"}
+
+
+def subscriptions(dice, size):
+    """Rows of few keys, at any time: many come late, and many change nothing."""
+    found = {}
+    for _ in range(size):
+        id = dice.choice([1, 2, 3, 4, 5, None])
+        at = datetime(2026, 1 + dice.randrange(12), 1, tzinfo=UTC)
+        found[id, at] = {
+            "id": id,
+            "plan": dice.choice(["a", "b", "", None]),
+            "seats": dice.choice([1, None]),
+            "note": str(dice.random()),
+            "at": at,
+        }
+    return list(found.values())
+
+
+def comparable(rows):
+    """Versions without their surrogate keys."""
+    return ordered({name: value for name, value in row.items() if name != "sk"} for row in rows)
+
+
+@pytest.mark.parametrize("by", [[], ["is_current"]])
+def test_late_rows_find_their_place_in_history(program, lake, folder, by):
+    how = {"key": ["id"], "track": ["plan", "seats"], "changed_at": "at", **NAMES}
+    load = Load(program, lake, folder, SUBSCRIPTIONS, mode="scd2", scd2=how, partition_by=by)
+    load.columns = VERSIONS
+    expected, dice, known = ExpectedVersions(), random.Random(57), {}
+    for size in [8, 6, 0, 4, 6, 1]:
+        rows = subscriptions(dice, size)
+        report = load.run(rows, chunks=2)
+        held = load.rows()
+        assert comparable(held) == expected.load(rows, SUBSCRIPTIONS)
+        keys = {(row["id"], row["valid_from"]): row["sk"] for row in held}
+        assert len(set(keys.values())) == len(held)
+        assert all(keys[version] == key for version, key in known.items() if version in keys)
+        counts = report["load"]
+        assert counts["inserted"] - counts["deleted"] == len(held) - len(known)
+        assert counts["inserted"] == len(keys.keys() - known.keys())
+        known = keys

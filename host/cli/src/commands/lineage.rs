@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use longshore_engine::incremental::LoadState;
 use longshore_engine::lineage::Transformation;
 use longshore_model::error::Result;
 use longshore_run::inspection;
@@ -15,8 +16,10 @@ use super::{App, show};
 
 pub(super) fn lineage(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
+    // Which rows a window has does not change what they are made of.
+    let loads = LoadState::default();
     let plan = app.io.block_on(async {
-        inspection::plan(&job, app.resolve(&job).await?, &app.settings).await
+        inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await
     })?;
     let (lineage, namespace) = (JobLineage::new(&job, &plan), &app.settings.lineage.namespace);
     if app.json {

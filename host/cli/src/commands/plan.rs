@@ -8,11 +8,11 @@ use longshore_engine::incremental::LoadState;
 use longshore_engine::plan::{ColumnPlan, RelationPlan, RunPlan};
 use longshore_engine::scan::ScanPlan;
 use longshore_model::config::Job;
-use longshore_model::error::Result;
+use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::layout::LEDGER;
 use longshore_model::watermark::Window;
-use longshore_run::inspection::{self, grants, plan_json, published_columns};
+use longshore_run::inspection::{self, ExistingFiles, grants, plan_json, published_columns};
 use longshore_run::known_load_state;
 use longshore_run::ledger::Ledger;
 
@@ -22,13 +22,14 @@ use super::{App, show};
 pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
     let loads = loads(app, &job)?;
-    let plan = app.io.block_on(async {
-        inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await
+    let (plan, there) = app.io.block_on(async {
+        let plan = inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await?;
+        Ok::<_, Error>((plan, inspection::existing_files(&job, &app.settings).await?))
     })?;
     if app.json {
-        show::json(&plan_json(&job, &plan))
+        show::json(&plan_json(&job, &plan, &there))
     } else {
-        show::answer(&as_text(&job, &plan))
+        show::answer(&as_text(&job, &plan, &there))
     }
     Ok(())
 }
@@ -41,7 +42,7 @@ fn loads(app: &App, job: &Job) -> Result<LoadState> {
     known_load_state(&Ledger::open(&app.settings.state)?, job)
 }
 
-fn as_text(job: &Job, plan: &RunPlan) -> String {
+fn as_text(job: &Job, plan: &RunPlan, there: &[ExistingFiles]) -> String {
     let mut text = String::new();
     let _ = write!(
         text,
@@ -70,13 +71,13 @@ fn as_text(job: &Job, plan: &RunPlan) -> String {
         plan.parallel_chunks
     );
     let _ = writeln!(text, "grants: {}", grants(plan).join("; "));
-    for relation in &plan.relations {
-        relation_text(&mut text, relation);
+    for (index, relation) in plan.relations.iter().enumerate() {
+        relation_text(&mut text, relation, there.get(index));
     }
     text
 }
 
-fn relation_text(text: &mut String, relation: &RelationPlan) {
+fn relation_text(text: &mut String, relation: &RelationPlan, there: Option<&ExistingFiles>) {
     let _ = writeln!(
         text,
         "\n{}: about {} rows, {}",
@@ -86,6 +87,9 @@ fn relation_text(text: &mut String, relation: &RelationPlan) {
     );
     for window in relation.windows() {
         window_text(text, window);
+    }
+    if let Some(there) = there {
+        let _ = writeln!(text, "  {}", there.to_text());
     }
     for scan in &relation.scans {
         let of = match relation.relation.sql {

@@ -126,7 +126,8 @@ pub(super) async fn plan(
         let (job, settings) = (read(&state, &body, values)?, state.settings());
         let loads = known_load_state(&state.ledger, &job)?;
         let plan = inspection::plan(&job, resolve(&state, &job).await?, &settings, loads).await?;
-        Ok(plan_json(&job, &plan))
+        let there = inspection::existing_files(&job, &settings).await?;
+        Ok(plan_json(&job, &plan, &there))
     };
     Ok(Json(state.inspect(plan).await?))
 }

@@ -1,6 +1,7 @@
 //! What every store can do with whole files, and what those with folders can do besides.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,6 +38,9 @@ pub(super) trait Files: Debug + Send + Sync {
 
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;
+
+    /// A part of a file's bytes.
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes>;
 
     /// What is directly in a folder; `None` if it is not there.
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>>;

@@ -1,6 +1,7 @@
 //! Folders of HDFS.
 
 use std::fmt;
+use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -115,6 +116,13 @@ impl Files for HdfsFolder {
         let (url, length) = (self.url(path), reader.file_length());
         let bytes = reader.read_range_stream(0, length);
         Ok(bytes.map_err(move |error| hdfs_error(&url, error)).boxed())
+    }
+
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        let (from, bytes) = (range.start as usize, (range.end - range.start) as usize);
+        let reading =
+            async { self.client.read(&self.at(path)).await?.read_range(from, bytes).await };
+        self.asked(path, reading).await
     }
 
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -103,6 +105,19 @@ impl Files for LocalFolder {
                 Ok((read > 0).then(|| (Bytes::from(piece), (file, path))))
             });
         Ok(pieces.boxed())
+    }
+
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        let path = self.held(path)?;
+        let read = move || {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            File::open(&path)
+                .and_then(|file| file.read_exact_at(&mut bytes, range.start))
+                .map_err(|error| Error::io(format!("reading {}", path.display()), error))?;
+            Ok(bytes.into())
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
     }
 
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {

@@ -26,11 +26,13 @@ mod upload;
 
 use std::fmt::Debug;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use bytes::Bytes;
 use longshore_model::config::Reach;
 use longshore_model::config::place::Place;
 use longshore_model::config::target::Mode;
@@ -114,6 +116,9 @@ pub trait Folder: Target {
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;
 
+    /// A part of a file's bytes.
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes>;
+
     /// Writes a marker and removes it again: whether the target can be written.
     async fn probe(&self) -> Result<()>;
 
@@ -194,6 +199,11 @@ pub async fn open(
 
 fn staging(run: &str) -> String {
     format!("{HIDDEN}/staging/{run}")
+}
+
+/// Where a part lies in a store with folders, before it is published.
+pub(crate) fn staged_path(target: &RelationTarget, file: &str) -> String {
+    format!("{}/{}/{file}", staging(&target.run), target.relation)
 }
 
 /// Where a run's manifest lies in a target of files.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -136,7 +137,7 @@ impl MultipartCommitter {
     async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
         match target.mode {
             Mode::Version | Mode::Error => self.complete_all(target, parts).await?,
-            Mode::Append | Mode::ReplacePartitions => {
+            Mode::Append | Mode::ReplacePartitions | Mode::Merge | Mode::Snapshot | Mode::Scd2 => {
                 name_lock::lock(self.files.as_ref(), &target.run, &target.name).await?;
                 self.complete_all(target, parts).await?;
             }
@@ -410,6 +411,10 @@ impl Folder for MultipartCommitter {
 
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.files.read(path).await
+    }
+
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        self.files.read_range(path, range).await
     }
 
     async fn probe(&self) -> Result<()> {

@@ -43,7 +43,12 @@ pub(super) async fn reserve(
     };
     match mode {
         // Held only while publishing, and while a load mode looks at what is there.
-        Mode::Append | Mode::Replace | Mode::ReplacePartitions => Ok(target(relation.to_owned())),
+        Mode::Append
+        | Mode::Replace
+        | Mode::ReplacePartitions
+        | Mode::Merge
+        | Mode::Snapshot
+        | Mode::Scd2 => Ok(target(relation.to_owned())),
         Mode::Error => {
             if !is_free(files, relation).await? {
                 return Err(taken(files, relation));

@@ -1,9 +1,11 @@
 //! Objects of a store, as files: what is particular to S3 or Azure is in the stores' own files.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::store_url::encoded_path;
 use longshore_model::error::Result;
@@ -84,6 +86,10 @@ impl Files for ObjectFiles {
         let got = self.asked(path, self.store.get(&key)).await?;
         let url = self.url(path);
         Ok(got.into_stream().map_err(move |error| object_error(&url, &error)).boxed())
+    }
+
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        self.asked(path, self.store.get_range(&self.key(path), range)).await
     }
 
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {

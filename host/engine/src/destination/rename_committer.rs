@@ -2,9 +2,11 @@
 //! shows them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::TryStreamExt;
 use longshore_model::checksum::{Checksum, Hasher};
 use longshore_model::config::target::Mode;
@@ -132,7 +134,9 @@ impl<F: Folders> RenameCommitter<F> {
         let published = match target.mode {
             Mode::Version | Mode::Error => self.publish_new(target, parts).await?,
             Mode::Replace => self.publish_instead(target, parts).await?,
-            Mode::Append | Mode::ReplacePartitions => self.publish_beside(target, parts).await?,
+            Mode::Append | Mode::ReplacePartitions | Mode::Merge | Mode::Snapshot | Mode::Scd2 => {
+                self.publish_beside(target, parts).await?
+            }
         };
         self.folders.sync_folder(&target.name).await?;
         self.folders.sync_folder("").await?;
@@ -250,6 +254,10 @@ impl<F: Folders> Folder for RenameCommitter<F> {
 
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.folders.read(path).await
+    }
+
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        self.folders.read_range(path, range).await
     }
 
     async fn probe(&self) -> Result<()> {

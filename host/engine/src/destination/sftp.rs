@@ -3,6 +3,8 @@
 
 use std::env;
 use std::fmt;
+use std::io::SeekFrom;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use russh_sftp::client::SftpSession;
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::client::fs::File;
 use russh_sftp::protocol::{OpenFlags, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
@@ -312,6 +314,19 @@ impl Files for SftpFolder {
             Ok((read > 0).then(|| (Bytes::from(piece), (file, url))))
         });
         Ok(pieces.boxed())
+    }
+
+    async fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        let mut file = self.asked(path, |c, full| async move { c.sftp.open(full).await }).await?;
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let reading = async {
+            file.seek(SeekFrom::Start(range.start)).await?;
+            file.read_exact(&mut bytes).await
+        };
+        let read =
+            async { reading.await.map_err(|error| sftp_error(&self.url(path), error.into())) };
+        within(WRITE_TIMEOUT_SECS, || self.url(path), read).await?;
+        Ok(bytes.into())
     }
 
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {

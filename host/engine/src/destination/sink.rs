@@ -259,7 +259,7 @@ pub fn load_mode(mode: Mode) -> Result<LoadMode> {
         Mode::Replace => LoadMode::Replace,
         Mode::Error => LoadMode::Error,
         // The check of the job refuses it.
-        Mode::ReplacePartitions => {
+        Mode::ReplacePartitions | Mode::Merge | Mode::Snapshot | Mode::Scd2 => {
             return Err(Error::internal(format!("plugins know no mode {}", mode.name())));
         }
     })

@@ -8,6 +8,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use futures::{StreamExt, TryStreamExt, stream};
 use longshore_model::config::files::Files;
 use longshore_model::config::job::JobRelation;
+use longshore_model::config::load::Load;
 use longshore_model::config::{Job, Reach, Settings, job};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::relation::Consistency;
@@ -22,6 +23,7 @@ use crate::decimal_width::widen_schema;
 use crate::drift::{Alignment, Expectation, Outcome};
 use crate::incremental::LoadState;
 use crate::lineage::ColumnLineage;
+use crate::load_mode;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::Partitioning;
@@ -75,7 +77,9 @@ pub struct RelationPlan {
     pub lineage: Option<ColumnLineage>,
     /// The columns of the rows, as everybody but the encoder of Parquet knows them.
     pub written: SchemaRef,
-    /// The columns that are published.
+    /// The columns that the relation has when its load mode is done.
+    pub loaded: SchemaRef,
+    /// The same in the order of readers: those that folders tell come last.
     pub published: SchemaRef,
     /// Estimated rows at the source.
     pub rows: Option<u64>,
@@ -259,7 +263,9 @@ impl<'a> Planner<'a> {
             }
         };
         let mut rows = asking.steps(rows).await?;
-        let alignment = match asking.expected {
+        // Versions have other columns than the rows that are read.
+        let has_versions = matches!(relation.load, Some(Load::Scd2(_)));
+        let mut alignment = match asking.expected.filter(|_| !has_versions) {
             None => None,
             Some(expected) => Some(expected.align(&rows.schema()?)),
         };
@@ -277,7 +283,14 @@ impl<'a> Planner<'a> {
         let written = widen_schema(&physical.schema());
         let written =
             alignment.as_ref().map_or(written.clone(), |aligned| aligned.nullable(&written));
-        let published = Partitioning::table_schema(&asking.job.target.partition_by, &written)?;
+        let loaded = match &relation.load {
+            None => written.clone(),
+            Some(load) => load_mode::columns(load, &written)?,
+        };
+        if has_versions {
+            alignment = asking.expected.map(|expected| expected.align(&loaded));
+        }
+        let published = Partitioning::table_schema(&asking.job.target.partition_by, &loaded)?;
         let chunkwise = is_chunkwise(&physical);
         let checks = Arc::new(RelationChecks::new(&relation.checks, &physical.schema())?);
         Ok(RelationPlan {
@@ -286,6 +299,7 @@ impl<'a> Planner<'a> {
             checks,
             alignment,
             written,
+            loaded,
             published,
             physical,
             rows: match inputs.as_slice() {

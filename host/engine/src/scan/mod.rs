@@ -22,6 +22,7 @@ pub use component::ComponentSource;
 pub use described::{Described, ScanPlan};
 pub use direct::DirectSource;
 pub use files::FileSource;
+pub(crate) use files::{ParquetReaders, fetch_footer};
 pub use odbc::OdbcLane;
 pub use slots::{Lane, Slots};
 pub use source::{ChunkRead, Source, SourceFile};

@@ -29,7 +29,7 @@ use object_store::ObjectStore;
 use object_store::path::Path as Key;
 
 pub(crate) use fault::object_error;
-pub(crate) use read_only::{BeyondEnd, Pinned};
+pub(crate) use read_only::{BeyondEnd, Pinned, ReadOnly, Reads};
 
 /// How URLs of this machine's files begin.
 const LOCAL_BASE: &str = "file://";

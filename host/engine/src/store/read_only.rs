@@ -15,7 +15,7 @@ use object_store::{
 
 /// What reading needs.
 #[async_trait]
-pub(super) trait Reads: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Reads: fmt::Debug + Send + Sync + 'static {
     /// A file, or a part of it.
     async fn get(&self, key: &Key, options: GetOptions) -> Result<GetResult>;
 
@@ -28,7 +28,7 @@ pub(super) trait Reads: fmt::Debug + Send + Sync + 'static {
 
 /// A store that refuses to be written.
 #[derive(Debug)]
-pub(crate) struct ReadOnly<R>(pub(super) R);
+pub(crate) struct ReadOnly<R>(pub(crate) R);
 
 impl<R: Reads> fmt::Display for ReadOnly<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,4 +8,4 @@ mod sql;
 pub use component::ComponentTransform;
 pub use open_transform::OpenTransform;
 pub use schemas::TransformSchemas;
-pub use sql::{Rows, check_depth, check_query, task_context};
+pub use sql::{Rows, check_condition, check_depth, check_query, condition, task_context};

@@ -25,6 +25,7 @@ pub use part_file::FileParts;
 pub use part_rows::Written;
 pub use part_writer::{Attempt, PartWriter, Parts};
 pub use partitioned_writer::OPEN_FILES_LIMIT;
+pub(crate) use partitioning::folder_values;
 pub use partitioning::{FOLDER_NAME_LIMIT_BYTES, Partitioning, folder_prefix};
 pub use sink_parts::SinkParts;
 pub(crate) use text::texts_of;

@@ -11,9 +11,11 @@ use arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
+use datafusion::common::ScalarValue;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::NULL_FOLDER;
 use longshore_values::write_date;
+use percent_encoding::percent_decode_str;
 
 /// The longest name of a folder: file systems take no longer one.
 pub const FOLDER_NAME_LIMIT_BYTES: usize = 255;
@@ -163,6 +165,38 @@ fn names_folders(data_type: &DataType) -> bool {
 /// How the folders of a column's values begin: `day=`.
 pub fn folder_prefix(column: &str) -> String {
     format!("{}=", escaped(column))
+}
+
+/// What the folders of a file tell of the columns that name them; `file` is its path in the relation's folder.
+pub(crate) fn folder_values(
+    names: &[String],
+    schema: &SchemaRef,
+    file: &str,
+) -> Result<Vec<ScalarValue>> {
+    let mut folders: Vec<&str> = file.split('/').collect();
+    folders.pop();
+    let misplaced = || {
+        Error::config(format!("{file} does not lie in folders of {}", names.join(", ")))
+            .with_hint("name the columns of its folders in `target.partition_by`")
+    };
+    if folders.len() != names.len() {
+        return Err(misplaced());
+    }
+    let value = |(name, folder): (&String, &str)| {
+        let text = folder.strip_prefix(&folder_prefix(name)).ok_or_else(misplaced)?;
+        let (column, _) = column(name, schema)?;
+        let data_type = schema.field(column).data_type();
+        let text = percent_decode_str(text).decode_utf8().map_err(|_| misplaced())?;
+        let value = match text.as_ref() {
+            NULL_FOLDER => ScalarValue::try_from(data_type),
+            text => ScalarValue::try_from_string(text.to_owned(), data_type),
+        };
+        value.map_err(|_| {
+            Error::data(format!("{file}: the folder {folder} is no {data_type}"))
+                .with_hint("remove the file, or choose another `target.mode`")
+        })
+    };
+    names.iter().zip(folders).map(value).collect()
 }
 
 /// As Hive escapes what stands in a folder's name; a dot at its end, too, which Azure would drop.

@@ -13,6 +13,7 @@ use super::document::{Document, typed};
 use super::drift::{DriftPolicy, check_drift};
 use super::files::{Files, check_files, name_of};
 use super::incremental::Incremental;
+use super::load::{Load, LoadSections};
 use super::notify::{Webhook, check_webhooks};
 use super::parameters::{Arguments, Bound, ParameterRecord, bind};
 use super::place::{Place, is_folder};
@@ -101,6 +102,8 @@ pub struct JobRelation {
     pub checks: Vec<Check>,
     /// What becomes of it when its columns change, if the job says it.
     pub drift: Option<DriftPolicy>,
+    /// How its rows are joined with those that are there, if the mode wants to know.
+    pub load: Option<Load>,
 }
 
 /// One table or query of the source.
@@ -116,6 +119,23 @@ pub struct Input {
     pub incremental: Option<Incremental>,
 }
 
+impl JobRelation {
+    /// An incremental relation does not tell which keys are absent.
+    fn check_absent(&self) -> Result<()> {
+        let is_incremental = self.inputs.iter().any(|input| input.incremental.is_some());
+        match &self.load {
+            Some(Load::Scd2(scd2)) if scd2.closes_absent && is_incremental => {
+                Err(Error::config(format!(
+                    "`{}`: `scd2.absent` is close, and an incremental relation has only new rows",
+                    self.name
+                ))
+                .with_hint("remove `absent: close`, or `incremental`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl From<Input> for JobRelation {
     fn from(input: Input) -> Self {
         Self {
@@ -123,6 +143,7 @@ impl From<Input> for JobRelation {
             inputs: vec![input],
             sql: None,
             checks: Vec::new(),
+            load: None,
             drift: None,
         }
     }
@@ -305,6 +326,7 @@ impl Job {
         let of_entries = inputs.iter_mut().map(|input| std::mem::take(&mut input.checks)).collect();
         let checks = RawChecks { of_job: raw.checks, of_entries };
         let drifts: Vec<_> = inputs.iter().map(|input| input.schema).collect();
+        let sections = load_sections(&mut inputs, raw.sql.is_some() || raw.sql_file.is_some())?;
         // Each part by itself: all that is wrong is told together.
         let mut faults = Vec::new();
         let source = kept(&mut faults, check_source(raw.source));
@@ -339,12 +361,16 @@ impl Job {
         };
         let mut relations = job_relations(&name, inputs, sql, drifts.unwrap_or_default());
         checks.attach(&mut relations)?;
+        for (relation, own) in relations.iter_mut().zip(sections) {
+            relation.load = own.load(&relation.name, target.mode, &target.sections)?;
+        }
         check_folders(&relations, &target)?;
         let is_of_files = matches!(source, Source::Files(_));
         for input in relations.iter().flat_map(|relation| &relation.inputs) {
             let fits = |own: &Incremental| own.check_fit(&input.name, target.mode, is_of_files);
             input.incremental.as_ref().map_or(Ok(()), fits)?;
         }
+        relations.iter().try_for_each(JobRelation::check_absent)?;
         Ok(Self {
             relations,
             steps,
@@ -428,6 +454,7 @@ fn job_relations(
             sql,
             checks: Vec::new(),
             drift: None,
+            load: None,
         }],
     };
     for (relation, drift) in relations.iter_mut().zip(drifts) {
@@ -459,12 +486,32 @@ fn all_relations(raw: &mut RawJob, name: &str) -> Result<Vec<RawRelation>> {
             checks: Vec::new(),
             incremental: None,
             schema: None,
+            merge: None,
+            snapshot: None,
+            scd2: None,
         });
     } else if raw.chunk_by.is_some() {
         return Err(Error::config("`chunk_by` without `query`")
             .with_hint("give `chunk_by` beside the table, under `relations`"));
     }
     Ok(inputs)
+}
+
+/// What the relations say of their load mode, apart from the rest of them.
+fn load_sections(inputs: &mut [RawRelation], has_sql: bool) -> Result<Vec<LoadSections>> {
+    let take = |input: &mut RawRelation| LoadSections {
+        merge: input.merge.take(),
+        snapshot: input.snapshot.take(),
+        scd2: input.scd2.take(),
+    };
+    let mut sections: Vec<LoadSections> = inputs.iter_mut().map(take).collect();
+    if has_sql && sections.iter().any(|section| !section.is_empty()) {
+        return Err(Error::config("the job's `sql` makes one relation of several")
+            .with_hint("say under `target` how it is loaded, and not beside the inputs"));
+    }
+    // Without relations, a folder of files is one.
+    sections.resize_with(sections.len().max(1), LoadSections::default);
+    Ok(sections)
 }
 
 fn check_chunk(raw: Option<RawChunk>) -> Result<ChunkSize> {

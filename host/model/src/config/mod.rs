@@ -11,6 +11,7 @@ pub mod incremental;
 pub mod job;
 mod keys;
 pub mod lineage;
+pub mod load;
 mod mode;
 pub mod notify;
 pub mod parameters;

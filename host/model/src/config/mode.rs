@@ -5,6 +5,9 @@ use strum::IntoStaticStr;
 
 use crate::error::{Error, Result};
 
+/// The only format that is read back.
+const PARQUET: &str = "parquet";
+
 /// What happens when the target is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +23,12 @@ pub enum Mode {
     Error,
     /// Those of its partitions that the run has rows of are replaced.
     ReplacePartitions,
+    /// Rows with the same key are replaced, and the others stay.
+    Merge,
+    /// Rows that arrived since the earliest that comes are replaced, and older ones stay.
+    Snapshot,
+    /// The history of each key is kept as versions.
+    Scd2,
 }
 
 impl Mode {
@@ -35,7 +44,12 @@ impl Mode {
 
     /// Whether it is a load mode: the run finds out which of the files that are there its parts take the place of.
     pub fn is_load(self) -> bool {
-        self == Self::ReplacePartitions
+        self == Self::ReplacePartitions || self.reads_first()
+    }
+
+    /// Whether all rows must be read before the first part is written: they are joined with those that are there.
+    pub fn reads_first(self) -> bool {
+        matches!(self, Self::Merge | Self::Snapshot | Self::Scd2)
     }
 }
 
@@ -49,10 +63,17 @@ pub(super) fn refuse(mode: Mode, why: &str) -> Result<()> {
 }
 
 /// Whether a folder of files can be loaded so.
-pub(super) fn check_folder(mode: Mode, partition_by: &[String]) -> Result<()> {
+pub(super) fn check_folder(mode: Mode, partition_by: &[String], format: &str) -> Result<()> {
     if mode == Mode::ReplacePartitions && partition_by.is_empty() {
         return Err(Error::config("`target.mode` is replace_partitions, and there are none")
             .with_hint("name the columns in `target.partition_by`, or choose `mode: replace`"));
+    }
+    if mode.reads_first() && format != PARQUET {
+        let mode = mode.name();
+        return Err(Error::config(format!(
+            "`target.mode` is {mode}, and {format} files are not read back"
+        ))
+        .with_hint("write Parquet, or choose `mode: append` or `replace`"));
     }
     Ok(())
 }

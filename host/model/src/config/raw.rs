@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::checks::RawCheck;
 use super::drift::policy::RawDrift;
 use super::incremental::raw::RawIncremental;
+use super::load::{RawMerge, RawScd2, RawSnapshot};
 use super::notify::raw::RawWebhook;
 use super::record::Record;
 use super::schedule::RawSchedule;
@@ -388,6 +389,12 @@ pub(super) struct RawRelation {
     pub(super) incremental: Option<RawIncremental>,
     /// What becomes of it when its columns change: keys that take the place of the job's own.
     pub(super) schema: Option<RawDrift>,
+    /// How it is merged, where `target.mode` is merge; as `target.merge` says, if absent.
+    pub(super) merge: Option<RawMerge>,
+    /// How it is loaded, where `target.mode` is snapshot; as `target.snapshot` says, if absent.
+    pub(super) snapshot: Option<RawSnapshot>,
+    /// How its history is kept, where `target.mode` is scd2; as `target.scd2` says, if absent.
+    pub(super) scd2: Option<RawScd2>,
 }
 
 /// One step: `sql`, `sql_file`, or `plugin` with what that plugin wants to know.
@@ -459,6 +466,12 @@ pub(super) struct RawFolder {
     /// hold them.
     #[serde(default)]
     pub(super) partition_by: Vec<String>,
+    /// How relations are merged, where `mode` is merge.
+    pub(super) merge: Option<RawMerge>,
+    /// How relations are loaded, where `mode` is snapshot.
+    pub(super) snapshot: Option<RawSnapshot>,
+    /// How histories are kept, where `mode` is scd2.
+    pub(super) scd2: Option<RawScd2>,
     /// What an `s3://` store wants to know.
     pub(super) s3: Option<RawS3>,
     /// What an `azure://` store wants to know.
@@ -513,6 +526,12 @@ pub(super) enum RawMode {
     Error,
     /// Those of its partitions that the run has rows of are replaced. Needs `partition_by`.
     ReplacePartitions,
+    /// Rows with the same key are replaced, and the others stay. Needs `merge`.
+    Merge,
+    /// Rows that arrived since the earliest that comes are replaced, and older ones stay. Needs `snapshot`.
+    Snapshot,
+    /// The history of each key is kept as versions. Needs `scd2`.
+    Scd2,
 }
 
 /// Settings of an S3 store. Without keys here, those of the environment, of `~/.aws`, or of

@@ -5,6 +5,7 @@ use strum::IntoStaticStr;
 use url::Url;
 
 use super::document::typed;
+use super::load::LoadSections;
 use super::mode;
 use super::place::{Place, Sections, Side, check_place, is_folder};
 use super::plugin_requirement::PluginRequirement;
@@ -25,6 +26,8 @@ pub struct Target {
     pub mode: Mode,
     /// The columns whose values name folders.
     pub partition_by: Vec<String>,
+    /// What its load mode wants to know of relations that do not say it.
+    pub sections: LoadSections,
 }
 
 /// What takes the rows.
@@ -135,14 +138,17 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
         RawMode::Append => Mode::Append,
         RawMode::Replace => Mode::Replace,
         RawMode::Error => Mode::Error,
+        RawMode::Merge => Mode::Merge,
+        RawMode::Snapshot => Mode::Snapshot,
+        RawMode::Scd2 => Mode::Scd2,
         RawMode::ReplacePartitions => Mode::ReplacePartitions,
     };
     let scheme = raw.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     if scheme.is_none_or(|scheme| is_folder(&scheme)) {
         let url = StoreUrl::parse("target.url", &raw.url)?;
-        let (to, partition_by) = check_folder(raw, &url)?;
-        mode::check_folder(mode, &partition_by)?;
-        return Ok(Target { to, url: url.shown(), mode, partition_by });
+        let folder = check_folder(raw, &url)?;
+        mode::check_folder(mode, &folder.partition_by, folder.format_name())?;
+        return Ok(Target { mode, ..folder });
     }
     mode::refuse(mode, "a sink does not have it")?;
     let url = Url::parse(&raw.url).map_err(|error| {
@@ -154,7 +160,13 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
     let _ = shown.set_password(None);
     hide_query_values(&mut shown);
     let to = To::Sink(check_sink(raw, &url)?);
-    Ok(Target { to, url: shown.to_string(), mode, partition_by: Vec::new() })
+    Ok(Target {
+        to,
+        url: shown.to_string(),
+        mode,
+        partition_by: Vec::new(),
+        sections: LoadSections::default(),
+    })
 }
 
 /// Only the sink knows which values of a query are secrets.
@@ -165,14 +177,15 @@ fn hide_query_values(url: &mut Url) {
     }
 }
 
-fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<(To, Vec<String>)> {
+/// A folder, whatever happens in it.
+fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<Target> {
     if raw.plugin.is_some() {
         return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme))
             .with_hint("remove it"));
     }
     let folder: RawFolder = typed("target", Value::Object(raw.rest))?;
     let format = check_format(&folder)?;
-    let RawFolder { s3, azure, hdfs, sftp, partition_by, .. } = folder;
+    let RawFolder { s3, azure, hdfs, sftp, partition_by, merge, snapshot, scd2, .. } = folder;
     for (place, name) in partition_by.iter().enumerate() {
         if partition_by[..place].iter().any(|other| other.eq_ignore_ascii_case(name)) {
             return Err(Error::config(format!("`target.partition_by` names `{name}` twice"))
@@ -180,7 +193,9 @@ fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<(To, Vec<String>)> {
         }
     }
     let sections = Sections { s3, azure, hdfs, sftp };
-    Ok((To::Folder(check_place(Side::Target, sections, url)?, format), partition_by))
+    let to = To::Folder(check_place(Side::Target, sections, url)?, format);
+    let sections = LoadSections { merge, snapshot, scd2 };
+    Ok(Target { to, url: url.shown(), mode: Mode::Version, partition_by, sections })
 }
 
 fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {

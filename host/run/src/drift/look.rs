@@ -34,7 +34,7 @@ pub(crate) async fn expected_of(
     plugins: &PluginSet,
     settings: &Settings,
 ) -> Result<Vec<Option<Expectation>>> {
-    let destination = Destination::open(job, plugins, settings).await?;
+    let destination = Destination::open(job, plugins, settings, None).await?;
     let expected =
         Expected::of_job(job, destination.target(), &accepted_of(job, settings)?).await?;
     Ok(expected.into_iter().map(|own| own.map(|own| own.expectation)).collect())
@@ -55,13 +55,13 @@ pub async fn drift_of_job(
     plugins: Arc<PluginSet>,
     settings: &Settings,
 ) -> Result<Vec<RelationDrift>> {
-    let destination = Destination::open(job, &plugins, settings).await?;
+    let destination = Destination::open(job, &plugins, settings, None).await?;
     let target = destination.target();
     let expected = Expected::of_job(job, target, &accepted_of(job, settings)?).await?;
     let plan = Planner::new(plugins, settings).plan(job).await?;
     plan.source.release().await;
     let drift = plan.relations.iter().zip(expected).map(|(relation, expected)| {
-        let schema = relation.written.clone();
+        let schema = relation.loaded.clone();
         let url = expected.as_ref().map(|expected| target.url(&expected.name));
         let expectation = expected.map(|expected| expected.expectation);
         RelationDrift {

@@ -2,11 +2,13 @@
 //! answers. Commands and the API ask the same.
 
 mod connection;
+mod existing;
 mod plan;
 mod preview;
 mod validate;
 
 pub use connection::{ConnectionTest, test_connection};
+pub use existing::{ExistingFiles, existing_files};
 pub use plan::{grants, plan, plan_json, published_columns};
 pub use preview::{RelationPreview, preview, rows_as_texts, shown_column};
 pub use validate::{Validation, validate, validate_with};

@@ -22,6 +22,8 @@ use crate::drift::expected_of;
 /// How long a plan waits for its target. What a run would do with the rows can be told without it.
 const TARGET_WAIT: Duration = Duration::from_secs(10);
 
+use super::existing::ExistingFiles;
+
 /// Plans a job, and lets its source go.
 /// `loads` says how far incremental relations have been loaded.
 pub async fn plan(
@@ -69,8 +71,8 @@ pub fn grants(plan: &RunPlan) -> Vec<String> {
     grants
 }
 
-/// A plan as `--json` and the API show it.
-pub fn plan_json(job: &Job, plan: &RunPlan) -> Value {
+/// A plan as `--json` and the API show it, with what is in the target where the job loads into it.
+pub fn plan_json(job: &Job, plan: &RunPlan, there: &[ExistingFiles]) -> Value {
     let mut answer = json!({
         "job": job.name,
         "connector": { "name": plan.source.name(), "version": plan.source.version() },
@@ -91,6 +93,9 @@ pub fn plan_json(job: &Job, plan: &RunPlan) -> Value {
         "grants": grants(plan),
         "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),
     });
+    for (index, there) in there.iter().enumerate() {
+        answer["relations"][index]["load"] = json!(there);
+    }
     if !job.parameters.is_empty() {
         answer["parameters"] = json!(job.parameters);
     }

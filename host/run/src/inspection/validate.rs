@@ -3,9 +3,10 @@
 
 use longshore_engine::check::check_regex;
 use longshore_engine::scan::{ComponentSource, Source as _};
-use longshore_engine::transform::check_query;
+use longshore_engine::transform::{check_condition, check_query};
 use longshore_model::config::checks::Rule;
-use longshore_model::config::job::{Job, Source};
+use longshore_model::config::job::{Job, JobRelation, Source};
+use longshore_model::config::load::{Load, Merge};
 use longshore_model::config::{Settings, Step};
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_plugins::{Catalog, Plugins, Resolver};
@@ -52,6 +53,7 @@ pub async fn validate_with(job: &Job, catalog: &Catalog, settings: &Settings) ->
 /// The queries that are carried out here.
 fn check_queries(job: &Job, faults: &mut Vec<Error>) {
     for relation in &job.relations {
+        faults.extend(check_load(relation).err());
         let Some(sql) = &relation.sql else { continue };
         let names: Vec<&str> = relation.inputs.iter().map(|input| input.name.as_str()).collect();
         faults.extend(check_query(sql, &names).context("`sql`").err());
@@ -69,6 +71,12 @@ fn check_patterns(job: &Job, faults: &mut Vec<Error>) {
         let Rule::Pattern { regex, .. } = &check.rule else { continue };
         faults.extend(check_regex(regex).context(format!("check `{}`", check.name)).err());
     }
+}
+
+/// The condition of a load mode.
+fn check_load(relation: &JobRelation) -> Result<()> {
+    let Some(Load::Merge(Merge { deleted: Some(sql), .. })) = &relation.load else { return Ok(()) };
+    check_condition(sql).context(format!("`{}`: `merge.deleted`", relation.name))
 }
 
 /// A sandbox, with its cache if that is a folder for a while: a cache that cannot be used is no fault of

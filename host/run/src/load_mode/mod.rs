@@ -1,14 +1,21 @@
 //! Load modes: what becomes of the files that a relation has in the target, when its rows are read and before they
-//! are published. The stage finds out which files the new parts take the place of; the commit adds those parts and
-//! removes these files.
+//! are published. The stage finds out which files the new parts take the place of, and makes those parts where the
+//! mode joins rows. The commit adds the parts and removes these files.
 
 mod layout;
 mod replace_partitions;
 
+use std::sync::Arc;
+
 use longshore_engine::destination::Folder;
-use longshore_model::config::target::Mode;
-use longshore_model::error::{Result, ResultExt};
+use longshore_engine::load_mode::{LoadStage, Loaded, merge, scd2, snapshot};
+use longshore_engine::write::FileParts;
+use longshore_model::config::load::Load;
+use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::part::RelationTarget;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::destination::Destination;
 use super::load_record::LoadRecord;
@@ -25,26 +32,47 @@ impl ActiveRun<'_> {
     /// Loads what was read, in the way that the job's mode says.
     pub(super) async fn load(
         &self,
-        Preparation { targets, .. }: &Preparation,
+        prepared: &Preparation,
         mut outputs: Vec<RelationOutput>,
     ) -> Result<Vec<RelationOutput>, RunEnd> {
         let Destination::Files { folder, .. } = &self.destination else { return Ok(outputs) };
         if !self.job.target.mode.is_load() {
             return Ok(outputs);
         }
-        let load = async {
-            self.lock(folder.as_ref(), targets).await?;
-            for (target, output) in targets.iter().zip(&mut outputs) {
-                let loaded = self.load_relation(folder.as_ref(), target, output).await;
-                loaded.context(target.relation.clone())?;
-            }
-            Ok::<_, RunEnd>(())
-        };
+        if self.job.target.mode.reads_first() {
+            // What an attempt that was cut off has left there.
+            self.target().discard(self.id).await?;
+        }
+        let mut loading = JoinSet::new();
         tokio::select! {
-            loaded = load => loaded?,
-            end = self.stopped_before_reading() => return Err(end),
+            loaded = self.load_all(prepared, folder.as_ref(), &mut outputs, &mut loading) => loaded?,
+            end = self.stopped_before_reading() => {
+                // Nothing may still be writing when the run ends.
+                loading.shutdown().await;
+                return Err(end);
+            }
         }
         Ok(outputs)
+    }
+
+    async fn load_all(
+        &self,
+        prepared: &Preparation,
+        folder: &dyn Folder,
+        outputs: &mut [RelationOutput],
+        loading: &mut JoinSet<Result<Loaded>>,
+    ) -> Result<()> {
+        self.lock(folder, &prepared.targets).await?;
+        for (index, output) in outputs.iter_mut().enumerate() {
+            let target = &prepared.targets[index];
+            let loaded = self.load_relation(prepared, index, output, loading).await;
+            let loaded = loaded.context(target.relation.clone())?;
+            output.load = Some(LoadRecord::new(target.mode, &loaded));
+            output.replaced = loaded.replaced.into_iter().map(|file| file.path).collect();
+            output.parts = loaded.parts;
+            output.schema = prepared.plan.relations[index].loaded.clone();
+        }
+        Ok(())
     }
 
     /// Holds the names of all relations: what the stage sees there stays until the commit. In the order of the names,
@@ -60,22 +88,85 @@ impl ActiveRun<'_> {
 
     async fn load_relation(
         &self,
-        folder: &dyn Folder,
-        target: &RelationTarget,
-        output: &mut RelationOutput,
-    ) -> Result<()> {
+        prepared: &Preparation,
+        index: usize,
+        output: &RelationOutput,
+        loading: &mut JoinSet<Result<Loaded>>,
+    ) -> Result<Loaded> {
+        let target = &prepared.targets[index];
         if output.parts.iter().all(|part| part.rows == 0) {
-            tracing::warn!("{}: the source has no rows: nothing changes", target.relation);
+            let text = format!("{}: the source has no rows: nothing changes", target.relation);
+            tracing::warn!("{text}");
+            self.ledger().event(self.id, &text)?;
         }
-        match target.mode {
-            Mode::ReplacePartitions => {
-                let find = || replace_partitions::replaced(folder, target, &output.parts);
-                let replaced = self.retry().run(Work::Request, LOADING, find).await?;
-                output.load = Some(LoadRecord::new(target.mode, &replaced));
-                output.replaced = replaced.into_iter().map(|file| file.path).collect();
+        let Destination::Files { folder, .. } = &self.destination else {
+            return Err(Error::internal("a load mode without files"));
+        };
+        let Some(load) = &prepared.plan.relations[index].relation.load else {
+            let find = || replace_partitions::replaced(folder.as_ref(), target, &output.parts);
+            let replaced = self.retry().run(Work::Request, LOADING, find).await?;
+            return Ok(Loaded { parts: output.parts.clone(), replaced, ..Loaded::default() });
+        };
+        let stage = self.stage(prepared, index, output)?;
+        let mut retries = self.retry().of(Work::Request);
+        loop {
+            let joined = self.join_rows(stage.clone(), load.clone(), loading).await;
+            let Err(error) = joined else { return joined };
+            let Some(wait) = retries.next(&error) else { return Err(error) };
+            tracing::warn!("{LOADING}: {error}: trying again in {} ms", wait.as_millis());
+            sleep(wait).await;
+        }
+    }
+
+    /// Makes the new parts, on the runtime that computes.
+    async fn join_rows(
+        &self,
+        stage: LoadStage,
+        load: Load,
+        loading: &mut JoinSet<Result<Loaded>>,
+    ) -> Result<Loaded> {
+        let began = self.created;
+        let work = async move {
+            match &load {
+                Load::Merge(how) => merge(&stage, how).await,
+                Load::Snapshot(by) => snapshot(&stage, by).await,
+                Load::Scd2(how) => scd2(&stage, how, began).await,
             }
-            Mode::Version | Mode::Append | Mode::Replace | Mode::Error => {}
+        };
+        loading.spawn_on(work, self.runner.compute);
+        match loading.join_next().await {
+            Some(Ok(loaded)) => loaded,
+            Some(Err(error)) => Err(Error::internal(format!("loading failed: {error}"))),
+            None => Err(Error::internal("loading ended without an answer")),
         }
-        Ok(())
+    }
+
+    fn stage(
+        &self,
+        prepared: &Preparation,
+        index: usize,
+        output: &RelationOutput,
+    ) -> Result<LoadStage> {
+        let Destination::Files { folder, format, partition_by, scratch: Some(scratch) } =
+            &self.destination
+        else {
+            return Err(Error::internal("a load mode without a scratch folder"));
+        };
+        let parts = FileParts {
+            folder: folder.clone(),
+            target: prepared.targets[index].clone(),
+            format: format.clone(),
+            partition_by: partition_by.clone(),
+        };
+        Ok(LoadStage {
+            parts: Arc::new(parts),
+            schema: prepared.plan.relations[index].written.clone(),
+            loaded: prepared.plan.relations[index].loaded.clone(),
+            rows: scratch.clone(),
+            read: output.parts.clone(),
+            scratch: self.scratch.path().to_owned(),
+            parallel: prepared.plan.parallel,
+            io: Handle::current(),
+        })
     }
 }

@@ -53,6 +53,7 @@ use crate::datafusion_fault::from_datafusion;
 use crate::store;
 use crate::store::{BeyondEnd, Opened, Pinned, object_error};
 use file_info::FilesInfo;
+pub(crate) use parquet_footer::{Factory as ParquetReaders, fetch as fetch_footer};
 
 /// What is said of a file that a reader panics at.
 const DAMAGED: &str = "it is damaged";

@@ -28,7 +28,7 @@ use super::parquet_fault::fault;
 use crate::store::Opened;
 
 /// What a file's footer says, and its index of pages where that can be read.
-pub(super) async fn fetch(
+pub(crate) async fn fetch(
     store: &Opened,
     meta: &ObjectMeta,
     cache: &Arc<FileMetadataCache>,
@@ -116,9 +116,9 @@ pub(super) fn start_of(group: &RowGroupMetaData) -> u64 {
 
 /// Gives DataFusion what is reliable.
 #[derive(Debug)]
-pub(super) struct Factory {
-    pub(super) store: Opened,
-    pub(super) cache: Arc<FileMetadataCache>,
+pub(crate) struct Factory {
+    pub(crate) store: Opened,
+    pub(crate) cache: Arc<FileMetadataCache>,
 }
 
 impl ParquetFileReaderFactory for Factory {

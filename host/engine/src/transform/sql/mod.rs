@@ -2,6 +2,7 @@
 
 mod align;
 mod checked;
+mod condition;
 mod convert;
 #[cfg(test)]
 mod fuzz;
@@ -41,6 +42,7 @@ use longshore_values::unique_names;
 use crate::datafusion_fault::from_datafusion;
 use crate::drift::AlignedColumn;
 use crate::lineage::{ColumnLineage, LineageTable, of_query, of_table};
+pub use condition::{check_condition, condition};
 pub use limits::check_depth;
 use limits::check_work;
 

@@ -34,6 +34,11 @@ impl RawDrift {
             on_widened: self.on_widened.unwrap_or_default(),
             on_narrowed: self.on_narrowed.unwrap_or_default(),
         };
+        if target.mode.reads_first() {
+            let mode = target.mode.name();
+            return Err(Error::config(format!("`{at}`: `target.mode` {mode} keeps the columns"))
+                .with_hint("remove `schema`; when the source has changed, give its old columns in an `sql` step, or publish into a new folder"));
+        }
         match &target.to {
             To::Sink(_) => policy.check_sink(at)?,
             To::Folder(_, Format::Csv(..))

@@ -1,0 +1,76 @@
+//! What a load computes in: a share of the memory budget, beyond which it spills into the run's scratch folder.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::SessionConfig;
+use longshore_model::config::settings::cores;
+use longshore_model::error::Result;
+use longshore_model::memory::{Account, memory};
+use parking_lot::Mutex;
+
+use crate::datafusion_fault::from_datafusion;
+
+/// What sorting needs at least.
+const LEAST_POOL_BYTES: u64 = 16 << 20;
+
+/// What each of several sorts needs at least.
+const LEAST_STREAM_BYTES: u64 = 12 << 20;
+
+/// What a sort keeps to merge what it has spilled.
+const SPILL_RESERVATION_BYTES: u64 = 4 << 20;
+
+/// What of the pool a row of a batch stands for: with little memory, batches are small.
+const POOL_BYTES_OF_ROW: u64 = 64 << 10;
+
+/// The rows of a batch.
+const BATCH_ROWS: std::ops::RangeInclusive<u64> = 256..=8192;
+
+/// What of its pool a load takes for the rows that it looks others up in.
+const LOOKUP_SHARE: u64 = 3;
+
+/// A load's memory and disk.
+pub(super) struct Session {
+    pub(super) context: Arc<TaskContext>,
+    /// How many streams are read at the same time.
+    pub(super) parallel: usize,
+    /// The most bytes of rows that are held to look others up in.
+    pub(super) lookup_bytes: u64,
+    /// The pool, in the process's budget.
+    _held: Mutex<Account>,
+}
+
+impl Session {
+    /// A session that spills into this folder.
+    pub(super) fn new(scratch: &Path, parallel: usize) -> Result<Self> {
+        let pool_bytes = (memory().limit() / 2).max(LEAST_POOL_BYTES);
+        let mode = DiskManagerMode::Directories(vec![scratch.to_owned()]);
+        let disk =
+            DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(u64::MAX);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes as usize)))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(from_datafusion)?;
+        let reservation = SPILL_RESERVATION_BYTES.min(pool_bytes / 32) as usize;
+        // A partition reads its own files, and in their order: what is found out of a file rests on it.
+        let rows = (pool_bytes / POOL_BYTES_OF_ROW).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end());
+        let config = SessionConfig::new()
+            .with_batch_size(rows as usize)
+            .with_sort_spill_reservation_bytes(reservation)
+            .set_bool("datafusion.execution.enable_file_stream_work_stealing", false);
+        let context = TaskContext::default().with_session_config(config).with_runtime(runtime);
+        let mut held = memory().account();
+        held.set(pool_bytes as usize);
+        Ok(Self {
+            context: Arc::new(context),
+            parallel: parallel.min(cores()).min((pool_bytes / LEAST_STREAM_BYTES) as usize).max(1),
+            lookup_bytes: pool_bytes / LOOKUP_SHARE,
+            _held: Mutex::new(held),
+        })
+    }
+}

@@ -10,10 +10,10 @@ use longshore_model::part::{Part, RelationTarget};
 use longshore_model::watermark::Advance;
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{FORMAT, Manifest, RelationOutput};
+use super::manifest::{FORMAT, Manifest};
 use super::panic::catch_panic;
 use super::report::{RelationReport, RunReport, Status};
-use crate::checks::CheckReport;
+use crate::check_result::CheckReport;
 use crate::incremental::WindowRecord;
 use crate::ledger::{JobAdvances, Ledger};
 use crate::retry::{Retry, Work};
@@ -29,6 +29,9 @@ const REGISTERING: &str = "registering";
 pub(super) struct Commit {
     pub(super) manifest: Manifest,
     pub(super) relations: Vec<RelationCommit>,
+    /// The rows in quarantine, where relations have any. Nobody else takes their names.
+    #[serde(default)]
+    pub(super) quarantine: Vec<RelationCommit>,
     /// The tables of a catalog that its folders become; none without a catalog.
     #[serde(default)]
     pub(super) tables: Vec<Table>,
@@ -58,10 +61,10 @@ pub(super) struct RelationCommit {
 }
 
 impl RelationCommit {
-    pub(super) fn new(target: RelationTarget, output: &RelationOutput) -> Self {
-        let RelationOutput { parts, replaced, .. } = output;
+    /// Parts that become visible, and the files that they take the place of.
+    pub(super) fn new(target: RelationTarget, parts: &[Part], replaced: &[String]) -> Self {
         let tokens = parts.iter().map(|part| part.token.clone()).collect();
-        Self { target, parts: parts.clone(), tokens, replaced: replaced.clone() }
+        Self { target, parts: parts.to_vec(), tokens, replaced: replaced.to_vec() }
     }
 
     fn publication(&self) -> Publication {
@@ -80,7 +83,12 @@ impl Commit {
     }
 
     fn publications(&self) -> Vec<Publication> {
-        self.relations.iter().map(RelationCommit::publication).collect()
+        self.each().map(RelationCommit::publication).collect()
+    }
+
+    /// All that becomes visible: the relations, and then what is in quarantine.
+    fn each(&self) -> impl DoubleEndedIterator<Item = &RelationCommit> {
+        self.relations.iter().chain(&self.quarantine)
     }
 }
 
@@ -206,7 +214,7 @@ async fn take_back(
     commit: &Commit,
 ) -> bool {
     let mut all = true;
-    for relation in commit.relations.iter().rev() {
+    for relation in commit.each().rev() {
         if let Err(error) = target.retract(&relation.publication()).await {
             tracing::error!("taking back {}: {error}", target.url(&relation.target.name));
             all = false;

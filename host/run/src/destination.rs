@@ -7,7 +7,7 @@ use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
 use longshore_engine::write::{FileParts, Parts, SinkParts};
 use longshore_model::config::place::Place;
-use longshore_model::config::target::{Format, ParquetCodec, To};
+use longshore_model::config::target::{Format, Mode, ParquetCodec, To};
 use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
@@ -72,6 +72,17 @@ impl Destination {
         }
     }
 
+    /// The writer of the rows that a relation has in quarantine; none in a sink.
+    pub(super) fn quarantine(&self, target: &RelationTarget) -> Option<Arc<dyn Parts>> {
+        let Self::Files { folder, format, .. } = self else { return None };
+        Some(Arc::new(FileParts {
+            folder: folder.clone(),
+            target: quarantine_target(target),
+            format: format.clone(),
+            partition_by: Vec::new(),
+        }))
+    }
+
     /// What holds the parts that are read, until the relation's own are made of them.
     pub(super) fn read_into(&self) -> &dyn Target {
         match self {
@@ -98,6 +109,18 @@ impl Destination {
             }),
             Self::Sink(sink) => Arc::new(SinkParts { sink: sink.clone(), target }),
         }
+    }
+}
+
+/// The place of the rows of a relation that are quarantined: a folder of the run's own, beside the table.
+pub(super) fn quarantine_target(target: &RelationTarget) -> RelationTarget {
+    let RelationTarget { run, relation, .. } = target;
+    RelationTarget {
+        run: run.clone(),
+        // No relation's name begins with a dot.
+        relation: format!(".quarantine/{relation}"),
+        name: format!(".longshore/quarantine/{relation}/{run}"),
+        mode: Mode::Error,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs: their phases, tasks in parallel, retries, progress, and the commit of all or nothing.
 
+mod check_result;
 mod checks;
 mod commit;
 mod control;
@@ -38,7 +39,7 @@ mod trace;
 mod trigger;
 pub mod verification;
 
-pub use checks::{CheckReport, CheckResult};
+pub use check_result::{CheckReport, CheckResult};
 pub use control::RunControl;
 pub use drift::{RelationDrift, drift_of_job};
 pub use fingerprint::Fingerprint;
@@ -53,7 +54,6 @@ pub use retention::forget_old_runs;
 pub use retry::{RESUME_WAIT, TakeOver};
 pub use run_id::new_run_id;
 pub use runner::Runner;
-pub use scratch::Scratch;
 pub use snapshot_holder::{HOLDER_START_SECS, HolderLauncher, hold};
 pub use trace::SPAN_LIMIT;
 pub use trigger::{Trigger, TriggerKind};

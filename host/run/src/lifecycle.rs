@@ -14,6 +14,7 @@ use longshore_model::watermark::Window;
 use longshore_sandbox::tape;
 
 use super::commit::{Commit, RELEASING, RelationCommit, commit, published_report, roll_forward};
+use super::destination::quarantine_target;
 use super::execution::Execution;
 use super::manifest::{Manifest, RelationOutput, RelationRecord, RunHistory};
 use super::panic::catch_panic;
@@ -170,7 +171,10 @@ impl ActiveRun<'_> {
         let finished = execution.run(plan.parallel_relations, self.stopped(tasks)).await;
         plan.source.release().await;
         let mut finished = finished?;
-        self.check(&prepared, &mut finished)?;
+        tokio::select! {
+            checked = self.check(&prepared, &mut finished) => checked?,
+            end = self.stopped(tasks) => return Err(end),
+        }
         self.check_expected(&finished).await?;
         let loaded = self.load(&prepared, finished).await?;
         self.commit(&prepared, &loaded).await
@@ -194,8 +198,11 @@ impl ActiveRun<'_> {
         let record = Commit {
             manifest: Manifest::new(history, self.job, plan, finished, targets),
             relations: relations
-                .map(|(target, finished)| RelationCommit::new(target.clone(), finished))
+                .map(|(target, finished)| {
+                    RelationCommit::new(target.clone(), &finished.parts, &finished.replaced)
+                })
                 .collect(),
+            quarantine: quarantined(targets, finished),
             tables: self.tables(plan, targets)?,
             registering: false,
             removing: false,
@@ -224,6 +231,15 @@ impl ActiveRun<'_> {
             tracing::error!("{error}: remove what run {} left there", self.id);
         }
     }
+}
+
+/// What relations have in quarantine.
+fn quarantined(targets: &[RelationTarget], finished: &[RelationOutput]) -> Vec<RelationCommit> {
+    let commit = |(target, finished): (&RelationTarget, &RelationOutput)| {
+        let parts = finished.quarantine();
+        (!parts.is_empty()).then(|| RelationCommit::new(quarantine_target(target), &parts, &[]))
+    };
+    targets.iter().zip(finished).filter_map(commit).collect()
 }
 
 fn recovery(retries: &mut RunRetries, end: &RunEnd) -> Recovery {

@@ -18,7 +18,8 @@ use longshore_sandbox::{Snapshot, SnapshotResult};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::checks::CheckResult;
+use super::destination::quarantine_target;
+use crate::check_result::CheckResult;
 use crate::incremental::WindowRecord;
 use crate::load_record::LoadRecord;
 use crate::trigger::Trigger;
@@ -150,8 +151,33 @@ pub struct RelationRecord {
     /// What its load mode did with what was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadRecord>,
+    /// The rows that failed checks and are beside it, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<QuarantineRecord>,
     /// Its files.
     pub parts: Vec<Part>,
+}
+
+/// Rows that failed checks, and are not in the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QuarantineRecord {
+    /// Their folder in the target.
+    pub folder: String,
+    /// How many they are.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their files.
+    pub parts: Vec<Part>,
+}
+
+impl QuarantineRecord {
+    fn new(target: &RelationTarget, parts: Vec<Part>) -> Option<Self> {
+        let (rows, bytes) =
+            parts.iter().fold((0, 0), |(rows, bytes), part| (rows + part.rows, bytes + part.bytes));
+        let folder = quarantine_target(target).name;
+        (!parts.is_empty()).then_some(Self { folder, rows, bytes, parts })
+    }
 }
 
 /// The output of a relation: its parts, when all of its tasks are done.
@@ -189,6 +215,12 @@ impl RelationOutput {
         self.parts.extend(written.parts);
         self.measures.extend(written.checks.map(|checks| (task, checks)));
     }
+
+    /// The parts of rows in quarantine.
+    pub(super) fn quarantine(&self) -> Vec<Part> {
+        let parts = self.measures.values().flat_map(|found| &found.quarantine);
+        parts.cloned().map(Part::from).collect()
+    }
 }
 
 /// What asked for a run, its moments, and what happened to it.
@@ -215,7 +247,7 @@ impl Manifest {
             .iter()
             .zip(finished)
             .zip(targets)
-            .map(|((plan, finished), target)| record(plan, finished, &target.name))
+            .map(|((plan, finished), target)| record(plan, finished, target))
             .collect();
         let rows = relations.iter().map(|relation| relation.rows).sum();
         Self {
@@ -246,10 +278,14 @@ impl Manifest {
     }
 }
 
-fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) -> RelationRecord {
+fn record(
+    plan: &RelationPlan,
+    finished: &RelationOutput,
+    target: &RelationTarget,
+) -> RelationRecord {
     RelationRecord {
         name: plan.relation.name.clone(),
-        published_as: published_as.to_owned(),
+        published_as: target.name.clone(),
         registered_as: None,
         source: source(&plan.relation),
         strategy: plan.scans.iter().map(|scanned| scanned.strategy.clone()).collect(),
@@ -262,6 +298,7 @@ fn record(plan: &RelationPlan, finished: &RelationOutput, published_as: &str) ->
         checks: finished.checks.clone(),
         load: finished.load.clone(),
         drift: plan.alignment.as_ref().map_or_else(Vec::new, |aligned| aligned.changes.clone()),
+        quarantine: QuarantineRecord::new(target, finished.quarantine()),
         parts: finished.parts.clone(),
     }
 }

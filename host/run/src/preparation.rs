@@ -7,17 +7,19 @@ use std::sync::Arc;
 use longshore_engine::catalog::Table;
 use longshore_engine::drift::{Alignment, Expectation};
 use longshore_engine::plan::{Planner, RelationPlan, ResumeState, RunPlan};
+use longshore_engine::write::Written;
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::tape::TapeFolder;
 
-use super::destination::Destination;
+use super::destination::{Destination, quarantine_target};
 use super::drift::{Expected, check_columns};
 use super::plan_record::{BuiltBy, PlanRecord};
 use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::runner::ActiveRun;
+use super::scratch::Scratch;
 use super::snapshot_holder::SnapshotLease;
 use crate::ledger::{Task, TaskProgress};
 use crate::phase::Phase;
@@ -42,7 +44,11 @@ impl ActiveRun<'_> {
             let expected = self.expect(&mut targets).await?;
             self.plan_anew(lease, expected).await?
         };
-        match self.tasks(&plan, &mut targets).await {
+        let tasks = match self.ask_for_sums(&plan).await {
+            Ok(()) => self.tasks(&plan, &mut targets).await,
+            Err(error) => Err(error),
+        };
+        match tasks {
             Ok(tasks) => Ok(Preparation { targets, plan, tasks }),
             Err(error) => {
                 plan.source.release().await;
@@ -177,6 +183,15 @@ impl ActiveRun<'_> {
             // It answered before: if it does not now, that will pass.
             let begin = || self.target().begin(target, schema);
             self.retry().run(Work::Request, "preparing", begin).await?;
+            if relation.checks.has_quarantine() {
+                let target = quarantine_target(target);
+                let begin = || self.target().begin(&target, schema);
+                self.retry().run(Work::Request, "preparing", begin).await?;
+            }
+        }
+        let scratch = Scratch::of(self.runner.settings, self.id);
+        if plan.relations.iter().any(|relation| !relation.kept.is_empty()) {
+            scratch.create()?;
         }
         if let Some(registrar) = &self.registrar {
             registrar.check(&self.tables(plan, targets)?).await?;
@@ -190,7 +205,8 @@ impl ActiveRun<'_> {
             ledger: self.ledger(),
             retry: self.retry(),
             tapes: self.tapes(),
-            tasks: self.intact_tasks(targets).await?,
+            tasks: self.intact_tasks(targets, &scratch).await?,
+            scratch,
         };
         Ok(builder.build())
     }
@@ -218,12 +234,13 @@ impl ActiveRun<'_> {
     async fn intact_tasks(
         &self,
         targets: &[RelationTarget],
+        scratch: &Scratch,
     ) -> Result<HashMap<Task, TaskProgress>> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, started) = (0, tasks.len());
         for (task, progress) in &mut tasks {
             let Some(written) = &progress.written else { continue };
-            if self.are_intact(&targets[task.relation], &written.parts).await? {
+            if self.is_intact(&targets[task.relation], written, scratch).await? {
                 kept += 1;
             } else {
                 progress.written = None;
@@ -236,6 +253,24 @@ impl ActiveRun<'_> {
             self.ledger().event(self.id, &text)?;
         }
         Ok(tasks)
+    }
+
+    /// Whether all that a task has written is as it was.
+    async fn is_intact(
+        &self,
+        target: &RelationTarget,
+        written: &Written,
+        scratch: &Scratch,
+    ) -> Result<bool> {
+        if let Some(checks) = &written.checks {
+            let quarantine: Vec<Part> = checks.quarantine.iter().cloned().map(Part::from).collect();
+            if !checks.kept.iter().all(|file| file.is_intact(scratch.path()))
+                || !self.are_intact(&quarantine_target(target), &quarantine).await?
+            {
+                return Ok(false);
+            }
+        }
+        self.are_intact(target, &written.parts).await
     }
 
     async fn are_intact(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {

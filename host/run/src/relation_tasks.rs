@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::ExecutionPlan;
-use longshore_engine::check::CheckedParts;
+use longshore_engine::check::{CheckedParts, Keep};
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
 use longshore_engine::write::{PartWriter, Parts, Written};
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use super::destination::Destination;
 use super::manifest::RelationOutput;
 use super::progress::RelationProgress;
+use super::scratch::Scratch;
 use super::task::{AttemptLog, run_partition, run_whole};
 use crate::ledger::{Ledger, Task, TaskProgress};
 use crate::retry::Retry;
@@ -59,6 +60,8 @@ pub(super) struct RelationTasksBuilder<'a> {
     /// The folder in which failures are recorded, if they are.
     pub(super) tapes: Option<Arc<TapeFolder>>,
     pub(super) tasks: HashMap<Task, TaskProgress>,
+    /// Where rows lie that are needed again.
+    pub(super) scratch: Scratch,
 }
 
 impl RelationTasksBuilder<'_> {
@@ -80,7 +83,7 @@ impl RelationTasksBuilder<'_> {
             .filter(|(task, _)| task.relation == index)
             .filter_map(|(task, progress)| Some((task.chunk, progress.written.take()?)))
             .collect();
-        let parts = checked(self.destination.parts(&self.targets[index]), relation);
+        let parts = self.parts(index, relation);
         // A relation that is made as a whole has all its chunks in one task.
         let is_counted = relation.chunkwise || kept.is_empty();
         let done = if is_counted { kept.len() } else { relation.chunks() } as u64;
@@ -119,12 +122,24 @@ impl RelationTasksBuilder<'_> {
     }
 }
 
-/// Parts whose rows are checked on their way, if there is anything to check.
-fn checked(parts: Arc<dyn Parts>, relation: &RelationPlan) -> Arc<dyn Parts> {
-    if relation.checks.is_empty() {
-        return parts;
+impl RelationTasksBuilder<'_> {
+    /// What takes a relation's rows; they are checked on their way, if there is anything to check.
+    fn parts(&self, index: usize, relation: &RelationPlan) -> Arc<dyn Parts> {
+        let target = &self.targets[index];
+        let parts = self.destination.parts(target);
+        if relation.checks.is_empty() && relation.kept.is_empty() {
+            return parts;
+        }
+        let keep = (!relation.kept.is_empty()).then(|| Keep {
+            folder: self.scratch.path().to_owned(),
+            prefix: index.to_string(),
+            columns: relation.kept.clone(),
+        });
+        let checks = relation.checks.clone();
+        let quarantine =
+            if checks.has_quarantine() { self.destination.quarantine(target) } else { None };
+        Arc::new(CheckedParts { parts, checks, quarantine, keep })
     }
-    Arc::new(CheckedParts { parts, checks: relation.checks.clone() })
 }
 
 impl RelationTasks {

@@ -12,7 +12,7 @@ use longshore_model::schema_change::SchemaChange;
 use longshore_model::watermark::Advance;
 use serde::{Deserialize, Serialize};
 
-use crate::checks::CheckReport;
+use crate::check_result::CheckReport;
 use crate::incremental::WindowRecord;
 use crate::load_record::LoadRecord;
 use crate::phase::Outcome;

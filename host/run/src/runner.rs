@@ -22,7 +22,7 @@ use super::lineage::RunLineage;
 use super::run_end::RunEnd;
 use super::scratch::Scratch;
 use super::snapshot_holder::HolderLauncher;
-use crate::checks::CheckReport;
+use crate::check_result::CheckReport;
 use crate::ledger::{Ledger, NewRun, Owner, RunLock};
 use crate::phase::Phase;
 use crate::retry::Retry;

@@ -68,7 +68,7 @@ pub(super) async fn run_whole(
         let context = attempt.context(lane)?;
         let partitions = 0..plan.properties().partitioning.partition_count();
         let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
-        let done = futures::future::try_join_all(running).await.map(merged);
+        let done = futures::future::try_join_all(running).await.and_then(merged);
         attempt.end(done).inspect_err(|_| slots.take_off(&read))
     })
     .await
@@ -163,12 +163,12 @@ async fn collect(
         .try_collect()
         .await
         .map_err(from_datafusion)?;
-    rows.iter().map(Written::from_rows).collect::<Result<Vec<_>>>().map(merged)
+    rows.iter().map(Written::from_rows).collect::<Result<Vec<_>>>().and_then(merged)
 }
 
 /// What was written of several chunks, in their order.
-fn merged(each: Vec<Written>) -> Written {
+fn merged(each: Vec<Written>) -> Result<Written> {
     let mut all = Written::default();
-    each.into_iter().for_each(|written| all.merge(written));
-    all
+    each.into_iter().try_for_each(|written| all.merge(written))?;
+    Ok(all)
 }

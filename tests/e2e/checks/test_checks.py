@@ -1,12 +1,17 @@
 """Checks of rows: exact, over the whole run, before anybody can see a row."""
 
 import json
+import shutil
+import signal
+from functools import partial
 
 import duckdb
 import pytest
 
-from support.checks import ROWS, job_of, random_table, results
+from support.checks import ROWS, job_of, more_done, random_table, results
+from support.daemon import Daemon
 from support.longshore import rows_job
+from support.wait import wait_for
 
 #: Checks of rows, and the same in DuckDB's SQL: the rows that fail.
 FAILING = {
@@ -201,3 +206,253 @@ def test_checks_are_counted(program):
     text = metrics.read_text()
     assert 'longshore_checks_total{severity="warn",outcome="failed"} 1\n' in text
     assert 'longshore_checks_total{severity="fail",outcome="passed"} 1\n' in text
+
+
+def test_a_unique_key_has_no_two_rows(program):
+    source, table = random_table(program)
+    checks = [
+        {"severity": "warn", "unique": ["id"]},
+        {"severity": "warn", "name": "two", "unique": ["id", "status"]},
+        {"severity": "warn", "name": "three", "unique": ["id", "Amount, net", "at"]},
+    ]
+    found = results(program.report("run", job_of(program, source, checks)))
+    for name, key in [("unique(id)", "id"), ("two", "id, status")]:
+        known = key.replace(",", " IS NOT NULL AND") + " IS NOT NULL"
+        sql = f"SELECT sum(n) FROM (SELECT count(*) n FROM {table} WHERE {known} GROUP BY {key} HAVING n > 1)"
+        [[expected]] = duckdb.sql(sql).fetchall()
+        assert expected > 0 and found[name]["failing"] == expected, name
+    assert set(found["two"]["samples"][0]) == {"id", "status", "rows"}
+    assert found["three"]["outcome"] == "passed"
+    assert not (program.folder / "state/scratch").exists() or not list(
+        (program.folder / "state/scratch").iterdir()
+    )
+
+
+def shop(program, **keys):
+    """Two relations of files: orders refer to customers."""
+    (program.folder / "customers.csv").write_text("id,Näme\n1,a\n2,b\n")
+    (program.folder / "orders.csv").write_text("id,customer,amount\n1,1,5\n2,3,-1\n3,,7\n4,2,9\n5,4,1\n")
+    relations = [
+        {"table": "customers.csv", "as": "the customers", **keys.pop("customers", {})},
+        {"table": "orders.csv", "as": "orders", **keys.pop("orders", {})},
+    ]
+    return program.job({"url": f"file://{program.folder}/"}, "shop.yaml", relations=relations, **keys)
+
+
+def test_references_lead_to_rows_of_another_relation(program):
+    refers = {"references": {"columns": ["customer"], "relation": "the customers", "to": ["id"]}}
+    line, code = program.refused("run", shop(program, orders={"checks": [refers]}))
+    assert code == 4 and "orders: check `references(customer)` (fail): 2 of 5 rows fail" in line, line
+    assert 'customer="3"' in line and 'customer="4"' in line
+    assert program.published() == []
+    # Both of the same run: those that are kept out are not there to be referred to.
+    keep = {"severity": "quarantine", "accepted": {"column": "customer", "values": [1, 2]}}
+    report = program.report("run", shop(program, orders={"checks": [refers, keep]}))
+    assert results(report)["references(customer)"]["rows"] == 3
+
+
+def test_rows_that_a_query_gives_fail(program):
+    sql = 'SELECT o.id, o.amount, c."Näme" FROM data o LEFT JOIN "the customers" c ON c.id = o.customer WHERE o.amount < 6'
+    check = {"name": "cheap", "severity": "warn", "sql": sql, "allow": 1}
+    result = results(program.report("run", shop(program, orders={"checks": [check]})))["cheap"]
+    assert (result["failing"], result["outcome"]) == (3, "failed")
+    assert {"id": "1", "amount": "5", "Näme": "a"} in result["samples"]
+    assert {"id": "2", "amount": "-1", "Näme": None} in result["samples"]
+
+
+WRONG_QUERIES = {
+    "no column": ({"sql": "SELECT idd FROM data"}, "plan", "check `sql`: no column `idd`"),
+    "no table": ({"sql": "SELECT 1 FROM customers"}, "validate", "check `sql`: no table `customers`"),
+    "no key": ({"unique": ["id", "custom"]}, "plan", "no column `custom`"),
+    "no such row": (
+        {"references": {"columns": ["customer"], "relation": "the customers", "to": ["name"]}},
+        "plan",
+        "the customers: no column `name`",
+    ),
+    "other types": (
+        {"references": {"columns": ["customer"], "relation": "the customers", "to": ["Näme"]}},
+        "plan",
+        "check `references(customer)`: `customer` is Int64, and `Näme` of `the customers` is Utf8",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_QUERIES)
+def test_what_cannot_be_asked_is_refused_before_rows_are_read(program, wrong):
+    check, first, cause = WRONG_QUERIES[wrong]
+    job = shop(program, orders={"checks": [check]})
+    for command in [first, "run"]:
+        line, _ = program.refused(command, job)
+        assert cause in line, line
+    assert program.published() == []
+
+
+def test_checks_of_a_join_see_what_it_makes(program):
+    sql = 'SELECT o.id, c."Näme" FROM orders o LEFT JOIN "the customers" c ON c.id = o.customer'
+    checks = [{"severity": "warn", "not_null": ["Näme"]}, {"unique": ["id"]}]
+    found = results(program.report("run", shop(program, sql=sql, checks=checks)))
+    assert (found["not_null(Näme)"]["failing"], found["unique(id)"]["outcome"]) == (3, "passed")
+
+
+@pytest.mark.parametrize("format_, ending", [("parquet", "parquet"), ("csv", "csv"), ("json", "jsonl")])
+def test_rows_in_quarantine_lie_beside_the_table(program, format_, ending):
+    source, table = random_table(program)
+    checks = [
+        {"name": "ids", "severity": "quarantine", "not_null": ["id"]},
+        {"name": "open", "severity": "quarantine", "accepted": {"column": "status", "values": ["open", "o"]}},
+        {"not_null": ["id"]},
+        {"severity": "warn", "rows": {"max": 1}},
+    ]
+    target = {"url": f"file://{program.lake}", "format": format_, "partition_by": ["status"]}
+    report = program.report("run", job_of(program, source, checks, target=target))
+    bad = "id IS NULL OR status NOT IN ('open', 'o')"
+    [[failing, ids]] = duckdb.sql(
+        f"SELECT count(*), count(*) FILTER (id IS NULL) FROM {table} WHERE {bad}"
+    ).fetchall()
+    found = results(report)
+    assert (report["rows"], found["ids"]["failing"]) == (ROWS - failing, ids)
+    assert [found[name]["outcome"] for name in ["ids", "open", "not_null(id)"]] == [
+        "quarantined", "quarantined", "passed",
+    ]  # fmt: skip
+    assert f"{ROWS - failing:,} rows" in found["rows"]["found"]
+    manifest = json.loads((program.lake / f".longshore/runs/{report['run']}.json").read_text())
+    quarantine = manifest["relations"][0]["quarantine"]
+    folder = program.lake / f".longshore/quarantine/job/{report['run']}"
+    assert program.lake / quarantine["folder"] == folder and quarantine["rows"] == failing
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        part["file"] for part in quarantine["parts"]
+    )
+    reader = {"parquet": "read_parquet", "csv": "read_csv", "jsonl": "read_json"}[ending]
+    aside = duckdb.sql(
+        f"""SELECT "check", count(*) FROM {reader}('{folder}/*.{ending}') GROUP BY 1 ORDER BY 1"""
+    ).fetchall()
+    expected = duckdb.sql(
+        f"""SELECT concat_ws(', ', CASE WHEN id IS NULL THEN 'ids' END,
+              CASE WHEN status NOT IN ('open', 'o') THEN 'open' END) AS c, count(*)
+            FROM {table} WHERE {bad} GROUP BY 1 ORDER BY 1"""
+    ).fetchall()
+    assert aside == expected
+    left = f"{reader}('{program.lake}/job/**/*.{ending}', hive_partitioning = true)"
+    assert duckdb.sql(f"SELECT count(*) FROM {left}").fetchall() == [(ROWS - failing,)]
+
+
+def test_too_many_rows_in_quarantine_fail_the_run_and_leave_nothing(program):
+    check = {"severity": "quarantine", "range": {"column": "id", "max": 1}, "allow": "50%"}
+    line, code = program.refused("run", rows_job(program, checks=[check]))
+    assert code == 4 and "2 of 3 rows fail, 50% may" in line, line
+    assert program.published() == []
+
+
+def test_a_column_named_check_keeps_its_name_in_quarantine(program):
+    (program.folder / "t.csv").write_text("id,check\n1,a\n2,b\n")
+    checks = [{"severity": "quarantine", "range": {"column": "id", "max": 1}}]
+    report = program.report("run", program.job({"url": f"file://{program.folder}/t.csv"}, checks=checks))
+    [path] = (program.lake / f".longshore/quarantine/job/{report['run']}").iterdir()
+    assert duckdb.sql(f"SELECT * FROM '{path}'").fetchall() == [(2, "b", "range(id)")]
+
+
+def test_a_sink_has_no_quarantine(program):
+    target = {"url": "postgres://postgres@127.0.0.1:1/lake"}
+    checks = [{"severity": "quarantine", "not_null": ["id"]}]
+    line, code = program.refused("validate", rows_job(program, target=target, checks=checks))
+    assert code == 2 and "sinks and the modes merge" in line, line
+
+
+def test_a_run_that_is_killed_counts_each_row_once(program, flights):
+    """The second process keeps what the first has measured, quarantined and kept for later."""
+    checks = [
+        {"severity": "quarantine", "range": {"column": "distance", "max": 2500}},
+        {"severity": "warn", "not_null": ["dep_delay"]},
+        {"severity": "warn", "unique": ["carrier", "flight"]},
+    ]
+    target = {"url": f"file://{program.lake}"}
+    job = program.postgres(
+        flights,
+        tables=["flights"],
+        target=target,
+        chunk={"rows": 4_000},
+        checks=checks,
+        consistency="per-chunk",
+    )
+    whole = results(program.report("run", job))
+    program.ok("plugin", "list")
+    shutil.rmtree(program.lake)
+    daemon = Daemon(program)
+    job.rename(daemon.inbox / job.name)
+    done = 0
+    for _ in range(4):
+        # Something is new since the last death, or all is over.
+        done = wait_for(partial(more_done, program, done, daemon.inbox / "done"))
+        daemon.stop(signal.SIGKILL)
+        daemon.start()
+    [report] = daemon.reports("done")
+    daemon.stop()
+    assert any("are kept" in text for text in report["interruptions"]), report["interruptions"]
+    counts = lambda found: {name: (result["failing"], result["rows"]) for name, result in found.items()}
+    assert counts(results(report)) == counts(whole)
+    [[rows, long]] = duckdb.sql(
+        f"""SELECT count(*), (SELECT count(*) FROM '{program.lake}/.longshore/quarantine/flights/*/*.parquet')
+            FROM '{program.lake}/flights/*.parquet'"""
+    ).fetchall()
+    assert rows + long == 336_776 and long == whole["range(distance)"]["failing"] > 0
+    assert list((program.folder / "state/scratch").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def payments(server):
+    with server.connect() as connection:
+        connection.execute("DROP TABLE IF EXISTS payments")
+        connection.execute(
+            "CREATE TABLE payments AS SELECT n AS id, (n % 1999 - 1000)::numeric(12, 2) / 8 AS amount, "
+            "((n % 7) * 0.05)::numeric(9, 2) AS fee, n * 0.1::float8 AS ratio FROM generate_series(1, 20000) n"
+        )
+        connection.execute("ALTER TABLE payments ALTER COLUMN amount TYPE numeric(12, 3)")
+        connection.execute("UPDATE payments SET fee = NULL WHERE id % 100 = 0")
+    return server
+
+
+def test_sums_are_those_of_the_source_digit_by_digit(program, payments):
+    def run(*transform):
+        checks = [
+            {"severity": "warn", "sum": {"column": column, "query": f"SELECT sum({column}) FROM payments"}}
+            for column in ["id", "amount", "fee"]
+        ]
+        job = program.postgres(
+            payments, tables=["payments"], checks=checks, transform=list(transform), chunk={"rows": 3_000}
+        )
+        return results(program.report("run", job))
+
+    assert [result["outcome"] for result in run().values()] == ["passed"] * 3
+    found = run({"sql": "SELECT * FROM data WHERE id <> 100"})
+    with payments.connect() as connection:
+        [[ids, amounts]] = connection.execute(
+            "SELECT sum(id), trim_scale(sum(amount)) FROM payments"
+        ).fetchall()
+    assert found["sum(id)"]["found"] == f"the sum is {ids - 100}, at the source {ids}"
+    assert f"at the source {amounts}" in found["sum(amount)"]["found"]
+    # What was left out has no fee.
+    assert [result["outcome"] for result in found.values()] == ["failed", "failed", "passed"]
+
+
+WRONG_SUMS = {
+    "several rows": ("SELECT id FROM payments LIMIT 2", "`sum.query` gives several rows"),
+    "no number": ("SELECT 'x'", "`sum.query` gives `x`"),
+    "no query": ("SELECT sum(idd) FROM payments", "idd"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_SUMS)
+def test_a_query_that_gives_no_sum_ends_the_run_before_it_reads(program, payments, wrong):
+    query, cause = WRONG_SUMS[wrong]
+    checks = [{"sum": {"column": "id", "query": query}}]
+    line, _ = program.refused("run", program.postgres(payments, tables=["payments"], checks=checks))
+    assert "check `sum(id)`" in line and cause in line, line
+    assert program.published() == []
+
+
+def test_what_has_no_exact_sum_is_refused(program, payments):
+    checks = [{"sum": {"column": "ratio", "query": "SELECT 1"}}]
+    line, code = program.refused("plan", program.postgres(payments, tables=["payments"], checks=checks))
+    assert code == 2 and "the column `ratio` is Float64" in line, line
+    line, code = program.refused("validate", rows_job(program, checks=[{**checks[0]}]))
+    assert code == 2 and "files have no queries of their own" in line, line

@@ -99,3 +99,14 @@ def test_a_merge_into_more_than_the_budget_stays_near_it(program, changes):
     )
     for one, other in [(f"FROM {files}", expected), (expected, f"FROM {files}")]:
         assert database.execute(f"SELECT count(*) FROM (({one}) EXCEPT ALL ({other}))").fetchone() == (0,)
+
+
+def test_keys_of_many_rows_are_told_apart_within_the_budget(program):
+    """What does not fit is sorted on the disk."""
+    path = program.folder / "keys.parquet"
+    duckdb.sql(f"COPY (SELECT md5(i::VARCHAR) AS key FROM range(3000000) t(i)) TO '{path}'")
+    job = program.job({"url": f"file://{path}"}, checks=[{"unique": ["key"]}])
+    run = program.start("--memory", "256MiB", "run", job)
+    peak = peak_mib(run)
+    assert run.wait() == 0
+    assert 0 < peak < 256 * 1.25, f"{peak:.0f} MiB"

@@ -325,3 +325,17 @@ def test_verify_says_that_there_are_no_files(program, lake):
     report = program.report("run", program.job(TPCH, tables=["nation"], target=lake.target()))
     line, code = program.refused("verify", report["manifest"])
     assert "rows went into a sink" in line and code == 2
+
+
+def test_a_check_that_fails_leaves_the_sink_as_it_was(program, flights, lake):
+    target = lake.target(mode="append")
+    fine = {"not_null": ["carrier"]}
+    program.ok("run", program.postgres(flights, tables=["airlines"], target=target, checks=[fine]))
+    checks = [fine, {"length": {"column": "name", "max": 12}}]
+    job = program.postgres(flights, tables=["airlines"], target=target, checks=checks)
+    line, code = program.refused("run", job)
+    assert code == 4 and "check `length(name)` (fail)" in line, line
+    same(flights, lake, "airlines")
+    told = [{**checks[1], "severity": "warn"}]
+    report = program.report("run", program.postgres(flights, tables=["airlines"], target=target, checks=told))
+    assert report["rows"] == 16 and report["checks"][0]["outcome"] == "failed"

@@ -410,3 +410,17 @@ def test_a_name_that_a_store_cannot_hold_is_refused_before_anything_is_written(p
         assert code == (6 if isinstance(lake, Sftp) else 2) and "next: " in line, line
         assert (relation if relation in unfit else path[-1][:200]) in line, line
     assert lake.files(folder) == {}
+
+
+def test_rows_in_quarantine_become_visible_with_the_run_or_not_at_all(program, lake, folder):
+    few = {"severity": "quarantine", "range": {"column": "n_regionkey", "min": 1}}
+    checks = [few, {"name": "none", "severity": "warn", "rows": {"max": 1}}]
+    report = program.report("run", job(program, lake, folder, tables=["nation"], checks=checks))
+    files = lake.files(folder)
+    beside = f".longshore/quarantine/nation/{report['run']}"
+    assert (rows(files, "nation"), rows(files, beside)) == (20, 5)
+    assert {path.rpartition("/")[0] for path in files} == {"nation", beside, ".longshore/runs"}
+    program.refused("run", job(program, lake, folder, tables=["nation"], checks=[{**few, "allow": 4}]))
+    assert set(lake.files(folder)) == set(files), "a leftover"
+    if hasattr(lake, "open_uploads"):
+        assert not [upload for upload in lake.open_uploads() if upload["Key"].startswith(f"{folder}/")]

@@ -1,6 +1,8 @@
 """Jobs with checks, over a table of random rows; and what their reports say."""
 
+import contextlib
 import random
+import sqlite3
 
 import duckdb
 
@@ -34,3 +36,11 @@ def job_of(program, source, checks, name="job.yaml", **keys):
 def results(report):
     """What each check came to, by its name."""
     return {result["name"]: result for result in report["checks"]}
+
+
+def more_done(program, before, over):
+    """How many chunks of all runs are done, if it is more than before, or all is over."""
+    ledger = sqlite3.connect(f"file:{program.folder}/state/ledger.sqlite?mode=ro", uri=True)
+    with contextlib.closing(ledger):
+        [done] = ledger.execute("SELECT count(*) FROM tasks WHERE done").fetchone()
+    return done if done > before or list(over.iterdir()) else None

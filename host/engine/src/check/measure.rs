@@ -1,16 +1,50 @@
 //! What checks found in a chunk, as the ledger keeps it.
 
+use longshore_model::error::Result;
+use longshore_model::part::Part;
 use serde::{Deserialize, Serialize};
 
+use super::kept_rows::KeptFile;
 use super::sample::{SAMPLE_LIMIT, Sample};
+use super::sum::Sum;
 
 /// What the checks of a relation found in a chunk, or in several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChunkChecks {
-    /// The rows that were checked.
+    /// The rows that came.
     pub rows: u64,
+    /// Those of them that are quarantined. Checks that do not quarantine look at the others only.
+    #[serde(default)]
+    pub quarantined: u64,
     /// What each check found, in the order of the relation's checks.
     pub measures: Vec<Measure>,
+    /// The parts of rows that are quarantined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<QuarantinePart>,
+    /// The files of rows that are needed again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptFile>,
+}
+
+/// A part of rows that are quarantined, with what the store needs to publish it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuarantinePart {
+    #[serde(flatten)]
+    part: Part,
+    token: String,
+}
+
+impl From<Part> for QuarantinePart {
+    fn from(part: Part) -> Self {
+        let token = part.token.clone();
+        Self { part, token }
+    }
+}
+
+impl From<QuarantinePart> for Part {
+    fn from(QuarantinePart { part, token }: QuarantinePart) -> Self {
+        Self { token, ..part }
+    }
 }
 
 /// What a check found.
@@ -29,27 +63,30 @@ pub enum Measure {
     Nulls(u64),
     /// The newest moment of a column, in microseconds since 1970, if it has any.
     Newest(Option<i64>),
-    /// Nothing but the number of rows.
+    /// The sum of a column.
+    Sum(Sum),
+    /// Nothing but the number of rows; what needs all rows is found when all are there.
     Count,
 }
 
 impl ChunkChecks {
     /// Adds what was found in a later chunk.
-    pub fn merge(&mut self, later: Self) {
-        if self.measures.is_empty() {
-            let rows = self.rows + later.rows;
-            *self = Self { rows, ..later };
-            return;
-        }
+    pub fn merge(&mut self, later: Self) -> Result<()> {
         self.rows += later.rows;
-        for (measure, later) in self.measures.iter_mut().zip(later.measures) {
-            measure.merge(later);
+        self.quarantined += later.quarantined;
+        self.quarantine.extend(later.quarantine);
+        self.kept.extend(later.kept);
+        if self.measures.is_empty() {
+            self.measures = later.measures;
+            return Ok(());
         }
+        let measures = self.measures.iter_mut().zip(later.measures);
+        measures.into_iter().try_for_each(|(measure, later)| measure.merge(later))
     }
 }
 
 impl Measure {
-    fn merge(&mut self, later: Self) {
+    fn merge(&mut self, later: Self) -> Result<()> {
         match (self, later) {
             (
                 Self::Failing { rows, samples },
@@ -61,7 +98,9 @@ impl Measure {
             }
             (Self::Nulls(nulls), Self::Nulls(more)) => *nulls += more,
             (Self::Newest(newest), Self::Newest(other)) => *newest = (*newest).max(other),
+            (Self::Sum(sum), Self::Sum(more)) => *sum = sum.plus(more)?,
             (_, _) => {}
         }
+        Ok(())
     }
 }

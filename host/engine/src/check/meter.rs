@@ -12,8 +12,10 @@ use longshore_model::error::Result;
 
 use super::column::plain;
 use super::measure::{ChunkChecks, Measure};
+use super::quarantine::Split;
 use super::relation_checks::{Gauge, RelationChecks};
 use super::sample::{SAMPLE_LIMIT, samples};
+use super::sum::Sum;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -28,14 +30,38 @@ impl Meter {
     /// At the beginning of a chunk.
     pub(super) fn new(checks: Arc<RelationChecks>) -> Self {
         let measures = checks.gauges.iter().map(Gauge::zero).collect();
-        Self { checks, found: ChunkChecks { rows: 0, measures } }
+        Self { checks, found: ChunkChecks { measures, ..ChunkChecks::default() } }
     }
 
-    /// Measures a batch.
-    pub(super) fn measure(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Measures a batch; gives the rows that go on, and those that are quarantined.
+    pub(super) fn measure(&mut self, batch: RecordBatch) -> Result<Split> {
         self.found.rows += batch.num_rows() as u64;
-        let gauges = self.checks.gauges.iter().zip(&mut self.found.measures);
-        gauges.into_iter().try_for_each(|(gauge, measure)| gauge.measure(batch, measure))
+        let split = self.quarantine(batch)?;
+        let quarantines = &self.checks.quarantines;
+        let measures = self.checks.gauges.iter().zip(&mut self.found.measures).zip(quarantines);
+        for ((gauge, measure), quarantine) in measures {
+            if quarantine.is_none() {
+                gauge.measure(&split.passing, measure)?;
+            }
+        }
+        Ok(split)
+    }
+
+    /// Takes the rows out that fail a check which quarantines. Each of these checks looks at all rows.
+    fn quarantine(&mut self, batch: RecordBatch) -> Result<Split> {
+        let mut failing = Vec::new();
+        let checks = self.checks.clone();
+        for (place, name) in checks.quarantines.iter().enumerate() {
+            let (Some(name), Gauge::Rows { check, .. }) = (name, &checks.gauges[place]) else {
+                continue;
+            };
+            checks.gauges[place].measure(&batch, &mut self.found.measures[place])?;
+            failing.push((name.as_str(), check.failing(&batch)?));
+        }
+        let split = Split::new(batch, &failing)?;
+        self.found.quarantined +=
+            split.quarantined.as_ref().map_or(0, |rows| rows.num_rows() as u64);
+        Ok(split)
     }
 
     /// What it has found.
@@ -50,6 +76,7 @@ impl Gauge {
             Self::Rows { .. } => Measure::Failing { rows: 0, samples: Vec::new() },
             Self::Nulls(_) => Measure::Nulls(0),
             Self::Newest(_) => Measure::Newest(None),
+            Self::Sum(_) => Measure::Sum(Sum::ZERO),
             Self::Count => Measure::Count,
         }
     }
@@ -69,6 +96,9 @@ impl Gauge {
             }
             (Self::Newest(column), Measure::Newest(newest)) => {
                 *newest = (*newest).max(newest_of(&plain(batch, *column)?));
+            }
+            (Self::Sum(column), Measure::Sum(sum)) => {
+                *sum = sum.plus(Sum::of(&plain(batch, *column)?)?)?;
             }
             (_, _) => {}
         }

@@ -1,16 +1,19 @@
 //! The checks of a relation, on rows of its schema.
 
 use arrow::datatypes::{Schema, SchemaRef};
-use longshore_model::config::checks::{Check, Rule};
+use longshore_model::config::checks::{Check, Rule, Severity};
 use longshore_model::error::{Result, ResultExt};
 
 use super::column::{is_moment, place, place_of};
 use super::row_check::RowCheck;
+use super::sum::has_sum;
 
 /// The checks of a relation, ready to measure its rows.
 #[derive(Debug)]
 pub struct RelationChecks {
     pub(super) gauges: Vec<Gauge>,
+    /// The names of the checks that quarantine, each at its place.
+    pub(super) quarantines: Vec<Option<String>>,
 }
 
 /// How a check is measured.
@@ -22,6 +25,8 @@ pub(super) enum Gauge {
     Nulls(usize),
     /// By the newest value of a column.
     Newest(usize),
+    /// By the sum of a column.
+    Sum(usize),
     /// By the number of rows.
     Count,
 }
@@ -32,7 +37,15 @@ impl RelationChecks {
         let gauges = checks
             .iter()
             .map(|check| Gauge::of(&check.rule, schema).context(format!("check `{}`", check.name)));
-        Ok(Self { gauges: gauges.collect::<Result<_>>()? })
+        let quarantines = checks
+            .iter()
+            .map(|check| (check.severity == Severity::Quarantine).then(|| check.name.clone()));
+        Ok(Self { gauges: gauges.collect::<Result<_>>()?, quarantines: quarantines.collect() })
+    }
+
+    /// Whether rows can be quarantined.
+    pub fn has_quarantine(&self) -> bool {
+        self.quarantines.iter().any(Option::is_some)
     }
 
     /// Whether there is nothing to check.
@@ -51,6 +64,9 @@ impl Gauge {
             Rule::NullRate { column, .. } => Ok(Self::Nulls(place(schema, column)?)),
             Rule::Freshness { column, .. } => {
                 place_of(schema, column, is_moment, "dates or timestamps").map(Self::Newest)
+            }
+            Rule::Sum { column, .. } => {
+                place_of(schema, column, has_sum, "whole numbers or decimals").map(Self::Sum)
             }
             _ => Ok(Self::Count),
         }

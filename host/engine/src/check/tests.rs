@@ -95,11 +95,11 @@ proptest! {
         for chunk in &chunks {
             let mut meter = Meter::new(checks.clone());
             for rows in chunk {
-                meter.measure(&batch(rows)).unwrap();
+                meter.measure(batch(rows)).unwrap();
             }
             // As the ledger keeps it.
             let kept = serde_json::to_string(&meter.finish()).unwrap();
-            found.merge(serde_json::from_str(&kept).unwrap());
+            found.merge(serde_json::from_str(&kept).unwrap()).unwrap();
         }
         let rows: Vec<&Row> = chunks.iter().flatten().flatten().collect();
         prop_assert_eq!(found.rows, rows.len() as u64);
@@ -122,7 +122,7 @@ fn samples_show_the_checks_columns_and_are_bounded() {
     let rule = Rule::Length { column: "name".into(), min: 0, max: 10 };
     let checks = Arc::new(RelationChecks::new(&[check(rule)], &schema()).unwrap());
     let mut meter = Meter::new(checks);
-    meter.measure(&batch(&[(Some(1), Some("ü".repeat(500)), None)])).unwrap();
+    meter.measure(batch(&[(Some(1), Some("ü".repeat(500)), None)])).unwrap();
     let Measure::Failing { samples, .. } = &meter.finish().measures[0] else { panic!("no rows") };
     let shown = samples[0]["name"].as_deref().unwrap();
     assert_eq!((samples[0].len(), shown.chars().count()), (1, 101));

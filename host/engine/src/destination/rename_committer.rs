@@ -67,7 +67,13 @@ impl<F: Folders> RenameCommitter<F> {
             return Ok(true);
         }
         self.keep_only(&staged, parts).await?;
-        self.folders.rename(&staged, &target.name).await
+        let Some(above) = parent(&target.name) else {
+            return self.folders.rename(&staged, &target.name).await;
+        };
+        self.folders.make_folder(above).await?;
+        let renamed = self.folders.rename(&staged, &target.name).await?;
+        self.folders.sync_folder(above).await?;
+        Ok(renamed)
     }
 
     /// A whole new folder in the place of the one that is there. The old one is kept out of sight
@@ -156,9 +162,9 @@ impl<F: Folders> Target for RenameCommitter<F> {
         Ok(target)
     }
 
-    /// The folder in staging was made with the reservation.
-    async fn begin(&self, _: &RelationTarget, _: &SchemaRef) -> Result<()> {
-        Ok(())
+    /// The folder in staging was made with the reservation, if there was one.
+    async fn begin(&self, target: &RelationTarget, _: &SchemaRef) -> Result<()> {
+        self.folders.make_folder(&Self::staged(target)).await
     }
 
     async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {

@@ -18,7 +18,7 @@ use longshore_sandbox::{Relation, Snapshot, SnapshotResult};
 use tokio::runtime::Handle;
 
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
-use crate::check::RelationChecks;
+use crate::check::{Asked, RelationChecks, columns_to_keep};
 use crate::decimal_width::widen_schema;
 use crate::drift::{Alignment, Expectation, Outcome};
 use crate::incremental::LoadState;
@@ -93,6 +93,8 @@ pub struct RelationPlan {
     pub checks: Arc<RelationChecks>,
     /// How its columns go with those of its target, if it is known what that holds.
     pub alignment: Option<Alignment>,
+    /// The columns that its checks, or those of other relations, need again before the commit.
+    pub kept: Vec<usize>,
 }
 
 impl RelationPlan {
@@ -208,8 +210,9 @@ impl<'a> Planner<'a> {
         });
         // A session costs as much as several relations.
         let at_once = (job.relations.len() / RELATIONS_PER_SESSION).min(parallel.run).max(1);
-        let relations: Vec<RelationPlan> =
+        let mut relations: Vec<RelationPlan> =
             stream::iter(planning).buffered(at_once).try_collect().await?;
+        keep_columns(&mut relations).await?;
         let consistency = overall_consistency(&relations);
         check_demand(job, consistency, &snapshot)?;
         Ok(RunPlan {
@@ -298,6 +301,7 @@ impl<'a> Planner<'a> {
             chunkwise,
             checks,
             alignment,
+            kept: Vec::new(),
             written,
             loaded,
             published,
@@ -313,6 +317,21 @@ impl<'a> Planner<'a> {
             lineage,
         })
     }
+}
+
+/// Has each relation keep the columns that checks need again.
+async fn keep_columns(relations: &mut [RelationPlan]) -> Result<()> {
+    let schemas: Vec<SchemaRef> = relations.iter().map(|plan| plan.physical.schema()).collect();
+    let asked: Vec<Asked<'_>> = relations
+        .iter()
+        .zip(&schemas)
+        .map(|(plan, schema)| Asked { relation: &plan.relation, schema })
+        .collect();
+    let kept = columns_to_keep(&asked).await?;
+    for (plan, columns) in relations.iter_mut().zip(kept) {
+        plan.kept = columns.into_iter().collect();
+    }
+    Ok(())
 }
 
 /// No format can tell two columns of one name apart.

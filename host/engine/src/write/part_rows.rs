@@ -26,12 +26,13 @@ impl From<Vec<Part>> for Written {
 
 impl Written {
     /// Adds what was written of a later chunk.
-    pub fn merge(&mut self, later: Self) {
+    pub fn merge(&mut self, later: Self) -> Result<()> {
         self.parts.extend(later.parts);
         match (&mut self.checks, later.checks) {
-            (Some(checks), Some(later)) => checks.merge(later),
+            (Some(checks), Some(later)) => return checks.merge(later),
             (checks, later) => *checks = checks.take().or(later),
         }
+        Ok(())
     }
 
     /// It as rows.
@@ -50,7 +51,7 @@ impl Written {
             if rows.column(CHECKS).is_null(row) {
                 written.parts.push(part(rows, row));
             } else {
-                written.merge(Self { parts: Vec::new(), checks: Some(checks(rows, row)?) });
+                written.merge(Self { parts: Vec::new(), checks: Some(checks(rows, row)?) })?;
             }
         }
         Ok(written)
@@ -128,11 +129,13 @@ mod tests {
             checksum: Some("blake3:ab".to_owned().into()),
             token: "t".into(),
         };
-        let checks = ChunkChecks { rows: 3, measures: vec![Measure::Nulls(2), Measure::Count] };
+        let measures = vec![Measure::Nulls(2), Measure::Count];
+        let quarantine = vec![part.clone().into()];
+        let checks = ChunkChecks { rows: 3, measures, quarantine, ..ChunkChecks::default() };
         let written = Written { parts: vec![part], checks: Some(checks) };
         let mut again = Written::default();
         for rows in written.to_rows().unwrap() {
-            again.merge(Written::from_rows(&rows).unwrap());
+            again.merge(Written::from_rows(&rows).unwrap()).unwrap();
         }
         assert_eq!(again, written);
     }

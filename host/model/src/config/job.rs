@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::access::Access;
-use super::checks::{Check, RawChecks};
+use super::checks::{Check, RawChecks, Relations};
 use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
@@ -323,8 +323,7 @@ impl Job {
         let name = raw.name.take().unwrap_or_else(|| default_name.to_owned());
         check_name("name", &name)?;
         let mut inputs = all_relations(&mut raw, &name)?;
-        let of_entries = inputs.iter_mut().map(|input| std::mem::take(&mut input.checks)).collect();
-        let checks = RawChecks { of_job: raw.checks, of_entries };
+        let checks = take_checks(&mut raw, &mut inputs);
         let drifts: Vec<_> = inputs.iter().map(|input| input.schema).collect();
         let sections = load_sections(&mut inputs, raw.sql.is_some() || raw.sql_file.is_some())?;
         // Each part by itself: all that is wrong is told together.
@@ -360,7 +359,7 @@ impl Job {
             return Err(Error::internal("a part of the job is missing"));
         };
         let mut relations = job_relations(&name, inputs, sql, drifts.unwrap_or_default());
-        checks.attach(&mut relations)?;
+        give_checks(checks, &mut relations, &source, &target)?;
         for (relation, own) in relations.iter_mut().zip(sections) {
             relation.load = own.load(&relation.name, target.mode, &target.sections)?;
         }
@@ -512,6 +511,30 @@ fn load_sections(inputs: &mut [RawRelation], has_sql: bool) -> Result<Vec<LoadSe
     // Without relations, a folder of files is one.
     sections.resize_with(sections.len().max(1), LoadSections::default);
     Ok(sections)
+}
+
+/// Takes the checks out of a job.
+fn take_checks(raw: &mut RawJob, inputs: &mut [RawRelation]) -> RawChecks {
+    let of_entries = inputs.iter_mut().map(|input| std::mem::take(&mut input.checks));
+    RawChecks { of_job: std::mem::take(&mut raw.checks), of_entries: of_entries.collect() }
+}
+
+/// Gives each relation its checks.
+fn give_checks(
+    checks: RawChecks,
+    relations: &mut [JobRelation],
+    source: &Source,
+    target: &Target,
+) -> Result<()> {
+    let names: Vec<String> = relations.iter().map(|relation| relation.name.clone()).collect();
+    let checks = checks.of(Relations {
+        names: &names,
+        is_joined: relations.iter().any(|relation| relation.sql.is_some()),
+        has_queries: matches!(source, Source::Connector(_)),
+        has_quarantine: matches!(target.to, To::Folder(..)) && !target.mode.reads_first(),
+    })?;
+    relations.iter_mut().zip(checks).for_each(|(relation, checks)| relation.checks = checks);
+    Ok(())
 }
 
 fn check_chunk(raw: Option<RawChunk>) -> Result<ChunkSize> {

@@ -23,6 +23,7 @@ mod query_file;
 mod raw;
 mod record;
 pub mod register;
+mod scalar;
 pub mod schedule;
 pub mod secret;
 pub mod settings;

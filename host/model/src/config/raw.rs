@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::checks::RawCheck;
+use super::checks::raw::RawCheck;
 use super::drift::policy::RawDrift;
 use super::incremental::raw::RawIncremental;
 use super::load::{RawMerge, RawScd2, RawSnapshot};
 use super::notify::raw::RawWebhook;
 use super::record::Record;
+use super::scalar::RawScalar;
 use super::schedule::RawSchedule;
 
 /// A job: what to move, from where, to where.
@@ -120,28 +121,6 @@ pub(super) enum RawParameterType {
     Timestamp,
     /// True or false.
     Boolean,
-}
-
-/// A text, a number, or true or false.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "write a text, a number, or true or false")]
-pub(super) enum RawScalar {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(serde_json::Number),
-    /// True or false.
-    Boolean(bool),
-}
-
-impl From<RawScalar> for Value {
-    fn from(scalar: RawScalar) -> Self {
-        match scalar {
-            RawScalar::Text(text) => text.into(),
-            RawScalar::Number(number) => number.into(),
-            RawScalar::Boolean(value) => value.into(),
-        }
-    }
 }
 
 /// Where rows come from. The URL's scheme chooses: a folder of files, or a connector, which defines

@@ -2,36 +2,59 @@
 
 use chrono::{DateTime, Utc};
 use longshore_engine::check::Measure;
-use longshore_model::config::checks::{Check, CheckOutcome, Rule, Share};
+use longshore_model::config::checks::{Check, CheckOutcome, Rule, Severity, Share};
 use longshore_model::format::{counted, grouped};
 
-use super::result::CheckResult;
+use crate::check_result::CheckResult;
 use crate::report::rfc3339;
 
 /// What a check is judged by, besides what it measured.
 pub(super) struct Circumstances {
-    /// The relation's rows.
+    /// The rows that came.
     pub(super) rows: u64,
+    /// Those of them that are quarantined.
+    pub(super) quarantined: u64,
     /// The rows that the last successful run published, if there was one.
     pub(super) last_rows: Option<u64>,
     /// The time that the run is for.
     pub(super) time: DateTime<Utc>,
 }
 
-/// Judges a check.
-pub(super) fn judge(check: &Check, measure: Measure, by: &Circumstances) -> CheckResult {
+impl Circumstances {
+    /// The rows that a check looks at.
+    fn rows_of(&self, check: &Check) -> u64 {
+        if check.severity == Severity::Quarantine { self.rows } else { self.left() }
+    }
+
+    /// The rows that are published.
+    fn left(&self) -> u64 {
+        self.rows - self.quarantined
+    }
+}
+
+/// Judges a check; `source_sum` is what the source said, if it was asked.
+pub(super) fn judge(
+    check: &Check,
+    measure: Measure,
+    source_sum: Option<&str>,
+    by: &Circumstances,
+) -> CheckResult {
     let (failing, samples) = match &measure {
         Measure::Failing { rows, samples } => (Some(*rows), samples.clone()),
         _ => (None, Vec::new()),
     };
     let (passes, found) = match (&check.rule, measure) {
-        (_, Measure::Failing { rows, .. }) => failing_rows(check, rows, by.rows),
+        (_, Measure::Failing { rows, .. }) => failing_rows(check, rows, by.rows_of(check)),
         (Rule::Rows { min, max, change }, _) => row_count(*min, *max, *change, by),
-        (Rule::NullRate { max, .. }, Measure::Nulls(nulls)) => null_rate(*max, nulls, by.rows),
+        (Rule::NullRate { max, .. }, Measure::Nulls(nulls)) => null_rate(*max, nulls, by.left()),
         (Rule::Freshness { max_age, written, .. }, Measure::Newest(newest)) => {
             let newest = newest.and_then(DateTime::from_timestamp_micros);
             let passes = newest.is_some_and(|newest| by.time - newest <= *max_age);
             (passes, freshness(newest, written, by.time))
+        }
+        (_, Measure::Sum(sum)) => {
+            let (sum, source) = (sum.to_string(), source_sum.unwrap_or("unknown"));
+            (sum == source, format!("the sum is {sum}, at the source {source}"))
         }
         (_, _) => (false, "nothing was measured".into()),
     };
@@ -39,11 +62,19 @@ pub(super) fn judge(check: &Check, measure: Measure, by: &Circumstances) -> Chec
         name: check.name.clone(),
         kind: check.rule.kind().to_owned(),
         severity: check.severity,
-        outcome: if passes { CheckOutcome::Passed } else { CheckOutcome::Failed },
-        rows: by.rows,
+        outcome: outcome(check, passes, failing),
+        rows: by.rows_of(check),
         failing,
         found,
         samples,
+    }
+}
+
+fn outcome(check: &Check, passes: bool, failing: Option<u64>) -> CheckOutcome {
+    match (passes, check.severity) {
+        (false, _) => CheckOutcome::Failed,
+        (true, Severity::Quarantine) if failing.unwrap_or(0) > 0 => CheckOutcome::Quarantined,
+        (true, _) => CheckOutcome::Passed,
     }
 }
 
@@ -57,16 +88,16 @@ fn failing_rows(check: &Check, failing: u64, rows: u64) -> (bool, String) {
 }
 
 fn row_count(min: u64, max: u64, change: Option<Share>, by: &Circumstances) -> (bool, String) {
-    let found = counted(by.rows, "row");
-    if by.rows < min {
+    let found = counted(by.left(), "row");
+    if by.left() < min {
         return (false, format!("{found}, at least {} are wanted", grouped(min)));
     }
-    if by.rows > max {
+    if by.left() > max {
         return (false, format!("{found}, at most {} are wanted", grouped(max)));
     }
     let (Some(change), Some(last)) = (change, by.last_rows) else { return (true, found) };
     let found = format!("{found}, the last run had {}", grouped(last));
-    if change.covers(by.rows.abs_diff(last), last) {
+    if change.covers(by.left().abs_diff(last), last) {
         return (true, found);
     }
     (false, format!("{found}: they may differ by {change}"))
@@ -93,7 +124,7 @@ fn freshness(newest: Option<DateTime<Utc>>, max_age: &str, time: DateTime<Utc>) 
 
 #[cfg(test)]
 mod tests {
-    use longshore_model::config::checks::{Allowance, Severity};
+    use longshore_model::config::checks::Allowance;
 
     use super::*;
 
@@ -102,12 +133,17 @@ mod tests {
     }
 
     fn by(rows: u64, last_rows: Option<u64>) -> Circumstances {
-        Circumstances { rows, last_rows, time: DateTime::from_timestamp(1_000_000, 0).unwrap() }
+        Circumstances {
+            rows,
+            quarantined: 0,
+            last_rows,
+            time: DateTime::from_timestamp(1_000_000, 0).unwrap(),
+        }
     }
 
     fn passes(rule: &Rule, measure: Measure, by: &Circumstances) -> bool {
         let check = check(rule.clone(), Allowance::default());
-        judge(&check, measure, by).outcome == CheckOutcome::Passed
+        judge(&check, measure, None, by).outcome == CheckOutcome::Passed
     }
 
     #[test]
@@ -125,7 +161,7 @@ mod tests {
         {
             let check = check(Rule::NotNull(vec!["a".into()]), Allowance::Rows(allowed));
             let measure = Measure::Failing { rows: failing, samples: Vec::new() };
-            let outcome = judge(&check, measure, &by(10, None)).outcome;
+            let outcome = judge(&check, measure, None, &by(10, None)).outcome;
             assert_eq!(outcome == CheckOutcome::Passed, is_fine, "{failing} of {allowed}");
         }
     }

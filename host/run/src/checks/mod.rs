@@ -1,37 +1,40 @@
 //! The checks of a run: judged when all is read, before anything is published.
 
 mod judgement;
-mod result;
+mod questions;
+mod source_sums;
 
 use chrono::{DateTime, Utc};
 use longshore_engine::check::ChunkChecks;
 use longshore_engine::plan::RelationPlan;
-use longshore_model::config::checks::{CheckOutcome, Severity};
+use longshore_model::config::checks::{Check, CheckOutcome, Rule, Severity};
 use longshore_model::error::{Error, Result};
 use longshore_model::figures::figures;
 use longshore_model::format::counted;
 
+use super::check_result::{CheckReport, CheckResult};
 use super::manifest::RelationOutput;
 use super::preparation::Preparation;
 use super::run_end::RunEnd;
 use super::runner::ActiveRun;
 use judgement::{Circumstances, judge};
-
-pub use result::{CheckReport, CheckResult};
+use questions::Answers;
 
 /// The code of an error that tells of checks that failed.
 const CHECK: &str = "check";
 
 impl ActiveRun<'_> {
     /// Judges all checks of all relations. The run fails if one of them does, and is to make it fail.
-    pub(super) fn check(
+    pub(super) async fn check(
         &self,
         Preparation { plan, .. }: &Preparation,
         finished: &mut [RelationOutput],
     ) -> Result<(), RunEnd> {
+        let answers = self.ask(plan, finished).await?;
         let mut reports = Vec::new();
-        for (relation, output) in plan.relations.iter().zip(&mut *finished) {
-            output.checks = self.check_relation(relation, output)?;
+        let relations = plan.relations.iter().zip(answers).enumerate();
+        for ((index, (relation, answers)), output) in relations.zip(&mut *finished) {
+            output.checks = self.check_relation(index, relation, output, answers)?;
             let name = &relation.relation.name;
             reports.extend(output.checks.iter().map(|result| CheckReport::new(name, result)));
         }
@@ -47,19 +50,38 @@ impl ActiveRun<'_> {
 
     fn check_relation(
         &self,
+        index: usize,
         relation: &RelationPlan,
         output: &RelationOutput,
+        answers: Answers,
     ) -> Result<Vec<CheckResult>> {
+        let checks = &relation.relation.checks;
+        if checks.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut found = ChunkChecks::default();
-        output.measures.values().for_each(|chunk| found.merge(chunk.clone()));
-        let name = &relation.relation.name;
+        output.measures.values().try_for_each(|chunk| found.merge(chunk.clone()))?;
+        for (position, answer) in answers {
+            found.measures[position] = answer;
+        }
+        let is_compared = |check: &Check| matches!(check.rule, Rule::Rows { change: Some(_), .. });
+        let last_rows = if checks.iter().any(is_compared) {
+            self.ledger().last_rows(&self.job.name, &relation.relation.name, self.id)?
+        } else {
+            None
+        };
         let circumstances = Circumstances {
             rows: found.rows,
-            last_rows: self.ledger().last_rows(&self.job.name, name, self.id)?,
+            quarantined: found.quarantined,
+            last_rows,
             time: self.reference_time(),
         };
-        let checks = relation.relation.checks.iter().zip(found.measures);
-        let results = checks.map(|(check, measure)| judge(check, measure, &circumstances));
+        let sums = self.ledger().source_sums(self.id)?;
+        let measured = checks.iter().zip(found.measures).enumerate();
+        let results = measured.map(|(position, (check, measure))| {
+            let sum = sums.get(&(index, position)).map(String::as_str);
+            judge(check, measure, sum, &circumstances)
+        });
         let results: Vec<CheckResult> = results.collect();
         results.iter().for_each(|result| figures().checks.count(result.severity, result.outcome));
         Ok(results)
@@ -79,7 +101,7 @@ fn failure(reports: &[CheckReport]) -> Option<Error> {
         report.result.severity != Severity::Warn && report.result.outcome == CheckOutcome::Failed
     };
     let fatal: Vec<String> =
-        reports.iter().filter(is_fatal).map(|report| report.to_string()).collect();
+        reports.iter().filter(is_fatal).map(CheckReport::with_samples).collect();
     if fatal.is_empty() {
         return None;
     }

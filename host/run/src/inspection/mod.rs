@@ -10,5 +10,6 @@ mod validate;
 pub use connection::{ConnectionTest, test_connection};
 pub use existing::{ExistingFiles, existing_files};
 pub use plan::{grants, plan, plan_json, published_columns};
+pub(crate) use preview::first_rows;
 pub use preview::{RelationPreview, preview, rows_as_texts, shown_column};
 pub use validate::{Validation, validate, validate_with};

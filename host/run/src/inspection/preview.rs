@@ -8,7 +8,7 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use longshore_engine::datafusion_fault::from_datafusion;
-use longshore_engine::plan::Planner;
+use longshore_engine::plan::{Planner, RelationPlan};
 use longshore_engine::scan::{Lane, Slots};
 use longshore_engine::transform::task_context;
 use longshore_model::config::{Job, Settings};
@@ -38,14 +38,8 @@ pub async fn preview(
     let plan = planner.plan(job).await?;
     let mut previews = Vec::new();
     for relation in &plan.relations {
-        let slots = Slots::new(Arc::new(Semaphore::new(1)), 1, relation.columns.len());
-        let lane = Arc::new(Lane::new(Arc::new(slots)));
-        let context = task_context(|config| config.with_extension(lane))?;
         let name = relation.relation.name.clone();
-        let stream = relation.physical.execute(0, context).map_err(from_datafusion)?;
-        let reading = compute.spawn(stream.try_collect::<Vec<RecordBatch>>());
-        let batches = reading.await.map_err(|error| Error::internal(error.to_string()))?;
-        let mut batches = batches.map_err(from_datafusion).context(name.clone())?;
+        let mut batches = first_rows(relation, compute).await.context(name.clone())?;
         if batches.is_empty() {
             batches.push(RecordBatch::new_empty(relation.physical.schema()));
         }
@@ -53,6 +47,20 @@ pub async fn preview(
     }
     plan.source.release().await;
     Ok(previews)
+}
+
+/// The rows of a relation that is planned for a look at it.
+pub(crate) async fn first_rows(
+    relation: &RelationPlan,
+    compute: &Handle,
+) -> Result<Vec<RecordBatch>> {
+    let slots = Slots::new(Arc::new(Semaphore::new(1)), 1, relation.columns.len());
+    let lane = Arc::new(Lane::new(Arc::new(slots)));
+    let context = task_context(|config| config.with_extension(lane))?;
+    let stream = relation.physical.execute(0, context).map_err(from_datafusion)?;
+    let reading = compute.spawn(stream.try_collect::<Vec<RecordBatch>>());
+    let batches = reading.await.map_err(|error| Error::internal(error.to_string()))?;
+    batches.map_err(from_datafusion)
 }
 
 /// The rows of a batch as texts, with null for NULL.

@@ -41,7 +41,7 @@ pub async fn validate(job: &Job, settings: &Settings) -> Result<Validation> {
 pub async fn validate_with(job: &Job, catalog: &Catalog, settings: &Settings) -> Validation {
     let mut faults = Vec::new();
     check_queries(job, &mut faults);
-    check_patterns(job, &mut faults);
+    check_checks(job, &mut faults);
     let source = if job.uses_plugins() {
         check_bound(job, catalog, settings, &mut faults).await
     } else {
@@ -65,11 +65,17 @@ fn check_queries(job: &Job, faults: &mut Vec<Error>) {
     }
 }
 
-/// The regular expressions of checks.
-fn check_patterns(job: &Job, faults: &mut Vec<Error>) {
+/// The regular expressions and the queries of checks.
+fn check_checks(job: &Job, faults: &mut Vec<Error>) {
+    let names = job.relations.iter().map(|relation| relation.name.as_str());
+    let tables: Vec<&str> = names.chain(["data"]).collect();
     for check in job.relations.iter().flat_map(|relation| &relation.checks) {
-        let Rule::Pattern { regex, .. } = &check.rule else { continue };
-        faults.extend(check_regex(regex).context(format!("check `{}`", check.name)).err());
+        let checked = match &check.rule {
+            Rule::Pattern { regex, .. } => check_regex(regex),
+            Rule::Sql(sql) => check_query(sql, &tables),
+            _ => continue,
+        };
+        faults.extend(checked.context(format!("check `{}`", check.name)).err());
     }
 }
 

@@ -33,6 +33,33 @@ impl Ledger {
         })
     }
 
+    /// Records what the source said of a check.
+    pub fn record_source_sum(
+        &self,
+        run: &str,
+        relation: usize,
+        position: usize,
+        sum: &str,
+    ) -> Result<()> {
+        self.change(|change| {
+            change
+                .prepare_cached("INSERT OR REPLACE INTO source_sums VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![run, relation, position, sum])?;
+            Ok(())
+        })
+    }
+
+    /// What the source said, by relation and check.
+    pub fn source_sums(&self, run: &str) -> Result<HashMap<(usize, usize), String>> {
+        self.with_connection(|connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT relation, position, sum FROM source_sums WHERE run = ?1")?;
+            let sums =
+                statement.query_map([run], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+            Ok(sums.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// The rows that the last successful run of a job has published of a relation, this run left out.
     pub fn last_rows(&self, job: &str, relation: &str, run: &str) -> Result<Option<u64>> {
         self.with_connection(|connection| {

@@ -7,3 +7,12 @@ CREATE TABLE measures (
     found    TEXT NOT NULL,
     PRIMARY KEY (run, relation, task)
 ) WITHOUT ROWID;
+
+-- What the source said of each check that compares with it, before anything was read.
+CREATE TABLE source_sums (
+    run      TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+    relation INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    sum      TEXT NOT NULL,
+    PRIMARY KEY (run, relation, position)
+) WITHOUT ROWID;

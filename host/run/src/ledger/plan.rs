@@ -109,7 +109,7 @@ impl Ledger {
                 [run],
             )?;
             release_claims(change, run)?;
-            for table in ["chunks", "tasks", "parts", "measures"] {
+            for table in ["chunks", "tasks", "parts", "measures", "source_sums"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             Ok(record_event(change, run, None, &format!("restarted: {reason}"))?)

@@ -197,7 +197,7 @@ impl Ledger {
                 "UPDATE runs SET report = ?2, finished = ?3, manifest = NULL WHERE id = ?1",
                 params![run, report, now()],
             )?;
-            for table in ["chunks", "parts", "measures", "claims", "lineage"] {
+            for table in ["chunks", "parts", "measures", "source_sums", "claims", "lineage"] {
                 change.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
             watermarks::move_claimed(change, run, moved)?;

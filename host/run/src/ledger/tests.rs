@@ -80,7 +80,8 @@ fn part(chunk: u64) -> Part {
 }
 
 fn written() -> Written {
-    let checks = ChunkChecks { rows: 1, measures: vec![Measure::Nulls(1)] };
+    let measures = vec![Measure::Nulls(1)];
+    let checks = ChunkChecks { rows: 1, measures, ..ChunkChecks::default() };
     Written { parts: vec![part(0)], checks: Some(checks) }
 }
 

@@ -23,7 +23,7 @@ pub fn check_condition(sql: &str) -> Result<()> {
 pub fn condition(sql: &str, schema: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
     check_condition(sql)?;
     let of = DFSchema::try_from(schema.clone()).map_err(from_datafusion)?;
-    let context = session_context()?;
+    let context = session_context(session_state()?)?;
     let parsed = context.parse_sql_expr(sql, &of).map_err(from_datafusion)?;
     let condition = context.create_physical_expr(parsed, &of).map_err(from_datafusion)?;
     match condition.data_type(schema).map_err(from_datafusion)? {

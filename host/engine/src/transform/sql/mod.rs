@@ -10,10 +10,12 @@ mod joins;
 mod limits;
 mod numbers;
 mod sizes;
+mod spilling;
 #[cfg(test)]
 mod tests;
 mod types;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -22,12 +24,13 @@ use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, Session, TableProvider,
 };
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::{Expr, TableType, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableType, cast};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
@@ -45,6 +48,7 @@ use crate::lineage::{ColumnLineage, LineageTable, of_query, of_table};
 pub use condition::{check_condition, condition};
 pub use limits::check_depth;
 use limits::check_work;
+pub use spilling::SpillingSession;
 
 use super::component::ComponentTransform;
 use longshore_model::error::{Error, Result};
@@ -63,14 +67,18 @@ const TABLE: &str = "data";
 ///
 /// It is made once: it registers hundreds of functions, and a job may have thousands of relations.
 fn session_state() -> Result<&'static SessionState> {
-    static STATE: LazyLock<DfResult<SessionState>> = LazyLock::new(new_session_state);
+    static STATE: LazyLock<DfResult<SessionState>> = LazyLock::new(|| {
+        let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+        new_session_state(runtime, true)
+    });
     STATE.as_ref().map_err(|error| Error::internal(error.to_string()))
 }
 
-fn new_session_state() -> DfResult<SessionState> {
-    let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+/// A state that joins by tables in memory, or by sorting, which can spill.
+fn new_session_state(runtime: Arc<RuntimeEnv>, prefers_hash_joins: bool) -> DfResult<SessionState> {
     let config = SessionConfig::new()
+        .set_bool("datafusion.optimizer.prefer_hash_join", prefers_hash_joins)
         .with_round_robin_repartition(false)
         // 1.1 is exactly that, as in every database.
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
@@ -88,8 +96,8 @@ fn new_session_state() -> DfResult<SessionState> {
 }
 
 /// A context with a catalog of its own, for the tables of one query.
-fn session_context() -> Result<SessionContext> {
-    let mut state = session_state()?.clone();
+fn session_context(state: &SessionState) -> Result<SessionContext> {
+    let mut state = state.clone();
     let names = &state.config_options().catalog;
     let (catalog, schema) = (names.default_catalog.clone(), names.default_schema.clone());
     let tables = MemoryCatalogProvider::new();
@@ -188,7 +196,16 @@ impl Rows {
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
     ) -> Result<Self> {
-        let context = session_context()?;
+        Self::over_in(session_state()?, tables, sql).await
+    }
+
+    /// The same in a session.
+    async fn over_in<'a>(
+        state: &SessionState,
+        tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
+        sql: &str,
+    ) -> Result<Self> {
+        let context = session_context(state)?;
         let mut names = Vec::new();
         for (name, table) in tables {
             context.register_table(TableReference::bare(name), table).map_err(from_datafusion)?;
@@ -225,7 +242,7 @@ impl Rows {
         match self {
             Self::Query(context, query) => Ok((context, *query)),
             Self::Table(table) => {
-                let context = session_context()?;
+                let context = session_context(session_state()?)?;
                 let query = context.read_table(table).map_err(from_datafusion)?;
                 Ok((context, query))
             }
@@ -270,6 +287,24 @@ impl Rows {
         };
         let made = columns.iter().map(made).collect::<Result<Vec<_>>>()?;
         Ok(Self::Query(context, Box::new(query.select(made).map_err(from_datafusion)?)))
+    }
+
+    /// The columns that a query reads of each of its tables.
+    pub fn columns_read(&self) -> Result<BTreeMap<String, BTreeSet<usize>>> {
+        let mut read: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        let Self::Query(_, query) = self else { return Ok(read) };
+        let (state, logical) = query.as_ref().clone().into_parts();
+        let optimized = state.optimize(&logical).map_err(from_datafusion)?;
+        let walked = optimized.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                let columns = read.entry(scan.table_name.table().to_owned()).or_default();
+                let all = || (0..scan.source.schema().fields().len()).collect();
+                columns.extend(scan.projection.clone().unwrap_or_else(all));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        walked.map_err(from_datafusion)?;
+        Ok(read)
     }
 
     /// Puts a transform in the sandbox on top.

@@ -8,7 +8,7 @@ use longshore_model::config::{Arguments, Job, Policy, Step};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::session_context;
+use super::{session_context, session_state};
 
 /// The value of a parameter, when a step has carried out what its job made of it.
 fn evaluated(kind: &str, value: &str) -> (String, String) {
@@ -25,7 +25,14 @@ fn evaluated(kind: &str, value: &str) -> (String, String) {
     let [Step::Sql(sql)] = job.steps.as_slice() else { panic!("no step") };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let batches = runtime.block_on(async {
-        session_context().unwrap().sql(sql).await.unwrap().collect().await.unwrap()
+        session_context(session_state().unwrap())
+            .unwrap()
+            .sql(sql)
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap()
     });
     let column = batches[0].column(0);
     let text = match column.as_string_opt::<i32>() {

@@ -1,30 +1,25 @@
 //! `checks:` of a job file: what rows must be like to be published.
 
-mod raw;
+mod attach;
+pub(in crate::config) mod raw;
 mod rule;
 mod share;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
-use super::job::JobRelation;
-use super::keys::nearest;
-use crate::error::{Error, Result, ResultExt};
+use crate::error::{Error, Result};
 use crate::format::{counted, grouped};
 
-use raw::RawAmount;
-pub(in crate::config) use raw::RawCheck;
+pub(in crate::config) use attach::{RawChecks, Relations};
+use raw::{RawAmount, RawCheck};
 pub use rule::{Rule, Value};
 pub use share::Share;
-
-/// The most checks of a relation.
-pub const CHECK_LIMIT: usize = 200;
 
 /// The longest name of a check.
 const NAME_LIMIT_BYTES: usize = 200;
@@ -64,6 +59,8 @@ pub enum Severity {
     Fail,
     /// The run is published, and its report says so.
     Warn,
+    /// Rows that fail are published beside the table, and not in it.
+    Quarantine,
 }
 
 impl Severity {
@@ -91,6 +88,8 @@ impl Severity {
 pub enum CheckOutcome {
     /// The rows are as they should be.
     Passed,
+    /// Rows that fail are kept out of the table.
+    Quarantined,
     /// More rows fail than may, or the relation as a whole fails.
     Failed,
 }
@@ -109,6 +108,8 @@ pub enum Allowance {
     Rows(u64),
     /// So many of all.
     Share(Share),
+    /// Any number.
+    Any,
 }
 
 impl Default for Allowance {
@@ -123,6 +124,7 @@ impl Allowance {
         match self {
             Self::Rows(limit) => failing <= limit,
             Self::Share(share) => share.covers(failing, rows),
+            Self::Any => true,
         }
     }
 
@@ -144,6 +146,7 @@ impl Display for Allowance {
         match self {
             Self::Rows(rows) => write!(f, "{}", grouped(*rows)),
             Self::Share(share) => share.fmt(f),
+            Self::Any => f.write_str("any"),
         }
     }
 }
@@ -153,7 +156,7 @@ impl Display for Check {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}", self.name, self.severity.name())?;
         match self.allow {
-            Allowance::Rows(0) => {}
+            Allowance::Rows(0) | Allowance::Any => {}
             Allowance::Rows(rows) => write!(f, ", {} may fail", counted(rows, "row"))?,
             Allowance::Share(share) => write!(f, ", {share} of the rows may fail")?,
         }
@@ -171,88 +174,25 @@ impl Check {
             return Err(Error::config(format!("`allow`: no rows fail `{}`", rule.kind()))
                 .with_hint("widen the limits of the check itself"));
         }
+        if severity == Severity::Quarantine && !rule.is_row_wise() {
+            return Err(Error::config(format!(
+                "`severity`: `{}` is not of single rows",
+                rule.kind()
+            ))
+            .with_hint(
+                "choose `fail` or `warn`: only checks of each row by itself can quarantine",
+            ));
+        }
         let name = name.unwrap_or_else(|| rule.to_string());
         if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.contains(char::is_control) {
             return Err(Error::config(format!("`name`: `{name}` names no check"))
                 .with_hint(format!("give a text of at most {NAME_LIMIT_BYTES} bytes")));
         }
-        let allow = allow.map(Allowance::check).transpose()?.unwrap_or_default();
+        let allow = match (allow, severity) {
+            (Some(allow), _) => Allowance::check(allow)?,
+            (None, Severity::Quarantine) => Allowance::Any,
+            (None, _) => Allowance::default(),
+        };
         Ok(Self { name, severity, allow, rule })
     }
-}
-
-/// Checks as a job gives them, before its relations are known.
-#[derive(Debug, Default)]
-pub(in crate::config) struct RawChecks {
-    /// Those of the job.
-    pub(in crate::config) of_job: Vec<RawCheck>,
-    /// Those of each entry of `relations`.
-    pub(in crate::config) of_entries: Vec<Vec<RawCheck>>,
-}
-
-impl RawChecks {
-    /// Gives each relation its checks. Of a job with `sql`, which has one relation, entries are its inputs.
-    pub(in crate::config) fn attach(self, relations: &mut [JobRelation]) -> Result<()> {
-        let is_joined = relations.iter().any(|relation| relation.sql.is_some());
-        for (index, raw) in self.of_entries.into_iter().enumerate() {
-            let at = format!("relations[{index}].checks");
-            if is_joined && !raw.is_empty() {
-                return Err(Error::config(format!("`{at}`: the entry is an input of `sql`"))
-                    .with_hint("give `checks` to the job: they check what its `sql` makes"));
-            }
-            for (position, raw) in raw.into_iter().enumerate() {
-                let at = format!("`{at}[{position}]`");
-                if raw.relations.is_some() {
-                    return Err(Error::config(format!("{at}: `relations` is not needed here"))
-                        .with_hint("remove it, or move the check to the job's own `checks`"));
-                }
-                add(&mut relations[index], Check::read(raw), &at)?;
-            }
-        }
-        for (position, raw) in self.of_job.into_iter().enumerate() {
-            attach_to_all(raw, &format!("`checks[{position}]`"), relations)?;
-        }
-        Ok(())
-    }
-}
-
-/// Gives a check of the job to the relations that it names.
-fn attach_to_all(raw: RawCheck, at: &str, relations: &mut [JobRelation]) -> Result<()> {
-    let wanted: Option<BTreeSet<String>> =
-        raw.relations.clone().map(|names| names.into_iter().collect());
-    let names: Vec<String> = relations.iter().map(|relation| relation.name.clone()).collect();
-    let unknown = wanted.iter().flatten().find(|name| !names.contains(name));
-    if let Some(name) = unknown {
-        let hint = match nearest(name, names.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the relations are {}", names.join(", ")),
-        };
-        let error = Error::config(format!("{at}: the job has no relation `{name}`"));
-        return Err(error.with_hint(hint));
-    }
-    let is_wanted = |name: &String| wanted.as_ref().is_none_or(|wanted| wanted.contains(name));
-    for relation in relations.iter_mut().filter(|relation| is_wanted(&relation.name)) {
-        add(relation, Check::read(raw.clone()), at)?;
-    }
-    Ok(())
-}
-
-fn add(relation: &mut JobRelation, check: Result<Check>, at: &str) -> Result<()> {
-    let check = check.context(at.to_owned())?;
-    if relation.checks.iter().any(|other| other.name == check.name) {
-        let (check, relation) = (&check.name, &relation.name);
-        return Err(Error::config(format!(
-            "{at}: two checks of `{relation}` are called `{check}`"
-        ))
-        .with_hint("give one of them another `name`"));
-    }
-    if relation.checks.len() == CHECK_LIMIT {
-        return Err(Error::config(format!(
-            "{at}: `{}` has more than {CHECK_LIMIT} checks",
-            relation.name
-        ))
-        .with_hint("name several columns in one `not_null`"));
-    }
-    relation.checks.push(check);
-    Ok(())
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Severity;
-use crate::config::raw::RawScalar;
+use crate::config::scalar::RawScalar;
 
 /// A check of a relation's rows, as they are after all transforms: one of the kinds below, such as
 /// `not_null`, and what becomes of rows that fail it.
@@ -15,13 +15,16 @@ pub(in crate::config) struct RawCheck {
     pub(super) name: Option<String>,
     /// What a failed check does; `fail` if absent.
     pub(super) severity: Option<Severity>,
-    /// How many rows may fail: a number, or a share such as `0.5%`; none if absent.
+    /// How many rows may fail: a number, or a share such as `0.5%`. If absent, none may, and any
+    /// number may be quarantined.
     pub(super) allow: Option<RawAmount>,
     /// Under the job's `checks`: the relations that it is for, by their names in the target; all if
     /// absent.
     pub(super) relations: Option<Vec<String>>,
     /// Columns in which no row has NULL.
     pub(super) not_null: Option<Vec<String>>,
+    /// Columns of which no two rows have the same values. A row with NULL in any of them passes.
+    pub(super) unique: Option<Vec<String>>,
     /// Values that a column may have. NULL passes.
     pub(super) accepted: Option<RawAccepted>,
     /// The least and the greatest value of a column, both included. NULL passes.
@@ -36,6 +39,14 @@ pub(in crate::config) struct RawCheck {
     pub(super) null_rate: Option<RawNullRate>,
     /// How old the newest date or timestamp of a column may be.
     pub(super) freshness: Option<RawFreshness>,
+    /// The sum of a column, as the source itself says it.
+    pub(super) sum: Option<RawSum>,
+    /// Columns whose values are in a row of another relation of the job. A row with NULL in any of them
+    /// passes.
+    pub(super) references: Option<RawReferences>,
+    /// A query, carried out here, whose rows fail. The relation is the table `data` in it, and each relation
+    /// of the job a table under its name.
+    pub(super) sql: Option<String>,
 }
 
 /// A number of rows, or a share of them.
@@ -112,6 +123,29 @@ pub(super) struct RawNullRate {
     pub(super) column: String,
     /// The greatest share of rows, such as `1%`.
     pub(super) max: String,
+}
+
+/// A sum that the source knows, too.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSum {
+    /// The column: of whole numbers or decimals.
+    pub(super) column: String,
+    /// A query in the source's own language, whose first value is the sum: `SELECT sum(amount) FROM
+    /// orders`.
+    pub(super) query: String,
+}
+
+/// Which rows of another relation are referred to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReferences {
+    /// The columns.
+    pub(super) columns: Vec<String>,
+    /// The other relation, by its name in the target.
+    pub(super) relation: String,
+    /// Its columns, in the order of `columns`; of the same names if absent.
+    pub(super) to: Option<Vec<String>>,
 }
 
 /// How old the newest value is.

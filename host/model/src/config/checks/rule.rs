@@ -4,11 +4,12 @@ use std::fmt::{self, Display, Formatter};
 
 use chrono::TimeDelta;
 
-use super::raw::{RawCheck, RawRange};
+use super::raw::{RawCheck, RawRange, RawReferences, RawRows};
 use super::share::Share;
-use crate::config::raw::RawScalar;
+use crate::config::scalar::RawScalar;
 use crate::config::schedule::read_duration;
 use crate::error::{Error, Result, ResultExt};
+use crate::format::counted;
 
 /// The most values of `accepted`.
 const VALUE_LIMIT: usize = 10_000;
@@ -21,6 +22,8 @@ const COLUMN_LIMIT: usize = 1_000;
 pub enum Rule {
     /// No row has NULL in these columns.
     NotNull(Vec<String>),
+    /// No two rows have the same values in these columns; a row with NULL passes.
+    Unique(Vec<String>),
     /// A column has one of some values, or NULL.
     Accepted {
         /// The column.
@@ -78,6 +81,24 @@ pub enum Rule {
         /// The same, as the job writes it.
         written: String,
     },
+    /// The sum of a column is the one that the source gives.
+    Sum {
+        /// The column.
+        column: String,
+        /// The query that the source is asked.
+        query: String,
+    },
+    /// A row of another relation has the values of some columns.
+    References {
+        /// The columns.
+        columns: Vec<String>,
+        /// The other relation.
+        relation: String,
+        /// Its columns, in the same order.
+        to: Vec<String>,
+    },
+    /// A query gives no rows.
+    Sql(String),
 }
 
 /// A value, as the job writes it. The column's type says what it means.
@@ -113,40 +134,28 @@ impl Display for Value {
 impl Rule {
     /// The one rule of a check.
     pub(super) fn check(raw: RawCheck) -> Result<Self> {
-        let RawCheck {
-            not_null, accepted, range, pattern, length, rows, null_rate, freshness, ..
-        } = raw;
         let given = [
-            not_null.map(|columns| Ok(Self::NotNull(some_columns("not_null", columns)?))),
-            accepted.map(|raw| accepted_values(raw.column, raw.values)),
-            range.map(range_of),
-            pattern.map(|raw| Ok(Self::Pattern { column: raw.column, regex: raw.regex })),
-            length.map(|raw| {
+            raw.not_null.map(|columns| some_columns("not_null", columns).map(Self::NotNull)),
+            raw.unique.map(|columns| some_columns("unique", columns).map(Self::Unique)),
+            raw.accepted.map(|raw| accepted_values(raw.column, raw.values)),
+            raw.range.map(range_of),
+            raw.pattern.map(|raw| Ok(Self::Pattern { column: raw.column, regex: raw.regex })),
+            raw.length.map(|raw| {
                 let (min, max) = limits("length", raw.min, raw.max)?;
                 Ok(Self::Length { column: raw.column, min, max })
             }),
-            rows.map(|raw| match (raw.min, raw.max, raw.change) {
-                (None, None, Some(change)) => {
-                    let change = Some(Share::read("rows.change", &change)?);
-                    Ok(Self::Rows { min: 0, max: u64::MAX, change })
-                }
-                (min, max, change) => {
-                    let (min, max) = limits("rows", min, max)?;
-                    let change =
-                        change.map(|text| Share::read("rows.change", &text)).transpose()?;
-                    Ok(Self::Rows { min, max, change })
-                }
+            raw.rows.map(rows_of),
+            raw.null_rate.map(|raw| {
+                let max = Share::read("null_rate.max", &raw.max)?;
+                Ok(Self::NullRate { column: raw.column, max })
             }),
-            null_rate.map(|raw| {
-                Ok(Self::NullRate {
-                    column: raw.column,
-                    max: Share::read("null_rate.max", &raw.max)?,
-                })
-            }),
-            freshness.map(|raw| {
+            raw.freshness.map(|raw| {
                 let max_age = read_duration(&raw.max_age).context("`freshness.max_age`")?;
                 Ok(Self::Freshness { column: raw.column, max_age, written: raw.max_age })
             }),
+            raw.sum.map(|raw| Ok(Self::Sum { column: raw.column, query: raw.query })),
+            raw.references.map(references_of),
+            raw.sql.map(|sql| Ok(Self::Sql(sql))),
         ];
         let mut given: Vec<Result<Self>> = given.into_iter().flatten().collect();
         match (given.pop(), given.is_empty()) {
@@ -158,13 +167,26 @@ impl Rule {
         }
     }
 
-    const KINDS: [&str; 8] =
-        ["not_null", "accepted", "range", "pattern", "length", "rows", "null_rate", "freshness"];
+    const KINDS: [&str; 12] = [
+        "not_null",
+        "unique",
+        "accepted",
+        "range",
+        "pattern",
+        "length",
+        "rows",
+        "null_rate",
+        "freshness",
+        "sum",
+        "references",
+        "sql",
+    ];
 
     /// Its key in a job file.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotNull(_) => "not_null",
+            Self::Unique(_) => "unique",
             Self::Accepted { .. } => "accepted",
             Self::Range { .. } => "range",
             Self::Pattern { .. } => "pattern",
@@ -172,31 +194,49 @@ impl Rule {
             Self::Rows { .. } => "rows",
             Self::NullRate { .. } => "null_rate",
             Self::Freshness { .. } => "freshness",
+            Self::Sum { .. } => "sum",
+            Self::References { .. } => "references",
+            Self::Sql(_) => "sql",
         }
     }
 
     /// The columns that it looks at.
     pub fn columns(&self) -> Vec<&str> {
         match self {
-            Self::NotNull(columns) => columns.iter().map(String::as_str).collect(),
+            Self::NotNull(columns) | Self::Unique(columns) | Self::References { columns, .. } => {
+                columns.iter().map(String::as_str).collect()
+            }
             Self::Accepted { column, .. }
             | Self::Range { column, .. }
             | Self::Pattern { column, .. }
             | Self::Length { column, .. }
             | Self::NullRate { column, .. }
-            | Self::Freshness { column, .. } => vec![column],
-            Self::Rows { .. } => Vec::new(),
+            | Self::Freshness { column, .. }
+            | Self::Sum { column, .. } => vec![column],
+            Self::Rows { .. } | Self::Sql(_) => Vec::new(),
         }
     }
 
     /// Whether it is each row by itself that passes or fails.
     pub fn is_row_wise(&self) -> bool {
-        !matches!(self, Self::Rows { .. } | Self::NullRate { .. } | Self::Freshness { .. })
+        matches!(
+            self,
+            Self::NotNull(_)
+                | Self::Accepted { .. }
+                | Self::Range { .. }
+                | Self::Pattern { .. }
+                | Self::Length { .. }
+        )
+    }
+
+    /// Whether it needs all rows at once: it becomes a query over them.
+    pub fn needs_all_rows(&self) -> bool {
+        matches!(self, Self::Unique(_) | Self::References { .. } | Self::Sql(_))
     }
 
     /// Whether rows fail it, and not the relation as a whole.
     pub(super) fn has_failing_rows(&self) -> bool {
-        self.is_row_wise()
+        self.is_row_wise() || self.needs_all_rows()
     }
 }
 
@@ -231,6 +271,27 @@ fn range_of(RawRange { column, min, max }: RawRange) -> Result<Rule> {
         return Err(Error::config("`range` has no limit").with_hint("give `min`, `max`, or both"));
     }
     Ok(Rule::Range { column, min: min.map(Value::from), max: max.map(Value::from) })
+}
+
+fn rows_of(RawRows { min, max, change }: RawRows) -> Result<Rule> {
+    let change = change.map(|text| Share::read("rows.change", &text)).transpose()?;
+    if change.is_some() && min.is_none() && max.is_none() {
+        return Ok(Rule::Rows { min: 0, max: u64::MAX, change });
+    }
+    let (min, max) = limits("rows", min, max)?;
+    Ok(Rule::Rows { min, max, change })
+}
+
+fn references_of(RawReferences { columns, relation, to }: RawReferences) -> Result<Rule> {
+    let columns = some_columns("references.columns", columns)?;
+    let to = to.unwrap_or_else(|| columns.clone());
+    if to.len() != columns.len() {
+        let (own, others) = (columns.len(), to.len());
+        let own = counted(own as u64, "column");
+        let text = format!("`references` has {own}, and {others} in `to`");
+        return Err(Error::config(text).with_hint("name as many in `to`, in the same order"));
+    }
+    Ok(Rule::References { columns, relation, to })
 }
 
 fn limits(at: &str, min: Option<u64>, max: Option<u64>) -> Result<(u64, u64)> {

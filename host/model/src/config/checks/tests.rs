@@ -54,6 +54,13 @@ fn refusals_name_the_check_the_cause_and_the_next_step() {
         ("null_rate: {column: a, max: some}", "`null_rate.max`: `some` is not a share", "20%"),
         ("freshness: {column: a, max_age: old}", "`old` is not a duration", "15m"),
         ("name: '', not_null: [a]", "names no check", "at most"),
+        ("severity: quarantine, unique: [a]", "`unique` is not of single rows", "`fail` or `warn`"),
+        ("references: {columns: [a], relation: u}", "no relation `u`", "`t`"),
+        (
+            "references: {columns: [a], relation: t, to: [b, c]}",
+            "1 column, and 2 in `to`",
+            "as many",
+        ),
         ("not_null: [a], relations: [b]", "`relations` is not needed here", "remove it"),
     ] {
         let error = job(&format!("relations: [{{table: t, checks: [{{{case}}}]}}]\n")).unwrap_err();

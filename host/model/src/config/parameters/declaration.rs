@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::schedule::{Expression, SCHEDULED};
 use super::value::ParameterValue;
-use crate::config::raw::{
-    RawParameter, RawParameterKeys, RawParameterType as ParameterType, RawScalar,
-};
+use crate::config::raw::{RawParameter, RawParameterKeys, RawParameterType as ParameterType};
+use crate::config::scalar::RawScalar;
 use crate::error::{Error, Result, ResultExt};
 
 /// The most parameters of a job.

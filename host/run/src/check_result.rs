@@ -43,30 +43,30 @@ impl CheckReport {
     pub(crate) fn new(relation: &str, result: &CheckResult) -> Self {
         Self { relation: relation.to_owned(), result: result.clone() }
     }
+
+    /// It in a line, with some of the rows that fail. Logs and events are without: they are read by others.
+    pub(crate) fn with_samples(&self) -> String {
+        let mut text = self.to_string();
+        for (position, sample) in self.result.samples.iter().enumerate() {
+            text += if position == 0 { ", such as " } else { " | " };
+            text += &sample_text(sample);
+        }
+        text
+    }
 }
 
 /// It in a line.
 impl Display for CheckReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let CheckResult { name, severity, found, samples, .. } = &self.result;
-        write!(f, "{}: check `{name}` ({}): {found}", self.relation, severity.name())?;
-        for (position, sample) in samples.iter().enumerate() {
-            f.write_str(if position == 0 { ", such as " } else { " | " })?;
-            write_sample(f, sample)?;
-        }
-        Ok(())
+        let CheckResult { name, severity, found, .. } = &self.result;
+        write!(f, "{}: check `{name}` ({}): {found}", self.relation, severity.name())
     }
 }
 
-fn write_sample(f: &mut Formatter<'_>, sample: &Sample) -> fmt::Result {
-    for (position, (column, value)) in sample.iter().enumerate() {
-        if position > 0 {
-            f.write_str(", ")?;
-        }
-        match value {
-            Some(value) => write!(f, "{column}={value:?}")?,
-            None => write!(f, "{column}=NULL")?,
-        }
-    }
-    Ok(())
+fn sample_text(sample: &Sample) -> String {
+    let columns = sample.iter().map(|(column, value)| match value {
+        Some(value) => format!("{column}={value:?}"),
+        None => format!("{column}=NULL"),
+    });
+    columns.collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,71 @@
+//! The questions of a run: checks that need all rows at once, asked of the rows in its scratch folder.
+
+use arrow::datatypes::SchemaRef;
+use longshore_engine::check::{Asked, KeptRows, Measure, ask};
+use longshore_engine::plan::RunPlan;
+use longshore_engine::transform::{SQL_MEMORY_LIMIT_BYTES, SpillingSession};
+use longshore_model::config::job::JobRelation;
+use longshore_model::error::{Error, Result};
+use longshore_model::memory::memory;
+use tokio::task::JoinSet;
+
+use crate::manifest::RelationOutput;
+use crate::runner::ActiveRun;
+use crate::scratch::Scratch;
+
+/// What the questions of a relation found, each with the position of its check.
+pub(super) type Answers = Vec<(usize, Measure)>;
+
+/// The least that sorting needs.
+const MIN_MEMORY_BYTES: usize = 64 << 20;
+
+/// All that questions need.
+struct Questions {
+    relations: Vec<(JobRelation, SchemaRef)>,
+    tables: Vec<KeptRows>,
+    scratch: Scratch,
+}
+
+impl ActiveRun<'_> {
+    /// Asks the questions of all relations.
+    pub(super) async fn ask(
+        &self,
+        plan: &RunPlan,
+        finished: &[RelationOutput],
+    ) -> Result<Vec<Answers>> {
+        let mut checks = plan.relations.iter().flat_map(|plan| &plan.relation.checks);
+        if !checks.any(|check| check.rule.needs_all_rows()) {
+            return Ok(vec![Answers::new(); plan.relations.len()]);
+        }
+        let scratch = Scratch::of(self.runner.settings, self.id);
+        let relations = plan.relations.iter();
+        let relations = relations.map(|plan| (plan.relation.clone(), plan.physical.schema()));
+        let tables = plan.relations.iter().zip(finished).map(|(plan, output)| {
+            let kept = output.measures.values().flat_map(|found| &found.kept);
+            let files = kept.map(|file| scratch.path().join(&file.name)).collect();
+            KeptRows::new(plan.physical.schema(), plan.kept.clone(), files)
+        });
+        let tables = tables.collect();
+        let questions = Questions { relations: relations.collect(), tables, scratch };
+        // Where all computing is done. It ends when nobody waits for it any more.
+        let mut work = JoinSet::new();
+        work.spawn_on(questions.ask(), self.runner.compute);
+        let answers = work.join_next().await.unwrap_or_else(|| Ok(Ok(Vec::new())));
+        answers.map_err(|error| Error::internal(format!("checking failed: {error}")))?
+    }
+}
+
+impl Questions {
+    async fn ask(self) -> Result<Vec<Answers>> {
+        let budget = usize::try_from(memory().limit() / 4).unwrap_or(usize::MAX);
+        let bytes = budget.clamp(MIN_MEMORY_BYTES, SQL_MEMORY_LIMIT_BYTES);
+        let session = SpillingSession::new(self.scratch.create()?, bytes)?;
+        let asked = self.relations.iter().map(|(relation, schema)| Asked { relation, schema });
+        let asked: Vec<Asked<'_>> = asked.collect();
+        let mut answers = Vec::new();
+        for position in 0..asked.len() {
+            answers.push(ask(position, &asked, &self.tables, &session).await?);
+        }
+        Ok(answers)
+    }
+}

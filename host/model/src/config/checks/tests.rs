@@ -55,7 +55,7 @@ fn refusals_name_the_check_the_cause_and_the_next_step() {
         ("freshness: {column: a, max_age: old}", "`old` is not a duration", "15m"),
         ("name: '', not_null: [a]", "names no check", "at most"),
         ("severity: quarantine, unique: [a]", "`unique` is not of single rows", "`fail` or `warn`"),
-        ("references: {columns: [a], relation: u}", "no relation `u`", "`t`"),
+        ("references: {columns: [a], relation: u}", "no relation `u`", "relations are t"),
         (
             "references: {columns: [a], relation: t, to: [b, c]}",
             "1 column, and 2 in `to`",

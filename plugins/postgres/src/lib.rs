@@ -115,6 +115,8 @@ pub struct Postgres {
     policy: Policy,
     /// What was looked up last: a plan and its chunks ask for the same relation again and again.
     known: Option<(Relation, Table)>,
+    /// The types that come with the server, as far as they were asked for.
+    types: types::Types,
 }
 
 impl Postgres {
@@ -124,7 +126,7 @@ impl Postgres {
         {
             return Ok(table.clone());
         }
-        let table = relation::look_up(&mut self.session, relation, self.policy)?;
+        let table = relation::look_up(&mut self.session, relation, self.policy, &mut self.types)?;
         self.known = Some((relation.clone(), table.clone()));
         Ok(table)
     }
@@ -162,7 +164,7 @@ impl Connector for Postgres {
             keeps_timezone: config.timezone == Timezone::Server,
         };
         let session = Session::open(&address, &Login { password, sslmode, root_cert }, &limits)?;
-        Ok(Self { session, row_limit_bytes, policy, known: None })
+        Ok(Self { session, row_limit_bytes, policy, known: None, types: types::Types::default() })
     }
 
     fn test(&mut self) -> Result<String> {

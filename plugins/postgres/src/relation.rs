@@ -141,10 +141,15 @@ impl Leaf {
 }
 
 /// Looks a table or query up.
-pub(crate) fn look_up(session: &mut Session, relation: &Relation, policy: Policy) -> Result<Table> {
+pub(crate) fn look_up(
+    session: &mut Session,
+    relation: &Relation,
+    policy: Policy,
+    types: &mut Types,
+) -> Result<Table> {
     match relation {
-        Relation::Table(name) => look_up_table(session, name, policy),
-        Relation::Query(query) => look_up_query(session, query, policy),
+        Relation::Table(name) => look_up_table(session, name, policy, types),
+        Relation::Query(query) => look_up_query(session, query, policy, types),
     }
 }
 
@@ -233,9 +238,14 @@ const ACCESS_METHODS_SINCE: u32 = 120_000;
 /// The first version whose collations may be non-deterministic.
 const DETERMINISM_SINCE: u32 = 120_000;
 
-fn look_up_table(session: &mut Session, name: &str, policy: Policy) -> Result<Table> {
+fn look_up_table(
+    session: &mut Session,
+    name: &str,
+    policy: Policy,
+    types: &mut Types,
+) -> Result<Table> {
     let Found { oid, from, kind, has_children } = find_table(session, name)?;
-    let columns = table_columns(session, oid, policy)?;
+    let columns = table_columns(session, oid, policy, types)?;
     if columns.is_empty() {
         return Err(Error::data("a table with no columns cannot be a file"));
     }
@@ -383,7 +393,12 @@ fn find_table(session: &mut Session, name: &str) -> Result<Found> {
     })
 }
 
-fn table_columns(session: &mut Session, table: u32, policy: Policy) -> Result<Vec<Column>> {
+fn table_columns(
+    session: &mut Session,
+    table: u32,
+    policy: Policy,
+    types: &mut Types,
+) -> Result<Vec<Column>> {
     let deterministic = if session.server().version >= DETERMINISM_SINCE {
         "coalesce(l.collisdeterministic, true)"
     } else {
@@ -411,33 +426,39 @@ fn table_columns(session: &mut Session, table: u32, policy: Policy) -> Result<Ve
         })
         .collect();
     let described = described.ok_or_else(|| fault::protocol("a column that cannot be read"))?;
-    columns(session, &described, policy)
+    columns(session, &described, policy, types)
 }
 
 fn columns(
     session: &mut Session,
     described: &[Described<'_>],
     policy: Policy,
+    types: &mut Types,
 ) -> Result<Vec<Column>> {
     let mut oids: Vec<u32> = described.iter().map(|column| column.type_oid).collect();
     oids.sort_unstable();
     oids.dedup();
-    let types = Types::look_up(session, &oids)?;
+    let types = types.look_up(session, &oids)?;
     described.iter().map(|column| Column::new(column, &types, policy)).collect()
 }
 
-fn look_up_query(session: &mut Session, query: &str, policy: Policy) -> Result<Table> {
+fn look_up_query(
+    session: &mut Session,
+    query: &str,
+    policy: Policy,
+    types: &mut Types,
+) -> Result<Table> {
     // What is no one statement is the server's to refuse, in its own words.
     let query = sql::statement(query, Lexis::POSTGRESQL).unwrap_or(query);
     let statement = session.describe(query)?;
     if statement.is_empty() {
         return Err(Error::data("the query gives no columns").with_hint("make it a SELECT"));
     }
-    let types: Vec<String> = statement
+    let written: Vec<String> = statement
         .iter()
         .map(|c| format!("format_type({}, {})", c.type_oid, c.type_modifier))
         .collect();
-    let names = session.query(&format!("SELECT unnest(ARRAY[{}])", types.join(", ")))?;
+    let names = session.query(&format!("SELECT unnest(ARRAY[{}])", written.join(", ")))?;
     let described: Vec<Described<'_>> = statement
         .iter()
         .zip(&names)
@@ -452,7 +473,7 @@ fn look_up_query(session: &mut Session, query: &str, policy: Policy) -> Result<T
             deterministic: false,
         })
         .collect();
-    let mut columns = columns(session, &described, policy)?;
+    let mut columns = columns(session, &described, policy, types)?;
     rename_twins(&mut columns);
     let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
     Ok(Table {

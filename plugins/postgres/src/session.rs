@@ -9,8 +9,6 @@ use longshore_postgres_client::message::frontend;
 use longshore_postgres_client::{Address, Client, Login, Server, fault, quote_literal};
 use longshore_sdk::{Error, ErrorClass, Result};
 
-use crate::types::Types;
-
 /// What a transaction begins with. Nothing is set for longer than a transaction: behind a pooler
 /// the next one may run in another session, or leave ours to somebody else.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -54,8 +52,6 @@ pub(crate) struct Session {
     limits: Limits,
     /// The settings of every transaction that the server knows; none before the first.
     known_settings: Option<Vec<String>>,
-    /// The types that come with the server, as far as they were asked for.
-    pub(crate) builtin_types: Types,
     /// The server's process keeps its memory from row to row.
     keeps_memory: bool,
 }
@@ -76,15 +72,8 @@ impl Session {
         let client = Client::open(address, login)?;
         let server = client.server().clone();
         let client = Rc::new(RefCell::new(client));
-        let (limits, builtin_types) = (limits.clone(), Types::default());
-        Ok(Self {
-            client,
-            server,
-            limits,
-            known_settings: None,
-            builtin_types,
-            keeps_memory: false,
-        })
+        let limits = limits.clone();
+        Ok(Self { client, server, limits, known_settings: None, keeps_memory: false })
     }
 
     pub(crate) fn server(&self) -> &Server {

@@ -321,20 +321,19 @@ const FIRST_OWN_OID: u32 = 16_384;
 const CHAR_OID: u32 = 1042;
 
 impl Types {
-    /// Looks up types and what they are made of. What comes with the server is asked for once.
-    pub(crate) fn look_up(session: &mut Session, oids: &[u32]) -> Result<Self> {
-        let builtin = session.builtin_types.clone();
+    /// Looks up types and what they are made of. What comes with the server is kept here, and asked for once.
+    pub(crate) fn look_up(&mut self, session: &mut Session, oids: &[u32]) -> Result<Self> {
         let missing: Vec<u32> =
-            oids.iter().copied().filter(|oid| !builtin.known.contains_key(oid)).collect();
+            oids.iter().copied().filter(|oid| !self.known.contains_key(oid)).collect();
         if missing.is_empty() {
-            return Ok(builtin);
+            return Ok(self.clone());
         }
         let mut types = Self::ask(session, &missing)?;
-        if builtin.known.contains_key(&MONEY_OID) {
-            types.money_scale = builtin.money_scale;
+        if self.known.contains_key(&MONEY_OID) {
+            types.money_scale = self.money_scale;
         }
-        types.known.extend(builtin.known);
-        session.builtin_types = types.builtin();
+        types.known.extend(self.clone().known);
+        *self = types.builtin();
         Ok(types)
     }
 

@@ -24,7 +24,15 @@ def commands(path):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/quickstart.md", "docs/how-to/parameters.md", "docs/how-to/checks.md", "docs/how-to/incremental.md", "docs/how-to/schema-drift.md"]
+    "page",
+    [
+        "README.md",
+        "docs/quickstart.md",
+        "docs/how-to/parameters.md",
+        "docs/how-to/checks.md",
+        "docs/how-to/incremental.md",
+        "docs/how-to/schema-drift.md",
+    ],
 )
 def test_every_command_works(flights, program, page):
     """In their order, in one folder, with the page's own job files in it."""

@@ -174,7 +174,8 @@ impl ActiveRun<'_> {
             self.scratch.create()?;
         }
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {
-            check_columns(&self.target().url(&target.name), relation.alignment.as_ref())?;
+            let (url, alignment) = (self.target().url(&target.name), relation.alignment.as_ref());
+            check_columns(&url, target.mode, alignment)?;
         }
         self.reserve_versions(plan, targets).await?;
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {

@@ -362,7 +362,7 @@ struct Found {
 
 fn find_table(session: &mut Session, name: &str) -> Result<Found> {
     let rows = session.query(&format!(
-        "SELECT t.oid, format('%I.%I', n.nspname, c.relname), c.relkind, c.relhassubclass \
+        "SELECT t.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind, c.relhassubclass \
          FROM (SELECT to_regclass({})::oid AS oid) t LEFT JOIN (pg_catalog.pg_class c \
            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace) ON c.oid = t.oid",
         quote_literal(name)

@@ -90,7 +90,17 @@ def test_other_columns_are_refused(program, lake):
     load.run([{"id": 1, "day": None}])
     load.schema = pa.schema({"id": pa.string(), "day": pa.date32()})
     line, code = program.refused("run", load.job([{"id": "1", "day": None}]))
-    assert code == 2 and "`target.mode` is replace_partitions" in line and "`id` (Int64) is there" in line
+    assert code == 2 and "has other columns: `id` is Int64 in the target" in line and "`schema`" in line
+
+
+def test_modes_that_join_rows_do_not_point_to_policies_that_they_do_not_have(program, lake):
+    load = merge(program, lake)
+    load.run([{"id": 1}])
+    load.schema = pa.schema({"id": pa.string()})
+    line, code = program.refused("run", load.job([{"id": "1"}]))
+    assert code == 2 and "has other columns" in line and "`schema`" not in line
+    line, code = program.refused("run", load.job([{"id": "1"}], schema={"on_added": "evolve"}))
+    assert code == 2 and "`target.mode` merge keeps the columns" in line
 
 
 def test_a_source_without_rows_changes_nothing_and_says_so(program, lake):

@@ -51,4 +51,6 @@ class Metrics:
             self.samples
         )
         for _, labels, _ in self.samples:
-            assert set(labels) <= {"class", "job_name", "kind", "le", "outcome", "version"}, labels
+            assert set(labels) <= {"class", "job_name", "kind", "le", "outcome", "severity", "version"}, (
+                labels
+            )

@@ -35,8 +35,8 @@ pub struct QuarantinePart {
 }
 
 impl From<Part> for QuarantinePart {
-    fn from(part: Part) -> Self {
-        let token = part.token.clone();
+    fn from(mut part: Part) -> Self {
+        let token = std::mem::take(&mut part.token);
         Self { part, token }
     }
 }

@@ -91,7 +91,7 @@ impl RelationDrift {
         let digest = schema_digest(&self.columns);
         let expectation = Expectation { accepted: Some(digest.clone()), ..expectation.clone() };
         let alignment = expectation.align(&self.schema);
-        check_columns(url, Some(&alignment))?;
+        check_columns(url, job.target.mode, Some(&alignment))?;
         let accepted = AcceptedSchema {
             relation: self.relation.clone(),
             digest,

@@ -37,7 +37,7 @@ impl RawDrift {
         if target.mode.reads_first() {
             let mode = target.mode.name();
             return Err(Error::config(format!("`{at}`: `target.mode` {mode} keeps the columns"))
-                .with_hint("remove `schema`; when the source has changed, give its old columns in an `sql` step, or publish into a new folder"));
+                .with_hint("remove `schema`; when the source has changed, make its columns the same in an `sql` step"));
         }
         match &target.to {
             To::Sink(_) => policy.check_sink(at)?,

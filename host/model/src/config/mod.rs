@@ -9,6 +9,7 @@ pub mod drift;
 pub mod files;
 pub mod incremental;
 pub mod job;
+mod job_relations;
 mod keys;
 pub mod lineage;
 pub mod load;

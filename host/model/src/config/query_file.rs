@@ -19,3 +19,21 @@ pub(super) fn read_query_file(at: &str, file: &str, access: Access<'_>) -> Resul
     })?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
+
+/// A text given as it is, or in a file beside the job file.
+pub(super) fn text_or_file(
+    at: &str,
+    key: &str,
+    text: Option<String>,
+    file: Option<String>,
+    access: Access<'_>,
+) -> Result<Option<String>> {
+    match (text, file) {
+        (Some(_), Some(_)) => {
+            Err(Error::config(format!("`{at}` has both `{key}` and `{key}_file`"))
+                .with_hint("keep one of them"))
+        }
+        (None, Some(file)) => read_query_file(&format!("{at}.{key}_file"), &file, access).map(Some),
+        (text, None) => Ok(text),
+    }
+}

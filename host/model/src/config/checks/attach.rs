@@ -27,6 +27,8 @@ pub(in crate::config) struct Relations<'a> {
     pub(in crate::config) is_joined: bool,
     /// Whether its source can be asked queries.
     pub(in crate::config) has_queries: bool,
+    /// Whether the rows that are read are those that are published.
+    pub(in crate::config) publishes_what_it_reads: bool,
     /// Whether its target has a place for rows that fail.
     pub(in crate::config) has_quarantine: bool,
 }
@@ -82,6 +84,13 @@ impl Relations<'_> {
                 "`severity`: sinks and the modes merge, snapshot and scd2 have no quarantine";
             return Err(Error::config(text)
                 .with_hint("choose `fail` or `warn`, or a target of files with another mode"));
+        }
+        if matches!(check.rule, Rule::Rows { change: Some(_), .. }) && !self.publishes_what_it_reads
+        {
+            return Err(Error::config(
+                "`rows.change`: the modes merge, snapshot and scd2 publish other rows than they read",
+            )
+            .with_hint("remove `change`, or compare with `min` and `max`"));
         }
         if matches!(check.rule, Rule::Sum { .. }) && !self.has_queries {
             return Err(Error::config("`sum.query`: files have no queries of their own")

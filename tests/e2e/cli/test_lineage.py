@@ -327,3 +327,20 @@ def test_the_guides_job_is_told_as_the_guide_says(program):
     told = [re.sub(r" {2,}", "  ", line.strip()) for line in shown.splitlines()]
     [block] = re.findall(r"^\$ longshore lineage sales.yaml\n(.*?)^```", text, re.M | re.S)
     assert told == [re.sub(r" {2,}", "  ", line.strip()) for line in block.splitlines()]
+
+
+def test_checks_are_told_as_assertions_of_what_is_written(program, collector):
+    checks = [{"not_null": ["name"]}, {"range": {"column": "id", "max": 2}, "severity": "warn"}]
+    event = event_of(program, rows_job(program, checks=checks), collector)
+    [written] = event["outputs"]
+    assertions = written["facets"]["dataQualityAssertions"]["assertions"]
+    assert [(each["assertion"], each["success"]) for each in assertions] == [
+        ("not_null", True),
+        ("range", False),
+    ]
+    assert assertions[1]["severity"] == "warn" and "1 of 3 rows fail" in assertions[1]["actual"]
+    checks[1]["severity"] = "fail"
+    program.refused("run", rows_job(program, checks=checks), env=env(collector))
+    event = told(collector)[-1]
+    assert event["eventType"] == "FAIL"
+    assert not event["outputs"][0]["facets"]["dataQualityAssertions"]["assertions"][1]["success"]

@@ -1,10 +1,12 @@
 //! Datasets: what is read and written, as OpenLineage names and describes it.
 
 use longshore_engine::lineage::Transformation;
+use longshore_model::config::checks::CheckOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::facet::facet;
+use crate::check_result::CheckReport;
 use crate::report::RelationReport;
 
 /// What a link calls.
@@ -129,6 +131,30 @@ pub(super) fn add_published(output: &mut Value, relation: &RelationReport) {
     }
     if !links.is_empty() {
         output["facets"]["symlinks"] = links_facet(links);
+    }
+}
+
+/// Adds what the checks of a relation came to. Samples of rows stay here.
+pub(super) fn add_assertions<'a>(
+    output: &mut Value,
+    checks: impl Iterator<Item = &'a CheckReport>,
+) {
+    let assertion = |CheckReport { result, .. }: &CheckReport| {
+        json!({
+            "assertion": result.kind,
+            "name": result.name,
+            "success": result.outcome == CheckOutcome::Passed,
+            "severity": result.severity,
+            "actual": result.found,
+        })
+    };
+    let assertions: Vec<Value> = checks.map(assertion).collect();
+    if !assertions.is_empty() {
+        output["facets"]["dataQualityAssertions"] = facet(
+            "1-1-0",
+            "DataQualityAssertionsDatasetFacet",
+            json!({ "assertions": assertions }),
+        );
     }
 }
 

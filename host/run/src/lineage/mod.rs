@@ -16,7 +16,7 @@ use longshore_model::error::{ErrorReport, Result};
 use serde_json::{Value, json};
 
 use crate::ledger::{Ledger, LineageStart, MessageKind, NewMessage};
-use crate::report::{RelationReport, RunReport, Status};
+use crate::report::{RunReport, Status};
 use crate::trigger::Trigger;
 
 pub use dataset::{DatasetName, FieldOrigin, InputDataset, OutputDataset};
@@ -24,7 +24,7 @@ pub use event::job_event;
 pub use job_lineage::JobLineage;
 
 use event::EventType;
-use run_event::RunEvents;
+use run_event::{RunEvents, Told};
 
 /// What the events of a run are made of.
 pub struct RunLineage<'a> {
@@ -66,21 +66,20 @@ impl RunLineage<'_> {
 
     /// The message that a run has ended; none if nobody was told that it began.
     pub(super) fn ended(&self, report: &RunReport) -> Option<NewMessage> {
-        self.end(&report.run, report.status, report.error.as_ref(), &report.relations)
+        let told = Told {
+            error: report.error.as_ref(),
+            published: &report.relations,
+            checks: &report.checks,
+        };
+        self.end(&report.run, report.status, told)
     }
 
     /// The message that a run has ended whose job cannot be read any more.
     pub fn refused(&self, run: &str, status: Status, error: &ErrorReport) -> Option<NewMessage> {
-        self.end(run, status, Some(error), &[])
+        self.end(run, status, Told { error: Some(error), published: &[], checks: &[] })
     }
 
-    fn end(
-        &self,
-        run: &str,
-        status: Status,
-        error: Option<&ErrorReport>,
-        published: &[RelationReport],
-    ) -> Option<NewMessage> {
+    fn end(&self, run: &str, status: Status, told: Told<'_>) -> Option<NewMessage> {
         let kind = match status {
             Status::Succeeded => EventType::Complete,
             Status::Failed => EventType::Fail,
@@ -93,7 +92,7 @@ impl RunLineage<'_> {
             None
         });
         let mut events = events?;
-        events.end(error, published);
+        events.end(told);
         Some(message(transport, events.event(kind)))
     }
 }

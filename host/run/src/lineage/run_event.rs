@@ -7,11 +7,12 @@ use longshore_model::error::ErrorReport;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::dataset::add_published;
+use super::dataset::{add_assertions, add_published};
 use super::event::{EventType, job_json, run_event};
 use super::facet::facet;
 use super::job_lineage::JobLineage;
 use super::run_uuid::run_uuid;
+use crate::check_result::CheckReport;
 use crate::report::RelationReport;
 use crate::trigger::Trigger;
 
@@ -28,8 +29,18 @@ pub(crate) struct RunEvents {
     job: Value,
     inputs: Vec<Value>,
     outputs: Vec<Value>,
+    /// The relations that the outputs are, by their names in the job.
+    #[serde(default)]
+    relations: Vec<String>,
     /// The inputs whose rows are published as they are, with the output that has them.
     copies: Vec<(usize, usize)>,
+}
+
+/// What the end of a run tells.
+pub(super) struct Told<'a> {
+    pub(super) error: Option<&'a ErrorReport>,
+    pub(super) published: &'a [RelationReport],
+    pub(super) checks: &'a [CheckReport],
 }
 
 impl RunEvents {
@@ -59,6 +70,7 @@ impl RunEvents {
             job: job_json(job, namespace),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            relations: Vec::new(),
             copies: Vec::new(),
         }
     }
@@ -67,6 +79,7 @@ impl RunEvents {
     pub(super) fn plan(&mut self, lineage: &JobLineage) {
         self.inputs = lineage.inputs_json();
         self.outputs = lineage.outputs_json();
+        self.relations = lineage.outputs.iter().map(|output| output.relation.clone()).collect();
         self.copies = lineage.copies.clone();
         for facet in DISPENSABLE {
             if self.bytes() <= EVENT_LIMIT_BYTES {
@@ -85,13 +98,16 @@ impl RunEvents {
     }
 
     /// Adds how the run has ended.
-    pub(super) fn end(&mut self, error: Option<&ErrorReport>, published: &[RelationReport]) {
+    pub(super) fn end(&mut self, Told { error, published, checks }: Told<'_>) {
         if let Some(error) = error {
             let error = json!({ "message": error.message, "programmingLanguage": "Rust" });
             self.run["facets"]["errorMessage"] = facet("1-0-1", "ErrorMessageRunFacet", error);
         }
         for (output, relation) in self.outputs.iter_mut().zip(published) {
             add_published(output, relation);
+        }
+        for (output, relation) in self.outputs.iter_mut().zip(&self.relations) {
+            add_assertions(output, checks.iter().filter(|check| check.relation == *relation));
         }
         for (input, output) in &self.copies {
             let (Some(input), Some(relation)) =

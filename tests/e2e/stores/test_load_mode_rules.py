@@ -354,3 +354,33 @@ def test_a_first_run_without_rows_makes_the_columns_known(program, lake, mode, h
         load.run([])
     [data] = load.files().values()
     assert pq.read_schema(io.BytesIO(data)).names == ["id", "day"]
+
+
+@pytest.mark.parametrize(
+    "check, said",
+    [
+        ({"rows": {"change": "10%"}}, "`rows.change`"),
+        ({"not_null": ["id"], "severity": "quarantine"}, "`severity`"),
+    ],
+    ids=["change", "quarantine"],
+)
+def test_checks_that_a_mode_cannot_have_are_refused(program, lake, check, said):
+    line, code = program.refused("validate", merge(program, lake).job([{"id": 1}], checks=[check]))
+    assert code == 2 and said in line and "merge" in line
+
+
+def test_rows_that_a_mode_reads_are_checked_before_it_changes_anything(program, lake):
+    load = merge(program, lake)
+    load.run([{"id": 1, "day": None}])
+    before = load.files()
+    line, code = program.refused("run", load.job([{"id": 2, "day": None}], checks=[{"not_null": ["day"]}]))
+    assert code == 4 and "not_null(day)" in line
+    assert load.files() == before
+
+
+def test_a_history_of_an_incremental_relation_closes_no_absent_keys(program, lake):
+    load = Load(program, lake, "shop", DAYS, mode="scd2", scd2={"key": ["id"], "absent": "close"})
+    relations = [{"table": "load", "as": "orders", "incremental": {"by": "modified"}}]
+    job = program.job({"url": f"file://{program.folder}/"}, target=load.target, relations=relations)
+    line, code = program.refused("validate", job)
+    assert code == 2 and "`scd2.absent`" in line and "incremental" in line

@@ -44,8 +44,8 @@ impl CheckReport {
         Self { relation: relation.to_owned(), result: result.clone() }
     }
 
-    /// It in a line, with some of the rows that fail. Logs and events are without: they are read by others.
-    pub(crate) fn with_samples(&self) -> String {
+    /// It in a line, with some of the rows that fail. Errors, logs and events are without: others read them, too.
+    pub fn with_samples(&self) -> String {
         let mut text = self.to_string();
         for (position, sample) in self.result.samples.iter().enumerate() {
             text += if position == 0 { ", such as " } else { " | " };

@@ -150,6 +150,24 @@ impl ActiveRun<'_> {
         Ok(plan)
     }
 
+    /// Refuses a relation that was loaded into another target: its watermark says nothing of this one.
+    async fn check_watermark(&self, plan: &RelationPlan, target: &RelationTarget) -> Result<()> {
+        let Destination::Files { folder, .. } = &self.destination else { return Ok(()) };
+        let before = plan.windows().into_iter().find_map(|window| window.before.as_ref());
+        let Some(before) = before.filter(|_| target.mode.adds_beside()) else { return Ok(()) };
+        if !folder.list(&target.name).await?.is_empty() {
+            return Ok(());
+        }
+        let url = folder.url(&target.name);
+        let up_to = before.value.as_ref().map(|value| format!(" up to {value}"));
+        let up_to = up_to.unwrap_or_default();
+        let text = format!("{url} is empty, and by its watermark it was loaded{up_to}");
+        Err(Error::config(text).with_hint(format!(
+            "`longshore state reset {} {}` loads all of it; several targets need a job file each",
+            self.job.name, target.relation
+        )))
+    }
+
     /// Whether nothing is left to be read of the source.
     fn is_all_read(&self, record: &PlanRecord) -> Result<bool> {
         let tasks = self.ledger().tasks(self.id)?;
@@ -181,6 +199,7 @@ impl ActiveRun<'_> {
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {
             let schema = &relation.loaded;
             self.check_layout(target).await?;
+            self.check_watermark(relation, target).await?;
             // It answered before: if it does not now, that will pass.
             let begin = || self.target().begin(target, schema);
             self.retry().run(Work::Request, "preparing", begin).await?;

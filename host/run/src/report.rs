@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use longshore_model::config::ParameterRecord;
+use longshore_model::config::checks::CheckOutcome;
 use longshore_model::error::ErrorReport;
 use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::relation::Consistency;
@@ -155,6 +156,10 @@ impl RunReport {
             for change in &relation.drift {
                 let _ = writeln!(text, "  schema change: {change}");
             }
+        }
+        for check in self.checks.iter().filter(|check| check.result.outcome != CheckOutcome::Passed)
+        {
+            let _ = writeln!(text, "{}", check.with_samples());
         }
         for tape in &self.tapes {
             let _ = writeln!(text, "recorded: longshore plugin replay {}", tape.display());

@@ -38,8 +38,11 @@ pub enum FaultKind {
 pub async fn check_parts(manifest: &Manifest, target: &dyn Folder) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for relation in &manifest.relations {
-        for part in &relation.parts {
-            let path = format!("{}/{}", relation.published_as, part.file);
+        let own = relation.parts.iter().map(|part| (&relation.published_as, part));
+        let quarantine = relation.quarantine.iter();
+        let apart = quarantine.flat_map(|own| own.parts.iter().map(|part| (&own.folder, part)));
+        for (folder, part) in own.chain(apart) {
+            let path = format!("{folder}/{}", part.file);
             if let Some(what) = fault(target, &path, part).await? {
                 faults.push(Fault { path: target.url(&path), what, kind: FaultKind::Part });
             }
@@ -136,15 +139,17 @@ pub async fn compare(
         let read = compute.spawn(reading).await;
         let source =
             read.map_err(|error| Error::internal(error.to_string()))?.context(name.clone())?;
-        // What folders tell stands in no file: only their rows are counted.
-        let files = if published.parts.iter().any(|part| part.file.contains('/')) {
+        let apart = published.quarantine.as_ref().map_or(0, |quarantine| quarantine.rows);
+        // What folders tell stands in no file, and what is apart in others: only their rows are counted.
+        let files = if apart > 0 || published.parts.iter().any(|part| part.file.contains('/')) {
             None
         } else {
             Fingerprint::of_files(target, &manifest.job.format, &paths).await?
         };
         let what = match files {
-            _ if source.rows != published.rows => {
-                format!("the source has {} rows, {} were published", source.rows, published.rows)
+            _ if source.rows != published.rows + apart => {
+                let rows = published.rows + apart;
+                format!("the source has {} rows, {rows} were published", source.rows)
             }
             Some(files) if files != source => "the source has other values in as many rows".into(),
             _ => continue,

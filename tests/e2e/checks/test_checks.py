@@ -6,6 +6,8 @@ import signal
 from functools import partial
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from support.checks import ROWS, job_of, more_done, random_table, results
@@ -73,7 +75,8 @@ def test_a_check_that_fails_publishes_nothing_and_names_rows(program):
     job = rows_job(program, checks=checks)
     line, code = program.refused("run", job)
     assert code == 4 and "2 checks failed" in line and "only told" not in line, line
-    assert 'good: check `range(id)` (fail): 1 of 3 rows fail, such as id="3"' in line, line
+    assert "good: check `range(id)` (fail): 1 of 3 rows fail;" in line and 'id="3"' not in line, line
+    assert '1 of 3 rows fail, such as id="3"' in program.call("run", job).stdout
     assert "check `rows` (fail): 3 rows, at least 10 are wanted" in line, line
     assert "nothing is published" in line
     assert program.published() == []
@@ -456,3 +459,40 @@ def test_what_has_no_exact_sum_is_refused(program, payments):
     assert code == 2 and "the column `ratio` is Float64" in line, line
     line, code = program.refused("validate", rows_job(program, checks=[{**checks[0]}]))
     assert code == 2 and "files have no queries of their own" in line, line
+
+
+def test_what_is_in_quarantine_is_verified(program):
+    job = rows_job(program, checks=[{"range": {"column": "id", "max": 2}, "severity": "quarantine"}])
+    report = program.report("run", job)
+    manifest = report["manifest"]
+    program.ok("verify", manifest, "--job", job, "--source")
+    [part] = (program.lake / ".longshore/quarantine").rglob("*.parquet")
+    part.write_bytes(b"something else")
+    done = program.call("verify", manifest, "--job", job)
+    assert done.returncode == 4 and part.name in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "column, value, check",
+    [
+        (pa.date32(), None, {"range": {"column": "c", "min": "2026-11-20T23:59:59"}}),
+        (pa.timestamp("ms"), None, {"range": {"column": "c", "min": "2026-11-20T00:00:00.0001"}}),
+        (pa.float32(), 1.0, {"range": {"column": "c", "min": 16777217}}),
+        (pa.float64(), 1.0, {"range": {"column": "c", "min": 9007199254740993}}),
+        (pa.decimal128(38, 2), None, {"range": {"column": "c", "max": 90071992547409.93}}),
+    ],
+    ids=["date", "timestamp", "float", "double", "decimal"],
+)
+def test_a_limit_that_would_be_rounded_is_refused(program, column, value, check):
+    pq.write_table(pa.table({"c": pa.array([value], column)}), program.folder / "c.parquet")
+    line, code = program.refused(
+        "run", program.job({"url": f"file://{program.folder}/c.parquet"}, checks=[check])
+    )
+    assert code == 2 and ("of the column `c`" in line or "digits" in line), line
+
+
+def test_a_key_may_have_any_name(program):
+    (program.folder / "rows.csv").write_text("id,rows\n1,1\n2,1\n")
+    line, code = program.refused("run", rows_job(program, checks=[{"unique": ["rows"]}]))
+    assert code == 4 and "2 of 2 rows fail" in line
+    program.ok("run", rows_job(program, checks=[{"unique": ["id", "rows"]}]))

@@ -614,3 +614,18 @@ def test_queries_of_mysql_are_refused(program, mariadb):
         "run", job(program, None, table='SELECT id FROM t WHERE "a" = "a"', source=mariadb.source())
     )
     assert "make it a view, and name that as a table" in line
+
+
+def test_a_watermark_says_nothing_of_another_target(program):
+    (program.folder / "t.csv").write_text("id\n1\n")
+    relations = [{"table": "t.csv", "as": "t", "incremental": {"by": "modified"}}]
+
+    def into(lake):
+        target = {"url": f"file://{program.folder}/{lake}", "mode": "append"}
+        return program.job({"url": f"file://{program.folder}/"}, relations=relations, target=target)
+
+    program.ok("run", into("one"))
+    line, code = program.refused("run", into("two"))
+    assert code == 2 and "is empty" in line and "longshore state reset" in line
+    program.ok("state", "reset", into("two"), "t")
+    program.ok("run", into("two"))

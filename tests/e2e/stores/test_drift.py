@@ -498,3 +498,11 @@ def test_the_table_of_a_sink_is_its_databases_own(program, server):
     program.ok("schema", "accept", job(changed))
     program.ok("run", program.folder / "goods.yaml")
     assert rows("SELECT name, city FROM goods ORDER BY id DESC LIMIT 1") == [(None, "東京")]
+
+
+def test_a_dictionary_is_no_other_type(program):
+    rows = program.folder / "t.parquet"
+    job = program.job({"url": f"file://{rows}"}, target={"url": f"file://{program.lake}", "mode": "append"})
+    for values in [pa.array(["b"]).dictionary_encode(), pa.array(["c"])]:
+        pq.write_table(pa.table({"s": values}), rows)
+        program.ok("run", job)

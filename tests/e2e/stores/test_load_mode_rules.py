@@ -384,3 +384,23 @@ def test_a_history_of_an_incremental_relation_closes_no_absent_keys(program, lak
     job = program.job({"url": f"file://{program.folder}/"}, target=load.target, relations=relations)
     line, code = program.refused("validate", job)
     assert code == 2 and "`scd2.absent`" in line and "incremental" in line
+
+
+def test_a_snapshot_of_a_window_is_refused(program, lake):
+    """It would remove all that is newer than the earliest row of the window."""
+    relations = [{"table": "load", "as": "orders", "incremental": {"by": "modified"}}]
+    target = lake.target("shop", mode="snapshot", snapshot={"arrival": "day"})
+    (program.folder / "load").mkdir()
+    job = program.job({"url": f"file://{program.folder}/"}, target=target, relations=relations)
+    line, code = program.refused("validate", job)
+    assert code == 2 and "snapshot" in line and "incremental" in line
+
+
+def test_zero_is_one_key_whatever_its_sign(program, lake):
+    schema = pa.schema({"id": pa.float64(), "n": pa.int64()})
+    load = merge(program, lake, schema)
+    load.run([{"id": 0.0, "n": 1}])
+    line, code = program.refused("run", load.job([{"id": -0.0, "n": 2}, {"id": 0.0, "n": 3}]))
+    assert code == 4 and "key" in line
+    load.run([{"id": -0.0, "n": 2}])
+    assert [n for _, n in load.rows()] == [2]

@@ -34,14 +34,24 @@ pub struct Asked<'a> {
     pub schema: &'a SchemaRef,
 }
 
+/// A name of the count that no column of the key has.
+fn count_name(columns: &[String]) -> String {
+    let mut name = ROWS.to_owned();
+    while columns.iter().any(|column| column.eq_ignore_ascii_case(&name)) {
+        name.insert(0, '_');
+    }
+    name
+}
+
 /// The query of a check; none where rows are measured as they are written.
 fn query(rule: &Rule) -> Option<String> {
     match rule {
         Rule::Unique(columns) => {
             let keys = list(columns, ", ", quoted);
             let known = list(columns, " AND ", |column| format!("{} IS NOT NULL", quoted(column)));
+            let rows = count_name(columns);
             Some(format!(
-                "SELECT {keys}, count(*) AS {ROWS} FROM {TABLE} WHERE {known} GROUP BY {keys} HAVING count(*) > 1"
+                "SELECT {keys}, count(*) AS {rows} FROM {TABLE} WHERE {known} GROUP BY {keys} HAVING count(*) > 1"
             ))
         }
         Rule::References { columns, relation, to } => {

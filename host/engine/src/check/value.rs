@@ -1,6 +1,6 @@
 //! Values of a check, as the column's type has them. None is rounded: what the column cannot hold is refused.
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::common::ScalarValue;
 use longshore_model::config::checks::Value;
 use longshore_model::error::{Error, Result};
@@ -11,6 +11,12 @@ use super::column::{is_moment, is_text, plain_type};
 /// A value in a column's type.
 pub(super) fn value_of(value: &Value, field: &Field) -> Result<ScalarValue> {
     let data_type = plain_type(field);
+    if may_be_rounded(value) && !matches!(data_type, DataType::Float32 | DataType::Float64) {
+        return Err(Error::config(format!(
+            "`{value}` has more digits than a number here can have"
+        ))
+        .with_hint("write it as a text, within quotes"));
+    }
     let text = value.to_string();
     let read = match value {
         Value::Boolean(value) if *data_type == DataType::Boolean => {
@@ -29,7 +35,60 @@ pub(super) fn value_of(value: &Value, field: &Field) -> Result<ScalarValue> {
 }
 
 fn parse(text: &str, data_type: &DataType) -> Option<ScalarValue> {
-    ScalarValue::try_from_string(text.to_owned(), data_type).ok().filter(|value| !value.is_null())
+    let value = ScalarValue::try_from_string(text.to_owned(), data_type).ok()?;
+    (!value.is_null() && is_exact(text, data_type)).then_some(value)
+}
+
+/// Whether a type holds all that a text says.
+fn is_exact(text: &str, data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Date32 | DataType::Date64 => !text.contains([':', 'T', ' ']),
+        DataType::Timestamp(unit, _) => fraction_digits(text) <= digits_of(*unit),
+        DataType::Float32 => text.parse::<f32>().is_ok_and(|value| says(text, &value.to_string())),
+        DataType::Float64 => text.parse::<f64>().is_ok_and(|value| says(text, &value.to_string())),
+        _ => true,
+    }
+}
+
+fn digits_of(unit: TimeUnit) -> usize {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
+/// The digits of a second's fraction that say something.
+fn fraction_digits(text: &str) -> usize {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let end = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
+    fraction[..end].trim_end_matches('0').len()
+}
+
+/// Whether two numbers have the same digits. What is written with an exponent, or is no finite number, is as
+/// near as it can be.
+fn says(text: &str, held: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_digit() || "+-.".contains(c);
+    !text.chars().all(is_plain) || plain_digits(text) == plain_digits(held)
+}
+
+fn plain_digits(text: &str) -> (bool, &str, &str) {
+    let is_negative = text.starts_with('-');
+    let text = text.trim_start_matches(['+', '-']);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    (is_negative, whole.trim_start_matches('0'), fraction.trim_end_matches('0'))
+}
+
+/// More digits than these do not survive the parser of a job file, unless they are within quotes.
+const NUMBER_DIGITS: usize = 15;
+
+/// Whether a number without quotes may have been rounded before it came here.
+fn may_be_rounded(value: &Value) -> bool {
+    let Value::Number(text) = value else { return false };
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.chars().filter(char::is_ascii_digit).count();
+    text.contains(['.', 'e', 'E']) && digits > NUMBER_DIGITS
 }
 
 fn number(text: &str, data_type: &DataType) -> Option<ScalarValue> {

@@ -34,6 +34,7 @@ fn is_same(a: &DataType, b: &DataType) -> bool {
     use DataType::*;
     match (a, b) {
         _ if a == b => true,
+        (Dictionary(_, a), b) | (b, Dictionary(_, a)) => is_same(a, b),
         (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => true,
         (Binary | LargeBinary | BinaryView, Binary | LargeBinary | BinaryView) => true,
         (Timestamp(a, Some(zone)), Timestamp(b, Some(other))) => {

@@ -1,8 +1,10 @@
 //! The columns that tell rows apart.
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Float32Type, Float64Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
@@ -47,7 +49,7 @@ impl Key {
     }
 
     pub(super) fn values(&self, columns: &[ArrayRef]) -> Vec<ArrayRef> {
-        self.columns.iter().map(|column| columns[*column].clone()).collect()
+        self.columns.iter().map(|column| without_negative_zero(&columns[*column])).collect()
     }
 
     /// The key of a row, as people read it: `(id=1, day=2026-11-20)`.
@@ -63,6 +65,17 @@ impl Key {
         let values: Vec<String> = self.names.iter().zip(values).map(shown).collect();
         format!("({})", values.join(", "))
     }
+}
+
+/// Zero is one value, whatever its sign, as for those who join by it.
+fn without_negative_zero(values: &ArrayRef) -> ArrayRef {
+    if let Some(values) = values.as_primitive_opt::<Float64Type>() {
+        return Arc::new(values.unary::<_, Float64Type>(|value| value + 0.0));
+    }
+    if let Some(values) = values.as_primitive_opt::<Float32Type>() {
+        return Arc::new(values.unary::<_, Float32Type>(|value| value + 0.0));
+    }
+    values.clone()
 }
 
 /// Whether each value is true: NULL is not.

@@ -21,8 +21,8 @@ const LEAST_POOL_BYTES: u64 = 16 << 20;
 /// What each of several sorts needs at least.
 const LEAST_STREAM_BYTES: u64 = 12 << 20;
 
-/// What a sort keeps to merge what it has spilled.
-const SPILL_RESERVATION_BYTES: u64 = 4 << 20;
+/// Sorts of each stream at the same time: of what was read, and of what is there.
+const SORTS_OF_STREAM: u64 = 2;
 
 /// What of the pool a row of a batch stands for: with little memory, batches are small.
 const POOL_BYTES_OF_ROW: u64 = 64 << 10;
@@ -56,7 +56,9 @@ impl Session {
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(from_datafusion)?;
-        let reservation = SPILL_RESERVATION_BYTES.min(pool_bytes / 32) as usize;
+        let parallel = parallel.min(cores()).min((pool_bytes / LEAST_STREAM_BYTES) as usize).max(1);
+        // A sort merges what it holds before it spills: half of the pool is for the keys that it compares then.
+        let reservation = (pool_bytes / 2 / (parallel as u64 * SORTS_OF_STREAM)) as usize;
         // A partition reads its own files, and in their order: what is found out of a file rests on it.
         let rows = (pool_bytes / POOL_BYTES_OF_ROW).clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end());
         let config = SessionConfig::new()
@@ -68,7 +70,7 @@ impl Session {
         held.set(pool_bytes as usize);
         Ok(Self {
             context: Arc::new(context),
-            parallel: parallel.min(cores()).min((pool_bytes / LEAST_STREAM_BYTES) as usize).max(1),
+            parallel,
             lookup_bytes: pool_bytes / LOOKUP_SHARE,
             _held: Mutex::new(held),
         })

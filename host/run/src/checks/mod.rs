@@ -100,8 +100,7 @@ fn failure(reports: &[CheckReport]) -> Option<Error> {
     let is_fatal = |report: &&CheckReport| {
         report.result.severity != Severity::Warn && report.result.outcome == CheckOutcome::Failed
     };
-    let fatal: Vec<String> =
-        reports.iter().filter(is_fatal).map(CheckReport::with_samples).collect();
+    let fatal: Vec<String> = reports.iter().filter(is_fatal).map(CheckReport::to_string).collect();
     if fatal.is_empty() {
         return None;
     }

@@ -25,7 +25,8 @@ mod totals;
 mod triggers;
 mod watermarks;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,6 +97,12 @@ pub struct Ledger {
     changed: Arc<watch::Sender<()>>,
 }
 
+/// Makes the file, if it is not there, for this user alone: reports can hold values of rows. If it cannot be made,
+/// SQLite tells why.
+fn keep_private(path: &Path) {
+    let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+}
+
 impl Ledger {
     /// Opens the ledger of a state folder, and brings it to this version.
     pub fn open(state: &Path) -> Result<Self> {
@@ -103,6 +110,7 @@ impl Ledger {
             .map_err(|error| Error::io(format!("state folder {}", state.display()), error))?;
         let path = state.join(LEDGER);
         let open = || -> fault::Result<Self> {
+            keep_private(&path);
             let connection = Connection::open(&path)?;
             write_ahead(&connection)?;
             // NORMAL: a power cut can lose the last steps of a run, which are then done again, and

@@ -49,7 +49,11 @@ impl JobLineage {
             let datasets = datasets(job, input);
             let is_table = matches!(input.relation, Relation::Table(_));
             for dataset in &datasets {
-                let fields = if is_table { fields(&columns) } else { Vec::new() };
+                let fields = if is_table {
+                    fields(&columns, matches!(job.source, Source::Files(_)))
+                } else {
+                    Vec::new()
+                };
                 let place = *places.entry(dataset.clone()).or_insert_with(|| {
                     self.inputs.push(InputDataset { dataset: dataset.clone(), fields: Vec::new() });
                     self.inputs.len() - 1
@@ -102,10 +106,12 @@ fn datasets(job: &Job, input: &Input) -> Vec<DatasetName> {
     }
 }
 
-fn fields(columns: &[&ColumnPlan]) -> Vec<DatasetField> {
+/// The fields of what is read. A file's columns have no types but Arrow's: what stands for one is its format.
+fn fields(columns: &[&ColumnPlan], is_file: bool) -> Vec<DatasetField> {
     let field = |column: &&ColumnPlan| DatasetField {
         name: column.own_name.clone(),
         r#type: match column.source.source_type.as_str() {
+            _ if is_file => column.arrow.clone(),
             "" => column.arrow.clone(),
             source_type => source_type.to_owned(),
         },

@@ -136,7 +136,7 @@ impl Allowance {
     fn check(raw: RawAmount) -> Result<Self> {
         match raw {
             RawAmount::Rows(rows) => Ok(Self::Rows(rows)),
-            RawAmount::Share(text) => Share::read("allow", &text).map(Self::Share),
+            RawAmount::Share(text) => Share::of_all("allow", &text).map(Self::Share),
         }
     }
 }
@@ -164,6 +164,16 @@ impl Display for Check {
     }
 }
 
+/// What a check is called that has no name: as it is written, as far as that goes.
+fn short_name(rule: &Rule) -> String {
+    let whole = rule.to_string().replace(char::is_control, " ");
+    if whole.len() <= NAME_LIMIT_BYTES {
+        return whole;
+    }
+    let end = (0..=NAME_LIMIT_BYTES - 2).rev().find(|end| whole.is_char_boundary(*end));
+    format!("{}..", &whole[..end.unwrap_or(0)])
+}
+
 impl Check {
     fn read(raw: RawCheck) -> Result<Self> {
         let RawCheck { name, severity, allow, relations: _, .. } = &raw;
@@ -183,7 +193,7 @@ impl Check {
                 "choose `fail` or `warn`: only checks of each row by itself can quarantine",
             ));
         }
-        let name = name.unwrap_or_else(|| rule.to_string());
+        let name = name.unwrap_or_else(|| short_name(&rule));
         if name.is_empty() || name.len() > NAME_LIMIT_BYTES || name.contains(char::is_control) {
             return Err(Error::config(format!("`name`: `{name}` names no check"))
                 .with_hint(format!("give a text of at most {NAME_LIMIT_BYTES} bytes")));

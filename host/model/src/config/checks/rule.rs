@@ -146,7 +146,7 @@ impl Rule {
             }),
             raw.rows.map(rows_of),
             raw.null_rate.map(|raw| {
-                let max = Share::read("null_rate.max", &raw.max)?;
+                let max = Share::of_all("null_rate.max", &raw.max)?;
                 Ok(Self::NullRate { column: raw.column, max })
             }),
             raw.freshness.map(|raw| {

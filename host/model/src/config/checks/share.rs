@@ -32,6 +32,16 @@ impl Share {
         )
     }
 
+    /// The same, of which no more than the whole can be meant.
+    pub fn of_all(at: &str, text: &str) -> Result<Self> {
+        let share = Self::read(at, text)?;
+        if share.0 <= WHOLE {
+            return Ok(share);
+        }
+        Err(Error::config(format!("`{at}`: `{text}` is more than all"))
+            .with_hint("write at most 100%"))
+    }
+
     /// Whether so many are at most this share of all.
     pub fn covers(self, some: u64, all: u64) -> bool {
         u128::from(some) * u128::from(WHOLE) <= u128::from(all) * u128::from(self.0)

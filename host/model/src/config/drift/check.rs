@@ -36,7 +36,7 @@ impl RawDrift {
         };
         if target.mode.reads_first() {
             let mode = target.mode.name();
-            return Err(Error::config(format!("`{at}`: `target.mode` {mode} keeps the columns"))
+            return Err(Error::config(format!("`{at}`: `target.mode` {mode} keeps the columns that are there"))
                 .with_hint("remove `schema`; when the source has changed, make its columns the same in an `sql` step"));
         }
         match &target.to {

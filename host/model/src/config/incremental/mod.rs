@@ -102,7 +102,11 @@ impl Incremental {
 /// Why no relation can be incremental in a mode, if none can, and what to do.
 fn unfit_mode(mode: Mode) -> Option<(&'static str, &'static str)> {
     match mode {
-        Mode::Append | Mode::Version | Mode::Merge | Mode::Snapshot | Mode::Scd2 => None,
+        Mode::Append | Mode::Version | Mode::Merge | Mode::Scd2 => None,
+        Mode::Snapshot => Some((
+            "`target.mode` snapshot would remove all that is newer than the earliest row of a window",
+            "choose `mode: merge`, or remove `incremental`",
+        )),
         Mode::Replace => Some((
             "`target.mode` replace would leave nothing in the table but the newest rows",
             "choose `mode: append`",

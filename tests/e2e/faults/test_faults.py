@@ -296,7 +296,7 @@ def test_a_full_disk_ends_a_run_clearly_wherever_it_is(program, small_disk):
     assert code == 6 and "No space left" in line and "make room" in line
     assert not list(small_disk.rglob("*.parquet"))
     # The ledger's own disk.
-    (small_disk / "filler").write_bytes(b"x" * ((8 << 20) - (200 << 10)))
+    (small_disk / "filler").write_bytes(b"x" * ((8 << 20) - (700 << 10)))
     file = program.job({"url": "tpch:", "scale": 0.1}, tables=["orders"], chunk={"rows": 50})
     line, code = program.refused("--state", small_disk / "state", "run", file, env=quick)
     assert code == 6 and "the ledger" in line and "make room where the state folder is" in line, line

@@ -479,7 +479,7 @@ def test_a_daemon_whose_inbox_is_full_goes_on_when_there_is_room(program, disk):
 
 @pytest.mark.parametrize("what", ["--state", "--cache"])
 def test_a_full_disk_of_the_programs_own_names_its_folder(program, disk, what):
-    (disk / "filler").write_bytes(b"x" * ((2 << 20) - (200 << 10)))
+    (disk / "filler").write_bytes(b"x" * ((2 << 20) - (700 << 10)))
     only(program, "mask")
     mask = {"plugin": "mask", "columns": ["name"]}
     job = program.job(csv_source(program, 100_000), transform=[mask], chunk={"bytes": 2_000})

@@ -403,4 +403,4 @@ def test_zero_is_one_key_whatever_its_sign(program, lake):
     line, code = program.refused("run", load.job([{"id": -0.0, "n": 2}, {"id": 0.0, "n": 3}]))
     assert code == 4 and "key" in line
     load.run([{"id": -0.0, "n": 2}])
-    assert [n for _, n in load.rows()] == [2]
+    assert [row["n"] for row in load.rows()] == [2]

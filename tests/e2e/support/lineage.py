@@ -19,6 +19,7 @@ SPECIFICATION = os.environ.get("OPENLINEAGE_SPEC")
 #: The client's class of each facet.
 FACETS = {
     "columnLineage": facets.column_lineage_dataset.ColumnLineageDatasetFacet,
+    "dataQualityAssertions": facets.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet,
     "dataSource": facets.datasource_dataset.DatasourceDatasetFacet,
     "errorMessage": facets.error_message_run.ErrorMessageRunFacet,
     "inputStatistics": facets.input_statistics_input_dataset.InputStatisticsInputDatasetFacet,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use longshore_engine::drift::Alignment;
-use longshore_model::config::{Job, nearest};
+use longshore_model::config::{Job, nearest_or_all};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_run::ledger::Ledger;
@@ -112,12 +112,12 @@ fn accept(app: &App, path: &Path, relation: Option<&str>, params: &ParamArgs) ->
 }
 
 fn unknown(job: &Job, name: &str) -> Error {
-    let names = job.relations.iter().map(|own| own.name.as_str());
-    let hint = match nearest(name, names.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the relations are {}", names.collect::<Vec<_>>().join(", ")),
-    };
-    Error::config(format!("the job has no relation `{name}`")).with_hint(hint)
+    let names: Vec<&str> = job.relations.iter().map(|own| own.name.as_str()).collect();
+    Error::config(format!("the job has no relation `{name}`")).with_hint(nearest_or_all(
+        name,
+        "relations",
+        &names,
+    ))
 }
 
 fn relation_json(own: &RelationDrift) -> Value {

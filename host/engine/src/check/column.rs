@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use longshore_model::config::nearest;
+use longshore_model::config::nearest_or_all;
 use longshore_model::error::{Error, Result};
 
 /// A column's place.
@@ -12,12 +12,8 @@ pub(super) fn place(schema: &Schema, name: &str) -> Result<usize> {
     let fields = schema.fields();
     fields.iter().position(|field| field.name() == name).ok_or_else(|| {
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-        Error::config(format!("no column `{name}`")).with_hint(
-            match nearest(name, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the columns are {}", names.join(", ")),
-            },
-        )
+        Error::config(format!("no column `{name}`"))
+            .with_hint(nearest_or_all(name, "columns", &names))
     })
 }
 

@@ -8,7 +8,7 @@ use arrow::datatypes::{Float32Type, Float64Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
-use longshore_model::config::nearest;
+use longshore_model::config::nearest_or_all;
 use longshore_model::error::{Error, Result};
 
 /// The longest text of a value in an error.
@@ -28,11 +28,8 @@ impl Key {
             schema.index_of(name).map_err(|_| {
                 let known: Vec<&str> =
                     schema.fields().iter().map(|field| field.name().as_str()).collect();
-                let hint = match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the columns are {}", known.join(", ")),
-                };
-                Error::config(format!("`{at}`: no column `{name}`")).with_hint(hint)
+                Error::config(format!("`{at}`: no column `{name}`"))
+                    .with_hint(nearest_or_all(name, "columns", &known))
             })
         };
         let columns = names.iter().map(column).collect::<Result<_>>()?;

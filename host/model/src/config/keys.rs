@@ -69,6 +69,14 @@ pub(super) fn unknown(
     }
 }
 
+/// What to do about an unknown word: the most alike of the known ones, or else all of them, which are `what`.
+pub fn nearest_or_all(word: &str, what: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the {what} are {}", known.join(", ")),
+    }
+}
+
 /// The most alike of the known words, if one is alike at all.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known

@@ -41,7 +41,7 @@ pub use access::{Access, Reach};
 pub use document::Document;
 pub use drift::DriftPolicy;
 pub use job::{Job, Step};
-pub use keys::nearest;
+pub use keys::{nearest, nearest_or_all};
 pub use lineage::{Lineage, ParentRun};
 pub use notify::{NotifyEvent, Webhook};
 pub use parameters::{Arguments, Dialect, ParameterRecord};

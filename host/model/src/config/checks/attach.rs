@@ -3,7 +3,7 @@
 use super::raw::RawCheck;
 use super::rule::Rule;
 use super::{Check, Severity};
-use crate::config::keys::nearest;
+use crate::config::keys::nearest_or_all;
 use crate::error::{Error, Result, ResultExt};
 
 /// The most checks of a relation.
@@ -106,13 +106,12 @@ impl Relations<'_> {
         if self.names.iter().any(|known| known == name) {
             return Ok(());
         }
-        let names = self.names.iter().map(String::as_str);
-        Err(Error::config(format!("the job has no relation `{name}`")).with_hint(
-            match nearest(name, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the relations are {}", self.names.join(", ")),
-            },
-        ))
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        Err(Error::config(format!("the job has no relation `{name}`")).with_hint(nearest_or_all(
+            name,
+            "relations",
+            &names,
+        )))
     }
 }
 

@@ -10,7 +10,6 @@ use longshore_engine::scan::ScanPlan;
 use longshore_model::config::Job;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped, human_bytes};
-use longshore_model::layout::LEDGER;
 use longshore_model::watermark::Window;
 use longshore_run::inspection::{self, ExistingFiles, grants, plan_json, published_columns};
 use longshore_run::known_load_state;
@@ -34,12 +33,12 @@ pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     Ok(())
 }
 
-/// How far the job has been loaded. Where there is no ledger, none is made.
+/// How far the job has been loaded.
 fn loads(app: &App, job: &Job) -> Result<LoadState> {
-    if !app.settings.state.join(LEDGER).exists() {
-        return Ok(LoadState::default());
+    match Ledger::open_existing(&app.settings.state)? {
+        None => Ok(LoadState::default()),
+        Some(ledger) => known_load_state(&ledger, job),
     }
-    known_load_state(&Ledger::open(&app.settings.state)?, job)
 }
 
 fn as_text(job: &Job, plan: &RunPlan, there: &[ExistingFiles]) -> String {

@@ -6,7 +6,6 @@ use longshore_engine::drift::{Alignment, ColumnRecord, Expectation, schema_diges
 use longshore_engine::plan::Planner;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
-use longshore_model::layout::LEDGER;
 use longshore_plugins::PluginSet;
 
 use super::expected::Expected;
@@ -40,12 +39,11 @@ pub(crate) async fn expected_of(
     Ok(expected.into_iter().map(|own| own.map(|own| own.expectation)).collect())
 }
 
-/// The schemas of a job that are accepted. A look makes no ledger.
+/// The schemas of a job that are accepted.
 fn accepted_of(job: &Job, settings: &Settings) -> Result<Vec<AcceptedSchema>> {
-    if settings.state.join(LEDGER).exists() {
-        Ledger::open(&settings.state)?.accepted_schemas(&job.name)
-    } else {
-        Ok(Vec::new())
+    match Ledger::open_existing(&settings.state)? {
+        None => Ok(Vec::new()),
+        Some(ledger) => ledger.accepted_schemas(&job.name),
     }
 }
 

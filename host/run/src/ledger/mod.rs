@@ -104,6 +104,11 @@ fn keep_private(path: &Path) {
 }
 
 impl Ledger {
+    /// The ledger of a state folder that has one. A look makes none.
+    pub fn open_existing(state: &Path) -> Result<Option<Self>> {
+        state.join(LEDGER).exists().then(|| Self::open(state)).transpose()
+    }
+
     /// Opens the ledger of a state folder, and brings it to this version.
     pub fn open(state: &Path) -> Result<Self> {
         fs::create_dir_all(state)

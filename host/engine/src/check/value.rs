@@ -1,12 +1,13 @@
 //! Values of a check, as the column's type has them. None is rounded: what the column cannot hold is refused.
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use longshore_model::config::checks::Value;
 use longshore_model::error::{Error, Result};
-use longshore_values::read_decimal;
+use longshore_values::{Exactness, read_decimal, read_f32, read_f64};
 
 use super::column::{is_moment, is_text, plain_type};
+use crate::transform::unit_of;
 
 /// A value in a column's type.
 pub(super) fn value_of(value: &Value, field: &Field) -> Result<ScalarValue> {
@@ -43,19 +44,10 @@ fn parse(text: &str, data_type: &DataType) -> Option<ScalarValue> {
 fn is_exact(text: &str, data_type: &DataType) -> bool {
     match data_type {
         DataType::Date32 | DataType::Date64 => !text.contains([':', 'T', ' ']),
-        DataType::Timestamp(unit, _) => fraction_digits(text) <= digits_of(*unit),
-        DataType::Float32 => text.parse::<f32>().is_ok_and(|value| says(text, &value.to_string())),
-        DataType::Float64 => text.parse::<f64>().is_ok_and(|value| says(text, &value.to_string())),
+        DataType::Timestamp(unit, _) => fraction_digits(text) <= unit_of(*unit).digits(),
+        DataType::Float32 => read_f32(text.as_bytes(), Exactness::Value).is_some(),
+        DataType::Float64 => read_f64(text.as_bytes(), Exactness::Value).is_some(),
         _ => true,
-    }
-}
-
-fn digits_of(unit: TimeUnit) -> usize {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
     }
 }
 
@@ -64,20 +56,6 @@ fn fraction_digits(text: &str) -> usize {
     let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
     let end = fraction.find(|c: char| !c.is_ascii_digit()).unwrap_or(fraction.len());
     fraction[..end].trim_end_matches('0').len()
-}
-
-/// Whether two numbers have the same digits. What is written with an exponent, or is no finite number, is as
-/// near as it can be.
-fn says(text: &str, held: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_digit() || "+-.".contains(c);
-    !text.chars().all(is_plain) || plain_digits(text) == plain_digits(held)
-}
-
-fn plain_digits(text: &str) -> (bool, &str, &str) {
-    let is_negative = text.starts_with('-');
-    let text = text.trim_start_matches(['+', '-']);
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    (is_negative, whole.trim_start_matches('0'), fraction.trim_end_matches('0'))
 }
 
 /// More digits than these do not survive the parser of a job file, unless they are within quotes.

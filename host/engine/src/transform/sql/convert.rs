@@ -240,7 +240,7 @@ fn read_day(text: &str) -> Option<i64> {
     read_date(date.as_bytes())
 }
 
-fn unit_of(unit: TimeUnit) -> MomentUnit {
+pub(crate) fn unit_of(unit: TimeUnit) -> MomentUnit {
     match unit {
         TimeUnit::Second => MomentUnit::Second,
         TimeUnit::Millisecond => MomentUnit::Millisecond,

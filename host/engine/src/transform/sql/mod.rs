@@ -46,6 +46,7 @@ use crate::datafusion_fault::from_datafusion;
 use crate::drift::AlignedColumn;
 use crate::lineage::{ColumnLineage, LineageTable, of_query, of_table};
 pub use condition::{check_condition, condition};
+pub(crate) use convert::unit_of;
 pub use limits::check_depth;
 use limits::check_work;
 pub use spilling::SpillingSession;

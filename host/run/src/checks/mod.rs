@@ -31,10 +31,12 @@ impl ActiveRun<'_> {
         finished: &mut [RelationOutput],
     ) -> Result<(), RunEnd> {
         let answers = self.ask(plan, finished).await?;
+        let sums = self.ledger().source_sums(self.id)?;
         let mut reports = Vec::new();
         let relations = plan.relations.iter().zip(answers).enumerate();
         for ((index, (relation, answers)), output) in relations.zip(&mut *finished) {
-            output.checks = self.check_relation(index, relation, output, answers)?;
+            let sums = |position| sums.get(&(index, position)).map(String::as_str);
+            output.checks = self.check_relation(relation, output, answers, sums)?;
             let name = &relation.relation.name;
             reports.extend(output.checks.iter().map(|result| CheckReport::new(name, result)));
         }
@@ -48,12 +50,13 @@ impl ActiveRun<'_> {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn check_relation(
+    /// Judges the checks of a relation; `sums` gives what the source said of the check at a position.
+    fn check_relation<'s>(
         &self,
-        index: usize,
         relation: &RelationPlan,
         output: &RelationOutput,
         answers: Answers,
+        sums: impl Fn(usize) -> Option<&'s str>,
     ) -> Result<Vec<CheckResult>> {
         let checks = &relation.relation.checks;
         if checks.is_empty() {
@@ -76,11 +79,9 @@ impl ActiveRun<'_> {
             last_rows,
             time: self.reference_time(),
         };
-        let sums = self.ledger().source_sums(self.id)?;
         let measured = checks.iter().zip(found.measures).enumerate();
         let results = measured.map(|(position, (check, measure))| {
-            let sum = sums.get(&(index, position)).map(String::as_str);
-            judge(check, measure, sum, &circumstances)
+            judge(check, measure, sums(position), &circumstances)
         });
         let results: Vec<CheckResult> = results.collect();
         results.iter().for_each(|result| figures().checks.count(result.severity, result.outcome));

@@ -155,7 +155,8 @@ impl ActiveRun<'_> {
         let Destination::Files { folder, .. } = &self.destination else { return Ok(()) };
         let before = plan.windows().into_iter().find_map(|window| window.before.as_ref());
         let Some(before) = before.filter(|_| target.mode.adds_beside()) else { return Ok(()) };
-        if !folder.list(&target.name).await?.is_empty() {
+        let list = || folder.list(&target.name);
+        if !self.retry().run(Work::Request, "looking what is there", list).await?.is_empty() {
             return Ok(());
         }
         let url = folder.url(&target.name);

@@ -129,7 +129,9 @@ impl RunReport {
         if !self.parameters.is_empty() {
             let _ = writeln!(text, "parameters: {}", self.parameters);
         }
-        for interruption in &self.interruptions {
+        // A check is told below, with its rows.
+        let is_check = |line: &String| self.checks.iter().any(|check| check.to_string() == *line);
+        for interruption in self.interruptions.iter().filter(|line| !is_check(line)) {
             let _ = writeln!(text, "{interruption}");
         }
         for relation in &self.relations {

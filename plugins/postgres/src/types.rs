@@ -332,7 +332,7 @@ impl Types {
         if self.known.contains_key(&MONEY_OID) {
             types.money_scale = self.money_scale;
         }
-        types.known.extend(self.clone().known);
+        types.known.extend(self.known.clone());
         *self = types.builtin();
         Ok(types)
     }

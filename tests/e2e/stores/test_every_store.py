@@ -11,23 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.blake3 import blake3
-from support.stores import STORES, Hdfs, Sftp, job, rows, visible
-
-
-@pytest.fixture(scope="module", params=STORES)
-def lake(request, scratch):
-    lake = STORES[request.param]()
-    lake.start(scratch / f"lake-{request.param}")
-    lake.number = 0
-    yield lake
-    lake.stop()
-
-
-@pytest.fixture
-def folder(lake):
-    """A folder of the store that nobody else uses."""
-    lake.number += 1
-    return f"shop{lake.number}"
+from support.stores import Hdfs, Sftp, job, rows, visible
 
 
 def test_a_run_is_published_with_its_manifest_and_nothing_else(program, lake, folder):

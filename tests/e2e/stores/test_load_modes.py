@@ -8,24 +8,6 @@ import pyarrow as pa
 import pytest
 
 from support.load_modes import Expected, ExpectedVersions, Load, ordered
-from support.stores import STORES
-
-
-@pytest.fixture(scope="module", params=STORES)
-def lake(request, scratch):
-    lake = STORES[request.param]()
-    lake.start(scratch / f"loads-{request.param}")
-    lake.number = 0
-    yield lake
-    lake.stop()
-
-
-@pytest.fixture
-def folder(lake):
-    """A folder of the store that nobody else uses."""
-    lake.number += 1
-    return f"loads{lake.number}"
-
 
 DAYS = ["2026-11-20", "a/b=c", "größe ☃", "50%", None]
 

@@ -1,5 +1,6 @@
 //! What happens when a relation is already in the target, and what the load modes need.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -9,11 +10,14 @@ use crate::error::{Error, Result};
 const PARQUET: &str = "parquet";
 
 /// What happens when the target is already there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// It is kept, and the new one becomes `orders_v2`.
+    #[default]
     Version,
     /// The new parts are added to it.
     Append,
@@ -21,13 +25,13 @@ pub enum Mode {
     Replace,
     /// The run is refused.
     Error,
-    /// Those of its partitions that the run has rows of are replaced.
+    /// Those of its partitions that the run has rows of are replaced. Needs `partition_by`.
     ReplacePartitions,
-    /// Rows with the same key are replaced, and the others stay.
+    /// Rows with the same key are replaced, and the others stay. Needs `merge`.
     Merge,
-    /// Rows that arrived since the earliest that comes are replaced, and older ones stay.
+    /// Rows that arrived since the earliest that comes are replaced, and older ones stay. Needs `snapshot`.
     Snapshot,
-    /// The history of each key is kept as versions.
+    /// The history of each key is kept as versions. Needs `scd2`.
     Scd2,
 }
 

@@ -10,6 +10,7 @@ use super::checks::raw::RawCheck;
 use super::drift::policy::RawDrift;
 use super::incremental::raw::RawIncremental;
 use super::load::{RawMerge, RawScd2, RawSnapshot};
+use super::mode::Mode;
 use super::notify::raw::RawWebhook;
 use super::record::Record;
 use super::scalar::RawScalar;
@@ -401,7 +402,7 @@ pub(super) struct RawTarget {
     pub(super) url: String,
     /// What happens when the relation is already there.
     #[serde(default)]
-    pub(super) mode: RawMode,
+    pub(super) mode: Mode,
     /// Which sink, where the highest version that answers to the scheme is not the one:
     /// `postgres-sink@1.2`, `postgres-sink@sha256:DIGEST`.
     pub(super) plugin: Option<String>,
@@ -488,29 +489,6 @@ pub(super) struct RawCsv {
     pub(super) header: Option<bool>,
     /// What stands for NULL; nothing at all if absent.
     pub(super) null: Option<String>,
-}
-
-/// What happens when the target is already there.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawMode {
-    /// It is kept, and the new one becomes `orders_v2`.
-    #[default]
-    Version,
-    /// The new parts are added to it.
-    Append,
-    /// The new one takes its place.
-    Replace,
-    /// The run is refused.
-    Error,
-    /// Those of its partitions that the run has rows of are replaced. Needs `partition_by`.
-    ReplacePartitions,
-    /// Rows with the same key are replaced, and the others stay. Needs `merge`.
-    Merge,
-    /// Rows that arrived since the earliest that comes are replaced, and older ones stay. Needs `snapshot`.
-    Snapshot,
-    /// The history of each key is kept as versions. Needs `scd2`.
-    Scd2,
 }
 
 /// Settings of an S3 store. Without keys here, those of the environment, of `~/.aws`, or of

@@ -9,7 +9,7 @@ use super::load::LoadSections;
 use super::mode;
 use super::place::{Place, Sections, Side, check_place, is_folder};
 use super::plugin_requirement::PluginRequirement;
-use super::raw::{RawFolder, RawFormat, RawMode, RawTarget};
+use super::raw::{RawFolder, RawFormat, RawTarget};
 use super::store_url::StoreUrl;
 use crate::error::{Error, Result, ResultExt};
 
@@ -133,16 +133,7 @@ impl Format {
 }
 
 pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
-    let mode = match raw.mode {
-        RawMode::Version => Mode::Version,
-        RawMode::Append => Mode::Append,
-        RawMode::Replace => Mode::Replace,
-        RawMode::Error => Mode::Error,
-        RawMode::Merge => Mode::Merge,
-        RawMode::Snapshot => Mode::Snapshot,
-        RawMode::Scd2 => Mode::Scd2,
-        RawMode::ReplacePartitions => Mode::ReplacePartitions,
-    };
+    let mode = raw.mode;
     let scheme = raw.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     if scheme.is_none_or(|scheme| is_folder(&scheme)) {
         let url = StoreUrl::parse("target.url", &raw.url)?;

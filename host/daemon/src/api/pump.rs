@@ -21,9 +21,9 @@ const GATHER_MILLIS: u64 = 20;
 /// Events that are read at a time.
 const BATCH: u64 = 500;
 
-/// Feeds the streams, for ever.
-pub(super) async fn pump(state: Shared, mut changes: watch::Receiver<()>) {
-    let mut last = None;
+/// Feeds the streams with the events after the `last` one, for ever. Nobody may be served before `last` is read:
+/// who begins to read asks the ledger for what was before.
+pub(super) async fn pump(state: Shared, mut last: i64, mut changes: watch::Receiver<()>) {
     let mut was_active = false;
     let mut looks = interval(Duration::from_millis(LOOK_MILLIS));
     loop {
@@ -34,8 +34,8 @@ pub(super) async fn pump(state: Shared, mut changes: watch::Receiver<()>) {
             _ = looks.tick() => was_active = tell_progress(&state, was_active).await,
         }
         match new_events(&state, last).await {
-            Ok((id, events)) => {
-                last = Some(id);
+            Ok(events) => {
+                last = events.last().map_or(last, |event| event.event.id);
                 events.into_iter().for_each(|event| state.feed.send(News::Event(event)));
             }
             Err(()) => sleep(Duration::from_millis(LOOK_MILLIS)).await,
@@ -43,19 +43,17 @@ pub(super) async fn pump(state: Shared, mut changes: watch::Receiver<()>) {
     }
 }
 
-/// The events since the last ones, and the id of the newest. The first time there are none: who begins to read
-/// asks the ledger for what was before.
-async fn new_events(state: &Shared, last: Option<i64>) -> Result<(i64, Vec<RunEvent>), ()> {
+/// The events after the `last` one.
+async fn new_events(state: &Shared, last: i64) -> Result<Vec<RunEvent>, ()> {
     let read = state.read(move |state| {
-        let Some(mut id) = last else { return Ok((state.ledger.last_event()?, Vec::new())) };
-        let mut all = Vec::new();
+        let mut all: Vec<RunEvent> = Vec::new();
         loop {
+            let id = all.last().map_or(last, |event| event.event.id);
             let events = state.ledger.events_after(id, None, BATCH)?;
-            id = events.last().map_or(id, |event| event.event.id);
             let is_all = (events.len() as u64) < BATCH;
             all.extend(events);
             if is_all {
-                return Ok((id, all));
+                return Ok(all);
             }
         }
     });

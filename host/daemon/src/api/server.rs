@@ -145,12 +145,13 @@ impl Api {
             turns: Turns::default(),
             document: document(),
         });
+        let last_event = state.ledger.last_event()?;
         let router = router(&state);
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(listener.serve(router.clone()));
         }
-        tasks.spawn(pump(state.clone(), changes));
+        tasks.spawn(pump(state.clone(), last_event, changes));
         let ledger = state.ledger.clone();
         tasks.spawn(async move { state.audit.write(ledger, refusals).await });
         Ok(tasks)

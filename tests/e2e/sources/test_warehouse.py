@@ -277,7 +277,7 @@ def test_every_type_that_the_catalog_knows_is_there(program, made):
     register = {"url": made.url(database="made"), "auth": "nosasl"}
     program.ok("run", program.job(source, "typed.yaml", query=query, target=target, register=register))
     assert made.run("SELECT * FROM made.typed") == made.run(query)
-    types = [row[1] for row in show(made, "DESCRIBE made.typed")]
+    types = [row[1] for row in made.run("DESCRIBE made.typed")]
     assert types == [
         "boolean",
         "tinyint",
@@ -304,15 +304,6 @@ def test_every_type_that_the_catalog_knows_is_there(program, made):
         "run", program.job({"url": f"file://{unsigned}"}, "u.yaml", target=target, register=register)
     )
     assert "column `u`: the catalog has no type for UInt64" in line and code == 4
-
-
-def show(hive, sql):
-    from impala.dbapi import connect
-
-    with connect(host="127.0.0.1", port=hive.port, auth_mechanism="NOSASL", user="tests") as connection:
-        cursor = connection.cursor()
-        cursor.execute(sql)
-        return cursor.fetchall()
 
 
 def test_modes_are_those_of_the_folders(program, made):
@@ -368,12 +359,12 @@ def test_folders_of_values_are_partitions(program, made):
     run("version", sql.format("< 20"))
     assert made.run("SELECT count(*), count(DISTINCT region), sum(k) FROM made.nation") == [(20, 5, 190)]
     assert made.run("SELECT k, letter FROM made.nation WHERE name = 'GERMANY' AND region = 3") == [(7, "G")]
-    before = len(show(made, "SHOW PARTITIONS made.nation"))
+    before = len(made.run("SHOW PARTITIONS made.nation"))
     run("append", sql.format(">= 20"))
     assert made.run("SELECT count(*), sum(k) FROM made.nation") == [(25, 300)]
-    assert len(show(made, "SHOW PARTITIONS made.nation")) > before
+    assert len(made.run("SHOW PARTITIONS made.nation")) > before
     run("replace", sql.format("= 7"))
-    assert [row[0] for row in show(made, "SHOW PARTITIONS made.nation")] == ["region=3/letter=G"]
+    assert [row[0] for row in made.run("SHOW PARTITIONS made.nation")] == ["region=3/letter=G"]
     assert made.run("SELECT name FROM made.nation") == [("GERMANY",)]
     job = registered(
         program,
@@ -404,7 +395,7 @@ def test_nobody_elses_table_is_touched(program, made, lake):
         line, code = program.refused("run", registered(program, made, "touched", ["region", "nation"]))
         assert words in line and "made.nation is there already" in line and code == 2, line
         assert not [path for path in lake.files("touched") if not path.startswith(".longshore")]
-        assert [row[1] for row in show(made, "SHOW TABLES IN made")] == ["nation"]
+        assert [row[1] for row in made.run("SHOW TABLES IN made")] == ["nation"]
         made.run("DROP VIEW made.nation" if "VIEW" in create else "DROP TABLE made.nation")
 
 

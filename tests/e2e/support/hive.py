@@ -137,11 +137,14 @@ class HiveServer:
 
     def run(self, *statements):
         """Runs statements by an independent client; gives the last one's rows."""
-        with connect(host="127.0.0.1", port=self.port, auth_mechanism="NOSASL", user="tests") as connection:
-            cursor = connection.cursor()
+        # A cursor that is left open is closed when it is collected, and that may be when the server is gone.
+        with (
+            connect(host="127.0.0.1", port=self.port, auth_mechanism="NOSASL", user="tests") as connection,
+            connection.cursor() as cursor,
+        ):
             for statement in statements:
                 cursor.execute(statement)
-            return cursor.fetchall() if statements[-1].startswith("SELECT") else []
+            return cursor.fetchall() if statements[-1].startswith(("SELECT", "SHOW", "DESCRIBE")) else []
 
     def url(self, scheme="hive", database=""):
         return f"{scheme}://ada@127.0.0.1:{self.port}/{database}"

@@ -37,7 +37,7 @@ pub struct CheckedParts {
     pub keep: Option<Keep>,
 }
 
-/// What of a relation's rows is kept until the commit.
+/// The columns of a relation's rows that are kept until the commit.
 #[derive(Clone, Debug)]
 pub struct Keep {
     /// The folder, which is there.

@@ -1,4 +1,4 @@
-//! Alignments: what becomes of rows whose columns are other ones than their target holds.
+//! Alignments: what happens to rows whose columns differ from those of their target.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::decimal_width::widen_schema;
 pub struct Expectation {
     /// The columns that the target holds.
     pub columns: Vec<ColumnRecord>,
-    /// What becomes of differences.
+    /// What happens to differences.
     pub rule: Rule,
     /// The digest of columns that somebody has accepted, whatever the rule says.
     pub accepted: Option<String>,
@@ -28,7 +28,7 @@ pub struct Expectation {
     pub is_by_place: bool,
 }
 
-/// What becomes of differences.
+/// What happens to differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
@@ -45,11 +45,11 @@ pub enum Rule {
 pub struct Alignment {
     /// The differences, and what is done about each.
     pub changes: Vec<SchemaChange>,
-    /// What becomes of the rows.
+    /// What happens to the rows.
     pub outcome: Outcome,
 }
 
-/// What becomes of rows.
+/// What happens to rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// They are written as they are read.
@@ -116,7 +116,7 @@ impl Expectation {
             if matches!(change.kind, ChangeKind::Nullable | ChangeKind::NotNull) {
                 continue;
             }
-            let hint = "say what becomes of such columns with `schema`, make them the same in an `sql` \
+            let hint = "say what happens to such columns with `schema`, make them the same in an `sql` \
                         step, or choose `mode: version` or `replace`";
             refusals.push(Refusal { cause: change.to_string(), hint: hint.to_owned() });
             change.action = ChangeAction::Fail;

@@ -1,4 +1,4 @@
-//! What becomes of a row that is there and of its change.
+//! What happens to a row that is there, and to its change.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -24,13 +24,13 @@ const LEAST_STREAM_BYTES: u64 = 12 << 20;
 /// Sorts of each stream at the same time: of what was read, and of what is there.
 const SORTS_OF_STREAM: u64 = 2;
 
-/// What of the pool a row of a batch stands for: with little memory, batches are small.
+/// The bytes of the pool for each row of a batch: with little memory, batches are small.
 const POOL_BYTES_OF_ROW: u64 = 64 << 10;
 
 /// The rows of a batch.
 const BATCH_ROWS: std::ops::RangeInclusive<u64> = 256..=8192;
 
-/// What of its pool a load takes for the rows that it looks others up in.
+/// A load takes one part in so many of its pool for the rows that it looks others up in.
 const LOOKUP_SHARE: u64 = 3;
 
 /// A load's memory and disk.

@@ -30,7 +30,7 @@ pub struct JobRelation {
     pub sql: Option<String>,
     /// What its rows must be like.
     pub checks: Vec<Check>,
-    /// What becomes of it when its columns change, if the job says it.
+    /// What happens to it when its columns change, if the job says it.
     pub drift: Option<DriftPolicy>,
     /// How its rows are joined with those that are there, if the mode wants to know.
     pub load: Option<Load>,

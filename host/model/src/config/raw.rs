@@ -51,7 +51,7 @@ pub(super) struct RawJob {
     pub(super) transform: Vec<RawStep>,
     /// Where rows go.
     pub(super) target: RawTarget,
-    /// What becomes of relations whose columns are other ones than the target holds. If absent, `append`
+    /// What happens to relations whose columns differ from those of the target. If absent, `append`
     /// refuses them, and other modes report them.
     pub(super) schema: Option<RawDrift>,
     /// The catalog that the target's folders become tables of.
@@ -367,7 +367,7 @@ pub(super) struct RawRelation {
     pub(super) checks: Vec<RawCheck>,
     /// How it is loaded piece by piece: each run loads what came since the one before.
     pub(super) incremental: Option<RawIncremental>,
-    /// What becomes of it when its columns change: keys that take the place of the job's own.
+    /// What happens when its columns change. The keys given here replace those of the job.
     pub(super) schema: Option<RawDrift>,
     /// How it is merged, where `target.mode` is merge; as `target.merge` says, if absent.
     pub(super) merge: Option<RawMerge>,

@@ -1,4 +1,4 @@
-//! Load modes: what becomes of the files that a relation has in the target, when its rows are read and before they
+//! Load modes: what happens to the files that a relation has in the target, when its rows are read and before they
 //! are published. The stage finds out which files the new parts take the place of, and makes those parts where the
 //! mode joins rows. The commit adds the parts and removes these files.
 

@@ -18,7 +18,7 @@ pub(in crate::config) struct RawChecks {
     pub(in crate::config) of_entries: Vec<Vec<RawCheck>>,
 }
 
-/// What of a job its checks depend on.
+/// The parts of a job that its checks depend on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct Relations<'a> {
     /// The names of its relations.

@@ -7,7 +7,7 @@ use super::Severity;
 use crate::config::scalar::RawScalar;
 
 /// A check of a relation's rows, as they are after all transforms: one of the kinds below, such as
-/// `not_null`, and what becomes of rows that fail it.
+/// `not_null`, and what happens to rows that fail it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawCheck {

@@ -1,4 +1,4 @@
-//! What becomes of a relation whose columns are other ones than its target holds.
+//! What happens to a relation whose columns differ from those of its target.
 
 mod check;
 pub(super) mod policy;

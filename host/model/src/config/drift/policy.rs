@@ -1,9 +1,9 @@
-//! What becomes of each kind of difference, as it is written and as it is checked.
+//! What happens to each kind of difference, as it is written and as it is checked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a relation whose columns are other ones than its target holds. A key that is left out
+/// What happens to a relation whose columns differ from those of its target. A key that is left out
 /// means `fail`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,7 +18,7 @@ pub(in crate::config) struct RawDrift {
     pub(in crate::config) on_narrowed: Option<OnNarrowed>,
 }
 
-/// What becomes of a column that the target does not have.
+/// What happens to a column that the target does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnAdded {
@@ -31,7 +31,7 @@ pub enum OnAdded {
     Fail,
 }
 
-/// What becomes of a column that the source does not have any more.
+/// What happens to a column that the source does not have any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRemoved {
@@ -42,7 +42,7 @@ pub enum OnRemoved {
     Fail,
 }
 
-/// What becomes of a column whose type holds more than that of the target.
+/// What happens to a column whose type holds more than that of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnWidened {
@@ -53,7 +53,7 @@ pub enum OnWidened {
     Fail,
 }
 
-/// What becomes of a column whose type does not go with that of the target.
+/// What happens to a column whose type does not go with that of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnNarrowed {
@@ -64,7 +64,7 @@ pub enum OnNarrowed {
     Fail,
 }
 
-/// What becomes of each kind of difference.
+/// What happens to each kind of difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftPolicy {
     /// Of a column that the target does not have.

@@ -19,7 +19,7 @@ pub struct Incremental {
     pub initial: Option<String>,
     /// How far each run goes back.
     pub lag: Option<Lag>,
-    /// What becomes of rows without a value.
+    /// What happens to rows without a value.
     pub nulls: NullRows,
     /// Whether rows that are committed late are looked for; where possible, if absent.
     pub late: Option<LateRows>,

@@ -18,7 +18,7 @@ pub(in crate::config) struct RawIncremental {
     /// How far each run goes back before the watermark: a number, or a duration such as `2h`. These rows are
     /// loaded again.
     pub(super) lag: Option<RawBound>,
-    /// What becomes of rows without a value.
+    /// What happens to rows without a value.
     #[serde(default)]
     pub(super) nulls: NullRows,
     /// Whether rows of PostgreSQL that are committed late are looked for below the watermark. They are, where
@@ -53,7 +53,7 @@ pub(super) enum RawBy {
     Modified,
 }
 
-/// What becomes of rows without a value in the column.
+/// What happens to rows without a value in the column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NullRows {

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::{Endpoint, Grant};
 use longshore_run::ledger::{Ledger, MESSAGE_LIFE_DAYS, Message, MessageKind};
 use longshore_sandbox::capability::http::{HttpClient, Request};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::lineage::{self, Delivery};
 use super::request::request;
@@ -21,6 +22,9 @@ pub const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Messages that are delivered at the same time, each to another destination.
 const AT_ONCE: usize = 8;
+
+/// How often it looks for more while some are delivered.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a message belongs to one process: longer than a server may take to answer.
 const LEASE: Duration = Duration::from_secs(15);
@@ -58,19 +62,18 @@ impl Courier {
         if self.ledger.next_message_due()?.is_none_or(|due| due > Utc::now()) {
             return Ok(());
         }
+        let mut deliveries = FuturesUnordered::new();
         loop {
-            let mut leased = Vec::new();
-            while leased.len() < AT_ONCE
+            while deliveries.len() < AT_ONCE
                 && let Some(message) = self.ledger.lease_message(LEASE)?
             {
-                leased.push(message);
+                deliveries.push(self.deliver(message, secrets));
             }
-            if leased.is_empty() {
-                break;
-            }
-            let deliveries = leased.iter().map(|message| self.deliver(message, secrets));
-            for delivered in join_all(deliveries).await {
-                delivered?;
+            // A destination that hangs keeps its own messages waiting, and no others that come meanwhile.
+            match timeout(LOOK, deliveries.next()).await {
+                Ok(Some(delivered)) => delivered?,
+                Ok(None) => break,
+                Err(_) => {}
             }
         }
         match self.ledger.remove_old_messages()? {
@@ -102,8 +105,8 @@ impl Courier {
         self.ledger.outbox_length()
     }
 
-    async fn deliver(&self, message: &Message, secrets: Option<&Path>) -> Result<()> {
-        match send(message, secrets).await {
+    async fn deliver(&self, message: Message, secrets: Option<&Path>) -> Result<()> {
+        match send(&message, secrets).await {
             Ok(()) => self.ledger.remove_message(message.id),
             Err(DeliveryError::Never(error)) => {
                 tracing::error!("a message is given up: {error}");

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import sqlite3
 from contextlib import closing
 
@@ -136,6 +137,26 @@ def test_a_daemon_tells_of_jobs_that_cannot_be_read_and_survives_a_kill(program,
     finally:
         daemon.stop(signal.SIGKILL)
     assert "panicked" not in log(program)
+
+
+def test_a_receiver_that_does_not_answer_delays_no_other(program, webhooks):
+    """It is still connected when the others have been told of two runs."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/", f"{webhooks.url}/"]
+        notify = [{"url": url, "on": ["succeeded"]} for url in urls]
+        daemon = Daemon(program)
+        try:
+            drop(daemon, rows_job(program, "first.yaml", notify=notify))
+            connection, _ = silent.accept()
+            wait_for(lambda: len(webhooks.told) == 1)
+            drop(daemon, rows_job(program, "second.yaml", notify=notify))
+            wait_for(lambda: len(webhooks.told) == 2)
+            connection.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                while connection.recv(1 << 16):
+                    pass
+        finally:
+            daemon.stop(signal.SIGKILL)
 
 
 def test_columns_that_are_others_are_an_event_of_their_own(program, webhooks):

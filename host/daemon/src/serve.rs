@@ -47,11 +47,10 @@ impl Daemon {
     /// Takes jobs until told to stop. `reload` reads the settings again.
     pub async fn serve(
         self,
-        inbox: &Path,
+        mut inbox: Inbox,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
         reload: impl Fn() -> Result<Settings>,
     ) -> Result<()> {
-        let mut inbox = Inbox::open(inbox)?;
         let _watching = self.plugins.watch().await?;
         let daemon = Arc::new(self);
         let _delivery = deliver_outbox(&daemon.ledger, &daemon.settings);

@@ -17,7 +17,7 @@ use super::api_args::ApiArgs;
 use super::{App, progress};
 use longshore_daemon::api::{Api, ApiParts};
 use longshore_daemon::{
-    ActiveRuns, DRAIN_SECS, Daemon, Manager, Schedules, Signal, Submissions, Watch, lock,
+    ActiveRuns, DRAIN_SECS, Daemon, Inbox, Manager, Schedules, Signal, Submissions, Watch, lock,
 };
 
 /// Job files at the same time, unless told.
@@ -44,6 +44,8 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let signals = app.io.block_on(async { signals() })?;
     // Held as long as the daemon lives: one daemon a folder.
     let _lock = lock(state)?;
+    // Before the API is there: nobody submits to a daemon that may not have its inbox.
+    let inbox = Inbox::open(&args.inbox)?;
     let watch: Watch =
         Arc::new(|run, job, progress| Box::new(progress::events(run, job, progress)));
     let ledger = Ledger::open(state)?;
@@ -60,8 +62,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         settings: settings_now.clone(),
         plugins: plugins.clone(),
         compute: app.compute().clone(),
-        inbox: std::path::absolute(&args.inbox)
-            .map_err(|error| Error::io(args.inbox.display(), error))?,
+        inbox: inbox.folder().to_owned(),
         jobs_at_once: jobs,
     };
     let api = app.io.block_on(Api::bind(state, args.api.into(), parts))?;
@@ -80,7 +81,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         manager: Manager::of_process(),
         last_fault: Mutex::default(),
     };
-    app.io.block_on(daemon.serve(&args.inbox, signals, || Settings::resolve(settings.clone())))
+    app.io.block_on(daemon.serve(inbox, signals, || Settings::resolve(settings.clone())))
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reloads.

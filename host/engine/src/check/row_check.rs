@@ -44,13 +44,23 @@ impl RowCheck {
             Rule::Range { column, min, max } => {
                 let wanted = "numbers, dates, timestamps or text";
                 let column = place_of(schema, column, is_ordered, wanted)?;
-                let limit = |value: &Option<Value>, at: &str, zero: f64| {
+                let limit = |value: &Option<Value>, at: &str| {
                     let value = value.as_ref().map(|value| value_of(value, schema.field(column)));
-                    let value = value.transpose().context(format!("`range.{at}`"))?;
+                    value.transpose().context(format!("`range.{at}`"))
+                };
+                let limits = (limit(min, "min")?, limit(max, "max")?);
+                if let (Some(least), Some(greatest)) = &limits
+                    && least > greatest
+                {
+                    return Err(Error::config("`range`: `min` is above `max`: no value passes")
+                        .with_hint("change the two"));
+                }
+                // In the order of the comparison, -0.0 is before 0.0.
+                let scalar_of = |value: Option<ScalarValue>, zero: f64| {
                     value.map(|value| scalar(&value, zero)).transpose()
                 };
-                // In the order of the comparison, -0.0 is before 0.0.
-                Self::Range { column, min: limit(min, "min", -0.0)?, max: limit(max, "max", 0.0)? }
+                let (min, max) = (scalar_of(limits.0, -0.0)?, scalar_of(limits.1, 0.0)?);
+                Self::Range { column, min, max }
             }
             Rule::Pattern { column, regex } => {
                 let column = place_of(schema, column, is_text, "text")?;
@@ -108,19 +118,28 @@ pub fn check_regex(regex: &str) -> Result<()> {
 
 /// A regular expression for whole texts.
 fn whole(regex: &str) -> Result<String> {
-    let probe = arrow::array::StringViewArray::from(vec![""]);
     // By itself first: `)(` would be a group of its own within the parentheses.
+    compile(regex)?;
     let wrapped = format!(r"\A(?:{regex})\z");
-    for regex in [regex, &wrapped] {
-        regexp_is_match_scalar(&probe, regex, None).map_err(|error| {
-            let text = error.to_string();
-            let cause = text.rsplit("error: ").next().and_then(|cause| cause.lines().next());
-            let cause = cause.unwrap_or_default().trim_end_matches([')', '"']);
-            Error::config(format!("`pattern.regex`: `{regex}` is no regular expression: {cause}"))
-                .with_hint("write it in the syntax of Rust's `regex`: no look-around, no \\1")
-        })?;
+    if compile(&wrapped).is_ok() {
+        return Ok(wrapped);
     }
+    // With `(?x)`, a comment at its end goes on to the end of the line.
+    let wrapped = format!("\\A(?:{regex}\n)\\z");
+    compile(&wrapped)?;
     Ok(wrapped)
+}
+
+fn compile(regex: &str) -> Result<()> {
+    let probe = arrow::array::StringViewArray::from(vec![""]);
+    let compiled = regexp_is_match_scalar(&probe, regex, None);
+    compiled.map(|_| ()).map_err(|error| {
+        let text = error.to_string();
+        let cause = text.rsplit("error: ").next().and_then(|cause| cause.lines().next());
+        let cause = cause.unwrap_or_default().trim_end_matches([')', '"']);
+        Error::config(format!("`pattern.regex`: `{regex}` is no regular expression: {cause}"))
+            .with_hint("write it in the syntax of Rust's `regex`: no look-around, no \\1")
+    })
 }
 
 fn accepted(schema: &Schema, column: &str, values: &[Value]) -> Result<RowCheck> {

@@ -129,6 +129,15 @@ fn samples_show_the_checks_columns_and_are_bounded() {
 }
 
 #[test]
+fn a_pattern_may_end_in_a_comment() {
+    let rule = Rule::Pattern { column: "name".into(), regex: "(?x) a | b+  # either".into() };
+    let mut meter = Meter::new(Arc::new(RelationChecks::new(&[check(rule)], &schema()).unwrap()));
+    meter.measure(batch(&["a", "bb", "ab"].map(|name| (None, Some(name.into()), None)))).unwrap();
+    let Measure::Failing { rows, .. } = &meter.finish().measures[0] else { panic!("no rows") };
+    assert_eq!(*rows, 1);
+}
+
+#[test]
 fn what_a_column_cannot_be_checked_for_is_refused() {
     let range =
         |column: &str, min: Value| Rule::Range { column: column.into(), min: Some(min), max: None };
@@ -149,6 +158,11 @@ fn what_a_column_cannot_be_checked_for_is_refused() {
             Rule::Pattern { column: "name".into(), regex: ")(".into() },
             "no regular expression",
             "regex",
+        ),
+        (
+            Rule::Range { column: "id".into(), min: Some(number("10")), max: Some(number("9")) },
+            "`min` is above `max`",
+            "change the two",
         ),
     ] {
         let error = RelationChecks::new(&[check(rule)], &schema()).unwrap_err();

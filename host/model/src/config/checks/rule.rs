@@ -1,5 +1,6 @@
 //! What a check checks.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
 use chrono::TimeDelta;
@@ -254,6 +255,11 @@ fn some_columns(at: &str, columns: Vec<String>) -> Result<Vec<String>> {
     if columns.is_empty() || columns.len() > COLUMN_LIMIT {
         return Err(Error::config(format!("`{at}` names {} columns", columns.len()))
             .with_hint(format!("name between 1 and {COLUMN_LIMIT} columns")));
+    }
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = columns.iter().find(|column| !seen.insert(column.as_str())) {
+        return Err(Error::config(format!("`{at}` names `{twice}` twice"))
+            .with_hint("name each column once"));
     }
     Ok(columns)
 }

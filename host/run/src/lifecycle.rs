@@ -175,6 +175,10 @@ impl ActiveRun<'_> {
             checked = self.check(&prepared, &mut finished) => checked?,
             end = self.stopped(tasks) => return Err(end),
         }
+        tokio::select! {
+            held = self.hold_names(&prepared.targets) => held?,
+            end = self.stopped_before_reading() => return Err(end),
+        }
         self.check_expected(&finished).await?;
         let loaded = self.load(&prepared, finished).await?;
         self.commit(&prepared, &loaded).await

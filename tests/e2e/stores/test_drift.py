@@ -464,6 +464,32 @@ def test_a_run_whose_columns_are_out_of_date_starts_again(program, server):
     assert any("another run has published other columns" in text for text in report["interruptions"])
 
 
+def test_two_runs_that_each_add_a_column_leave_a_table_with_both(goods):
+    """Both have read their rows, and wait for a third one that publishes there."""
+    program, added = goods.program, ["one", "two"]
+    goods.set(COLUMNS).run()
+    name = program.lake / ".longshore/names/goods"
+    name.write_text("a third one")
+    runs = []
+    for column in added:
+        goods.path = program.folder / column / "goods.jsonl"
+        goods.path.parent.mkdir()
+        job = goods.set({**COLUMNS, column: "string"}).job(
+            schema={"on_added": "evolve", "on_removed": "keep"}
+        )
+        runs.append(program.start("run", job.rename(program.folder / column / "goods.yaml")))
+    parts = program.lake / ".longshore/staging"
+    wait_for(lambda: len({part.relative_to(parts).parts[0] for part in parts.rglob("*.parquet")}) == 2)
+    name.unlink()
+    assert [run.wait(120) for run in runs] == [0, 0]
+    found = duckdb.sql(f"FROM read_parquet('{program.lake}/goods/*.parquet', union_by_name = true)")
+    assert set(found.columns) == {*COLUMNS, *added} and len(found.fetchall()) == 3
+    manifests = (program.lake / ".longshore/runs").glob("*.json")
+    newest = max((json.loads(path.read_text()) for path in manifests), key=lambda run: run["finished"])
+    known = [column["name"] for column in newest["relations"][0]["schema"]]
+    assert set(known) == {*COLUMNS, *added}
+
+
 def test_the_table_of_a_sink_is_its_databases_own(program, server):
     goods = Goods(program)
     only(program, "postgres-sink")

@@ -10,7 +10,7 @@ use crate::runner::ActiveRun;
 
 impl ActiveRun<'_> {
     /// Starts the run again if the target has other columns now than its rows were aligned with, and than they
-    /// have.
+    /// have. The run holds its names there: nobody else publishes any others.
     pub(crate) async fn check_expected(&self, finished: &[RelationOutput]) -> Result<()> {
         if !self.job.target.mode.adds_beside() {
             return Ok(());

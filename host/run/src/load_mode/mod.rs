@@ -7,7 +7,6 @@ mod replace_partitions;
 
 use std::sync::Arc;
 
-use longshore_engine::destination::Folder;
 use longshore_engine::load_mode::{LoadStage, Loaded, merge, scd2, snapshot};
 use longshore_engine::write::FileParts;
 use longshore_model::config::load::Load;
@@ -29,23 +28,38 @@ use crate::retry::Work;
 const LOADING: &str = "looking what is there";
 
 impl ActiveRun<'_> {
+    /// Holds the names of all relations that are published beside what is there: what is seen there from now on stays
+    /// until the commit. In the order of the names, so that no two runs wait for each other.
+    pub(super) async fn hold_names(&self, targets: &[RelationTarget]) -> Result<()> {
+        let Destination::Files { folder, .. } = &self.destination else { return Ok(()) };
+        let mode = self.job.target.mode;
+        if !mode.adds_beside() {
+            return Ok(());
+        }
+        if mode.reads_first() {
+            // What an attempt that was cut off has left there.
+            self.target().discard(self.id).await?;
+        }
+        let mut targets: Vec<&RelationTarget> = targets.iter().collect();
+        targets.sort_by(|a, b| a.name.cmp(&b.name));
+        for target in targets {
+            self.retry().run(Work::Request, LOADING, || folder.lock(target)).await?;
+        }
+        Ok(())
+    }
+
     /// Loads what was read, in the way that the job's mode says.
     pub(super) async fn load(
         &self,
         prepared: &Preparation,
         mut outputs: Vec<RelationOutput>,
     ) -> Result<Vec<RelationOutput>, RunEnd> {
-        let Destination::Files { folder, .. } = &self.destination else { return Ok(outputs) };
         if !self.job.target.mode.is_load() {
             return Ok(outputs);
         }
-        if self.job.target.mode.reads_first() {
-            // What an attempt that was cut off has left there.
-            self.target().discard(self.id).await?;
-        }
         let mut loading = JoinSet::new();
         tokio::select! {
-            loaded = self.load_all(prepared, folder.as_ref(), &mut outputs, &mut loading) => loaded?,
+            loaded = self.load_all(prepared, &mut outputs, &mut loading) => loaded?,
             end = self.stopped_before_reading() => {
                 // Nothing may still be writing when the run ends.
                 loading.shutdown().await;
@@ -58,11 +72,9 @@ impl ActiveRun<'_> {
     async fn load_all(
         &self,
         prepared: &Preparation,
-        folder: &dyn Folder,
         outputs: &mut [RelationOutput],
         loading: &mut JoinSet<Result<Loaded>>,
     ) -> Result<()> {
-        self.lock(folder, &prepared.targets).await?;
         for (index, output) in outputs.iter_mut().enumerate() {
             let target = &prepared.targets[index];
             let loaded = self.load_relation(prepared, index, output, loading).await;
@@ -71,17 +83,6 @@ impl ActiveRun<'_> {
             output.replaced = loaded.replaced.into_iter().map(|file| file.path).collect();
             output.parts = loaded.parts;
             output.schema = prepared.plan.relations[index].loaded.clone();
-        }
-        Ok(())
-    }
-
-    /// Holds the names of all relations: what the stage sees there stays until the commit. In the order of the names,
-    /// so that no two runs wait for each other.
-    async fn lock(&self, folder: &dyn Folder, targets: &[RelationTarget]) -> Result<()> {
-        let mut targets: Vec<&RelationTarget> = targets.iter().collect();
-        targets.sort_by(|a, b| a.name.cmp(&b.name));
-        for target in targets {
-            self.retry().run(Work::Request, LOADING, || folder.lock(target)).await?;
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ fn own(error: &DataFusionError) -> Option<Error> {
 /// What DataFusion says, in our words, and who must act.
 fn classify(error: &DataFusionError) -> Error {
     match error.find_root() {
-        DataFusionError::ResourcesExhausted(text) => Error::resource(plain(text)),
+        DataFusionError::ResourcesExhausted(_) => out_of_memory(),
         DataFusionError::IoError(error) => Error::io("SQL", std::io::Error::from(error.kind())),
         DataFusionError::Internal(text) => {
             Error::internal(format!("the query cannot be carried out: {}", plain(text)))
@@ -70,6 +70,16 @@ fn classify(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(error, _) => Error::data(plain(&error.to_string())),
         other => Error::data(plain(&other.strip_backtrace())),
     }
+}
+
+/// The code of errors of SQL that needs more memory than it may hold.
+pub const SQL_MEMORY: &str = "sql-memory";
+
+/// Rows that have to be kept, and that cannot spill: one side of a join, the keys of what is merged.
+fn out_of_memory() -> Error {
+    Error::resource("the SQL needs more memory than it may hold")
+        .with_code(Some(SQL_MEMORY.to_owned()))
+        .with_hint("raise `memory`, of which SQL may hold a half, or keep fewer rows and columns")
 }
 
 fn schema_error(error: &SchemaError) -> Error {

@@ -2,9 +2,10 @@
 //! makes parts of them in a `destination`. `plan` puts these together; one DataFusion physical plan a relation.
 //!
 //! Beside them: `ipc` is what crosses into a component and back, `store` is how stores of files are reached by
-//! whoever reads or writes in them, `load_mode` joins rows with those that are there, `catalog` makes tables of folders, `check` measures rows as they are written,
-//! `drift` compares columns with those of a
-//! target, `decimal_width` is about decimals of few digits, and `incremental` about relations that are loaded piece by piece.digits, `lineage` tells which columns come from which.
+//! whoever reads or writes in them, `load_mode` joins rows with those that are there, `catalog` makes tables of
+//! folders, `check` measures rows as they are written, `drift` compares columns with those of a target,
+//! `decimal_width` is about decimals of few digits, `incremental` about relations that are loaded piece by piece,
+//! `lineage` tells which columns come from which, and `spill` is the memory and disk of SQL.
 
 mod batch;
 pub mod catalog;
@@ -22,6 +23,7 @@ pub mod load_mode;
 pub mod plan;
 mod pool;
 pub mod scan;
+mod spill;
 mod store;
 pub mod transform;
 pub mod write;

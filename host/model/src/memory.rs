@@ -175,6 +175,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// How many bytes it is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Now it is so many bytes.
     pub fn set(&mut self, bytes: usize) {
         let bytes = bytes as u64;

@@ -44,6 +44,8 @@ pub(super) struct RelationTasks {
     /// Whether nothing stands for it where it has no rows: an earlier run made what they are added to.
     adds_nothing: bool,
     attempts: AttemptLog,
+    /// Where its rows spill.
+    scratch: Scratch,
     /// What was written by tasks that were done before an interruption.
     kept: HashMap<usize, Written>,
     pub(super) progress: Arc<RelationProgress>,
@@ -116,6 +118,7 @@ impl RelationTasksBuilder<'_> {
                 relation: relation.relation.name.clone(),
                 tapes: self.tapes.clone(),
             },
+            scratch: self.scratch.clone(),
             kept,
             progress: Arc::new(progress),
         }
@@ -177,15 +180,16 @@ impl RelationTasks {
         relation: usize,
         chunk: usize,
     ) -> impl Future<Output = TaskResult> + Send + 'static {
-        let plan: Arc<dyn ExecutionPlan> = Arc::new(self.writer.clone());
+        let writer = self.writer.clone();
         let attempts = AttemptLog { task: Task { relation, chunk }, ..self.attempts.clone() };
         let (progress, chunkwise) = (self.progress.clone(), self.chunkwise);
+        let scratch = self.scratch.clone();
         async move {
             let slots = progress.slots.clone();
             let (result, retries) = if chunkwise {
-                run_partition(plan, chunk, slots, attempts).await
+                run_partition(Arc::new(writer), chunk, slots, attempts).await
             } else {
-                run_whole(plan, slots, attempts).await
+                run_whole(writer, scratch.path(), slots, attempts).await
             };
             let chunks = if chunkwise { 1 } else { progress.chunks };
             if result.is_ok() {

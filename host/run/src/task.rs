@@ -1,18 +1,21 @@
 //! Tasks: one partition of a plan each, or a whole plan. The ledger holds each attempt before it starts.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
-use longshore_engine::datafusion_fault::from_datafusion;
+use longshore_engine::datafusion_fault::{SQL_MEMORY, from_datafusion};
 use longshore_engine::scan::{Lane, Slots};
-use longshore_engine::transform::task_context;
-use longshore_engine::write::{Attempt, Written};
+use longshore_engine::transform::{SqlTurn, task_context};
+use longshore_engine::write::{Attempt, PartWriter, Written};
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::ledger::{Ledger, Task};
@@ -46,32 +49,47 @@ pub(super) async fn run_partition(
         let attempt = attempt.begin()?;
         let lane = Lane::with(slots.clone(), slot);
         let read = lane.read();
-        let done = attempt.end(collect(plan, partition, attempt.context(lane)?).await);
+        let done =
+            attempt.end(collect(plan, partition, task_context(attempt.configure(lane))?).await);
         done.inspect_err(|_| slots.take_off(&read))
     })
     .await
 }
 
-/// The same for a plan whose partitions cannot be made alone.
+/// The same for a plan whose partitions cannot be made alone. Where its rows do not fit into memory, it is tried
+/// again with joins that spill.
 pub(super) async fn run_whole(
-    plan: Arc<dyn ExecutionPlan>,
+    writer: PartWriter,
+    scratch: &Path,
     slots: Arc<Slots>,
     attempts: AttemptLog,
 ) -> (Result<Written>, u32) {
-    let plan = &plan;
+    let writer = &Mutex::new(writer);
     retry(&slots, &attempts, |attempt, slots| async move {
+        let plan = Arc::new(writer.lock().clone());
+        let plan = reset_plan_states(plan).map_err(from_datafusion)?;
+        let turn = SqlTurn::of_plan(&plan, scratch).await?;
         let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
-        let plan = reset_plan_states(plan.clone()).map_err(from_datafusion)?;
         let lane = Lane::new(slots.clone());
         let read = lane.read();
-        let context = attempt.context(lane)?;
+        let context = turn.task_context(attempt.configure(lane))?;
         let partitions = 0..plan.properties().partitioning.partition_count();
         let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
         let done = futures::future::try_join_all(running).await.and_then(merged);
+        if is_out_of_memory(&done) {
+            let mut writer = writer.lock();
+            if let Some(spilling) = writer.with_sort_joins()? {
+                *writer = spilling;
+            }
+        }
         attempt.end(done).inspect_err(|_| slots.take_off(&read))
     })
     .await
+}
+
+fn is_out_of_memory(done: &Result<Written>) -> bool {
+    done.as_ref().is_err_and(|error| error.code() == Some(SQL_MEMORY))
 }
 
 /// An attempt that is about to start.
@@ -95,16 +113,16 @@ impl<'a> NextAttempt<'a> {
 }
 
 impl RunningAttempt<'_> {
-    /// The context in which the nodes of a plan find their lane, their attempt and its tapes.
-    fn context(&self, lane: Lane) -> Result<Arc<TaskContext>> {
-        task_context(|config| {
-            let attempt = Arc::new(Attempt(self.number));
+    /// Has the nodes of a plan find their lane, their attempt and its tapes.
+    fn configure(&self, lane: Lane) -> impl FnOnce(SessionConfig) -> SessionConfig {
+        let (attempt, tapes) = (Arc::new(Attempt(self.number)), self.tapes.clone());
+        |config| {
             let config = config.with_extension(Arc::new(lane)).with_extension(attempt);
-            match &self.tapes {
-                Some(tapes) => config.with_extension(tapes.clone()),
+            match tapes {
+                Some(tapes) => config.with_extension(tapes),
                 None => config,
             }
-        })
+        }
     }
 
     fn end(&self, done: Result<Written>) -> Result<Written> {

@@ -110,3 +110,40 @@ def test_keys_of_many_rows_are_told_apart_within_the_budget(program):
     peak = peak_mib(run)
     assert run.wait() == 0
     assert 0 < peak < 256 * 1.25, f"{peak:.0f} MiB"
+
+
+def test_rows_of_many_chunks_are_sorted_within_the_budget(program):
+    path = program.folder / "rows.parquet"
+    made = "SELECT i AS id, md5(i::VARCHAR) AS key FROM range(1500000) t(i)"
+    duckdb.sql(f"COPY ({made}) TO '{path}' (ROW_GROUP_SIZE 6144)")
+    steps = [{"sql": "SELECT key, id FROM data ORDER BY key"}]
+    job = program.job({"url": f"file://{path}"}, transform=steps, chunk={"rows": 6144})
+    assert program.report("plan", job)["relations"][0]["chunks"] > 200
+    assert 0 < peak_of(program, job) < LIMIT_MIB
+    [part] = (program.lake / "job").glob("*.parquet")
+    keys = pq.read_table(part)["key"].to_pylist()
+    assert len(keys) == 1_500_000 and keys == sorted(keys)
+
+
+def test_tables_that_do_not_fit_into_the_budget_are_joined(program):
+    folder = program.folder / "data"
+    folder.mkdir()
+    made = "SELECT (i * 7919) % 1500007 AS id, md5(({} + i)::VARCHAR) AS note FROM range(1500007) t(i)"
+    for name, seed in [("a", 1), ("b", 2)]:
+        duckdb.sql(f"COPY ({made.format(seed)}) TO '{folder}/{name}.parquet' (ROW_GROUP_SIZE 100000)")
+    sql = "SELECT a.id, a.note, b.note AS other FROM a JOIN b ON a.id = b.id"
+    relations = [{"table": f"{name}.parquet", "as": name} for name in "ab"]
+    job = program.job({"url": f"file://{folder}/"}, relations=relations, sql=sql)
+    assert 0 < peak_of(program, job) < LIMIT_MIB
+    tables = f"WITH a AS ({made.format(1)}), b AS ({made.format(2)})"
+    totals = "SELECT count(*), sum(hash(id, note, other)) FROM"
+    found = duckdb.sql(f"{totals} read_parquet('{program.lake}/job/*.parquet')").fetchone()
+    assert found == duckdb.sql(f"{tables} {totals} ({sql})").fetchone()
+
+
+def peak_of(program, job):
+    """The most that a run ever held, under the small budget."""
+    run = program.start("--memory", f"{BUDGET_MIB}MiB", "run", job)
+    peak = peak_mib(run)
+    assert run.wait() == 0
+    return peak

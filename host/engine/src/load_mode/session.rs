@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::SessionConfig;
 use longshore_model::config::settings::cores;
 use longshore_model::error::Result;
@@ -14,6 +12,7 @@ use longshore_model::memory::{Account, memory};
 use parking_lot::Mutex;
 
 use crate::datafusion_fault::from_datafusion;
+use crate::spill::spilling_runtime;
 
 /// What sorting needs at least.
 const LEAST_POOL_BYTES: u64 = 16 << 20;
@@ -48,14 +47,8 @@ impl Session {
     /// A session that spills into this folder.
     pub(super) fn new(scratch: &Path, parallel: usize) -> Result<Self> {
         let pool_bytes = (memory().limit() / 2).max(LEAST_POOL_BYTES);
-        let mode = DiskManagerMode::Directories(vec![scratch.to_owned()]);
-        let disk =
-            DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(u64::MAX);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes as usize)))
-            .with_disk_manager_builder(disk)
-            .build_arc()
-            .map_err(from_datafusion)?;
+        let pool = Arc::new(FairSpillPool::new(pool_bytes as usize));
+        let runtime = spilling_runtime(pool, scratch).map_err(from_datafusion)?;
         let parallel = parallel.min(cores()).min((pool_bytes / LEAST_STREAM_BYTES) as usize).max(1);
         // A sort merges what it holds before it spills: half of the pool is for the keys that it compares then.
         let reservation = (pool_bytes / 2 / (parallel as u64 * SORTS_OF_STREAM)) as usize;

@@ -8,8 +8,8 @@ mod sql;
 pub use component::ComponentTransform;
 pub use open_transform::OpenTransform;
 pub use schemas::TransformSchemas;
-pub(crate) use sql::unit_of;
 pub use sql::{
-    Rows, SQL_MEMORY_LIMIT_BYTES, SpillingSession, check_condition, check_depth, check_query,
-    condition, task_context,
+    Rows, SpillingSession, SqlTurn, check_condition, check_depth, check_query, condition,
+    task_context,
 };
+pub(crate) use sql::{unit_of, with_sort_joins};

@@ -22,6 +22,7 @@ use longshore_sandbox::tape::Tapes;
 
 use super::part_rows::{Written, part_schema};
 use crate::datafusion_fault::IntoDataFusion;
+use crate::transform::with_sort_joins;
 
 /// Which attempt at a chunk (or relation) a plan's execution is; from 0.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,12 @@ impl PartWriter {
             Boundedness::Bounded,
         );
         Self { input, to, properties: Arc::new(properties) }
+    }
+
+    /// The same with joins by sorting, for rows that do not fit into memory; none, if that changes nothing.
+    pub fn with_sort_joins(&self) -> Result<Option<Self>> {
+        let input = with_sort_joins(&self.input)?;
+        Ok(input.map(|input| Self::new(input, self.to.clone())))
     }
 
     /// Writes what stands for a relation without rows.

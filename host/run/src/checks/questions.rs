@@ -3,7 +3,7 @@
 use arrow::datatypes::SchemaRef;
 use longshore_engine::check::{Asked, KeptRows, Measure, ask};
 use longshore_engine::plan::RunPlan;
-use longshore_engine::transform::{SQL_MEMORY_LIMIT_BYTES, SpillingSession};
+use longshore_engine::transform::SpillingSession;
 use longshore_model::config::job::JobRelation;
 use longshore_model::error::{Error, Result};
 use longshore_model::memory::memory;
@@ -16,8 +16,11 @@ use crate::scratch::Scratch;
 /// What the questions of a relation found, each with the position of its check.
 pub(super) type Answers = Vec<(usize, Measure)>;
 
-/// The least that sorting needs.
-const MIN_MEMORY_BYTES: usize = 64 << 20;
+/// Questions hold at the most one part in so many of what the process may hold.
+const BUDGET_SHARE: u64 = 4;
+
+/// What they may hold however small the budget is: sorting needs as much.
+const LEAST_MEMORY_BYTES: u64 = 64 << 20;
 
 /// All that questions need.
 struct Questions {
@@ -57,9 +60,8 @@ impl ActiveRun<'_> {
 
 impl Questions {
     async fn ask(self) -> Result<Vec<Answers>> {
-        let budget = usize::try_from(memory().limit() / 4).unwrap_or(usize::MAX);
-        let bytes = budget.clamp(MIN_MEMORY_BYTES, SQL_MEMORY_LIMIT_BYTES);
-        let session = SpillingSession::new(self.scratch.create()?, bytes)?;
+        let bytes = (memory().limit() / BUDGET_SHARE).max(LEAST_MEMORY_BYTES);
+        let session = SpillingSession::new(self.scratch.path(), bytes)?;
         let asked = self.relations.iter().map(|(relation, schema)| Asked { relation, schema });
         let asked: Vec<Asked<'_>> = asked.collect();
         let mut answers = Vec::new();

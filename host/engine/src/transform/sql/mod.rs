@@ -10,9 +10,11 @@ mod joins;
 mod limits;
 mod numbers;
 mod sizes;
+mod sort_joins;
 mod spilling;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +29,7 @@ use datafusion::catalog::{
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType, cast};
@@ -45,20 +47,19 @@ use longshore_values::unique_names;
 use crate::datafusion_fault::from_datafusion;
 use crate::drift::AlignedColumn;
 use crate::lineage::{ColumnLineage, LineageTable, of_query, of_table};
+use crate::spill::{SqlBudget, SqlMemory};
 pub use condition::{check_condition, condition};
 pub(crate) use convert::unit_of;
 pub use limits::check_depth;
 use limits::check_work;
+pub(crate) use sort_joins::with_sort_joins;
 pub use spilling::SpillingSession;
+pub use turn::SqlTurn;
 
 use super::component::ComponentTransform;
 use longshore_model::error::{Error, Result};
 use longshore_plugins::Bound;
 use longshore_sandbox::Transform;
-
-/// What SQL that needs all rows (joins, aggregates, order) may hold in memory before it spills to
-/// disk, for the whole process.
-pub const SQL_MEMORY_LIMIT_BYTES: usize = 1 << 30;
 
 /// The name under which a step's query sees its rows.
 const TABLE: &str = "data";
@@ -69,18 +70,28 @@ const TABLE: &str = "data";
 /// It is made once: it registers hundreds of functions, and a job may have thousands of relations.
 fn session_state() -> Result<&'static SessionState> {
     static STATE: LazyLock<DfResult<SessionState>> = LazyLock::new(|| {
-        let pool = Arc::new(FairSpillPool::new(SQL_MEMORY_LIMIT_BYTES));
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
-        new_session_state(runtime, true)
+        let disk = DiskManagerBuilder::default().with_max_temp_directory_size(u64::MAX);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(SqlMemory::new(SqlBudget::of_process().share_bytes))
+            .with_disk_manager_builder(disk);
+        let streams = SqlBudget::of_process().streams;
+        new_session_state(runtime.build_arc()?, streams, true)
     });
     STATE.as_ref().map_err(|error| Error::internal(error.to_string()))
 }
 
 /// A state that joins by tables in memory, or by sorting, which can spill.
-fn new_session_state(runtime: Arc<RuntimeEnv>, prefers_hash_joins: bool) -> DfResult<SessionState> {
+fn new_session_state(
+    runtime: Arc<RuntimeEnv>,
+    streams: usize,
+    prefers_hash_joins: bool,
+) -> DfResult<SessionState> {
     let config = SessionConfig::new()
         .set_bool("datafusion.optimizer.prefer_hash_join", prefers_hash_joins)
         .with_round_robin_repartition(false)
+        // Each sort takes memory, and there are as many chunks as the source likes: rows are sorted together.
+        .with_repartition_sorts(false)
+        .with_target_partitions(streams)
         // 1.1 is exactly that, as in every database.
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_usize("datafusion.sql_parser.recursion_limit", limits::SQL_DEPTH_LIMIT);
@@ -169,9 +180,13 @@ fn check_tables(state: &SessionState, statement: &Statement, tables: &[&str]) ->
 pub fn task_context(
     configure: impl FnOnce(SessionConfig) -> SessionConfig,
 ) -> Result<Arc<TaskContext>> {
+    new_task_context(configure).map(Arc::new)
+}
+
+fn new_task_context(configure: impl FnOnce(SessionConfig) -> SessionConfig) -> Result<TaskContext> {
     let state = session_state()?;
     let config = configure(state.config().clone());
-    Ok(Arc::new(TaskContext::from(state).with_session_config(config)))
+    Ok(TaskContext::from(state).with_session_config(config))
 }
 
 /// A relation's rows after some of the steps.

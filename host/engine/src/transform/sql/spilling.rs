@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use longshore_model::error::Result;
 
 use super::{Rows, new_session_state};
 use crate::datafusion_fault::from_datafusion;
+use crate::spill::{SqlBudget, SqlMemory, spilling_runtime};
 
 /// A session of its own, with its own memory.
 pub struct SpillingSession {
@@ -20,10 +19,11 @@ pub struct SpillingSession {
 
 impl SpillingSession {
     /// A session that holds so many bytes in memory, and the rest in a folder.
-    pub fn new(folder: &Path, memory_bytes: usize) -> Result<Self> {
-        let pool = Arc::new(FairSpillPool::new(memory_bytes));
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_temp_file_path(folder);
-        let state = runtime.build_arc().and_then(|runtime| new_session_state(runtime, false));
+    pub fn new(folder: &Path, memory_bytes: u64) -> Result<Self> {
+        let runtime = spilling_runtime(SqlMemory::new(memory_bytes), folder);
+        // Only plans of several streams join by sorting.
+        let streams = SqlBudget::of_process().streams.max(2);
+        let state = runtime.and_then(|runtime| new_session_state(runtime, streams, false));
         Ok(Self { state: state.map_err(from_datafusion)? })
     }
 

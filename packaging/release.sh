@@ -12,7 +12,6 @@ mkdir -p "$out"
 cp "$deb" "$out/longshore_${version}_amd64.deb"
 "$here/tarball/build.sh" "$deb" "$out"
 "$here/image/build.py" --debs "$debs" "$deb" "$out"
-"$here/image/build.py" --debs "$debs" --with odbc --with kerberos "$deb" "$out"
 "$here/sbom/build.py" "$out/longshore-$version.cdx.json"
 # `make wheel` leaves it there.
 for wheel in "$project"/target/wheels/*-"$version"-*.whl; do

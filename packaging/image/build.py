@@ -76,14 +76,13 @@ def main() -> None:
     args = arguments()
     epoch = int(os.environ["SOURCE_DATE_EPOCH"])
     version = deb_field(args.deb, "Version").rpartition("-")[0]
-    parts = sorted(args.parts)
     with tempfile.TemporaryDirectory() as scratch:
-        debian = debian_layer(packages(args.debs, parts), "odbc" in parts, Path(scratch), epoch)
         longshore = longshore_layer(args.deb, Path(scratch), epoch)
-    tag = "-".join([version, *parts])
-    archive = args.out / f"longshore-{'-'.join([version, 'image', *parts])}.tar"
-    write_archive(archive, [debian, longshore], version, tag, epoch)
-    print(archive)
+        for parts in args.images or [[], sorted(PARTS)]:
+            debian = debian_layer(packages(args.debs, parts), "odbc" in parts, Path(scratch), epoch)
+            archive = args.out / f"longshore-{'-'.join([version, 'image', *parts])}.tar"
+            write_archive(archive, [debian, longshore], version, "-".join([version, *parts]), epoch)
+            print(archive)
 
 
 def arguments() -> argparse.Namespace:
@@ -91,8 +90,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("deb", type=Path, help="the package of Longshore")
     parser.add_argument("out", type=Path, help="the folder for the archive")
     parser.add_argument("--debs", type=Path, required=True, help="Debian's packages; missing ones are downloaded")
-    parser.add_argument("--with", dest="parts", action="append", default=[], choices=sorted(PARTS))
+    parser.add_argument(
+        "--parts",
+        dest="images",
+        action="append",
+        type=read_parts,
+        help=f"of one image, such as {','.join(sorted(PARTS))}; may be repeated; without it, one with all and one with none",
+    )
     return parser.parse_args()
+
+
+def read_parts(text: str) -> list[str]:
+    parts = sorted({part for part in text.split(",") if part})
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise argparse.ArgumentTypeError(f"no part `{unknown[0]}`: there are {', '.join(sorted(PARTS))}")
+    return parts
 
 
 def fail(message: str) -> None:
@@ -161,6 +173,8 @@ class Layer:
 
 def extracted(deb: Path, scratch: Path) -> Path:
     folder = scratch / deb.stem
+    if folder.exists():
+        return folder
     subprocess.run(["dpkg-deb", "--extract", deb, folder], check=True)
     return folder
 

@@ -378,9 +378,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::State(command) => Ok(state::state(&app, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
-        Command::Plugin(PluginCommand::Compile(args)) => {
-            plugin_compile::compile(&app, &args)
-        }
+        Command::Plugin(PluginCommand::Compile(args)) => plugin_compile::compile(&app, &args),
         Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
         Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),

@@ -38,7 +38,7 @@ pub struct SettingsArgs {
     #[arg(long, global = true, env = "LONGSHORE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// One more folder of plugins, before those of LONGSHORE_PLUGINS [default: `plugins` beside the
-    /// program]; may be repeated
+    /// program, else its ../lib/longshore/plugins]; may be repeated
     #[arg(long, global = true, value_name = "DIR")]
     plugins: Vec<PathBuf>,
     /// The folder of compiled plugins [default: ~/.cache/longshore]

@@ -156,7 +156,9 @@ deny:
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RELEASE := target/release-$(VERSION)
 SIGN_KEY ?=
-release: dist $(CARGO_DEB)
+# The wheel, where this checkout can make one.
+WHEEL := $(if $(shell grep '^wheel:' Makefile),wheel)
+release: dist $(WHEEL) $(CARGO_DEB)
 	$(call make_deb,dist)
 	packaging/release.sh target/debian/longshore.deb $(RELEASE) $(SIGN_KEY)
 

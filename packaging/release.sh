@@ -18,6 +18,7 @@ for wheel in "$project"/target/wheels/*-"$version"-*.whl; do
   [ ! -f "$wheel" ] || cp "$wheel" "$out/"
 done
 "$here/sign.sh" "$out" "$key"
+(cd "$out" && du --apparent-size --block-size=MB -- *)
 if [ -n "$key" ]; then
   echo "$out: signed"
 else

@@ -47,6 +47,9 @@ ICONV = re.compile(r"usr/lib/[^/]+/gconv/.*")
 #: Not needed to run anything.
 LEFT_OUT = re.compile(r".*/(audit/.*|lib(BrokenLocale|memusage|pcprofile|nsl|nss_\w+|thread_db)[.-].*)")
 
+#: The process of ODBC drivers: without their manager, Longshore says that ODBC is not there.
+ODBC = "usr/lib/longshore/longshore-odbc"
+
 STATE, CACHE, INBOX = "var/lib/longshore", "var/cache/longshore", "var/lib/longshore/inbox"
 
 CONFIG = {
@@ -77,11 +80,13 @@ def main() -> None:
     epoch = int(os.environ["SOURCE_DATE_EPOCH"])
     version = deb_field(args.deb, "Version").rpartition("-")[0]
     with tempfile.TemporaryDirectory() as scratch:
-        longshore = longshore_layer(args.deb, Path(scratch), epoch)
+        longshore = Blob.of(longshore_layer(args.deb, Path(scratch), epoch))
         for parts in args.images or [[], sorted(PARTS)]:
-            debian = debian_layer(packages(args.debs, parts), "odbc" in parts, Path(scratch), epoch)
+            below = debian_layer(packages(args.debs, parts), "odbc" in parts, Path(scratch), epoch)
+            if "odbc" in parts:
+                below.copy(extracted(args.deb, Path(scratch)) / ODBC, ODBC)
             archive = args.out / f"longshore-{'-'.join([version, 'image', *parts])}.tar"
-            write_archive(archive, [debian, longshore], version, "-".join([version, *parts]), epoch)
+            write_archive(archive, [Blob.of(below), longshore], version, "-".join([version, *parts]), epoch)
             print(archive)
 
 
@@ -89,7 +94,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("deb", type=Path, help="the package of Longshore")
     parser.add_argument("out", type=Path, help="the folder for the archive")
-    parser.add_argument("--debs", type=Path, required=True, help="Debian's packages; missing ones are downloaded")
+    parser.add_argument(
+        "--debs", type=Path, required=True, help="Debian's packages; missing ones are downloaded"
+    )
     parser.add_argument(
         "--parts",
         dest="images",
@@ -140,7 +147,9 @@ class Layer:
     epoch: int
     entries: dict[str, tuple[tarfile.TarInfo, bytes]] = field(default_factory=dict)
 
-    def add(self, path: str, kind: bytes, mode: int, content: bytes = b"", link: str = "", owner: int = 0) -> None:
+    def add(
+        self, path: str, kind: bytes, mode: int, content: bytes = b"", link: str = "", owner: int = 0
+    ) -> None:
         for parent in reversed(Path(path).parents[:-1]):
             if str(parent) not in self.entries:
                 self.add(str(parent), tarfile.DIRTYPE, 0o755)
@@ -204,17 +213,19 @@ def debian_layer(debs: list[Path], iconv: bool, scratch: Path, epoch: int) -> La
 def longshore_layer(deb: Path, scratch: Path, epoch: int) -> Layer:
     layer = Layer(epoch)
     folder = extracted(deb, scratch)
-    program, plugins = folder / "usr/bin/longshore", folder / "usr/lib/longshore/plugins"
-    for source in [program, *sorted((folder / "usr/lib/longshore").rglob("*"))]:
-        layer.copy(source, source.relative_to(folder).as_posix())
-    layer.file("usr/share/doc/longshore/copyright", (folder / "usr/share/doc/longshore/copyright").read_bytes())
+    for source in [folder / "usr/bin/longshore", *sorted((folder / "usr/lib/longshore").rglob("*"))]:
+        if source != folder / ODBC:
+            layer.copy(source, source.relative_to(folder).as_posix())
+    layer.file(
+        "usr/share/doc/longshore/copyright", (folder / "usr/share/doc/longshore/copyright").read_bytes()
+    )
     # Machine code for any processor, so that the first job need not wait for the compiler.
     compiled = scratch / "compiled"
-    command = [program, "--plugins", plugins, "plugin", "compile", "--portable", compiled]
-    done = subprocess.run(command, env={"HOME": str(scratch), "LONGSHORE_PLUGINS": ""}, capture_output=True, text=True)
+    command = [folder / "usr/bin/longshore", "plugin", "compile", "--portable", compiled]
+    done = subprocess.run(command, env={"HOME": str(scratch)}, capture_output=True, text=True)
     if done.returncode != 0:
         fail(f"compiling the plugins: {done.stderr}")
-    for code in compiled.glob("*.cwasm"):
+    for code in compiled.glob("*.cwasm.zst"):
         layer.copy(code, f"usr/lib/longshore/compiled/{code.name}")
     for path in [STATE, INBOX, CACHE]:
         layer.folder(path, 0o700, UID)
@@ -224,39 +235,59 @@ def longshore_layer(deb: Path, scratch: Path, epoch: int) -> Layer:
 # The archive
 
 
-def write_archive(archive: Path, layers: list[Layer], version: str, tag: str, epoch: int) -> None:
+@dataclass
+class Blob:
+    """A layer, compressed, and the digest of what it was."""
+
+    content: bytes
+    diff_id: str
+
+    @classmethod
+    def of(cls, layer: Layer) -> "Blob":
+        tar = layer.tar()
+        level = int(os.environ.get("GZIP_LEVEL", "9"))
+        return cls(gzip.compress(tar, level, mtime=0), f"sha256:{hashlib.sha256(tar).hexdigest()}")
+
+
+def write_archive(archive: Path, layers: list[Blob], version: str, tag: str, epoch: int) -> None:
     """An image layout of OCI in a tar: blobs by their digests, and an index that leads to them."""
     out = Layer(epoch)
 
     def blob(content: bytes, media_type: str) -> dict:
         digest = hashlib.sha256(content).hexdigest()
         out.file(f"blobs/sha256/{digest}", content)
-        return {"mediaType": f"application/vnd.oci.image.{media_type}", "digest": f"sha256:{digest}", "size": len(content)}
+        return {
+            "mediaType": f"application/vnd.oci.image.{media_type}",
+            "digest": f"sha256:{digest}",
+            "size": len(content),
+        }
 
     def blob_of(value: dict, media_type: str) -> dict:
         return blob(as_json(value), f"{media_type}+json")
 
-    tars = [layer.tar() for layer in layers]
     config = {
         "created": moment(epoch),
         "architecture": "amd64",
         "os": "linux",
         "config": {**CONFIG, "Labels": labels(version, epoch)},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]},
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
         "history": [
             {"created": moment(epoch), "comment": "the libraries of Debian"},
             {"created": moment(epoch), "comment": f"longshore {version}"},
         ],
     }
-    level = int(os.environ.get("GZIP_LEVEL", "9"))
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": blob_of(config, "config.v1"),
-        "layers": [blob(gzip.compress(tar, level, mtime=0), "layer.v1.tar+gzip") for tar in tars],
+        "layers": [blob(layer.content, "layer.v1.tar+gzip") for layer in layers],
     }
     entry = blob_of(manifest, "manifest.v1")
-    entry["annotations"] = {"org.opencontainers.image.ref.name": tag}
+    # Podman's, and that of Docker and containerd.
+    entry["annotations"] = {
+        "org.opencontainers.image.ref.name": f"longshore:{tag}",
+        "io.containerd.image.name": f"localhost/longshore:{tag}",
+    }
     entry["platform"] = {"architecture": "amd64", "os": "linux"}
     out.file("index.json", as_json({"schemaVersion": 2, "manifests": [entry]}))
     out.file("oci-layout", as_json({"imageLayoutVersion": "1.0.0"}))

@@ -82,7 +82,9 @@ class Bill:
             "version": version,
             "licenses": [{"expression": "Apache-2.0"}],
         }
-        roots = [references[crate] for crate, package in self.packages.items() if package["name"] in roots_of()]
+        roots = [
+            references[crate] for crate, package in self.packages.items() if package["name"] in roots_of()
+        ]
         bill = {
             "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
             "bomFormat": "CycloneDX",
@@ -96,7 +98,10 @@ class Bill:
             "dependencies": [
                 {"ref": main["bom-ref"], "dependsOn": sorted(roots)},
                 *(
-                    {"ref": references[crate], "dependsOn": sorted(references[need] for need in self.needs[crate])}
+                    {
+                        "ref": references[crate],
+                        "dependsOn": sorted(references[need] for need in self.needs[crate]),
+                    }
                     for crate in sorted(self.packages, key=references.get)
                 ),
             ],
@@ -109,7 +114,9 @@ def plugins() -> list[str]:
     """The crates of the bundled plugins: those that the Makefile names."""
     [line] = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("PLUGINS := ")]
     folders = line.removeprefix("PLUGINS := ").split()
-    return [tomllib.loads((ROOT / folder / "Cargo.toml").read_text())["package"]["name"] for folder in folders]
+    return [
+        tomllib.loads((ROOT / folder / "Cargo.toml").read_text())["package"]["name"] for folder in folders
+    ]
 
 
 def roots_of() -> list[str]:

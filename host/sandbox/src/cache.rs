@@ -66,7 +66,7 @@ impl CompileCache {
     }
 
     fn load_file(engine: &Engine, path: &Path, digest: &str) -> Option<Component> {
-        let code = read(path, digest)?;
+        let code = unpacked(path, read(path, digest)?)?;
         // SAFETY: only `store` below writes such files, into folders which nobody else can write to, and
         // the checksum tells that it is what was written for this component.
         match unsafe { Component::deserialize(engine, &code) } {
@@ -80,8 +80,9 @@ impl CompileCache {
 
     /// Keeps a compiled component.
     pub(super) fn store(&self, digest: &str, component: &Component) {
+        let path = self.path(digest);
         let code = component.serialize().map_err(|error| error.to_string());
-        write(&self.path(digest), digest, code);
+        write(&path, digest, code.and_then(|code| packed(&path, code)));
     }
 
     /// Whether a compiled component is kept.
@@ -120,7 +121,31 @@ impl CompileCache {
 
 /// Which wasmtime made it is not in the name: wasmtime refuses what another version made.
 fn portable_name(digest: &str) -> String {
-    format!("{digest}-portable.cwasm")
+    format!("{digest}-portable.cwasm.{PACKED}")
+}
+
+/// What packages hold is small: the end of such files' names.
+const PACKED: &str = "zst";
+
+/// How hard zstd tries, from 1 to 22.
+const PACK_LEVEL: i32 = 12;
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == PACKED)
+}
+
+fn packed(path: &Path, code: Vec<u8>) -> Result<Vec<u8>, String> {
+    if !is_packed(path) {
+        return Ok(code);
+    }
+    zstd::encode_all(&*code, PACK_LEVEL).map_err(|error| error.to_string())
+}
+
+fn unpacked(path: &Path, code: Vec<u8>) -> Option<Vec<u8>> {
+    if !is_packed(path) {
+        return Some(code);
+    }
+    zstd::decode_all(&*code).ok()
 }
 
 /// The package's folder, if only those can write to it who can replace the program.
@@ -188,5 +213,18 @@ mod tests {
         fs::write(&path, b"").unwrap();
         assert_eq!(read(&path, "d1"), None);
         assert_eq!(read(folder.path(), "d1"), None);
+    }
+
+    #[test]
+    fn what_packages_hold_is_packed_and_what_is_damaged_there_is_none() {
+        let path = Path::new("a.cwasm.zst");
+        let code = vec![7; 10_000];
+        let small = packed(path, code.clone()).unwrap();
+        assert!(small.len() < 100);
+        assert_eq!(unpacked(path, small.clone()).unwrap(), code);
+        assert_eq!(unpacked(path, small[..50.min(small.len() - 1)].to_vec()), None);
+        let own = Path::new("a.cwasm");
+        assert_eq!(packed(own, code.clone()).unwrap(), code);
+        assert_eq!(unpacked(own, code.clone()).unwrap(), code);
     }
 }

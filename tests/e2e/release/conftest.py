@@ -1,3 +1,7 @@
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from support.box import DEB
@@ -9,6 +13,15 @@ def work(scratch):
     folder = scratch / "release"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def place(work):
+    """A folder that every user may enter."""
+    folder = Path(tempfile.mkdtemp(dir=work))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,9 @@ def whole():
 def test_the_deb_has_all_files_owned_by_root_and_writable_by_nobody_else(whole):
     assert not [path for path in FILES if f"usr/{path}" not in whole]
     assert {owner for _, owner in whole.values()} == {"0/0"}
-    assert not [path for path, (mode, _) in whole.items() if mode[0] != "l" and (mode[5] == "w" or mode[8] == "w")]
+    assert not [
+        path for path, (mode, _) in whole.items() if mode[0] != "l" and (mode[5] == "w" or mode[8] == "w")
+    ]
     assert whole["usr/bin/longshore"][0] == "-rwxr-xr-x"
 
 
@@ -114,7 +116,9 @@ def test_the_bill_of_materials_is_valid_and_names_every_crate(packages):
     # Cargo's own answer for the program and its plugins.
     tree = ["cargo", "tree", "--locked", "--prefix=none", "--edges=normal,build", "--format={p}"]
     workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-    native = run(*tree, "--target=x86_64-unknown-linux-gnu", "-plongshore-cli", "-plongshore-odbc", cwd=ROOT).stdout
+    native = run(
+        *tree, "--target=x86_64-unknown-linux-gnu", "-plongshore-cli", "-plongshore-odbc", cwd=ROOT
+    ).stdout
     wasm = run(*tree, "--target=wasm32-unknown-unknown", "-plongshore-plugin-tpch", cwd=ROOT).stdout
     listed = {tuple(line.split()[:2]) for line in (native + wasm).splitlines() if line.strip()}
     assert len(listed) > 300 and ("longshore-cli", f"v{workspace}") in listed

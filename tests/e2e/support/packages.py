@@ -21,7 +21,11 @@ PLUGINS = ["tpch", "odbc"]
 
 def run(*command, check=True, **options):
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=300, **{"env": ENV, **options}
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **{"env": ENV, **options},
     )
     assert not check or done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done

@@ -79,6 +79,15 @@ def test_the_same_commit_makes_the_same_packages(packages, deb, keys, tmp_path):
     assert len(names) >= 7
 
 
+def test_the_archive_for_air_gaps_has_all_of_them(packages, keys, tmp_path):
+    run(PACKAGING / "airgap/build.sh", packages, tmp_path, keys["own"][1])
+    [archive] = tmp_path.glob("*.tar")
+    run("minisign", "-Vm", archive, "-p", keys["own"][0])
+    there = {path.removeprefix(f"{archive.stem}/") for path in entries(archive)}
+    assert {path.name for path in packages.iterdir()} < there and "install.sh" in there
+    assert any(path.startswith("debian/libodbc2_") for path in there)
+
+
 def test_checksums_and_their_signature_hold(packages, keys):
     (own, _), (strange, _) = keys["own"], keys["strange"]
     listed = (packages / "SHA256SUMS").read_text()

@@ -19,7 +19,7 @@ LOADER = "/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 
 
-#: What Docker calls to see whether it is well; Podman takes it as a flag.
+#: How it is asked whether it is well: Docker finds this in the image, Podman takes it as a flag.
 HEALTH = ["/usr/bin/longshore", "--server", "unix:/var/lib/longshore/api.sock", "runs", "--limit", "1"]
 
 
@@ -136,8 +136,9 @@ def test_it_takes_a_job_and_publishes_it(podman, images, image, tmp_path):
     folder_of_user(state / "inbox")
     volumes = [("state", "/var/lib/longshore"), ("cache", "/var/cache/longshore"), ("lake", "/lake")]
     mounts = [f"--volume={tmp_path / name}:{place}" for name, place in volumes]
-    container = podman.run("--detach", "--tmpfs", "/tmp", *mounts, images[image]).stdout.strip()
-    wait_for(lambda: podman("exec", container, *HEALTH, check=False).returncode == 0, 60)
+    health = ["--health-cmd", json.dumps(HEALTH), "--health-interval", "disable"]
+    container = podman.run("--detach", "--tmpfs", "/tmp", *health, *mounts, images[image]).stdout.strip()
+    wait_for(lambda: podman("healthcheck", "run", container, check=False).returncode == 0, 60)
     job = {"source": {"url": "tpch:", "scale": 0.1}, "tables": ["orders"], "target": {"url": "file:///lake"}}
     (tmp_path / "lake/job").write_text(json.dumps(job))
     shutil.chown(tmp_path / "lake/job", UID, UID)

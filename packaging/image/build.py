@@ -77,7 +77,7 @@ CONFIG = {
 
 def main() -> None:
     args = arguments()
-    epoch = int(os.environ["SOURCE_DATE_EPOCH"])
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     version = deb_field(args.deb, "Version").rpartition("-")[0]
     with tempfile.TemporaryDirectory() as scratch:
         longshore = Blob.of(longshore_layer(args.deb, Path(scratch), epoch))

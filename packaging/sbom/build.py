@@ -152,7 +152,9 @@ def component(package: dict, is_part: bool, checksums: dict[tuple[str, str], str
 
 
 def moment() -> str:
-    return datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 def main() -> None:

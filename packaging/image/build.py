@@ -58,7 +58,8 @@ CONFIG = {
         "PATH=/usr/bin",
         "HOME=/tmp",
         f"LONGSHORE_STATE=/{STATE}",
-        f"LONGSHORE_CACHE=/{CACHE}",
+        # A folder of its own: what is mounted may be root's, and open to all.
+        f"LONGSHORE_CACHE=/{CACHE}/compiled",
         "LONGSHORE_SECRETS=/run/secrets",
     ],
     "Entrypoint": ["/usr/bin/longshore"],

@@ -139,7 +139,7 @@ deb: build $(CARGO_DEB)
 define make_deb
 target/$(1)/longshore docs target/docs
 gzip --force --best --no-name target/docs/man/*.1
-SOURCE_DATE_EPOCH=$(EPOCH) $(CARGO_DEB) --package longshore-cli --no-build --quiet --profile $(1) $(2) \
+SOURCE_DATE_EPOCH=$(EPOCH) $(CARGO_DEB) --package longshore-cli --no-build --quiet $(2) \
   --output target/debian/longshore.deb
 endef
 
@@ -159,14 +159,14 @@ SIGN_KEY ?=
 # The wheel, where this checkout can make one.
 WHEEL := $(if $(shell grep '^wheel:' Makefile),wheel)
 release: dist $(WHEEL) $(CARGO_DEB)
-	$(call make_deb,dist)
+	$(call make_deb,dist,--profile dist)
 	packaging/release.sh target/debian/longshore.deb $(RELEASE) $(SIGN_KEY)
 
 ## All packages in one signed archive that installs without a network: `make airgap SIGN_KEY=FILE`
 airgap: release
 	packaging/airgap/build.sh $(RELEASE) $(RELEASE) $(SIGN_KEY)
 
-## The program optimised as a whole, and its plugins, for packages; takes an hour on two slow cores
+## The program optimised as a whole, and its plugins, for packages; takes long
 # Its paths are the same wherever it is built. Files in packages have the time of the commit.
 CARGO_HOME ?= $(HOME)/.cargo
 DIST_FLAGS := --remap-path-prefix=$(CURDIR)=/longshore --remap-path-prefix=$(CARGO_HOME)=/cargo

@@ -121,8 +121,13 @@ def test_what_is_no_package_is_refused_by_name(tmp_path):
 
 def test_the_bill_of_materials_is_valid_and_names_every_crate(packages):
     [path] = packages.glob("*.cdx.json")
-    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(path.read_text()) is None
     bill = json.loads(path.read_text())
+    # Piece by piece: the validator compares each crate with each other.
+    validator = JsonStrictValidator(SchemaVersion.V1_5)
+    for start in range(0, len(bill["dependencies"]), 50):
+        piece = {key: bill[key][start : start + 50] for key in ["components", "dependencies"]}
+        assert validator.validate_str(json.dumps({**bill, **piece})) is None
+    assert len(bill["dependencies"]) == len(bill["components"]) + 1
     crates = {(one["name"], one["version"]): one for one in bill["components"]}
     assert len(crates) == len(bill["components"])
     # Cargo's own answer for the program and its plugins.

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb deny dist clean \
+.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb release airgap deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
@@ -133,9 +133,15 @@ endef
 
 ## A Debian package of what `make build` made: target/debian/longshore.deb; `DEB=--fast` for a larger one, sooner
 deb: build $(CARGO_DEB)
-	$(BIN) docs target/docs
-	gzip --force --best --no-name target/docs/man/*.1
-	$(CARGO_DEB) --package longshore-cli --no-build --quiet $(DEB) --output target/debian/longshore.deb
+	$(call make_deb,release,$(DEB))
+
+# A package of the program of a profile, with options for cargo-deb.
+define make_deb
+target/$(1)/longshore docs target/docs
+gzip --force --best --no-name target/docs/man/*.1
+SOURCE_DATE_EPOCH=$(EPOCH) $(CARGO_DEB) --package longshore-cli --no-build --quiet $(2) \
+  --output target/debian/longshore.deb
+endef
 
 $(CARGO_DEB):
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
@@ -145,9 +151,29 @@ $(CARGO_DEB):
 deny:
 	$(CARGO) deny check
 
-## The program optimised as a whole, for packages
+## All packages, in target/release-VERSION: .deb, tarball, images, wheel, bill of materials, checksums;
+## `make release SIGN_KEY=FILE` signs them by minisign (docs/how-to/install.md)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+RELEASE := target/release-$(VERSION)
+SIGN_KEY ?=
+# The wheel, where this checkout can make one.
+WHEEL := $(if $(shell grep '^wheel:' Makefile),wheel)
+release: dist $(WHEEL) $(CARGO_DEB)
+	$(call make_deb,dist,--profile dist)
+	packaging/release.sh target/debian/longshore.deb $(RELEASE) $(SIGN_KEY)
+
+## All packages in one signed archive that installs without a network: `make airgap SIGN_KEY=FILE`
+airgap: release
+	packaging/airgap/build.sh $(RELEASE) $(RELEASE) $(SIGN_KEY)
+
+## The program optimised as a whole, and its plugins, for packages; takes long
+# Its paths are the same wherever it is built. Files in packages have the time of the commit.
+CARGO_HOME ?= $(HOME)/.cargo
+DIST_FLAGS := --remap-path-prefix=$(CURDIR)=/longshore --remap-path-prefix=$(CARGO_HOME)=/cargo
+EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.lock)
 dist: install-build
-	$(CARGO) build --profile dist --locked --workspace --bins
+	RUSTFLAGS="$(RUSTFLAGS) $(DIST_FLAGS)" $(CARGO) build --profile dist --locked --workspace --bins
+	target/dist/longshore plugin build --locked --out target/release/plugins $(PLUGINS)
 
 clean:
 	$(CARGO) clean

@@ -61,6 +61,7 @@ NEEDS = {
     "hdfs": ["hdfs"],
     "mariadb": ["mariadb", "odbc"],
     "nobodys": ["root"],
+    "podman": ["podman", "root"],
     "own_server": ["postgres"],
     "realm": ["kerberos"],
     "registry": ["registry"],

@@ -23,7 +23,7 @@ case $action in
     mkdir "$box/memory/"{upper,work,root}
     mount -t overlay longshore-box -o "lowerdir=/,upperdir=$box/memory/upper,workdir=$box/memory/work" \
       "$box/memory/root"
-    setsid nohup systemd-nspawn -q -D "$box/memory/root" --register=no --keep-unit --machine=longshore-box \
+    setsid nohup systemd-nspawn -q -D "$box/memory/root" --register=no --keep-unit "--machine=longshore-$(basename "$box")" \
       --link-journal=no --private-network --console=pipe --boot -- --unit=basic.target \
       </dev/null >"$box/log" 2>&1 &
     echo $! >"$box/pid"

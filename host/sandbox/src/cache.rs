@@ -1,5 +1,6 @@
 //! Compiled components on disk, and what they say of themselves, by the digest of the component.
 
+use std::env;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -14,16 +15,31 @@ use wasmtime::component::Component;
 use super::contract::ContractVersion;
 use super::plugin_info::PluginInfo;
 
+/// Where a package keeps components that were compiled with it, from the folder of the program.
+const PACKAGED: &str = "../lib/longshore/compiled";
+
+/// For whose processor code is compiled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cpu {
+    /// This machine's.
+    Own,
+    /// Any of this architecture.
+    Any,
+}
+
 /// A folder of compiled components, readable and writable by its owner only: what is loaded from
 /// it is run as native code.
 pub(super) struct CompileCache {
     folder: PathBuf,
+    cpu: Cpu,
     /// Tells the cache's formats, and wasmtime's versions and settings, apart.
     compatibility: u64,
+    /// What came with the program, and is trusted as it is: for any processor.
+    packaged: Option<PathBuf>,
 }
 
 impl CompileCache {
-    pub(super) fn open(folder: &Path, engine: &Engine) -> Result<Self> {
+    pub(super) fn open(folder: &Path, engine: &Engine, cpu: Cpu) -> Result<Self> {
         let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         let metadata = created.and_then(|()| fs::metadata(folder)).map_err(|error| {
             Error::io(format!("cache folder {}", folder.display()), error)
@@ -40,14 +56,19 @@ impl CompileCache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         FORMAT.hash(&mut hasher);
-        Ok(Self { folder: folder.to_owned(), compatibility: hasher.finish() })
+        let compatibility = hasher.finish();
+        let packaged = packaged().filter(|_| cpu == Cpu::Own);
+        Ok(Self { folder: folder.to_owned(), cpu, compatibility, packaged })
     }
 
     pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
-        let path = self.path(digest);
-        let code = read(&path, digest)?;
-        // SAFETY: only `store` below writes into this folder, which nobody else can write to, and the
-        // checksum tells that it is what was written for this component.
+        self.places(digest).find_map(|path| Self::load_file(engine, &path, digest))
+    }
+
+    fn load_file(engine: &Engine, path: &Path, digest: &str) -> Option<Component> {
+        let code = unpacked(path, read(path, digest)?)?;
+        // SAFETY: only `store` below writes such files, into folders which nobody else can write to, and
+        // the checksum tells that it is what was written for this component.
         match unsafe { Component::deserialize(engine, &code) } {
             Ok(component) => Some(component),
             Err(error) => {
@@ -59,13 +80,14 @@ impl CompileCache {
 
     /// Keeps a compiled component.
     pub(super) fn store(&self, digest: &str, component: &Component) {
+        let path = self.path(digest);
         let code = component.serialize().map_err(|error| error.to_string());
-        write(&self.path(digest), digest, code);
+        write(&path, digest, code.and_then(|code| packed(&path, code)));
     }
 
     /// Whether a compiled component is kept.
     pub(super) fn has(&self, digest: &str) -> bool {
-        read(&self.path(digest), digest).is_some()
+        self.places(digest).any(|path| read(&path, digest).is_some())
     }
 
     /// What a component says that it is, if it was asked before.
@@ -79,13 +101,60 @@ impl CompileCache {
         write(&self.info_path(digest), digest, text);
     }
 
+    /// Where a compiled component may be: this machine's own first.
+    fn places(&self, digest: &str) -> impl Iterator<Item = PathBuf> {
+        let packaged = self.packaged.as_ref().map(|folder| folder.join(portable_name(digest)));
+        [self.path(digest)].into_iter().chain(packaged)
+    }
+
     fn path(&self, digest: &str) -> PathBuf {
-        self.folder.join(format!("{digest}-{:016x}.cwasm", self.compatibility))
+        self.folder.join(match self.cpu {
+            Cpu::Own => format!("{digest}-{:016x}.cwasm", self.compatibility),
+            Cpu::Any => portable_name(digest),
+        })
     }
 
     fn info_path(&self, digest: &str) -> PathBuf {
         self.folder.join(format!("{digest}-{}.json", ContractVersion::CURRENT.name()))
     }
+}
+
+/// Which wasmtime made it is not in the name: wasmtime refuses what another version made.
+fn portable_name(digest: &str) -> String {
+    format!("{digest}-portable.cwasm.{PACKED}")
+}
+
+/// What packages hold is small: the end of such files' names.
+const PACKED: &str = "zst";
+
+/// How hard zstd tries, from 1 to 22.
+const PACK_LEVEL: i32 = 12;
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == PACKED)
+}
+
+fn packed(path: &Path, code: Vec<u8>) -> Result<Vec<u8>, String> {
+    if !is_packed(path) {
+        return Ok(code);
+    }
+    zstd::encode_all(&*code, PACK_LEVEL).map_err(|error| error.to_string())
+}
+
+fn unpacked(path: &Path, code: Vec<u8>) -> Option<Vec<u8>> {
+    if !is_packed(path) {
+        return Some(code);
+    }
+    zstd::decode_all(&*code).ok()
+}
+
+/// The package's folder, if only those can write to it who can replace the program.
+fn packaged() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let folder = program.parent()?.join(PACKAGED);
+    let (own, its) = (fs::metadata(&program).ok()?, fs::metadata(&folder).ok()?);
+    let trusted = its.is_dir() && its.uid() == own.uid() && its.mode() & 0o022 == 0;
+    trusted.then_some(folder)
 }
 
 /// The format of the files: a checksum follows the content.
@@ -144,5 +213,18 @@ mod tests {
         fs::write(&path, b"").unwrap();
         assert_eq!(read(&path, "d1"), None);
         assert_eq!(read(folder.path(), "d1"), None);
+    }
+
+    #[test]
+    fn what_packages_hold_is_packed_and_what_is_damaged_there_is_none() {
+        let path = Path::new("a.cwasm.zst");
+        let code = vec![7; 10_000];
+        let small = packed(path, code.clone()).unwrap();
+        assert!(small.len() < 100);
+        assert_eq!(unpacked(path, small.clone()).unwrap(), code);
+        assert_eq!(unpacked(path, small[..50.min(small.len() - 1)].to_vec()), None);
+        let own = Path::new("a.cwasm");
+        assert_eq!(packed(own, code.clone()).unwrap(), code);
+        assert_eq!(unpacked(own, code.clone()).unwrap(), code);
     }
 }

@@ -1,5 +1,6 @@
 //! The engine: one for the process, its clock, and compilation.
 
+use std::env::consts::ARCH;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, OptLevel, Store};
 
-use super::cache::CompileCache;
+use super::cache::{CompileCache, Cpu};
 use super::plugin_info::PluginInfo;
 use super::store::{EPOCH_TICK_MILLIS, State, new_store};
 use super::{imports, previous};
@@ -36,6 +37,16 @@ impl Sandbox {
     /// A sandbox that keeps compiled components in this folder. Connections of its plugins are
     /// served by the runtime that this is called on: keep computation off it.
     pub fn new(cache: &Path, limits: Limits) -> Result<Self> {
+        Self::for_cpu(Cpu::Own, cache, limits)
+    }
+
+    /// A sandbox that compiles for any processor of this architecture: what it keeps in this folder
+    /// can be packaged with the program.
+    pub fn portable(folder: &Path, limits: Limits) -> Result<Self> {
+        Self::for_cpu(Cpu::Any, folder, limits)
+    }
+
+    fn for_cpu(cpu: Cpu, cache: &Path, limits: Limits) -> Result<Self> {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
@@ -44,11 +55,15 @@ impl Sandbox {
             .cranelift_opt_level(OptLevel::Speed)
             .max_wasm_stack(STACK_LIMIT_BYTES);
         let fault = |error: wasmtime::Error| Error::internal(format!("wasmtime: {error:#}"));
+        if cpu == Cpu::Any {
+            // With a target that is named, nothing is taken from this machine's processor.
+            config.target(&format!("{ARCH}-unknown-linux-gnu")).map_err(fault)?;
+        }
         let engine = Engine::new(&config).map_err(fault)?;
         let mut linker = Linker::new(&engine);
         imports::add_to_linker(&mut linker).map_err(fault)?;
         previous::add_to_linker(&mut linker).map_err(fault)?;
-        let cache = CompileCache::open(cache, &engine)?;
+        let cache = CompileCache::open(cache, &engine, cpu)?;
         start_clock(&engine)?;
         Ok(Self(Arc::new(Inner { engine, linker, cache, limits, io: Handle::current() })))
     }

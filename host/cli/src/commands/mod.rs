@@ -185,8 +185,8 @@ enum PluginCommand {
     New(plugin_new::NewArgs),
     /// Compile a plugin's crate and make it a component
     Build(plugin_build::BuildArgs),
-    /// Compile the plugins in the plugin folders for this machine, so that no command has to
-    Compile,
+    /// Compile the plugins in the plugin folders ahead of time, so that no command has to
+    Compile(plugin_compile::CompileArgs),
     /// Run the conformance suite against a component, written in any language
     Check(plugin_check::Subject),
     /// Measure a component: rows per second, computing, memory, calls of the host
@@ -378,7 +378,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::State(command) => Ok(state::state(&app, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
-        Command::Plugin(PluginCommand::Compile) => plugin_compile::compile(&app),
+        Command::Plugin(PluginCommand::Compile(args)) => plugin_compile::compile(&app, &args),
         Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
         Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
         Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),

@@ -1,20 +1,38 @@
 //! `longshore plugin compile`: the plugins in the plugin folders, compiled before anybody needs them.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::Args;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
-use longshore_plugins::{Plugin, Slot};
+use longshore_plugins::{Plugin, Plugins, Slot};
+use longshore_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use super::{App, Failed, show};
 
-pub(super) fn compile(app: &App) -> Result<(), Failed> {
-    let catalog = app.catalog()?;
+#[derive(Args)]
+pub(super) struct CompileArgs {
+    /// Compile for any processor of this architecture, into this folder, for a package of the program
+    #[arg(long, value_name = "DIR")]
+    portable: Option<PathBuf>,
+}
+
+pub(super) fn compile(app: &App, args: &CompileArgs) -> Result<(), Failed> {
+    let catalog = match &args.portable {
+        Some(folder) => {
+            let _on_io = app.io.enter();
+            let sandbox = Sandbox::portable(folder, app.settings.limits)?;
+            app.io.block_on(Plugins::new(sandbox, &app.settings.plugins).load())?
+        }
+        None => app.catalog()?,
+    };
+    let kept_in = args.portable.as_ref().unwrap_or(&app.settings.cache);
     let mut answers = Vec::new();
     let mut failed = 0;
     for slot in catalog.slots() {
-        let (answer, line) = match compiled(app, slot) {
+        let (answer, line) = match compiled(app, slot, kept_in) {
             Ok((plugin, seconds)) => {
                 (as_json(plugin, seconds), format!("{}: {seconds:.1} s", plugin.title()))
             }
@@ -42,7 +60,7 @@ pub(super) fn compile(app: &App) -> Result<(), Failed> {
 }
 
 /// Compiles a component, and makes sure that it is kept; gives how long that took.
-fn compiled<'a>(app: &App, slot: &'a Slot) -> Result<(&'a Plugin, f64)> {
+fn compiled<'a>(app: &App, slot: &'a Slot, kept_in: &Path) -> Result<(&'a Plugin, f64)> {
     let Some(plugin) = &slot.serving else {
         let fault = slot.fault.as_deref().map(ToString::to_string).unwrap_or_default();
         return Err(Error::config(fault));
@@ -53,9 +71,9 @@ fn compiled<'a>(app: &App, slot: &'a Slot) -> Result<(&'a Plugin, f64)> {
     if plugin.is_compiled() {
         return Ok((plugin, seconds));
     }
-    let cache = app.settings.cache.display();
+    let cache = kept_in.display();
     Err(Error::resource(format!("{}: the cache folder {cache} cannot keep it", plugin.title()))
-        .with_hint("make room there, or name another folder with --cache"))
+        .with_hint("make room there, or name another folder"))
 }
 
 fn as_json(plugin: &Plugin, seconds: f64) -> Value {

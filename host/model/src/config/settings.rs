@@ -38,7 +38,7 @@ pub struct SettingsArgs {
     #[arg(long, global = true, env = "LONGSHORE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// One more folder of plugins, before those of LONGSHORE_PLUGINS [default: `plugins` beside the
-    /// program]; may be repeated
+    /// program, else its ../lib/longshore/plugins]; may be repeated
     #[arg(long, global = true, value_name = "DIR")]
     plugins: Vec<PathBuf>,
     /// The folder of compiled plugins [default: ~/.cache/longshore]
@@ -131,7 +131,7 @@ impl PluginFolders {
         let base = match (environment, file) {
             (Some(value), _) => env::split_paths(&value).collect(),
             (None, Some(folders)) => folders.into(),
-            (None, None) => vec![beside_the_program("plugins")?],
+            (None, None) => vec![default_plugins()?],
         };
         let mut folders: Vec<PathBuf> = Vec::new();
         for folder in added.into_iter().chain(base) {
@@ -293,10 +293,13 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(path.display(), error))
 }
 
-fn beside_the_program(name: &str) -> Result<PathBuf> {
+/// Beside the program, or where a package has them.
+fn default_plugins() -> Result<PathBuf> {
     let program =
         env::current_exe().map_err(|error| Error::io("finding the program itself", error))?;
-    Ok(program.parent().unwrap_or(Path::new(".")).join(name))
+    let folder = program.parent().unwrap_or(Path::new("."));
+    let (beside, packaged) = (folder.join("plugins"), folder.join("../lib/longshore/plugins"));
+    if beside.is_dir() || !packaged.is_dir() { Ok(beside) } else { Ok(packaged) }
 }
 
 /// `512MiB` in bytes.

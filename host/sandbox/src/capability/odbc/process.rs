@@ -217,6 +217,8 @@ fn program() -> Result<PathBuf> {
     let places = [folder.join(PROGRAM), folder.join(PACKAGED).join(PROGRAM)];
     places.into_iter().find(|place| place.exists()).ok_or_else(|| {
         Error::config(format!("ODBC is not there: no `{PROGRAM}` beside {}", own.display()))
-            .with_hint("install it with Longshore: `make build` makes both")
+            .with_hint(
+                "install it with Longshore; among the images, take one with `odbc` in its name",
+            )
     })
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Sequence
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 from .errors import ConfigError
 
@@ -29,6 +30,7 @@ def copy_job(
     mode: str | None = None,
     has_password: bool = False,
     cwd: str | os.PathLike[str] | None = None,
+    **keys: Any,
 ) -> dict[str, Any]:
     """The job that `copy` runs, as a dict."""
     tables = [tables] if isinstance(tables, str) else list(tables or [])
@@ -37,6 +39,8 @@ def copy_job(
     if as_ is not None and len(tables) > 1:
         raise ConfigError(f"`as_` is one name, and there are {len(tables)} tables", hint="remove it")
     job: dict[str, Any] = {"source": place_keys("source", source, cwd)}
+    if as_ is None and query is None and not tables:
+        as_ = _files_name(job["source"]["url"])
     if as_ is not None:
         job["name"] = as_
     if has_password:
@@ -51,7 +55,14 @@ def copy_job(
     own = {"format": format, "mode": mode}
     job["target"] = place_keys("target", target, cwd)
     job["target"].update({key: value for key, value in own.items() if value is not None})
-    return job
+    return {**job, **keys}
+
+
+def _files_name(url: str) -> str:
+    """What files are published as: `orders` for `/data/orders.csv`, for `/data/orders/` and for `/data/orders/*.csv`."""
+    folders = [name for name in urlsplit(url).path.split("/") if name and not re.search(r"[*?\[]", name)]
+    name = unquote(folders[-1]) if folders else ""
+    return name.partition(".")[0] or name or RESULT
 
 
 def password_of(password: str | None) -> dict[str, str]:

@@ -8,7 +8,9 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from typing import IO, Any, Iterator
+from collections.abc import Iterator
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 from .errors import ConfigError, ConnectionFailed, LongshoreError, TimedOut, error_of
 
@@ -36,6 +38,10 @@ class Http:
             raise ConfigError(
                 f"`{url}` names no daemon", hint="write it as in http://127.0.0.1:8460 or unix:/run/api.sock"
             )
+        try:
+            urlsplit(url).port  # noqa: B018
+        except ValueError as error:
+            raise ConfigError(f"`{url}`: {error}", hint="correct the port") from None
         self._opener = urllib.request.build_opener(*handlers)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -87,7 +93,9 @@ class Http:
     def _failed(self, error: BaseException) -> LongshoreError:
         reason = getattr(error, "reason", error)
         if isinstance(reason, socket.timeout):
-            return TimedOut(f"{self._shown}: no answer in {self._timeout:g} s", hint="look whether the daemon is well")
+            return TimedOut(
+                f"{self._shown}: no answer in {self._timeout:g} s", hint="look whether the daemon is well"
+            )
         if isinstance(reason, ssl.SSLCertVerificationError):
             return ConfigError(
                 f"{self._shown}: its certificate is not trusted: {reason.verify_message}",
@@ -99,7 +107,9 @@ class Http:
         )
 
     def _no_daemon(self) -> LongshoreError:
-        return ConfigError(f"{self._shown}: what answers there is no daemon of Longshore", hint="check the URL")
+        return ConfigError(
+            f"{self._shown}: what answers there is no daemon of Longshore", hint="check the URL"
+        )
 
 
 def _events(answer: IO[bytes]) -> Iterator[tuple[str, int | None, Any]]:
@@ -124,7 +134,9 @@ def _tls(ca_file: Any) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
-        raise ConfigError(f"`ca_file`: {ca_file}: {error}", hint="give a file of certificates in PEM") from error
+        raise ConfigError(
+            f"`ca_file`: {ca_file}: {error}", hint="give a file of certificates in PEM"
+        ) from error
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -132,7 +144,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-class _UnixHandler(urllib.request.AbstractHTTPHandler):
+class _UnixHandler(urllib.request.HTTPHandler):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str) -> None:
@@ -142,8 +154,6 @@ class _UnixHandler(urllib.request.AbstractHTTPHandler):
     def http_open(self, request: urllib.request.Request) -> Any:
         connect = lambda host, **options: _UnixConnection(self._path, host, **options)
         return self.do_open(connect, request)
-
-    http_request = urllib.request.AbstractHTTPHandler.do_request_
 
 
 class _UnixConnection(http.client.HTTPConnection):

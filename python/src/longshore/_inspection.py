@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from typing import TYPE_CHECKING, Any, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ._copy import url_of
 from ._program import Job, answer, is_text, param_flags
@@ -107,7 +108,11 @@ def previews(
 
 def _named(what: Job, cwd: str | os.PathLike[str] | None) -> Job:
     """Files by their URL, so that a home folder and odd names are what they are; jobs as they are."""
-    if isinstance(what, Mapping) or is_text(what) or os.fspath(what).endswith((".yaml", ".yml", ".toml", ".json")):
+    if (
+        isinstance(what, Mapping)
+        or is_text(what)
+        or os.fspath(what).endswith((".yaml", ".yml", ".toml", ".json"))
+    ):
         return what
     return url_of(what, cwd)
 

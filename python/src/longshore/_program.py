@@ -9,8 +9,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Iterable, Iterator, Mapping, Union
+from typing import IO, Any, Union
 
 from .errors import ConfigError, InternalError, LongshoreError, ProgramNotFound, ResourceExhausted, error_of
 
@@ -127,13 +128,12 @@ def popen(
             raise _not_started(arguments[0], cwd, error) from error
 
 
-def _not_started(
-    program: str, cwd: str | os.PathLike[str] | None, error: OSError
-) -> LongshoreError:
+def _not_started(program: str, cwd: str | os.PathLike[str] | None, error: OSError) -> LongshoreError:
     if cwd is not None and not os.path.isdir(cwd):
         return ConfigError(f"`cwd`: {os.fspath(cwd)} is no folder", hint="give one that is there")
     return ProgramNotFound(
-        f"{program}: {error.strerror or error}", hint=f"check {PROGRAM_VARIABLE}, or install `longshore` again"
+        f"{program}: {error.strerror or error}",
+        hint=f"check {PROGRAM_VARIABLE}, or install `longshore` again",
     )
 
 

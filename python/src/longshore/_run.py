@@ -9,8 +9,10 @@ import re
 import signal
 import subprocess
 import threading
+import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import IO, Any, Callable, Mapping, Sequence
+from typing import IO, Any, Callable
 
 from ._copy import copy_job, password_of
 from ._program import Job, failure, param_flags, popen
@@ -88,16 +90,18 @@ def copy(
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
+    **keys: Any,
 ) -> Report:
     """Copies tables, a query's result or files, without a job file, and gives the report.
 
     `source` and `target` are URLs or paths; or a dict, which has more keys of the job file's `source` and `target`
     beside `url`. `query` is in the source's own language; `sql` is carried out by Longshore, over the rows as the
     table `data`. `as_` names what is published. `password` is the source's, and is passed in the environment.
+    `keys` are more keys of the job file, such as `chunk={"rows": 100_000}`.
     """
     job = copy_job(
         source, target, tables=tables, query=query, sql=sql, as_=as_, format=format, mode=mode,
-        has_password=password is not None, cwd=cwd,
+        has_password=password is not None, cwd=cwd, **keys,
     )  # fmt: skip
     env = {**password_of(password), **(env or {})}
     return run(job, params=params, run_key=run_key, state=state, env=env, cwd=cwd, on_progress=on_progress)
@@ -193,18 +197,20 @@ class Run:
 
     def _follow(self, timeout: float | None, on_progress: OnProgress | None) -> bool:
         """Waits, and tells each change of the progress; gives whether the run has ended."""
-        told = None
+        end, told = None if timeout is None else time.monotonic() + timeout, None
         while True:
-            with self._changed:
-                news = lambda: self._has_ended or (on_progress is not None and self._progress is not told)
-                if not self._changed.wait_for(news, timeout):
-                    return False
-                latest = self._progress
+            has_ended, latest = self._has_ended, self._progress
             if on_progress is not None and latest is not None and latest is not told:
                 on_progress(latest)
                 told = latest
-            if self._has_ended and (on_progress is None or self._progress is told):
+            if has_ended:
                 return True
+            with self._changed:
+                if not self._has_ended and self._progress is latest:
+                    left = None if end is None else end - time.monotonic()
+                    if left is not None and left <= 0:
+                        return False
+                    self._changed.wait(left)
 
     def _stop(self, how: signal.Signals) -> None:
         with self._changed:

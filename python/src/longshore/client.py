@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable
 from urllib.parse import quote, urlencode
 
 from ._http import DEFAULT_TIMEOUT_SECS, Http
@@ -127,6 +128,8 @@ class Client:
         if not url:
             raise ConfigError("no daemon is named", hint="give its URL, or set LONGSHORE_SERVER")
         ca_file = ca_file or os.environ.get("LONGSHORE_SERVER_CA")
+        #: The daemon that is asked.
+        self.url = url
         self._http = Http(url, _token(token, token_file), ca_file, timeout)
 
     def submit(
@@ -295,7 +298,8 @@ def _parameters(params: Mapping[str, object] | None) -> dict[str, object]:
     given = params or {}
     try:
         return {
-            key: value if isinstance(value, (bool, int)) else param_text(value) for key, value in given.items()
+            key: value if isinstance(value, (bool, int)) else param_text(value)
+            for key, value in given.items()
         }
     except TypeError as error:
         raise ConfigError(f"`params`: {error}", hint="give a text, a number, a date or a boolean") from error

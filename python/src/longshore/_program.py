@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -13,7 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Union
 
-from .errors import ConfigError, InternalError, LongshoreError, ProgramNotFound, ResourceExhausted, error_of
+from .errors import (
+    Cancelled,
+    ConfigError,
+    InternalError,
+    LongshoreError,
+    ProgramNotFound,
+    ResourceExhausted,
+    error_of,
+)
 
 #: A job: the path of a job file; the text of one, in several lines of YAML; or its keys.
 Job = Union[str, "os.PathLike[str]", Mapping[str, Any]]
@@ -175,6 +184,8 @@ def failure(code: int, stdout: bytes, stderr: str, run: str | None = None) -> Lo
         return error_of(told["error"], run=told.get("run") or run)
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
+    if -code in (signal.SIGINT, signal.SIGTERM):
+        return Cancelled("the program was stopped before it began", run=run, raw={"exit_code": 128 - code})
     if code < 0:
         return ResourceExhausted(
             f"the program was ended by signal {-code}",

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import time
 
 import pyarrow.parquet
 import pytest
@@ -234,8 +235,20 @@ def test_a_job_without_a_file_can_be_cancelled_later(longshore, program, gate, h
 
 def test_a_block_that_raises_cancels_the_run(longshore, program, gate, held):
     with pytest.raises(KeyError), longshore.start(held):
+        wait_for(lambda: gate.requests)
         raise KeyError("mine")
-    assert [run["state"] for run in runs(program)] in ([], ["cancelled"]) and nothing_is_left(program)
+    assert [run["state"] for run in runs(program)] == ["cancelled"] and nothing_is_left(program)
+
+
+def test_a_run_can_be_cancelled_before_it_begins(longshore, program, gate, held):
+    """At several moments of the program's start."""
+    for wait in (0, 0.01, 0.03):
+        run = longshore.start(held)
+        time.sleep(wait)
+        run.cancel()
+        with pytest.raises(longshore.Cancelled):
+            run.wait()
+    assert not gate.rows("/rows") and not children()
 
 
 def test_two_threads_run_at_once(longshore, program, gate, held):

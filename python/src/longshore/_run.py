@@ -205,11 +205,11 @@ class Run:
                 told = latest
             if has_ended:
                 return True
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return False
             with self._changed:
                 if not self._has_ended and self._progress is latest:
-                    left = None if end is None else end - time.monotonic()
-                    if left is not None and left <= 0:
-                        return False
                     self._changed.wait(left)
 
     def _stop(self, how: signal.Signals) -> None:
@@ -249,11 +249,14 @@ class Run:
             self._answer = stdout.read()
         stderr.join()
         self._process.wait()
-        self._log_said()
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify_all()
-        self._tell()
+        try:
+            self._log_said()
+        finally:
+            # Whatever was told: whoever waits must not wait for ever.
+            with self._changed:
+                self._has_ended = True
+                self._changed.notify_all()
+            self._tell()
 
     def _hear(self, stderr: IO[bytes]) -> None:
         with stderr:

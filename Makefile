@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb release airgap deny dist clean \
+.PHONY: help build demo wheel test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb release airgap deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
@@ -63,8 +63,14 @@ e2e: build install-test hostile
 hostile: host
 	$(BIN) plugin build --locked --out target/hostile $(HOSTILE)
 
-## The Python of tests, benchmarks and examples, by ruff
+## The Python wheel of what `make build` made: target/wheels; `WHEEL=--fast` for a larger one, sooner;
+## `WHEEL="--programs target/dist"` for one of what `make dist` made
+wheel:
+	tools/wheel.py $(WHEEL)
+
+## The Python of the package, tests, benchmarks and examples, by ruff; the package's types, by mypy
 lint-python: install-test
+	cd python && $(abspath $(VENV))/bin/python -m mypy
 	$(VENV)/bin/python -m ruff check --quiet
 	$(VENV)/bin/python -m ruff format --quiet --check
 

@@ -23,8 +23,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a file with exactly these permissions.
 pub fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = temporary_beside(path)?;
-    file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
     persist(file, path)
 }
 

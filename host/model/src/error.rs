@@ -272,6 +272,7 @@ impl Error {
         ErrorReport {
             class: self.class(),
             who_must_act: self.class().owner().to_owned(),
+            object: self.0.context.first().map(|object| one_line(object)),
             message: self.to_string(),
             code: self.0.code.clone(),
             next_step: self.0.hint.clone(),
@@ -288,6 +289,9 @@ pub struct ErrorReport {
     pub class: Class,
     /// Who must act, in words.
     pub who_must_act: String,
+    /// What it is about: the outermost thing that the message names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
     /// What happened.
     pub message: String,
     /// The source's own code.
@@ -314,13 +318,17 @@ impl fmt::Display for Error {
             }
             line.push_str(part.trim());
         }
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let mut line = words.join(" ");
+        let mut line = one_line(&line);
         if let Some(code) = code {
-            line.push_str(&format!(" [{code}]"));
+            line.push_str(&format!(" [{}]", one_line(code)));
         }
-        f.write_str(&line.replace(char::is_control, " "))
+        f.write_str(&line)
     }
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace(char::is_control, " ")
 }
 
 impl fmt::Debug for Error {

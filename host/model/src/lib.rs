@@ -2,6 +2,7 @@
 //! memory budget. It knows neither DataFusion nor wasmtime.
 
 pub mod atomic_file;
+pub mod bundled;
 pub mod checksum;
 pub mod config;
 pub mod error;

@@ -28,11 +28,13 @@ mod schema_drift;
 mod serve;
 mod show;
 mod state;
+mod stdin_job;
 mod table;
 mod test_connection;
 mod token;
 mod validate;
 mod verify;
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -77,39 +79,42 @@ enum Command {
     Run(run::RunArgs),
     /// Show what a run would do, without reading rows
     Plan {
-        /// The job file
+        /// The job file; `-` for standard input
         job: PathBuf,
         #[command(flatten)]
         params: ParamArgs,
     },
     /// Show what a job reads and writes, and which columns come from which, without reading rows
     Lineage {
-        /// The job file
+        /// The job file; `-` for standard input
         job: PathBuf,
         #[command(flatten)]
         params: ParamArgs,
     },
     /// Check a job file, without asking its source
     Validate {
-        /// The job file
+        /// The job file; `-` for standard input
         job: PathBuf,
         #[command(flatten)]
         params: ParamArgs,
     },
     /// Show the first rows of a job's relations, or of files
     Preview {
-        /// The job file; or files: a path, or a URL, which may be a pattern
+        /// The job file, `-` for standard input; or files: a path, or a URL, which may be a pattern
         #[arg(value_name = "JOB|FILES")]
         what: String,
         /// How many rows to show
         #[arg(long, default_value_t = 10, value_name = "N")]
         rows: usize,
+        /// How rows are shown
+        #[arg(long, value_enum, value_name = "FORM", default_value_t)]
+        format: preview::Form,
         #[command(flatten)]
         params: ParamArgs,
     },
     /// Check that a job's source answers, and list what can be read there
     TestConnection {
-        /// The job file
+        /// The job file; `-` for standard input
         job: PathBuf,
         #[command(flatten)]
         params: ParamArgs,
@@ -359,8 +364,8 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plan { job, params } => Ok(plan::plan(&app, &job, &params)?),
         Command::Lineage { job, params } => Ok(lineage::lineage(&app, &job, &params)?),
         Command::Validate { job, params } => Ok(validate::validate(&app, &job, &params)?),
-        Command::Preview { what, rows, params } => {
-            Ok(preview::preview(&app, &what, rows, &params)?)
+        Command::Preview { what, rows, format, params } => {
+            Ok(preview::preview(&app, &what, rows, format, &params)?)
         }
         Command::TestConnection { job, params } => Ok(test_connection::test(&app, &job, &params)?),
         Command::Runs { command, limit } if cli.server.is_given() => {

@@ -8,7 +8,7 @@ use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
 use serde_json::Value;
 
-use super::{App, show};
+use super::{App, show, stdin_job};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ParamArgs {
@@ -20,8 +20,7 @@ pub(super) struct ParamArgs {
 impl ParamArgs {
     /// Reads a job with these values. What its author should look at is said.
     pub(super) fn read_job(&self, app: &App, path: &Path) -> Result<Job> {
-        let arguments = Arguments::of_flags(&self.params)?;
-        let job = Job::read(path, &arguments, &app.settings.policy)?;
+        let job = read_job(app, path, &Arguments::of_flags(&self.params)?)?;
         job.warnings.iter().for_each(|warning| show::warning(warning));
         Ok(job)
     }
@@ -38,5 +37,15 @@ impl ParamArgs {
             Some(param) => Err(Error::config(format!("--param {param}: files have no parameters"))
                 .with_hint("name a job file that declares it, or remove it")),
         }
+    }
+}
+
+/// Reads a job from its file, or from standard input.
+pub(super) fn read_job(app: &App, path: &Path, arguments: &Arguments) -> Result<Job> {
+    let policy = &app.settings.policy;
+    if stdin_job::is_stdin(path) {
+        stdin_job::read(arguments, policy)
+    } else {
+        Job::read(path, arguments, policy)
     }
 }

@@ -1,13 +1,16 @@
-//! `longshore preview JOB|FILES`: the first rows, as a table.
+//! `longshore preview JOB|FILES`: the first rows, as a table, or as Arrow for programs.
 
+use std::io::{Write, stdout};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
+use arrow::ipc::writer::StreamWriter;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
+use clap::ValueEnum;
 use longshore_model::config::Job;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
@@ -18,7 +21,7 @@ use longshore_run::inspection::{self, RelationPreview, rows_as_texts, shown_colu
 use serde_json::json;
 
 use super::params::ParamArgs;
-use super::{App, show};
+use super::{App, show, stdin_job};
 
 /// The longest value that is shown; `--json` shows all of it.
 const CELL_LIMIT_CHARS: usize = 100;
@@ -26,7 +29,27 @@ const CELL_LIMIT_CHARS: usize = 100;
 /// The endings of job files; data in such a file is named by its URL.
 const JOB_ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 
-pub(super) fn preview(app: &App, what: &str, rows: usize, params: &ParamArgs) -> Result<()> {
+/// What a stream's metadata calls its relation.
+const RELATION_KEY: &str = "longshore.relation";
+
+/// How rows are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// A table for people; `--json` shows its texts
+    #[default]
+    Table,
+    /// For programs: a stream of Arrow IPC for each relation, one after the other. Its metadata has the relation's
+    /// name as `longshore.relation`
+    Arrow,
+}
+
+pub(super) fn preview(
+    app: &App,
+    what: &str,
+    rows: usize,
+    form: Form,
+    params: &ParamArgs,
+) -> Result<()> {
     let job = match files_of(what)? {
         Some(url) => {
             params.refuse_any()?;
@@ -38,6 +61,9 @@ pub(super) fn preview(app: &App, what: &str, rows: usize, params: &ParamArgs) ->
         let plugins = app.resolve(&job).await?;
         inspection::preview(&job, rows, plugins, &app.settings, app.compute()).await
     })?;
+    if form == Form::Arrow {
+        return previews.iter().try_for_each(write_arrow);
+    }
     if app.json {
         let answer = previews
             .iter()
@@ -53,6 +79,25 @@ pub(super) fn preview(app: &App, what: &str, rows: usize, params: &ParamArgs) ->
         show::answer(&format!("{name}\n{table}"));
     }
     Ok(())
+}
+
+/// A stream of its own, with the types that the rows have.
+fn write_arrow(preview: &RelationPreview) -> Result<()> {
+    let Some(first) = preview.batches.first() else { return Ok(()) };
+    let schema = first.schema();
+    let mut metadata = schema.metadata().clone();
+    metadata.insert(RELATION_KEY.into(), preview.name.clone());
+    let named = Arc::new(Schema::new_with_metadata(schema.fields().clone(), metadata));
+    let fault = |error: ArrowError| match error {
+        ArrowError::IoError(_, error) => Error::io("standard output", error),
+        other => Error::data(other.to_string()),
+    };
+    let mut stream = StreamWriter::try_new_buffered(stdout().lock(), &named).map_err(fault)?;
+    for batch in &preview.batches {
+        stream.write(&batch.clone().with_schema(named.clone()).map_err(fault)?).map_err(fault)?;
+    }
+    stream.finish().map_err(fault)?;
+    stream.get_mut().flush().map_err(|error| Error::io("standard output", error))
 }
 
 /// Rows as a terminal can show them: long values cut, and nothing in them that would steer it.
@@ -90,6 +135,9 @@ fn files_of(what: &str) -> Result<Option<String>> {
         return Ok(Some(what.to_owned()));
     }
     let path = Path::new(what);
+    if stdin_job::is_stdin(path) {
+        return Ok(None);
+    }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if JOB_ENDINGS.contains(&ending) && !path.is_dir() && !holds_data(path, ending) {
         return Ok(None);

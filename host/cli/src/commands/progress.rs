@@ -1,6 +1,7 @@
 //! Progress as people see it: a few lines on a terminal that are drawn again and again, a line every few
-//! seconds elsewhere, and events in the daemon's log.
+//! seconds elsewhere; as programs read it; and events in the daemon's log.
 
+mod json;
 mod layout;
 
 use std::io::{IsTerminal, stderr};
@@ -20,6 +21,9 @@ const DRAW_MILLIS: u64 = 100;
 /// When the first line is written where there is no terminal, and how often one is written then.
 const FIRST_LINE_SECS: u64 = 1;
 const LINE_SECS: u64 = 5;
+
+/// How often programs are told.
+const JSON_MILLIS: u64 = 500;
 
 /// How often the daemon's log says how far a run is, if it got on.
 const EVENT_SECS: u64 = 10;
@@ -63,6 +67,24 @@ async fn lines(progress: Arc<Progress>) {
         wait = LINE_SECS;
         show::progress_line(&layout::line(&progress, &pace.look(&progress)));
     }
+}
+
+/// Tells programs that a run has begun.
+pub(super) fn tell_begin(run: &str, job: &str) {
+    show::progress_line(&json::planning(run, job).to_string());
+}
+
+/// Tells programs a run's progress. Call it on a runtime.
+pub(super) fn tell(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
+    let (run, job, mut pace) = (run.to_owned(), job.to_owned(), Pace::new(&progress));
+    let task = tokio::spawn(async move {
+        loop {
+            let line = json::line(&run, &job, &progress, &pace.look(&progress));
+            show::progress_line(&line.to_string());
+            tokio::time::sleep(Duration::from_millis(JSON_MILLIS)).await;
+        }
+    });
+    Showing { task: task.abort_handle(), is_drawn: false }
 }
 
 /// Logs a run's progress, of relations that got on, until what it gives is dropped. Call it on a runtime.

@@ -1,6 +1,7 @@
 //! `longshore run JOB`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use longshore_model::atomic_file;
@@ -11,12 +12,15 @@ use longshore_model::trace_context::TraceParent;
 use longshore_model::watermark::Backfill;
 use longshore_plugins::Catalog;
 use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
-use longshore_run::{HolderLauncher, RunControl, RunReport, Runner, forget_old_runs, new_run_id};
+use longshore_run::{
+    HolderLauncher, Progress, RunControl, RunReport, Runner, Status, forget_old_runs, new_run_id,
+};
 use longshore_telemetry::{BackgroundDelivery, COMMAND_PATIENCE, Courier, metrics_text};
 use tokio::time::Instant;
 
-use super::params::ParamArgs;
-use super::{App, Failed, progress, show};
+use super::params::{self, ParamArgs};
+use super::watched::{ProgressForm, WatchArgs};
+use super::{App, Failed, progress, show, stdin_job};
 
 /// What a process that a signal ended has as its exit code: 128 and the signal.
 const SIGINT_EXIT_CODE: u8 = 130;
@@ -27,7 +31,7 @@ const RUN_KEY_LIMIT_BYTES: usize = 200;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
-    /// The job file: YAML, TOML or JSON
+    /// The job file: YAML, TOML or JSON; `-` for standard input
     job: PathBuf,
     #[command(flatten)]
     params: ParamArgs,
@@ -43,6 +47,8 @@ pub(super) struct RunArgs {
     /// Write metrics there when the run is over, for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// Who runs a job in the foreground.
@@ -78,7 +84,7 @@ fn run_anew(app: &App, args: &RunArgs, ledger: &Ledger, job: &Job) -> Result<(),
     if let (Some(from), Some(to)) = (&args.from, &args.to) {
         ledger.set_backfill(&run, &Backfill { from: from.clone(), to: to.clone() })?;
     }
-    execute(app, ledger, &run, job, Caller::Person)
+    execute(app, ledger, &run, job, Caller::Person, args.watch)
 }
 
 /// Writes metrics to a file, whole or not at all.
@@ -116,9 +122,9 @@ fn run_of_key(
         job
     } else {
         // What was computed from the time of the first attempt stays.
-        Job::read(&args.job, &Arguments::of_run(&parameters), &app.settings.policy)?
+        params::read_job(app, &args.job, &Arguments::of_run(&parameters))?
     };
-    execute(app, ledger, &run, &job, Caller::Scheduler)
+    execute(app, ledger, &run, &job, Caller::Scheduler, args.watch)
 }
 
 fn run_key(text: &str) -> Result<String, String> {
@@ -135,7 +141,12 @@ pub(super) fn execute(
     run: &str,
     job: &Job,
     caller: Caller,
+    watch: WatchArgs,
 ) -> Result<(), Failed> {
+    let job = &stdin_job::with_file(job, &app.settings.state, run);
+    if watch.progress == ProgressForm::Json {
+        progress::tell_begin(run, &job.name);
+    }
     let is_retried = caller == Caller::Scheduler;
     let catalog = app.catalog_for(job)?;
     // A run that the daemon began, and that is gone on with here, may have a holder.
@@ -143,7 +154,10 @@ pub(super) fn execute(
     let is_resumed = ledger.entry(run)?.is_some();
     let runner = Runner { is_retried, ..runner(app, &catalog, ledger, &holders, is_resumed) };
     let delivery = deliver_beside(app, ledger);
-    let (report, result) = carry_out(app, &runner, run, job)?;
+    let (report, result) = carry_out(app, &runner, run, job, watch)?;
+    if report.status != Status::Interrupted {
+        stdin_job::forget(&app.settings.state, run);
+    }
     if let Err(error) = forget_old_runs(ledger, &app.settings) {
         show::warning(&error.to_string());
     }
@@ -158,18 +172,28 @@ fn carry_out(
     runner: &Runner<'_>,
     run: &str,
     job: &Job,
+    watch: WatchArgs,
 ) -> Result<(RunReport, Result<()>)> {
     let mut showing = None;
     let ended = app.io.block_on(async {
-        let watch = |progress| showing = (!show::is_quiet()).then(|| progress::watch(progress));
+        let show = |progress: Arc<Progress>| {
+            showing = match watch.progress {
+                ProgressForm::Json => Some(progress::tell(run, &job.name, progress)),
+                ProgressForm::Text => (!show::is_quiet()).then(|| progress::watch(progress)),
+            }
+        };
         let control = RunControl::default();
         let told_twice = async {
-            stop(&control, stop_signal().await, runner.is_retried);
+            let exit_code = tokio::select! {
+                exit_code = stop_signal() => exit_code,
+                () = watch.parent_ended() => SIGTERM_EXIT_CODE,
+            };
+            stop(&control, exit_code, runner.is_retried);
             // What is left to do may wait for a plugin, and that for ever.
             stop_signal().await
         };
         tokio::select! {
-            ended = runner.run(run, job, watch, &control) => Ok(ended),
+            ended = runner.run(run, job, show, &control) => Ok(ended),
             exit_code = told_twice => Err(exit_code),
         }
     });

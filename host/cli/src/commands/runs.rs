@@ -14,7 +14,8 @@ use longshore_run::phase::{Outcome, Phase};
 use longshore_run::{WindowRecord, new_run_id};
 
 use super::table::Table;
-use super::{App, Failed, run, show};
+use super::watched::WatchArgs;
+use super::{App, Failed, run, show, stdin_job};
 use crate::run_choice::{CANDIDATES_SHOWN, only_run};
 
 /// How many runs are listed, unless told.
@@ -217,6 +218,7 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result
     let runner = run::runner(app, &catalog, ledger, &holders, true);
     let why = Error::cancelled("the run was cancelled");
     let report = app.io.block_on(runner.give_up(run, &job, why))?;
+    stdin_job::forget(&app.settings.state, run);
     if app.json {
         show::json(&report)
     } else {
@@ -253,7 +255,7 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     if let Some(backfill) = ledger.backfill(&run)? {
         ledger.set_backfill(&next, &backfill)?;
     }
-    run::execute(app, ledger, &next, &job, run::Caller::Person)
+    run::execute(app, ledger, &next, &job, run::Caller::Person, WatchArgs::default())
 }
 
 /// The job of a run. Another attempt is made with the values of the first.
@@ -262,7 +264,8 @@ fn job_of(ledger: &Ledger, run: &str, recorded: &RunEntry, policy: &Policy) -> R
     let trigger = ledger.trigger(run)?;
     // Its name in the inbox, which `failed` and `running` lie in.
     let shown = dropped_as(file, run).unwrap_or_else(|| file.clone());
-    let beside = shown.parent().unwrap_or(Path::new("."));
+    let given = stdin_job::folder_of(file);
+    let beside = given.as_deref().or(shown.parent()).unwrap_or(Path::new("."));
     let folder = trigger.as_ref().map_or(beside, |trigger| &trigger.folder);
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let arguments = match recorded.phase {

@@ -19,14 +19,14 @@ use super::{App, Failed, show};
 pub(super) enum SchemaCommand {
     /// Show how the columns of a job's source differ from those of its target; the exit code is 4 if they do
     Diff {
-        /// The job file
+        /// The job file; `-` for standard input
         job: PathBuf,
         #[command(flatten)]
         params: ParamArgs,
     },
     /// Accept the columns that the source has now: runs take them, although the job refuses such changes
     Accept {
-        /// The job file
+        /// The job file; `-` for standard input
         job: PathBuf,
         /// The relation whose columns to accept; all of the job's, if absent
         relation: Option<String>,

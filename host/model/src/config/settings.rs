@@ -14,6 +14,7 @@ use super::notify::raw::RawWebhook;
 use super::notify::{Webhook, check_webhooks};
 use super::policy::Policy;
 use super::traces::Traces;
+use crate::bundled::bundled;
 use crate::error::{Error, Result, ResultExt};
 use crate::limits::Limits;
 use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
@@ -28,6 +29,9 @@ pub const DEFAULT_HISTORY_RUNS: u64 = 10_000;
 /// Where `longshore.toml` is looked for, if it is not named.
 const DEFAULT_FILES: [&str; 2] = ["longshore.toml", "/etc/longshore/longshore.toml"];
 
+/// The folder of the bundled plugins, beside the program.
+const PLUGINS: &str = "plugins";
+
 /// The folders of plugins, as in PATH.
 const PLUGINS_VARIABLE: &str = "LONGSHORE_PLUGINS";
 
@@ -38,7 +42,7 @@ pub struct SettingsArgs {
     #[arg(long, global = true, env = "LONGSHORE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// One more folder of plugins, before those of LONGSHORE_PLUGINS [default: `plugins` beside the
-    /// program, else its ../lib/longshore/plugins]; may be repeated
+    /// program, or where its package has them]; may be repeated
     #[arg(long, global = true, value_name = "DIR")]
     plugins: Vec<PathBuf>,
     /// The folder of compiled plugins [default: ~/.cache/longshore]
@@ -131,7 +135,7 @@ impl PluginFolders {
         let base = match (environment, file) {
             (Some(value), _) => env::split_paths(&value).collect(),
             (None, Some(folders)) => folders.into(),
-            (None, None) => vec![default_plugins()?],
+            (None, None) => vec![bundled(PLUGINS)?],
         };
         let mut folders: Vec<PathBuf> = Vec::new();
         for folder in added.into_iter().chain(base) {
@@ -291,15 +295,6 @@ pub fn cores() -> usize {
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(path.display(), error))
-}
-
-/// Beside the program, or where a package has them.
-fn default_plugins() -> Result<PathBuf> {
-    let program =
-        env::current_exe().map_err(|error| Error::io("finding the program itself", error))?;
-    let folder = program.parent().unwrap_or(Path::new("."));
-    let (beside, packaged) = (folder.join("plugins"), folder.join("../lib/longshore/plugins"));
-    if beside.is_dir() || !packaged.is_dir() { Ok(beside) } else { Ok(packaged) }
 }
 
 /// `512MiB` in bytes.

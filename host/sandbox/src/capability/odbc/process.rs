@@ -1,12 +1,12 @@
 //! A process that runs one ODBC session: it is asked over its standard input, and answers over its
 //! standard output.
 
-use std::env::current_exe;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_model::bundled::bundled;
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::grant::shown;
 use longshore_odbc_wire::{Fault, HEAD_BYTES, Head, Kind, Reading, Request};
@@ -20,9 +20,6 @@ use super::fault::error_of;
 
 /// The program's name.
 const PROGRAM: &str = "longshore-odbc";
-
-/// Where a package puts it, seen from where it puts the daemon.
-const PACKAGED: &str = "../lib/longshore";
 
 /// What a session inherits: where drivers and their settings lie, and nothing that could be a secret.
 const INHERITED: &[&str] = &[
@@ -212,13 +209,10 @@ impl Drop for Process {
 }
 
 fn program() -> Result<PathBuf> {
-    let own = current_exe().map_err(|error| Error::io("the program's own file", error))?;
-    let folder = own.parent().unwrap_or(&own);
-    let places = [folder.join(PROGRAM), folder.join(PACKAGED).join(PROGRAM)];
-    places.into_iter().find(|place| place.exists()).ok_or_else(|| {
-        Error::config(format!("ODBC is not there: no `{PROGRAM}` beside {}", own.display()))
-            .with_hint(
-                "install it with Longshore; among the images, take one with `odbc` in its name",
-            )
-    })
+    let program = bundled(PROGRAM)?;
+    if program.exists() {
+        return Ok(program);
+    }
+    Err(Error::config(format!("ODBC is not there: no {}", program.display()))
+        .with_hint("install it with Longshore; among the images, take one with `odbc` in its name"))
 }

@@ -1,0 +1,160 @@
+"""`longshore.Client`, against a real daemon."""
+
+import json
+import signal
+
+import pytest
+
+from support.api import serving
+from support.longshore import only, rows_job
+from support.wait import wait_for
+
+
+@pytest.fixture
+def serves(longshore, program):
+    # It compiles what there is before it serves.
+    daemon, api = serving(only(program, "http-sink"))
+    yield daemon, longshore.Client(api.url, api.token)
+    daemon.stop()
+
+
+@pytest.fixture
+def keys(program, gate):
+    """A job that is under way until the gate is opened."""
+    rows_job(program)
+    source = {"url": f"file://{program.folder}/rows.csv"}
+    return {"name": "held", "source": source, "target": {"url": f"{gate.url}/rows", "timeout_secs": 120}}
+
+
+def test_a_job_is_submitted_once_under_its_key_and_waited_for(longshore, program, serves):
+    daemon, client = serves
+    job = rows_job(program, "shop.yaml", parameters={"least": "integer"},
+                   transform=[{"sql": "SELECT * FROM data WHERE id >= {{ least }}"}])  # fmt: skip
+    run = client.submit(job, params={"least": 2}, key="nightly")
+    assert client.submit(job, params={"least": 2}, key="nightly") == run
+    with pytest.raises(longshore.ConfigError, match="another job"):
+        client.submit(job, params={"least": 1}, key="nightly")
+    report = client.wait(run)
+    assert (report.run, report.job, report.rows) == (run, "shop", 2)
+    found = client.run(run)
+    assert (found.state, found.report, found.rows_read > 0) == ("succeeded", report, True)
+    assert client.manifest(run)["run"] == run
+    # The text of a job, and its keys.
+    text = client.submit(job.read_text(), name="text", params={"least": 3})
+    own = client.submit({**json.loads(rows_job(program, "x.json").read_text()), "name": "own"})
+    assert [client.wait(one).rows for one in (text, own)] == [1, 3]
+    assert [run.job for run in client.runs()] == ["own", "text", "shop"]
+    assert [run.job for run in client.runs(limit=2)] == ["own", "text"]
+    assert [run.run for run in client.runs(job="shop")] == [run]
+
+
+def test_a_run_is_followed_and_cancelled(longshore, program, gate, keys, serves):
+    daemon, client = serves
+    run = client.submit(keys)
+    events = client.events(run)
+    assert next(event for event in events if event.kind == "run").data["run"] == run
+    gate.holds(daemon)
+    assert next(event for event in events if event.kind == "progress" and event.data).data[0]["run"] == run
+    seen = []
+    with pytest.raises(TimeoutError):
+        client.wait(run, timeout=0.01, on_progress=seen.append)
+    wait_for(lambda: client.run(run).progress)
+    assert client.run(run).progress.relations[0].name == "held"
+    gate.open.set()
+    assert client.wait(run).rows == 3
+    # From the beginning again, for who was away.
+    again = client.events(run)
+    texts = [next(event for event in again if event.kind == "run").data["text"] for _ in range(2)]
+    assert texts and any(line.text for line in client.logs(run))
+    for stream in (events, again):
+        stream.close()
+
+
+def test_a_cancelled_run_raises_and_is_tried_again(longshore, program, gate, keys, serves):
+    daemon, client = serves
+    run = client.submit(keys)
+    gate.holds(daemon)
+    assert client.cancel(run)
+    with pytest.raises(longshore.Cancelled) as caught:
+        client.wait(run)
+    assert caught.value.run == run
+    with pytest.raises(longshore.ConfigError, match="nothing to cancel"):
+        client.cancel(run)
+    gate.open.set()
+    again = client.retry(run)
+    assert again != run and client.wait(again).rows == 3
+
+
+def test_a_failed_run_raises_its_own_error(longshore, program, serves):
+    daemon, client = serves
+    job = rows_job(program, transform=[{"sql": "SELECT id / 0 AS x FROM data"}])
+    with pytest.raises(longshore.DataError) as caught:
+        client.wait(client.submit(job))
+    assert caught.value.report.status == "failed" and not caught.value.retryable
+    with pytest.raises(longshore.ConfigError, match="tabels"):
+        client.submit(rows_job(program, "bad.yaml", tabels=["x"]))
+    with pytest.raises(longshore.NotFoundError):
+        client.run("20261129T000000Z-00000000")
+    with pytest.raises(longshore.ConfigError, match="none.yaml"):
+        client.submit("none.yaml")
+
+
+def test_a_wait_survives_a_restart_of_the_daemon(longshore, program, gate, keys):
+    daemon, api = serving(only(program, "http-sink"))
+    port = api.address.port
+    client = longshore.Client(f"{api.url}/", api.token)
+    run = client.submit(keys)
+    gate.holds(daemon)
+    daemon.stop(signal.SIGKILL)
+    with pytest.raises(longshore.ConnectionFailed):
+        client.wait(run, patience=0)
+    daemon.args = ("--listen", f"127.0.0.1:{port}")
+    gate.open.set()
+    events = client.events(run)
+    daemon.start()
+    assert client.wait(run).rows == 3
+    assert next(event for event in events if event.kind == "run").data["run"] == run
+    events.close()
+    daemon.stop()
+
+
+def test_who_may_not_ask_is_told(longshore, program, serves):
+    daemon, client = serves
+    url = client.url
+    for token in ("longshore_wrong", None):
+        with pytest.raises(longshore.AuthError) as caught:
+            list(longshore.Client(url, token).runs())
+        assert not caught.value.retryable and "longshore_wrong" not in str(caught.value)
+    with pytest.raises(longshore.ConfigError):
+        list(longshore.Client(url, "two\nlines").runs())
+
+
+def test_the_socket_needs_no_token_and_the_environment_names_the_daemon(
+    longshore, program, serves, monkeypatch
+):
+    socket = f"unix:{program.folder}/state/api.sock"
+    assert list(longshore.Client(socket).runs()) == []
+    monkeypatch.setenv("LONGSHORE_SERVER", socket)
+    assert list(longshore.Client().runs()) == []
+    monkeypatch.setenv("LONGSHORE_SERVER", serves[1].url)
+    monkeypatch.setenv("LONGSHORE_TOKEN_FILE", str(program.folder / "state/api-token"))
+    assert list(longshore.Client().runs()) == []
+    monkeypatch.setenv("LONGSHORE_TOKEN_FILE", "/none")
+    with pytest.raises(longshore.ConfigError, match="/none"):
+        longshore.Client()
+
+
+def test_a_daemon_that_is_away_and_what_is_no_daemon(longshore, program, endpoint, monkeypatch):
+    with pytest.raises(longshore.ConfigError, match="no daemon is named"):
+        longshore.Client()
+    for url in ("http://127.0.0.1:1", f"unix:{program.folder}/none.sock"):
+        with pytest.raises(longshore.ConnectionFailed) as caught:
+            longshore.Client(url, "t").run("x")
+        assert caught.value.retryable and caught.value.responsible == "the platform"
+    for url in ("ftp://x", "127.0.0.1:8460", "http://127.0.0.1:port"):
+        with pytest.raises(longshore.ConfigError):
+            longshore.Client(url, "t").run("x")
+    # Another server, also one that leads elsewhere.
+    endpoint.refuse = lambda request, number: (302, {"Location": "http://127.0.0.1:1/"}, b"")
+    with pytest.raises(longshore.ConfigError, match="no daemon of Longshore"):
+        longshore.Client(endpoint.url, "t").retry("x")

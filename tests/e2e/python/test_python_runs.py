@@ -1,0 +1,370 @@
+"""`longshore.run`, `copy` and `start`: reports, errors, progress, and what ends a run."""
+
+import json
+import os
+import pickle
+import re
+import signal
+import socket
+import threading
+import time
+
+import pyarrow.parquet
+import pytest
+
+from support.api import serving
+from support.longshore import ROOT, only, rows_job, runs
+from support.wait import wait_for
+from support.wheel import children, is_alive, python
+
+
+@pytest.fixture
+def held(program, gate):
+    """A job that is under way until the gate is opened."""
+    rows_job(program)
+    source = {"url": f"file://{program.folder}/rows.csv"}
+    return {"name": "held", "source": source, "target": {"url": f"{gate.url}/rows", "timeout_secs": 120}}
+
+
+def rows_of(folder):
+    return pyarrow.parquet.read_table(folder).to_pylist()
+
+
+def nothing_is_left(program):
+    """No process, and no job of a run that has ended."""
+    jobs = program.folder / "state/jobs"
+    return not children() and not (jobs.exists() and list(jobs.iterdir()))
+
+
+def test_a_path_a_text_and_a_dict_run_the_same_job(longshore, program):
+    job = rows_job(program)
+    source, target = f"file://{program.folder}/rows.csv", f"file://{program.lake}"
+    text = f"name: good\nsource: {{url: '{source}'}}\ntarget: {{url: '{target}'}}\n"
+    keys = {"name": "good", "source": {"url": source}, "target": {"url": target}}
+    for given in (job, str(job), "good.yaml", text, keys):
+        report = longshore.run(given)
+        assert (report.status, report.rows, report.job) == ("succeeded", 3, "good")
+        [relation] = report.relations
+        assert (relation.relation, relation.rows, relation.parts) == ("good", 3, 1)
+        assert len(rows_of(relation.folder)) == 3
+        # What this version does not know is there, too.
+        assert report.raw["relations"][0]["chunks"] == relation.chunks == 1
+    assert len(runs(program)) == 5 and nothing_is_left(program)
+
+
+def test_relative_paths_of_a_dict_are_relative_to_the_folder(longshore, program, monkeypatch):
+    (program.folder / "a b").mkdir()
+    (program.folder / "a b/query.sql").write_text("SELECT id FROM data WHERE name <> 'one'")
+    job = {
+        **json.loads(rows_job(program, "x.json").read_text()),
+        "transform": [{"sql_file": "query.sql"}],
+    }
+    assert longshore.run(job, cwd=program.folder / "a b").rows == 2
+    monkeypatch.chdir(program.folder / "a b")
+    assert longshore.run(job).rows == 2
+    with pytest.raises(longshore.ConfigError, match="query.sql"):
+        longshore.run(job, cwd=program.folder)
+
+
+def test_copy_needs_no_job_file_and_takes_odd_names(longshore, program):
+    rows = program.folder / "Zeilen für 100% #1.csv"
+    rows.write_text("id,name\n1,ä\n2,😀\n3,c\n")
+    report = longshore.copy(rows, "die Ablage/ß", sql="SELECT * FROM data WHERE id > 1", as_="zwei 😀")
+    assert report.rows == 2
+    assert rows_of(program.folder / "die Ablage/ß/zwei 😀") == [
+        {"id": 2, "name": "😀"},
+        {"id": 3, "name": "c"},
+    ]
+    report = longshore.copy(str(rows), {"url": "lake", "compression": "zstd"}, format="csv", as_="all")
+    assert report.relations[0].folder == str(program.folder / "lake/all")
+    with pytest.raises(longshore.ConfigError, match="unknown key `tabels`"):
+        longshore.copy(rows, "lake", tabels=["x"])
+
+
+def test_copy_reads_tables_and_queries(longshore, program):
+    source = {"url": "tpch:", "scale": 0.01}
+    assert longshore.copy(source, "lake", tables="nation").relations[0].published_as == "nation"
+    report = longshore.copy(source, "lake", tables=["nation", "region"], mode="replace")
+    assert [relation.rows for relation in report.relations] == [25, 5]
+    assert longshore.copy(source, "lake", tables="region", as_="again").relations[0].published_as == "again"
+    for wrong in ({"tables": ["a"], "query": "b"}, {"tables": ["a", "b"], "as_": "c"}):
+        with pytest.raises(longshore.ConfigError):
+            longshore.copy(source, "lake", **wrong)
+
+
+def test_errors_have_a_class_and_say_who_must_act(longshore, program):
+    job = {**json.loads(rows_job(program, "x.json").read_text()), "name": "x"}
+    with pytest.raises(longshore.ConfigError) as caught:
+        longshore.run({**job, "tabels": ["x"]})
+    error = caught.value
+    assert (error.error_class, error.exit_code, error.retryable) == ("config", 2, False)
+    assert error.responsible == "the job's owner" and error.hint and error.run is None
+    assert "unknown key `tabels`" in error.message and str(error).endswith(f"; next: {error.hint}")
+    with pytest.raises(longshore.DataError) as caught:
+        longshore.run({**job, "transform": [{"sql": "SELECT id / 0 AS x FROM data"}]})
+    error = caught.value
+    assert error.report.status == "failed" and error.report.run == error.run
+    assert error.object == "x" and error.run in [run["run"] for run in runs(program)]
+    # Others may want it in another process.
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.run, again.hint) == (
+        type(error),
+        str(error),
+        error.run,
+        error.hint,
+    )
+    with pytest.raises(longshore.ConfigError, match="none.yaml"):
+        longshore.run("none.yaml")
+    with pytest.raises(longshore.ConfigError, match="`params`"):
+        longshore.run(job, params={"day": None})
+    with pytest.raises(longshore.ConfigError, match="`cwd`"):
+        longshore.run(job, cwd="/none")
+    with pytest.raises(longshore.ConfigError, match="the job"):
+        longshore.run({**job, "name": {1, 2}})
+    assert nothing_is_left(program)
+
+
+def test_what_else_is_wrong_is_told_too(longshore, program):
+    job = {"source": {"url": "file:///x", "formt": "csv"}, "target": {"url": "file:///y", "mod": "append"}}
+    with pytest.raises(longshore.ConfigError) as caught:
+        longshore.run(job)
+    told = [caught.value.message, *(other.message for other in caught.value.also)]
+    assert any("formt" in text for text in told) and any("`target.mod`" in text for text in told), told
+
+
+def test_a_program_that_is_not_there_is_an_error_of_its_own(longshore, program, monkeypatch):
+    monkeypatch.setenv("LONGSHORE_PROGRAM", "/none/longshore")
+    with pytest.raises(longshore.ProgramNotFound, match="/none/longshore"):
+        longshore.run(rows_job(program))
+    monkeypatch.setenv("LONGSHORE_PROGRAM", "/bin/false")
+    with pytest.raises(longshore.InternalError, match="exit code 1"):
+        longshore.run(rows_job(program))
+
+
+def test_a_run_key_runs_once_and_parameters_are_typed(longshore, program):
+    job = {
+        **json.loads(rows_job(program, "x.json").read_text()),
+        "parameters": {"least": "integer", "all": "boolean"},
+        "transform": [{"sql": "SELECT * FROM data WHERE id >= {{ least }} OR {{ all }}"}],
+    }
+    first = longshore.run(job, params={"least": 2, "all": False}, run_key="nightly")
+    assert first.rows == 2 and first.parameters["least"] == 2
+    assert longshore.run(job, params={"least": 2, "all": False}, run_key="nightly") == first
+    with pytest.raises(longshore.ConfigError):
+        longshore.run(job, params={"least": 1, "all": False}, run_key="nightly")
+
+
+def test_state_is_where_it_is_said(longshore, program):
+    report = longshore.run(rows_job(program), state=program.folder / "other state")
+    assert (program.folder / "other state/ledger.sqlite").exists() or list(
+        (program.folder / "other state").iterdir()
+    )
+    assert report.run not in json.dumps(runs(program))
+
+
+def test_progress_is_told_in_the_callers_thread(longshore, program, gate, held):
+    seen, threads = [], set()
+
+    def on_progress(progress):
+        seen.append(progress)
+        threads.add(threading.current_thread())
+        if progress.relations:
+            gate.open.set()
+
+    report = longshore.run(held, on_progress=on_progress)
+    assert report.rows == 3 and threads == {threading.current_thread()}
+    assert {progress.run for progress in seen} == {report.run}
+    assert seen[0].relations == () and seen[-1].relations[0].name == "held"
+    assert 0 <= seen[-1].fraction <= 1 and "rows_per_second" in seen[-1].raw
+
+
+def test_a_callback_that_raises_cancels_the_run(longshore, program, gate, held):
+    def on_progress(progress):
+        if progress.relations:
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        longshore.run(held, on_progress=on_progress)
+    assert [run["state"] for run in runs(program)] == ["cancelled"] and nothing_is_left(program)
+    assert not gate.rows("/rows")
+
+
+def test_a_handle_is_asked_and_cancelled_from_another_thread(longshore, program, gate, held):
+    run = longshore.start(held)
+    wait_for(lambda: run.progress and run.progress.relations)
+    assert run.id == run.progress.run and not run.done
+    with pytest.raises(TimeoutError):
+        run.wait(timeout=0.01)
+    threading.Thread(target=run.cancel).start()
+    with pytest.raises(longshore.Cancelled) as caught:
+        run.wait()
+    assert (caught.value.run, caught.value.retryable, run.done) == (run.id, False, True)
+    run.cancel()
+    with pytest.raises(longshore.Cancelled):
+        run.wait()
+    assert nothing_is_left(program)
+
+
+def test_an_interrupted_run_goes_on_under_its_key(longshore, program, gate, held):
+    run = longshore.start(held, run_key="nightly")
+    wait_for(lambda: gate.requests)
+    run.interrupt()
+    with pytest.raises(longshore.Cancelled) as caught:
+        run.wait()
+    assert caught.value.retryable and caught.value.exit_code == 143
+    gate.open.set()
+    assert longshore.run(held, run_key="nightly").run == run.id
+    assert nothing_is_left(program)
+
+
+def test_a_job_without_a_file_can_be_cancelled_later(longshore, program, gate, held):
+    """Its file is kept as long as somebody may need it."""
+    (program.folder / "there").mkdir()
+    (program.folder / "there/q.sql").write_text("SELECT id FROM data")
+    keys = {**held, "transform": [{"sql_file": "q.sql"}]}
+    run = longshore.start(keys, run_key="nightly", cwd=program.folder / "there")
+    wait_for(lambda: gate.requests)
+    run.interrupt()
+    with pytest.raises(longshore.Cancelled):
+        run.wait()
+    [kept] = (program.folder / "state/jobs").glob("*/stdin.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    program.ok("runs", "cancel", run.id)
+    assert [run["state"] for run in runs(program)] == ["cancelled"] and nothing_is_left(program)
+
+
+def test_a_block_that_raises_cancels_the_run(longshore, program, gate, held):
+    with pytest.raises(KeyError), longshore.start(held):
+        wait_for(lambda: gate.requests)
+        raise KeyError("mine")
+    assert [run["state"] for run in runs(program)] == ["cancelled"] and nothing_is_left(program)
+
+
+def test_a_run_can_be_cancelled_before_it_begins(longshore, program, gate, held):
+    """At several moments of the program's start."""
+    for wait in (0, 0.01, 0.03):
+        run = longshore.start(held)
+        time.sleep(wait)
+        run.cancel()
+        with pytest.raises(longshore.Cancelled):
+            run.wait()
+    assert not gate.rows("/rows") and not children()
+
+
+def test_two_threads_run_at_once(longshore, program, gate, held):
+    reports = []
+    jobs = [{**held, "name": f"held {number}"} for number in range(2)]
+    threads = [threading.Thread(target=lambda job=job: reports.append(longshore.run(job))) for job in jobs]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(gate.requests) >= 2)
+    gate.open.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(report.job for report in reports) == ["held 0", "held 1"]
+
+
+def test_a_run_outlives_the_thread_that_started_it(longshore, program, gate, held):
+    started = []
+    thread = threading.Thread(target=lambda: started.append(longshore.start(held)))
+    thread.start()
+    thread.join()
+    gate.open.set()
+    assert started[0].wait().rows == 3
+
+
+def test_a_forked_process_cannot_wait_for_its_parents_run(longshore, program, gate, held):
+    run = longshore.start(held)
+    child = os.fork()
+    if child == 0:
+        try:
+            run.wait()
+        except RuntimeError:
+            os._exit(42)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+    gate.open.set()
+    assert run.wait().rows == 3
+
+
+def test_a_huge_report_fits_through_the_pipes(longshore, program):
+    """More than a pipe holds, on both of them."""
+    folder = program.folder / "many"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"relation_{number:03}_{'x' * 60}.csv").write_text("id\n1\n")
+    relations = [{"table": path.name, "as": path.stem} for path in sorted(folder.iterdir())]
+    job = {"source": {"url": f"file://{folder}/"}, "relations": relations, "target": {"url": "lake"}}
+    job["target"] = {"url": f"file://{program.lake}"}
+    report = longshore.run(job)
+    assert len(report.relations) == 300 and len(json.dumps(report.raw)) > 65_536
+
+
+SCRIPT = """
+import json, sys, longshore
+run = None
+def on_progress(progress):
+    print(progress.run, flush=True)
+try:
+    longshore.run(json.loads(sys.argv[1]), on_progress=on_progress)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    raise
+"""
+
+
+def test_ctrl_c_cancels_the_run_and_waits_for_its_end(longshore, program, gate, held):
+    script = python(program, SCRIPT, json.dumps(held), start_new_session=True)
+    run = script.stdout.readline().strip()
+    wait_for(lambda: gate.requests)
+    [child] = children(script.pid)
+    # As a terminal does it: all of the foreground's group.
+    os.killpg(script.pid, signal.SIGINT)
+    out, _ = script.communicate(timeout=60)
+    assert out.endswith("interrupted\n") and script.returncode == -signal.SIGINT
+    assert not is_alive(child)
+    [ended] = runs(program)
+    assert (ended["run"], ended["state"]) == (run, "cancelled")
+
+
+@pytest.mark.parametrize("key, state", [(None, "cancelled"), ("nightly", "interrupted")])
+def test_a_run_ends_when_python_is_killed(longshore, program, gate, held, key, state):
+    keyed = SCRIPT.replace("on_progress=on_progress", f"on_progress=on_progress, run_key={key!r}")
+    script = python(program, keyed, json.dumps(held))
+    script.stdout.readline()
+    wait_for(lambda: gate.requests)
+    [child] = children(script.pid)
+    script.kill()
+    script.communicate()
+    wait_for(lambda: not is_alive(child))
+    assert [run["state"] for run in runs(program)] == [state]
+
+
+def test_a_password_is_in_no_argument_and_in_no_file(longshore, program):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://ada@127.0.0.1:{silent.getsockname()[1]}/shop"
+        job = longshore.copy_job(url, "lake", tables="t", has_password=True)
+        run = longshore.start(job, env={"LONGSHORE_COPY_PASSWORD": "s3cret!"})
+        wait_for(lambda: run.id)
+        [child] = children()
+        assert b"s3cret!" not in open(f"/proc/{child}/cmdline", "rb").read()
+        kept = [path.read_bytes() for path in (program.folder / "state").rglob("*") if path.is_file()]
+        assert kept and not any(b"s3cret!" in data for data in kept)
+        run.cancel()
+        with pytest.raises(longshore.LongshoreError) as caught:
+            run.wait()
+        assert "s3cret!" not in str(caught.value)
+
+
+def test_the_guide_works(longshore, program, monkeypatch, capsys):
+    """Its blocks, in their order, in one module."""
+    text = (ROOT / "docs/how-to/python.md").read_text().replace("/tmp/lake", str(program.lake))
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    daemon, api = serving(only(program, "tpch"))
+    names = {}
+    for block in blocks:
+        own = block.replace("https://lake.example:8460", api.url).replace("longshore_..", api.token)
+        exec(compile(own, "docs/how-to/python.md", "exec"), names)
+    assert len(blocks) >= 7 and names["report"].status == "succeeded" and names["table"].num_rows == 5
+    assert "not-found the job's owner False" in capsys.readouterr().out
+    daemon.stop()

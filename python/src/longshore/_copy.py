@@ -1,0 +1,84 @@
+"""The job that `copy` runs."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+from urllib.parse import quote
+
+from .errors import ConfigError
+
+#: The variable that the password of a source is passed in.
+PASSWORD_VARIABLE = "LONGSHORE_COPY_PASSWORD"
+
+#: What a query's result is published as, unless it is named.
+RESULT = "query_result"
+
+
+def copy_job(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    target: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    tables: str | Sequence[str] | None = None,
+    query: str | None = None,
+    sql: str | None = None,
+    as_: str | None = None,
+    format: str | None = None,
+    mode: str | None = None,
+    has_password: bool = False,
+    cwd: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """The job that `copy` runs, as a dict."""
+    tables = [tables] if isinstance(tables, str) else list(tables or [])
+    if query is not None and tables:
+        raise ConfigError("`query` and `tables` are both given", hint="give one of them")
+    if as_ is not None and len(tables) > 1:
+        raise ConfigError(f"`as_` is one name, and there are {len(tables)} tables", hint="remove it")
+    job: dict[str, Any] = {"source": place_keys("source", source, cwd)}
+    if as_ is not None:
+        job["name"] = as_
+    if has_password:
+        job["source"].setdefault("password", {"env": PASSWORD_VARIABLE})
+    if query is not None:
+        job["relations"] = [{"query": query, "as": as_ or RESULT}]
+    elif tables:
+        named = {"as": as_} if as_ is not None else {}
+        job["relations"] = [{"table": table, **named} for table in tables]
+    if sql is not None:
+        job["transform"] = [{"sql": sql}]
+    own = {"format": format, "mode": mode}
+    job["target"] = place_keys("target", target, cwd)
+    job["target"].update({key: value for key, value in own.items() if value is not None})
+    return job
+
+
+def password_of(password: str | None) -> dict[str, str]:
+    """The variable of a password."""
+    return {} if password is None else {PASSWORD_VARIABLE: password}
+
+
+def place_keys(
+    key: str,
+    place: str | os.PathLike[str] | Mapping[str, Any],
+    cwd: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """What a job has as `source` or `target` for a URL, a path, or keys."""
+    if isinstance(place, Mapping):
+        if "url" not in place:
+            raise ConfigError(f"`{key}` has no `url`", hint="give it one, such as file:///lake")
+        return {**place, "url": url_of(place["url"], cwd)}
+    return {"url": url_of(place, cwd)}
+
+
+def url_of(place: str | os.PathLike[str], cwd: str | os.PathLike[str] | None = None) -> str:
+    """A URL as it is, and a path as one."""
+    text = os.fspath(place)
+    if isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) and not os.path.exists(text):
+        return text
+    path = Path(cwd or ".").absolute() / Path(text).expanduser()
+    whole = os.path.normpath(path) + ("/" if text.endswith("/") else "")
+    # A path is a name, unless only a pattern makes sense of it.
+    is_pattern = isinstance(place, str) and re.search(r"[*?\[]", whole) and not os.path.exists(whole)
+    return "file://" + quote(whole, safe="/*[]" if is_pattern else "/")

@@ -1,0 +1,158 @@
+"""The HTTP of the API: requests, answers, streams of events."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from typing import IO, Any, Iterator
+
+from .errors import ConfigError, ConnectionFailed, LongshoreError, TimedOut, error_of
+
+#: How long an answer may take. The daemon gives up on one before.
+DEFAULT_TIMEOUT_SECS = 65.0
+
+#: What names a socket and no URL.
+UNIX = "unix:"
+
+
+class Http:
+    """One daemon."""
+
+    def __init__(self, url: str, token: str | None, ca_file: Any, timeout: float) -> None:
+        self._timeout, self._shown = timeout, url
+        # A redirect would carry the token to somebody else.
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+        if url.startswith(UNIX):
+            self._base = "http://localhost/api/v1"
+            handlers += [_UnixHandler(url[len(UNIX) :]), urllib.request.ProxyHandler({})]
+        elif url.startswith(("http://", "https://")):
+            self._base = f"{url.rstrip('/')}/api/v1"
+            handlers.append(urllib.request.HTTPSHandler(context=_tls(ca_file)))
+        else:
+            raise ConfigError(
+                f"`{url}` names no daemon", hint="write it as in http://127.0.0.1:8460 or unix:/run/api.sock"
+            )
+        self._opener = urllib.request.build_opener(*handlers)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str) -> Any:
+        return self._json(urllib.request.Request(self._base + path, headers=self._headers))
+
+    def post(self, path: str, body: Any) -> Any:
+        headers = {**self._headers, "Content-Type": "application/json"}
+        return self._json(
+            urllib.request.Request(self._base + path, json.dumps(body).encode(), headers, method="POST")
+        )
+
+    def events(self, path: str) -> Iterator[tuple[str, int | None, Any]]:
+        """Events until the stream ends: their kinds, ids and data."""
+        request = urllib.request.Request(self._base + path, headers=self._headers)
+        with self._open(request) as answer:
+            try:
+                yield from _events(answer)
+            except (OSError, http.client.HTTPException) as error:
+                raise self._failed(error) from error
+
+    def _json(self, request: urllib.request.Request) -> Any:
+        with self._open(request) as answer:
+            try:
+                return json.load(answer)
+            except ValueError:
+                raise self._no_daemon() from None
+            except (OSError, http.client.HTTPException) as error:
+                raise self._failed(error) from error
+
+    def _open(self, request: urllib.request.Request) -> Any:
+        try:
+            return self._opener.open(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refused(error) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._failed(error) from error
+        except ValueError as error:
+            # A port that is no number, a token with a line break.
+            raise ConfigError(f"{self._shown}: {error}", hint="check the URL and the token") from None
+
+    def _refused(self, error: urllib.error.HTTPError) -> LongshoreError:
+        try:
+            return error_of(json.loads(error.read())["error"])
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            return self._no_daemon()
+
+    def _failed(self, error: BaseException) -> LongshoreError:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, socket.timeout):
+            return TimedOut(f"{self._shown}: no answer in {self._timeout:g} s", hint="look whether the daemon is well")
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return ConfigError(
+                f"{self._shown}: its certificate is not trusted: {reason.verify_message}",
+                hint="give the certificates that sign for it: ca_file, or LONGSHORE_SERVER_CA",
+            )
+        cause = getattr(reason, "strerror", None) or reason
+        return ConnectionFailed(
+            f"{self._shown}: {cause}", hint="look whether the daemon runs, and whether this is its URL"
+        )
+
+    def _no_daemon(self) -> LongshoreError:
+        return ConfigError(f"{self._shown}: what answers there is no daemon of Longshore", hint="check the URL")
+
+
+def _events(answer: IO[bytes]) -> Iterator[tuple[str, int | None, Any]]:
+    """Server-sent events: an event ends with an empty line."""
+    kind, id, data = "", None, ""
+    for line in answer:
+        key, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
+        value = value[1:] if value.startswith(" ") else value
+        if key == "event":
+            kind = value
+        elif key == "id":
+            id = int(value)
+        elif key == "data":
+            data += value
+        elif not key and not value and not line.strip():
+            if kind:
+                yield kind, id, json.loads(data)
+            kind, id, data = "", None, ""
+
+
+def _tls(ca_file: Any) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigError(f"`ca_file`: {ca_file}: {error}", hint="give a file of certificates in PEM") from error
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+class _UnixHandler(urllib.request.AbstractHTTPHandler):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def http_open(self, request: urllib.request.Request) -> Any:
+        connect = lambda host, **options: _UnixConnection(self._path, host, **options)
+        return self.do_open(connect, request)
+
+    http_request = urllib.request.AbstractHTTPHandler.do_request_
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, host: str, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        if isinstance(self.timeout, (int, float)):
+            self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

@@ -1,0 +1,307 @@
+"""The provider in a whole Airflow, with tasks that ask a real daemon."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from support.airflow import VENV, Airflow
+from support.api import serving
+from support.endpoint import Endpoint
+from support.longshore import QUICK, Program, only, rows_job
+from support.wait import wait_for
+
+pytestmark = pytest.mark.skipif(not VENV.exists(), reason="Airflow is not installed: make install-test")
+
+DAGS = Path(__file__).parent / "dags"
+
+#: What needs nothing of its test: begun first, so that tests wait for each other's runs, and not for their own.
+AT_ONCE = ["submitted", "waiting", "killed", "lost", "late", "cleared", "mapped", "failing", "recovering", "sensing"]
+
+
+class Gates(Endpoint):
+    """Takes the rows of each path when its gate is open; what `fails` says is refused."""
+
+    def __init__(self):
+        super().__init__()
+        self.gates, self.fails = {}, set()
+        self.refuse = self.hold
+
+    def gate(self, name):
+        with self.lock:
+            return self.gates.setdefault(name, threading.Event())
+
+    def hold(self, request, _):
+        name = request.path.strip("/")
+        if name in self.fails:
+            return 503, {}, b""
+        self.gate(name).wait(120)
+
+    def holds(self, name):
+        wait_for(lambda: f"/{name}" in self.requests)
+
+    def open(self):
+        for gate in list(self.gates.values()):
+            gate.set()
+
+
+@pytest.fixture(scope="module")
+def gates():
+    gates = Gates()
+    gates.fails.add("recovering")
+    gates.gate("recovering").set()
+    yield gates
+    gates.open()
+    gates.server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def longshore(scratch, cache):
+    folder = scratch / "airflow"
+    folder.mkdir()
+    program = only(Program(folder, cache), "http-sink", "postgres")
+    program.env |= QUICK
+    rows_job(program)
+    parameters = {"day": "date", "dag_of": "text"}
+    steps = [{"sql": "SELECT id, {{ day }} AS day, {{ dag_of }} AS dag FROM data"}]
+    source = {"url": f"file://{folder}/rows.csv"}
+    target = {"url": f"file://{folder}/lake/{{{{ dag_of }}}}", "format": "csv"}
+    program.job(source, "by_day.yaml", parameters=parameters, transform=steps, target=target)
+    target = {"url": f"file://{folder}/lake/{{{{ name }}}}"}
+    program.job(source, "named.yaml", parameters={"name": "text"}, target=target)
+    yield program
+    program.end()
+
+
+@pytest.fixture(scope="module")
+def daemon(longshore):
+    daemon, api = serving(longshore, "--jobs", "16")
+    api.daemon = daemon
+    yield api
+    daemon.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def airflow(daemon, longshore, gates):
+    # More than one chunk, so that something is left to resume.
+    (longshore.folder / "lost").mkdir()
+    for number in range(4):
+        (longshore.folder / f"lost/{number}.csv").write_text(f"id\n{number}\n")
+    source = {"url": f"file://{longshore.folder}/lost"}
+    target = {"url": f"{gates.url}/lost.here", "timeout_secs": 120}
+    longshore.job(source, "lost.yaml", tables=["*.csv"], target=target, parallel={"chunks": 1})
+    address = {"conn_type": "longshore", "host": daemon.url, "password": daemon.token}
+    connections = {
+        "longshore_default": address,
+        "wrong_token": {**address, "password": "wrong"},
+        "away": {**address, "host": "http://127.0.0.1:1"},
+    }
+    env = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
+    env |= {key: longshore.env[key] for key in ["LONGSHORE_CACHE", "LONGSHORE_PLUGINS", *QUICK]}
+    env |= {"SCENARIOS": str(longshore.folder), "SCENARIOS_GATE": gates.url, "PGPASSWORD": "none"}
+    airflow = Airflow(longshore.folder / "home", DAGS, env)
+    yield airflow
+    gates.open()
+    airflow.stop()
+
+
+@pytest.fixture(scope="module")
+def begun(airflow):
+    return {name: airflow.trigger(name) for name in AT_ONCE}
+
+
+def run_of(daemon, dag_run, task):
+    """The daemon's run of a task, once it has one."""
+    wait_for(lambda: dag_run.xcoms(task, "run"), 60)
+    return dag_run.xcom(task, "run")
+
+
+def state(daemon, run):
+    return daemon.get(f"/runs/{run}")["state"]
+
+
+@pytest.mark.parametrize("task, dag_of", [("load", "submitted"), ("load_deferred", "other"), ("load_here", "here")])
+def test_a_task_runs_a_job_with_values_of_the_dag_and_gives_its_report(begun, longshore, task, dag_of):
+    dag_run = begun["submitted"]
+    assert dag_run.over(task)["state"] == "success", dag_run.log(task)
+    found = dag_run.xcom(task)
+    assert (found["status"], found["rows"], found["job"]) == ("succeeded", 3, "by_day"), found
+    [relation] = found["relations"]
+    assert relation["rows"] == 3 and Path(found["manifest"].removeprefix("file://")).exists()
+    [part] = Path(relation["folder"].removeprefix("file://")).glob("*.csv")
+    assert part.read_text().splitlines()[1] == f"1,2026-11-20,{dag_of}"
+    assert dag_run.xcom(task, "run") == found["run"]
+    assert "published 3 rows" in dag_run.log(task)
+
+
+@pytest.mark.parametrize("task", ["worker", "deferred"])
+def test_a_task_follows_its_run_and_shows_its_log_and_its_page(begun, daemon, gates, task):
+    dag_run = begun["waiting"]
+    gates.holds(f"waiting.{task}")
+    dag_run.until(task, "deferred" if task == "deferred" else "running")
+    run = run_of(daemon, dag_run, task)
+    assert daemon.get(f"/runs/{run}")["job"] == f"waiting.{task}"
+    gates.gate(f"waiting.{task}").set()
+    assert dag_run.over(task)["state"] == "success", dag_run.log(task)
+    assert dag_run.xcom(task)["run"] == run
+    logged = [line["text"] for line in daemon.get(f"/runs/{run}/log")["lines"]]
+    assert logged
+    log = dag_run.log(task)
+    for text in logged:
+        assert log.count(text) == 1, log
+    assert dag_run.links(task) == {"Longshore run": f"{daemon.url}/ui/runs/{run}"}
+
+
+@pytest.mark.parametrize("task", ["worker", "deferred"])
+def test_a_run_is_cancelled_when_its_task_is_ended(begun, daemon, gates, task):
+    dag_run = begun["killed"]
+    gates.holds(f"killed.{task}")
+    dag_run.until(task, "deferred" if task == "deferred" else "running")
+    run = run_of(daemon, dag_run, task)
+    dag_run.mark(task, "failed")
+    wait_for(lambda: state(daemon, run) == "cancelled")
+    now = dag_run.over(task)
+    assert (now["state"], now["try_number"]) == ("failed", 1)
+
+
+def test_a_run_on_the_worker_is_cancelled_when_its_task_is_ended(begun, longshore, gates):
+    dag_run = begun["killed"]
+    gates.holds("killed.here")
+    dag_run.mark("here", "failed")
+    wait_for(lambda: local_runs(longshore, "killed.here")[0]["state"] == "cancelled")
+    assert dag_run.over("here")["state"] == "failed"
+
+
+def local_runs(longshore, job):
+    """The runs of the state folder that the workers share, newest first."""
+    found = longshore.report("runs", env={"LONGSHORE_STATE": str(longshore.folder / "local")})
+    return [run for run in found if run["job"] == job]
+
+
+@pytest.mark.parametrize("task", ["worker", "here"])
+def test_a_task_that_is_tried_again_goes_on_with_its_run(begun, daemon, longshore, gates, task):
+    """Its process is killed in the midst of the run."""
+    dag_run = begun["lost"]
+    gates.holds(f"lost.{task}")
+    pid = dag_run.until(task, "running")["pid"]
+    run = run_of(daemon, dag_run, task) if task == "worker" else local_runs(longshore, "lost")[0]["run"]
+    os.kill(pid, signal.SIGKILL)
+    dag_run.until(task, "running", tries=2)
+    gates.gate(f"lost.{task}").set()
+    now = dag_run.over(task, tries=2)
+    assert (now["state"], now["try_number"]) == ("success", 2), dag_run.log(task, 2)
+    assert dag_run.xcom(task)["run"] == run
+    assert dag_run.xcom(task)["rows"] == (3 if task == "worker" else 4)
+    if task == "here":
+        [only] = local_runs(longshore, "lost")
+        assert only["state"] == "succeeded"
+
+
+def test_a_run_that_failed_as_a_server_was_away_is_tried_again(begun, daemon, gates):
+    dag_run = begun["recovering"]
+    wait_for(lambda: state(daemon, run_of(daemon, dag_run, "load")) == "failed", 60)
+    gates.fails.remove("recovering")
+    now = dag_run.over("load")
+    assert (now["state"], now["try_number"]) == ("success", 2), dag_run.log("load", 2)
+    runs = daemon.get("/runs?job=recovering.load")["runs"]
+    assert [run["state"] for run in runs] == ["succeeded", "failed"]
+    assert dag_run.xcom("load")["run"] == runs[0]["run"]
+
+
+@pytest.mark.parametrize("task", ["worker", "deferred"])
+def test_a_run_that_takes_too_long_is_cancelled(begun, daemon, task):
+    dag_run = begun["late"]
+    assert dag_run.over(task)["state"] == "failed"
+    [run] = daemon.get(f"/runs?job=late.{task}")["runs"]
+    wait_for(lambda: state(daemon, run["run"]) == "cancelled")
+
+
+def test_a_task_that_is_cleared_starts_another_run(begun, daemon):
+    dag_run = begun["cleared"]
+    assert dag_run.over("load")["state"] == "success"
+    first = dag_run.xcom("load")["run"]
+    dag_run.clear("load")
+    assert dag_run.over("load", tries=2)["state"] == "success"
+    assert dag_run.xcom("load")["run"] != first
+    assert len(daemon.get("/runs?job=cleared.load")["runs"]) == 2
+
+
+def test_mapped_tasks_have_a_run_each(begun):
+    dag_run = begun["mapped"]
+    states = [dag_run.over("load", index=index)["state"] for index in range(2)]
+    assert states == ["success", "success"], dag_run.log("load", index=0)
+    found = [dag_run.xcom("load", index=index) for index in range(2)]
+    assert found[0]["run"] != found[1]["run"]
+    assert [report["relations"][0]["folder"].split("/")[-2] for report in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "task, attempts, who, says",
+    [
+        ("config", 1, "the job's owner", "unknown key `zzz`"),
+        ("data", 1, "the job's owner", "by zero"),
+        ("data_deferred", 1, "the job's owner", "by zero"),
+        ("here", 1, "the job's owner", "by zero"),
+        ("nothing_here", 1, "the job's owner", "/nowhere"),
+        ("token", 1, "the job's owner", "token"),
+        ("platform", 2, "the platform", "127.0.0.1:1"),
+        ("daemon", 2, "the platform", "127.0.0.1:1"),
+    ],
+)
+def test_only_what_may_succeed_later_is_tried_again(begun, task, attempts, who, says):
+    dag_run = begun["failing"]
+    now = dag_run.over(task)
+    assert (now["state"], now["try_number"]) == ("failed", attempts), dag_run.log(task)
+    log = dag_run.log(task)
+    assert says in log and f"Who must act: {who}" in log and "next: " in log, log
+
+
+def test_sensors_wait_for_the_success_of_a_job(begun, daemon, longshore):
+    dag_run = begun["sensing"]
+    dag_run.until("success", "running")
+    dag_run.until("success_deferred", "deferred")
+    run = daemon.submit(longshore.folder / "good.yaml", name="later")["run"]
+    for task in ["success", "success_deferred"]:
+        assert dag_run.over(task)["state"] == "success", dag_run.log(task)
+        assert dag_run.xcom(task)["run"] == run and dag_run.xcom(task)["rows"] == 3
+    assert dag_run.over("nothing")["state"] == "failed"
+
+
+def test_sensors_wait_for_a_run_and_fail_with_it(airflow, daemon, longshore, gates):
+    fails = longshore.job({"url": f"file://{longshore.folder}/no.csv"}, "fails.yaml")
+    name = "sensed"
+    held = longshore.job({"url": f"file://{longshore.folder}/rows.csv"}, "held.yaml", target={"url": f"{gates.url}/{name}"})
+    run, failing = (daemon.submit(job)["run"] for job in [held, fails])
+    waits, ends = (airflow.trigger("sensing_runs", {"run": run}) for run in [run, failing])
+    waits.until("run_deferred", "deferred")
+    waits.until("run", "running")
+    gates.gate(name).set()
+    for task in ["run", "run_deferred"]:
+        assert waits.over(task)["state"] == "success", waits.log(task)
+        assert waits.xcom(task)["run"] == run
+        assert ends.over(task)["state"] == "failed"
+        assert "no.csv" in ends.log(task)
+
+
+def test_airflow_knows_the_provider_and_its_connections(airflow, daemon):
+    [provider] = [
+        found
+        for found in airflow.call("GET", "/providers?limit=100")["providers"]
+        if found["package_name"] == "airflow-provider-longshore"
+    ]
+    assert provider["version"] == "0.6.0"
+    form = airflow.connection_form("longshore")
+    assert form["hook_name"] == "Longshore" and {"ca_file", "dashboard_url"} <= form["extra_fields"].keys()
+    body = {"connection_id": "x", "conn_type": "longshore", "host": daemon.url, "password": daemon.token}
+    assert airflow.call("POST", "/connections/test", body) == {"status": True, "message": "The daemon answers, and takes the token."}
+    refused = airflow.call("POST", "/connections/test", {**body, "password": "wrong"})
+    assert not refused["status"] and "token" in refused["message"]
+
+
+def test_the_token_is_written_nowhere(begun, airflow, daemon):
+    begun["submitted"].over("load_deferred")
+    assert daemon.token.encode() not in airflow.said()

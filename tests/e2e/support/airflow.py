@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -27,6 +28,9 @@ COMPONENTS = {
     "triggerer": ["--skip-serve-logs"],
 }
 
+#: How often a task is looked at.
+LOOK_SECS = 0.3
+
 #: The ends of a task, and of a DAG's run.
 OVER = {"success", "failed", "skipped", "upstream_failed"}
 
@@ -37,11 +41,21 @@ def installed(folder):
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     # Built beside the sources, which stay as they are.
     source = shutil.copytree(PROVIDER, folder / "provider")
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels), str(source)]
+    build = [
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        str(wheels),
+        str(source),
+    ]
     subprocess.run([*pip, *build], check=True)
     [wheel] = wheels.glob("*.whl")
     target = folder / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)], check=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)], check=True
+    )
     return target
 
 
@@ -84,7 +98,9 @@ class Airflow:
         self.token = self._json("GET", f"{self.url}/auth/token")["access_token"]
 
     def _airflow(self, *args):
-        done = subprocess.run(["airflow", *args], env=self.env, cwd=self.folder, capture_output=True, text=True)
+        done = subprocess.run(
+            ["airflow", *args], env=self.env, cwd=self.folder, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _started(self, name):
@@ -126,7 +142,13 @@ class Airflow:
     def trigger(self, dag, conf=None):
         """Starts a DAG as soon as it is known."""
         wait_for(lambda: dag in {found["dag_id"] for found in self.call("GET", "/dags?limit=100")["dags"]})
-        return DagRun(self, dag, self.call("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf or {}})["dag_run_id"])
+        return DagRun(
+            self,
+            dag,
+            self.call("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf or {}})[
+                "dag_run_id"
+            ],
+        )
 
     def stop(self):
         for process in self.processes:
@@ -159,7 +181,11 @@ class DagRun:
 
         def found():
             now = self.task(task, index)
-            return now if now["state"] in states and now["try_number"] >= tries else None
+            if now["state"] in states and now["try_number"] >= tries:
+                return now
+            # Each look costs Airflow much.
+            time.sleep(LOOK_SECS)
+            return None
 
         try:
             return wait_for(found, 90)
@@ -181,12 +207,12 @@ class DagRun:
     def xcom(self, task, key="return_value", index=-1):
         path = f"{self.path}/taskInstances/{task}/xcomEntries/{key}?map_index={index}"
         value = self.airflow.call("GET", path)["value"]
-        return json.loads(value) if isinstance(value, str) and value[:1] in "[{\"" else value
+        return json.loads(value) if isinstance(value, str) and value[:1] in '[{"' else value
 
     def xcoms(self, task, key, index=-1):
         """The value, once there is one."""
         path = f"{self.path}/taskInstances/{task}/xcomEntries?map_index={index}"
-        return key in {entry["xcom_key"] for entry in self.airflow.call("GET", path)["xcom_entries"]}
+        return key in {entry["key"] for entry in self.airflow.call("GET", path)["xcom_entries"]}
 
     def links(self, task):
         return self.airflow.call("GET", f"{self.path}/taskInstances/{task}/links")["extra_links"]

@@ -92,7 +92,9 @@ class LongshoreSubmitOperator(BaseOperator):
             follower = Follower(self._connected(), run, self.log)
             info = follower.look()
             if self.deferrable and not has_ended(info):
-                self.defer(trigger=self._trigger(run, follower.after, deadline), method_name="execute_complete")
+                self.defer(
+                    trigger=self._trigger(run, follower.after, deadline), method_name="execute_complete"
+                )
             while not has_ended(info) and not self._is_killed:
                 self._pause()
                 info = follower.look()
@@ -107,7 +109,9 @@ class LongshoreSubmitOperator(BaseOperator):
             self._attach(run)
             if event["is_late"]:
                 self._connected().cancel(run)
-                raise AirflowException(f"run {run} has not ended within the task's execution_timeout; it is cancelled")
+                raise AirflowException(
+                    f"run {run} has not ended within the task's execution_timeout; it is cancelled"
+                )
             return self._result(run)
 
     def on_kill(self) -> None:

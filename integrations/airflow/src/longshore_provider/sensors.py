@@ -134,7 +134,9 @@ class LongshoreSuccessSensor(LongshoreSensor):
 
     def poke(self, context: Context) -> PokeReturnValue:
         with airflow_errors():
-            self._finder = self._finder or SuccessFinder(self.connected(), self.job_name, self.since, self.log)
+            self._finder = self._finder or SuccessFinder(
+                self.connected(), self.job_name, self.since, self.log
+            )
             info = self._finder.look()
             if info is None:
                 return PokeReturnValue(is_done=False)

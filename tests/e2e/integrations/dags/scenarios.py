@@ -40,7 +40,9 @@ def submitted():
     values = {"day": "{{ '2026-11-20' }}", "dag_of": "{{ dag.dag_id }}"}
     submit("load", job, parameters=values)
     submit("load_deferred", job, parameters={**values, "dag_of": "other"}, deferrable=True)
-    LongshoreRunOperator(task_id="load_here", job=job, parameters={**values, "dag_of": "here"}, state=f"{FOLDER}/local")
+    LongshoreRunOperator(
+        task_id="load_here", job=job, parameters={**values, "dag_of": "here"}, state=f"{FOLDER}/local"
+    )
 
 
 @scenario
@@ -102,14 +104,16 @@ def failing():
 @scenario
 def recovering():
     """A server that is away at the first attempt."""
-    submit("load", {"source": ROWS, "target": {"url": f"{GATE}/recovering"}}, **QUICK)
+    submit("load", {"source": ROWS, "target": {"url": f"{GATE}/recovering"}}, **{**QUICK, "retries": 20})
 
 
 @scenario
 def sensing():
     """Sensors of runs that begin later, in test_airflow.py."""
-    options = {"poke_interval": 0.2, "timeout": 60}
-    LongshoreSuccessSensor(task_id="success", job_name="later", since="{{ dag_run.start_date.isoformat() }}", **options)
+    options = {"poke_interval": 0.2, "timeout": 600}
+    LongshoreSuccessSensor(
+        task_id="success", job_name="later", since="{{ dag_run.start_date.isoformat() }}", **options
+    )
     LongshoreSuccessSensor(task_id="success_deferred", job_name="later", deferrable=True, **options)
     LongshoreSuccessSensor(task_id="nothing", job_name="never", deferrable=True, poke_interval=0.2, timeout=2)
 

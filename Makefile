@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb deny dist clean \
+.PHONY: help build demo test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples orchestrators deb deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
@@ -97,6 +97,11 @@ late-rows: build install-test
 	LATE_ROWS_SECONDS=600 KILLS=100 $(VENV)/bin/python -m pytest -q tests/e2e/sources/test_incremental.py \
 		-k "commit_late or a_kill"
 
+## Dagster and Prefect, in an environment of their own (about 350 MB), and the tests of their examples
+orchestrators: build install-test
+	@tools/install.sh venv target/orchestrators integrations/requirements.txt
+	$(VENV)/bin/python -m pytest -q tests/e2e/integrations/test_orchestrators.py
+
 ## A thousand jobs at once (the tests drop 200)
 soak: build install-test
 	JOBS=1000 $(VENV)/bin/python -m pytest -q tests/e2e/faults/test_faults.py -k jobs_at_once
@@ -160,3 +165,4 @@ install-build: install-plugins
 
 install-test:
 	@tools/install.sh test $(VENV) target/stores
+	@tools/install.sh venv target/airflow integrations/airflow/requirements.txt --no-deps

@@ -2,19 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
 
 import pytest
 
-from support.airflow import OVER, VENV, Airflow
+from support.airflow import OVER, PROVIDER, Airflow
 from support.api import serving
 from support.endpoint import Endpoint
 from support.longshore import QUICK, Program, only, rows_job
 from support.wait import wait_for
 
-pytestmark = pytest.mark.skipif(not VENV.exists(), reason="Airflow is not installed: make install-test")
+pytestmark = pytest.mark.airflow
 
 DAGS = Path(__file__).parent / "dags"
 
@@ -81,6 +82,9 @@ def longshore(scratch, cache):
     source = {"url": f"file://{folder}/rows.csv"}
     target = {"url": f"file://{folder}/lake/{{{{ dag_of }}}}", "format": "csv"}
     program.job(source, "by_day.yaml", parameters=parameters, transform=steps, target=target)
+    steps = [{"sql": "SELECT id, {{ day }} AS day FROM data"}]
+    target = {"url": f"file://{folder}/lake/day={{{{ day }}}}"}
+    program.job(source, "orders.yaml", parameters={"day": "date"}, transform=steps, target=target)
     target = {"url": f"file://{folder}/lake/{{{{ name }}}}"}
     program.job(source, "named.yaml", parameters={"name": "text"}, target=target)
     yield program
@@ -113,7 +117,10 @@ def airflow(daemon, longshore, gates):
     env = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
     env |= {key: longshore.env[key] for key in ["LONGSHORE_CACHE", "LONGSHORE_PLUGINS", *QUICK]}
     env |= {"SCENARIOS": str(longshore.folder), "SCENARIOS_GATE": gates.url, "PGPASSWORD": "none"}
-    airflow = Airflow(longshore.folder / "home", DAGS, env)
+    dags = shutil.copytree(DAGS, longshore.folder / "dags")
+    example = (PROVIDER / "examples/orders.py").read_text()
+    (dags / "orders.py").write_text(example.replace("/jobs/", f"{longshore.folder}/"))
+    airflow = Airflow(longshore.folder / "home", dags, env)
     yield airflow
     gates.open()
     airflow.stop()
@@ -301,6 +308,12 @@ def test_sensors_wait_for_a_run_and_fail_with_it(airflow, daemon, longshore, gat
         assert waits.xcom(task)["run"] == run
         assert ends.over(task)["state"] == "failed"
         assert "no.csv" in ends.log(task)
+
+
+def test_the_example_copies_the_day_before(airflow, longshore):
+    dag_run = airflow.trigger("orders", logical_date="2026-11-21T00:00:00Z")
+    assert dag_run.over("copy")["state"] == "success", dag_run.log("copy")
+    assert list((longshore.folder / "lake/day=2026-11-20").rglob("*.parquet"))
 
 
 def test_airflow_knows_the_provider_and_its_connections(airflow, daemon):

@@ -4,10 +4,12 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,26 +38,14 @@ OVER = {"success", "failed", "skipped", "upstream_failed"}
 
 
 def installed(folder):
-    """The provider's wheel, and what it depends on, in a folder for PYTHONPATH."""
-    python, wheels = str(VENV / "bin/python"), folder / "wheels"
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    """The provider's wheel, unpacked into a folder for PYTHONPATH, as an installer does."""
     # Built beside the sources, which stay as they are.
-    source = shutil.copytree(PROVIDER, folder / "provider")
-    build = [
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(wheels),
-        str(source),
-    ]
-    subprocess.run([*pip, *build], check=True)
-    [wheel] = wheels.glob("*.whl")
-    target = folder / "site"
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)], check=True
-    )
+    source, target = shutil.copytree(PROVIDER, folder / "provider"), folder / "site"
+    build = "import flit_core.buildapi as backend; print(backend.build_wheel('.'))"
+    command = [VENV / "bin/python", "-c", build]
+    done = subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)
+    with zipfile.ZipFile(source / done.stdout.split()[-1]) as wheel:
+        wheel.extractall(target)
     return target
 
 
@@ -139,26 +129,18 @@ class Airflow:
         found = self._json("GET", f"{self.url}/ui/connections/hook_meta")
         return next(form for form in found if form["connection_type"] == kind)
 
-    def trigger(self, dag, conf=None):
+    def trigger(self, dag, conf=None, logical_date=None):
         """Starts a DAG as soon as it is known."""
         wait_for(lambda: dag in {found["dag_id"] for found in self.call("GET", "/dags?limit=100")["dags"]})
-        return DagRun(
-            self,
-            dag,
-            self.call("POST", f"/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf or {}})[
-                "dag_run_id"
-            ],
-        )
+        body = {"logical_date": logical_date, "conf": conf or {}}
+        return DagRun(self, dag, self.call("POST", f"/dags/{dag}/dagRuns", body)["dag_run_id"])
 
     def stop(self):
+        """Ends all processes: its database is thrown away."""
         for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # Each began a session, which its children are in.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def said(self):
         """All that lies in its folder: logs, and its database."""

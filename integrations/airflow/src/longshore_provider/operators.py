@@ -83,6 +83,7 @@ class LongshoreSubmitOperator(BaseOperator):
         self._client: Client | None = None
         self._run: str | None = None
         self._is_killed = False
+        self._kill_error: LongshoreError | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submits the job, and waits, or defers the task."""
@@ -122,7 +123,8 @@ class LongshoreSubmitOperator(BaseOperator):
         try:
             self._client.cancel(self._run, deadline=CANCEL_SECS)
         except LongshoreError as error:
-            self.log.warning("run %s is not cancelled: %s", self._run, error)
+            # Not logged here: Airflow calls this from a signal's handler, and `execute` may be logging.
+            self._kill_error = error
 
     def _submit(self, context: Context) -> str:
         """The run of this attempt."""
@@ -179,7 +181,8 @@ class LongshoreSubmitOperator(BaseOperator):
         """What the run came to, or its error."""
         if self._is_killed:
             # Not an AirflowFailException: the worker may have been told to stop, and the task is to be tried again.
-            raise AirflowException(f"the task was told to end; run {run} is cancelled")
+            outcome = f"could not be cancelled: {self._kill_error}" if self._kill_error else "was cancelled"
+            raise AirflowException(f"the task was told to end; run {run} {outcome}")
         report = self._connected().wait(run)
         self.log.info("published %d rows; manifest %s", report.rows, report.manifest)
         return essentials(report)

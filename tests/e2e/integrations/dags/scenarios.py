@@ -69,7 +69,8 @@ def lost():
 @scenario
 def late():
     submit("worker", held("late.worker"), execution_timeout=timedelta(seconds=2))
-    submit("deferred", held("late.deferred"), deferrable=True, execution_timeout=timedelta(seconds=2))
+    # Airflow's own timer must not ring before the task is deferred.
+    submit("deferred", held("late.deferred"), deferrable=True, execution_timeout=timedelta(seconds=10))
 
 
 @scenario

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from support.airflow import OVER, PROVIDER, Airflow
-from support.api import serving
+from support.api import Api
+from support.daemon import Daemon
 from support.endpoint import Endpoint
-from support.longshore import QUICK, Program, only, rows_job
+from support.longshore import QUICK, ROOT, Program, only, rows_job
+from support.ports import free_port
 from support.wait import wait_for
 
 pytestmark = pytest.mark.airflow
@@ -20,18 +22,9 @@ pytestmark = pytest.mark.airflow
 DAGS = Path(__file__).parent / "dags"
 
 #: What needs nothing of its test: begun first, so that tests wait for each other's runs, and not for their own.
-AT_ONCE = [
-    "submitted",
-    "waiting",
-    "killed",
-    "lost",
-    "late",
-    "cleared",
-    "mapped",
-    "failing",
-    "recovering",
-    "sensing",
-]
+AT_ONCE = """
+    submitted waiting killed lost late cleared mapped failing recovering sensing restarting
+""".split()
 
 
 class Gates(Endpoint):
@@ -93,7 +86,9 @@ def longshore(scratch, cache):
 
 @pytest.fixture(scope="module")
 def daemon(longshore):
-    daemon, api = serving(longshore, "--jobs", "16")
+    # A port of its own, which it has again when it is restarted.
+    daemon = Daemon(longshore, "--listen", f"127.0.0.1:{free_port()}", "--jobs", "24")
+    api = Api(longshore)
     api.daemon = daemon
     yield api
     daemon.stop(signal.SIGKILL)
@@ -174,7 +169,8 @@ def test_a_task_follows_its_run_and_shows_its_log_and_its_page(begun, daemon, ga
     log = dag_run.log(task)
     for text in logged:
         assert log.count(text) == 1, log
-    assert dag_run.links(task) == {"Longshore run": f"{daemon.url}/ui/runs/{run}"}
+    # Airflow keeps it after it has told how the task ended.
+    wait_for(lambda: dag_run.links(task) == {"Longshore run": f"{daemon.url}/ui/runs/{run}"})
 
 
 @pytest.mark.parametrize("task", ["worker", "deferred"])
@@ -332,6 +328,76 @@ def test_airflow_knows_the_provider_and_its_connections(airflow, daemon):
     }
     refused = airflow.call("POST", "/connections/test", {**body, "password": "wrong"})
     assert not refused["status"] and "token" in refused["message"]
+
+
+def test_tasks_wait_for_a_daemon_that_restarts(begun, daemon, gates):
+    dag_run = begun["restarting"]
+    tasks = ["worker", "deferred"]
+    for task in tasks:
+        gates.holds(f"restarting.{task}")
+    dag_run.until("deferred", "deferred")
+    runs = {task: run_of(daemon, dag_run, task) for task in tasks}
+    daemon.daemon.stop(signal.SIGKILL)
+    dag_run.log_has("worker", "waiting for the daemon")
+    daemon.daemon.start()
+    for task in tasks:
+        gates.gate(f"restarting.{task}").set()
+        assert dag_run.over(task)["state"] == "success", dag_run.log(task)
+        assert dag_run.xcom(task)["run"] == runs[task]
+
+
+#: What the provider makes of DAGs' names and of connections, asked in Airflow's Python.
+ASKED = """
+import json
+from types import SimpleNamespace
+from airflow.sdk import Connection
+from longshore_provider.hook import Daemon
+from longshore_provider.run_key import attempt, run_key
+
+def ti(tries=1, max_tries=3, retries=3, dag="shop", index=-1):
+    task = SimpleNamespace(retries=retries)
+    return SimpleNamespace(dag_id=dag, task_id="load", run_id="r1", map_index=index, try_number=tries,
+                           max_tries=max_tries, task=task)
+
+def key(**values):
+    return run_key({"ti": ti(**values)})
+
+def daemon(**values):
+    found = Daemon.of(Connection(conn_id="x", conn_type="longshore", **values))
+    return [found.url, found.token, found.ca_file, found.link("a/b")]
+
+print(json.dumps({
+    "first": key(), "second": key(tries=2), "mapped": key(index=2), "cleared": key(tries=2, max_tries=4),
+    "fewer retries": key(max_tries=1, retries=3), "long": key(dag="\u00e9" * 150), "longer": key(dag="\u00e9" * 151),
+    "attempts": [attempt(ti()), attempt(ti(tries=3)), attempt(ti(tries=2, max_tries=4))],
+    "url": daemon(host="https://lake:8460/", password="t", extra=json.dumps({"ca_file": "/ca"})),
+    "parts": daemon(host="lake", port=8460), "plain": daemon(host="lake", schema="http"),
+    "socket": daemon(host="unix:/run/api.sock"),
+    "browser": daemon(host="http://a", extra=json.dumps({"dashboard_url": "https://b"})),
+    "nothing": daemon(),
+}))
+"""
+
+
+def test_keys_and_addresses_are_made_of_what_airflow_has(airflow):
+    told = json.loads(airflow.python(ASKED))
+    assert told["first"] == told["second"] == told["fewer retries"] == "shop/load/r1"
+    assert told["mapped"] == "shop/load/r1/2" and told["cleared"] == "shop/load/r1/cleared-after-1"
+    assert told["attempts"] == [1, 3, 1]
+    assert len(told["long"].encode()) <= 200 and told["long"] != told["longer"]
+    assert told["url"] == ["https://lake:8460/", "t", "/ca", "https://lake:8460/ui/runs/a%2Fb"]
+    assert told["parts"][0] == "https://lake:8460" and told["plain"][0] == "http://lake"
+    assert told["socket"] == ["unix:/run/api.sock", None, None, None]
+    assert told["browser"][3] == "https://b/ui/runs/a%2Fb" and told["nothing"] == ["", None, None, None]
+
+
+def test_every_dag_is_read(airflow):
+    assert airflow.call("GET", "/importErrors")["import_errors"] == []
+
+
+def test_the_guide_shows_the_example():
+    page = (ROOT / "docs/how-to/airflow.md").read_text()
+    assert f"```python\n{(PROVIDER / 'examples/orders.py').read_text()}```" in page
 
 
 def test_the_token_is_written_nowhere(begun, airflow, daemon):

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 import urllib.error
@@ -55,7 +56,7 @@ class Airflow:
     def __init__(self, folder, dags, env):
         self.folder, self.processes = folder, []
         folder.mkdir()
-        site = installed(folder)
+        site, database = installed(folder), folder / "airflow.db"
         self.url = f"http://127.0.0.1:{free_port()}"
         port = self.url.rpartition(":")[2]
         self.env = {
@@ -64,6 +65,8 @@ class Airflow:
             "PYTHONPATH": f"{site}:{ROOT}/python/src",
             "LONGSHORE_PROGRAM": str(LONGSHORE),
             "AIRFLOW_HOME": str(folder),
+            # Its components write at the same time.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=60",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -79,10 +82,12 @@ class Airflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
             **env,
         }
         self._airflow("db", "migrate")
+        with sqlite3.connect(database) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
         self.processes = [self._started(name) for name in COMPONENTS]
         wait_for(self._is_healthy)
         self.token = self._json("GET", f"{self.url}/auth/token")["access_token"]
@@ -92,6 +97,13 @@ class Airflow:
             ["airflow", *args], env=self.env, cwd=self.folder, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def python(self, code):
+        """What a script says in Airflow's Python."""
+        command = [VENV / "bin/python", "-c", code]
+        done = subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()[-1]
 
     def _started(self, name):
         with (self.folder / f"{name}.log").open("w") as log:
@@ -185,6 +197,10 @@ class DagRun:
             f"{line.get('level')} {line['event']} {line.get('error_detail', '')}"
             for line in self.airflow.call("GET", path)["content"]
         )
+
+    def log_has(self, task, text):
+        """Waits until a task has logged this."""
+        wait_for(lambda: time.sleep(LOOK_SECS) or text in self.log(task), 90)
 
     def xcom(self, task, key="return_value", index=-1):
         path = f"{self.path}/taskInstances/{task}/xcomEntries/{key}?map_index={index}"

@@ -53,6 +53,13 @@ def waiting():
 
 
 @scenario
+def restarting():
+    """Tasks whose daemon is restarted meanwhile."""
+    submit("worker", held("restarting.worker"))
+    submit("deferred", held("restarting.deferred"), deferrable=True)
+
+
+@scenario
 def killed():
     submit("worker", held("killed.worker"), **QUICK)
     submit("deferred", held("killed.deferred"), deferrable=True, **QUICK)

@@ -102,7 +102,8 @@ def airflow(daemon, longshore, gates):
         (longshore.folder / f"lost/{number}.csv").write_text(f"id\n{number}\n")
     source = {"url": f"file://{longshore.folder}/lost"}
     target = {"url": f"{gates.url}/lost.here", "timeout_secs": 120}
-    longshore.job(source, "lost.yaml", tables=["*.csv"], target=target, parallel={"chunks": 1})
+    relations = [{"table": "*.csv", "as": "numbers"}]
+    longshore.job(source, "lost.yaml", relations=relations, target=target, parallel={"chunks": 1})
     address = {"conn_type": "longshore", "host": daemon.url, "password": daemon.token}
     connections = {
         "longshore_default": address,

@@ -101,6 +101,4 @@ def test_an_example_tries_again_only_what_may_succeed_later(program, name, scrip
     assert not answer(program, name, script)["ok"]
     assert len(runs(program)) == 2
 
-
-def attempts(program, run):
     return os.listdir(program.folder)

@@ -68,10 +68,11 @@ class LongshoreRunTrigger(BaseTrigger):
         client = await LongshoreHook(self.longshore_conn_id).aget_conn()
         follower = Follower(client, self.run_id, self.log, after=self.log_after)
         while self.deadline is None or time.time() < self.deadline:
+            # The task has looked before it was deferred; and its worker must have let go of it.
+            await asyncio.sleep(self.poll_interval)
             info = await asyncio.to_thread(follower.look)
             if info is not None and info.finished is not None:
                 return True
-            await asyncio.sleep(self.poll_interval)
         return False
 
     async def on_kill(self) -> None:
@@ -125,10 +126,10 @@ class LongshoreSuccessTrigger(BaseTrigger):
         client = await LongshoreHook(self.longshore_conn_id).aget_conn()
         finder = SuccessFinder(client, self.job_name, self.since, self.log)
         while True:
+            await asyncio.sleep(self.poll_interval)
             info = await asyncio.to_thread(finder.look)
             if info is not None:
                 return info.run
-            await asyncio.sleep(self.poll_interval)
 
 
 def failure_event(run: str | None, error: LongshoreError) -> TriggerEvent:

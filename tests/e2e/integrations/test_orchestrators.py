@@ -43,7 +43,6 @@ def test_the_guide_shows_the_examples(name):
 
 
 def job(program, source, **keys):
-    only(program, "postgres")
     target = {"url": f"file://{program.lake}/day={{{{ day }}}}"}
     steps = [{"sql": "SELECT *, {{ day }} AS day FROM data"}]
     parameters = {"day": "date"}
@@ -80,7 +79,7 @@ SCRIPTS = pytest.mark.parametrize("name, script", [("dagster", DAGSTER), ("prefe
 @pytest.mark.orchestrators
 @SCRIPTS
 def test_an_example_copies_a_day_and_reports_it(program, name, script):
-    rows_job(program)
+    rows_job(only(program))
     job(program, {"url": f"file://{program.folder}/rows.csv"})
     told = answer(program, name, script)
     [run] = runs(program)
@@ -93,6 +92,7 @@ def test_an_example_copies_a_day_and_reports_it(program, name, script):
 @pytest.mark.orchestrators
 @SCRIPTS
 def test_an_example_tries_again_only_what_may_succeed_later(program, name, script):
+    only(program, "postgres")
     source = {"url": "postgres://reader@127.0.0.1:1/shop", "password": {"env": "PGPASSWORD"}}
     job(program, source, tables=["orders"])
     assert not answer(program, name, script)["ok"]

@@ -97,7 +97,7 @@ late-rows: build install-test
 	LATE_ROWS_SECONDS=600 KILLS=100 $(VENV)/bin/python -m pytest -q tests/e2e/sources/test_incremental.py \
 		-k "commit_late or a_kill"
 
-## Dagster and Prefect, in an environment of their own (about 350 MB), and the tests of their examples
+## Dagster and Prefect, in an environment of their own (about 220 MB), and the tests of their examples
 orchestrators: build install-test
 	@tools/install.sh venv target/orchestrators integrations/requirements.txt
 	$(VENV)/bin/python -m pytest -q tests/e2e/integrations/test_orchestrators.py

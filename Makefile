@@ -8,7 +8,8 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo wheel test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples deb release airgap deny dist clean \
+.PHONY: help build demo wheel test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples \
+  airflow orchestrators deb release airgap deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
@@ -102,6 +103,16 @@ crash: build install-test
 late-rows: build install-test
 	LATE_ROWS_SECONDS=600 KILLS=100 $(VENV)/bin/python -m pytest -q tests/e2e/sources/test_incremental.py \
 		-k "commit_late or a_kill"
+
+## Airflow, in an environment of its own (about 225 MB), and the tests of its provider
+airflow: build install-test
+	@tools/install.sh venv target/airflow integrations/airflow/requirements.txt --no-deps
+	$(VENV)/bin/python -m pytest -q tests/e2e/integrations/test_airflow.py
+
+## Dagster and Prefect, in an environment of their own (about 220 MB), and the tests of their examples
+orchestrators: build install-test
+	@tools/install.sh venv target/orchestrators integrations/requirements.txt
+	$(VENV)/bin/python -m pytest -q tests/e2e/integrations/test_orchestrators.py
 
 ## A thousand jobs at once (the tests drop 200)
 soak: build install-test

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing else: `install.sh plugins`, `install.sh build`, `install.sh test VENV STORES`.
+# Installs what is missing, and nothing else: `install.sh plugins`, `install.sh build`, `install.sh test VENV STORES`,
+# `install.sh venv VENV REQUIREMENTS`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,20 @@ apt_install() {
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# An environment of Python's with what a file of requirements names; more arguments are for pip.
+make_venv() {
+  local venv=$1 requirements=$2
+  if [ ! -x "$venv/bin/pip" ]; then
+    python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; }
+  fi
+  local stamp=$venv/requirements.sha256
+  if ! sha256sum --check --quiet "$stamp" 2>/dev/null; then
+    # Its scripts name the checkout that they were made for: a folder that is kept may serve another one.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${@:3}" --requirement "$requirements"
+    sha256sum "$requirements" >"$stamp"
+  fi
 }
 
 has_wasm_target() {
@@ -41,23 +56,18 @@ case ${1:-} in
       chromium fonts-dejavu-core faketime
     command -v java >/dev/null || apt_install default-jre-headless
     command -v npm >/dev/null || apt_install nodejs npm
-    venv=$2
-    if [ ! -x "$venv/bin/pip" ]; then
-      python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; }
-    fi
-    stamp=$venv/requirements.sha256
-    if ! sha256sum --check --quiet "$stamp" 2>/dev/null; then
-      # Its scripts name the checkout that they were made for: a folder that is kept may serve another one.
-      "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
-      sha256sum tests/requirements.txt >"$stamp"
-    fi
+    make_venv "$2" tests/requirements.txt
     tests/servers/stores.sh hadoop "$3/hadoop"
     tests/servers/stores.sh azurite "$3/azurite"
     tests/servers/stores.sh browser "$3/browser"
     tests/servers/stores.sh spark "$3/spark"
     ;;
+  venv)
+    # Frozen requirements name all that they need. What is never imported need not be compiled.
+    make_venv "$2" "$3" --no-compile "${@:4}"
+    ;;
   *)
-    sed -n '2s/^# //p' "$0" >&2
+    sed -n '2,3s/^# //p' "$0" >&2
     exit 2
     ;;
 esac

@@ -35,8 +35,20 @@ struct Inner {
 impl Sandbox {
     /// A sandbox that keeps compiled components in this folder. Connections of its plugins are
     /// served by the runtime that this is called on: keep computation off it.
+    ///
+    /// Faults of components are told by signals, whose handlers are those of the whole process.
     pub fn new(cache: &Path, limits: Limits) -> Result<Self> {
+        Self::with_config(cache, limits, Config::new())
+    }
+
+    /// The same without handlers of signals: components check their own memory accesses, and are slower.
+    pub fn without_signal_handlers(cache: &Path, limits: Limits) -> Result<Self> {
         let mut config = Config::new();
+        config.signals_based_traps(false);
+        Self::with_config(cache, limits, config)
+    }
+
+    fn with_config(cache: &Path, limits: Limits, mut config: Config) -> Result<Self> {
         config
             .epoch_interruption(true)
             // No component of ours exports async functions; without them calls are cheaper.

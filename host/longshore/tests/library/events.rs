@@ -1,0 +1,53 @@
+//! What happens to a run is told while it happens.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use longshore::{Class, Event, Transfer};
+
+use crate::support::{Lake, with_plugins};
+
+#[tokio::test]
+async fn progress_reaches_all_of_it_and_phases_come_in_their_order() {
+    let lake = Lake::new();
+    let transfer = lake.region().tables(["customer", "nation"]).source("scale", 0.1);
+    let run = transfer.start();
+    let events: Vec<Event> = run.events().collect().await;
+    let report = run.await.unwrap();
+    let phases = events.iter().filter_map(|event| match event {
+        Event::Phase { run, phase } => Some((run.as_str(), phase.as_str())),
+        _ => None,
+    });
+    let expected = ["planning", "reading", "committing", "succeeded"];
+    assert!(phases.eq(expected.map(|phase| (report.run.as_str(), phase))), "{events:?}");
+    let last = events.iter().rev().find_map(|event| match event {
+        Event::Progress(progress) => Some(progress),
+        _ => None,
+    });
+    let last = last.unwrap();
+    assert_eq!((last.fraction, last.rows), (1.0, report.rows));
+    let names: Vec<&str> = last.relations.iter().map(|relation| relation.name.as_str()).collect();
+    assert_eq!(names, ["customer", "nation"]);
+    assert!(last.relations.iter().all(|one| one.chunks_done == one.chunks && one.fraction == 1.0));
+}
+
+#[tokio::test]
+async fn what_is_tried_again_is_told_with_its_cause() {
+    // A port that nobody listens on.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let settings = with_plugins().retries(2).retry_backoff(Duration::from_millis(1));
+    let lake = Lake::new();
+    let transfer = Transfer::copy(&format!("postgres://me@127.0.0.1:{port}/shop"), &lake.url());
+    let run = transfer.tables(["orders"]).settings(&settings.build().unwrap()).start();
+    let events: Vec<Event> = run.events().collect().await;
+    let notes = events.iter().filter_map(|event| match event {
+        Event::Note(text) => Some(text),
+        _ => None,
+    });
+    assert_eq!(notes.filter(|text| text.contains("trying again")).count(), 2, "{events:?}");
+    let error = run.await.unwrap_err();
+    assert_eq!((error.class(), error.class().owner()), (Class::Connection, "the platform"));
+    assert!(error.is_worth_a_retry());
+}

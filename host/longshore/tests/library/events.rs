@@ -1,5 +1,7 @@
 //! What happens to a run is told while it happens.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -34,7 +36,7 @@ async fn progress_reaches_all_of_it_and_phases_come_in_their_order() {
 #[tokio::test]
 async fn what_is_tried_again_is_told_with_its_cause() {
     // A port that nobody listens on.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let settings = with_plugins().retries(2).retry_backoff(Duration::from_millis(1));
@@ -50,4 +52,49 @@ async fn what_is_tried_again_is_told_with_its_cause() {
     let error = run.await.unwrap_err();
     assert_eq!((error.class(), error.class().owner()), (Class::Connection, "the platform"));
     assert!(error.is_worth_a_retry());
+}
+
+#[tokio::test]
+async fn an_attempt_that_fails_is_told_and_its_chunk_is_read_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}/rows", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for (count, request) in listener.incoming().enumerate() {
+            let status = if count == 0 { "503 Busy" } else { "200 OK" };
+            answer(request.unwrap(), status);
+        }
+    });
+    let settings = with_plugins().retries(1).retry_backoff(Duration::from_millis(1));
+    let transfer = Transfer::copy("tpch:", &url).tables(["region"]).target("retries", 0);
+    let run = transfer.settings(&settings.build().unwrap()).start();
+    let events: Vec<Event> = run.events().collect().await;
+    let failed: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::AttemptFailed(attempt) => {
+                Some((attempt.relation.as_str(), attempt.chunk, attempt.attempt))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(failed, [("region", 0, 0)], "{events:?}");
+    let report = run.await.unwrap();
+    assert_eq!((report.rows, report.relations[0].retries), (5, 1));
+}
+
+/// Reads a request to its end, and answers it.
+fn answer(stream: TcpStream, status: &str) {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    let mut line = String::new();
+    while reader.read_line(&mut line).unwrap() > 0 && line != "\r\n" {
+        let header = line.to_ascii_lowercase();
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    reader.read_exact(&mut vec![0; length]).unwrap();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    reader.get_mut().write_all(head.as_bytes()).unwrap();
 }

@@ -1,8 +1,8 @@
 //! A transfer runs on whatever its caller has.
 
-use longshore::{Class, Status};
+use longshore::{Class, Status, Transfer};
 
-use crate::support::{Lake, current_thread, settings};
+use crate::support::{Lake, current_thread, with_plugins};
 
 #[test]
 fn it_runs_without_a_runtime() {
@@ -48,23 +48,32 @@ async fn what_the_refusal_says_works_in_spawn_blocking() {
 async fn two_with_different_settings_run_at_the_same_time() {
     let (one, other) = (Lake::new(), Lake::new());
     let states = [one.beside("state"), other.beside("state")];
-    let [first, second] = states
-        .each_ref()
-        .map(|state| crate::support::with_plugins().state(state).parallel(1).build().unwrap());
+    let [first, second] =
+        states.each_ref().map(|state| with_plugins().state(state).parallel(1).build().unwrap());
     let (first, second) =
         futures::join!(one.region().settings(&first).run(), other.region().settings(&second).run());
     assert_eq!((first.unwrap().rows, second.unwrap().rows), (5, 5));
     assert!(states.iter().all(|state| state.join("ledger.sqlite").is_file()));
 }
 
+/// So little that neither a plan nor a deep job would fit into it.
+fn on_small_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::Builder::new().stack_size(128 << 10).spawn(work).unwrap().join().unwrap()
+}
+
 #[test]
 fn deep_sql_needs_no_large_stack_of_its_caller() {
     let lake = Lake::new();
-    let sum = vec!["1"; 2_000].join(" + ");
-    let step = serde_json::json!({ "sql": format!("SELECT {sum} AS ones FROM data") });
-    let transfer = lake.region().transform(step).settings(&settings());
-    // So little that a plan would not fit into it.
-    let small = std::thread::Builder::new().stack_size(256 << 10);
-    let report = small.spawn(move || transfer.run_blocking()).unwrap().join().unwrap();
-    assert_eq!(report.unwrap().rows, 5);
+    // Nearly as deep as SQL may be.
+    let sum = vec!["r_regionkey"; 390].join(" + ");
+    let step = serde_json::json!({ "sql": format!("SELECT {sum} AS keys FROM data") });
+    let transfer = lake.region().transform(step);
+    assert_eq!(on_small_stack(move || transfer.run_blocking()).unwrap().rows, 5);
+}
+
+#[test]
+fn a_deep_text_needs_no_large_stack_of_its_caller() {
+    let deep = "[".repeat(100_000);
+    let refused = move || Transfer::from_text("deep.yaml", &deep).unwrap_err();
+    assert_eq!(on_small_stack(refused).class(), Class::Config);
 }

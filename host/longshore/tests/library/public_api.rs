@@ -220,15 +220,14 @@ fn bare(mut item: Item) -> Option<Item> {
 }
 
 fn bare_fields(fields: &mut Fields) {
-    if let Fields::Named(named) = fields {
-        let public = named.named.iter().filter(|field| is_public(&field.vis, &field.attrs));
-        named.named = public.cloned().collect();
-    }
-    if let Fields::Unnamed(unnamed) = fields {
-        let public = unnamed.unnamed.iter().filter(|field| is_public(&field.vis, &field.attrs));
-        unnamed.unnamed = public.cloned().collect();
-    }
-    fields.iter_mut().for_each(|field| keep_promises(&mut field.attrs));
+    let list = match fields {
+        Fields::Named(named) => &mut named.named,
+        Fields::Unnamed(unnamed) => &mut unnamed.unnamed,
+        Fields::Unit => return,
+    };
+    let all = std::mem::take(list).into_iter();
+    *list = all.filter(|field| is_public(&field.vis, &field.attrs)).collect();
+    list.iter_mut().for_each(|field| keep_promises(&mut field.attrs));
 }
 
 /// Keeps the attributes on which others build.

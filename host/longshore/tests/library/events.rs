@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use longshore::{Class, Event, Transfer};
 
-use crate::support::{Lake, with_plugins};
+use crate::support::{Lake, settings, with_plugins};
 
 #[tokio::test]
 async fn progress_reaches_all_of_it_and_phases_come_in_their_order() {
@@ -34,21 +34,18 @@ async fn progress_reaches_all_of_it_and_phases_come_in_their_order() {
 }
 
 #[tokio::test]
-async fn what_is_tried_again_is_told_with_its_cause() {
+async fn a_source_that_is_away_ends_the_run_with_an_error_that_says_who_must_act() {
     // A port that nobody listens on.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let settings = with_plugins().retries(2).retry_backoff(Duration::from_millis(1));
     let lake = Lake::new();
     let transfer = Transfer::copy(&format!("postgres://me@127.0.0.1:{port}/shop"), &lake.url());
-    let run = transfer.tables(["orders"]).settings(&settings.build().unwrap()).start();
+    let run = transfer.tables(["orders"]).settings(&settings()).start();
     let events: Vec<Event> = run.events().collect().await;
-    let notes = events.iter().filter_map(|event| match event {
-        Event::Note(text) => Some(text),
-        _ => None,
-    });
-    assert_eq!(notes.filter(|text| text.contains("trying again")).count(), 2, "{events:?}");
+    let is_failed =
+        |event: &Event| matches!(event, Event::Phase { phase, .. } if phase == "failed");
+    assert!(events.last().is_some_and(is_failed), "{events:?}");
     let error = run.await.unwrap_err();
     assert_eq!((error.class(), error.class().owner()), (Class::Connection, "the platform"));
     assert!(error.is_worth_a_retry());
@@ -59,9 +56,9 @@ async fn an_attempt_that_fails_is_told_and_its_chunk_is_read_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://127.0.0.1:{}/rows", listener.local_addr().unwrap().port());
     std::thread::spawn(move || {
-        for (count, request) in listener.incoming().enumerate() {
-            let status = if count == 0 { "503 Busy" } else { "200 OK" };
-            answer(request.unwrap(), status);
+        let mut is_busy = true;
+        for request in listener.incoming() {
+            is_busy = answer(request.unwrap(), is_busy);
         }
     });
     let settings = with_plugins().retries(1).retry_backoff(Duration::from_millis(1));
@@ -82,8 +79,8 @@ async fn an_attempt_that_fails_is_told_and_its_chunk_is_read_again() {
     assert_eq!((report.rows, report.relations[0].retries), (5, 1));
 }
 
-/// Reads a request to its end, and answers it.
-fn answer(stream: TcpStream, status: &str) {
+/// Reads a request to its end, and answers it. Who is busy takes no rows, once; gives whether it still is.
+fn answer(stream: TcpStream, is_busy: bool) -> bool {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     let mut line = String::new();
@@ -95,6 +92,9 @@ fn answer(stream: TcpStream, status: &str) {
         line.clear();
     }
     reader.read_exact(&mut vec![0; length]).unwrap();
+    let is_refused = is_busy && length > 0;
+    let status = if is_refused { "503 Busy" } else { "200 OK" };
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     reader.get_mut().write_all(head.as_bytes()).unwrap();
+    is_busy && !is_refused
 }

@@ -60,7 +60,7 @@ fn a_fault_in_a_text_has_its_line() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Transfer::from_file("/nowhere/job.yaml").unwrap_err();
-    assert_eq!(error.class(), Class::NotFound);
+    assert_eq!(error.class(), Class::Config);
     assert!(error.to_string().contains("/nowhere/job.yaml"), "{error}");
 }
 

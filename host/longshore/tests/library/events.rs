@@ -95,6 +95,7 @@ fn answer(stream: TcpStream, is_busy: bool) -> bool {
     let is_refused = is_busy && length > 0;
     let status = if is_refused { "503 Busy" } else { "200 OK" };
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    reader.get_mut().write_all(head.as_bytes()).unwrap();
+    // Whoever only looked whether somebody listens has gone.
+    let _ = reader.get_mut().write_all(head.as_bytes());
     is_busy && !is_refused
 }

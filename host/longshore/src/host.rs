@@ -1,7 +1,5 @@
 //! What a job is worked on with: settings, and plugins from folders, files or memory.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore_model::config::{Job, Settings as Checked};
@@ -10,36 +8,9 @@ use longshore_plugins::{Admission, Catalog, Compile, Plugin, PluginSet, Plugins,
 use longshore_sandbox::Sandbox;
 use tempfile::TempDir;
 
+use crate::component::{ComponentSource, Traps};
 use crate::settings::Settings;
 use crate::threads::{Threads, threads};
-
-/// One component that a program gives.
-#[derive(Clone)]
-pub enum ComponentSource {
-    /// In a file.
-    File(PathBuf),
-    /// In memory, under a name.
-    Bytes(String, Arc<[u8]>),
-}
-
-impl fmt::Debug for ComponentSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "File({})", path.display()),
-            Self::Bytes(name, bytes) => write!(f, "Bytes({name}, {} bytes)", bytes.len()),
-        }
-    }
-}
-
-/// How faults of components are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Traps {
-    /// By checks in the components' own code.
-    #[default]
-    Checks,
-    /// By handlers of signals, which are those of the whole process.
-    Signals,
-}
 
 /// What a job is worked on with. Cheap to clone.
 #[derive(Clone)]

@@ -28,6 +28,7 @@
 //! on stdout or stderr. Logs are [`tracing`](https://docs.rs/tracing) events, for whoever subscribes to them. The guide
 //! `docs/how-to/use-as-a-library.md` has the rest.
 
+mod component;
 mod events;
 mod host;
 mod plan;

@@ -9,7 +9,7 @@ use longshore_model::config::{PluginFolders, Policy, Settings as Checked};
 use longshore_model::error::{Error, Result};
 use longshore_model::limits::Limits;
 
-use crate::host::{ComponentSource, Traps};
+use crate::component::{ComponentSource, Traps};
 
 /// The settings of transfers. Cheap to clone; transfers with different settings can run at the same time.
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ demo: install-plugins
 test: lint-python build install-test hostile examples-python unit
 	$(PYTEST) tests/e2e
 
-## Format, lint and unit tests; installs nothing and needs no root
+## Format, lint and unit tests, with the plugins of `make build`; installs nothing and needs no root
 check:
 	$(CARGO) fmt --all --check
 	@tools/layers.py

@@ -21,6 +21,7 @@ const CANCELLED_EXIT_CODE: u8 = 130;
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Class {
     /// The job's owner: the job, the settings or a plugin's config is wrong.
     Config,
@@ -252,6 +253,16 @@ impl Error {
         self.0.class
     }
 
+    /// What it is about: the job, the relation or the file that failed, or the step in which that was.
+    pub fn object(&self) -> Option<&str> {
+        self.0.context.first().map(String::as_str)
+    }
+
+    /// Whether the same thing can succeed when it is done again, now or later, and nobody has changed anything.
+    pub fn is_worth_a_retry(&self) -> bool {
+        self.class().is_transient() || self.class() == Class::Stale
+    }
+
     /// What the process ends with.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code.unwrap_or_else(|| self.class().exit_code())
@@ -284,6 +295,7 @@ impl Error {
 
 /// An error as reports and `--json` show it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ErrorReport {
     /// Who must act, as a class.
     pub class: Class,

@@ -22,3 +22,13 @@ pub struct RetryPolicy {
     /// The wait before the first.
     pub backoff_millis: u64,
 }
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            limit: RETRY_LIMIT,
+            relation_limit: RELATION_RETRY_LIMIT,
+            backoff_millis: RETRY_BACKOFF_MILLIS,
+        }
+    }
+}

@@ -34,6 +34,17 @@ impl Catalog {
         Self { folders: Some(folders), slots }
     }
 
+    /// The same, with these plugins besides: of equal versions, they are chosen.
+    pub fn with(&self, plugins: Vec<Plugin>) -> Self {
+        let slot = |plugin: Plugin| Slot {
+            path: plugin.path().to_owned(),
+            serving: Some(Arc::new(plugin)),
+            fault: None,
+        };
+        let slots = self.slots.iter().cloned().chain(plugins.into_iter().map(slot));
+        Self { folders: self.folders.clone(), slots: slots.collect() }
+    }
+
     /// Every file, by folder and name.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
@@ -131,7 +142,8 @@ impl Catalog {
 
     /// Where its plugins lie.
     fn place(&self) -> String {
-        self.folders.as_ref().map(ToString::to_string).unwrap_or_default()
+        let folders = self.folders.as_ref().map(ToString::to_string);
+        folders.filter(|folders| !folders.is_empty()).unwrap_or_else(|| "the plugins given".into())
     }
 }
 

@@ -47,6 +47,17 @@ impl ComponentFile {
     /// Reads a file, and checks that it may serve. Call it where blocking is allowed.
     pub(super) fn read(sandbox: &Sandbox, path: &Path, admission: &Admission) -> Result<Self> {
         let (bytes, changed) = read(path)?;
+        Self::of_bytes(sandbox, path, bytes.into(), changed, admission)
+    }
+
+    /// The same of what a file holds that last changed then. A component in memory is called `path`, too.
+    pub(super) fn of_bytes(
+        sandbox: &Sandbox,
+        path: &Path,
+        bytes: Arc<[u8]>,
+        changed: (i64, i64),
+        admission: &Admission,
+    ) -> Result<Self> {
         let stamp = Stamp::read(&bytes)?;
         let digest = hex::encode(Sha256::digest(&bytes));
         admission.check(path, &bytes, &digest)?;
@@ -58,7 +69,7 @@ impl ComponentFile {
             changed,
             sandbox: sandbox.clone(),
             compiled: OnceCell::new(),
-            bytes: Mutex::new(Some(bytes.into())),
+            bytes: Mutex::new(Some(bytes)),
         })
     }
 

@@ -117,7 +117,7 @@ impl Plugins {
         Self {
             sandbox,
             folders: folders.clone(),
-            serving: RwLock::default(),
+            serving: RwLock::new(Arc::new(Catalog::new(folders.clone(), Vec::new()))),
             seen: Mutex::default(),
             state: None,
             signers: Vec::new(),

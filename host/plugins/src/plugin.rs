@@ -2,7 +2,8 @@
 //! used, or at once where it must not serve before.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::tape::PluginLabel;
@@ -44,7 +45,23 @@ impl Plugin {
         admission: &Admission,
         compile: Compile,
     ) -> Result<Self> {
-        load(sandbox, path, admission, compile).await.context(path.display().to_string())
+        let (reading, path_read) = (sandbox.clone(), path.to_owned());
+        let admission = admission.clone();
+        let read = move || ComponentFile::read(&reading, &path_read, &admission);
+        load(read, path, compile).await.context(path.display().to_string())
+    }
+
+    /// The same of a component that lies in no file, and is called `name` where something is said of it.
+    pub async fn load_bytes(
+        sandbox: &Sandbox,
+        name: &str,
+        bytes: Arc<[u8]>,
+        admission: &Admission,
+        compile: Compile,
+    ) -> Result<Self> {
+        let (sandbox, path, admission) = (sandbox.clone(), PathBuf::from(name), admission.clone());
+        let read = move || ComponentFile::of_bytes(&sandbox, &path, bytes, (0, 0), &admission);
+        load(read, Path::new(name), compile).await.context(name)
     }
 
     /// Its name.
@@ -123,16 +140,11 @@ impl Plugin {
 }
 
 async fn load(
-    sandbox: &Sandbox,
+    read: impl FnOnce() -> Result<ComponentFile> + Send + 'static,
     path: &Path,
-    admission: &Admission,
     compile: Compile,
 ) -> Result<Plugin> {
-    let reading = {
-        let (sandbox, path) = (sandbox.clone(), path.to_owned());
-        let admission = admission.clone();
-        tokio::task::spawn_blocking(move || ComponentFile::read(&sandbox, &path, &admission))
-    };
+    let reading = tokio::task::spawn_blocking(read);
     let file = reading.await.map_err(|error| Error::internal(format!("reading: {error}")))??;
     let info = match (file.known_info()?, compile) {
         (Some(known), Compile::OnUse) => known,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a check came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckResult {
     /// The check's name.
     pub name: String,
@@ -31,6 +32,7 @@ pub struct CheckResult {
 
 /// What a check came to, with its relation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CheckReport {
     /// The relation's name in the job.
     pub relation: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a load mode did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LoadRecord {
     /// The mode.
     pub mode: Mode,

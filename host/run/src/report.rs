@@ -22,6 +22,7 @@ use crate::trigger::Trigger;
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Status {
     /// Everything is published.
     Succeeded,
@@ -47,6 +48,7 @@ impl Status {
 
 /// A run, when it is over.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RunReport {
     /// The run's id.
     pub run: String,
@@ -81,7 +83,7 @@ pub struct RunReport {
     pub manifest: Option<String>,
     /// The watermarks that it moved; the ledger stores them apart.
     #[serde(skip)]
-    pub advances: Vec<Advance>,
+    pub(crate) advances: Vec<Advance>,
     /// What was recorded of chunks that failed, on request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tapes: Vec<PathBuf>,
@@ -91,6 +93,7 @@ pub struct RunReport {
 
 /// One relation that was published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RelationReport {
     /// Its name in the job.
     pub relation: String,

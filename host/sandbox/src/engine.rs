@@ -36,18 +36,26 @@ struct Inner {
 impl Sandbox {
     /// A sandbox that keeps compiled components in this folder. Connections of its plugins are
     /// served by the runtime that this is called on: keep computation off it.
+    ///
+    /// Faults of components are told by signals, whose handlers are those of the whole process.
     pub fn new(cache: &Path, limits: Limits) -> Result<Self> {
-        Self::for_cpu(Cpu::Own, cache, limits)
+        Self::with_config(Cpu::Own, cache, limits, Config::new())
     }
 
     /// A sandbox that compiles for any processor of this architecture: what it keeps in this folder
     /// can be packaged with the program.
     pub fn portable(folder: &Path, limits: Limits) -> Result<Self> {
-        Self::for_cpu(Cpu::Any, folder, limits)
+        Self::with_config(Cpu::Any, folder, limits, Config::new())
     }
 
-    fn for_cpu(cpu: Cpu, cache: &Path, limits: Limits) -> Result<Self> {
+    /// The same without handlers of signals: components check their own memory accesses, and are slower.
+    pub fn without_signal_handlers(cache: &Path, limits: Limits) -> Result<Self> {
         let mut config = Config::new();
+        config.signals_based_traps(false);
+        Self::with_config(Cpu::Own, cache, limits, config)
+    }
+
+    fn with_config(cpu: Cpu, cache: &Path, limits: Limits, mut config: Config) -> Result<Self> {
         config
             .epoch_interruption(true)
             // No component of ours exports async functions; without them calls are cheaper.

@@ -272,8 +272,8 @@ pub(super) fn to_wire(error: &Error) -> WireError {
         Class::Throttled => ErrorClass::Throttled,
         Class::Stale => ErrorClass::Stale,
         Class::Resource | Class::Full => ErrorClass::Resource,
-        Class::Cancelled => ErrorClass::Internal,
-        Class::Internal => ErrorClass::Internal,
+        // A plugin knows no other.
+        _ => ErrorClass::Internal,
     };
     WireError {
         class,

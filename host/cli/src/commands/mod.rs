@@ -43,18 +43,16 @@ use std::sync::Arc;
 use crate::remote::{RemoteArgs, SubmitArgs};
 use clap::{Parser, Subcommand};
 use log::LogArgs;
+use longshore::program::{Host, holders_folder, on_large_stack};
 use longshore_model::config::settings::SettingsArgs;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
-use longshore_model::memory::{give_back_large, memory};
-use longshore_plugins::{Catalog, PluginSet, Plugins, Resolver};
+use longshore_model::memory::give_back_large;
+use longshore_plugins::{Catalog, PluginSet, Plugins};
 use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
 use params::ParamArgs;
-use tokio::runtime::{Builder, Handle, Runtime};
-
-/// Threads that serve connections, timers and the inbox; what computes has its own.
-const IO_THREADS: usize = 2;
+use tokio::runtime::{Handle, Runtime};
 
 /// Moves tables and query results out of databases into a data lake.
 #[derive(Parser)]
@@ -206,66 +204,38 @@ enum PluginCommand {
     Replay(plugin_replay::ReplayArgs),
 }
 
-/// A thread's stack: deep SQL is walked on it. Only what is used of it takes memory.
-const STACK_BYTES: usize = 64 << 20;
-
 /// What commands work with.
 struct App {
-    settings: Settings,
+    settings: Arc<Settings>,
     json: bool,
-    io: Runtime,
-    compute: Runtime,
+    host: Host,
+    io: &'static Runtime,
 }
 
 impl App {
     fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
         let settings = Settings::resolve(settings)?;
-        memory().set_budget(settings.memory_bytes);
-        let fault = |error| Error::io("starting threads", error);
-        let io = Builder::new_multi_thread()
-            .worker_threads(IO_THREADS)
-            .thread_name("io")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(fault)?;
-        let compute = Builder::new_multi_thread()
-            .worker_threads(longshore_model::config::settings::cores())
-            .thread_name("compute")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(fault)?;
-        Ok(Self { settings, json, io, compute })
+        longshore::set_memory_budget(settings.memory_bytes);
+        let host = Host::of_program(settings)?;
+        Ok(Self { settings: host.settings.clone(), json, io: &host.threads.io, host })
     }
 
     fn sandbox(&self) -> Result<Sandbox> {
-        let _on_io = self.io.enter();
-        Sandbox::new(&self.settings.cache, self.settings.limits)
+        self.host.sandbox()
     }
 
     fn plugins(&self) -> Result<Plugins> {
-        let plugins = Plugins::new(self.sandbox()?, &self.settings.plugins);
-        Ok(plugins.signed_by(self.settings.policy.signers()))
+        self.host.plugins()
     }
 
     /// The plugins as they are now.
     fn catalog(&self) -> Result<Arc<Catalog>> {
-        self.io.block_on(self.plugins()?.load())
-    }
-
-    /// The plugins as they are now, for a job: none if it uses none.
-    fn catalog_for(&self, job: &Job) -> Result<Arc<Catalog>> {
-        if job.uses_plugins() { self.catalog() } else { Ok(Arc::default()) }
+        self.io.block_on(self.host.catalog())
     }
 
     /// The plugins of a job, ready to be opened.
     async fn resolve(&self, job: &Job) -> Result<Arc<PluginSet>> {
-        if !job.uses_plugins() {
-            return Ok(Arc::default());
-        }
-        let catalog = self.plugins()?.load().await?;
-        Resolver::new(&catalog, &self.settings).resolve(job).await.map(Arc::new)
+        self.host.resolve(job).await
     }
 
     /// What finds the holders of the state folder, and starts them with these settings.
@@ -288,13 +258,13 @@ impl App {
             command.extend(file.iter().flat_map(|file| [flag.to_owned(), path(file)]));
         }
         Ok(HolderLauncher {
-            folder: settings.state.join("holders"),
+            folder: holders_folder(&self.host),
             command: Some(command).filter(|_| starts && settings.hold_secs > 0),
         })
     }
 
     fn compute(&self) -> &Handle {
-        self.compute.handle()
+        self.host.threads.compute.handle()
     }
 }
 
@@ -322,18 +292,6 @@ pub fn main() -> ExitCode {
 fn ignore_size_limit_signal() {
     // SAFETY: no handler of ours runs.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
-/// Plans are made on the calling thread, and the first thread's stack is not ours to choose.
-fn on_large_stack(work: impl FnOnce() -> Result<(), Failed> + Send) -> Result<(), Failed> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("main".into()).stack_size(STACK_BYTES);
-        let fault = |error| Failed::from(Error::io("starting a thread", error));
-        match thread.spawn_scoped(scope, work).map_err(fault)?.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 /// A command's error, and whether its `--json` answer already tells it.

@@ -72,7 +72,7 @@ pub(super) fn preview(
         show::json(&answer);
         return Ok(());
     }
-    for RelationPreview { name, batches } in previews {
+    for RelationPreview { name, batches, .. } in previews {
         let cells = batches.iter().map(cells).collect::<Result<Vec<_>>>()?;
         let table =
             pretty_format_batches(&cells).map_err(|error| Error::data(error.to_string()))?;

@@ -4,11 +4,13 @@
 mod json;
 mod layout;
 
+use std::convert::Infallible;
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_run::{Pace, Progress};
+use tokio::sync::watch::Receiver;
 use tokio::task::AbortHandle;
 
 use super::{board, show};
@@ -49,6 +51,22 @@ pub(super) fn watch(progress: Arc<Progress>) -> Showing {
         stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let task = if is_drawn { tokio::spawn(drawn(progress)) } else { tokio::spawn(lines(progress)) };
     Showing { task: task.abort_handle(), is_drawn }
+}
+
+/// Shows the progress of a run: that of each plan, one after the other. Call it on a runtime.
+pub(super) async fn follow(
+    mut progress: Receiver<Option<Arc<Progress>>>,
+    show: impl Fn(Arc<Progress>) -> Option<Showing>,
+) -> Infallible {
+    let mut showing = None;
+    loop {
+        let now = progress.borrow_and_update().clone();
+        showing = now.and_then(&show).or(showing);
+        if progress.changed().await.is_err() {
+            // The run is over: what is shown stays until that is said.
+            return std::future::pending().await;
+        }
+    }
 }
 
 async fn drawn(progress: Arc<Progress>) {

@@ -4,30 +4,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use longshore::Run;
+use longshore::program::{Ended, Task, Work, check_run_key};
 use longshore_model::atomic_file;
-use longshore_model::config::{Arguments, Job, ParentRun};
+use longshore_model::config::{Arguments, Job, ParameterRecord, ParentRun};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_model::trace_context::TraceParent;
 use longshore_model::watermark::Backfill;
-use longshore_plugins::Catalog;
-use longshore_run::ledger::{KeyedJob, KeyedRun, Ledger, Owner};
-use longshore_run::{
-    HolderLauncher, Progress, RunControl, RunReport, Runner, Status, forget_old_runs, new_run_id,
-};
-use longshore_telemetry::{BackgroundDelivery, COMMAND_PATIENCE, Courier, metrics_text};
-use tokio::time::Instant;
+use longshore_run::ledger::Ledger;
+use longshore_run::{Progress, RunControl, RunReport, Status};
+use longshore_telemetry::metrics_text;
 
 use super::params::{self, ParamArgs};
+use super::progress::Showing;
 use super::watched::{ProgressForm, WatchArgs};
 use super::{App, Failed, progress, show, stdin_job};
 
 /// What a process that a signal ended has as its exit code: 128 and the signal.
 const SIGINT_EXIT_CODE: u8 = 130;
 const SIGTERM_EXIT_CODE: u8 = 143;
-
-/// The longest run key.
-const RUN_KEY_LIMIT_BYTES: usize = 200;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -51,25 +47,13 @@ pub(super) struct RunArgs {
     watch: WatchArgs,
 }
 
-/// Who runs a job in the foreground.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// A person, who looks at what failed.
-    Person,
-    /// A workflow scheduler, which starts the same task again.
-    Scheduler,
-}
-
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
     let ledger = match args.run_key {
         None => ledger(app)?,
         Some(_) => Ledger::open(&app.settings.state)?,
     };
-    let done = match &args.run_key {
-        None => run_anew(app, args, &ledger, &job),
-        Some(key) => run_of_key(app, args, &ledger, key, job),
-    };
+    let done = task(app, args, &ledger, job).and_then(|task| carry_out(app, task, args.watch));
     if let Some(file) = &args.metrics_file
         && let Err(error) = write_metrics(file, &ledger)
     {
@@ -78,13 +62,27 @@ pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     done
 }
 
-/// Runs a job under a new id.
-fn run_anew(app: &App, args: &RunArgs, ledger: &Ledger, job: &Job) -> Result<(), Failed> {
-    let run = new_run_id()?;
-    if let (Some(from), Some(to)) = (&args.from, &args.to) {
-        ledger.set_backfill(&run, &Backfill { from: from.clone(), to: to.clone() })?;
-    }
-    execute(app, ledger, &run, job, Caller::Person, args.watch)
+/// What there is to do: a run under a new id, or that of a run key.
+fn task(app: &App, args: &RunArgs, ledger: &Ledger, job: Job) -> Result<Task, Failed> {
+    let Some(key) = &args.run_key else {
+        let work = work(app, ledger, job, None)?;
+        if let (Some(from), Some(to)) = (&args.from, &args.to) {
+            ledger.set_backfill(&work.run, &Backfill { from: from.clone(), to: to.clone() })?;
+        }
+        return Ok(Task::Run(Box::new(work)));
+    };
+    let work = Work { holders: app.holders(true)?, ..work(app, ledger, job, None)? };
+    let again =
+        |begun: &ParameterRecord| params::read_job(app, &args.job, &Arguments::of_run(begun));
+    Ok(Task::of_key(key, &args.params.values()?, work, again)?)
+}
+
+/// The work on a run, which may have begun before.
+pub(super) fn work(app: &App, ledger: &Ledger, job: Job, run: Option<String>) -> Result<Work> {
+    let work = Work::new(app.host.clone(), ledger.clone(), job)?;
+    let run = run.unwrap_or(work.run);
+    let (trace_parent, parent_run) = (trace_parent(), ParentRun::of_environment());
+    Ok(Work { run, trace_parent, parent_run, ..work })
 }
 
 /// Writes metrics to a file, whole or not at all.
@@ -94,115 +92,83 @@ fn write_metrics(file: &Path, ledger: &Ledger) -> Result<()> {
         .map_err(|error| Error::io(format!("--metrics-file {}", file.display()), error))
 }
 
-/// Runs a job, or resumes its run, under a key. A run that has succeeded gives its report again.
-fn run_of_key(
-    app: &App,
-    args: &RunArgs,
-    ledger: &Ledger,
-    key: &str,
-    job: Job,
-) -> Result<(), Failed> {
-    let asked = KeyedJob {
-        key,
-        job: &job.name,
-        digest: &job.digest,
-        arguments: &args.params.values()?,
-        parameters: &job.parameters,
-    };
-    let (run, parameters) = match ledger.keyed_run(&asked, &new_run_id()?)? {
-        KeyedRun::Open { run, parameters } => (run, parameters),
-        KeyedRun::Succeeded(report) => {
-            let report: RunReport = serde_json::from_value(report).map_err(Error::from)?;
-            answer(app, &report);
-            deliver(app, ledger, None);
-            return Ok(());
-        }
-    };
-    let job = if parameters == job.parameters {
-        job
-    } else {
-        // What was computed from the time of the first attempt stays.
-        params::read_job(app, &args.job, &Arguments::of_run(&parameters))?
-    };
-    execute(app, ledger, &run, &job, Caller::Scheduler, args.watch)
-}
-
 fn run_key(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > RUN_KEY_LIMIT_BYTES || text.contains(char::is_control) {
-        return Err(format!("give 1 to {RUN_KEY_LIMIT_BYTES} bytes, without control characters"));
-    }
+    check_run_key(text).map_err(|error| error.hint().unwrap_or_default().to_owned())?;
     Ok(text.to_owned())
 }
 
-/// Runs a job in the foreground, or goes on with a run of it.
-pub(super) fn execute(
-    app: &App,
-    ledger: &Ledger,
-    run: &str,
-    job: &Job,
-    caller: Caller,
-    watch: WatchArgs,
-) -> Result<(), Failed> {
-    let job = &stdin_job::with_file(job, &app.settings.state, run);
-    if watch.progress == ProgressForm::Json {
-        progress::tell_begin(run, &job.name);
-    }
-    let is_retried = caller == Caller::Scheduler;
-    let catalog = app.catalog_for(job)?;
-    // A run that the daemon began, and that is gone on with here, may have a holder.
-    let holders = app.holders(is_retried)?;
-    let is_resumed = ledger.entry(run)?.is_some();
-    let runner = Runner { is_retried, ..runner(app, &catalog, ledger, &holders, is_resumed) };
-    let delivery = deliver_beside(app, ledger);
-    let (report, result) = carry_out(app, &runner, run, job, watch)?;
+/// Goes on with a run in the foreground, or runs its job again.
+pub(super) fn carry_on(app: &App, ledger: &Ledger, run: String, job: Job) -> Result<(), Failed> {
+    let work = work(app, ledger, job, Some(run))?;
+    carry_out(app, Task::Run(Box::new(work)), WatchArgs::default())
+}
+
+/// Does what there is to do, shows its progress, stops it on a signal, and says what came of it.
+fn carry_out(app: &App, mut task: Task, watch: WatchArgs) -> Result<(), Failed> {
+    let state = &app.settings.state;
+    let (id, is_retried) = match &mut task {
+        Task::Run(work) => {
+            work.job = stdin_job::with_file(&work.job, state, &work.run);
+            if watch.progress == ProgressForm::Json {
+                progress::tell_begin(&work.run, &work.job.name);
+            }
+            (work.run.clone(), work.is_retried)
+        }
+        Task::Done(report, ..) => (report.run.clone(), true),
+    };
+    let name = match &task {
+        Task::Run(work) => work.job.name.clone(),
+        Task::Done(report, ..) => report.job.clone(),
+    };
+    let mut run = Run::begin(move || Ok(task));
+    let watched = Watched { run: &id, job: &name, is_retried, args: watch };
+    let Ended { report, result } = app.io.block_on(ended(&mut run, watched))?;
     if report.status != Status::Interrupted {
-        stdin_job::forget(&app.settings.state, run);
-    }
-    if let Err(error) = forget_old_runs(ledger, &app.settings) {
-        show::warning(&error.to_string());
+        stdin_job::forget(state, &id);
     }
     answer(app, &report);
-    deliver(app, ledger, delivery);
+    deliver(app, &mut run);
     result.map_err(|error| Failed { error, reported: true })
 }
 
-/// Runs a job, shows its progress, and stops it on a signal.
-fn carry_out(
-    app: &App,
-    runner: &Runner<'_>,
-    run: &str,
-    job: &Job,
-    watch: WatchArgs,
-) -> Result<(RunReport, Result<()>)> {
-    let mut showing = None;
-    let ended = app.io.block_on(async {
-        let show = |progress: Arc<Progress>| {
-            showing = match watch.progress {
-                ProgressForm::Json => Some(progress::tell(run, &job.name, progress)),
-                ProgressForm::Text => (!show::is_quiet()).then(|| progress::watch(progress)),
-            }
+/// A run that somebody watches.
+#[derive(Clone, Copy)]
+struct Watched<'a> {
+    run: &'a str,
+    job: &'a str,
+    is_retried: bool,
+    args: WatchArgs,
+}
+
+async fn ended(run: &mut Run, watched: Watched<'_>) -> Result<Ended> {
+    let (control, progress) = (run.control().clone(), run.progress());
+    let told_twice = async {
+        let exit_code = tokio::select! {
+            exit_code = stop_signal() => exit_code,
+            () = watched.args.parent_ended() => SIGTERM_EXIT_CODE,
         };
-        let control = RunControl::default();
-        let told_twice = async {
-            let exit_code = tokio::select! {
-                exit_code = stop_signal() => exit_code,
-                () = watch.parent_ended() => SIGTERM_EXIT_CODE,
-            };
-            stop(&control, exit_code, runner.is_retried);
-            // What is left to do may wait for a plugin, and that for ever.
-            stop_signal().await
-        };
-        tokio::select! {
-            ended = runner.run(run, job, show, &control) => Ok(ended),
-            exit_code = told_twice => Err(exit_code),
+        stop(&control, exit_code, watched.is_retried);
+        // What is left to do may wait for a plugin, and that for ever.
+        stop_signal().await
+    };
+    let exit_code = tokio::select! {
+        ended = run.ended() => return ended,
+        exit_code = told_twice => exit_code,
+        never = progress::follow(progress, |progress| watched.show(progress)) => match never {},
+    };
+    Err(Error::cancelled("the run was ended at once: what it left stays")
+        .with_hint(format!("`longshore runs cancel {}` removes it", watched.run))
+        .with_exit_code(exit_code))
+}
+
+impl Watched<'_> {
+    /// Shows its progress, in the form that is asked for.
+    fn show(self, progress: Arc<Progress>) -> Option<Showing> {
+        match self.args.progress {
+            ProgressForm::Json => Some(progress::tell(self.run, self.job, progress)),
+            ProgressForm::Text => (!show::is_quiet()).then(|| progress::watch(progress)),
         }
-    });
-    drop(showing);
-    ended.map_err(|exit_code| {
-        Error::cancelled("the run was ended at once: what it left stays")
-            .with_hint(format!("`longshore runs cancel {run}` removes it"))
-            .with_exit_code(exit_code)
-    })
+    }
 }
 
 /// Stops a run. A scheduler that ends a task starts it again: then what was read is kept.
@@ -214,37 +180,22 @@ fn stop(control: &RunControl, exit_code: u8, is_retried: bool) {
     }
 }
 
-/// Delivers beside a run, if there is something to tell before it ends: that it has begun.
-fn deliver_beside(app: &App, ledger: &Ledger) -> Option<BackgroundDelivery> {
-    app.settings.lineage.transport.as_ref()?;
-    let (courier, secrets) = (Courier::new(ledger.clone()), app.settings.secrets.clone());
-    Some(BackgroundDelivery::begin(app.io.handle(), courier, secrets))
-}
-
-/// Delivers what tells others of the run. What is left is delivered by the next process.
-fn deliver(app: &App, ledger: &Ledger, beside: Option<BackgroundDelivery>) {
-    let (secrets, courier) = (app.settings.secrets.as_deref(), Courier::new(ledger.clone()));
-    let until = Instant::now() + COMMAND_PATIENCE;
-    let delivering = async {
-        if let Some(beside) = beside {
-            beside.end(until).await;
-        }
-        courier.drain(secrets, until - Instant::now()).await
-    };
+/// Waits until others have been told of the run. What is left is delivered by the next process.
+fn deliver(app: &App, run: &mut Run) {
     let delivered = app.io.block_on(async {
         tokio::select! {
-            delivered = delivering => delivered,
-            _ = stop_signal() => ledger.outbox_length(),
+            delivered = run.delivered() => Some(delivered),
+            _ = stop_signal() => None,
         }
     });
     match delivered {
-        Ok(0) => {}
-        Ok(left) => show::warning(&format!(
+        Some(Ok(left)) if left > 0 => show::warning(&format!(
             "{} in the outbox: the next run or daemon that uses {} delivers what waits",
             counted(left, "message"),
             app.settings.state.display()
         )),
-        Err(error) => show::warning(&error.to_string()),
+        Some(Err(error)) => show::warning(&error.to_string()),
+        _ => {}
     }
 }
 
@@ -254,29 +205,6 @@ fn answer(app: &App, report: &RunReport) {
         show::json(report);
     } else if !text.trim().is_empty() {
         show::answer(&text);
-    }
-}
-
-/// What runs jobs in the foreground.
-pub(super) fn runner<'a>(
-    app: &'a App,
-    catalog: &'a Catalog,
-    ledger: &'a Ledger,
-    holders: &'a HolderLauncher,
-    is_resumed: bool,
-) -> Runner<'a> {
-    Runner {
-        catalog,
-        settings: &app.settings,
-        compute: app.compute(),
-        ledger,
-        owner: Owner::Command,
-        holders: Some(holders),
-        is_resumed,
-        is_retried: false,
-        trace_parent: trace_parent(),
-        parent_run: ParentRun::of_environment(),
-        own_folders: std::slice::from_ref(&app.settings.state),
     }
 }
 

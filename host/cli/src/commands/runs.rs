@@ -14,7 +14,6 @@ use longshore_run::phase::{Outcome, Phase};
 use longshore_run::{WindowRecord, new_run_id};
 
 use super::table::Table;
-use super::watched::WatchArgs;
 use super::{App, Failed, run, show, stdin_job};
 use crate::run_choice::{CANDIDATES_SHOWN, only_run};
 
@@ -213,11 +212,9 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result
     // To clean up is allowed, whatever the policy says by now.
     let policy = Policy::default();
     let job = job_of(ledger, run, recorded, &policy)?;
-    let catalog = app.catalog()?;
-    let holders = app.holders(false)?;
-    let runner = run::runner(app, &catalog, ledger, &holders, true);
+    let work = run::work(app, ledger, job, Some(run.to_owned()))?;
     let why = Error::cancelled("the run was cancelled");
-    let report = app.io.block_on(runner.give_up(run, &job, why))?;
+    let report = app.io.block_on(work.give_up(why))?;
     stdin_job::forget(&app.settings.state, run);
     if app.json {
         show::json(&report)
@@ -255,7 +252,7 @@ fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
     if let Some(backfill) = ledger.backfill(&run)? {
         ledger.set_backfill(&next, &backfill)?;
     }
-    run::execute(app, ledger, &next, &job, run::Caller::Person, WatchArgs::default())
+    run::carry_on(app, ledger, next, job)
 }
 
 /// The job of a run. Another attempt is made with the values of the first.

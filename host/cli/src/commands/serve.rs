@@ -51,7 +51,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
     let ledger = Ledger::open(state)?;
     let (active, jobs) = (ActiveRuns::default(), args.jobs.max(1));
     let plugins = Arc::new(app.plugins()?.written_down_in(state));
-    let settings_now = Arc::new(Mutex::new(app.settings.clone()));
+    let settings_now = Arc::new(Mutex::new(Settings::clone(&app.settings)));
     let submissions = Submissions::new(state, ledger.clone());
     let schedules = Schedules::keep(&app.settings, ledger.clone(), submissions.clone());
     let parts = ApiParts {

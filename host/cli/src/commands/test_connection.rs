@@ -15,7 +15,7 @@ const LISTED: usize = 50;
 
 pub(super) fn test(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
-    let ConnectionTest { source, target, register, relations } = app
+    let ConnectionTest { source, target, register, relations, .. } = app
         .io
         .block_on(async { test_connection(&job, app.resolve(&job).await?, &app.settings).await })?;
     if app.json {

@@ -128,7 +128,7 @@ impl From<Error> for ApiError {
             }
             Class::Cancelled => StatusCode::CONFLICT,
             Class::Resource | Class::Full => StatusCode::SERVICE_UNAVAILABLE,
-            Class::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, error }
     }

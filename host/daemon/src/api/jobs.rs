@@ -180,7 +180,7 @@ impl ConnectionAnswer {
     async fn of(state: &Shared, job: &Job) -> Result<Self> {
         let plugins = resolve(state, job).await?;
         let found = inspection::test_connection(job, plugins, &state.settings()).await?;
-        let ConnectionTest { source, target, register, relations } = found;
+        let ConnectionTest { source, target, register, relations, .. } = found;
         Ok(Self { ok: true, source, target, register, relations })
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Access<'a> {
     }
 
     /// A job file that is a link is a file that somebody names.
-    pub(super) fn job_file(&self, path: &Path) -> Result<()> {
+    pub fn job_file(&self, path: &Path) -> Result<()> {
         if path.is_symlink() { self.file("the job's file", path) } else { Ok(()) }
     }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result, ResultExt};
 pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
 
 /// A parsed file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Document {
     value: Value,
     text: String,
@@ -69,6 +69,30 @@ impl Document {
         Ok(Self { value, text: text.to_owned(), ending, digest })
     }
 
+    /// A document that a program makes, and not a file.
+    pub fn of_value(value: Value) -> Self {
+        let digest = hex::encode(Sha256::digest(value.to_string()));
+        Self { value, text: String::new(), ending: String::new(), digest }
+    }
+
+    /// The same, with a value in the place of what a key says, such as `target.mode`. What is around it is made
+    /// if it is not there. The text does not hold it any more, so that nothing has a line from now on.
+    pub fn with(self, key: &str, value: Value) -> Self {
+        let mut tree = self.value;
+        *place(&mut tree, key) = value;
+        Self::of_value(tree)
+    }
+
+    /// The same, with one more item in the list that a key holds.
+    pub fn with_item(self, key: &str, item: Value) -> Self {
+        let mut tree = self.value;
+        match place(&mut tree, key) {
+            Value::Array(items) => items.push(item),
+            other => *other = vec![item].into(),
+        }
+        Self::of_value(tree)
+    }
+
     /// Says where in the file the keys stand that an error names.
     pub fn locate(&self, error: Error) -> Error {
         let positions = positions(&self.text, &self.ending);
@@ -111,6 +135,16 @@ impl Document {
         }
         typed("", self.value.clone()).map_err(|error| self.locate(error))
     }
+}
+
+/// The place of a key within a tree.
+fn place<'a>(tree: &'a mut Value, key: &str) -> &'a mut Value {
+    key.split('.').fold(tree, |within, name| {
+        if !within.is_object() {
+            *within = Value::Object(Map::new());
+        }
+        &mut within[name]
+    })
 }
 
 /// The value at a path, as a type, whose JSON Schema tells the known keys.
@@ -294,6 +328,20 @@ mod tests {
                 "b\nc\n"
             );
         }
+    }
+
+    #[test]
+    fn a_program_puts_values_in_their_places() {
+        let document = Document::parse("target: { url: a, mode: new }\n", "yaml").unwrap();
+        let before = document.digest.clone();
+        let document = document.with("target.mode", json!("append")).with("a.b.c", json!(1));
+        let document = document.with_item("tables", json!("x")).with_item("tables", json!("y"));
+        let tree = json!({
+            "target": { "url": "a", "mode": "append" }, "a": { "b": { "c": 1 } },
+            "tables": ["x", "y"],
+        });
+        assert_eq!(document.value, tree);
+        assert_ne!(document.digest, before);
     }
 
     #[test]

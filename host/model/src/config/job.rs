@@ -180,7 +180,8 @@ impl Job {
         Self::of_named(&document, name, folder, arguments, policy)
     }
 
-    fn of_named(
+    /// Checks a document that is called `name`, as if it lay in `folder`.
+    pub fn of_named(
         document: &Document,
         name: &str,
         folder: &Path,

@@ -154,7 +154,7 @@ impl Policy {
     }
 
     /// Keeps what Longshore has of its own from jobs: in its state folder, and the folder of secrets.
-    pub(super) fn keep_private(&mut self, state: &Path, secrets: Option<&Path>) {
+    pub fn keep_private(&mut self, state: &Path, secrets: Option<&Path>) {
         let own = PRIVATE.iter().map(|name| state.join(name));
         let all = own.chain(secrets.map(Path::to_owned));
         self.private = all.map(|path| Territory::Local(real_path(&path))).collect();

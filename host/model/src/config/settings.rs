@@ -150,6 +150,16 @@ impl PluginFolders {
         Ok(Self(folders))
     }
 
+    /// These, and no others.
+    pub fn of(folders: &[PathBuf]) -> Result<Self> {
+        folders.iter().map(|folder| absolute(folder)).collect::<Result<_>>().map(Self)
+    }
+
+    /// What the environment says, else `plugins` beside the program.
+    pub fn of_environment() -> Result<Self> {
+        Self::resolve(Vec::new(), None)
+    }
+
     /// The one that `plugin install` and `plugin lock` work on.
     pub fn first(&self) -> &Path {
         &self.0[0]
@@ -214,6 +224,29 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What holds where nobody says otherwise. It tells nobody of runs, whatever the environment holds.
+    pub fn with_defaults(plugins: PluginFolders, cache: PathBuf, state: PathBuf) -> Self {
+        Self {
+            file: None,
+            plugins,
+            cache,
+            secrets: None,
+            policy: Policy::default(),
+            policy_file: None,
+            parallel: cores(),
+            state,
+            jobs_dir: None,
+            memory_bytes: automatic_budget(),
+            retry: RetryPolicy::default(),
+            hold_secs: HOLD_SECS,
+            history_runs: DEFAULT_HISTORY_RUNS,
+            limits: Limits::default(),
+            notify: Vec::new(),
+            traces: None,
+            lineage: Lineage::default(),
+        }
+    }
+
     /// Brings file, environment and flags together. Folders are absolute: others start in other folders.
     pub fn resolve(args: SettingsArgs) -> Result<Self> {
         let mut settings = Self::resolve_as_given(args)?;
@@ -324,7 +357,8 @@ fn default_state() -> PathBuf {
     base.unwrap_or_else(env::temp_dir).join("longshore")
 }
 
-fn default_cache() -> PathBuf {
+/// Where compiled plugins are kept, unless somebody says otherwise: where the user's programs keep such things.
+pub fn default_cache() -> PathBuf {
     let base = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));

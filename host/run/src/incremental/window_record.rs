@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a run loaded of an incremental table or query.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WindowRecord {
     /// The table or query, by its name in the job.
     pub relation: String,

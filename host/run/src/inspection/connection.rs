@@ -15,6 +15,7 @@ use longshore_plugins::PluginSet;
 
 /// What a job's source, its target and its catalog have answered.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ConnectionTest {
     /// What the source says of itself.
     pub source: String,

@@ -19,6 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 /// The first rows of a relation.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RelationPreview {
     /// The relation's name in the job.
     pub name: String,

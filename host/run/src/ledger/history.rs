@@ -230,6 +230,21 @@ impl Ledger {
         Ok(Some(details))
     }
 
+    /// The attempts of a run that failed, in the order in which they did.
+    pub fn failed_attempts(&self, run: &str) -> Result<Vec<AttemptRecord>> {
+        self.with_connection(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT json_extract(target, '$.relation'), chunk, attempt, restart, started, finished,
+                        class, owner, error
+                 FROM attempts LEFT JOIN relations
+                   ON relations.run = attempts.run AND position = relation
+                 WHERE attempts.run = ?1 AND class IS NOT NULL ORDER BY finished",
+            )?;
+            let attempts = statement.query_map([run], attempt_record)?;
+            Ok(attempts.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// Forgets the oldest runs that have ended, beyond the newest `keep`; gives their ids.
     pub fn prune(&self, keep: u64) -> Result<Vec<String>> {
         self.change(|change| {

@@ -68,6 +68,12 @@ pub enum Transport {
     Console,
 }
 
+impl Default for Lineage {
+    fn default() -> Self {
+        Self { namespace: NAMESPACE.to_owned(), transport: None }
+    }
+}
+
 impl Lineage {
     /// Brings the settings and the environment together; the environment wins.
     pub(super) fn resolve(raw: Option<RawLineage>) -> Result<Self> {

@@ -28,6 +28,8 @@ pub(super) enum Origin {
     File(String),
     /// A request or a schedule.
     Request,
+    /// A program that uses the library.
+    Caller,
     /// The run itself, which has begun with them.
     Run,
 }
@@ -79,6 +81,11 @@ impl Arguments {
         Self { values, origin: Origin::Request, ..Self::none() }
     }
 
+    /// The values that a program gives, as JSON or texts.
+    pub fn of_caller(values: BTreeMap<String, Value>) -> Self {
+        Self { values, origin: Origin::Caller, ..Self::none() }
+    }
+
     /// The values that a run has begun with. Each parameter has one, so that no default is computed again.
     pub fn of_run(record: &ParameterRecord) -> Self {
         Self { values: record.values().clone(), origin: Origin::Run, ..Self::none() }
@@ -102,6 +109,7 @@ impl Origin {
             Self::Flags => format!("--param {name}"),
             Self::File(file) => format!("{file}: `{name}`"),
             Self::Request => format!("the request's value of `{name}`"),
+            Self::Caller => format!("the value given for `{name}`"),
             Self::Run => format!("the run's value of `{name}`"),
         }
     }
@@ -112,6 +120,7 @@ impl Origin {
             Self::Flags => format!("give --param {name}=VALUE"),
             Self::File(file) => format!("give `{name}` in {file}, dropped before the job"),
             Self::Request => format!("give `{name}` among the parameters of the request"),
+            Self::Caller => format!("give one by `param(\"{name}\", ..)`"),
             Self::Run => "run the job anew".into(),
         }
     }

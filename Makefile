@@ -173,10 +173,9 @@ deny:
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RELEASE := target/release-$(VERSION)
 SIGN_KEY ?=
-# The wheel, where this checkout can make one.
-WHEEL := $(if $(shell grep '^wheel:' Makefile),wheel)
-release: dist $(WHEEL) $(CARGO_DEB)
+release: dist $(CARGO_DEB)
 	$(call make_deb,dist,--profile dist)
+	tools/wheel.py --programs target/dist
 	packaging/release.sh target/debian/longshore.deb $(RELEASE) $(SIGN_KEY)
 
 ## All packages in one signed archive that installs without a network: `make airgap SIGN_KEY=FILE`

@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod api_args;
+mod app;
 mod board;
 mod docs;
 mod hold;
@@ -27,6 +28,7 @@ mod schema;
 mod schema_drift;
 mod serve;
 mod show;
+mod start;
 mod state;
 mod table;
 mod test_connection;
@@ -34,25 +36,18 @@ mod token;
 mod validate;
 mod verify;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use longshore_model::config::settings::SettingsArgs;
+use longshore_model::error::{Error, Result};
 
 use crate::remote::{RemoteArgs, SubmitArgs};
-use clap::{Parser, Subcommand};
+use app::App;
 use log::LogArgs;
-use longshore_model::config::settings::SettingsArgs;
-use longshore_model::config::{Job, Settings};
-use longshore_model::error::{Error, Result};
-use longshore_model::memory::{give_back_large, memory};
-use longshore_plugins::{Catalog, PluginSet, Plugins, Resolver};
-use longshore_run::HolderLauncher;
-use longshore_sandbox::Sandbox;
 use params::ParamArgs;
-use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads that serve connections, timers and the inbox; what computes has its own.
-const IO_THREADS: usize = 2;
+pub use start::main;
 
 /// Moves tables and query results out of databases into a data lake.
 #[derive(Parser)]
@@ -199,136 +194,6 @@ enum PluginCommand {
         none, if the plugin goes past where it failed."
     )]
     Replay(plugin_replay::ReplayArgs),
-}
-
-/// A thread's stack: deep SQL is walked on it. Only what is used of it takes memory.
-const STACK_BYTES: usize = 64 << 20;
-
-/// What commands work with.
-struct App {
-    settings: Settings,
-    json: bool,
-    io: Runtime,
-    compute: Runtime,
-}
-
-impl App {
-    fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
-        let settings = Settings::resolve(settings)?;
-        memory().set_budget(settings.memory_bytes);
-        let fault = |error| Error::io("starting threads", error);
-        let io = Builder::new_multi_thread()
-            .worker_threads(IO_THREADS)
-            .thread_name("io")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(fault)?;
-        let compute = Builder::new_multi_thread()
-            .worker_threads(longshore_model::config::settings::cores())
-            .thread_name("compute")
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()
-            .map_err(fault)?;
-        Ok(Self { settings, json, io, compute })
-    }
-
-    fn sandbox(&self) -> Result<Sandbox> {
-        let _on_io = self.io.enter();
-        Sandbox::new(&self.settings.cache, self.settings.limits)
-    }
-
-    fn plugins(&self) -> Result<Plugins> {
-        let plugins = Plugins::new(self.sandbox()?, &self.settings.plugins);
-        Ok(plugins.signed_by(self.settings.policy.signers()))
-    }
-
-    /// The plugins as they are now.
-    fn catalog(&self) -> Result<Arc<Catalog>> {
-        self.io.block_on(self.plugins()?.load())
-    }
-
-    /// The plugins as they are now, for a job: none if it uses none.
-    fn catalog_for(&self, job: &Job) -> Result<Arc<Catalog>> {
-        if job.uses_plugins() { self.catalog() } else { Ok(Arc::default()) }
-    }
-
-    /// The plugins of a job, ready to be opened.
-    async fn resolve(&self, job: &Job) -> Result<Arc<PluginSet>> {
-        if !job.uses_plugins() {
-            return Ok(Arc::default());
-        }
-        let catalog = self.plugins()?.load().await?;
-        Resolver::new(&catalog, &self.settings).resolve(job).await.map(Arc::new)
-    }
-
-    /// What finds the holders of the state folder, and starts them with these settings.
-    fn holders(&self, starts: bool) -> Result<HolderLauncher> {
-        let program = std::env::current_exe()
-            .map_err(|error| Error::io("finding the program itself", error))?;
-        let path = |path: &Path| path.display().to_string();
-        let settings = &self.settings;
-        let mut command = vec![path(&program)];
-        for folder in settings.plugins.all() {
-            command.extend(["--plugins".into(), path(folder)]);
-        }
-        command.extend(["--cache".into(), path(&settings.cache)]);
-        command.extend(["--state".into(), path(&settings.state)]);
-        command.extend(["--hold-secs".into(), settings.hold_secs.to_string()]);
-        if let Some(secrets) = &settings.secrets {
-            command.extend(["--secrets".into(), path(secrets)]);
-        }
-        for (flag, file) in [("--config", &settings.file), ("--policy", &settings.policy_file)] {
-            command.extend(file.iter().flat_map(|file| [flag.to_owned(), path(file)]));
-        }
-        Ok(HolderLauncher {
-            folder: settings.state.join("holders"),
-            command: Some(command).filter(|_| starts && settings.hold_secs > 0),
-        })
-    }
-
-    fn compute(&self) -> &Handle {
-        self.compute.handle()
-    }
-}
-
-/// Runs the program; gives its exit code.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
-    cli.log.start(matches!(cli.command, Command::Serve(_)));
-    longshore_engine::ipc::silence_caught_panics();
-    ignore_size_limit_signal();
-    give_back_large();
-    match on_large_stack(|| dispatch(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failed { error, reported }) => {
-            if json && !reported {
-                show::json(&serde_json::json!({ "error": error.report() }));
-            }
-            show::failure(&error);
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-/// A file that grows beyond what the user may write is an error of that write, and not the program's end.
-fn ignore_size_limit_signal() {
-    // SAFETY: no handler of ours runs.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
-/// Plans are made on the calling thread, and the first thread's stack is not ours to choose.
-fn on_large_stack(work: impl FnOnce() -> Result<(), Failed> + Send) -> Result<(), Failed> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("main".into()).stack_size(STACK_BYTES);
-        let fault = |error| Failed::from(Error::io("starting a thread", error));
-        match thread.spawn_scoped(scope, work).map_err(fault)?.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 /// A command's error, and whether its `--json` answer already tells it.

@@ -3,10 +3,14 @@
 mod api_args;
 mod app;
 mod board;
+mod completions;
+mod copy;
 mod docs;
 mod hold;
+mod init;
 mod lineage;
 mod log;
+mod new_file;
 mod odbc;
 mod params;
 mod plan;
@@ -35,6 +39,7 @@ mod test_connection;
 mod token;
 mod validate;
 mod verify;
+mod yaml;
 
 use std::path::PathBuf;
 
@@ -68,8 +73,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Copy tables, files or a query's result, without a job file
+    ///
+    /// Examples:
+    ///
+    ///   longshore copy orders.csv orders.parquet
+    ///
+    ///   longshore copy postgres://reader@db/shop --table orders s3://lake/shop
+    ///
+    ///   longshore copy tpch: --option scale=0.1 --table orders out.parquet
+    Copy(Box<copy::CopyArgs>),
     /// Run a job and wait for it
     Run(run::RunArgs),
+    /// Write a commented job file: by questions, or an example
+    Init(init::InitArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
     /// Show what a run would do, without reading rows
     Plan {
         /// The job file
@@ -88,6 +107,9 @@ enum Command {
     Validate {
         /// The job file
         job: PathBuf,
+        /// Show the job as it is understood: parameters filled in, defaults named, secrets hidden
+        #[arg(long)]
+        show: bool,
         #[command(flatten)]
         params: ParamArgs,
     },
@@ -209,21 +231,29 @@ impl From<Error> for Failed {
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failed> {
-    match cli.command {
+    match &cli.command {
         Command::Schema { api, command: None } => {
-            show::json(&if api { schema::api() } else { schema::job() });
+            show::json(&if *api { schema::api() } else { schema::job() });
             return Ok(());
         }
-        Command::Docs(args) => return Ok(docs::docs(&args)?),
-        Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(&args)?),
+        Command::Docs(args) => return Ok(docs::docs(args)?),
+        Command::Init(args) => return Ok(init::init(args)?),
+        Command::Completions(args) => {
+            completions::completions(args);
+            return Ok(());
+        }
+        Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(args)?),
         _ => {}
     }
     let app = App::new(cli.settings.clone(), cli.json)?;
     match cli.command {
+        Command::Copy(args) => copy::copy(&app, &args),
         Command::Run(args) => run::run(&app, &args),
         Command::Plan { job, params } => Ok(plan::plan(&app, &job, &params)?),
         Command::Lineage { job, params } => Ok(lineage::lineage(&app, &job, &params)?),
-        Command::Validate { job, params } => Ok(validate::validate(&app, &job, &params)?),
+        Command::Validate { job, show, params } => {
+            Ok(validate::validate(&app, &job, show, &params)?)
+        }
         Command::Preview { what, rows, params } => {
             Ok(preview::preview(&app, &what, rows, &params)?)
         }
@@ -252,8 +282,10 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
         Command::Schema { command: Some(command), .. } => schema_drift::schema(&app, &command),
-        Command::Plugin(PluginCommand::New(_)) | Command::Docs(_) | Command::Schema { .. } => {
-            Ok(())
-        }
+        Command::Plugin(PluginCommand::New(_))
+        | Command::Docs(_)
+        | Command::Init(_)
+        | Command::Completions(_)
+        | Command::Schema { .. } => Ok(()),
     }
 }

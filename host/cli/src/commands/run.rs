@@ -31,18 +31,51 @@ pub(super) struct RunArgs {
     job: PathBuf,
     #[command(flatten)]
     params: ParamArgs,
-    /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
-    #[arg(long, value_name = "KEY", value_parser = run_key)]
-    run_key: Option<String>,
+    #[command(flatten)]
+    key: RunKey,
     /// Load a window of the incremental relations once more: from this value. The watermark stays
     #[arg(long, value_name = "VALUE", requires = "to", conflicts_with = "run_key")]
     from: Option<String>,
     /// The value before which the window ends
     #[arg(long, value_name = "VALUE", requires = "from")]
     to: Option<String>,
+}
+
+/// What a scheduler says of a run, or wants to know.
+#[derive(Args)]
+pub(super) struct RunKey {
+    /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
+    #[arg(long, value_name = "KEY", value_parser = run_key)]
+    run_key: Option<String>,
     /// Write metrics there when the run is over, for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
+}
+
+impl RunKey {
+    /// The key, if one is given.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.run_key.as_deref()
+    }
+
+    /// Runs something with the ledger that it needs, and writes the metrics.
+    pub(super) fn with_ledger(
+        &self,
+        app: &App,
+        work: impl FnOnce(&Ledger) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let ledger = match self.run_key {
+            None => ledger(app)?,
+            Some(_) => Ledger::open(&app.settings.state)?,
+        };
+        let done = work(&ledger);
+        if let Some(file) = &self.metrics_file
+            && let Err(error) = write_metrics(file, &ledger)
+        {
+            show::warning(&error.to_string());
+        }
+        done
+    }
 }
 
 /// Who runs a job in the foreground.
@@ -56,20 +89,10 @@ pub(super) enum Caller {
 
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
-    let ledger = match args.run_key {
-        None => ledger(app)?,
-        Some(_) => Ledger::open(&app.settings.state)?,
-    };
-    let done = match &args.run_key {
-        None => run_anew(app, args, &ledger, &job),
-        Some(key) => run_of_key(app, args, &ledger, key, job),
-    };
-    if let Some(file) = &args.metrics_file
-        && let Err(error) = write_metrics(file, &ledger)
-    {
-        show::warning(&error.to_string());
-    }
-    done
+    args.key.with_ledger(app, |ledger| match args.key.get() {
+        None => run_anew(app, args, ledger, &job),
+        Some(key) => run_of_key(app, args, ledger, key, job),
+    })
 }
 
 /// Runs a job under a new id.
@@ -224,7 +247,7 @@ fn deliver(app: &App, ledger: &Ledger, beside: Option<BackgroundDelivery>) {
     }
 }
 
-fn answer(app: &App, report: &RunReport) {
+pub(super) fn answer(app: &App, report: &RunReport) {
     let text = report.to_text();
     if app.json {
         show::json(report);

@@ -18,6 +18,8 @@ pub const SPOOL: &str = "spool";
 pub const JOB_COPIES: &str = "jobs";
 /// The jobs of `longshore copy` whose runs may go on.
 pub const COPIES: &str = "copies";
+/// The manifests of targets that do not hold them: sinks, and single files.
+pub const MANIFESTS: &str = "manifests";
 /// The rows that runs need again before their commit, a folder for each run.
 pub const SCRATCH: &str = "scratch";
 /// The first token of the HTTP API.

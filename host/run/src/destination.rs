@@ -11,13 +11,11 @@ use longshore_model::config::target::{Format, Mode, ParquetCodec, To};
 use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::MANIFESTS;
 use longshore_model::part::RelationTarget;
 use longshore_plugins::PluginSet;
 
 use super::scratch::Scratch;
-
-/// The folder of manifests in the state folder, for targets that do not hold them: sinks, and single files.
-const MANIFESTS: &str = "manifests";
 
 /// An open target.
 pub(super) enum Destination {

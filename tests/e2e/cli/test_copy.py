@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from support.longshore import LONGSHORE, PASSWORD, only
+from support.longshore import LONGSHORE, PASSWORD, ROOT, only
 from support.wait import wait_for
 
 TPCH = ["tpch:", "--option", "scale=0.01", "--option", "text_mib=1", "--table", "nation"]
@@ -69,7 +70,18 @@ def test_a_folder_becomes_a_folder(here):
 
 @pytest.mark.parametrize(
     "name",
-    ["a b.csv", "50%41.csv", "a#1.csv", "what?.csv", "s3:", "a:b.csv", "[x].csv", "~x.csv", "-.csv", "é\\.csv"],
+    [
+        "a b.csv",
+        "50%41.csv",
+        "a#1.csv",
+        "what?.csv",
+        "s3:",
+        "a:b.csv",
+        "[x].csv",
+        "~x.csv",
+        "-.csv",
+        "é\\.csv",
+    ],
 )
 def test_odd_names_name_files(here, name):
     (here.work / "people.csv").rename(here.work / name)
@@ -167,9 +179,19 @@ def test_the_same_command_goes_on_with_what_was_killed(program):
     program.work = program.folder / "work"
     program.work.mkdir()
     # One chunk at a time, of many.
-    args = ["copy", "tpch:?scale=0.2&text_mib=1&table=orders", "out.parquet", "--chunk-rows", "3000", "--parallel", "1"]
+    args = [
+        "copy",
+        "tpch:?scale=0.2&text_mib=1&table=orders",
+        "out.parquet",
+        "--chunk-rows",
+        "3000",
+        "--parallel",
+        "1",
+    ]
     with (program.folder / "killed.log").open("w") as log:
-        killed = subprocess.Popen([LONGSHORE, *args], cwd=program.work, env=program.env, stdout=log, stderr=log)
+        killed = subprocess.Popen(
+            [LONGSHORE, *args], cwd=program.work, env=program.env, stdout=log, stderr=log
+        )
         program.started.append(killed)
 
         def has_read():
@@ -213,7 +235,9 @@ def test_a_query_of_a_database_takes_parameters(flights, program):
         "copy", f"{url}?table=airlines", "lake", "--password-file", password_file(program), cwd=program.folder
     )
     assert (program.lake / "airlines").is_dir()
-    line, code = program.refused("copy", url, "x.csv", "--table", "no_such", "--password-env", "PGPASSWORD", cwd=program.folder)
+    line, code = program.refused(
+        "copy", url, "x.csv", "--table", "no_such", "--password-env", "PGPASSWORD", cwd=program.folder
+    )
     assert "no_such" in line and code == 4
 
 
@@ -252,7 +276,9 @@ def test_a_password_is_asked_for_on_a_terminal_and_kept_nowhere(flights, program
 
 def test_validate_shows_the_job_without_secrets(program):
     source = {"url": "postgres://me@h/db", "password": "s3cret"}
-    job = program.job(source, tables=["public.orders"], parameters={"day": {"type": "date", "default": "2026-01-01"}})
+    job = program.job(
+        source, tables=["public.orders"], parameters={"day": {"type": "date", "default": "2026-01-01"}}
+    )
     said = program.ok("validate", job, "--show")
     assert "s3cret" not in said and "(hidden)" in said
     shown = yaml.safe_load(said.split("\n\n", 1)[1])
@@ -295,3 +321,18 @@ def test_every_shell_has_completions(program, shell):
     assert "longshore" in said and "copy" in said
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=said, text=True, check=True)
+
+
+def test_the_commands_of_the_guide_work(program):
+    (program.folder / "data").mkdir()
+    for name in ["people.csv", "data/people.csv"]:
+        (program.folder / name).write_text("name,age\nAda,36\nBob,20\n")
+    env = {**program.env, "PATH": f"{LONGSHORE.parent}:{os.environ['PATH']}"}
+    page = (ROOT / "docs/how-to/copy.md").read_text()
+    commands = re.findall(r"^\$ (.*)$", page, re.M)
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, env=env, cwd=program.folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert len(commands) >= 5

@@ -45,7 +45,9 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake,
     assert code == 2 and "is already there" in line and "mode: replace" in line
     assert lake.files(folder) == {"orders.parquet": b"mine"}
     # A run that fails leaves the old one, too.
-    wrong = a_file(program, lake, folder, target={"mode": "replace"}, transform=[{"sql": "SELECT nope FROM data"}])
+    wrong = a_file(
+        program, lake, folder, target={"mode": "replace"}, transform=[{"sql": "SELECT nope FROM data"}]
+    )
     program.refused("run", wrong)
     assert lake.files(folder) == {"orders.parquet": b"mine"}
     report = program.report("run", a_file(program, lake, folder, target={"mode": "replace"}))
@@ -61,7 +63,9 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake,
 
 @pytest.mark.parametrize("name", ["empty.parquet", "empty.csv.gz"])
 def test_no_rows_are_a_file_too(program, lake, folder, name):
-    file = a_file(program, lake, folder, name, transform=[{"sql": "SELECT o_orderkey AS k FROM data WHERE false"}])
+    file = a_file(
+        program, lake, folder, name, transform=[{"sql": "SELECT o_orderkey AS k FROM data WHERE false"}]
+    )
     assert program.report("run", file)["rows"] == 0
     [(there, data)] = lake.files(folder).items()
     assert there == name

@@ -515,7 +515,11 @@ mod tests {
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 's3://x/y', hdfs: {}}\n".to_owned(),
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', format: csv, csv: {delimiter: ab}}\n".to_owned(),
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', compression: zstd:99}\n".to_owned(),
-            "source: {url: db.internal}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
+            "source: {url: ~somebody/x}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a, b]\ntarget: {url: out.csv.gz}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: out.csv, format: json}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: out.csv, mode: append}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: out.csv, partition_by: [a]}\n".to_owned(),
             "tables: [a\n".to_owned(),
             "- a\n".to_owned(),
         ];

@@ -3,9 +3,8 @@
 use std::env;
 use std::path::{Component, Path, PathBuf};
 
-use super::files::is_pattern;
 use super::place::Side;
-use super::store_url::encoded_path;
+use super::store_url::{WILDCARDS, encoded_path};
 use crate::error::{Error, Result};
 
 /// Whether a text begins with a scheme. A file whose name does so is written `./s3:`.
@@ -32,7 +31,7 @@ pub fn to_url(at: &str, text: &str, folder: &Path, side: Side) -> Result<String>
             .with_hint("rename the folder, or link to it by another name")
     })?;
     // A path is a name, unless only a pattern makes sense of it.
-    let url = if side == Side::Source && !is_there && is_pattern(text_of_path) {
+    let url = if side == Side::Source && !is_there && text_of_path.contains(WILDCARDS) {
         let encoded = text_of_path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
         format!("file://{encoded}")
     } else {

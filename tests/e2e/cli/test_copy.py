@@ -6,7 +6,7 @@ import pty
 import re
 import signal
 import subprocess
-import time
+import termios
 
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -131,6 +131,7 @@ def test_a_second_copy_is_refused_until_it_may_replace(here):
         (["", "out.parquet"], ["SOURCE"]),
         (["people.csv", ""], ["TARGET"]),
         (["postgres://me:pw@h/db", "out.parquet", "--table", "a"], ["SOURCE holds a password", "--password-env"]),
+        (["postgres://h/db?table=a", "out.parquet", "--option", "password=me:pw"], ["--option password", "--password-env"]),
         (["postgres://h/db?table=a", "out.parquet", "--query", "SELECT 1"], ["keep one of them"]),
         ([".", "out.parquet", "--table", "a.csv", "--table", "b.csv"], ["TARGET names one file", "2 relations"]),
     ],
@@ -260,7 +261,8 @@ def test_a_password_is_asked_for_on_a_terminal_and_kept_nowhere(flights, program
     said = b""
     while b"password for" not in said:
         said += os.read(master, 4096)
-    time.sleep(0.2)
+    # It listens without an echo.
+    wait_for(lambda: not termios.tcgetattr(master)[3] & termios.ECHO)
     os.write(master, PASSWORD.encode() + b"\n")
     try:
         while more := os.read(master, 4096):

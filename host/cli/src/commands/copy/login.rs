@@ -41,13 +41,11 @@ impl LoginArgs {
         if !has_one {
             return Ok(());
         }
-        Err(Error::config(format!(
-            "{what} holds a password, which everybody on this machine can read in the list of processes"
-        ))
-        .with_hint(format!("leave it out, and give {flag}")))
+        Err(readable_by_all(what, flag))
     }
 
     pub(super) fn put_source(&self, source: &mut Map<String, Value>) -> Result<()> {
+        refuse_literal("--option", "--password-env NAME", source)?;
         if let Some(secret) = secret(&self.password_env, &self.password_file)? {
             source.insert(PASSWORD.into(), secret);
         }
@@ -56,6 +54,10 @@ impl LoginArgs {
 
     /// A store takes its password in a section of its own.
     pub(super) fn put_target(&self, url: &str, target: &mut Map<String, Value>) -> Result<()> {
+        let sections = target.values().filter_map(Value::as_object);
+        for section in sections.chain([&*target]) {
+            refuse_literal("--target-option", "--target-password-env NAME", section)?;
+        }
         let Some(secret) = secret(&self.target_password_env, &self.target_password_file)? else {
             return Ok(());
         };
@@ -70,6 +72,21 @@ impl LoginArgs {
         }
         Ok(())
     }
+}
+
+/// Refuses an option that is a password, and not where one is found.
+fn refuse_literal(option: &str, flag: &str, section: &Map<String, Value>) -> Result<()> {
+    match section.get(PASSWORD) {
+        None | Some(Value::Object(_)) => Ok(()),
+        Some(_) => Err(readable_by_all(&format!("{option} {PASSWORD}"), flag)),
+    }
+}
+
+fn readable_by_all(what: &str, flag: &str) -> Error {
+    Error::config(format!(
+        "{what} holds a password, which everybody on this machine can read in the list of processes"
+    ))
+    .with_hint(format!("leave it out, and give {flag}"))
 }
 
 /// Where a secret is found, as a job says it.

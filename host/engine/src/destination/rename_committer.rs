@@ -156,7 +156,7 @@ impl<F: Folders> RenameCommitter<F> {
             return Err(Error::internal(format!("{} parts for one file", parts.len())));
         };
         let staged = format!("{}/{}", Self::staged(target), part.file);
-        Ok(self.folders.exists(&staged).await?.then_some(staged))
+        Ok(self.folders.is_taken(&staged).await?.then_some(staged))
     }
 
     /// Takes a published file back, unless it is in the place of another one, which is gone.

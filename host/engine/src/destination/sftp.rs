@@ -347,6 +347,11 @@ impl Files for SftpFolder {
         }
     }
 
+    /// The listing of a file fails as that of nothing does.
+    async fn is_taken(&self, path: &str) -> Result<bool> {
+        self.is_there(path).await
+    }
+
     async fn remove(&self, path: &str) -> Result<()> {
         let looked =
             self.asked(path, |c, full| async move { c.sftp.symlink_metadata(full).await }).await;

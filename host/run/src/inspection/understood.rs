@@ -100,6 +100,8 @@ fn relation(relation: &JobRelation) -> Value {
 fn input(input: &Input) -> Map<String, Value> {
     let mut parts = Map::new();
     match &input.relation {
+        // The files that the source's URL names.
+        Relation::Table(table) if table.is_empty() => None,
         Relation::Table(table) => parts.insert("table".into(), json!(table)),
         Relation::Query(query) => parts.insert("query".into(), json!(query)),
     };

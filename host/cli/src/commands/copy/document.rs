@@ -28,7 +28,6 @@ pub(super) struct CopyJob {
     sql: Option<String>,
     target: Map<String, Value>,
     chunk_rows: Option<u64>,
-    parallel: Option<u64>,
 }
 
 impl CopyJob {
@@ -62,7 +61,6 @@ impl CopyJob {
             sql: what.sql.clone(),
             target,
             chunk_rows: how.chunk_rows,
-            parallel: how.parallel,
         })
     }
 
@@ -86,9 +84,6 @@ impl CopyJob {
         yaml.key("target", &json!(self.target));
         if let Some(rows) = self.chunk_rows {
             yaml.key("chunk", &json!({ "rows": rows }));
-        }
-        if let Some(chunks) = self.parallel {
-            yaml.key("parallel", &json!({ "chunks": chunks }));
         }
         yaml.into_text()
     }

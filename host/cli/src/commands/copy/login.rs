@@ -125,10 +125,19 @@ fn wants_password(app: &App, job: &Job) -> Result<bool> {
         Planner::new(plugins, &app.settings).source(job)?.test().await
     });
     match tested {
-        Err(error) if error.class() == Class::Auth => {
+        Err(error) if speaks_of_password(&error) => {
             show::note(&error.to_string());
             Ok(true)
         }
         _ => Ok(false),
+    }
+}
+
+/// A refused login; or a job that lacks what the server asks for, which connectors can only say in words.
+fn speaks_of_password(error: &Error) -> bool {
+    match error.class() {
+        Class::Auth => true,
+        Class::Config => error.to_string().contains(PASSWORD),
+        _ => false,
     }
 }

@@ -93,9 +93,6 @@ struct How {
     /// Rows to a chunk; automatic if absent
     #[arg(long, value_name = "N")]
     chunk_rows: Option<u64>,
-    /// Chunks that are read at the same time; automatic if absent
-    #[arg(long, value_name = "N")]
-    parallel: Option<u64>,
 }
 
 pub(super) fn copy(app: &App, args: &CopyArgs) -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 use longshore_model::error::Error;
 
 /// Keys and hints of a job file, and what they are on the command line.
-const WORDS: [(&str, &str); 21] = [
+const WORDS: [(&str, &str); 22] = [
     ("`source.url`", "SOURCE"),
     ("`target.url`", "TARGET"),
     ("`source` without", "SOURCE without"),
@@ -11,11 +11,15 @@ const WORDS: [(&str, &str); 21] = [
     ("`target.format`", "--format"),
     ("`target.compression`", "--compression"),
     ("`source.password`", "--password-env or --password-file"),
+    (
+        "add `password: { secret: NAME }` beside `url`",
+        "give --password-env NAME or --password-file FILE",
+    ),
+    (": `longshore test-connection JOB` lists what is there", ""),
     ("`transform[0].sql`", "--sql"),
     ("transform[0]", "--sql"),
     ("`name`: the name", "--as: the name"),
     ("`chunk.rows`", "--chunk-rows"),
-    ("`parallel.chunks`", "--parallel"),
     ("`mode: replace`", "`--mode replace`"),
     ("`mode: version`", "`--mode version`"),
     ("`mode: error`", "`--mode error`"),

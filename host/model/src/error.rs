@@ -248,6 +248,16 @@ impl Error {
         self
     }
 
+    /// The same in other words, its hint and what else is wrong, too.
+    pub fn reworded(mut self, change: &dyn Fn(&str) -> String) -> Self {
+        self.0.message = change(&self.0.message);
+        self.0.hint = self.0.hint.take().map(|hint| change(&hint));
+        self.0.context.iter_mut().for_each(|context| *context = change(context));
+        let also = std::mem::take(&mut self.0.also);
+        self.0.also = also.into_iter().map(|other| other.reworded(change)).collect();
+        self
+    }
+
     /// Who must act.
     pub fn class(&self) -> Class {
         self.0.class

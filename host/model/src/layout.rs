@@ -16,6 +16,10 @@ pub const LEDGER: &str = "ledger.sqlite";
 pub const SPOOL: &str = "spool";
 /// The copies of standing jobs.
 pub const JOB_COPIES: &str = "jobs";
+/// The jobs of `longshore copy` whose runs may go on.
+pub const COPIES: &str = "copies";
+/// The manifests of targets that do not hold them: sinks, and single files.
+pub const MANIFESTS: &str = "manifests";
 /// The rows that runs need again before their commit, a folder for each run.
 pub const SCRATCH: &str = "scratch";
 /// The first token of the HTTP API.
@@ -23,5 +27,13 @@ pub const API_TOKEN: &str = "api-token";
 
 /// What of the state folder no job reads: it holds secrets, or the jobs and rows of
 /// others.
-pub(crate) const PRIVATE: [&str; 7] =
-    [API_TOKEN, JOB_COPIES, LEDGER, "ledger.sqlite-shm", "ledger.sqlite-wal", SCRATCH, SPOOL];
+pub(crate) const PRIVATE: [&str; 8] = [
+    API_TOKEN,
+    COPIES,
+    JOB_COPIES,
+    LEDGER,
+    "ledger.sqlite-shm",
+    "ledger.sqlite-wal",
+    SCRATCH,
+    SPOOL,
+];

@@ -11,13 +11,11 @@ use longshore_model::config::target::{Format, Mode, ParquetCodec, To};
 use longshore_model::config::territory::real_path;
 use longshore_model::config::{Job, Reach, Settings};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::MANIFESTS;
 use longshore_model::part::RelationTarget;
 use longshore_plugins::PluginSet;
 
 use super::scratch::Scratch;
-
-/// The folder of manifests in the state folder, for targets that cannot hold them.
-const MANIFESTS: &str = "manifests";
 
 /// An open target.
 pub(super) enum Destination {
@@ -27,6 +25,8 @@ pub(super) enum Destination {
         partition_by: Vec<String>,
         /// The run's scratch folder, where its rows are read into it first.
         scratch: Option<Arc<dyn Folder>>,
+        /// The format of what is read into it.
+        scratch_format: Format,
     },
     Sink(Arc<SinkTarget>),
 }
@@ -42,9 +42,15 @@ impl Destination {
         match &job.target.to {
             To::Folder(place, format) => {
                 let reach = Reach::new(&settings.policy, &job.folder);
-                let folder =
-                    destination::open(place, settings.secrets.as_deref(), Some(reach)).await?;
-                let scratch = match scratch.filter(|_| job.target.mode.reads_first()) {
+                let secrets = settings.secrets.as_deref();
+                let folder = match &job.target.file {
+                    None => destination::open(place, secrets, Some(reach)).await?,
+                    Some(file) => {
+                        let manifests = settings.state.join(MANIFESTS);
+                        destination::open_file(place, file, manifests, secrets, Some(reach)).await?
+                    }
+                };
+                let scratch = match scratch.filter(|_| job.target.reads_first()) {
                     None => None,
                     Some(scratch) => {
                         let place = Place::Local(scratch.path().to_owned());
@@ -52,7 +58,13 @@ impl Destination {
                     }
                 };
                 let partition_by = job.target.partition_by.clone();
-                Ok(Self::Files { folder, format: format.clone(), partition_by, scratch })
+                // A single file can be of any format: Arrow holds every value.
+                let scratch_format = match job.target.file {
+                    Some(_) => Format::Arrow,
+                    None => Format::Parquet(ParquetCodec::Snappy),
+                };
+                let format = format.clone();
+                Ok(Self::Files { folder, format, partition_by, scratch, scratch_format })
             }
             To::Sink(_) => {
                 let sink = plugins.sink.clone();
@@ -95,10 +107,10 @@ impl Destination {
     pub(super) fn parts(&self, target: &RelationTarget) -> Arc<dyn Parts> {
         let target = target.clone();
         match self {
-            Self::Files { scratch: Some(scratch), .. } => Arc::new(FileParts {
+            Self::Files { scratch: Some(scratch), scratch_format, .. } => Arc::new(FileParts {
                 folder: scratch.clone(),
                 target,
-                format: Format::Parquet(ParquetCodec::Snappy),
+                format: scratch_format.clone(),
                 partition_by: Vec::new(),
             }),
             Self::Files { folder, format, partition_by, .. } => Arc::new(FileParts {
@@ -128,10 +140,14 @@ pub(super) fn quarantine_target(target: &RelationTarget) -> RelationTarget {
 pub(super) fn check_target(job: &Job, own_folders: &[PathBuf]) -> Result<()> {
     let To::Folder(Place::Local(folder), _) = &job.target.to else { return Ok(()) };
     let folder = real_path(folder);
+    let names: Vec<&String> = match &job.target.file {
+        Some(file) => vec![file],
+        None => job.relations.iter().map(|relation| &relation.name).collect(),
+    };
     for own in own_folders {
         let own = real_path(own);
         let hides = |name: &str| own.starts_with(folder.join(name));
-        if folder.starts_with(&own) || job.relations.iter().any(|relation| hides(&relation.name)) {
+        if folder.starts_with(&own) || names.iter().any(|name| hides(name)) {
             return Err(Error::config(format!(
                 "`target.url`: {} is a folder of Longshore's own",
                 own.display()

@@ -32,6 +32,7 @@ mod run_end;
 mod run_id;
 mod runner;
 mod scratch;
+mod single_file;
 mod snapshot_holder;
 mod stop;
 mod task;

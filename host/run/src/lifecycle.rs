@@ -180,7 +180,8 @@ impl ActiveRun<'_> {
             end = self.stopped_before_reading() => return Err(end),
         }
         self.check_expected(&finished).await?;
-        let loaded = self.load(&prepared, finished).await?;
+        let joined = self.join_into_file(&prepared, finished).await?;
+        let loaded = self.load(&prepared, joined).await?;
         self.commit(&prepared, &loaded).await
     }
 

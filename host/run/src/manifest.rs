@@ -94,6 +94,9 @@ pub struct JobRecord {
     pub transform: Vec<Value>,
     /// Where they went.
     pub target: String,
+    /// The only file in the target's folder, if the target is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The files' format; `sink` where they went into a sink.
     pub format: String,
     /// The columns whose values are in the names of folders, and not in the files.
@@ -247,7 +250,7 @@ impl Manifest {
             .iter()
             .zip(finished)
             .zip(targets)
-            .map(|((plan, finished), target)| record(plan, finished, target))
+            .map(|((plan, finished), target)| record(job, plan, finished, target))
             .collect();
         let rows = relations.iter().map(|relation| relation.rows).sum();
         Self {
@@ -279,6 +282,7 @@ impl Manifest {
 }
 
 fn record(
+    job: &Job,
     plan: &RelationPlan,
     finished: &RelationOutput,
     target: &RelationTarget,
@@ -299,8 +303,14 @@ fn record(
         load: finished.load.clone(),
         drift: plan.alignment.as_ref().map_or_else(Vec::new, |aligned| aligned.changes.clone()),
         quarantine: QuarantineRecord::new(target, finished.quarantine()),
-        parts: finished.parts.clone(),
+        parts: finished.parts.iter().map(|part| published(job, part)).collect(),
     }
+}
+
+/// A part as readers see it: a single file has a name of its own.
+fn published(job: &Job, part: &Part) -> Part {
+    let file = job.target.file.as_ref().unwrap_or(&part.file);
+    Part { file: file.clone(), ..part.clone() }
 }
 
 fn source(relation: &JobRelation) -> Value {
@@ -333,6 +343,7 @@ fn job_record(job: &Job, plan: &RunPlan) -> JobRecord {
         source: json_or_null(plan.source.config()),
         transform: steps.collect(),
         target: job.target.url.clone(),
+        file: job.target.file.clone(),
         format: job.target.format_name().to_owned(),
         partition_by: job.target.partition_by.clone(),
         mode: Some(job.target.mode),

@@ -189,7 +189,7 @@ impl ActiveRun<'_> {
         plan: &RunPlan,
         targets: &mut [RelationTarget],
     ) -> Result<Vec<RelationTasks>> {
-        if self.job.target.mode.reads_first() {
+        if self.job.target.reads_first() {
             self.scratch.create()?;
         }
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {

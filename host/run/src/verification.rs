@@ -82,7 +82,10 @@ async fn superseded_by(
     for run in target.manifests().await? {
         let Some(text) = target.manifest(&run).await? else { continue };
         let Ok(other) = serde_json::from_slice::<Manifest>(&text) else { continue };
-        let is_it = |record: &RelationRecord| record.published_as == relation.published_as;
+        // The manifests of all single files are in one folder.
+        let is_same_place = manifest.job.file.is_none() || manifest.job.target == other.job.target;
+        let is_it =
+            |record: &RelationRecord| is_same_place && record.published_as == relation.published_as;
         let replaces = other.job.mode != Some(Mode::Append) && other.relations.iter().any(is_it);
         let after = latest.as_ref().map_or(&manifest.finished, |latest| &latest.finished);
         if replaces && other.run != manifest.run && other.finished > *after {

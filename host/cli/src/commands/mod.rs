@@ -1,11 +1,16 @@
 //! The command line: one file for each command.
 
 mod api_args;
+mod app;
 mod board;
+mod completions;
+mod copy;
 mod docs;
 mod hold;
+mod init;
 mod lineage;
 mod log;
+mod new_file;
 mod odbc;
 mod params;
 mod plan;
@@ -27,6 +32,7 @@ mod schema;
 mod schema_drift;
 mod serve;
 mod show;
+mod start;
 mod state;
 mod stdin_job;
 mod table;
@@ -35,24 +41,20 @@ mod token;
 mod validate;
 mod verify;
 mod watched;
+mod yaml;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use longshore_model::config::settings::SettingsArgs;
+use longshore_model::error::{Error, Result};
 
 use crate::remote::{RemoteArgs, SubmitArgs};
-use clap::{Parser, Subcommand};
+use app::App;
 use log::LogArgs;
-use longshore::program::{Host, holders_folder, on_large_stack};
-use longshore_model::config::settings::SettingsArgs;
-use longshore_model::config::{Job, Settings};
-use longshore_model::error::{Error, Result};
-use longshore_model::memory::give_back_large;
-use longshore_plugins::{Catalog, PluginSet, Plugins};
-use longshore_run::HolderLauncher;
-use longshore_sandbox::Sandbox;
 use params::ParamArgs;
-use tokio::runtime::{Handle, Runtime};
+
+pub use start::main;
 
 /// Moves tables and query results out of databases into a data lake.
 #[derive(Parser)]
@@ -73,8 +75,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Copy tables, files or a query's result, without a job file
+    ///
+    /// Examples:
+    ///
+    ///   longshore copy orders.csv orders.parquet
+    ///
+    ///   longshore copy postgres://reader@db/shop --table orders s3://lake/shop
+    ///
+    ///   longshore copy tpch: --option scale=0.1 --table orders out.parquet
+    Copy(Box<copy::CopyArgs>),
     /// Run a job and wait for it
     Run(run::RunArgs),
+    /// Write a commented job file: by questions, or an example
+    Init(init::InitArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
     /// Show what a run would do, without reading rows
     Plan {
         /// The job file; `-` for standard input
@@ -93,6 +109,9 @@ enum Command {
     Validate {
         /// The job file; `-` for standard input
         job: PathBuf,
+        /// Show the job as it is understood: parameters filled in, defaults named, secrets hidden
+        #[arg(long)]
+        show: bool,
         #[command(flatten)]
         params: ParamArgs,
     },
@@ -204,96 +223,6 @@ enum PluginCommand {
     Replay(plugin_replay::ReplayArgs),
 }
 
-/// What commands work with.
-struct App {
-    settings: Arc<Settings>,
-    json: bool,
-    host: Host,
-    io: &'static Runtime,
-}
-
-impl App {
-    fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
-        let settings = Settings::resolve(settings)?;
-        longshore::set_memory_budget(settings.memory_bytes);
-        let host = Host::of_program(settings)?;
-        Ok(Self { settings: host.settings.clone(), json, io: &host.threads.io, host })
-    }
-
-    fn sandbox(&self) -> Result<Sandbox> {
-        self.host.sandbox()
-    }
-
-    fn plugins(&self) -> Result<Plugins> {
-        self.host.plugins()
-    }
-
-    /// The plugins as they are now.
-    fn catalog(&self) -> Result<Arc<Catalog>> {
-        self.io.block_on(self.host.catalog())
-    }
-
-    /// The plugins of a job, ready to be opened.
-    async fn resolve(&self, job: &Job) -> Result<Arc<PluginSet>> {
-        self.host.resolve(job).await
-    }
-
-    /// What finds the holders of the state folder, and starts them with these settings.
-    fn holders(&self, starts: bool) -> Result<HolderLauncher> {
-        let program = std::env::current_exe()
-            .map_err(|error| Error::io("finding the program itself", error))?;
-        let path = |path: &Path| path.display().to_string();
-        let settings = &self.settings;
-        let mut command = vec![path(&program)];
-        for folder in settings.plugins.all() {
-            command.extend(["--plugins".into(), path(folder)]);
-        }
-        command.extend(["--cache".into(), path(&settings.cache)]);
-        command.extend(["--state".into(), path(&settings.state)]);
-        command.extend(["--hold-secs".into(), settings.hold_secs.to_string()]);
-        if let Some(secrets) = &settings.secrets {
-            command.extend(["--secrets".into(), path(secrets)]);
-        }
-        for (flag, file) in [("--config", &settings.file), ("--policy", &settings.policy_file)] {
-            command.extend(file.iter().flat_map(|file| [flag.to_owned(), path(file)]));
-        }
-        Ok(HolderLauncher {
-            folder: holders_folder(&self.host),
-            command: Some(command).filter(|_| starts && settings.hold_secs > 0),
-        })
-    }
-
-    fn compute(&self) -> &Handle {
-        self.host.threads.compute.handle()
-    }
-}
-
-/// Runs the program; gives its exit code.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
-    cli.log.start(matches!(cli.command, Command::Serve(_)));
-    longshore_engine::ipc::silence_caught_panics();
-    ignore_size_limit_signal();
-    give_back_large();
-    match on_large_stack(|| dispatch(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failed { error, reported }) => {
-            if json && !reported {
-                show::json(&serde_json::json!({ "error": error.report() }));
-            }
-            show::failure(&error);
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-/// A file that grows beyond what the user may write is an error of that write, and not the program's end.
-fn ignore_size_limit_signal() {
-    // SAFETY: no handler of ours runs.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
 /// A command's error, and whether its `--json` answer already tells it.
 struct Failed {
     error: Error,
@@ -307,21 +236,29 @@ impl From<Error> for Failed {
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failed> {
-    match cli.command {
+    match &cli.command {
         Command::Schema { api, command: None } => {
-            show::json(&if api { schema::api() } else { schema::job() });
+            show::json(&if *api { schema::api() } else { schema::job() });
             return Ok(());
         }
-        Command::Docs(args) => return Ok(docs::docs(&args)?),
-        Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(&args)?),
+        Command::Docs(args) => return Ok(docs::docs(args)?),
+        Command::Init(args) => return Ok(init::init(args)?),
+        Command::Completions(args) => {
+            completions::completions(args);
+            return Ok(());
+        }
+        Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(args)?),
         _ => {}
     }
     let app = App::new(cli.settings.clone(), cli.json)?;
     match cli.command {
+        Command::Copy(args) => copy::copy(&app, &args),
         Command::Run(args) => run::run(&app, &args),
         Command::Plan { job, params } => Ok(plan::plan(&app, &job, &params)?),
         Command::Lineage { job, params } => Ok(lineage::lineage(&app, &job, &params)?),
-        Command::Validate { job, params } => Ok(validate::validate(&app, &job, &params)?),
+        Command::Validate { job, show, params } => {
+            Ok(validate::validate(&app, &job, show, &params)?)
+        }
         Command::Preview { what, rows, format, params } => {
             Ok(preview::preview(&app, &what, rows, format, &params)?)
         }
@@ -350,8 +287,10 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
         Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
         Command::Schema { command: Some(command), .. } => schema_drift::schema(&app, &command),
-        Command::Plugin(PluginCommand::New(_)) | Command::Docs(_) | Command::Schema { .. } => {
-            Ok(())
-        }
+        Command::Plugin(PluginCommand::New(_))
+        | Command::Docs(_)
+        | Command::Init(_)
+        | Command::Completions(_)
+        | Command::Schema { .. } => Ok(()),
     }
 }

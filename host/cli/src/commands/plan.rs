@@ -19,16 +19,19 @@ use super::params::ParamArgs;
 use super::{App, show};
 
 pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
-    let job = params.read_job(app, path)?;
-    let loads = loads(app, &job)?;
+    show_plan(app, &params.read_job(app, path)?)
+}
+
+pub(super) fn show_plan(app: &App, job: &Job) -> Result<()> {
+    let loads = loads(app, job)?;
     let (plan, there) = app.io.block_on(async {
-        let plan = inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await?;
-        Ok::<_, Error>((plan, inspection::existing_files(&job, &app.settings).await?))
+        let plan = inspection::plan(job, app.resolve(job).await?, &app.settings, loads).await?;
+        Ok::<_, Error>((plan, inspection::existing_files(job, &app.settings).await?))
     })?;
     if app.json {
-        show::json(&plan_json(&job, &plan, &there))
+        show::json(&plan_json(job, &plan, &there))
     } else {
-        show::answer(&as_text(&job, &plan, &there))
+        show::answer(&as_text(job, &plan, &there))
     }
     Ok(())
 }

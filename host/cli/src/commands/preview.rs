@@ -13,8 +13,9 @@ use arrow::util::pretty::pretty_format_batches;
 use clap::ValueEnum;
 use longshore_model::config::Job;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
+use longshore_model::config::place::Side;
+use longshore_model::config::plain_path::{is_url, to_url};
 use longshore_model::config::small_file::read_small_file;
-use longshore_model::config::store_url::encoded_path;
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::shown;
 use longshore_run::inspection::{self, RelationPreview, rows_as_texts, shown_column};
@@ -131,7 +132,7 @@ fn cell(text: &str) -> String {
 
 /// The URL of files, if it is not a job that is named.
 fn files_of(what: &str) -> Result<Option<String>> {
-    if what.contains("://") {
+    if is_url(what) {
         return Ok(Some(what.to_owned()));
     }
     let path = Path::new(what);
@@ -142,17 +143,7 @@ fn files_of(what: &str) -> Result<Option<String>> {
     if JOB_ENDINGS.contains(&ending) && !path.is_dir() && !holds_data(path, ending) {
         return Ok(None);
     }
-    let whole = std::path::absolute(path).map_err(|error| Error::io(what, error))?;
-    let whole = whole.to_str().ok_or_else(|| {
-        Error::config(format!("{}: its path is not UTF-8", whole.display()))
-            .with_hint("name it otherwise")
-    })?;
-    // A path is a name, unless only a pattern makes sense of it.
-    if whole.contains(['*', '?', '[']) && !path.exists() {
-        Ok(Some(format!("file://{}", whole.replace('%', "%25").replace('?', "%3F"))))
-    } else {
-        Ok(Some(format!("file://{}", encoded_path(whole))))
-    }
+    to_url("FILES", what, Path::new("."), Side::Source).map(Some)
 }
 
 /// JSON that is no job: rows, and not keys of which one is the source.

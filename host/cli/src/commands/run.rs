@@ -31,15 +31,22 @@ pub(super) struct RunArgs {
     job: PathBuf,
     #[command(flatten)]
     params: ParamArgs,
-    /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
-    #[arg(long, value_name = "KEY", value_parser = run_key)]
-    run_key: Option<String>,
+    #[command(flatten)]
+    key: RunKey,
     /// Load a window of the incremental relations once more: from this value. The watermark stays
     #[arg(long, value_name = "VALUE", requires = "to", conflicts_with = "run_key")]
     from: Option<String>,
     /// The value before which the window ends
     #[arg(long, value_name = "VALUE", requires = "from")]
     to: Option<String>,
+}
+
+/// What a scheduler says of a run, or wants to know.
+#[derive(Args)]
+pub(super) struct RunKey {
+    /// A name for this piece of work: the same key resumes its run, and runs nothing again that has succeeded
+    #[arg(long, value_name = "KEY", value_parser = run_key)]
+    run_key: Option<String>,
     /// Write metrics there when the run is over, for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
@@ -47,24 +54,46 @@ pub(super) struct RunArgs {
     watch: WatchArgs,
 }
 
+impl RunKey {
+    /// The key, if one is given.
+    pub(super) fn get(&self) -> Option<&str> {
+        self.run_key.as_deref()
+    }
+
+    /// How the run is watched.
+    pub(super) fn watch(&self) -> WatchArgs {
+        self.watch
+    }
+
+    /// Runs something with the ledger that it needs, and writes the metrics.
+    pub(super) fn with_ledger(
+        &self,
+        app: &App,
+        work: impl FnOnce(&Ledger) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let ledger = match self.run_key {
+            None => ledger(app)?,
+            Some(_) => Ledger::open(&app.settings.state)?,
+        };
+        let done = work(&ledger);
+        if let Some(file) = &self.metrics_file
+            && let Err(error) = write_metrics(file, &ledger)
+        {
+            show::warning(&error.to_string());
+        }
+        done
+    }
+}
+
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
-    let ledger = match args.run_key {
-        None => ledger(app)?,
-        Some(_) => Ledger::open(&app.settings.state)?,
-    };
-    let done = task(app, args, &ledger, job).and_then(|task| carry_out(app, task, args.watch));
-    if let Some(file) = &args.metrics_file
-        && let Err(error) = write_metrics(file, &ledger)
-    {
-        show::warning(&error.to_string());
-    }
-    done
+    args.key
+        .with_ledger(app, |ledger| carry_out(app, task(app, args, ledger, job)?, args.key.watch()))
 }
 
 /// What there is to do: a run under a new id, or that of a run key.
 fn task(app: &App, args: &RunArgs, ledger: &Ledger, job: Job) -> Result<Task, Failed> {
-    let Some(key) = &args.run_key else {
+    let Some(key) = args.key.get() else {
         let work = work(app, ledger, job, None)?;
         if let (Some(from), Some(to)) = (&args.from, &args.to) {
             ledger.set_backfill(&work.run, &Backfill { from: from.clone(), to: to.clone() })?;
@@ -104,7 +133,7 @@ pub(super) fn carry_on(app: &App, ledger: &Ledger, run: String, job: Job) -> Res
 }
 
 /// Does what there is to do, shows its progress, stops it on a signal, and says what came of it.
-fn carry_out(app: &App, mut task: Task, watch: WatchArgs) -> Result<(), Failed> {
+pub(super) fn carry_out(app: &App, mut task: Task, watch: WatchArgs) -> Result<(), Failed> {
     let state = &app.settings.state;
     let (id, is_retried) = match &mut task {
         Task::Run(work) => {
@@ -199,7 +228,7 @@ fn deliver(app: &App, run: &mut Run) {
     }
 }
 
-fn answer(app: &App, report: &RunReport) {
+pub(super) fn answer(app: &App, report: &RunReport) {
     let text = report.to_text();
     if app.json {
         show::json(report);

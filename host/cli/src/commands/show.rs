@@ -42,6 +42,11 @@ pub(super) fn warning(text: &str) {
     }
 }
 
+/// What a command does besides its answer.
+pub(super) fn note(text: &str) {
+    warning(text);
+}
+
 /// How far a run is, where there is no terminal.
 pub(super) fn progress_line(line: &str) {
     say(line);

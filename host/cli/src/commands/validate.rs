@@ -1,6 +1,7 @@
 //! `longshore validate JOB`: everything that can be told without a connection. It needs no secret, and
 //! compiles no plugin but the job's connector.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use longshore_model::config::Job;
@@ -10,17 +11,29 @@ use longshore_run::inspection::{self, Validation};
 use serde_json::{Value, json};
 
 use super::params::ParamArgs;
+use super::yaml::YamlWriter;
 use super::{App, show};
 
-pub(super) fn validate(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
+pub(super) fn validate(app: &App, path: &Path, is_shown: bool, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
     let Validation { source, faults } =
         app.io.block_on(inspection::validate(&job, &app.settings))?;
     Error::all(faults).context(path.display().to_string())?;
+    let understand = || inspection::understood(&job, &*app.catalog_for(&job)?, &app.settings);
+    let parts = is_shown.then(understand).transpose()?;
     if app.json {
-        show::json(&as_json(&job, &source))
-    } else {
-        show::answer(&as_text(&job, &source))
+        let mut answer = as_json(&job, &source);
+        if let Some(parts) = parts {
+            answer["understood"] = json!(parts.into_iter().collect::<BTreeMap<_, _>>());
+        }
+        show::json(&answer);
+        return Ok(());
+    }
+    show::answer(&as_text(&job, &source));
+    if let Some(parts) = parts {
+        let mut yaml = YamlWriter::default();
+        parts.iter().for_each(|(key, value)| yaml.key(key, value));
+        show::answer(&format!("\n{}", yaml.into_text()));
     }
     Ok(())
 }

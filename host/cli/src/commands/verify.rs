@@ -9,7 +9,7 @@ use longshore_engine::destination::{Folder, read_small};
 use longshore_engine::plan::Planner;
 use longshore_model::config::place::{Place, parse_place};
 use longshore_model::config::store_url::StoreUrl;
-use longshore_model::config::target::To;
+use longshore_model::config::target::{To, parse_target};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_run::verification::{self, Fault, FaultKind};
@@ -76,9 +76,9 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
     let from_job = from_job.transpose()?;
     let (bytes, place) = match args.manifest.rsplit_once("/.longshore/runs/") {
         Some((root, file)) if root.contains("://") => {
-            let place = match from_job {
-                Some((url, place)) if same_folder(&url, root) => place,
-                Some((url, _)) => return Err(elsewhere(root, &url)),
+            let place = match &from_job {
+                Some((url, place)) if same_folder(url, root) => place.clone(),
+                Some((url, _)) => return Err(elsewhere(root, url)),
                 None => parse_place(root)?,
             };
             let target = destination::open(&place, secrets, None).await?;
@@ -99,11 +99,21 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
     if manifest.job.format == "sink" {
         return Err(not_files(&manifest.job.target));
     }
-    let place = match place {
-        Some(place) => place,
-        None => parse_place(&manifest.job.target)?,
+    let target = match (&manifest.job.file, place) {
+        (Some(file), _) => {
+            let place = match from_job {
+                Some((url, place)) if same_folder(&url, &manifest.job.target) => place,
+                Some((url, _)) => return Err(elsewhere(&manifest.job.target, &url)),
+                None => parse_target(&manifest.job.target)?.0,
+            };
+            let manifests = Path::new(&args.manifest).parent().unwrap_or(Path::new("."));
+            destination::open_file(&place, file, manifests.to_owned(), secrets, None).await?
+        }
+        (None, Some(place)) => destination::open(&place, secrets, None).await?,
+        (None, None) => {
+            destination::open(&parse_place(&manifest.job.target)?, secrets, None).await?
+        }
     };
-    let target = destination::open(&place, secrets, None).await?;
     Ok((manifest, target))
 }
 

@@ -8,6 +8,7 @@ use longshore_model::config::place::{Place, parse_place};
 use longshore_model::config::target::To;
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::MANIFESTS as MANIFESTS_KEPT;
 use longshore_run::ledger::RunEntry;
 use serde_json::Value;
 
@@ -43,14 +44,23 @@ async fn read_manifest(
     run: String,
     entry: RunEntry,
 ) -> Result<Option<Value>> {
+    let kept = state.settings().state.join(MANIFESTS_KEPT).join(format!("{run}.json"));
+    if kept.is_file() {
+        let bytes = std::fs::read(&kept).map_err(|error| Error::io(kept.display(), error))?;
+        return parsed(&bytes, &url).map(Some);
+    }
     let place = match place_of_job(&entry) {
         Some(place) => place,
         None => place_of(url.rsplit_once(MANIFESTS).map_or(url.as_str(), |(root, _)| root))?,
     };
     let target = destination::open(&place, state.settings().secrets.as_deref(), None).await?;
     let Some(bytes) = target.manifest(&run).await? else { return Ok(None) };
-    let manifest = serde_json::from_slice(&bytes);
-    manifest.map(Some).map_err(|error| Error::data(format!("{url}: not a manifest: {error}")))
+    parsed(&bytes, &url).map(Some)
+}
+
+fn parsed(bytes: &[u8], url: &str) -> Result<Value> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::data(format!("{url}: not a manifest: {error}")))
 }
 
 /// A folder of this machine is shown as a path.

@@ -50,6 +50,11 @@ pub(super) trait Files: Debug + Send + Sync {
         Ok(self.list(folder).await?.is_some())
     }
 
+    /// Whether a file of this name is there, or what takes its name.
+    async fn is_taken(&self, path: &str) -> Result<bool> {
+        self.exists(path).await
+    }
+
     /// Removes a file, or a folder with all that is in it; fine if it is not there.
     async fn remove(&self, path: &str) -> Result<()>;
 }
@@ -65,6 +70,12 @@ pub(super) trait Folders: Files {
 
     /// Renames a file or a folder, at once. False: something has the new name already.
     async fn rename(&self, from: &str, to: &str) -> Result<bool>;
+
+    /// Renames a file over the one that is there, if one is: at once, where the store can.
+    async fn rename_over(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a folder that nothing is in. One that is not empty, or not there, stays as it is.
+    async fn remove_empty(&self, path: &str);
 
     /// Exchanges two folders, at once. False: this store cannot.
     async fn exchange(&self, _: &str, _: &str) -> Result<bool> {

@@ -163,6 +163,18 @@ impl Folders for HdfsFolder {
         self.asked(path, self.client.mkdirs(&full, FOLDER_PERMISSION, true)).await
     }
 
+    async fn rename_over(&self, from: &str, to: &str) -> Result<()> {
+        let (from, full) = (self.at(from), self.at(to));
+        self.asked(to, self.client.rename(&from, &full, true)).await
+    }
+
+    async fn remove_empty(&self, path: &str) {
+        let full = self.at(path);
+        if let Err(error) = self.asked(path, self.client.delete(&full, false)).await {
+            tracing::debug!("{error}: it stays");
+        }
+    }
+
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {
         let (from, full) = (self.at(from), self.at(to));
         match self.asked(to, self.client.rename(&from, &full, false)).await {

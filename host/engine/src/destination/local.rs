@@ -20,6 +20,9 @@ use super::files::{ByteStream, Entry, Files, Folders};
 /// What is read at a time.
 const READ_BYTES: usize = 1 << 20;
 
+/// How often something is made again whose folder went away meanwhile.
+const MAKING_TRIES: u32 = 16;
+
 /// A folder of this machine, which need not exist yet.
 #[derive(Clone, Debug)]
 pub(super) struct LocalFolder {
@@ -57,10 +60,21 @@ impl LocalFolder {
         fs::create_dir_all(path.parent().unwrap_or(&self.root))
     }
 
+    /// Makes something in a folder that is made with it. A run that ends removes empty folders of Longshore's own,
+    /// perhaps in this moment.
+    fn in_parent<T>(&self, path: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        let mut tries = 0..MAKING_TRIES;
+        loop {
+            match self.make_parent(path).and_then(|()| make()) {
+                Err(error) if error.kind() == ErrorKind::NotFound && tries.next().is_some() => {}
+                made => return made,
+            }
+        }
+    }
+
     /// Writes a whole file, durably.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.make_parent(path)?;
-        let mut file = File::create(path)?;
+        let mut file = self.in_parent(path, || File::create(path))?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -83,8 +97,8 @@ impl Files for LocalFolder {
     async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
         let (path, aside) = (self.held(path)?, self.held(aside)?);
         let failed = |error| making("writing", &path, error);
-        self.write(&aside, bytes).and_then(|()| self.make_parent(&path)).map_err(failed)?;
-        let linked = fs::hard_link(&aside, &path);
+        self.write(&aside, bytes).map_err(failed)?;
+        let linked = self.in_parent(&path, || fs::hard_link(&aside, &path));
         fs::remove_file(&aside).map_err(failed)?;
         match linked {
             Ok(()) => Ok(true),
@@ -163,17 +177,27 @@ impl Files for LocalFolder {
 impl Folders for LocalFolder {
     async fn create(&self, path: &str) -> Result<Box<dyn PartFile>> {
         let path = self.held(path)?;
-        let create = || {
-            self.make_parent(&path)?;
-            File::create(&path)
-        };
-        let file = create().map_err(|error| making("creating", &path, error))?;
+        let file = self.in_parent(&path, || File::create(&path));
+        let file = file.map_err(|error| making("creating", &path, error))?;
         Ok(Box::new(LocalPart { file, path, finished: false }))
     }
 
     async fn make_folder(&self, path: &str) -> Result<()> {
         let path = self.held(path)?;
-        fs::create_dir_all(&path).map_err(|error| making("making", &path, error))
+        let made = self.in_parent(&path, || fs::create_dir_all(&path));
+        made.map_err(|error| making("making", &path, error))
+    }
+
+    async fn rename_over(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.held(from)?, self.held(to)?);
+        fs::rename(&from, &to).map_err(|error| publishing(&to, error))
+    }
+
+    async fn remove_empty(&self, path: &str) {
+        if let Ok(path) = self.held(path) {
+            // Something is in it, or it is gone.
+            let _ = fs::remove_dir(path);
+        }
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {

@@ -10,6 +10,7 @@ mod files;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 mod local;
+mod manifest_folder;
 #[cfg(any(feature = "azure", feature = "s3"))]
 mod multipart_committer;
 mod name_lock;
@@ -20,6 +21,7 @@ mod rename_committer;
 mod request;
 #[cfg(feature = "sftp")]
 mod sftp;
+mod single_file;
 mod sink;
 #[cfg(any(feature = "azure", feature = "hdfs", feature = "s3", feature = "sftp"))]
 mod upload;
@@ -27,7 +29,7 @@ mod upload;
 use std::fmt::Debug;
 use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -43,6 +45,7 @@ use crate::store;
 #[cfg(any(feature = "azure", feature = "s3"))]
 use multipart_committer::MultipartCommitter;
 use rename_committer::RenameCommitter;
+use single_file::SingleFile;
 
 pub use data_files::{DataFile, data_files};
 pub use files::{ByteStream, Entry, read_small};
@@ -162,22 +165,46 @@ pub trait PartFile: Write + Send {
 
 /// Opens a folder; `secrets` is the operator's folder of secrets, `reach` what a job may write, where one
 /// does. Call it on the runtime that serves connections.
-#[allow(unreachable_patterns, unused_variables, reason = "as the features of the build have it")]
 pub async fn open(
     place: &Place,
     secrets: Option<&Path>,
     reach: Option<Reach>,
 ) -> Result<Arc<dyn Folder>> {
+    committer(place, secrets, reach, None).await
+}
+
+/// Opens a target that is one file of a folder; its manifests lie in a folder of this machine.
+pub async fn open_file(
+    place: &Place,
+    name: &str,
+    manifests: PathBuf,
+    secrets: Option<&Path>,
+    reach: Option<Reach>,
+) -> Result<Arc<dyn Folder>> {
+    let folder = committer(place, secrets, reach, Some(name.to_owned())).await?;
+    Ok(Arc::new(SingleFile::new(folder, name, manifests)))
+}
+
+/// Publishes in a store: relations, or only the `file` of this name.
+#[allow(unreachable_patterns, unused_variables, reason = "as the features of the build have it")]
+async fn committer(
+    place: &Place,
+    secrets: Option<&Path>,
+    reach: Option<Reach>,
+    file: Option<String>,
+) -> Result<Arc<dyn Folder>> {
     match place {
         Place::Local(folder) => {
             let folder = local::LocalFolder::new(folder).within(reach);
-            Ok(Arc::new(RenameCommitter::new(folder)))
+            Ok(Arc::new(RenameCommitter::new(folder, file)))
         }
         #[cfg(feature = "hdfs")]
-        Place::Hdfs(place) => Ok(Arc::new(RenameCommitter::new(hdfs::HdfsFolder::open(place)?))),
+        Place::Hdfs(place) => {
+            Ok(Arc::new(RenameCommitter::new(hdfs::HdfsFolder::open(place)?, file)))
+        }
         #[cfg(feature = "sftp")]
         Place::Sftp(place) => {
-            Ok(Arc::new(RenameCommitter::new(sftp::SftpFolder::open(place, secrets).await?)))
+            Ok(Arc::new(RenameCommitter::new(sftp::SftpFolder::open(place, secrets).await?, file)))
         }
         #[cfg(feature = "s3")]
         Place::S3(place) => {
@@ -185,13 +212,14 @@ pub async fn open(
             let clients = store::s3::clients(place, secrets)?;
             let open = store::s3::open_uploads(place, secrets)?;
             let prefix = place.prefix.clone();
-            Ok(Arc::new(MultipartCommitter::open(clients, base, prefix, Some(open))?))
+            Ok(Arc::new(MultipartCommitter::open(clients, base, prefix, Some(open))?.only(file)))
         }
         #[cfg(feature = "azure")]
         Place::Azure(place) => {
             let base = format!("azure://{}", place.container);
             let clients = store::azure::clients(place, secrets)?;
-            Ok(Arc::new(MultipartCommitter::open(clients, base, place.prefix.clone(), None)?))
+            let committer = MultipartCommitter::open(clients, base, place.prefix.clone(), None)?;
+            Ok(Arc::new(committer.only(file)))
         }
         _ => Err(store::not_built()),
     }
@@ -202,7 +230,7 @@ fn staging(run: &str) -> String {
 }
 
 /// Where a part lies in a store with folders, before it is published.
-pub(crate) fn staged_path(target: &RelationTarget, file: &str) -> String {
+pub fn staged_path(target: &RelationTarget, file: &str) -> String {
     format!("{}/{}/{file}", staging(&target.run), target.relation)
 }
 

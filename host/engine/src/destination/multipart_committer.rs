@@ -58,6 +58,8 @@ pub(super) struct MultipartCommitter {
     /// Held while an upload is begun and written down: what a run has begun is known before it is
     /// given up, also when whoever began it is gone.
     beginning: Arc<RwLock<()>>,
+    /// The only file that is published, if it is one.
+    file: Option<String>,
 }
 
 impl fmt::Debug for MultipartCommitter {
@@ -89,12 +91,54 @@ impl MultipartCommitter {
         let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
         let (files, beginning) = (Arc::new(files), Arc::default());
         let uploads = Arc::new(client(WRITE_TIMEOUT_SECS)?);
-        Ok(Self { files, uploads, io: Handle::current(), open, beginning })
+        Ok(Self { files, uploads, io: Handle::current(), open, beginning, file: None })
+    }
+
+    /// The same, which publishes only the file of this name, if there is one.
+    pub(super) fn only(self, file: Option<String>) -> Self {
+        Self { file, ..self }
+    }
+
+    /// Where a part becomes visible.
+    fn place(&self, target: &RelationTarget, file: &str) -> String {
+        match &self.file {
+            Some(only) => only.clone(),
+            None => format!("{}/{file}", target.name),
+        }
+    }
+
+    /// Where it is written down that a part is being uploaded: as it will lie in the target.
+    fn journal(&self, target: &RelationTarget, file: &str) -> String {
+        format!("{}/{}", staging(&target.run), self.place(target, file))
+    }
+
+    /// Whether the single file is there as this run wrote it, as far as its size tells.
+    async fn is_completed(&self, file: &str, parts: &[Part]) -> Result<Option<bool>> {
+        let key = self.files.key(file);
+        match self.files.asked(file, self.files.store.head(&key)).await {
+            Ok(there) => Ok(Some(parts.iter().any(|part| part.bytes == there.size))),
+            Err(error) if error.class() == Class::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a published file back, unless it is in the place of another one, which is gone.
+    async fn retract_file(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
+        if self.is_completed(&target.name, parts).await? != Some(true) {
+            return Ok(());
+        }
+        match target.mode {
+            Mode::Replace => {
+                let url = self.files.url(&target.name);
+                Err(Error::resource(format!("{url} is replaced already")))
+            }
+            _ => self.remove_file(target.name.clone()).await,
+        }
     }
 
     /// Completes one upload; one that was completed before an interruption is fine.
     async fn complete(&self, target: &RelationTarget, part: &Part) -> Result<()> {
-        let path = format!("{}/{}", target.name, part.file);
+        let path = self.place(target, &part.file);
         let held = held(&part.token)?;
         let (key, pieces) = (stored(&held.key)?, part_ids(held.pieces));
         let completing = self.uploads.complete_multipart(&key, &held.upload, pieces);
@@ -135,6 +179,9 @@ impl MultipartCommitter {
     }
 
     async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
+        if self.file.is_some() {
+            return self.complete_all(target, parts).await;
+        }
         match target.mode {
             Mode::Version | Mode::Error => self.complete_all(target, parts).await?,
             Mode::Append | Mode::ReplacePartitions | Mode::Merge | Mode::Snapshot | Mode::Scd2 => {
@@ -148,10 +195,6 @@ impl MultipartCommitter {
             }
         }
         Ok(())
-    }
-
-    fn journal(run: &str, relation: &str, file: &str) -> String {
-        format!("{}/{relation}/{file}", staging(run))
     }
 
     /// Begins an upload, and writes it down: that it will be begun, and then its id. A process that dies
@@ -198,7 +241,10 @@ impl MultipartCommitter {
                     self.files.asked("", self.uploads.abort_multipart(&key, &open.upload)).await,
                 )?;
             }
-            absent_is_fine(self.files.asked("", self.files.store.delete(&key)).await)?;
+            // What has a single file's name can be the file that was there before.
+            if self.file.is_none() {
+                absent_is_fine(self.files.asked("", self.files.store.delete(&key)).await)?;
+            }
             absent_is_fine(self.files.asked("", self.files.store.delete(&journal)).await)?;
         }
         Ok(())
@@ -218,6 +264,10 @@ impl MultipartCommitter {
         let own: BTreeSet<String> = journals.iter().filter_map(beneath).collect();
         if let Some(open) = &self.open {
             return self.abort_listed(open.as_ref(), &own).await;
+        }
+        if self.file.is_some() {
+            // Dropping them would take the file's name for a moment. The store drops them after a week.
+            return Ok(());
         }
         let keys = own.iter().map(|key| stored(key)).collect::<Result<Vec<_>>>()?;
         let dropping: Vec<_> = keys.iter().map(|key| self.drop_blocks(key)).collect();
@@ -290,7 +340,12 @@ impl Target for MultipartCommitter {
     }
 
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget> {
-        name_lock::reserve(self.files.as_ref(), run, relation, mode).await
+        match &self.file {
+            None => name_lock::reserve(self.files.as_ref(), run, relation, mode).await,
+            Some(file) => {
+                name_lock::reserve_file(self.files.as_ref(), run, relation, file, mode).await
+            }
+        }
     }
 
     /// Uploads need nothing before them.
@@ -304,7 +359,13 @@ impl Target for MultipartCommitter {
     }
 
     async fn publish(&self, relations: &[Publication]) -> Result<Published> {
-        for Publication { target, parts, .. } in relations {
+        for (position, Publication { target, parts, .. }) in relations.iter().enumerate() {
+            if self.file.is_some()
+                && target.mode == Mode::Error
+                && self.is_completed(&target.name, parts).await? == Some(false)
+            {
+                return Ok(Published::Taken(position));
+            }
             self.publish_relation(target, parts).await.context(target.relation.clone())?;
         }
         Ok(Published::as_reserved(relations))
@@ -321,6 +382,9 @@ impl Target for MultipartCommitter {
     }
 
     async fn retract(&self, Publication { target, parts, .. }: &Publication) -> Result<()> {
+        if self.file.is_some() {
+            return self.retract_file(target, parts).await;
+        }
         for part in parts {
             self.files.remove(&format!("{}/{}", target.name, part.file)).await?;
         }
@@ -361,10 +425,9 @@ impl Target for MultipartCommitter {
 #[async_trait]
 impl Folder for MultipartCommitter {
     async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>> {
-        let path = format!("{}/{file}", target.name);
+        let path = self.place(target, file);
         let key = self.files.key(&path);
-        let upload =
-            self.begin_upload(&path, &key, Self::journal(&target.run, &target.name, file)).await?;
+        let upload = self.begin_upload(&path, &key, self.journal(target, file)).await?;
         let what = format!("writing {}", self.files.url(&path));
         let uploader = ObjectUpload {
             uploads: self.uploads.clone(),
@@ -397,13 +460,13 @@ impl Folder for MultipartCommitter {
         if let Some(token) = token {
             let held = held(token)?;
             let key = stored(&held.key)?;
-            let path = format!("{}/{file}", target.name);
+            let path = self.place(target, file);
             let aborting = self.uploads.abort_multipart(&key, &held.upload);
             absent_is_fine(self.files.asked(&path, aborting).await)?;
-            if self.open.is_none() {
+            if self.open.is_none() && self.file.is_none() {
                 self.drop_blocks(&key).await?;
             }
-            return self.files.remove(&Self::journal(&target.run, &target.name, file)).await;
+            return self.files.remove(&self.journal(target, file)).await;
         }
         // Whoever wrote it may still be giving it up: what is written down tells where to look.
         Ok(())

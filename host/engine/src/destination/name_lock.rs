@@ -77,6 +77,30 @@ pub(super) async fn reserve(
     }
 }
 
+/// Holds the name of a single file, from a run's beginning to its end: what it uploads has this name.
+pub(super) async fn reserve_file(
+    files: &dyn Files,
+    run: &str,
+    relation: &str,
+    file: &str,
+    mode: Mode,
+) -> Result<RelationTarget> {
+    let is_refused = mode == Mode::Error;
+    if is_refused && files.is_taken(file).await? {
+        return Err(file_taken(files, file));
+    }
+    if !mark(files, run, file).await? && holder(files, file).await? != run {
+        return Err(held(files, file).await);
+    }
+    // What was published between the look and the mark.
+    if is_refused && files.is_taken(file).await? {
+        release(files, run, file).await?;
+        return Err(file_taken(files, file));
+    }
+    let (run, relation, name) = (run.to_owned(), relation.to_owned(), file.to_owned());
+    Ok(RelationTarget { run, relation, name, mode })
+}
+
 async fn is_free(files: &dyn Files, name: &str) -> Result<bool> {
     Ok(!files.exists(name).await?)
 }
@@ -142,9 +166,17 @@ fn taken(files: &dyn Files, name: &str) -> Error {
         .with_hint("remove it, or use `mode: version`")
 }
 
+fn file_taken(files: &dyn Files, file: &str) -> Error {
+    Error::config(format!("{} is already there", files.url(file)))
+        .with_hint("replace it with `mode: replace`, or name another file")
+}
+
 async fn held(files: &dyn Files, name: &str) -> Error {
     let run = holder(files, name).await.unwrap_or_default();
     Error::resource(format!("{}: run {run} is publishing there", files.url(name))).with_hint(
-        format!("wait for that run; if it is no more, remove {}", files.url(&path(name))),
+        format!(
+            "wait for that run; if it is no more, say `longshore runs cancel {run}`, or remove {}",
+            files.url(&path(name))
+        ),
     )
 }

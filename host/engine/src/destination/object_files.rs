@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::store_url::encoded_path;
-use longshore_model::error::Result;
+use longshore_model::error::{Class, Result};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
@@ -110,6 +110,14 @@ impl Files for ObjectFiles {
         let key = self.key(folder);
         let first = async { self.store.list(Some(&key)).try_next().await };
         Ok(self.asked(folder, first).await?.is_some())
+    }
+
+    async fn is_taken(&self, path: &str) -> Result<bool> {
+        match self.asked(path, self.store.head(&self.key(path))).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.class() == Class::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn remove(&self, path: &str) -> Result<()> {

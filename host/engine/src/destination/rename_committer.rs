@@ -23,11 +23,13 @@ use super::{
 #[derive(Debug)]
 pub(super) struct RenameCommitter<F> {
     folders: F,
+    /// The only file that is published, if it is one.
+    file: Option<String>,
 }
 
 impl<F: Folders> RenameCommitter<F> {
-    pub(super) fn new(folders: F) -> Self {
-        Self { folders }
+    pub(super) fn new(folders: F, file: Option<String>) -> Self {
+        Self { folders, file }
     }
 
     fn staged(target: &RelationTarget) -> String {
@@ -132,8 +134,68 @@ impl<F: Folders> RenameCommitter<F> {
         Ok(true)
     }
 
+    /// The single file, under its name. False: somebody else took it.
+    async fn publish_file(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
+        let Some(staged) = self.staged_file(target, parts).await? else {
+            // It was renamed before an interruption.
+            return Ok(true);
+        };
+        let published = match target.mode {
+            Mode::Replace => {
+                self.folders.rename_over(&staged, &target.name).await.map(|()| true)?
+            }
+            _ => self.folders.rename(&staged, &target.name).await?,
+        };
+        self.folders.sync_folder("").await?;
+        Ok(published)
+    }
+
+    /// The single file, while it is out of sight.
+    async fn staged_file(&self, target: &RelationTarget, parts: &[Part]) -> Result<Option<String>> {
+        let [part] = parts else {
+            return Err(Error::internal(format!("{} parts for one file", parts.len())));
+        };
+        let staged = format!("{}/{}", Self::staged(target), part.file);
+        Ok(self.folders.is_taken(&staged).await?.then_some(staged))
+    }
+
+    /// Takes a published file back, unless it is in the place of another one, which is gone.
+    async fn retract_file(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
+        if self.staged_file(target, parts).await?.is_some() {
+            return Ok(());
+        }
+        if target.mode == Mode::Replace {
+            let url = self.folders.url(&target.name);
+            return Err(Error::resource(format!("{url} is replaced already")));
+        }
+        let staged = format!("{}/{}", Self::staged(target), parts[0].file);
+        self.folders.rename(&target.name, &staged).await.map(drop)
+    }
+
+    /// Refuses to replace what is no file. Nobody looks for one in a folder that is not there.
+    async fn check_replaceable(&self, file: &str) -> Result<()> {
+        let there = self.folders.list("").await?.unwrap_or_default();
+        match there.iter().find(|entry| entry.name == file) {
+            Some(Entry { bytes: None, .. }) => {
+                Err(Error::config(format!("{} is no regular file", self.folders.url(file)))
+                    .with_hint("name another file; a folder ends with `/`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the folders of Longshore's own, if nothing is in them: beside a single file, nothing stays.
+    async fn remove_own_folders(&self) {
+        for folder in ["/staging", "/names", ""] {
+            self.folders.remove_empty(&format!("{HIDDEN}{folder}")).await;
+        }
+    }
+
     /// False: somebody else took the name.
     async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
+        if self.file.is_some() {
+            return self.publish_file(target, parts).await;
+        }
         if target.mode == Mode::Replace || target.mode.adds_beside() {
             name_lock::lock(&self.folders, &target.run, &target.name).await?;
         }
@@ -157,7 +219,15 @@ impl<F: Folders> Target for RenameCommitter<F> {
     }
 
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget> {
-        let target = name_lock::reserve(&self.folders, run, relation, mode).await?;
+        let target = match &self.file {
+            None => name_lock::reserve(&self.folders, run, relation, mode).await?,
+            Some(file) => {
+                if mode == Mode::Replace {
+                    self.check_replaceable(file).await?;
+                }
+                name_lock::reserve_file(&self.folders, run, relation, file, mode).await?
+            }
+        };
         self.folders.make_folder(&Self::staged(&target)).await?;
         Ok(target)
     }
@@ -196,6 +266,9 @@ impl<F: Folders> Target for RenameCommitter<F> {
     }
 
     async fn retract(&self, Publication { target, parts, .. }: &Publication) -> Result<()> {
+        if self.file.is_some() {
+            return self.retract_file(target, parts).await;
+        }
         if target.mode.adds_beside() {
             for part in parts {
                 self.folders.remove(&format!("{}/{}", target.name, part.file)).await?;
@@ -231,7 +304,11 @@ impl<F: Folders> Target for RenameCommitter<F> {
     async fn discard(&self, run: &str) -> Result<()> {
         // The folders that runs share stay: another run may be about to write into them.
         self.folders.remove(&staging(run)).await?;
-        name_lock::release_all(&self.folders, run).await
+        name_lock::release_all(&self.folders, run).await?;
+        if self.file.is_some() {
+            self.remove_own_folders().await;
+        }
+        Ok(())
     }
 
     async fn release(&self, run: &str, _: &[RelationTarget]) -> Result<()> {

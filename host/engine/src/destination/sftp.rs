@@ -288,11 +288,7 @@ impl Files for SftpFolder {
     async fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let aside = format!("{path}.partial");
         self.write(&aside, bytes).await?;
-        self.remove(path).await?;
-        if !self.rename(&aside, path).await? {
-            return Err(Error::resource(format!("{}: written by somebody else", self.url(path))));
-        }
-        Ok(())
+        self.rename_over(&aside, path).await
     }
 
     async fn put_new(&self, path: &str, bytes: &[u8], aside: &str) -> Result<bool> {
@@ -351,6 +347,11 @@ impl Files for SftpFolder {
         }
     }
 
+    /// The listing of a file fails as that of nothing does.
+    async fn is_taken(&self, path: &str) -> Result<bool> {
+        self.is_there(path).await
+    }
+
     async fn remove(&self, path: &str) -> Result<()> {
         let looked =
             self.asked(path, |c, full| async move { c.sftp.symlink_metadata(full).await }).await;
@@ -402,6 +403,23 @@ impl Folders for SftpFolder {
             let _ = self.asked(path, |c, _| async move { c.sftp.create_dir(folder).await }).await;
         }
         self.asked(path, |c, full| async move { c.sftp.metadata(full).await }).await.map(drop)
+    }
+
+    /// The protocol cannot rename over a file: for a moment, there is none.
+    async fn rename_over(&self, from: &str, to: &str) -> Result<()> {
+        self.remove(to).await?;
+        if !self.rename(from, to).await? {
+            return Err(Error::resource(format!("{}: written by somebody else", self.url(to))));
+        }
+        Ok(())
+    }
+
+    async fn remove_empty(&self, path: &str) {
+        let removed =
+            self.asked(path, |c, full| async move { c.sftp.remove_dir(full).await }).await;
+        if let Err(error) = removed {
+            tracing::debug!("{error}: it stays");
+        }
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {

@@ -18,9 +18,8 @@ use longshore_sandbox::capability::tape::Recorder;
 use longshore_sandbox::tape::{Script, Tapes};
 use longshore_sandbox::{FinishedLoad, Load, LoadMode, OpenTarget, OpenWriter, Sink};
 
-use super::files::{Files, read_if_there};
-use super::local::LocalFolder;
-use super::{Publication, Published, Target, run_ids};
+use super::manifest_folder::ManifestFolder;
+use super::{Publication, Published, Target};
 use crate::ipc::encode_schema;
 use crate::pool::{Pool, close};
 
@@ -36,7 +35,7 @@ pub struct SinkTarget {
     /// The URL, without a password.
     url: String,
     /// Where manifests are kept: a sink has no place for them.
-    manifests: PathBuf,
+    manifests: ManifestFolder,
     sessions: Pool<OpenTarget>,
     /// A commit was cut off: nobody knows what is visible.
     unsure: AtomicBool,
@@ -54,7 +53,7 @@ impl SinkTarget {
         Self {
             sink,
             url: url.trim_end_matches('/').to_owned(),
-            manifests: PathBuf::new(),
+            manifests: ManifestFolder::new(PathBuf::new()),
             sessions: Pool::default(),
             unsure: AtomicBool::new(false),
         }
@@ -62,7 +61,7 @@ impl SinkTarget {
 
     /// Keeps manifests in this folder.
     pub fn with_manifests(self, manifests: PathBuf) -> Self {
-        Self { manifests, ..self }
+        Self { manifests: ManifestFolder::new(manifests), ..self }
     }
 
     /// Checks that the target can be written; one line on what answered.
@@ -214,20 +213,16 @@ impl Target for SinkTarget {
     }
 
     async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
-        let (folder, file) = (LocalFolder::new(&self.manifests), format!("{run}.json"));
-        folder.put(&file, manifest).await?;
-        Ok(self.manifests.join(file).display().to_string())
+        self.manifests.put(run, manifest).await
     }
 
     async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
-        let folder = LocalFolder::new(&self.manifests);
-        read_if_there(folder.read(&format!("{run}.json")).await).await
+        self.manifests.get(run).await
     }
 
     /// Those of all sinks: each names its target.
     async fn manifests(&self) -> Result<Vec<String>> {
-        let folder = LocalFolder::new(&self.manifests);
-        Ok(run_ids(folder.list("").await?.unwrap_or_default()))
+        self.manifests.runs().await
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

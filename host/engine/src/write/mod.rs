@@ -8,6 +8,7 @@ mod encoder;
 mod file_parts;
 mod fit;
 mod format;
+mod join;
 mod parquet;
 mod part_file;
 mod part_rows;
@@ -20,6 +21,7 @@ mod types;
 
 pub use encoder::{Encoded, Encoder};
 pub use format::open_encoder;
+pub use join::join_files;
 pub use parquet::{ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
 pub use part_file::FileParts;
 pub use part_rows::Written;

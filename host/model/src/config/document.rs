@@ -106,8 +106,13 @@ impl Document {
         })
     }
 
+    /// The same of a text that is in no file: errors name its keys, and no places.
+    pub fn in_no_file(self) -> Self {
+        Self { text: String::new(), ..self }
+    }
+
     /// Its tree of values.
-    pub(super) fn tree(&self) -> &Value {
+    pub fn tree(&self) -> &Value {
         &self.value
     }
 

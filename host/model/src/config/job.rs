@@ -18,7 +18,8 @@ use super::job_relations::{
 };
 use super::notify::{Webhook, check_webhooks};
 use super::parameters::{Arguments, Bound, ParameterRecord, bind};
-use super::place::{Place, is_folder};
+use super::place::{Place, Side, is_folder};
+use super::plain_path::to_url;
 use super::plugin_requirement::PluginRequirement;
 use super::policy::Policy;
 use super::query_file::text_or_file;
@@ -180,6 +181,17 @@ impl Job {
         Self::of_named(&document, name, folder, arguments, policy)
     }
 
+    /// Checks the text of a job that a command stands for. Paths in it are whole; its errors name keys of the job,
+    /// and no places in a file.
+    pub fn of_command(text: &str, policy: &Policy) -> Result<Self> {
+        let document = Document::parse(text, "yaml")?.in_no_file();
+        let here = std::path::absolute(".").map_err(|error| Error::io("this folder", error))?;
+        let access = Access::new(policy, &here);
+        let job = Self::of_document(&document, "copy", &Arguments::none(), access)?;
+        job.check_access(&access)?;
+        Ok(Self { digest: document.digest, ..job })
+    }
+
     /// Checks a document that is called `name`, as if it lay in `folder`.
     pub fn of_named(
         document: &Document,
@@ -208,7 +220,8 @@ impl Job {
         arguments: &Arguments,
         access: Access<'_>,
     ) -> Result<Self> {
-        let mut raw: RawJob = document.typed().map_err(|error| with_parts(error, document))?;
+        let with_parts = |error| with_parts(error, document, access.folder());
+        let mut raw: RawJob = document.typed().map_err(with_parts)?;
         let located = |error| document.locate(error);
         let bound = bind(raw.parameters.take(), document.tree(), arguments, access);
         let Bound { tree, record, unused } = bound.map_err(located)?;
@@ -226,7 +239,9 @@ impl Job {
         path: &Path,
     ) -> Result<(Option<Schedule>, BTreeMap<String, RawParameter>)> {
         let document = Document::read_at("the job file", held, path)?;
-        let raw: RawJob = document.typed().map_err(|error| with_parts(error, &document))?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let with_parts = |error| with_parts(error, &document, folder);
+        let raw: RawJob = document.typed().map_err(with_parts)?;
         let schedule = raw.schedule.map(Schedule::check).transpose();
         let schedule = schedule.map_err(|error| document.locate(error))?;
         Ok((schedule, raw.parameters.unwrap_or_default()))
@@ -266,7 +281,7 @@ impl Job {
         let sections = load_sections(&mut inputs, raw.sql.is_some() || raw.sql_file.is_some())?;
         // Each part by itself: all that is wrong is told together.
         let mut faults = Vec::new();
-        let source = kept(&mut faults, check_source(raw.source));
+        let source = kept(&mut faults, check_source(raw.source, access.folder()));
         let inputs = match &source {
             None => None,
             Some(Source::Connector(_)) => kept(&mut faults, check_relations(inputs, access)),
@@ -276,7 +291,7 @@ impl Job {
         };
         let sql = text_or_file("the job", "sql", raw.sql, raw.sql_file, access);
         let sql = kept(&mut faults, sql).flatten();
-        let target = kept(&mut faults, check_target(raw.target));
+        let target = kept(&mut faults, check_target(raw.target, access.folder()));
         let drifts = target.as_ref().and_then(|target| {
             kept(&mut faults, check_drift(raw.schema, &drifts, sql.is_some(), target))
         });
@@ -350,7 +365,8 @@ impl Job {
         }
         if let To::Folder(Place::Local(folder), _) = &self.target.to {
             for relation in &self.relations {
-                access.touched(Usage::Write, &relation.name, &folder.join(&relation.name))?;
+                let name = self.target.file.as_ref().unwrap_or(&relation.name);
+                access.touched(Usage::Write, &relation.name, &folder.join(name))?;
             }
         }
         let Some(register) = &self.register else { return Ok(()) };
@@ -367,10 +383,11 @@ impl Job {
 }
 
 /// An error of the whole file, with what else is wrong within its source and its target.
-fn with_parts(error: Error, document: &Document) -> Error {
+fn with_parts(error: Error, document: &Document, folder: &Path) -> Error {
     let source = document.part("source", &["direct", "kerberos"]);
-    let source = source.and_then(|raw| check_source(raw).err());
-    let target = document.part("target", &["mode"]).and_then(|raw| check_target(raw).err());
+    let source = source.and_then(|raw| check_source(raw, folder).err());
+    let target = document.part("target", &["mode"]);
+    let target = target.and_then(|raw| check_target(raw, folder).err());
     let parts = source.into_iter().chain(target).map(|error| document.locate(error));
     Error::all(std::iter::once(error).chain(parts).collect())
         .err()
@@ -398,8 +415,9 @@ fn check_parallel(raw: Option<RawParallel>) -> Result<Parallel> {
     })
 }
 
-fn check_source(raw: RawSource) -> Result<Source> {
+fn check_source(raw: RawSource, folder: &Path) -> Result<Source> {
     let RawSource { url, plugin, direct, kerberos, mut config } = raw;
+    let url = to_url("source.url", &url, folder, Side::Source)?;
     if is_folder(&scheme("source", &url)?) && plugin.is_none() {
         if direct.is_some() {
             return Err(Error::config("`source.direct`: files are read directly anyway")
@@ -498,7 +516,11 @@ mod tests {
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 's3://x/y', hdfs: {}}\n".to_owned(),
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', format: csv, csv: {delimiter: ab}}\n".to_owned(),
             "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: 'file:///x', compression: zstd:99}\n".to_owned(),
-            "source: {url: db.internal}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
+            "source: {url: ~somebody/x}\ntables: [a]\ntarget: {url: 'file:///x'}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a, b]\ntarget: {url: out.csv.gz}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: out.csv, format: json}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: out.csv, mode: append}\n".to_owned(),
+            "source: {url: 'tpch:'}\ntables: [a]\ntarget: {url: out.csv, partition_by: [a]}\n".to_owned(),
             "tables: [a\n".to_owned(),
             "- a\n".to_owned(),
         ];

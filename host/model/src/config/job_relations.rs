@@ -258,7 +258,7 @@ pub(super) fn give_checks(
         is_joined: relations.iter().any(|relation| relation.sql.is_some()),
         has_queries,
         publishes_what_it_reads: !target.mode.reads_first(),
-        has_quarantine: matches!(target.to, To::Folder(..)) && !target.mode.reads_first(),
+        has_quarantine: matches!(target.to, To::Folder(..)) && !target.reads_first(),
     })?;
     relations.iter_mut().zip(checks).for_each(|(relation, checks)| relation.checks = checks);
     Ok(())
@@ -290,6 +290,9 @@ pub(super) fn check_name(at: &str, name: &str) -> Result<()> {
 /// Whether the target's store can hold the relations' folders.
 pub(super) fn check_folders(relations: &[JobRelation], target: &Target) -> Result<()> {
     let To::Folder(place, _) = &target.to else { return Ok(()) };
+    if let Some(file) = &target.file {
+        return check_only(relations, file);
+    }
     let unfit =
         |relation: &JobRelation| Some((relation.name.clone(), place.unfit(&relation.name)?));
     match relations.iter().find_map(unfit) {
@@ -299,4 +302,18 @@ pub(super) fn check_folders(relations: &[JobRelation], target: &Target) -> Resul
                 .with_hint("give it another name with `as: NAME`"))
         }
     }
+}
+
+/// A single file holds one relation.
+fn check_only(relations: &[JobRelation], file: &str) -> Result<()> {
+    if relations.len() == 1 {
+        return Ok(());
+    }
+    let names: Vec<&str> = relations.iter().map(|relation| relation.name.as_str()).collect();
+    Err(Error::config(format!(
+        "`target.url` names one file, `{file}`, and the job has {} relations: {}",
+        names.len(),
+        names.join(", ")
+    ))
+    .with_hint("name a folder, with a `/` at its end, or make one relation of them with `sql`"))
 }

@@ -174,7 +174,7 @@ fn section_of(scheme: &str) -> &'static str {
 }
 
 /// Whether a scheme is that of a folder of files.
-pub(super) fn is_folder(scheme: &str) -> bool {
+pub fn is_folder(scheme: &str) -> bool {
     scheme == "file" || !section_of(scheme).is_empty()
 }
 

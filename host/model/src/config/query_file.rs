@@ -1,5 +1,7 @@
 //! Queries in files of their own, which lie beside the job file.
 
+use std::path::Path;
+
 use super::access::Access;
 use super::small_file::read_small_file;
 use crate::error::{Error, Result};
@@ -11,8 +13,12 @@ pub const QUERY_LIMIT_BYTES: u64 = 4 << 20;
 pub(super) fn read_query_file(at: &str, file: &str, access: Access<'_>) -> Result<String> {
     let path = access.folder().join(file);
     access.file(at, &path)?;
-    let what = format!("`{at}`");
-    let bytes = read_small_file(&what, &path, QUERY_LIMIT_BYTES)?;
+    read_query(&format!("`{at}`"), &path)
+}
+
+/// Reads a file with a query; `what` names it for errors.
+pub fn read_query(what: &str, path: &Path) -> Result<String> {
+    let bytes = read_small_file(what, path, QUERY_LIMIT_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::config(format!("{what}: {} is not UTF-8 text", path.display()))
             .with_hint("save it as plain UTF-8")

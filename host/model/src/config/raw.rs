@@ -130,7 +130,7 @@ pub(super) enum RawParameterType {
 pub(super) struct RawSource {
     /// Such as `postgres://reader@db.internal:5432/shop` or `tpch:`; or files: a folder, a file or a
     /// pattern of `file:///data/shop/*.csv`, `s3://`, `azure://` or `hdfs://`, in which tables are
-    /// folders, files or patterns.
+    /// folders, files or patterns. A path without a scheme lies beside the job file, or in `~`.
     pub(super) url: String,
     /// Which connector, where the highest version that answers to the scheme is not the one:
     /// `postgres@1.2`, `postgres@1.2.3` or `postgres@sha256:DIGEST`.
@@ -398,11 +398,11 @@ pub(super) struct RawStep {
 pub(super) struct RawTarget {
     /// A folder: `file:///lake/shop`, `s3://bucket/lake/shop`, `azure://container/lake/shop`,
     /// `hdfs://namenode:8020/lake/shop` or `sftp://loader@host/lake/shop`, in which each relation gets
-    /// a folder of its own; or what a sink writes to, such as `postgres://loader@host/shop`.
+    /// a folder of its own; or one file, `s3://bucket/lake/orders.parquet`, by the ending of a format; or a path
+    /// of either, beside the job file; or what a sink writes to, such as `postgres://loader@host/shop`.
     pub(super) url: String,
-    /// What happens when the relation is already there.
-    #[serde(default)]
-    pub(super) mode: Mode,
+    /// What happens when the relation is already there; `version` if absent, `error` for a single file.
+    pub(super) mode: Option<Mode>,
     /// Which sink, where the highest version that answers to the scheme is not the one:
     /// `postgres-sink@1.2`, `postgres-sink@sha256:DIGEST`.
     pub(super) plugin: Option<String>,
@@ -434,9 +434,8 @@ pub(super) struct RawRegister {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFolder {
-    /// The files' format.
-    #[serde(default)]
-    pub(super) format: RawFormat,
+    /// The files' format; by the ending of a single file's name, else `parquet`, if absent.
+    pub(super) format: Option<RawFormat>,
     /// For Parquet `snappy` (default), `zstd`, `zstd:LEVEL` (1 to 22), `gzip`, `gzip:LEVEL` (0 to
     /// 9) or `none`; for CSV and JSON `none` (default), gzip or zstd; Arrow is not compressed.
     pub(super) compression: Option<String>,
@@ -463,8 +462,11 @@ pub(super) struct RawFolder {
 }
 
 /// The files' format.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, strum::IntoStaticStr, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum RawFormat {
     /// Apache Parquet.
     #[default]
@@ -475,6 +477,13 @@ pub(super) enum RawFormat {
     Json,
     /// Arrow IPC files.
     Arrow,
+}
+
+impl RawFormat {
+    /// As a job says it.
+    pub(super) fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// How CSV is written.

@@ -20,6 +20,10 @@ pub struct Register {
 }
 
 pub(super) fn check_register(raw: RawRegister, target: &Target) -> Result<Register> {
+    if target.file.is_some() {
+        return Err(Error::config("`register`: a single file does not become a table")
+            .with_hint("name a folder: end `target.url` with `/`"));
+    }
     let place = match &target.to {
         To::Folder(place, Format::Parquet(_)) => place,
         To::Folder(_, other) => {

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use crate::error::{Error, Result};
 
 /// The characters that make a pattern of a name, where they are written and not encoded.
-const WILDCARDS: [char; 3] = ['*', '?', '['];
+pub(super) const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 /// A URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ pub fn name_parts(name: &str) -> Vec<NamePart> {
 }
 
 /// `public."Orders"` is called `Orders`, and `"q""t"` is called `q"t`.
-pub(super) fn last_part(table: &str) -> String {
+pub fn last_part(table: &str) -> String {
     name_parts(table).pop().map(|part| part.text).unwrap_or_default()
 }
 

@@ -1,13 +1,17 @@
 //! Where rows go, checked: a folder of files or a sink, and what happens to what is there.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 use strum::IntoStaticStr;
 use url::Url;
 
 use super::document::typed;
+use super::file_name::FileName;
 use super::load::LoadSections;
 use super::mode;
 use super::place::{Place, Sections, Side, check_place, is_folder};
+use super::plain_path::to_url;
 use super::plugin_requirement::PluginRequirement;
 use super::raw::{RawFolder, RawFormat, RawTarget};
 use super::store_url::StoreUrl;
@@ -20,6 +24,9 @@ pub use super::mode::Mode;
 pub struct Target {
     /// A folder, or a sink.
     pub to: To,
+    /// The only file that is written in the folder, if the URL names one. Each relation has a folder of its own
+    /// otherwise.
+    pub file: Option<String>,
     /// The URL, without a password.
     pub url: String,
     /// What happens when a relation is already there.
@@ -57,6 +64,11 @@ impl Target {
             To::Folder(_, format) => format.name(),
             To::Sink(_) => "sink",
         }
+    }
+
+    /// Whether all rows must be read before the first part is written.
+    pub fn reads_first(&self) -> bool {
+        self.mode.reads_first() || self.file.is_some()
     }
 }
 
@@ -132,12 +144,16 @@ impl Format {
     }
 }
 
-pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
-    let mode = raw.mode;
+pub(super) fn check_target(mut raw: RawTarget, folder: &Path) -> Result<Target> {
+    raw.url = to_url("target.url", &raw.url, folder, Side::Target)?;
+    let mode = raw.mode.unwrap_or_default();
     let scheme = raw.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     if scheme.is_none_or(|scheme| is_folder(&scheme)) {
         let url = StoreUrl::parse("target.url", &raw.url)?;
-        let folder = check_folder(raw, &url)?;
+        if let Some(file) = FileName::of_url(&raw.url, &url)? {
+            return check_file(raw, &url, &file);
+        }
+        let folder = check_folder(raw, &url, None)?;
         mode::check_folder(mode, &folder.partition_by, folder.format_name())?;
         return Ok(Target { mode, ..folder });
     }
@@ -153,6 +169,7 @@ pub(super) fn check_target(raw: RawTarget) -> Result<Target> {
     let to = To::Sink(check_sink(raw, &url)?);
     Ok(Target {
         to,
+        file: None,
         url: shown.to_string(),
         mode,
         partition_by: Vec::new(),
@@ -168,14 +185,57 @@ fn hide_query_values(url: &mut Url) {
     }
 }
 
-/// A folder, whatever happens in it.
-fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<Target> {
+/// A single file, in the folder that it lies in.
+fn check_file(raw: RawTarget, url: &StoreUrl, file: &FileName) -> Result<Target> {
+    let mode = raw.mode.unwrap_or(Mode::Error);
+    let refused = |what: &str| {
+        let hint = "remove it, or name a folder: end the URL with `/`";
+        Err(Error::config(format!("{what}, and `target.url` names one file")).with_hint(hint))
+    };
+    if !matches!(mode, Mode::Error | Mode::Replace) {
+        return Err(Error::config(format!(
+            "`target.mode` is {}, and `target.url` names one file",
+            mode.name()
+        ))
+        .with_hint("choose `error` or `replace`, or name a folder: end the URL with `/`"));
+    }
+    let mut folder = url.clone();
+    folder.path.pop();
+    let checked = check_folder(raw, &folder, Some(file))?;
+    if !checked.partition_by.is_empty() {
+        return refused("`target.partition_by` makes folders");
+    }
+    if !checked.sections.is_empty() {
+        return refused("`target` says how rows are loaded into a table");
+    }
+    if let To::Folder(place, _) = &checked.to
+        && let Some(why) = place.unfit(&file.name)
+    {
+        return Err(Error::config(format!("`target.url`: no place for `{}`: {why}", file.name))
+            .with_hint("give the file another name"));
+    }
+    Ok(Target { mode, file: Some(file.name.clone()), url: url.shown(), ..checked })
+}
+
+/// The place that a target's URL names, and the file in it, if it names one; for stores that need nothing but
+/// their URL and what the environment says.
+pub fn parse_target(text: &str) -> Result<(Place, Option<String>)> {
+    let mut url = StoreUrl::parse(text, text)?;
+    let file = FileName::of_url(text, &url)?.map(|file| file.name);
+    if file.is_some() {
+        url.path.pop();
+    }
+    Ok((check_place(Side::Target, Sections::default(), &url)?, file))
+}
+
+/// A folder, whatever happens in it: `file` is the only one that is written, if it is.
+fn check_folder(raw: RawTarget, url: &StoreUrl, file: Option<&FileName>) -> Result<Target> {
     if raw.plugin.is_some() {
         return Err(Error::config(format!("`target.plugin`: `{}:` takes no sink", url.scheme))
             .with_hint("remove it"));
     }
     let folder: RawFolder = typed("target", Value::Object(raw.rest))?;
-    let format = check_format(&folder)?;
+    let format = check_format(&folder, file)?;
     let RawFolder { s3, azure, hdfs, sftp, partition_by, merge, snapshot, scd2, .. } = folder;
     for (place, name) in partition_by.iter().enumerate() {
         if partition_by[..place].iter().any(|other| other.eq_ignore_ascii_case(name)) {
@@ -186,7 +246,8 @@ fn check_folder(raw: RawTarget, url: &StoreUrl) -> Result<Target> {
     let sections = Sections { s3, azure, hdfs, sftp };
     let to = To::Folder(check_place(Side::Target, sections, url)?, format);
     let sections = LoadSections { merge, snapshot, scd2 };
-    Ok(Target { to, url: url.shown(), mode: Mode::Version, partition_by, sections })
+    let mode = Mode::Version;
+    Ok(Target { to, file: None, url: url.shown(), mode, partition_by, sections })
 }
 
 fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
@@ -198,13 +259,21 @@ fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
     Ok(Sink { scheme, plugin, config })
 }
 
-fn check_format(raw: &RawFolder) -> Result<Format> {
-    if raw.csv.is_some() && !matches!(raw.format, RawFormat::Csv) {
+fn check_format(raw: &RawFolder, file: Option<&FileName>) -> Result<Format> {
+    let format = match file {
+        None => raw.format.unwrap_or_default(),
+        Some(file) => file.check_format(raw.format)?,
+    };
+    let by_name =
+        file.map(|file| file.check_compression(raw.compression.as_deref())).transpose()?;
+    let compression = by_name.unwrap_or_else(|| raw.compression.clone());
+    let comma = if file.is_some_and(|file| file.is_tabbed) { "\t" } else { "," };
+    if raw.csv.is_some() && format != RawFormat::Csv {
         return Err(Error::config("`target.csv` is given, and `target.format` is not csv")
             .with_hint("add `format: csv`, or remove `csv`"));
     }
-    let compression = raw.compression.as_deref();
-    match raw.format {
+    let compression = compression.as_deref();
+    match format {
         RawFormat::Parquet => parquet_compression(compression.unwrap_or("snappy")),
         RawFormat::Json => Ok(Format::Json(squeeze(compression.unwrap_or("none"))?)),
         RawFormat::Arrow => match compression.unwrap_or("none") {
@@ -217,7 +286,7 @@ fn check_format(raw: &RawFolder) -> Result<Format> {
                 delimiter: one_byte(
                     Side::Target,
                     "delimiter",
-                    csv.delimiter.as_deref().unwrap_or(","),
+                    csv.delimiter.as_deref().unwrap_or(comma),
                 )?,
                 quote: one_byte(Side::Target, "quote", csv.quote.as_deref().unwrap_or("\""))?,
                 header: csv.header.unwrap_or(true),

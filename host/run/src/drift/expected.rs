@@ -153,8 +153,8 @@ async fn newest(
     limit: usize,
 ) -> Result<Vec<Option<RelationRecord>>> {
     let mut found: Vec<Newest> = wanted.iter().map(|_| Newest::default()).collect();
-    // Nothing may be there: no table has to fit another one.
-    if job.target.mode == Mode::Error {
+    // Nothing may be there, or it is replaced as a whole: no table has to fit another one.
+    if job.target.mode == Mode::Error || job.target.file.is_some() {
         return Ok(vec![None; wanted.len()]);
     }
     let mut runs = target.manifests().await?;

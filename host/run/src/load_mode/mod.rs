@@ -148,7 +148,7 @@ impl ActiveRun<'_> {
         index: usize,
         output: &RelationOutput,
     ) -> Result<LoadStage> {
-        let Destination::Files { folder, format, partition_by, scratch: Some(scratch) } =
+        let Destination::Files { folder, format, partition_by, scratch: Some(scratch), .. } =
             &self.destination
         else {
             return Err(Error::internal("a load mode without a scratch folder"));

@@ -39,6 +39,10 @@ impl RawDrift {
             return Err(Error::config(format!("`{at}`: `target.mode` {mode} keeps the columns that are there"))
                 .with_hint("remove `schema`; when the source has changed, make its columns the same in an `sql` step"));
         }
+        if target.file.is_some() {
+            return Err(Error::config(format!("`{at}`: a single file is written whole"))
+                .with_hint("remove `schema`, or name a folder: end `target.url` with `/`"));
+        }
         match &target.to {
             To::Sink(_) => policy.check_sink(at)?,
             To::Folder(_, Format::Csv(..))

@@ -14,7 +14,7 @@ const RELATION: &str = "{relation}";
 /// A relation's folder, or its table: one name for all versions.
 pub(in crate::lineage) fn of_relation(target: &Target, relation: &str) -> DatasetName {
     match &target.to {
-        To::Folder(place, _) => of_place(place, relation),
+        To::Folder(place, _) => of_place(place, target.file.as_deref().unwrap_or(relation)),
         To::Sink(sink) => of_sink(sink, relation),
     }
 }

@@ -1,0 +1,35 @@
+//! The start of the program, and its end: the exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use longshore::program::on_large_stack;
+use longshore_model::memory::give_back_large;
+
+use super::{Cli, Command, Failed, dispatch, show};
+
+/// Runs the program; gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    cli.log.start(matches!(cli.command, Command::Serve(_)));
+    longshore_engine::ipc::silence_caught_panics();
+    ignore_size_limit_signal();
+    give_back_large();
+    match on_large_stack(|| dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed { error, reported }) => {
+            if json && !reported {
+                show::json(&serde_json::json!({ "error": error.report() }));
+            }
+            show::failure(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// A file that grows beyond what the user may write is an error of that write, and not the program's end.
+fn ignore_size_limit_signal() {
+    // SAFETY: no handler of ours runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}

@@ -1,0 +1,75 @@
+"""A target that is one file, on every kind of store."""
+
+import gzip
+import io
+
+import pyarrow.parquet as pq
+import pytest
+
+from support.stores import job
+
+#: The rows of `orders` at the scale of `job`.
+ORDERS = 15_000
+
+
+def a_file(program, lake, folder, name="orders.parquet", **keys):
+    return job(program, lake, f"{folder}/{name}", tables=["orders"], chunk={"rows": 4000}, **keys)
+
+
+def read(data):
+    return pq.read_table(io.BytesIO(data))
+
+
+def test_several_chunks_become_one_file_and_nothing_is_left_beside_it(program, lake, folder):
+    file = a_file(program, lake, folder)
+    report = program.report("run", file)
+    [relation] = report["relations"]
+    assert (relation["chunks"], relation["parts"], report["rows"]) == (4, 1, ORDERS)
+    files = lake.files(folder)
+    assert list(files) == ["orders.parquet"], "a leftover"
+    keys = read(files["orders.parquet"]).column("o_orderkey").to_pylist()
+    assert len(keys) == ORDERS and keys == sorted(keys), "the order of the chunks"
+    assert "intact" in program.ok("verify", report["manifest"], "--job", file)
+    assert "the same rows" in program.ok("verify", report["manifest"], "--job", file, "--source")
+    lake.put(f"{folder}/orders.parquet", b"something else")
+    done = program.call("verify", report["manifest"], "--job", file)
+    assert done.returncode == 4 and "14 bytes" in done.stderr, done.stderr
+    if hasattr(lake, "open_uploads"):
+        assert lake.open_uploads() == []
+
+
+def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake, folder):
+    lake.put(f"{folder}/orders.parquet", b"mine")
+    file = a_file(program, lake, folder)
+    line, code = program.refused("run", file)
+    assert code == 2 and "is already there" in line and "mode: replace" in line
+    assert lake.files(folder) == {"orders.parquet": b"mine"}
+    # A run that fails leaves the old one, too.
+    wrong = a_file(
+        program, lake, folder, target={"mode": "replace"}, transform=[{"sql": "SELECT nope FROM data"}]
+    )
+    program.refused("run", wrong)
+    assert lake.files(folder) == {"orders.parquet": b"mine"}
+    report = program.report("run", a_file(program, lake, folder, target={"mode": "replace"}))
+    files = lake.files(folder)
+    assert list(files) == ["orders.parquet"]
+    assert read(files["orders.parquet"]).num_rows == ORDERS
+    # And its own file, once more.
+    again = program.report("run", a_file(program, lake, folder, target={"mode": "replace"}))
+    assert list(lake.files(folder)) == ["orders.parquet"]
+    done = program.call("verify", report["manifest"], "--job", file)
+    assert done.returncode == 0 or again["run"] in done.stderr, "the same bytes, or superseded"
+
+
+@pytest.mark.parametrize("name", ["empty.parquet", "empty.csv.gz"])
+def test_no_rows_are_a_file_too(program, lake, folder, name):
+    file = a_file(
+        program, lake, folder, name, transform=[{"sql": "SELECT o_orderkey AS k FROM data WHERE false"}]
+    )
+    assert program.report("run", file)["rows"] == 0
+    [(there, data)] = lake.files(folder).items()
+    assert there == name
+    if name.endswith("gz"):
+        assert gzip.decompress(data) == b"k\n"
+    else:
+        assert read(data).schema.names == ["k"] and read(data).num_rows == 0

@@ -154,7 +154,7 @@ impl SettingsBuilder {
     /// Checks the settings.
     pub fn build(self) -> Result<Settings> {
         let folders = plugin_folders(&self.folders)?;
-        let cache = absolute(&self.cache.unwrap_or_else(default_cache))?;
+        let cache = absolute(self.cache.unwrap_or_else(default_cache))?;
         let state = self.state.as_deref().map(absolute).transpose()?;
         let mut checked = Checked::with_defaults(folders, cache, state.clone().unwrap_or_default());
         checked.secrets = self.secrets.as_deref().map(absolute).transpose()?;

@@ -39,6 +39,8 @@ pub(super) struct RunArgs {
     /// The value before which the window ends
     #[arg(long, value_name = "VALUE", requires = "from")]
     to: Option<String>,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// What a scheduler says of a run, or wants to know.
@@ -50,19 +52,12 @@ pub(super) struct RunKey {
     /// Write metrics there when the run is over, for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
-    #[command(flatten)]
-    watch: WatchArgs,
 }
 
 impl RunKey {
     /// The key, if one is given.
     pub(super) fn get(&self) -> Option<&str> {
         self.run_key.as_deref()
-    }
-
-    /// How the run is watched.
-    pub(super) fn watch(&self) -> WatchArgs {
-        self.watch
     }
 
     /// Runs something with the ledger that it needs, and writes the metrics.
@@ -87,8 +82,7 @@ impl RunKey {
 
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
-    args.key
-        .with_ledger(app, |ledger| carry_out(app, task(app, args, ledger, job)?, args.key.watch()))
+    args.key.with_ledger(app, |ledger| carry_out(app, task(app, args, ledger, job)?, args.watch))
 }
 
 /// What there is to do: a run under a new id, or that of a run key.
@@ -228,7 +222,7 @@ fn deliver(app: &App, run: &mut Run) {
     }
 }
 
-pub(super) fn answer(app: &App, report: &RunReport) {
+fn answer(app: &App, report: &RunReport) {
     let text = report.to_text();
     if app.json {
         show::json(report);

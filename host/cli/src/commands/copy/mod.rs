@@ -13,10 +13,11 @@ use std::path::PathBuf;
 use clap::Args;
 use longshore::program::{Task, Work};
 use longshore_model::config::{Arguments, Job};
-use longshore_model::error::{Error, Result};
+use longshore_model::error::Result;
 use longshore_run::ledger::{Ledger, Owner};
 
 use super::run::{self, RunKey};
+use super::watched::WatchArgs;
 use super::{App, Failed, new_file, plan, show};
 use document::CopyJob;
 use kept_job::KeptJob;
@@ -47,6 +48,8 @@ pub(super) struct CopyArgs {
     force: bool,
     #[command(flatten)]
     key: RunKey,
+    #[command(flatten)]
+    watch: WatchArgs,
 }
 
 /// What is copied.
@@ -122,29 +125,29 @@ fn carry_out(
 ) -> Result<(), Failed> {
     let mut task = task(app, args, ledger, job)?;
     let kept = match &mut task {
+        Task::Done(..) => None,
         Task::Run(work) => {
             let kept = KeptJob::write(&app.settings, &work.run, text);
             work.job.file = kept.path().to_owned();
             Some(kept)
         }
-        Task::Done(..) => None,
     };
-    let done = run::carry_out(app, task, args.key.watch());
-    if let (Ok(()), Some(kept)) = (&done, kept) {
+    run::carry_out(app, task, args.watch)?;
+    if let Some(kept) = kept {
         kept.remove();
     }
-    done
+    Ok(())
 }
 
-fn task(app: &App, args: &CopyArgs, ledger: &Ledger, job: Job) -> Result<Task, Failed> {
+fn task(app: &App, args: &CopyArgs, ledger: &Ledger, job: Job) -> Result<Task> {
     let Some(key) = args.key.get() else {
-        let interrupted = interrupted_run(ledger, &job)?;
-        return Ok(Task::Run(Box::new(run::work(app, ledger, job, interrupted)?)));
+        let run = interrupted_run(ledger, &job)?;
+        return Ok(Task::Run(Box::new(run::work(app, ledger, job, run)?)));
     };
-    // A copy has no parameters: each attempt has the same job.
-    let again = job.clone();
-    let work = Work { holders: app.holders(true)?, ..run::work(app, ledger, job, None)? };
-    Ok(Task::of_key(key, &Arguments::none().into_values(), work, |_| Ok(again))?)
+    let work = run::work(app, ledger, job.clone(), None)?;
+    let work = Work { holders: app.holders(true)?, ..work };
+    // The values of parameters are in the text of the job.
+    Task::of_key(key, &Arguments::none().into_values(), work, |_| Ok(job))
 }
 
 /// The run of the same command that a crash or a kill has ended, if there is one.

@@ -41,6 +41,11 @@ impl App {
         self.io.block_on(self.host.catalog())
     }
 
+    /// The plugins as they are now, for a job: none if it uses none.
+    pub(super) fn catalog_for(&self, job: &Job) -> Result<Arc<Catalog>> {
+        self.io.block_on(self.host.catalog_for(job))
+    }
+
     /// The plugins of a job, ready to be opened.
     pub(super) async fn resolve(&self, job: &Job) -> Result<Arc<PluginSet>> {
         self.host.resolve(job).await

@@ -135,13 +135,15 @@ def test_a_job_tries_again_only_what_may_succeed_later(objects):
 def shop(server, program):
     """The database of the examples, and where it is here."""
     with server.connect() as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS orders (id int, day date)")
-        connection.execute("TRUNCATE orders")
+        connection.execute("DROP DATABASE IF EXISTS pods")
+        connection.execute("CREATE DATABASE pods")
+    with server.connect(dbname="pods") as connection:
+        connection.execute("CREATE TABLE orders (id int, day date)")
         connection.execute("INSERT INTO orders SELECT n, DATE '2026-11-20' FROM generate_series(1, 5) n")
     only(program, "postgres")
     here = f"127.0.0.1:{server.port}"
     return {
-        "reader@db.internal:5432/shop": f"postgres@{here}/postgres",
+        "reader@db.internal:5432/shop": f"postgres@{here}/pods",
         "*.internal:5432": here,
         "REPLACE-ME": PASSWORD,
     }

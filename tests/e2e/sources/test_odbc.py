@@ -71,7 +71,7 @@ def test_without_the_process_for_drivers_the_error_says_so(program):
     done = subprocess.run(
         [copy / "longshore", "odbc", "drivers"], env=program.env, capture_output=True, text=True
     )
-    assert done.returncode == 2 and "no `longshore-odbc` beside" in done.stderr, done.stderr
+    assert done.returncode == 2 and f"no {copy}/longshore-odbc" in done.stderr, done.stderr
 
 
 # Three databases, value by value

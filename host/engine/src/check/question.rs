@@ -175,7 +175,7 @@ async fn failing(
     sql: &str,
     is_counted: bool,
 ) -> Result<Measure> {
-    let plan = session.over(tables, sql).await?.into_plan().await?;
+    let plan = session.plan(tables, sql).await?;
     let mut batches = execute_stream(plan, session.task_context()).map_err(from_datafusion)?;
     let (mut rows, mut shown) = (0, Vec::new());
     while let Some(batch) = batches.try_next().await.map_err(from_datafusion)? {

@@ -43,7 +43,7 @@ fn look() {
 /// Sets a panic hook that holds something, so that it lies somewhere; gives where.
 fn own_hook() -> usize {
     let held = String::from("a hook");
-    let hook = Box::new(move |_: &std::panic::PanicHookInfo<'_>| println!("{held}"));
+    let hook = Box::new(move |panic: &std::panic::PanicHookInfo<'_>| println!("{held}: {panic}"));
     let at = std::ptr::from_ref(hook.as_ref()).cast::<()>() as usize;
     std::panic::set_hook(hook);
     at

@@ -154,13 +154,13 @@ mod tests {
                 url: offered.url.to_owned(),
                 password_env: offered.password_env.trim_matches('-').to_owned(),
                 tables: tables.map(str::to_owned).collect(),
-                target: "out.parquet: #1/".to_owned(),
+                target: "my lake: #1/".to_owned(),
             };
             let text = answers.to_yaml();
             let none = Arguments::none();
             let job = Job::of_text(&text, "job.yaml", Path::new("/x"), &none, &Policy::default());
             let job = job.unwrap_or_else(|error| panic!("{}: {error}\n{text}", example.name()));
-            assert_eq!(job.target.url, "file:///x/out.parquet%3A %231");
+            assert_eq!(job.target.url, "file:///x/my lake%3A %231");
         }
     }
 }

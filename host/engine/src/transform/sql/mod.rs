@@ -75,19 +75,13 @@ fn session_state() -> Result<&'static SessionState> {
             .with_memory_pool(SqlMemory::new(SqlBudget::of_process().share_bytes))
             .with_disk_manager_builder(disk);
         let streams = SqlBudget::of_process().streams;
-        new_session_state(runtime.build_arc()?, streams, true)
+        new_session_state(runtime.build_arc()?, streams)
     });
     STATE.as_ref().map_err(|error| Error::internal(error.to_string()))
 }
 
-/// A state that joins by tables in memory, or by sorting, which can spill.
-fn new_session_state(
-    runtime: Arc<RuntimeEnv>,
-    streams: usize,
-    prefers_hash_joins: bool,
-) -> DfResult<SessionState> {
+fn new_session_state(runtime: Arc<RuntimeEnv>, streams: usize) -> DfResult<SessionState> {
     let config = SessionConfig::new()
-        .set_bool("datafusion.optimizer.prefer_hash_join", prefers_hash_joins)
         .with_round_robin_repartition(false)
         // Each sort takes memory, and there are as many chunks as the source likes: rows are sorted together.
         .with_repartition_sorts(false)

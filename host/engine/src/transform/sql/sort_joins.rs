@@ -47,15 +47,14 @@ fn with_sort_joins_under(plan: &Plan, options: &ConfigOptions) -> DfResult<Optio
 }
 
 fn by_sorting(plan: Plan) -> DfResult<Transformed<Plan>> {
-    // `NOT IN` over NULLs is known to the other kind of join alone.
-    let Some(join) = plan.downcast_ref::<HashJoinExec>().filter(|join| !join.null_aware) else {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>().filter(|join| may_sort(join)) else {
         return Ok(Transformed::no(plan));
     };
     let sorted = SortMergeJoinExec::try_new(
         join.left.clone(),
         join.right.clone(),
         join.on.clone(),
-        join.filter.clone(),
+        None,
         join.join_type,
         vec![SortOptions::default(); join.on.len()],
         join.null_equality,
@@ -68,6 +67,12 @@ fn by_sorting(plan: Plan) -> DfResult<Transformed<Plan>> {
         replaced = Arc::new(LocalLimitExec::new(replaced, rows));
     }
     Ok(Transformed::yes(replaced))
+}
+
+/// `NOT IN` over NULLs is known to the other kind of join alone. With a condition beside the keys, outer joins by
+/// sorting give wrong rows.
+fn may_sort(join: &HashJoinExec) -> bool {
+    !join.null_aware && join.filter.is_none()
 }
 
 fn project(plan: Plan, columns: &[usize]) -> DfResult<Plan> {
@@ -149,7 +154,7 @@ mod tests {
                 let plan = plan.into_plan().await.unwrap();
                 let sorted = with_sort_joins(&plan).unwrap();
                 let Some(sorted) = sorted else {
-                    prop_assert!(sql.contains("NOT IN"), "{}", sql);
+                    prop_assert!(sql.contains("NOT IN") || sql.contains(['<', '>']), "{}", sql);
                     return Ok(());
                 };
                 prop_assert!(!displayable(sorted.as_ref()).indent(false).to_string().contains("HashJoin"));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
 use longshore_model::error::Result;
 
-use super::{Rows, new_session_state};
+use super::{Rows, new_session_state, with_sort_joins};
 use crate::datafusion_fault::from_datafusion;
 use crate::spill::{SqlBudget, SqlMemory, spilling_runtime};
 
@@ -21,19 +22,19 @@ impl SpillingSession {
     /// A session that holds so many bytes in memory, and the rest in a folder.
     pub fn new(folder: &Path, memory_bytes: u64) -> Result<Self> {
         let runtime = spilling_runtime(SqlMemory::new(memory_bytes), folder);
-        // Only plans of several streams join by sorting.
-        let streams = SqlBudget::of_process().streams.max(2);
-        let state = runtime.and_then(|runtime| new_session_state(runtime, streams, false));
+        let streams = SqlBudget::of_process().streams;
+        let state = runtime.and_then(|runtime| new_session_state(runtime, streams));
         Ok(Self { state: state.map_err(from_datafusion)? })
     }
 
-    /// A query over several tables.
-    pub async fn over<'a>(
+    /// The plan of a query over several tables. Its joins are by sorting, where they can be.
+    pub async fn plan<'a>(
         &self,
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
-    ) -> Result<Rows> {
-        Rows::over_in(&self.state, tables, sql).await
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = Rows::over_in(&self.state, tables, sql).await?.into_plan().await?;
+        Ok(with_sort_joins(&plan)?.unwrap_or(plan))
     }
 
     /// A context to run its plans in.

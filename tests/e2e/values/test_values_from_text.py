@@ -814,7 +814,7 @@ REFUSED = {
     "s3://bucket/pre?fix": "%3F",
     "s3://bucket/pre#fix": "%23", "azure://bucket/a?b": "%3F", "hdfs://node:8020/a#b": "%23", "file:./lake": "file:///",
     "file:lake": "file:///",
-    "file:../lake": "file:///", "file://lake/x": "", "file:///~/lake": "~", "file://~/lake": "", "~/lake": "", "./lake": "",
+    "file:../lake": "file:///", "file://lake/x": "", "file:///~/lake": "~", "file://~/lake": "",
     "file:///AT/a%00b": "",
 }  # fmt: skip
 

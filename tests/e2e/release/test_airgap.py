@@ -206,6 +206,10 @@ def test_an_upgrade_in_the_middle_of_a_run_loses_and_repeats_nothing(box, airgap
     box.allow(LAKE)
     run("tar", "-xf", airgap, "-C", box.root / "root")
     shutil.copy(keys["own"][0], box.root / "root/own.pub")
+    # What keeps packages from starting services on the machine of the tests is none of the box's.
+    allow = box.root / "usr/sbin/policy-rc.d"
+    allow.write_text("#!/bin/sh\nexit 0\n")
+    allow.chmod(0o755)
     installer = f"/root/{airgap.stem}/install.sh"
     job = {
         "source": {"url": "tpch:", "scale": 2, "text_mib": 20},

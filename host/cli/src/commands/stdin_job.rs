@@ -13,15 +13,13 @@ use longshore_model::atomic_file;
 use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::JOB_COPIES;
 use serde::de::IgnoredAny;
 
 use super::show;
 
 /// What stands for standard input, where a job file could.
 const STDIN: &str = "-";
-
-/// Where the jobs of runs are kept that have no file, in the state folder: a folder for each run.
-const JOBS: &str = "jobs";
 
 /// What the file is called there, but for its ending, and what a job is called that says no name.
 const STEM: &str = "stdin";
@@ -108,8 +106,9 @@ pub(super) fn forget(state: &Path, run: &str) {
     let _ = fs::remove_dir_all(kept(state, run));
 }
 
+/// Where the job of a run is kept that has no file.
 fn kept(state: &Path, run: &str) -> PathBuf {
-    state.join(JOBS).join(run)
+    state.join(JOB_COPIES).join(run)
 }
 
 #[cfg(test)]

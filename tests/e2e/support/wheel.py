@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from support.longshore import LONGSHORE, PLUGINS, ROOT
 
-FOLDER = ROOT / "target/python"
+#: Without links: `target` may be one, and the kernel names a program by its real path.
+FOLDER = (ROOT / "target/python").resolve()
 
 WHEELS = FOLDER / "wheels"
 

@@ -25,23 +25,16 @@ class Http:
     """One daemon."""
 
     def __init__(self, url: str, token: str | None, ca_file: Any, timeout: float) -> None:
+        # A URL without secrets: `_checked` takes no other.
         self._timeout, self._shown = timeout, url
         # A redirect would carry the token to somebody else.
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if url.startswith(UNIX):
             self._base = "http://localhost/api/v1"
             handlers += [_UnixHandler(url[len(UNIX) :]), urllib.request.ProxyHandler({})]
-        elif url.startswith(("http://", "https://")):
-            self._base = f"{url.rstrip('/')}/api/v1"
-            handlers.append(urllib.request.HTTPSHandler(context=_tls(ca_file)))
         else:
-            raise ConfigError(
-                f"`{url}` names no daemon", hint="write it as in http://127.0.0.1:8460 or unix:/run/api.sock"
-            )
-        try:
-            urlsplit(url).port  # noqa: B018
-        except ValueError as error:
-            raise ConfigError(f"`{url}`: {error}", hint="correct the port") from None
+            self._base = f"{_checked(url)}/api/v1"
+            handlers.append(urllib.request.HTTPSHandler(context=_tls(ca_file)))
         self._opener = urllib.request.build_opener(*handlers)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -78,11 +71,14 @@ class Http:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error) from None
+        except (http.client.InvalidURL, ValueError):
+            # Their texts show what they refuse, and the URL of a proxy may hold a password.
+            raise ConfigError(
+                f"{self._shown}: this URL, or that of a proxy, cannot be asked",
+                hint="check the URL, and the variables HTTP_PROXY and HTTPS_PROXY",
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
-        except ValueError as error:
-            # A port that is no number, a token with a line break.
-            raise ConfigError(f"{self._shown}: {error}", hint="check the URL and the token") from None
 
     def _refused(self, error: urllib.error.HTTPError) -> LongshoreError:
         try:
@@ -128,6 +124,24 @@ def _events(answer: IO[bytes]) -> Iterator[tuple[str, int | None, Any]]:
             if kind:
                 yield kind, id, json.loads(data)
             kind, id, data = "", None, ""
+
+
+def _checked(url: str) -> str:
+    """A URL that names a server, and a folder of it at most. One that is refused may hold a secret, and is not shown."""
+    hint = "write it as in http://127.0.0.1:8460 or unix:/run/api.sock"
+    if any(sign in url for sign in "@?#"):
+        raise ConfigError(
+            "the daemon's URL has a user, a password, a query or a fragment",
+            hint="leave them out; a token is given beside the URL",
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(f"`{url}` is no URL of a daemon", hint=hint) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigError(f"`{url}` names no daemon", hint=hint)
+    return url.rstrip("/")
 
 
 def _tls(ca_file: Any) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Client:
         ca_file: str | os.PathLike[str] | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECS,
     ) -> None:
-        url = url or os.environ.get("LONGSHORE_SERVER")
+        url = (url or os.environ.get("LONGSHORE_SERVER", "")).strip()
         if not url:
             raise ConfigError("no daemon is named", hint="give its URL, or set LONGSHORE_SERVER")
         ca_file = ca_file or os.environ.get("LONGSHORE_SERVER_CA")
@@ -267,11 +268,22 @@ def _path(run: str) -> str:
 
 
 def _token(token: str | None, file: str | os.PathLike[str] | None) -> str | None:
+    """The token, without the line break that it ends with in files. No message shows it, whatever is wrong."""
     file = file or (None if token else os.environ.get("LONGSHORE_TOKEN_FILE"))
     if token or file is None:
-        return token or os.environ.get("LONGSHORE_TOKEN")
+        token = token or os.environ.get("LONGSHORE_TOKEN", "")
+        named, hint = "the token", "check what is given, and LONGSHORE_TOKEN"
+    else:
+        token = _read(file)
+        named, hint = f"the token's file: {file}", "check that it is the right file"
+    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]*", token.strip()):
+        raise ConfigError(f"{named}: it is no text that a token can be", hint=hint)
+    return token.strip() or None
+
+
+def _read(file: str | os.PathLike[str]) -> str:
     try:
-        return Path(file).read_text().strip()
+        return Path(file).read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise ConfigError(f"the token's file: {file}: {error.strerror}", hint="check the path") from error
 

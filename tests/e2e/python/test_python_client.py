@@ -2,6 +2,7 @@
 
 import json
 import signal
+import traceback
 
 import pytest
 
@@ -125,8 +126,53 @@ def test_who_may_not_ask_is_told(longshore, program, serves):
         with pytest.raises(longshore.AuthError) as caught:
             list(longshore.Client(url, token).runs())
         assert not caught.value.retryable and "longshore_wrong" not in str(caught.value)
-    with pytest.raises(longshore.ConfigError):
-        list(longshore.Client(url, "two\nlines").runs())
+    # As `$(cat ..)` and mounted secrets give it.
+    assert list(longshore.Client(f"{url}\n", f"{client_token(program)}\n").runs()) == []
+
+
+def client_token(program):
+    return (program.folder / "state/api-token").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    "token", ["longshore_s3cr3t\nx", "longshore_s3cr3t\0", "longshore_s3cr3tä", b"s3cr3t"]
+)
+def test_a_token_that_is_none_is_not_shown(longshore, program, token):
+    url, file = "http://127.0.0.1:1", program.folder / "token"
+    with pytest.raises(longshore.ConfigError) as caught:
+        longshore.Client(url, token).run("x")
+    shown = [caught]
+    if isinstance(token, str):
+        file.write_text(token, encoding="latin-1")
+        with pytest.raises(longshore.ConfigError, match=str(file)) as caught:
+            longshore.Client(url, token_file=file).run("x")
+        shown.append(caught)
+    for caught in shown:
+        assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ada:s3cr3t@lake:8460",
+        "http://lake?token=s3cr3t",
+        "http://ada:s3cr3t@lake:x",
+        "ada:s3cr3t@lake",
+    ],
+)
+def test_what_a_url_holds_besides_is_not_shown(longshore, url):
+    with pytest.raises(longshore.ConfigError) as caught:
+        longshore.Client(url, "t").run("x")
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_proxys_password_is_not_shown(longshore, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://ada:x@proxy:s3cr3t")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(longshore.ConfigError, match="proxy") as caught:
+        longshore.Client("http://lake:8460", "t").run("x")
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_the_socket_needs_no_token_and_the_environment_names_the_daemon(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import signal
@@ -11,8 +12,12 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import IO, Any, Union
+from uuid import UUID
 
 from .errors import (
     Cancelled,
@@ -32,6 +37,9 @@ PROGRAM_VARIABLE = "LONGSHORE_PROGRAM"
 
 #: What the program takes for a job on its standard input.
 STANDARD_INPUT = "-"
+
+#: Beyond it, a decimal has more digits than any that the program takes.
+MAX_DECIMAL_EXPONENT = 100
 
 #: How much of what the program said is told where it told no error.
 TAIL_CHARS = 2_000
@@ -70,35 +78,101 @@ def job_text(job: Job) -> str | None:
     """A job's text, for the program's standard input; none for a job file."""
     if isinstance(job, Mapping):
         try:
-            return json.dumps(job, default=_json_default)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"the job: {error}", hint="give texts, numbers, lists and dicts") from error
+            return json.dumps(_plain(job, ""))
+        except RecursionError:
+            raise ConfigError(
+                "the job: it holds itself", hint="give texts, numbers, lists and dicts"
+            ) from None
     return str(job) if is_text(job) else None
 
 
-def _json_default(value: object) -> str:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)  # type: ignore[no-any-return]
-    return param_text(value)
+def _plain(value: object, where: str) -> Any:
+    """A value of a job, as JSON has it. No error shows a value: it may be a password."""
+    if isinstance(value, Mapping):
+        return {
+            param_text(key): _plain(own, f"{where}.{key}" if where else str(key))
+            for key, own in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(own, f"{where}[{number}]") for number, own in enumerate(value)]
+    if value is None or type(value) in (bool, int):
+        return value
+    try:
+        if isinstance(value, os.PathLike):
+            return param_text(os.fspath(value))
+        text = param_text(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"the job: `{where}`: {error}", hint="give texts, numbers, lists and dicts"
+        ) from None
+    # Numbers stay numbers, but for decimals, which would lose digits.
+    return float(value) if isinstance(value, float) else text
 
 
 def param_text(value: object) -> str:
-    """A value as the program reads it."""
+    """A value as the program reads it: exactly that value, or an error that does not show it."""
+    if isinstance(value, Enum):
+        return param_text(value.value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds a lone surrogate, which is no text") from None
+        return str.__str__(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat())
-    if value is None or isinstance(value, (bytes, list, tuple, set, dict)):
-        raise TypeError(f"{value!r} is no value of a parameter")
-    return str(value)
+    if isinstance(value, float):
+        # A subclass may show itself in other ways.
+        return _decimal_text(Decimal(float.__repr__(value)))
+    if isinstance(value, Decimal):
+        return _decimal_text(value)
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat() + "Z"
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    try:
+        # Also the whole numbers of numpy.
+        return str(operator.index(value))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"a value of type {type(value).__name__} has no text of its own") from None
+
+
+def _decimal_text(value: Decimal) -> str:
+    """All digits, without an exponent, which the program does not read."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int):
+        raise ValueError("it is no finite number")
+    if abs(exponent) > MAX_DECIMAL_EXPONENT:
+        raise ValueError("it has too many digits")
+    return format(value, "f")
+
+
+def param_texts(params: Mapping[str, object] | None) -> dict[str, str]:
+    """Values of a job's parameters, as the program reads them."""
+    texts = {}
+    for name, value in (params or {}).items():
+        try:
+            texts[name] = param_text(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"`params`: `{name}`: {error}", hint="give a text, a number, a date or a boolean"
+            ) from None
+    return texts
 
 
 def param_flags(params: Mapping[str, object] | None) -> list[str]:
     """Values of a job's parameters, as flags."""
-    try:
-        return [f"--param={name}={param_text(value)}" for name, value in (params or {}).items()]
-    except TypeError as error:
-        raise ConfigError(f"`params`: {error}", hint="give a text, a number, a date or a boolean") from error
+    texts = param_texts(params)
+    for name, text in texts.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ConfigError(
+                f"`params`: {name!r} is no name of a parameter", hint="check what the job declares"
+            )
+        if "\0" in text:
+            raise ConfigError(f"`params`: `{name}` holds a NUL character", hint="remove it")
+    return [f"--param={name}={text}" for name, text in texts.items()]
 
 
 def environment(env: Mapping[str, str] | None, state: str | os.PathLike[str] | None) -> dict[str, str]:

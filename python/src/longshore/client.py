@@ -12,7 +12,7 @@ from typing import Any, Callable
 from urllib.parse import quote, urlencode
 
 from ._http import DEFAULT_TIMEOUT_SECS, Http
-from ._program import Job, job_text, param_text
+from ._program import Job, job_text, param_texts
 from ._report import Progress, Report
 from .errors import ConfigError, InternalError, LongshoreError, error_of
 
@@ -307,11 +307,7 @@ def _document(job: Job, name: str | None) -> dict[str, str]:
 
 def _parameters(params: Mapping[str, object] | None) -> dict[str, object]:
     """Values as the API takes them: numbers and booleans as they are, others as texts."""
-    given = params or {}
-    try:
-        return {
-            key: value if isinstance(value, (bool, int)) else param_text(value)
-            for key, value in given.items()
-        }
-    except TypeError as error:
-        raise ConfigError(f"`params`: {error}", hint="give a text, a number, a date or a boolean") from error
+    texts = param_texts(params)
+    return {
+        name: value if type(value) in (bool, int) else texts[name] for name, value in (params or {}).items()
+    }

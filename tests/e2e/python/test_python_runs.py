@@ -1,5 +1,8 @@
 """`longshore.run`, `copy` and `start`: reports, errors, progress, and what ends a run."""
 
+import datetime
+import decimal
+import enum
 import json
 import os
 import pickle
@@ -8,6 +11,8 @@ import signal
 import socket
 import threading
 import time
+import types
+import uuid
 
 import pyarrow.parquet
 import pytest
@@ -122,6 +127,65 @@ def test_errors_have_a_class_and_say_who_must_act(longshore, program):
     with pytest.raises(longshore.ConfigError, match="the job"):
         longshore.run({**job, "name": {1, 2}})
     assert nothing_is_left(program)
+
+
+class Region(str, enum.Enum):  # noqa: UP042
+    EU = "EU"
+
+
+@pytest.mark.parametrize(
+    "kind, value, text",
+    [
+        ("decimal", decimal.Decimal("1E-7"), "0.0000001"),
+        ("decimal", decimal.Decimal("1E+3"), "1000"),
+        ("decimal", decimal.Decimal("100").normalize(), "100"),
+        ("decimal", 1e-7, "0.0000001"),
+        ("decimal", 1e22, "10000000000000000000000"),
+        ("text", Region.EU, "EU"),
+        ("text", enum.Enum("Other", {"A": "a"}).A, "a"),
+        ("integer", enum.IntEnum("Number", {"TWO": 2}).TWO, 2),
+        ("text", uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ("text", "ä😀\n", "ä😀\n"),
+        ("date", datetime.date(2026, 11, 29), "2026-11-29"),
+        ("timestamp", datetime.datetime(2026, 11, 29, 6, 30), "2026-11-29T06:30:00"),
+        (
+            "timestamp",
+            datetime.datetime(2026, 11, 29, 6, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+            "2026-11-29T04:00:00",
+        ),
+    ],
+)
+def test_a_value_of_python_is_that_value(longshore, program, kind, value, text):
+    job = json.loads(rows_job(program, "x.json").read_text())
+    job = {
+        **job,
+        "name": "x",
+        "parameters": {"p": kind},
+        "transform": [{"sql": "SELECT {{ p }} AS p FROM data"}],
+    }
+    assert longshore.run(job, params={"p": value}).parameters == {"p": text}
+
+
+@pytest.mark.parametrize(
+    "value", ["a\0b", "\udcff", "\ud800", object(), [1], b"x", float("nan"), decimal.Decimal("1E+999999999")]
+)
+def test_a_value_that_is_none_names_its_parameter(longshore, value):
+    with pytest.raises(longshore.ConfigError, match="`params`: `day`") as caught:
+        longshore.run("job.yaml", params={"day": value})
+    assert caught.value.hint
+
+
+def test_a_job_of_python_is_what_it_says(longshore, program):
+    rows_job(program)
+    source = types.MappingProxyType({"url": f"file://{program.folder}/rows.csv"})
+    job = {"name": Region.EU, "source": source, "target": {"url": f"file://{program.lake}"}}
+    assert longshore.validate(types.MappingProxyType(job))["job"] == "EU"
+    with pytest.raises(longshore.ConfigError, match="`source.password`.*bytes") as caught:
+        longshore.run({**job, "source": {**source, "password": b"s3cr3t"}})
+    assert "s3cr3t" not in str(caught.value)
+    job["job"] = job
+    with pytest.raises(longshore.ConfigError, match="holds itself"):
+        longshore.run(job)
 
 
 def test_what_else_is_wrong_is_told_too(longshore, program):

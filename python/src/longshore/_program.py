@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import operator
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,6 +37,9 @@ Job = Union[str, "os.PathLike[str]", Mapping[str, Any]]
 #: A variable that names the program, for a build of your own.
 PROGRAM_VARIABLE = "LONGSHORE_PROGRAM"
 
+#: The most bytes of a run key.
+RUN_KEY_BYTES = 200
+
 #: What the program takes for a job on its standard input.
 STANDARD_INPUT = "-"
 
@@ -48,13 +53,14 @@ TAIL_CHARS = 2_000
 def find_program() -> str:
     """The path of the program: `LONGSHORE_PROGRAM`, or what the wheel installed, or what `PATH` has."""
     if named := os.environ.get(PROGRAM_VARIABLE):
-        return named
+        # The program starts in `cwd`, where a relative path would be another one.
+        return os.path.abspath(named) if os.sep in named else named
     for folder in _script_folders():
         program = folder / "longshore"
         if program.is_file():
             return str(program)
     if found := shutil.which("longshore"):
-        return found
+        return os.path.abspath(found)
     raise ProgramNotFound(
         "the program `longshore` is not there",
         hint=f"`pip install longshore` installs it; or name it in {PROGRAM_VARIABLE}",
@@ -83,7 +89,12 @@ def job_text(job: Job) -> str | None:
             raise ConfigError(
                 "the job: it holds itself", hint="give texts, numbers, lists and dicts"
             ) from None
-    return str(job) if is_text(job) else None
+    if not is_text(job):
+        return None
+    try:
+        return param_text(job)
+    except ValueError as error:
+        raise ConfigError(f"the job: {error}", hint="give UTF-8 text") from None
 
 
 def _plain(value: object, where: str) -> Any:
@@ -175,10 +186,41 @@ def param_flags(params: Mapping[str, object] | None) -> list[str]:
     return [f"--param={name}={text}" for name, text in texts.items()]
 
 
+def run_key_flags(run_key: str | None) -> list[str]:
+    """A run key, as a flag."""
+    if run_key is None:
+        return []
+    try:
+        text = param_text(run_key)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`run_key`: {error}", hint="give a text") from None
+    size = len(text.encode())
+    if not 0 < size <= RUN_KEY_BYTES or re.search(r"[\0-\x1f\x7f-\x9f]", text):
+        raise ConfigError(
+            f"`run_key` has {size} bytes, or control characters",
+            hint=f"give 1 to {RUN_KEY_BYTES} bytes, without control characters",
+        )
+    return [f"--run-key={text}"]
+
+
 def environment(env: Mapping[str, str] | None, state: str | os.PathLike[str] | None) -> dict[str, str]:
     """The environment of the program."""
     own = {"LONGSHORE_STATE": os.fspath(state)} if state is not None else {}
-    return {**os.environ, **own, **(env or {})}
+    own.update(env or {})
+    for name, value in own.items():
+        if not _is_variable(name, value):
+            # Its value may be a password.
+            raise ConfigError(
+                f"`env`: {name!r} is no variable with a text", hint="give texts without NUL characters"
+            )
+    return {**os.environ, **own}
+
+
+def _is_variable(name: object, value: object) -> bool:
+    try:
+        return bool(re.fullmatch(r"[^=\0]+", name)) and b"\0" not in os.fsencode(value)  # type: ignore[call-overload,arg-type]
+    except (TypeError, ValueError):
+        return False
 
 
 def popen(
@@ -209,11 +251,20 @@ def popen(
             )
         except OSError as error:
             raise _not_started(arguments[0], cwd, error) from error
+        except ValueError:
+            raise ConfigError(
+                "the path of the job, or `cwd`, is none", hint="give paths without NUL characters"
+            ) from None
 
 
 def _not_started(program: str, cwd: str | os.PathLike[str] | None, error: OSError) -> LongshoreError:
     if cwd is not None and not os.path.isdir(cwd):
         return ConfigError(f"`cwd`: {os.fspath(cwd)} is no folder", hint="give one that is there")
+    if error.errno == errno.E2BIG:
+        return ConfigError(
+            "`params` and `env` are longer than what a program may be given",
+            hint="put long texts into a table or a file, and query that",
+        )
     return ProgramNotFound(
         f"{program}: {error.strerror or error}",
         hint=f"check {PROGRAM_VARIABLE}, or install `longshore` again",

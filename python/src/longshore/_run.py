@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Any, Callable
 
 from ._copy import copy_job, password_of
-from ._program import Job, failure, param_flags, popen
+from ._program import Job, failure, param_flags, popen, run_key_flags
 from ._report import Progress, Report
 from .errors import LongshoreError, error_of
 
@@ -49,8 +49,8 @@ def start(
     relative to `cwd`, in a file to its folder. `env` has more variables: secrets that the job names with
     `{env: NAME}`, and settings. The same `run_key` resumes its run, and runs nothing again that has succeeded.
     """
-    key = [f"--run-key={run_key}"] if run_key is not None else []
-    flags = ["--progress=json", f"--parent-pid={os.getpid()}", *key, *param_flags(params)]
+    own = ["--progress=json", f"--parent-pid={os.getpid()}"]
+    flags = [*own, *run_key_flags(run_key), *param_flags(params)]
     return Run(popen("run", flags, job, env=env, state=state, cwd=cwd))
 
 

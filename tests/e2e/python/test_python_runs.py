@@ -175,6 +175,41 @@ def test_a_value_that_is_none_names_its_parameter(longshore, value):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("key", ["", "a" * 201, "ä" * 101, "a\nb", "a\0b", "\udcff", b"x"])
+def test_a_run_key_that_is_none_is_refused_here(longshore, key):
+    with pytest.raises(longshore.ConfigError, match="`run_key`") as caught:
+        longshore.run("job.yaml", run_key=key)
+    assert "version" not in caught.value.hint
+
+
+def test_what_no_program_can_be_given_says_what_to_do(longshore, program):
+    job = rows_job(program)
+    with pytest.raises(longshore.ConfigError, match="`params` and `env`") as caught:
+        longshore.run(job, params={f"p{number}": "x" * 8192 for number in range(300)})
+    assert type(caught.value) is longshore.ConfigError and "put long texts" in caught.value.hint
+    with pytest.raises(longshore.ConfigError, match="a=b"):
+        longshore.run(job, params={"a=b": 1})
+    for name, value in [
+        ("A", "s3cr3t\0"),
+        ("A", None),
+        ("A", "s3cr3t\ud800"),
+        ("A=B", "s3cr3t"),
+        (1, "s3cr3t"),
+    ]:
+        with pytest.raises(longshore.ConfigError, match="`env`") as caught:
+            longshore.run(job, env={name: value})
+        assert "s3cr3t" not in str(caught.value)
+    for given in ({"job": "a\0.yaml"}, {"job": job, "cwd": "a\0"}, {"job": "name: \udcff\n"}):
+        with pytest.raises(longshore.ConfigError):
+            longshore.run(**given)
+
+
+def test_a_relative_path_of_the_program_is_that_of_this_process(longshore, program, monkeypatch):
+    monkeypatch.setenv("LONGSHORE_PROGRAM", os.path.relpath(longshore.find_program()))
+    (program.folder / "there").mkdir()
+    assert longshore.validate(rows_job(program), cwd=program.folder / "there")["valid"]
+
+
 def test_a_job_of_python_is_what_it_says(longshore, program):
     rows_job(program)
     source = types.MappingProxyType({"url": f"file://{program.folder}/rows.csv"})

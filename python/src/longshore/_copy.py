@@ -14,6 +14,9 @@ from .errors import ConfigError
 #: The variable that the password of a source is passed in.
 PASSWORD_VARIABLE = "LONGSHORE_COPY_PASSWORD"
 
+#: What a run gets beside its job.
+OF_RUNS = ("params", "run_key", "state", "env", "on_progress")
+
 #: What a query's result is published as, unless it is named.
 RESULT = "query_result"
 
@@ -32,7 +35,17 @@ def copy_job(
     cwd: str | os.PathLike[str] | None = None,
     **keys: Any,
 ) -> dict[str, Any]:
-    """The job that `copy` runs, as a dict."""
+    """The job that `copy` runs, as a dict.
+
+    A job holds no password: with `has_password`, it is in the variable `LONGSHORE_COPY_PASSWORD` of the run's `env`.
+    """
+    if "password" in keys:
+        raise ConfigError(
+            "`password`: a job holds none",
+            hint=f"give has_password=True here, and env={{{PASSWORD_VARIABLE!r}: ..}} to `run`",
+        )
+    if others := [key for key in OF_RUNS if key in keys]:
+        raise ConfigError(f"`{others[0]}` is no key of a job", hint="give it to `run`, beside the job")
     tables = [tables] if isinstance(tables, str) else list(tables or [])
     if query is not None and tables:
         raise ConfigError("`query` and `tables` are both given", hint="give one of them")

@@ -455,6 +455,19 @@ def test_a_password_is_in_no_argument_and_in_no_file(longshore, program):
         assert "s3cret!" not in str(caught.value)
 
 
+def test_a_job_of_a_copy_holds_no_password(longshore):
+    url = "postgres://ada@127.0.0.1:1/shop"
+    with pytest.raises(longshore.ConfigError, match="`password`") as caught:
+        longshore.copy_job(url, "lake", tables="t", password="s3cr3t")
+    assert "has_password=True" in caught.value.hint and "s3cr3t" not in str(caught.value)
+    with pytest.raises(longshore.ConfigError, match="`env`"):
+        longshore.copy_job(url, "lake", tables="t", env={"A": "s3cr3t"})
+    # What the next step says can be done.
+    with pytest.raises(longshore.ConnectionFailed):
+        job = longshore.copy_job(url, "lake", tables="t", has_password=True)
+        longshore.run(job, env={"LONGSHORE_COPY_PASSWORD": "s3cr3t", "LONGSHORE_RETRIES": "0"})
+
+
 def test_the_guide_works(longshore, program, monkeypatch, capsys):
     """Its blocks, in their order, in one module."""
     text = (ROOT / "docs/how-to/python.md").read_text().replace("/tmp/lake", str(program.lake))

@@ -17,6 +17,9 @@ from .errors import ConfigError, ConnectionFailed, LongshoreError, TimedOut, err
 #: How long an answer may take. The daemon gives up on one before.
 DEFAULT_TIMEOUT_SECS = 65.0
 
+#: What a daemon reads of a request. It hangs up on more, which would look like a daemon that is away.
+BODY_BYTES = 1 << 20
+
 #: What names a socket and no URL.
 UNIX = "unix:"
 
@@ -43,9 +46,13 @@ class Http:
 
     def post(self, path: str, body: Any) -> Any:
         headers = {**self._headers, "Content-Type": "application/json"}
-        return self._json(
-            urllib.request.Request(self._base + path, json.dumps(body).encode(), headers, method="POST")
-        )
+        data = json.dumps(body).encode()
+        if len(data) > BODY_BYTES:
+            raise ConfigError(
+                f"the request has {len(data)} bytes, and a daemon takes {BODY_BYTES}",
+                hint="put long queries into files of the inbox, which the job names",
+            )
+        return self._json(urllib.request.Request(self._base + path, data, headers, method="POST"))
 
     def events(self, path: str) -> Iterator[tuple[str, int | None, Any]]:
         """Events until the stream ends: their kinds, ids and data."""

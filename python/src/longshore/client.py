@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -24,6 +25,12 @@ PATIENCE_SECS = 60.0
 
 #: How many runs are asked for at a time.
 PAGE_RUNS = 100
+
+#: How long a cancel may wait for the end.
+DEADLINE_SECS = 55
+
+#: What runs are listed by.
+STATES = ("running", "committing", "interrupted", "succeeded", "failed", "cancelled")
 
 #: What a job is called that says no name.
 UNNAMED = "job"
@@ -166,7 +173,13 @@ class Client:
         until: str | None = None,
     ) -> Iterator[RunInfo]:
         """The runs, newest first: all of them, or `limit`. They are asked for as they are wanted."""
-        wanted = {"job": job, "state": state, "search": search, "since": since, "until": until}
+        if state is not None and state not in STATES:
+            raise ConfigError(f"`state`: there is no {state!r}", hint=f"give one of {', '.join(STATES)}")
+        return self._pages(
+            limit, {"job": job, "state": state, "search": search, "since": since, "until": until}
+        )
+
+    def _pages(self, limit: int | None, wanted: Mapping[str, str | None]) -> Iterator[RunInfo]:
         query: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
         while limit is None or limit > 0:
             query["limit"] = PAGE_RUNS if limit is None else min(limit, PAGE_RUNS)
@@ -208,9 +221,12 @@ class Client:
                 raise TimeoutError(f"run {run} has not ended after {timeout} s")
             time.sleep(LOOK_SECS)
 
-    def cancel(self, run: str, *, deadline: int = 30) -> bool:
+    def cancel(self, run: str, *, deadline: float = 30) -> bool:
         """Asks a run to stop, and waits so many seconds, at most 55, for its end; gives whether it has ended."""
-        answer = self._http.post(f"{_path(run)}/cancel", {"deadline_seconds": deadline})
+        if not 0 <= deadline <= DEADLINE_SECS:
+            raise ConfigError(f"`deadline` is {deadline}", hint=f"give 0 to {DEADLINE_SECS} seconds")
+        # The API knows whole seconds.
+        answer = self._http.post(f"{_path(run)}/cancel", {"deadline_seconds": math.ceil(deadline)})
         return bool(answer["is_over"])
 
     def retry(self, run: str) -> str:

@@ -75,7 +75,9 @@ def test_a_cancelled_run_raises_and_is_tried_again(longshore, program, gate, key
     daemon, client = serves
     run = client.submit(keys)
     gate.holds(daemon)
-    assert client.cancel(run)
+    client.cancel(run, deadline=0.1)
+    wait_for(lambda: client.run(run).finished)
+    assert [one.run for one in client.runs(state="cancelled")] == [run]
     with pytest.raises(longshore.Cancelled) as caught:
         client.wait(run)
     assert caught.value.run == run
@@ -173,6 +175,18 @@ def test_a_proxys_password_is_not_shown(longshore, monkeypatch):
     with pytest.raises(longshore.ConfigError, match="proxy") as caught:
         longshore.Client("http://lake:8460", "t").run("x")
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_the_api_does_not_take_is_told_in_words_of_python(longshore, endpoint):
+    client = longshore.Client(endpoint.url, "t")
+    for deadline in (-1, 56, float("nan"), float("inf")):
+        with pytest.raises(longshore.ConfigError, match="`deadline`.*55"):
+            client.cancel("x", deadline=deadline)
+    with pytest.raises(longshore.ConfigError, match="`state`.*succeeded"):
+        client.runs(state="nope")
+    with pytest.raises(longshore.ConfigError, match="1048576"):
+        client.submit({"name": "x", "transform": [{"sql": "x" * 2**20}]})
+    assert not endpoint.requests
 
 
 def test_the_socket_needs_no_token_and_the_environment_names_the_daemon(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Union
 from uuid import UUID
 
+from ._report import Report
 from .errors import (
     Cancelled,
     ConfigError,
@@ -297,18 +298,30 @@ def answer(
         except BaseException:
             process.terminate()
             raise
-    if process.returncode != 0:
+    # The code is lost where something else in this process collects its children.
+    if process.returncode != 0 or error_told(stdout) is not None or not stdout:
         raise failure(process.returncode, stdout, stderr.decode("utf-8", "replace"))
     return stdout
 
 
+def error_told(stdout: bytes) -> LongshoreError | None:
+    """The error that a program's answer tells of, with the report of its run, if one began."""
+    try:
+        # An answer in Arrow is none in JSON.
+        told = json.loads(stdout) if stdout.lstrip().startswith(b"{") else None
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or not isinstance(told.get("error"), dict):
+        return None
+    report = Report.of(told) if "run" in told else None
+    return error_of(told["error"], run=told.get("run"), report=report)
+
+
 def failure(code: int, stdout: bytes, stderr: str, run: str | None = None) -> LongshoreError:
     """The error of a program that ended with this code."""
-    try:
-        told = json.loads(stdout)
-        return error_of(told["error"], run=told.get("run") or run)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
+    if told := error_told(stdout):
+        told.run = told.run or run
+        return told
     if -code in (signal.SIGINT, signal.SIGTERM):
         return Cancelled("the program was stopped before it began", run=run, raw={"exit_code": 128 - code})
     if code < 0:
@@ -318,6 +331,6 @@ def failure(code: int, stdout: bytes, stderr: str, run: str | None = None) -> Lo
             run=run,
             raw={"exit_code": 128 - code},
         )
-    tail = stderr.strip()[-TAIL_CHARS:] or f"exit code {code}"
+    tail = stderr.strip()[-TAIL_CHARS:] or f"exit code {code}, and no answer"
     kind = ConfigError if code == ConfigError.exit_code else InternalError
     return kind(f"the program: {tail}", hint="check that its version is that of the package", run=run)

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import IO, Any, Callable
 
 from ._copy import copy_job, password_of
-from ._program import Job, failure, param_flags, popen, run_key_flags
+from ._program import Job, error_told, failure, param_flags, popen, run_key_flags
 from ._report import Progress, Report
-from .errors import LongshoreError, error_of
+from .errors import LongshoreError
 
 log = logging.getLogger("longshore")
 
@@ -232,16 +232,13 @@ class Run:
 
     def _result(self) -> Report:
         code = self._process.returncode
-        try:
-            raw = json.loads(self._answer)
-        except ValueError:
-            raw = None
-        if code == 0 and isinstance(raw, dict):
-            return Report.of(raw)
-        if not isinstance(raw, dict) or "error" not in raw:
+        # The code is lost where something else in this process collects its children.
+        if code != 0 or error_told(self._answer) is not None:
             raise failure(code, self._answer, "\n".join(self._said), self._id)
-        report = Report.of(raw) if "run" in raw else None
-        raise error_of(raw["error"] or {}, run=raw.get("run") or self._id, report=report)
+        try:
+            return Report.of(json.loads(self._answer))
+        except (ValueError, AttributeError):
+            raise failure(code, b"", "\n".join(self._said), self._id) from None
 
     def _attend(self, stdout: IO[bytes], stderr: threading.Thread) -> None:
         """Takes the answer, and the process's end."""

@@ -223,6 +223,29 @@ def test_a_job_of_python_is_what_it_says(longshore, program):
         longshore.run(job)
 
 
+def test_an_error_is_raised_where_the_exit_code_is_lost(longshore, program, gate, held):
+    """As with an ignored SIGCHLD, or where something else waits for all children."""
+    job = json.loads(
+        rows_job(program, "x.json", transform=[{"sql": "SELECT id / 0 AS x FROM data"}]).read_text()
+    )
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(longshore.DataError) as caught:
+            longshore.run(job)
+        assert caught.value.report.status == "failed"
+        for ask in (longshore.run, longshore.validate, longshore.preview):
+            with pytest.raises(longshore.ConfigError, match="tabels"):
+                ask({**job, "tabels": ["x"]})
+        assert longshore.run(rows_job(program)).status == "succeeded"
+        run = longshore.start(held)
+        wait_for(lambda: gate.requests)
+        os.kill(children()[0], signal.SIGKILL)
+        with pytest.raises(longshore.LongshoreError):
+            run.wait()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_what_else_is_wrong_is_told_too(longshore, program):
     job = {"source": {"url": "file:///x", "formt": "csv"}, "target": {"url": "file:///y", "mod": "append"}}
     with pytest.raises(longshore.ConfigError) as caught:

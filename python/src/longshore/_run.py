@@ -163,8 +163,7 @@ class Run:
         `on_progress` is called in this thread. If it raises, or at Ctrl-C, the run is cancelled, and its end is
         waited for. After `timeout` seconds, `TimeoutError` is raised, and the run goes on.
         """
-        if os.getpid() != self._owner:
-            raise RuntimeError("a run can be waited for only by the process that started it")
+        self._check_owner()
         try:
             has_ended = self._follow(timeout, on_progress)
         except BaseException:
@@ -176,6 +175,7 @@ class Run:
 
     def add_listener(self, listener: Callable[[], object]) -> None:
         """Calls this, in a thread of the run's own, after each change of `progress`, and at the end."""
+        self._check_owner()
         self._listeners.append(listener)
 
     def remove_listener(self, listener: Callable[[], object]) -> None:
@@ -188,12 +188,20 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if os.getpid() != self._owner:
+            # A forked process leaves the block, too, and the run is its parent's.
+            return
         if error is None:
             self.wait()
         else:
             self._stop_now()
 
     # --- what is behind it
+
+    def _check_owner(self) -> None:
+        """A forked process has none of the threads that hear of the run, and may have a lock that nobody opens."""
+        if os.getpid() != self._owner:
+            raise RuntimeError("a run can be waited for and stopped only by the process that started it")
 
     def _follow(self, timeout: float | None, on_progress: OnProgress | None) -> bool:
         """Waits, and tells each change of the progress; gives whether the run has ended."""
@@ -213,6 +221,7 @@ class Run:
                     self._changed.wait(left)
 
     def _stop(self, how: signal.Signals) -> None:
+        self._check_owner()
         with self._changed:
             # A second signal would end it at once.
             if self._is_stopped:

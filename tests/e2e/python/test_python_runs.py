@@ -1,5 +1,6 @@
 """`longshore.run`, `copy` and `start`: reports, errors, progress, and what ends a run."""
 
+import asyncio
 import datetime
 import decimal
 import enum
@@ -395,16 +396,31 @@ def test_a_run_outlives_the_thread_that_started_it(longshore, program, gate, hel
     assert started[0].wait().rows == 3
 
 
-def test_a_forked_process_cannot_wait_for_its_parents_run(longshore, program, gate, held):
+def test_a_forked_process_leaves_its_parents_run_alone(longshore, program, gate, held):
     run = longshore.start(held)
-    child = os.fork()
-    if child == 0:
-        try:
-            run.wait()
-        except RuntimeError:
-            os._exit(42)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+
+    def leaves_the_block():
+        with run:
+            pass
+        raise RuntimeError
+
+    def leaves_the_block_by_an_error():
+        with run:
+            raise RuntimeError
+
+    asks = [run.wait, run.cancel, run.kill, lambda: asyncio.run(longshore.aio.wait(run))]
+    for ask in (*asks, leaves_the_block, leaves_the_block_by_an_error):
+        child = os.fork()
+        if child == 0:
+            # Nothing may wait for ever.
+            signal.alarm(20)
+            try:
+                ask()
+            except RuntimeError:
+                os._exit(42)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
     gate.open.set()
     assert run.wait().rows == 3
 

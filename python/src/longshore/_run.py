@@ -297,7 +297,11 @@ class Run:
 
     def _tell(self) -> None:
         for listener in list(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception:
+                # This thread must go on: nobody else hears of the run.
+                log.exception("a listener of run %s raised", self._id or "")
 
 
 def _progress_of(text: str) -> Progress | None:

@@ -328,6 +328,15 @@ def test_a_handle_is_asked_and_cancelled_from_another_thread(longshore, program,
     assert nothing_is_left(program)
 
 
+def test_a_listener_that_raises_is_logged_and_the_run_goes_on(longshore, program, gate, held, caplog):
+    run = longshore.start(held)
+    run.add_listener(lambda: 1 / 0)
+    wait_for(lambda: run.progress and run.progress.relations)
+    gate.open.set()
+    assert run.wait().rows == 3
+    wait_for(lambda: f"a listener of run {run.id} raised" in caplog.text)
+
+
 def test_an_interrupted_run_goes_on_under_its_key(longshore, program, gate, held):
     run = longshore.start(held, run_key="nightly")
     wait_for(lambda: gate.requests)

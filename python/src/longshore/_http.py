@@ -20,6 +20,9 @@ DEFAULT_TIMEOUT_SECS = 65.0
 #: What a daemon reads of a request. It hangs up on more, which would look like a daemon that is away.
 BODY_BYTES = 1 << 20
 
+#: What proxies answer while the server behind them is away.
+PROXY_CODES = (502, 503, 504)
+
 #: What names a socket and no URL.
 UNIX = "unix:"
 
@@ -58,6 +61,9 @@ class Http:
         """Events until the stream ends: their kinds, ids and data."""
         request = urllib.request.Request(self._base + path, headers=self._headers)
         with self._open(request) as answer:
+            # Of another server's page no event would come, and nobody would know.
+            if answer.headers.get_content_type() != "text/event-stream":
+                raise self._no_daemon()
             try:
                 yield from _events(answer)
             except (OSError, http.client.HTTPException) as error:
@@ -66,11 +72,14 @@ class Http:
     def _json(self, request: urllib.request.Request) -> Any:
         with self._open(request) as answer:
             try:
-                return json.load(answer)
+                told = json.load(answer)
             except ValueError:
                 raise self._no_daemon() from None
             except (OSError, http.client.HTTPException) as error:
                 raise self._failed(error) from error
+        if not isinstance(told, dict):
+            raise self._no_daemon()
+        return told
 
     def _open(self, request: urllib.request.Request) -> Any:
         try:
@@ -90,8 +99,16 @@ class Http:
     def _refused(self, error: urllib.error.HTTPError) -> LongshoreError:
         try:
             return error_of(json.loads(error.read())["error"])
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
-            return self._no_daemon()
+        except (OSError, http.client.HTTPException) as cause:
+            return self._failed(cause)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        if error.code in PROXY_CODES:
+            return ConnectionFailed(
+                f"{self._shown}: a proxy answers there with {error.code}: it does not reach the daemon",
+                hint="look whether the daemon runs",
+            )
+        return self._no_daemon()
 
     def _failed(self, error: BaseException) -> LongshoreError:
         reason = getattr(error, "reason", error)

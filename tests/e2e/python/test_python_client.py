@@ -2,7 +2,9 @@
 
 import json
 import signal
+import threading
 import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -218,3 +220,54 @@ def test_a_daemon_that_is_away_and_what_is_no_daemon(longshore, program, endpoin
     endpoint.refuse = lambda request, number: (302, {"Location": "http://127.0.0.1:1/"}, b"")
     with pytest.raises(longshore.ConfigError, match="no daemon of Longshore"):
         longshore.Client(endpoint.url, "t").retry("x")
+
+
+class Other(BaseHTTPRequestHandler):
+    """A server that is no daemon."""
+
+    answers = []
+
+    def do_GET(self):
+        status, kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def other():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_page_of_another_server_is_no_answer(longshore, other):
+    client = longshore.Client(other, "t")
+    for answer in (
+        (200, "text/html", b"<p>Welcome"),
+        (200, "application/json", b"[]"),
+        (500, "text/html", b""),
+    ):
+        Other.answers = [answer]
+        for ask in (lambda: client.run("x"), lambda: next(client.runs()), lambda: next(client.events())):
+            with pytest.raises(longshore.ConfigError, match="no daemon of Longshore"):
+                ask()
+
+
+def test_a_daemon_that_restarts_behind_a_proxy_is_waited_for(longshore, other):
+    ended = {"run": "x", "finished": "now", "report": {"run": "x", "status": "succeeded"}}
+    Other.answers = [
+        (502, "text/html", b"<p>Bad Gateway"),
+        (200, "application/json", json.dumps(ended).encode()),
+    ]
+    assert longshore.Client(other, "t").wait("x").run == "x"
+    Other.answers = [(503, "text/html", b"")]
+    with pytest.raises(longshore.ConnectionFailed, match="503") as caught:
+        longshore.Client(other, "t").wait("x", patience=0)
+    assert caught.value.retryable

@@ -57,7 +57,9 @@ def copy_job(
     if as_ is not None:
         job["name"] = as_
     if has_password:
-        job["source"].setdefault("password", {"env": PASSWORD_VARIABLE})
+        if "password" in job["source"]:
+            raise ConfigError("the source's password is given twice", hint="leave it out of `source`")
+        job["source"]["password"] = {"env": PASSWORD_VARIABLE}
     if query is not None:
         job["relations"] = [{"query": query, "as": as_ or RESULT}]
     elif tables:
@@ -65,6 +67,9 @@ def copy_job(
         job["relations"] = [{"table": table, **named} for table in tables]
     if sql is not None:
         job["transform"] = [{"sql": sql}]
+    for key, given in (("relations", "`tables` or `query`"), ("transform", "`sql`")):
+        if key in keys and key in job:
+            raise ConfigError(f"`{key}` and {given} are both given", hint=f"give all of it as `{key}`")
     own = {"format": format, "mode": mode}
     job["target"] = place_keys("target", target, cwd)
     job["target"].update({key: value for key, value in own.items() if value is not None})

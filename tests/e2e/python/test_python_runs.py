@@ -516,6 +516,21 @@ def test_a_job_of_a_copy_holds_no_password(longshore):
         longshore.run(job, env={"LONGSHORE_COPY_PASSWORD": "s3cr3t", "LONGSHORE_RETRIES": "0"})
 
 
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"sql": "SELECT 1", "transform": [{"sql": "SELECT 2"}]}, "`transform` and `sql`"),
+        ({"tables": "a", "relations": [{"table": "b"}]}, "`relations` and `tables`"),
+        ({"password": "s3cr3t"}, "password is given twice"),
+    ],
+)
+def test_what_is_given_twice_to_a_copy_is_refused(longshore, given, words):
+    source = {"url": "postgres://ada@127.0.0.1:1/shop", "password": {"env": "OWN"}}
+    with pytest.raises(longshore.ConfigError, match=words) as caught:
+        longshore.copy(source, "lake", **given)
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_the_guide_works(longshore, program, monkeypatch, capsys):
     """Its blocks, in their order, in one module."""
     text = (ROOT / "docs/how-to/python.md").read_text().replace("/tmp/lake", str(program.lake))

@@ -94,11 +94,11 @@ def place_keys(
     cwd: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """What a job has as `source` or `target` for a URL, a path, or keys."""
-    if isinstance(place, Mapping):
-        if "url" not in place:
-            raise ConfigError(f"`{key}` has no `url`", hint="give it one, such as file:///lake")
-        return {**place, "url": url_of(place["url"], cwd)}
-    return {"url": url_of(place, cwd)}
+    keys = place if isinstance(place, Mapping) else {"url": place}
+    # A path that is empty would be the current folder: most likely, a variable had no value.
+    if not keys.get("url"):
+        raise ConfigError(f"`{key}` has no `url`", hint="give it one, such as file:///lake")
+    return {**keys, "url": url_of(keys["url"], cwd)}
 
 
 def url_of(place: str | os.PathLike[str], cwd: str | os.PathLike[str] | None = None) -> str:

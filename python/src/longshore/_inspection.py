@@ -114,7 +114,8 @@ def previews(
 def _named(what: Job, cwd: str | os.PathLike[str] | None) -> Job:
     """Files by their URL, so that a home folder and odd names are what they are; jobs as they are."""
     if (
-        isinstance(what, Mapping)
+        not what
+        or isinstance(what, Mapping)
         or is_text(what)
         or os.fspath(what).endswith((".yaml", ".yml", ".toml", ".json"))
     ):

@@ -237,7 +237,10 @@ def popen(
     nothing of it is left, and no pipe can be full."""
     text = job_text(what)
     named = STANDARD_INPUT if text is not None else os.fspath(what)  # type: ignore[arg-type]
+    if not named:
+        raise ConfigError("the job's path is empty", hint="name a job file")
     arguments = [find_program(), "--json", command, *flags, "--", named]
+    variables = environment(env, state)
     with _input(text) as stdin:
         try:
             return subprocess.Popen(
@@ -245,7 +248,7 @@ def popen(
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment(env, state),
+                env=variables,
                 cwd=cwd,
                 # Ctrl-C is for Python, which tells the program once.
                 start_new_session=True,

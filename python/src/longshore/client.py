@@ -135,6 +135,8 @@ class Client:
         url = (url or os.environ.get("LONGSHORE_SERVER", "")).strip()
         if not url:
             raise ConfigError("no daemon is named", hint="give its URL, or set LONGSHORE_SERVER")
+        if not timeout > 0:
+            raise ConfigError(f"`timeout` is {timeout}", hint="give more than 0 seconds")
         ca_file = ca_file or os.environ.get("LONGSHORE_SERVER_CA")
         #: The daemon that is asked.
         self.url = url
@@ -300,8 +302,9 @@ def _token(token: str | None, file: str | os.PathLike[str] | None) -> str | None
 def _read(file: str | os.PathLike[str]) -> str:
     try:
         return Path(file).read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise ConfigError(f"the token's file: {file}: {error.strerror}", hint="check the path") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no path"
+        raise ConfigError(f"the token's file: {file}: {reason}", hint="check the path") from error
 
 
 def _document(job: Job, name: str | None) -> dict[str, str]:
@@ -314,8 +317,8 @@ def _document(job: Job, name: str | None) -> dict[str, str]:
     path = Path(os.fspath(job))  # type: ignore[arg-type]
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no path, or not UTF-8 text"
         raise ConfigError(f"the job file: {path}: {reason}", hint="check the path") from error
     format = path.suffix[1:].lower().replace("yml", "yaml")
     return {"name": name or path.stem, "document": text, "format": format}

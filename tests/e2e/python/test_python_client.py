@@ -188,6 +188,13 @@ def test_what_the_api_does_not_take_is_told_in_words_of_python(longshore, endpoi
         client.runs(state="nope")
     with pytest.raises(longshore.ConfigError, match="1048576"):
         client.submit({"name": "x", "transform": [{"sql": "x" * 2**20}]})
+    for wrong in ("a\0b.yaml", ""):
+        with pytest.raises(longshore.ConfigError, match="the job file"):
+            client.submit(wrong)
+    with pytest.raises(longshore.ConfigError, match="token's file"):
+        longshore.Client(endpoint.url, token_file="a\0b")
+    with pytest.raises(longshore.ConfigError, match="`timeout`"):
+        longshore.Client(endpoint.url, timeout=-1)
     assert not endpoint.requests
 
 

@@ -516,6 +516,16 @@ def test_a_job_of_a_copy_holds_no_password(longshore):
         longshore.run(job, env={"LONGSHORE_COPY_PASSWORD": "s3cr3t", "LONGSHORE_RETRIES": "0"})
 
 
+def test_an_empty_path_is_not_the_current_folder(longshore, program):
+    rows_job(program)
+    for source, target in (("", "lake"), ("rows.csv", ""), ({"url": ""}, "lake"), ("rows.csv", {"url": ""})):
+        with pytest.raises(longshore.ConfigError, match="no `url`"):
+            longshore.copy(source, target, mode="replace")
+    for ask in (longshore.run, longshore.plan, longshore.preview):
+        with pytest.raises(longshore.ConfigError, match="path is empty"):
+            ask("")
+
+
 @pytest.mark.parametrize(
     "given, words",
     [

@@ -14,6 +14,9 @@ from .errors import ConfigError
 #: The variable that the password of a source is passed in.
 PASSWORD_VARIABLE = "LONGSHORE_COPY_PASSWORD"
 
+#: What a run gets beside its job.
+OF_RUNS = ("params", "run_key", "state", "env", "on_progress")
+
 #: What a query's result is published as, unless it is named.
 RESULT = "query_result"
 
@@ -32,7 +35,17 @@ def copy_job(
     cwd: str | os.PathLike[str] | None = None,
     **keys: Any,
 ) -> dict[str, Any]:
-    """The job that `copy` runs, as a dict."""
+    """The job that `copy` runs, as a dict.
+
+    A job holds no password: with `has_password`, it is in the variable `LONGSHORE_COPY_PASSWORD` of the run's `env`.
+    """
+    if "password" in keys:
+        raise ConfigError(
+            "`password`: a job holds none",
+            hint=f"give has_password=True here, and env={{{PASSWORD_VARIABLE!r}: ..}} to `run`",
+        )
+    if others := [key for key in OF_RUNS if key in keys]:
+        raise ConfigError(f"`{others[0]}` is no key of a job", hint="give it to `run`, beside the job")
     tables = [tables] if isinstance(tables, str) else list(tables or [])
     if query is not None and tables:
         raise ConfigError("`query` and `tables` are both given", hint="give one of them")
@@ -44,7 +57,9 @@ def copy_job(
     if as_ is not None:
         job["name"] = as_
     if has_password:
-        job["source"].setdefault("password", {"env": PASSWORD_VARIABLE})
+        if "password" in job["source"]:
+            raise ConfigError("the source's password is given twice", hint="leave it out of `source`")
+        job["source"]["password"] = {"env": PASSWORD_VARIABLE}
     if query is not None:
         job["relations"] = [{"query": query, "as": as_ or RESULT}]
     elif tables:
@@ -52,6 +67,9 @@ def copy_job(
         job["relations"] = [{"table": table, **named} for table in tables]
     if sql is not None:
         job["transform"] = [{"sql": sql}]
+    for key, given in (("relations", "`tables` or `query`"), ("transform", "`sql`")):
+        if key in keys and key in job:
+            raise ConfigError(f"`{key}` and {given} are both given", hint=f"give all of it as `{key}`")
     own = {"format": format, "mode": mode}
     job["target"] = place_keys("target", target, cwd)
     job["target"].update({key: value for key, value in own.items() if value is not None})
@@ -76,11 +94,11 @@ def place_keys(
     cwd: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """What a job has as `source` or `target` for a URL, a path, or keys."""
-    if isinstance(place, Mapping):
-        if "url" not in place:
-            raise ConfigError(f"`{key}` has no `url`", hint="give it one, such as file:///lake")
-        return {**place, "url": url_of(place["url"], cwd)}
-    return {"url": url_of(place, cwd)}
+    keys = place if isinstance(place, Mapping) else {"url": place}
+    # A path that is empty would be the current folder: most likely, a variable had no value.
+    if not keys.get("url"):
+        raise ConfigError(f"`{key}` has no `url`", hint="give it one, such as file:///lake")
+    return {**keys, "url": url_of(keys["url"], cwd)}
 
 
 def url_of(place: str | os.PathLike[str], cwd: str | os.PathLike[str] | None = None) -> str:

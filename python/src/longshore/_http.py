@@ -17,6 +17,12 @@ from .errors import ConfigError, ConnectionFailed, LongshoreError, TimedOut, err
 #: How long an answer may take. The daemon gives up on one before.
 DEFAULT_TIMEOUT_SECS = 65.0
 
+#: What a daemon reads of a request. It hangs up on more, which would look like a daemon that is away.
+BODY_BYTES = 1 << 20
+
+#: What proxies answer while the server behind them is away.
+PROXY_CODES = (502, 503, 504)
+
 #: What names a socket and no URL.
 UNIX = "unix:"
 
@@ -25,23 +31,16 @@ class Http:
     """One daemon."""
 
     def __init__(self, url: str, token: str | None, ca_file: Any, timeout: float) -> None:
+        # A URL without secrets: `_checked` takes no other.
         self._timeout, self._shown = timeout, url
         # A redirect would carry the token to somebody else.
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if url.startswith(UNIX):
             self._base = "http://localhost/api/v1"
             handlers += [_UnixHandler(url[len(UNIX) :]), urllib.request.ProxyHandler({})]
-        elif url.startswith(("http://", "https://")):
-            self._base = f"{url.rstrip('/')}/api/v1"
-            handlers.append(urllib.request.HTTPSHandler(context=_tls(ca_file)))
         else:
-            raise ConfigError(
-                f"`{url}` names no daemon", hint="write it as in http://127.0.0.1:8460 or unix:/run/api.sock"
-            )
-        try:
-            urlsplit(url).port  # noqa: B018
-        except ValueError as error:
-            raise ConfigError(f"`{url}`: {error}", hint="correct the port") from None
+            self._base = f"{_checked(url)}/api/v1"
+            handlers.append(urllib.request.HTTPSHandler(context=_tls(ca_file)))
         self._opener = urllib.request.build_opener(*handlers)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -50,14 +49,21 @@ class Http:
 
     def post(self, path: str, body: Any) -> Any:
         headers = {**self._headers, "Content-Type": "application/json"}
-        return self._json(
-            urllib.request.Request(self._base + path, json.dumps(body).encode(), headers, method="POST")
-        )
+        data = json.dumps(body).encode()
+        if len(data) > BODY_BYTES:
+            raise ConfigError(
+                f"the request has {len(data)} bytes, and a daemon takes {BODY_BYTES}",
+                hint="put long queries into files of the inbox, which the job names",
+            )
+        return self._json(urllib.request.Request(self._base + path, data, headers, method="POST"))
 
     def events(self, path: str) -> Iterator[tuple[str, int | None, Any]]:
         """Events until the stream ends: their kinds, ids and data."""
         request = urllib.request.Request(self._base + path, headers=self._headers)
         with self._open(request) as answer:
+            # Of another server's page no event would come, and nobody would know.
+            if answer.headers.get_content_type() != "text/event-stream":
+                raise self._no_daemon()
             try:
                 yield from _events(answer)
             except (OSError, http.client.HTTPException) as error:
@@ -66,11 +72,14 @@ class Http:
     def _json(self, request: urllib.request.Request) -> Any:
         with self._open(request) as answer:
             try:
-                return json.load(answer)
+                told = json.load(answer)
             except ValueError:
                 raise self._no_daemon() from None
             except (OSError, http.client.HTTPException) as error:
                 raise self._failed(error) from error
+        if not isinstance(told, dict):
+            raise self._no_daemon()
+        return told
 
     def _open(self, request: urllib.request.Request) -> Any:
         try:
@@ -78,17 +87,28 @@ class Http:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error) from None
+        except (http.client.InvalidURL, ValueError):
+            # Their texts show what they refuse, and the URL of a proxy may hold a password.
+            raise ConfigError(
+                f"{self._shown}: this URL, or that of a proxy, cannot be asked",
+                hint="check the URL, and the variables HTTP_PROXY and HTTPS_PROXY",
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
-        except ValueError as error:
-            # A port that is no number, a token with a line break.
-            raise ConfigError(f"{self._shown}: {error}", hint="check the URL and the token") from None
 
     def _refused(self, error: urllib.error.HTTPError) -> LongshoreError:
         try:
             return error_of(json.loads(error.read())["error"])
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
-            return self._no_daemon()
+        except (OSError, http.client.HTTPException) as cause:
+            return self._failed(cause)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        if error.code in PROXY_CODES:
+            return ConnectionFailed(
+                f"{self._shown}: a proxy answers there with {error.code}: it does not reach the daemon",
+                hint="look whether the daemon runs",
+            )
+        return self._no_daemon()
 
     def _failed(self, error: BaseException) -> LongshoreError:
         reason = getattr(error, "reason", error)
@@ -128,6 +148,24 @@ def _events(answer: IO[bytes]) -> Iterator[tuple[str, int | None, Any]]:
             if kind:
                 yield kind, id, json.loads(data)
             kind, id, data = "", None, ""
+
+
+def _checked(url: str) -> str:
+    """A URL that names a server, and a folder of it at most. One that is refused may hold a secret, and is not shown."""
+    hint = "write it as in http://127.0.0.1:8460 or unix:/run/api.sock"
+    if any(sign in url for sign in "@?#"):
+        raise ConfigError(
+            "the daemon's URL has a user, a password, a query or a fragment",
+            hint="leave them out; a token is given beside the URL",
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(f"`{url}` is no URL of a daemon", hint=hint) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigError(f"`{url}` names no daemon", hint=hint)
+    return url.rstrip("/")
 
 
 def _tls(ca_file: Any) -> ssl.SSLContext:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: How many rows are shown, unless it is said.
 PREVIEW_ROWS = 10
 
+#: The program counts them in 64 bits.
+MOST_ROWS = 2**63 - 1
+
 #: What a stream's metadata calls its relation.
 RELATION_KEY = b"longshore.relation"
 
@@ -93,6 +96,8 @@ def previews(
     cwd: str | os.PathLike[str] | None = None,
 ) -> dict[str, pyarrow.Table]:
     """The first rows of all of a job's relations, by name. See `preview`."""
+    if not isinstance(rows, int) or not 0 <= rows <= MOST_ROWS:
+        raise ConfigError("`rows` is no number of rows", hint="give a whole number, 0 or more")
     pyarrow = _pyarrow()
     flags = [f"--rows={rows}", "--format=arrow", *param_flags(params)]
     stream = io.BytesIO(answer("preview", flags, _named(what, cwd), env=env, cwd=cwd))
@@ -109,7 +114,8 @@ def previews(
 def _named(what: Job, cwd: str | os.PathLike[str] | None) -> Job:
     """Files by their URL, so that a home folder and odd names are what they are; jobs as they are."""
     if (
-        isinstance(what, Mapping)
+        not what
+        or isinstance(what, Mapping)
         or is_text(what)
         or os.fspath(what).endswith((".yaml", ".yml", ".toml", ".json"))
     ):

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import IO, Any, Callable
 
 from ._copy import copy_job, password_of
-from ._program import Job, failure, param_flags, popen
+from ._program import Job, error_told, failure, param_flags, popen, run_key_flags
 from ._report import Progress, Report
-from .errors import LongshoreError, error_of
+from .errors import LongshoreError
 
 log = logging.getLogger("longshore")
 
@@ -49,8 +49,8 @@ def start(
     relative to `cwd`, in a file to its folder. `env` has more variables: secrets that the job names with
     `{env: NAME}`, and settings. The same `run_key` resumes its run, and runs nothing again that has succeeded.
     """
-    key = [f"--run-key={run_key}"] if run_key is not None else []
-    flags = ["--progress=json", f"--parent-pid={os.getpid()}", *key, *param_flags(params)]
+    own = ["--progress=json", f"--parent-pid={os.getpid()}"]
+    flags = [*own, *run_key_flags(run_key), *param_flags(params)]
     return Run(popen("run", flags, job, env=env, state=state, cwd=cwd))
 
 
@@ -163,8 +163,7 @@ class Run:
         `on_progress` is called in this thread. If it raises, or at Ctrl-C, the run is cancelled, and its end is
         waited for. After `timeout` seconds, `TimeoutError` is raised, and the run goes on.
         """
-        if os.getpid() != self._owner:
-            raise RuntimeError("a run can be waited for only by the process that started it")
+        self._check_owner()
         try:
             has_ended = self._follow(timeout, on_progress)
         except BaseException:
@@ -176,6 +175,7 @@ class Run:
 
     def add_listener(self, listener: Callable[[], object]) -> None:
         """Calls this, in a thread of the run's own, after each change of `progress`, and at the end."""
+        self._check_owner()
         self._listeners.append(listener)
 
     def remove_listener(self, listener: Callable[[], object]) -> None:
@@ -188,12 +188,20 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if os.getpid() != self._owner:
+            # A forked process leaves the block, too, and the run is its parent's.
+            return
         if error is None:
             self.wait()
         else:
             self._stop_now()
 
     # --- what is behind it
+
+    def _check_owner(self) -> None:
+        """A forked process has none of the threads that hear of the run, and may have a lock that nobody opens."""
+        if os.getpid() != self._owner:
+            raise RuntimeError("a run can be waited for and stopped only by the process that started it")
 
     def _follow(self, timeout: float | None, on_progress: OnProgress | None) -> bool:
         """Waits, and tells each change of the progress; gives whether the run has ended."""
@@ -213,6 +221,7 @@ class Run:
                     self._changed.wait(left)
 
     def _stop(self, how: signal.Signals) -> None:
+        self._check_owner()
         with self._changed:
             # A second signal would end it at once.
             if self._is_stopped:
@@ -232,16 +241,13 @@ class Run:
 
     def _result(self) -> Report:
         code = self._process.returncode
-        try:
-            raw = json.loads(self._answer)
-        except ValueError:
-            raw = None
-        if code == 0 and isinstance(raw, dict):
-            return Report.of(raw)
-        if not isinstance(raw, dict) or "error" not in raw:
+        # The code is lost where something else in this process collects its children.
+        if code != 0 or error_told(self._answer) is not None:
             raise failure(code, self._answer, "\n".join(self._said), self._id)
-        report = Report.of(raw) if "run" in raw else None
-        raise error_of(raw["error"] or {}, run=raw.get("run") or self._id, report=report)
+        try:
+            return Report.of(json.loads(self._answer))
+        except (ValueError, AttributeError):
+            raise failure(code, b"", "\n".join(self._said), self._id) from None
 
     def _attend(self, stdout: IO[bytes], stderr: threading.Thread) -> None:
         """Takes the answer, and the process's end."""
@@ -291,7 +297,11 @@ class Run:
 
     def _tell(self) -> None:
         for listener in list(self._listeners):
-            listener()
+            try:
+                listener()
+            except Exception:
+                # This thread must go on: nobody else hears of the run.
+                log.exception("a listener of run %s raised", self._id or "")
 
 
 def _progress_of(text: str) -> Progress | None:

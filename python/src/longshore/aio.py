@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +25,7 @@ async def run(
     on_progress: OnProgress | None = None,
 ) -> Report:
     """Like `longshore.run`. If the task is cancelled, or `on_progress` raises, the run is cancelled, and its end is
-    awaited. `on_progress` is called in the event loop."""
+    awaited. `on_progress` is called in the event loop, and may be a coroutine function."""
     return await wait(
         start(job, params=params, run_key=run_key, state=state, env=env, cwd=cwd), on_progress=on_progress
     )
@@ -83,7 +84,9 @@ async def _follow(run: Run, changed: asyncio.Event, on_progress: OnProgress | No
         changed.clear()
         has_ended, latest = run.done, run.progress
         if on_progress is not None and latest is not None and latest is not told:
-            on_progress(latest)
+            answer = on_progress(latest)
+            if inspect.isawaitable(answer):
+                await answer
             told = latest
         if has_ended:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from typing import Any, Callable
 from urllib.parse import quote, urlencode
 
 from ._http import DEFAULT_TIMEOUT_SECS, Http
-from ._program import Job, job_text, param_text
+from ._program import Job, job_text, param_texts
 from ._report import Progress, Report
 from .errors import ConfigError, InternalError, LongshoreError, error_of
 
@@ -23,6 +25,12 @@ PATIENCE_SECS = 60.0
 
 #: How many runs are asked for at a time.
 PAGE_RUNS = 100
+
+#: How long a cancel may wait for the end.
+DEADLINE_SECS = 55
+
+#: What runs are listed by.
+STATES = ("running", "committing", "interrupted", "succeeded", "failed", "cancelled")
 
 #: What a job is called that says no name.
 UNNAMED = "job"
@@ -124,9 +132,11 @@ class Client:
         ca_file: str | os.PathLike[str] | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECS,
     ) -> None:
-        url = url or os.environ.get("LONGSHORE_SERVER")
+        url = (url or os.environ.get("LONGSHORE_SERVER", "")).strip()
         if not url:
             raise ConfigError("no daemon is named", hint="give its URL, or set LONGSHORE_SERVER")
+        if not timeout > 0:
+            raise ConfigError(f"`timeout` is {timeout}", hint="give more than 0 seconds")
         ca_file = ca_file or os.environ.get("LONGSHORE_SERVER_CA")
         #: The daemon that is asked.
         self.url = url
@@ -165,7 +175,13 @@ class Client:
         until: str | None = None,
     ) -> Iterator[RunInfo]:
         """The runs, newest first: all of them, or `limit`. They are asked for as they are wanted."""
-        wanted = {"job": job, "state": state, "search": search, "since": since, "until": until}
+        if state is not None and state not in STATES:
+            raise ConfigError(f"`state`: there is no {state!r}", hint=f"give one of {', '.join(STATES)}")
+        return self._pages(
+            limit, {"job": job, "state": state, "search": search, "since": since, "until": until}
+        )
+
+    def _pages(self, limit: int | None, wanted: Mapping[str, str | None]) -> Iterator[RunInfo]:
         query: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
         while limit is None or limit > 0:
             query["limit"] = PAGE_RUNS if limit is None else min(limit, PAGE_RUNS)
@@ -207,9 +223,12 @@ class Client:
                 raise TimeoutError(f"run {run} has not ended after {timeout} s")
             time.sleep(LOOK_SECS)
 
-    def cancel(self, run: str, *, deadline: int = 30) -> bool:
+    def cancel(self, run: str, *, deadline: float = 30) -> bool:
         """Asks a run to stop, and waits so many seconds, at most 55, for its end; gives whether it has ended."""
-        answer = self._http.post(f"{_path(run)}/cancel", {"deadline_seconds": deadline})
+        if not 0 <= deadline <= DEADLINE_SECS:
+            raise ConfigError(f"`deadline` is {deadline}", hint=f"give 0 to {DEADLINE_SECS} seconds")
+        # The API knows whole seconds.
+        answer = self._http.post(f"{_path(run)}/cancel", {"deadline_seconds": math.ceil(deadline)})
         return bool(answer["is_over"])
 
     def retry(self, run: str) -> str:
@@ -267,13 +286,25 @@ def _path(run: str) -> str:
 
 
 def _token(token: str | None, file: str | os.PathLike[str] | None) -> str | None:
+    """The token, without the line break that it ends with in files. No message shows it, whatever is wrong."""
     file = file or (None if token else os.environ.get("LONGSHORE_TOKEN_FILE"))
     if token or file is None:
-        return token or os.environ.get("LONGSHORE_TOKEN")
+        token = token or os.environ.get("LONGSHORE_TOKEN", "")
+        named, hint = "the token", "check what is given, and LONGSHORE_TOKEN"
+    else:
+        token = _read(file)
+        named, hint = f"the token's file: {file}", "check that it is the right file"
+    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]*", token.strip()):
+        raise ConfigError(f"{named}: it is no text that a token can be", hint=hint)
+    return token.strip() or None
+
+
+def _read(file: str | os.PathLike[str]) -> str:
     try:
-        return Path(file).read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"the token's file: {file}: {error.strerror}", hint="check the path") from error
+        return Path(file).read_bytes().decode("utf-8", "replace")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no path"
+        raise ConfigError(f"the token's file: {file}: {reason}", hint="check the path") from error
 
 
 def _document(job: Job, name: str | None) -> dict[str, str]:
@@ -286,8 +317,8 @@ def _document(job: Job, name: str | None) -> dict[str, str]:
     path = Path(os.fspath(job))  # type: ignore[arg-type]
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no path, or not UTF-8 text"
         raise ConfigError(f"the job file: {path}: {reason}", hint="check the path") from error
     format = path.suffix[1:].lower().replace("yml", "yaml")
     return {"name": name or path.stem, "document": text, "format": format}
@@ -295,11 +326,7 @@ def _document(job: Job, name: str | None) -> dict[str, str]:
 
 def _parameters(params: Mapping[str, object] | None) -> dict[str, object]:
     """Values as the API takes them: numbers and booleans as they are, others as texts."""
-    given = params or {}
-    try:
-        return {
-            key: value if isinstance(value, (bool, int)) else param_text(value)
-            for key, value in given.items()
-        }
-    except TypeError as error:
-        raise ConfigError(f"`params`: {error}", hint="give a text, a number, a date or a boolean") from error
+    texts = param_texts(params)
+    return {
+        name: value if type(value) in (bool, int) else texts[name] for name, value in (params or {}).items()
+    }

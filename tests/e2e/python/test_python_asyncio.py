@@ -52,6 +52,17 @@ def test_progress_is_told_in_the_loop_and_may_raise(longshore, program, gate, he
     assert [run["state"] for run in runs(program)] == ["cancelled"] and not children()
 
 
+def test_progress_may_be_awaited(longshore, program):
+    seen = []
+
+    async def on_progress(progress):
+        await asyncio.sleep(0)
+        seen.append(progress.run)
+
+    report = asyncio.run(longshore.aio.run(rows_job(program), on_progress=on_progress))
+    assert set(seen) == {report.run}
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_task_that_is_cancelled_cancels_its_run_and_waits_for_its_end(
     longshore, program, gate, held, times

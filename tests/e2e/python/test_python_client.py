@@ -2,6 +2,9 @@
 
 import json
 import signal
+import threading
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -74,7 +77,9 @@ def test_a_cancelled_run_raises_and_is_tried_again(longshore, program, gate, key
     daemon, client = serves
     run = client.submit(keys)
     gate.holds(daemon)
-    assert client.cancel(run)
+    client.cancel(run, deadline=0.1)
+    wait_for(lambda: client.run(run).finished)
+    assert [one.run for one in client.runs(state="cancelled")] == [run]
     with pytest.raises(longshore.Cancelled) as caught:
         client.wait(run)
     assert caught.value.run == run
@@ -125,8 +130,72 @@ def test_who_may_not_ask_is_told(longshore, program, serves):
         with pytest.raises(longshore.AuthError) as caught:
             list(longshore.Client(url, token).runs())
         assert not caught.value.retryable and "longshore_wrong" not in str(caught.value)
-    with pytest.raises(longshore.ConfigError):
-        list(longshore.Client(url, "two\nlines").runs())
+    # As `$(cat ..)` and mounted secrets give it.
+    assert list(longshore.Client(f"{url}\n", f"{client_token(program)}\n").runs()) == []
+
+
+def client_token(program):
+    return (program.folder / "state/api-token").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    "token", ["longshore_s3cr3t\nx", "longshore_s3cr3t\0", "longshore_s3cr3tä", b"s3cr3t"]
+)
+def test_a_token_that_is_none_is_not_shown(longshore, program, token):
+    url, file = "http://127.0.0.1:1", program.folder / "token"
+    with pytest.raises(longshore.ConfigError) as caught:
+        longshore.Client(url, token).run("x")
+    shown = [caught]
+    if isinstance(token, str):
+        file.write_text(token, encoding="latin-1")
+        with pytest.raises(longshore.ConfigError, match=str(file)) as caught:
+            longshore.Client(url, token_file=file).run("x")
+        shown.append(caught)
+    for caught in shown:
+        assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ada:s3cr3t@lake:8460",
+        "http://lake?token=s3cr3t",
+        "http://ada:s3cr3t@lake:x",
+        "ada:s3cr3t@lake",
+    ],
+)
+def test_what_a_url_holds_besides_is_not_shown(longshore, url):
+    with pytest.raises(longshore.ConfigError) as caught:
+        longshore.Client(url, "t").run("x")
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_proxys_password_is_not_shown(longshore, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://ada:x@proxy:s3cr3t")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(longshore.ConfigError, match="proxy") as caught:
+        longshore.Client("http://lake:8460", "t").run("x")
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_the_api_does_not_take_is_told_in_words_of_python(longshore, endpoint):
+    client = longshore.Client(endpoint.url, "t")
+    for deadline in (-1, 56, float("nan"), float("inf")):
+        with pytest.raises(longshore.ConfigError, match="`deadline`.*55"):
+            client.cancel("x", deadline=deadline)
+    with pytest.raises(longshore.ConfigError, match="`state`.*succeeded"):
+        client.runs(state="nope")
+    with pytest.raises(longshore.ConfigError, match="1048576"):
+        client.submit({"name": "x", "transform": [{"sql": "x" * 2**20}]})
+    for wrong in ("a\0b.yaml", ""):
+        with pytest.raises(longshore.ConfigError, match="the job file"):
+            client.submit(wrong)
+    with pytest.raises(longshore.ConfigError, match="token's file"):
+        longshore.Client(endpoint.url, token_file="a\0b")
+    with pytest.raises(longshore.ConfigError, match="`timeout`"):
+        longshore.Client(endpoint.url, timeout=-1)
+    assert not endpoint.requests
 
 
 def test_the_socket_needs_no_token_and_the_environment_names_the_daemon(
@@ -158,3 +227,54 @@ def test_a_daemon_that_is_away_and_what_is_no_daemon(longshore, program, endpoin
     endpoint.refuse = lambda request, number: (302, {"Location": "http://127.0.0.1:1/"}, b"")
     with pytest.raises(longshore.ConfigError, match="no daemon of Longshore"):
         longshore.Client(endpoint.url, "t").retry("x")
+
+
+class Other(BaseHTTPRequestHandler):
+    """A server that is no daemon."""
+
+    answers = []
+
+    def do_GET(self):
+        status, kind, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def other():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_page_of_another_server_is_no_answer(longshore, other):
+    client = longshore.Client(other, "t")
+    for answer in (
+        (200, "text/html", b"<p>Welcome"),
+        (200, "application/json", b"[]"),
+        (500, "text/html", b""),
+    ):
+        Other.answers = [answer]
+        for ask in (lambda: client.run("x"), lambda: next(client.runs()), lambda: next(client.events())):
+            with pytest.raises(longshore.ConfigError, match="no daemon of Longshore"):
+                ask()
+
+
+def test_a_daemon_that_restarts_behind_a_proxy_is_waited_for(longshore, other):
+    ended = {"run": "x", "finished": "now", "report": {"run": "x", "status": "succeeded"}}
+    Other.answers = [
+        (502, "text/html", b"<p>Bad Gateway"),
+        (200, "application/json", json.dumps(ended).encode()),
+    ]
+    assert longshore.Client(other, "t").wait("x").run == "x"
+    Other.answers = [(503, "text/html", b"")]
+    with pytest.raises(longshore.ConnectionFailed, match="503") as caught:
+        longshore.Client(other, "t").wait("x", patience=0)
+    assert caught.value.retryable

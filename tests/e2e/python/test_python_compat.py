@@ -193,6 +193,14 @@ def test_what_cannot_be_served_says_what_to_do_and_raises_nothing(compat, caplog
     assert "p@" not in str(transfer.connection_manager.get_connection_info())
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://ada:s3cr3t/x@db/shop", "postgresql://ada:s3cr3t[x@db/shop", "//ada:s3cr3t@db/shop"]
+)
+def test_a_password_that_makes_a_url_unreadable_is_not_shown(compat, caplog, url):
+    assert compat.ImpalaTransferTool(sqlalchemy_url=url).transfer_table("t") is False
+    assert "`sqlalchemy_url`" in caplog.text and "s3cr3t" not in caplog.text
+
+
 def test_utilities_do_what_their_names_say(compat, program):
     files, there = compat.FileManager, program.folder / "a" / "b"
     files.ensure_temp_directory(str(there))

@@ -54,6 +54,12 @@ def test_rows_that_are_not_there_have_columns_and_a_home_is_known(longshore, pro
         longshore.preview("none.parquet")
 
 
+@pytest.mark.parametrize("rows", [-1, 2**64, "1", None])
+def test_rows_are_a_number_of_rows(longshore, rows):
+    with pytest.raises(longshore.ConfigError, match="`rows`"):
+        longshore.preview("rows.csv", rows=rows)
+
+
 def test_several_relations_are_named(longshore, program):
     for name in ("one", "two"):
         (program.folder / f"{name}.csv").write_text(f"{name}\n1\n2\n")

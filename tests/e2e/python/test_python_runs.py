@@ -1,5 +1,9 @@
 """`longshore.run`, `copy` and `start`: reports, errors, progress, and what ends a run."""
 
+import asyncio
+import datetime
+import decimal
+import enum
 import json
 import os
 import pickle
@@ -8,6 +12,8 @@ import signal
 import socket
 import threading
 import time
+import types
+import uuid
 
 import pyarrow.parquet
 import pytest
@@ -124,6 +130,123 @@ def test_errors_have_a_class_and_say_who_must_act(longshore, program):
     assert nothing_is_left(program)
 
 
+class Region(str, enum.Enum):  # noqa: UP042
+    EU = "EU"
+
+
+@pytest.mark.parametrize(
+    "kind, value, text",
+    [
+        ("decimal", decimal.Decimal("1E-7"), "0.0000001"),
+        ("decimal", decimal.Decimal("1E+3"), "1000"),
+        ("decimal", decimal.Decimal("100").normalize(), "100"),
+        ("decimal", 1e-7, "0.0000001"),
+        ("decimal", 1e22, "10000000000000000000000"),
+        ("text", Region.EU, "EU"),
+        ("text", enum.Enum("Other", {"A": "a"}).A, "a"),
+        ("integer", enum.IntEnum("Number", {"TWO": 2}).TWO, 2),
+        ("text", uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        ("text", "ä😀\n", "ä😀\n"),
+        ("date", datetime.date(2026, 11, 29), "2026-11-29"),
+        ("timestamp", datetime.datetime(2026, 11, 29, 6, 30), "2026-11-29T06:30:00"),
+        (
+            "timestamp",
+            datetime.datetime(2026, 11, 29, 6, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+            "2026-11-29T04:00:00",
+        ),
+    ],
+)
+def test_a_value_of_python_is_that_value(longshore, program, kind, value, text):
+    job = json.loads(rows_job(program, "x.json").read_text())
+    job = {
+        **job,
+        "name": "x",
+        "parameters": {"p": kind},
+        "transform": [{"sql": "SELECT {{ p }} AS p FROM data"}],
+    }
+    assert longshore.run(job, params={"p": value}).parameters == {"p": text}
+
+
+@pytest.mark.parametrize(
+    "value", ["a\0b", "\udcff", "\ud800", object(), [1], b"x", float("nan"), decimal.Decimal("1E+999999999")]
+)
+def test_a_value_that_is_none_names_its_parameter(longshore, value):
+    with pytest.raises(longshore.ConfigError, match="`params`: `day`") as caught:
+        longshore.run("job.yaml", params={"day": value})
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("key", ["", "a" * 201, "ä" * 101, "a\nb", "a\0b", "\udcff", b"x"])
+def test_a_run_key_that_is_none_is_refused_here(longshore, key):
+    with pytest.raises(longshore.ConfigError, match="`run_key`") as caught:
+        longshore.run("job.yaml", run_key=key)
+    assert "version" not in caught.value.hint
+
+
+def test_what_no_program_can_be_given_says_what_to_do(longshore, program):
+    job = rows_job(program)
+    with pytest.raises(longshore.ConfigError, match="`params` and `env`") as caught:
+        longshore.run(job, params={f"p{number}": "x" * 8192 for number in range(300)})
+    assert type(caught.value) is longshore.ConfigError and "put long texts" in caught.value.hint
+    with pytest.raises(longshore.ConfigError, match="a=b"):
+        longshore.run(job, params={"a=b": 1})
+    for name, value in [
+        ("A", "s3cr3t\0"),
+        ("A", None),
+        ("A", "s3cr3t\ud800"),
+        ("A=B", "s3cr3t"),
+        (1, "s3cr3t"),
+    ]:
+        with pytest.raises(longshore.ConfigError, match="`env`") as caught:
+            longshore.run(job, env={name: value})
+        assert "s3cr3t" not in str(caught.value)
+    for given in ({"job": "a\0.yaml"}, {"job": job, "cwd": "a\0"}, {"job": "name: \udcff\n"}):
+        with pytest.raises(longshore.ConfigError):
+            longshore.run(**given)
+
+
+def test_a_relative_path_of_the_program_is_that_of_this_process(longshore, program, monkeypatch):
+    monkeypatch.setenv("LONGSHORE_PROGRAM", os.path.relpath(longshore.find_program()))
+    (program.folder / "there").mkdir()
+    assert longshore.validate(rows_job(program), cwd=program.folder / "there")["valid"]
+
+
+def test_a_job_of_python_is_what_it_says(longshore, program):
+    rows_job(program)
+    source = types.MappingProxyType({"url": f"file://{program.folder}/rows.csv"})
+    job = {"name": Region.EU, "source": source, "target": {"url": f"file://{program.lake}"}}
+    assert longshore.validate(types.MappingProxyType(job))["job"] == "EU"
+    with pytest.raises(longshore.ConfigError, match="`source.password`.*bytes") as caught:
+        longshore.run({**job, "source": {**source, "password": b"s3cr3t"}})
+    assert "s3cr3t" not in str(caught.value)
+    job["job"] = job
+    with pytest.raises(longshore.ConfigError, match="holds itself"):
+        longshore.run(job)
+
+
+def test_an_error_is_raised_where_the_exit_code_is_lost(longshore, program, gate, held):
+    """As with an ignored SIGCHLD, or where something else waits for all children."""
+    job = json.loads(
+        rows_job(program, "x.json", transform=[{"sql": "SELECT id / 0 AS x FROM data"}]).read_text()
+    )
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(longshore.DataError) as caught:
+            longshore.run(job)
+        assert caught.value.report.status == "failed"
+        for ask in (longshore.run, longshore.validate, longshore.preview):
+            with pytest.raises(longshore.ConfigError, match="tabels"):
+                ask({**job, "tabels": ["x"]})
+        assert longshore.run(rows_job(program)).status == "succeeded"
+        run = longshore.start(held)
+        wait_for(lambda: gate.requests)
+        os.kill(children()[0], signal.SIGKILL)
+        with pytest.raises(longshore.LongshoreError):
+            run.wait()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_what_else_is_wrong_is_told_too(longshore, program):
     job = {"source": {"url": "file:///x", "formt": "csv"}, "target": {"url": "file:///y", "mod": "append"}}
     with pytest.raises(longshore.ConfigError) as caught:
@@ -205,6 +328,15 @@ def test_a_handle_is_asked_and_cancelled_from_another_thread(longshore, program,
     assert nothing_is_left(program)
 
 
+def test_a_listener_that_raises_is_logged_and_the_run_goes_on(longshore, program, gate, held, caplog):
+    run = longshore.start(held)
+    run.add_listener(lambda: 1 / 0)
+    wait_for(lambda: run.progress and run.progress.relations)
+    gate.open.set()
+    assert run.wait().rows == 3
+    wait_for(lambda: f"a listener of run {run.id} raised" in caplog.text)
+
+
 def test_an_interrupted_run_goes_on_under_its_key(longshore, program, gate, held):
     run = longshore.start(held, run_key="nightly")
     wait_for(lambda: gate.requests)
@@ -273,16 +405,31 @@ def test_a_run_outlives_the_thread_that_started_it(longshore, program, gate, hel
     assert started[0].wait().rows == 3
 
 
-def test_a_forked_process_cannot_wait_for_its_parents_run(longshore, program, gate, held):
+def test_a_forked_process_leaves_its_parents_run_alone(longshore, program, gate, held):
     run = longshore.start(held)
-    child = os.fork()
-    if child == 0:
-        try:
-            run.wait()
-        except RuntimeError:
-            os._exit(42)
-        os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+
+    def leaves_the_block():
+        with run:
+            pass
+        raise RuntimeError
+
+    def leaves_the_block_by_an_error():
+        with run:
+            raise RuntimeError
+
+    asks = [run.wait, run.cancel, run.kill, lambda: asyncio.run(longshore.aio.wait(run))]
+    for ask in (*asks, leaves_the_block, leaves_the_block_by_an_error):
+        child = os.fork()
+        if child == 0:
+            # Nothing may wait for ever.
+            signal.alarm(20)
+            try:
+                ask()
+            except RuntimeError:
+                os._exit(42)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
     gate.open.set()
     assert run.wait().rows == 3
 
@@ -354,6 +501,44 @@ def test_a_password_is_in_no_argument_and_in_no_file(longshore, program):
         with pytest.raises(longshore.LongshoreError) as caught:
             run.wait()
         assert "s3cret!" not in str(caught.value)
+
+
+def test_a_job_of_a_copy_holds_no_password(longshore):
+    url = "postgres://ada@127.0.0.1:1/shop"
+    with pytest.raises(longshore.ConfigError, match="`password`") as caught:
+        longshore.copy_job(url, "lake", tables="t", password="s3cr3t")
+    assert "has_password=True" in caught.value.hint and "s3cr3t" not in str(caught.value)
+    with pytest.raises(longshore.ConfigError, match="`env`"):
+        longshore.copy_job(url, "lake", tables="t", env={"A": "s3cr3t"})
+    # What the next step says can be done.
+    with pytest.raises(longshore.ConnectionFailed):
+        job = longshore.copy_job(url, "lake", tables="t", has_password=True)
+        longshore.run(job, env={"LONGSHORE_COPY_PASSWORD": "s3cr3t", "LONGSHORE_RETRIES": "0"})
+
+
+def test_an_empty_path_is_not_the_current_folder(longshore, program):
+    rows_job(program)
+    for source, target in (("", "lake"), ("rows.csv", ""), ({"url": ""}, "lake"), ("rows.csv", {"url": ""})):
+        with pytest.raises(longshore.ConfigError, match="no `url`"):
+            longshore.copy(source, target, mode="replace")
+    for ask in (longshore.run, longshore.plan, longshore.preview):
+        with pytest.raises(longshore.ConfigError, match="path is empty"):
+            ask("")
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"sql": "SELECT 1", "transform": [{"sql": "SELECT 2"}]}, "`transform` and `sql`"),
+        ({"tables": "a", "relations": [{"table": "b"}]}, "`relations` and `tables`"),
+        ({"password": "s3cr3t"}, "password is given twice"),
+    ],
+)
+def test_what_is_given_twice_to_a_copy_is_refused(longshore, given, words):
+    source = {"url": "postgres://ada@127.0.0.1:1/shop", "password": {"env": "OWN"}}
+    with pytest.raises(longshore.ConfigError, match=words) as caught:
+        longshore.copy(source, "lake", **given)
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_the_guide_works(longshore, program, monkeypatch, capsys):

@@ -163,12 +163,20 @@ def _of_connection_string(text: str) -> tuple[dict[str, Any], str | None]:
 
 
 def _of_sqlalchemy_url(text: str) -> tuple[dict[str, Any], str | None]:
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+        url.port  # noqa: B018
+    except ValueError:
+        # Its text shows what it refuses: that may be a part of the password.
+        raise ConfigError(
+            "`sqlalchemy_url`: it is no URL with a server and a port",
+            hint="write special characters of its password as in `%40`, and correct the port",
+        ) from None
     dialect = url.scheme.partition("+")[0]
     scheme, query = SCHEMES.get(dialect), parse_qs(url.query)
     if scheme is None:
         raise ConfigError(
-            f"`sqlalchemy_url`: Longshore has no connector for `{dialect or text[:20]}`",
+            f"`sqlalchemy_url`: Longshore has no connector for `{dialect}`",
             hint="if there is an ODBC driver for it, give connection_type='pyodbc' and odbc_connection_string",
         )
     if connect := query.get("odbc_connect"):
@@ -184,10 +192,7 @@ def _of_sqlalchemy_url(text: str) -> tuple[dict[str, Any], str | None]:
 
 
 def _rebuilt(scheme: str, url: SplitResult, query: Mapping[str, list[str]]) -> str:
-    try:
-        port = f":{url.port}" if url.port else ""
-    except ValueError as error:
-        raise ConfigError(f"`sqlalchemy_url`: {error}", hint="correct the port") from None
+    port = f":{url.port}" if url.port else ""
     host = url.hostname or ""
     host = f"[{host}]" if ":" in host else host
     user = f"{url.username}@" if url.username else ""

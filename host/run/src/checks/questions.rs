@@ -6,7 +6,7 @@ use longshore_engine::plan::RunPlan;
 use longshore_engine::transform::SpillingSession;
 use longshore_model::config::job::JobRelation;
 use longshore_model::error::{Error, Result};
-use longshore_model::memory::memory;
+use longshore_model::memory::Share;
 use tokio::task::JoinSet;
 
 use crate::manifest::RelationOutput;
@@ -15,12 +15,6 @@ use crate::scratch::Scratch;
 
 /// What the questions of a relation found, each with the position of its check.
 pub(super) type Answers = Vec<(usize, Measure)>;
-
-/// Questions hold at the most one part in so many of what the process may hold.
-const BUDGET_SHARE: u64 = 4;
-
-/// What they may hold however small the budget is: sorting needs as much.
-const LEAST_MEMORY_BYTES: u64 = 64 << 20;
 
 /// All that questions need.
 struct Questions {
@@ -60,8 +54,7 @@ impl ActiveRun<'_> {
 
 impl Questions {
     async fn ask(self) -> Result<Vec<Answers>> {
-        let bytes = (memory().limit() / BUDGET_SHARE).max(LEAST_MEMORY_BYTES);
-        let session = SpillingSession::new(self.scratch.path(), bytes)?;
+        let session = SpillingSession::new(self.scratch.path(), Share::Checks.bytes())?;
         let asked = self.relations.iter().map(|(relation, schema)| Asked { relation, schema });
         let asked: Vec<Asked<'_>> = asked.collect();
         let mut answers = Vec::new();

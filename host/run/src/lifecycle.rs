@@ -23,7 +23,6 @@ use super::progress::Progress;
 use super::report::{RunReport, rfc3339, seconds_since};
 use super::run_end::RunEnd;
 use super::runner::ActiveRun;
-use super::scratch::Scratch;
 use super::snapshot_holder::SnapshotLease;
 use crate::phase::{Outcome, Resume};
 use crate::retry::{Recovery, RunRetries, Work};
@@ -150,7 +149,7 @@ impl ActiveRun<'_> {
         tracing::warn!("run {}: {end}: restarting in {} ms", self.id, wait.as_millis());
         self.ledger().restart(self.id, &end.to_string())?;
         self.target().discard(self.id).await?;
-        Scratch::of(self.runner.settings, self.id).remove()?;
+        self.scratch.remove()?;
         self.pause(wait).await
     }
 

@@ -5,11 +5,12 @@ use longshore_engine::check::{Asked, KeptRows, Measure, ask};
 use longshore_engine::plan::RunPlan;
 use longshore_engine::transform::SpillingSession;
 use longshore_model::config::job::JobRelation;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::Result;
 use longshore_model::memory::Share;
 use tokio::task::JoinSet;
 
 use crate::manifest::RelationOutput;
+use crate::retry::computed;
 use crate::runner::ActiveRun;
 use crate::scratch::Scratch;
 
@@ -34,21 +35,17 @@ impl ActiveRun<'_> {
         if !checks.any(|check| check.rule.needs_all_rows()) {
             return Ok(vec![Answers::new(); plan.relations.len()]);
         }
-        let scratch = Scratch::of(self.runner.settings, self.id);
         let relations = plan.relations.iter();
         let relations = relations.map(|plan| (plan.relation.clone(), plan.physical.schema()));
         let tables = plan.relations.iter().zip(finished).map(|(plan, output)| {
             let kept = output.measures.values().flat_map(|found| &found.kept);
-            let files = kept.map(|file| scratch.path().join(&file.name)).collect();
+            let files = kept.map(|file| self.scratch.path().join(&file.name)).collect();
             KeptRows::new(plan.physical.schema(), plan.kept.clone(), files)
         });
         let tables = tables.collect();
+        let scratch = self.scratch.clone();
         let questions = Questions { relations: relations.collect(), tables, scratch };
-        // Where all computing is done. It ends when nobody waits for it any more.
-        let mut work = JoinSet::new();
-        work.spawn_on(questions.ask(), self.runner.compute);
-        let answers = work.join_next().await.unwrap_or_else(|| Ok(Ok(Vec::new())));
-        answers.map_err(|error| Error::internal(format!("checking failed: {error}")))?
+        computed(questions.ask(), &mut JoinSet::new(), self.runner.compute, "checking").await
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use longshore_engine::destination::manifest_path;
 use longshore_engine::plan::RelationPlan;
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
@@ -81,7 +80,7 @@ impl ActiveRun<'_> {
         if !self.may_be_in_target() {
             return Ok(None);
         }
-        let Some(text) = self.target().manifest(self.id).await? else { return Ok(None) };
+        let Some(text) = self.target().manifests().get(self.id).await? else { return Ok(None) };
         let manifest: Manifest = serde_json::from_slice(&text)?;
         tracing::info!("run {}: its manifest is there: it was published", self.id);
         let mode = self.job.target.mode;
@@ -96,7 +95,7 @@ impl ActiveRun<'_> {
         if let Err(error) = self.retry().run(Work::Request, RELEASING, release).await {
             tracing::warn!("{error}: its staging stays");
         }
-        let at = self.target().url(&manifest_path(self.id));
+        let at = self.target().manifests().url(self.id);
         Ok(Some(published_report(self.target(), manifest, at)))
     }
 

@@ -79,8 +79,9 @@ async fn superseded_by(
     relation: &RelationRecord,
 ) -> Result<Option<String>> {
     let mut latest: Option<Manifest> = None;
-    for run in target.manifests().await? {
-        let Some(text) = target.manifest(&run).await? else { continue };
+    let manifests = target.manifests();
+    for run in manifests.runs().await? {
+        let Some(text) = manifests.get(&run).await? else { continue };
         let Ok(other) = serde_json::from_slice::<Manifest>(&text) else { continue };
         // The manifests of all single files are in one folder.
         let is_same_place = manifest.job.file.is_none() || manifest.job.target == other.job.target;

@@ -157,7 +157,8 @@ async fn newest(
     if job.target.mode == Mode::Error || job.target.file.is_some() {
         return Ok(vec![None; wanted.len()]);
     }
-    let mut runs = target.manifests().await?;
+    let manifests = target.manifests();
+    let mut runs = manifests.runs().await?;
     runs.sort();
     runs.reverse();
     runs.truncate(limit);
@@ -165,7 +166,7 @@ async fn newest(
         if found.iter().all(|found| found.looked >= OVERLAPPING_RUNS) {
             break;
         }
-        let texts: Vec<_> = some.iter().map(|run| target.manifest(run)).collect();
+        let texts: Vec<_> = some.iter().map(|run| manifests.get(run)).collect();
         for text in try_join_all(texts).await?.into_iter().flatten() {
             // Another version may have written it in another way.
             let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };

@@ -120,6 +120,9 @@ pub trait Folder: Target {
     /// Writes a marker and removes it again: whether the target can be written.
     async fn probe(&self) -> Result<()>;
 
+    /// Refuses a relation whose name [`Target::reserve`] would refuse for what is there. Holds nothing.
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()>;
+
     /// What is directly in a folder; nothing if it is not there.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>>;
 }

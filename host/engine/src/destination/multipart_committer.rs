@@ -476,6 +476,13 @@ impl Folder for MultipartCommitter {
         put.and(removed)
     }
 
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
+        match &self.file {
+            None => name_lock::check(self.files.as_ref(), relation, mode).await,
+            Some(file) => name_lock::check_file(self.files.as_ref(), file, mode).await,
+        }
+    }
+
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
         Ok(self.files.list(folder).await?.unwrap_or_default())
     }

@@ -340,6 +340,14 @@ impl<F: Folders> Folder for RenameCommitter<F> {
         put.and(removed)
     }
 
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
+        match &self.file {
+            None => name_lock::check(&self.folders, relation, mode).await,
+            Some(file) if mode == Mode::Replace => self.check_replaceable(file).await,
+            Some(file) => name_lock::check_file(&self.folders, file, mode).await,
+        }
+    }
+
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
         Ok(self.folders.list(folder).await?.unwrap_or_default())
     }

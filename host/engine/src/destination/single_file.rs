@@ -114,6 +114,10 @@ impl Folder for SingleFile {
         self.folder.probe().await
     }
 
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
+        self.folder.check_name(relation, mode).await
+    }
+
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
         self.folder.list(folder).await
     }

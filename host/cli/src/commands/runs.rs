@@ -53,6 +53,12 @@ pub(super) fn runs(
     }
 }
 
+/// The error of `--limit` where no runs are listed. Clap could refuse it only with all global options.
+pub(super) fn limit_of_one() -> Error {
+    Error::config("--limit belongs to the list of runs")
+        .with_hint("leave it out, or list runs with `longshore runs --limit N`")
+}
+
 fn list(app: &App, ledger: &Ledger, limit: u64) -> Result<()> {
     let runs = ledger.runs(limit)?;
     if app.json {

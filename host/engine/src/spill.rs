@@ -28,7 +28,7 @@ const PLANS_AT_ONCE: u64 = 4;
 
 /// What SQL of this process may hold, in equal shares for plans that need all rows at once.
 pub(crate) struct SqlBudget {
-    /// What each plan may hold.
+    /// The bytes that each plan may hold.
     pub(crate) share_bytes: u64,
     /// The streams into which a plan may cut its rows.
     pub(crate) streams: usize,
@@ -43,7 +43,7 @@ impl SqlBudget {
         Self { share_bytes: bytes / plans, streams: streams as usize, turns }
     }
 
-    /// That of this process.
+    /// The budget of this process.
     pub(crate) fn of_process() -> &'static Self {
         static BUDGET: LazyLock<SqlBudget> = LazyLock::new(|| SqlBudget::new(Share::Sql.bytes()));
         &BUDGET

@@ -209,7 +209,7 @@ impl Memory {
     }
 }
 
-/// What somebody holds.
+/// A count of bytes that are held.
 #[derive(Debug)]
 pub struct Account {
     memory: &'static Memory,

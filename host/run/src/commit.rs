@@ -18,7 +18,7 @@ use crate::incremental::WindowRecord;
 use crate::ledger::{JobAdvances, Ledger};
 use crate::retry::{Retry, Work};
 
-/// What a request does, for the log.
+/// Names of requests in the log.
 const PUBLISHING: &str = "publishing";
 pub(super) const RELEASING: &str = "removing the staging";
 const REMOVING: &str = "removing what is replaced";

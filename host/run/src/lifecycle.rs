@@ -236,7 +236,7 @@ impl ActiveRun<'_> {
     }
 }
 
-/// What relations have in quarantine.
+/// The quarantined parts of relations.
 fn quarantined(targets: &[RelationTarget], finished: &[RelationOutput]) -> Vec<RelationCommit> {
     let commit = |(target, finished): (&RelationTarget, &RelationOutput)| {
         let parts = finished.quarantine();

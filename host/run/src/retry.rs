@@ -225,7 +225,7 @@ impl RunRetries {
         }
     }
 
-    /// What follows an error after that.
+    /// What follows an error after the first chunk is read.
     pub(crate) fn after_reading(&mut self, error: &Error) -> Recovery {
         self.restart.next(error).map_or(Recovery::GiveUp, Recovery::Restart)
     }

@@ -16,7 +16,7 @@ use super::preparation::Preparation;
 use super::run_end::RunEnd;
 use super::runner::ActiveRun;
 
-/// What is done, for the log.
+/// The name of the work in the log.
 const WRITING: &str = "writing the file";
 
 impl ActiveRun<'_> {

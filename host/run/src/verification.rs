@@ -14,7 +14,7 @@ use crate::drift::as_published;
 use crate::fingerprint::Fingerprint;
 use crate::manifest::{Manifest, RelationRecord};
 
-/// What is not as it was written.
+/// A difference between what a run wrote and what is there.
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// The part's URL, or the relation's name.

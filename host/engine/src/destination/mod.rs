@@ -138,7 +138,7 @@ pub struct Publication {
     pub replaced: Vec<String>,
 }
 
-/// What came of publishing.
+/// The result of publishing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Published {
     /// All is visible, each relation under the name given here.

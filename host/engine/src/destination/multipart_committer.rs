@@ -70,7 +70,7 @@ impl fmt::Debug for MultipartCommitter {
 /// What says of a file that it only took the place of an upload.
 const GIVEN_UP: (&str, &str) = ("longshore", "given-up");
 
-/// What completes an upload.
+/// The description of an upload, which is needed to complete it.
 #[derive(Serialize, Deserialize)]
 struct Held {
     key: String,

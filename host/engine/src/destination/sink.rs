@@ -110,7 +110,7 @@ impl SinkTarget {
         Ok(hex::encode(&receipt))
     }
 
-    /// What errors call it.
+    /// Its name in errors.
     pub fn name(&self) -> String {
         format!("sink `{}`", self.sink.name())
     }

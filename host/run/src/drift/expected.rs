@@ -16,7 +16,7 @@ use crate::manifest::{Manifest, RelationRecord};
 /// The newest manifests that are searched where the run depends on what is there.
 const MANIFESTS_LIMIT: usize = 1_000;
 
-/// The same where it is only reported.
+/// The limit where differences are only reported.
 const REPORTED_MANIFESTS_LIMIT: usize = 50;
 
 /// So many more manifests are looked at when one is found: they are in the order in which their runs began, and
@@ -26,7 +26,7 @@ const OVERLAPPING_RUNS: usize = 8;
 /// How many manifests are asked for at the same time.
 const READ_AT_ONCE: usize = 8;
 
-/// What is expected of a relation.
+/// The columns that the target expects of a relation.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     /// The name in the target of the version that is there.

@@ -23,7 +23,7 @@ use super::run_end::RunEnd;
 use super::runner::ActiveRun;
 use crate::retry::Work;
 
-/// What is done, for the log.
+/// Names of requests in the log.
 const LOADING: &str = "looking what is there";
 const JOINING: &str = "joining rows with those that are there";
 

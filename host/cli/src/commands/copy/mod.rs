@@ -50,7 +50,7 @@ pub(super) struct CopyArgs {
     watch: WatchArgs,
 }
 
-/// What is copied.
+/// Arguments that choose the rows to copy.
 #[derive(Args)]
 struct What {
     /// A table of the source; a file or a pattern beneath a folder. Can be given for each of them
@@ -73,7 +73,7 @@ struct What {
     name: Option<String>,
 }
 
-/// How it is read and written.
+/// Arguments on reading and writing.
 #[derive(Args)]
 struct How {
     /// What the files or the connector want to know, as under `source`: `scale=0.1`, `csv.delimiter=;`

@@ -16,7 +16,7 @@ use super::manager::Manager;
 use super::schedules::Schedules;
 use super::submissions::Submissions;
 
-/// What a daemon works with.
+/// The parts of a daemon.
 pub struct Daemon {
     /// The plugins.
     pub plugins: Arc<Plugins>,

@@ -45,7 +45,7 @@ pub struct Inbox {
     lost: Option<String>,
 }
 
-/// What became of the folder.
+/// How the folder has changed since the last look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tended {
     /// Nothing.

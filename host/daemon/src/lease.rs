@@ -9,7 +9,7 @@ use std::path::Path;
 /// From Linux's `fcntl.h`; the `libc` crate does not have it.
 const F_SETSIG: libc::c_int = 10;
 
-/// Who writes a file.
+/// Whether somebody has a file open for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writers {
     /// Nobody has it open for writing.

@@ -277,7 +277,7 @@ impl Daemon {
     }
 }
 
-/// What the daemon does, in a line.
+/// The state of the daemon in one line.
 fn status<'a>(jobs: impl Iterator<Item = &'a str>) -> String {
     let jobs: Vec<&str> = jobs.collect();
     if jobs.is_empty() {

@@ -1,4 +1,4 @@
-//! What batches hold in memory.
+//! The memory that batches take.
 
 use arrow::array::RecordBatch;
 use datafusion::common::utils::memory::get_record_batch_memory_size;

@@ -37,7 +37,7 @@ pub struct Table {
     /// The last columns, if their values name folders.
     #[serde(default)]
     pub partitions: Vec<String>,
-    /// What happens to what is there.
+    /// The mode of the target.
     pub mode: Mode,
 }
 

@@ -4,6 +4,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use longshore_model::config::nearest;
 use longshore_model::error::Error;
+use longshore_model::memory::Share;
 
 /// An error of ours that DataFusion carries.
 pub trait IntoDataFusion {
@@ -77,9 +78,12 @@ pub const SQL_MEMORY: &str = "sql-memory";
 
 /// Rows that have to be kept, and that cannot spill: one side of a join, the keys of what is merged.
 fn out_of_memory() -> Error {
+    let share = Share::Sql.fraction();
     Error::resource("the SQL needs more memory than it may hold")
         .with_code(Some(SQL_MEMORY.to_owned()))
-        .with_hint("raise `memory`, of which SQL may hold a half, or keep fewer rows and columns")
+        .with_hint(format!(
+            "raise `memory`, of which SQL may hold {share}, or keep fewer rows and columns"
+        ))
 }
 
 fn schema_error(error: &SchemaError) -> Error {

@@ -16,22 +16,19 @@ use datafusion::execution::memory_pool::{
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SpillFile, TempFileFactory};
 use longshore_model::config::settings::cores;
-use longshore_model::memory::{Account, memory};
+use longshore_model::memory::{Account, Share, memory};
 use parking_lot::Mutex;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
-/// SQL holds at the most one part in so many of what the process may hold.
-const BUDGET_SHARE: u64 = 2;
-
-/// What each stream of rows needs that are sorted: SQL may hold as much, however small the budget is.
-const STREAM_BYTES: u64 = 64 << 20;
+/// What each stream of rows needs that are sorted: at least one of them has it.
+const STREAM_BYTES: u64 = Share::Sql.least_bytes();
 
 /// Plans that need all rows at once and are carried out at the same time, where there is memory for so many.
 const PLANS_AT_ONCE: u64 = 4;
 
 /// What SQL of this process may hold, in equal shares for plans that need all rows at once.
 pub(crate) struct SqlBudget {
-    /// What each plan may hold.
+    /// The bytes that each plan may hold.
     pub(crate) share_bytes: u64,
     /// The streams into which a plan may cut its rows.
     pub(crate) streams: usize,
@@ -46,10 +43,9 @@ impl SqlBudget {
         Self { share_bytes: bytes / plans, streams: streams as usize, turns }
     }
 
-    /// That of this process.
+    /// The budget of this process.
     pub(crate) fn of_process() -> &'static Self {
-        static BUDGET: LazyLock<SqlBudget> =
-            LazyLock::new(|| SqlBudget::new((memory().limit() / BUDGET_SHARE).max(STREAM_BYTES)));
+        static BUDGET: LazyLock<SqlBudget> = LazyLock::new(|| SqlBudget::new(Share::Sql.bytes()));
         &BUDGET
     }
 

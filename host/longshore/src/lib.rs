@@ -31,6 +31,7 @@
 mod component;
 mod events;
 mod host;
+mod look;
 mod plan;
 mod run;
 mod settings;

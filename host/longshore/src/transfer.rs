@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use longshore_model::config::{Access, Arguments, Document, Job, ParameterRecord, Policy};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::watermark::Backfill;
-use longshore_run::inspection::{
-    self, ConnectionTest, RelationPreview, plan_json, test_connection, validate_with,
-};
+use longshore_run::RunReport;
+use longshore_run::inspection::{ConnectionTest, RelationPreview, plan_json, validate_with};
 use longshore_run::ledger::Ledger;
-use longshore_run::{RunReport, known_load_state};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -181,22 +179,13 @@ impl Transfer {
 
     /// Asks the source, the target and the catalog.
     pub async fn test_connection(self) -> Result<ConnectionTest> {
-        self.look(|Looking { host, job, .. }| async move {
-            test_connection(&job, host.resolve(&job).await?, &host.settings).await
-        })
-        .await
+        self.look(|Looking { host, job, .. }| async move { host.test_connection(&job).await }).await
     }
 
     /// Tells what a run would do, without reading rows.
     pub async fn plan(self) -> Result<Plan> {
         self.look(|Looking { host, job, .. }| async move {
-            let loads = match Ledger::open_existing(&host.settings.state)? {
-                None => Default::default(),
-                Some(ledger) => known_load_state(&ledger, &job)?,
-            };
-            let plugins = host.resolve(&job).await?;
-            let plan = inspection::plan(&job, plugins, &host.settings, loads).await?;
-            let there = inspection::existing_files(&job, &host.settings).await?;
+            let (plan, there) = host.plan(&job).await?;
             Plan::of_json(plan_json(&job, &plan, &there))
         })
         .await
@@ -204,11 +193,8 @@ impl Transfer {
 
     /// Reads the first rows of each relation, as they would be published.
     pub async fn preview(self, rows: usize) -> Result<Vec<RelationPreview>> {
-        self.look(move |Looking { host, job, .. }| async move {
-            let (plugins, compute) = (host.resolve(&job).await?, host.threads.compute.handle());
-            inspection::preview(&job, rows, plugins, &host.settings, compute).await
-        })
-        .await
+        self.look(move |Looking { host, job, .. }| async move { host.preview(&job, rows).await })
+            .await
     }
 
     /// Looks at the job on a thread of Longshore's own, until the future is dropped.

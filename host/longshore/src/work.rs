@@ -24,7 +24,7 @@ pub const RUN_KEY_LIMIT_BYTES: usize = 200;
 
 /// A run that is to be carried out, or carried on.
 pub struct Work {
-    /// What it is worked on with.
+    /// The plugins, settings and threads for the run.
     pub host: Host,
     /// Where it is recorded.
     pub ledger: Ledger,
@@ -42,7 +42,7 @@ pub struct Work {
     pub parent_run: Option<ParentRun>,
 }
 
-/// What there is to do.
+/// The work of a run, or the report of a run that is done.
 pub enum Task {
     /// A run.
     Run(Box<Work>),

@@ -10,7 +10,7 @@ use tempfile::{Builder, NamedTempFile};
 /// What a temporary file's name begins with: watchers of folders skip hidden files.
 const PREFIX: &str = ".longshore-";
 
-/// What the umask takes from.
+/// The mode of new files, before the umask.
 const USUAL_MODE: u32 = 0o666;
 
 /// Writes a file, with the usual permissions.

@@ -98,7 +98,7 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    /// What others compute of `abc`.
+    /// The checksum of `abc`, as other programs compute it.
     const BLAKE3_OF_ABC: &str =
         "blake3:6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
     const SHA256_OF_ABC: &str =

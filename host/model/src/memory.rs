@@ -24,6 +24,48 @@ pub const MIN_BUDGET_BYTES: u64 = 64 << 20;
 /// The largest budget that is chosen without being asked for.
 pub const MAX_AUTOMATIC_BUDGET_BYTES: u64 = 4 << 30;
 
+/// Work that computes over all rows at once, and spills what does not fit into its share of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// The SQL of transforms, all plans together.
+    Sql,
+    /// Load modes, which join rows with those that are there.
+    Load,
+    /// Checks that need all rows.
+    Checks,
+}
+
+impl Share {
+    /// The bytes that such work of this process may hold.
+    pub fn bytes(self) -> u64 {
+        self.of(memory().limit())
+    }
+
+    /// What it may hold however small the budget is: sorting needs as much.
+    pub const fn least_bytes(self) -> u64 {
+        match self {
+            Self::Sql | Self::Checks => 64 << 20,
+            Self::Load => 16 << 20,
+        }
+    }
+
+    /// The part of the budget, in words.
+    pub const fn fraction(self) -> &'static str {
+        match self {
+            Self::Sql | Self::Load => "a half",
+            Self::Checks => "a quarter",
+        }
+    }
+
+    fn of(self, limit_bytes: u64) -> u64 {
+        let parts = match self {
+            Self::Sql | Self::Load => 2,
+            Self::Checks => 4,
+        };
+        (limit_bytes / parts).max(self.least_bytes())
+    }
+}
+
 /// The process's budget.
 #[derive(Debug)]
 pub struct Memory {
@@ -167,7 +209,7 @@ impl Memory {
     }
 }
 
-/// What somebody holds.
+/// A count of bytes that are held.
 #[derive(Debug)]
 pub struct Account {
     memory: &'static Memory,
@@ -228,6 +270,13 @@ mod tests {
         assert_eq!(control_groups(service), groups);
         assert_eq!(control_groups("0::/\n"), [""]);
         assert_eq!(control_groups("4:memory:/old\n"), [""]);
+    }
+
+    #[test]
+    fn shares_have_what_sorting_needs_however_small_the_budget_is() {
+        let shares = [Share::Sql, Share::Load, Share::Checks];
+        assert_eq!(shares.map(|share| share.of(16 << 20) >> 20), [64, 16, 64]);
+        assert_eq!(shares.map(|share| share.of(1 << 30) >> 20), [512, 512, 256]);
     }
 
     fn leaked(budget: u64) -> &'static Memory {

@@ -30,7 +30,7 @@ pub type PluginDigests = BTreeMap<String, String>;
 
 /// A plugin, loaded.
 pub struct Plugin {
-    /// What it says that it is.
+    /// Its own description.
     pub info: PluginInfo,
     /// Its own version.
     pub version: Version,
@@ -100,7 +100,7 @@ impl Plugin {
         format!("{} {} (sha256:{digest})", self.name(), self.version)
     }
 
-    /// What a tape calls it.
+    /// Its name in tapes.
     pub fn label(&self) -> PluginLabel {
         PluginLabel::new(self.name(), &self.version, self.digest())
     }

@@ -124,7 +124,7 @@ impl Layer {
     }
 }
 
-/// Who asks a registry.
+/// The credentials for a registry.
 #[derive(Clone)]
 struct Login {
     user: String,
@@ -136,7 +136,7 @@ struct Repository<'a> {
     client: Client,
     reference: &'a Reference,
     login: Option<Login>,
-    /// What a server of tokens gave.
+    /// The token of a token server.
     token: Option<SecretValue>,
 }
 

@@ -31,7 +31,7 @@ pub struct Binding {
     pub plugin: Arc<Plugin>,
     /// Its config, as it gets it: secrets are only named in it.
     pub config: String,
-    /// What it may touch.
+    /// The grant of the plugin.
     pub grant: Grant,
 }
 

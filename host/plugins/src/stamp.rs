@@ -16,7 +16,7 @@ const PACKAGE: &str = "longshore:plugin/";
 const ODBC: &str = "longshore:plugin/odbc@";
 const KERBEROS: &str = "longshore:plugin/kerberos@";
 
-/// What a component's outside says.
+/// The facts that a component's file tells without being compiled.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     /// Which kind of plugin it is.

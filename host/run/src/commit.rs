@@ -18,7 +18,7 @@ use crate::incremental::WindowRecord;
 use crate::ledger::{JobAdvances, Ledger};
 use crate::retry::{Retry, Work};
 
-/// What a request does, for the log.
+/// Names of requests in the log.
 const PUBLISHING: &str = "publishing";
 pub(super) const RELEASING: &str = "removing the staging";
 const REMOVING: &str = "removing what is replaced";
@@ -184,8 +184,8 @@ async fn publish(
             relation.registered_as = Some(name);
         }
     }
-    let manifest = serde_json::to_vec_pretty(&commit.manifest)?;
-    retry.run(Work::Request, PUBLISHING, || target.put_manifest(&run, &manifest)).await
+    let (manifest, manifests) = (serde_json::to_vec_pretty(&commit.manifest)?, target.manifests());
+    retry.run(Work::Request, PUBLISHING, || manifests.put(&run, &manifest)).await
 }
 
 /// Removes the files that the parts take the place of, once all parts of all relations are visible: whoever lists

@@ -41,15 +41,7 @@ impl Destination {
     ) -> Result<Self> {
         match &job.target.to {
             To::Folder(place, format) => {
-                let reach = Reach::new(&settings.policy, &job.folder);
-                let secrets = settings.secrets.as_deref();
-                let folder = match &job.target.file {
-                    None => destination::open(place, secrets, Some(reach)).await?,
-                    Some(file) => {
-                        let manifests = settings.state.join(MANIFESTS);
-                        destination::open_file(place, file, manifests, secrets, Some(reach)).await?
-                    }
-                };
+                let folder = Self::open_folder(job, place, settings).await?;
                 let scratch = match scratch.filter(|_| job.target.reads_first()) {
                     None => None,
                     Some(scratch) => {
@@ -70,8 +62,25 @@ impl Destination {
                 let sink = plugins.sink.clone();
                 let sink = sink.ok_or_else(|| Error::internal("a target without its sink"))?;
                 let manifests = settings.state.join(MANIFESTS);
-                let target = SinkTarget::new(sink, &job.target.url).with_manifests(manifests);
+                let target = SinkTarget::new(sink, &job.target.url).with_manifests(&manifests);
                 Ok(Self::Sink(Arc::new(target)))
+            }
+        }
+    }
+
+    /// Opens the place of a job that writes files.
+    pub(super) async fn open_folder(
+        job: &Job,
+        place: &Place,
+        settings: &Settings,
+    ) -> Result<Arc<dyn Folder>> {
+        let reach = Some(Reach::new(&settings.policy, &job.folder));
+        let secrets = settings.secrets.as_deref();
+        match &job.target.file {
+            None => destination::open(place, secrets, reach).await,
+            Some(file) => {
+                let manifests = settings.state.join(MANIFESTS);
+                destination::open_file(place, file, &manifests, secrets, reach).await
             }
         }
     }

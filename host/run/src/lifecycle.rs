@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use longshore_engine::destination::manifest_path;
 use longshore_engine::plan::RelationPlan;
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
@@ -23,7 +22,6 @@ use super::progress::Progress;
 use super::report::{RunReport, rfc3339, seconds_since};
 use super::run_end::RunEnd;
 use super::runner::ActiveRun;
-use super::scratch::Scratch;
 use super::snapshot_holder::SnapshotLease;
 use crate::phase::{Outcome, Resume};
 use crate::retry::{Recovery, RunRetries, Work};
@@ -82,7 +80,7 @@ impl ActiveRun<'_> {
         if !self.may_be_in_target() {
             return Ok(None);
         }
-        let Some(text) = self.target().manifest(self.id).await? else { return Ok(None) };
+        let Some(text) = self.target().manifests().get(self.id).await? else { return Ok(None) };
         let manifest: Manifest = serde_json::from_slice(&text)?;
         tracing::info!("run {}: its manifest is there: it was published", self.id);
         let mode = self.job.target.mode;
@@ -97,7 +95,7 @@ impl ActiveRun<'_> {
         if let Err(error) = self.retry().run(Work::Request, RELEASING, release).await {
             tracing::warn!("{error}: its staging stays");
         }
-        let at = self.target().url(&manifest_path(self.id));
+        let at = self.target().manifests().url(self.id);
         Ok(Some(published_report(self.target(), manifest, at)))
     }
 
@@ -150,7 +148,7 @@ impl ActiveRun<'_> {
         tracing::warn!("run {}: {end}: restarting in {} ms", self.id, wait.as_millis());
         self.ledger().restart(self.id, &end.to_string())?;
         self.target().discard(self.id).await?;
-        Scratch::of(self.runner.settings, self.id).remove()?;
+        self.scratch.remove()?;
         self.pause(wait).await
     }
 
@@ -238,7 +236,7 @@ impl ActiveRun<'_> {
     }
 }
 
-/// What relations have in quarantine.
+/// The quarantined parts of relations.
 fn quarantined(targets: &[RelationTarget], finished: &[RelationOutput]) -> Vec<RelationCommit> {
     let commit = |(target, finished): (&RelationTarget, &RelationOutput)| {
         let parts = finished.quarantine();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Progress;
 
-/// What a speed is measured over.
+/// The time over which speed is measured.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Looks that follow each other more quickly are not kept.

@@ -19,7 +19,6 @@ use super::drift::{Expected, check_columns};
 use super::plan_record::{BuiltBy, PlanRecord};
 use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::runner::ActiveRun;
-use super::scratch::Scratch;
 use super::snapshot_holder::SnapshotLease;
 use crate::ledger::{Task, TaskProgress};
 use crate::phase::Phase;
@@ -210,9 +209,8 @@ impl ActiveRun<'_> {
                 self.retry().run(Work::Request, "preparing", begin).await?;
             }
         }
-        let scratch = Scratch::of(self.runner.settings, self.id);
         if plan.relations.iter().any(|relation| !relation.kept.is_empty()) {
-            scratch.create()?;
+            self.scratch.create()?;
         }
         if let Some(registrar) = &self.registrar {
             registrar.check(&self.tables(plan, targets)?).await?;
@@ -226,8 +224,8 @@ impl ActiveRun<'_> {
             ledger: self.ledger(),
             retry: self.retry(),
             tapes: self.tapes(),
-            tasks: self.intact_tasks(targets, &scratch).await?,
-            scratch,
+            tasks: self.intact_tasks(targets).await?,
+            scratch: self.scratch.clone(),
         };
         Ok(builder.build())
     }
@@ -255,13 +253,12 @@ impl ActiveRun<'_> {
     async fn intact_tasks(
         &self,
         targets: &[RelationTarget],
-        scratch: &Scratch,
     ) -> Result<HashMap<Task, TaskProgress>> {
         let mut tasks = self.ledger().tasks(self.id)?;
         let (mut kept, started) = (0, tasks.len());
         for (task, progress) in &mut tasks {
             let Some(written) = &progress.written else { continue };
-            if self.is_intact(&targets[task.relation], written, scratch).await? {
+            if self.is_intact(&targets[task.relation], written).await? {
                 kept += 1;
             } else {
                 progress.written = None;
@@ -277,15 +274,10 @@ impl ActiveRun<'_> {
     }
 
     /// Whether all that a task has written is as it was.
-    async fn is_intact(
-        &self,
-        target: &RelationTarget,
-        written: &Written,
-        scratch: &Scratch,
-    ) -> Result<bool> {
+    async fn is_intact(&self, target: &RelationTarget, written: &Written) -> Result<bool> {
         if let Some(checks) = &written.checks {
             let quarantine: Vec<Part> = checks.quarantine.iter().cloned().map(Part::from).collect();
-            if !checks.kept.iter().all(|file| file.is_intact(scratch.path()))
+            if !checks.kept.iter().all(|file| file.is_intact(self.scratch.path()))
                 || !self.are_intact(&quarantine_target(target), &quarantine).await?
             {
                 return Ok(false);

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::retry::RetryPolicy;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::ledger::Owner;
 use crate::phase::Phase;
@@ -76,13 +78,31 @@ impl Retry {
     ) -> Result<T> {
         let mut retries = self.of(work);
         loop {
-            let error = match attempt().await {
+            match attempt().await {
                 Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            let Some(wait) = retries.next(&error) else { return Err(error) };
-            tracing::warn!("{what}: {error}: trying again in {} ms", wait.as_millis());
-            tokio::time::sleep(wait).await;
+                Err(error) => retries.wait(what, error).await?,
+            }
+        }
+    }
+
+    /// The same of requests to a target by work that computes, on the runtime for that. `tasks` holds what is under
+    /// way: whoever no longer waits for it can end it.
+    pub(crate) async fn run_on<T: Send + 'static, F>(
+        &self,
+        compute: &Handle,
+        tasks: &mut JoinSet<Result<T>>,
+        what: &str,
+        attempt: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let mut retries = self.of(Work::Request);
+        loop {
+            match computed(attempt(), tasks, compute, what).await {
+                Ok(done) => return Ok(done),
+                Err(error) => retries.wait(what, error).await?,
+            }
         }
     }
 
@@ -98,6 +118,21 @@ impl Retry {
     }
 }
 
+/// What work comes to on the runtime that computes. It ends when `tasks` is dropped.
+pub(crate) async fn computed<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+    tasks: &mut JoinSet<Result<T>>,
+    compute: &Handle,
+    what: &str,
+) -> Result<T> {
+    tasks.spawn_on(work, compute);
+    match tasks.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(error)) => Err(Error::internal(format!("{what}: {error}"))),
+        None => Err(Error::internal(format!("{what}: it ended without an answer"))),
+    }
+}
+
 /// The retries of one piece of work: counts them, and decides about the next.
 #[derive(Debug)]
 pub(crate) struct Retries {
@@ -110,6 +145,14 @@ impl Retries {
     /// The wait before the next retry, which is counted. None: the error is final.
     pub(crate) fn next(&mut self, error: &Error) -> Option<Duration> {
         self.allows(error).then(|| self.start())
+    }
+
+    /// Waits before the next retry; or gives the error, which is final. `what` names the work in the log.
+    async fn wait(&mut self, what: &str, error: Error) -> Result<()> {
+        let Some(wait) = self.next(&error) else { return Err(error) };
+        tracing::warn!("{what}: {error}: trying again in {} ms", wait.as_millis());
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 
     /// Whether the work is retried after an error.
@@ -182,7 +225,7 @@ impl RunRetries {
         }
     }
 
-    /// What follows an error after that.
+    /// What follows an error after the first chunk is read.
     pub(crate) fn after_reading(&mut self, error: &Error) -> Recovery {
         self.restart.next(error).map_or(Recovery::GiveUp, Recovery::Restart)
     }

@@ -65,7 +65,7 @@ pub(super) struct ActiveRun<'a> {
     resolver: Resolver<'a>,
     target_plugins: PluginSet,
     plugins: OnceCell<Arc<PluginSet>>,
-    /// What asked for it.
+    /// The trigger of the run, if it is known.
     pub(super) trigger: Option<Trigger>,
     /// When it began, perhaps in another process.
     pub(super) created: DateTime<Utc>,

@@ -17,7 +17,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// That of a run.
+    /// The scratch folder of a run.
     pub fn of(settings: &Settings, run: &str) -> Self {
         Self { folder: settings.state.join(SCRATCH).join(run) }
     }

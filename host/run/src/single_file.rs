@@ -9,14 +9,15 @@ use longshore_engine::write::{FileParts, join_files};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::part::Part;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use super::destination::Destination;
 use super::manifest::RelationOutput;
 use super::preparation::Preparation;
 use super::run_end::RunEnd;
 use super::runner::ActiveRun;
-use crate::retry::Work;
+
+/// The name of the work in the log.
+const WRITING: &str = "writing the file";
 
 impl ActiveRun<'_> {
     /// Writes what was read into the target's one file, if it is one.
@@ -64,20 +65,10 @@ impl ActiveRun<'_> {
         let file = |part: &Part| self.scratch.path().join(staged_path(target, &part.file));
         let files: Vec<PathBuf> = output.parts.iter().map(file).collect();
         let schema = prepared.plan.relations[index].written.clone();
-        let mut retries = self.retry().of(Work::Request);
-        loop {
+        let write = || {
             let (parts, schema, files) = (parts.clone(), schema.clone(), files.clone());
-            let work = async move { join_files(&parts, schema, files).await };
-            writing.spawn_on(work, self.runner.compute);
-            let error = match writing.join_next().await {
-                Some(Ok(Ok(part))) => return Ok(part),
-                Some(Ok(Err(error))) => error,
-                Some(Err(error)) => return Err(Error::internal(format!("writing: {error}"))),
-                None => return Err(Error::internal("writing ended without an answer")),
-            };
-            let Some(wait) = retries.next(&error) else { return Err(error) };
-            tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
-            sleep(wait).await;
-        }
+            async move { join_files(&parts, schema, files).await }
+        };
+        self.retry().run_on(self.runner.compute, writing, WRITING, write).await
     }
 }

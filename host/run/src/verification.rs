@@ -14,7 +14,7 @@ use crate::drift::as_published;
 use crate::fingerprint::Fingerprint;
 use crate::manifest::{Manifest, RelationRecord};
 
-/// What is not as it was written.
+/// A difference between what a run wrote and what is there.
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// The part's URL, or the relation's name.
@@ -79,8 +79,9 @@ async fn superseded_by(
     relation: &RelationRecord,
 ) -> Result<Option<String>> {
     let mut latest: Option<Manifest> = None;
-    for run in target.manifests().await? {
-        let Some(text) = target.manifest(&run).await? else { continue };
+    let manifests = target.manifests();
+    for run in manifests.runs().await? {
+        let Some(text) = manifests.get(&run).await? else { continue };
         let Ok(other) = serde_json::from_slice::<Manifest>(&text) else { continue };
         // The manifests of all single files are in one folder.
         let is_same_place = manifest.job.file.is_none() || manifest.job.target == other.job.target;

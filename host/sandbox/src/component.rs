@@ -114,7 +114,7 @@ pub struct Instance<K: Kind> {
 }
 
 impl<K: Kind> Instance<K> {
-    /// What the instance has used.
+    /// The resources that the instance has used.
     pub fn usage(&self) -> Usage {
         self.store.data().usage()
     }

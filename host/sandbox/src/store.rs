@@ -45,7 +45,7 @@ pub struct State {
     limits: Limits,
 }
 
-/// What an instance has used.
+/// The resources that an instance has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// Its linear memory now, which never shrinks.

@@ -150,7 +150,7 @@ impl Collected {
     }
 }
 
-/// What is written.
+/// The text of the metrics.
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {

@@ -99,12 +99,29 @@ def copy(
     table `data`. `as_` names what is published. `password` is the source's, and is passed in the environment.
     `keys` are more keys of the job file, such as `chunk={"rows": 100_000}`.
     """
-    job = copy_job(
-        source, target, tables=tables, query=query, sql=sql, as_=as_, format=format, mode=mode,
-        has_password=password is not None, cwd=cwd, **keys,
+    started = start_copy(
+        source, target, tables=tables, query=query, sql=sql, as_=as_, format=format, mode=mode, params=params,
+        password=password, run_key=run_key, state=state, env=env, cwd=cwd, **keys,
     )  # fmt: skip
+    return started.wait(on_progress=on_progress)
+
+
+def start_copy(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    target: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    params: Mapping[str, object] | None = None,
+    password: str | None = None,
+    run_key: str | None = None,
+    state: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    **what: Any,
+) -> Run:
+    """Starts what `copy` runs."""
+    job = copy_job(source, target, has_password=password is not None, cwd=cwd, **what)
     env = {**password_of(password), **(env or {})}
-    return run(job, params=params, run_key=run_key, state=state, env=env, cwd=cwd, on_progress=on_progress)
+    return start(job, params=params, run_key=run_key, state=state, env=env, cwd=cwd)
 
 
 class Run:

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
 
-from ._copy import copy_job, password_of
-from ._program import Job
+from . import _run
 from ._report import Report
 from ._run import OnProgress, Run, start
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
-async def run(
-    job: Job,
-    *,
-    params: Mapping[str, object] | None = None,
-    run_key: str | None = None,
-    state: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    on_progress: OnProgress | None = None,
-) -> Report:
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+
+
+def _takes_the_same_as(
+    blocking: Callable[P, Report],
+) -> Callable[[Callable[..., Coroutine[Any, Any, Report]]], Callable[P, Coroutine[Any, Any, Report]]]:
+    """A coroutine with the parameters of a function that blocks: what can be given is written once."""
+
+    def typed(
+        coroutine: Callable[..., Coroutine[Any, Any, Report]],
+    ) -> Callable[P, Coroutine[Any, Any, Report]]:
+        # What `help` and editors at runtime show.
+        setattr(coroutine, "__signature__", inspect.signature(blocking))  # noqa: B010
+        return coroutine
+
+    return typed
+
+
+@_takes_the_same_as(_run.run)
+async def run(job: Any, *, on_progress: OnProgress | None = None, **options: Any) -> Report:
     """Like `longshore.run`. If the task is cancelled, or `on_progress` raises, the run is cancelled, and its end is
     awaited. `on_progress` is called in the event loop, and may be a coroutine function."""
-    return await wait(
-        start(job, params=params, run_key=run_key, state=state, env=env, cwd=cwd), on_progress=on_progress
-    )
+    return await wait(start(job, **options), on_progress=on_progress)
 
 
+@_takes_the_same_as(_run.copy)
 async def copy(
-    source: str | os.PathLike[str] | Mapping[str, Any],
-    target: str | os.PathLike[str] | Mapping[str, Any],
+    source: Any,
+    target: Any,
     *,
-    params: Mapping[str, object] | None = None,
-    password: str | None = None,
-    run_key: str | None = None,
-    state: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
     on_progress: OnProgress | None = None,
-    **what: Any,
+    **options: Any,
 ) -> Report:
-    """Like `longshore.copy`, which has all that can be given."""
-    job = copy_job(source, target, has_password=password is not None, cwd=cwd, **what)
-    env = {**password_of(password), **(env or {})}
-    return await run(
-        job, params=params, run_key=run_key, state=state, env=env, cwd=cwd, on_progress=on_progress
-    )
+    """Like `longshore.copy`; it is cancelled as `run` is."""
+    return await wait(_run.start_copy(source, target, **options), on_progress=on_progress)
 
 
 async def wait(run: Run, *, on_progress: OnProgress | None = None) -> Report:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from ._http import DEFAULT_TIMEOUT_SECS, Http
 from ._program import Job, job_text, param_texts
-from ._report import Progress, Report
+from ._report import Progress, Report, Told
 from .errors import ConfigError, InternalError, LongshoreError, error_of
 
 #: How often it is looked whether a run has ended.
@@ -36,48 +36,35 @@ STATES = ("running", "committing", "interrupted", "succeeded", "failed", "cancel
 UNNAMED = "job"
 
 
-def _raw() -> Any:
-    return field(repr=False, compare=False, default_factory=dict)
-
-
 @dataclass(frozen=True)
-class RunInfo:
+class RunInfo(Told):
     """A run, as the daemon knows it."""
 
-    run: str
+    run: str = ""
     #: The job's name.
-    job: str
+    job: str = ""
     #: `queued`, `running`, `committing`, `interrupted`, `succeeded`, `failed` or `cancelled`.
-    state: str
+    state: str = ""
     #: `queued`, `planning`, `reading`, `committing`, `succeeded`, `failed` or `cancelled`.
-    phase: str
+    phase: str = ""
     #: When it began, or was asked for, in RFC 3339.
-    created: str
+    created: str = ""
     #: When it ended.
-    finished: str | None
+    finished: str | None = None
     #: The rows of the tasks that are done.
-    rows_read: int
+    rows_read: int = 0
     #: How far it is; none if it does not read, or if it is one of a list.
-    progress: Progress | None
+    progress: Progress | None = None
     #: Its report, when it has ended. In a list, it has no relations.
-    report: Report | None
-    #: All that the daemon told, also what this version does not know.
-    raw: Mapping[str, Any] = _raw()
+    report: Report | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> RunInfo:
         run, report, progress = raw.get("run", ""), raw.get("report"), raw.get("progress")
-        return cls(
-            run=run,
-            job=raw.get("job", ""),
-            state=raw.get("state", ""),
-            phase=raw.get("phase", ""),
-            created=raw.get("created", ""),
-            finished=raw.get("finished"),
-            rows_read=raw.get("rows_read", 0),
+        return cls._read(
+            raw,
             progress=Progress.of(progress, run) if progress else None,
             report=Report.of(report) if report else None,
-            raw=raw,
         )
 
 
@@ -92,28 +79,15 @@ class Event:
 
 
 @dataclass(frozen=True)
-class LogLine:
+class LogLine(Told):
     """A line of a run's log."""
 
-    id: int
-    at: str
+    id: int = 0
+    at: str = ""
     #: `error`, `warn`, `info` or `debug`.
-    level: str
-    text: str
-    fields: Mapping[str, Any]
-    #: All that the daemon told, also what this version does not know.
-    raw: Mapping[str, Any] = _raw()
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> LogLine:
-        return cls(
-            id=raw.get("id", 0),
-            at=raw.get("at", ""),
-            level=raw.get("level", ""),
-            text=raw.get("text", ""),
-            fields=raw.get("fields") or {},
-            raw=raw,
-        )
+    level: str = ""
+    text: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Client:

@@ -31,8 +31,12 @@ def test_a_job_is_submitted_and_waited_for_with_the_usual_exit_codes(api, progra
     assert (run["job"], run["state"]) == ("good", "succeeded")
     assert "succeeded" in program.ok("runs", "show", report["run"], env=elsewhere)
     assert "succeeded" in program.ok("runs", "show", report["run"][:-2], env=elsewhere)
+    # Global options may stand before the subcommand, too.
+    assert "succeeded" in program.ok("runs", "--server", api.url, "show", report["run"][:-2], env=elsewhere)
+    line, code = program.refused("runs", "--limit", "3", "show", report["run"], env=elsewhere)
+    assert code == 2 and "--limit" in line
     line, code = program.refused("runs", "show", "nosuch", env=elsewhere)
-    assert code == 4 and "no run" in line
+    assert code == 4 and "no run" in line and "`longshore runs`" in line
     line, code = program.refused("runs", "cancel", report["run"], env=elsewhere)
     assert code == 2 and "nothing to cancel" in line
     missing = program.job({"url": f"file://{program.folder}/missing.csv"}, "missing.yaml")

@@ -1,6 +1,7 @@
 """`longshore.aio`: a task that is cancelled cancels its run."""
 
 import asyncio
+import inspect
 import threading
 
 import pytest
@@ -20,6 +21,13 @@ def held(program, gate):
 async def reading(seen):
     while not any(progress.relations for progress in seen):
         await asyncio.sleep(0.01)
+
+
+def test_coroutines_take_what_the_functions_take(longshore):
+    for name in ("run", "copy"):
+        coroutine, function = getattr(longshore.aio, name), getattr(longshore, name)
+        assert inspect.signature(coroutine) == inspect.signature(function)
+        assert inspect.iscoroutinefunction(coroutine)
 
 
 def test_runs_are_awaited_side_by_side(longshore, program):

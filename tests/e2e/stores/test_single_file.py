@@ -43,6 +43,8 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake,
     file = a_file(program, lake, folder)
     line, code = program.refused("run", file)
     assert code == 2 and "is already there" in line and "mode: replace" in line
+    tested, code = program.refused("test-connection", file)
+    assert code == 2 and "is already there" in tested and "mode: replace" in tested
     assert lake.files(folder) == {"orders.parquet": b"mine"}
     # A run that fails leaves the old one, too.
     wrong = a_file(
@@ -50,7 +52,10 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake,
     )
     program.refused("run", wrong)
     assert lake.files(folder) == {"orders.parquet": b"mine"}
-    report = program.report("run", a_file(program, lake, folder, target={"mode": "replace"}))
+    replacing = a_file(program, lake, folder, target={"mode": "replace"})
+    assert "can be written" in program.ok("test-connection", replacing)
+    assert lake.files(folder) == {"orders.parquet": b"mine"}
+    report = program.report("run", replacing)
     files = lake.files(folder)
     assert list(files) == ["orders.parquet"]
     assert read(files["orders.parquet"]).num_rows == ORDERS

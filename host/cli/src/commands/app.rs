@@ -12,7 +12,7 @@ use longshore_run::HolderLauncher;
 use longshore_sandbox::Sandbox;
 use tokio::runtime::{Handle, Runtime};
 
-/// What commands work with.
+/// The settings and threads that commands share.
 pub(super) struct App {
     pub(super) settings: Arc<Settings>,
     pub(super) json: bool,

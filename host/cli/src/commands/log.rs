@@ -1,4 +1,4 @@
-//! What is logged, and where to.
+//! The log: its level, and where it goes.
 
 use std::io::{IsTerminal, stderr};
 

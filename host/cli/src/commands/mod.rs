@@ -8,6 +8,7 @@ mod copy;
 mod docs;
 mod hold;
 mod init;
+mod kept_job;
 mod lineage;
 mod log;
 mod new_file;
@@ -137,7 +138,6 @@ enum Command {
         params: ParamArgs,
     },
     /// List the runs that the ledger knows, newest first
-    #[command(args_conflicts_with_subcommands = true)]
     Runs {
         #[command(subcommand)]
         command: Option<runs::RunsCommand>,
@@ -263,6 +263,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
             Ok(preview::preview(&app, &what, rows, format, &params)?)
         }
         Command::TestConnection { job, params } => Ok(test_connection::test(&app, &job, &params)?),
+        Command::Runs { command: Some(_), limit: Some(_) } => Err(runs::limit_of_one().into()),
         Command::Runs { command, limit } if cli.server.is_given() => {
             Ok(remote::runs(&app, &cli.server, command, limit)?)
         }

@@ -4,16 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use datafusion::physical_plan::displayable;
-use longshore_engine::incremental::LoadState;
 use longshore_engine::plan::{ColumnPlan, RelationPlan, RunPlan};
 use longshore_engine::scan::ScanPlan;
 use longshore_model::config::Job;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::Result;
 use longshore_model::format::{counted, grouped, human_bytes};
 use longshore_model::watermark::Window;
-use longshore_run::inspection::{self, ExistingFiles, grants, plan_json, published_columns};
-use longshore_run::known_load_state;
-use longshore_run::ledger::Ledger;
+use longshore_run::inspection::{ExistingFiles, grants, plan_json, published_columns};
 
 use super::params::ParamArgs;
 use super::{App, show};
@@ -23,25 +20,13 @@ pub(super) fn plan(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
 }
 
 pub(super) fn show_plan(app: &App, job: &Job) -> Result<()> {
-    let loads = loads(app, job)?;
-    let (plan, there) = app.io.block_on(async {
-        let plan = inspection::plan(job, app.resolve(job).await?, &app.settings, loads).await?;
-        Ok::<_, Error>((plan, inspection::existing_files(job, &app.settings).await?))
-    })?;
+    let (plan, there) = app.io.block_on(app.host.plan(job))?;
     if app.json {
         show::json(&plan_json(job, &plan, &there))
     } else {
         show::answer(&as_text(job, &plan, &there))
     }
     Ok(())
-}
-
-/// How far the job has been loaded.
-fn loads(app: &App, job: &Job) -> Result<LoadState> {
-    match Ledger::open_existing(&app.settings.state)? {
-        None => Ok(LoadState::default()),
-        Some(ledger) => known_load_state(&ledger, job),
-    }
 }
 
 fn as_text(job: &Job, plan: &RunPlan, there: &[ExistingFiles]) -> String {

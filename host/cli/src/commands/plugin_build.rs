@@ -200,7 +200,7 @@ fn target_is_installed() -> bool {
     })
 }
 
-/// What cargo says of a crate.
+/// The metadata of a crate, as cargo prints it.
 struct Package {
     name: String,
     library: String,

@@ -69,7 +69,7 @@ fn parse(text: &str) -> Result<Map<String, Value>> {
     })
 }
 
-/// What a job gives the plugin.
+/// The config that a job gives the plugin.
 fn config_of(job: &Job, plugin: &Plugin) -> Result<Map<String, Value>> {
     let config = match (plugin.kind(), &job.target.to) {
         (PluginKind::Connector, _) => match &job.source {

@@ -18,7 +18,7 @@ use longshore_model::config::plain_path::{is_url, to_url};
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::shown;
-use longshore_run::inspection::{self, RelationPreview, rows_as_texts, shown_column};
+use longshore_run::inspection::{RelationPreview, rows_as_texts, shown_column};
 use serde_json::json;
 
 use super::params::ParamArgs;
@@ -58,10 +58,7 @@ pub(super) fn preview(
         }
         None => params.read_job(app, Path::new(what))?,
     };
-    let previews = app.io.block_on(async {
-        let plugins = app.resolve(&job).await?;
-        inspection::preview(&job, rows, plugins, &app.settings, app.compute()).await
-    })?;
+    let previews = app.io.block_on(app.host.preview(&job, rows))?;
     if form == Form::Arrow {
         return previews.iter().try_for_each(write_arrow);
     }

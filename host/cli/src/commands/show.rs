@@ -35,7 +35,7 @@ pub(super) fn failure(error: &Error) {
     error.also().iter().for_each(failure);
 }
 
-/// What somebody should look at.
+/// Prints a warning.
 pub(super) fn warning(text: &str) {
     if !is_quiet() {
         say(&format!("longshore: {text}"));

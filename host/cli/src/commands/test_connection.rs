@@ -4,7 +4,7 @@ use std::path::Path;
 
 use longshore_model::error::Result;
 use longshore_model::format::counted;
-use longshore_run::inspection::{ConnectionTest, test_connection};
+use longshore_run::inspection::ConnectionTest;
 use serde_json::json;
 
 use super::params::ParamArgs;
@@ -15,9 +15,8 @@ const LISTED: usize = 50;
 
 pub(super) fn test(app: &App, path: &Path, params: &ParamArgs) -> Result<()> {
     let job = params.read_job(app, path)?;
-    let ConnectionTest { source, target, register, relations, .. } = app
-        .io
-        .block_on(async { test_connection(&job, app.resolve(&job).await?, &app.settings).await })?;
+    let ConnectionTest { source, target, register, relations, .. } =
+        app.io.block_on(app.host.test_connection(&job))?;
     if app.json {
         show::json(&json!({
             "ok": true, "source": source, "target": target, "register": register,

@@ -107,7 +107,7 @@ async fn open(app: &App, args: &VerifyArgs) -> Result<(Manifest, std::sync::Arc<
                 None => parse_target(&manifest.job.target)?.0,
             };
             let manifests = Path::new(&args.manifest).parent().unwrap_or(Path::new("."));
-            destination::open_file(&place, file, manifests.to_owned(), secrets, None).await?
+            destination::open_file(&place, file, manifests, secrets, None).await?
         }
         (None, Some(place)) => destination::open(&place, secrets, None).await?,
         (None, None) => {

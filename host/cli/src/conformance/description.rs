@@ -1,4 +1,4 @@
-//! What a component says that it is.
+//! Checks of a component's description.
 
 use longshore_model::error::Result;
 use longshore_plugins::Plugin;

@@ -22,7 +22,7 @@ use longshore_plugins::{Binding, Bound, Plugin, PluginKind, Secrets, bind};
 use longshore_sandbox::{Kind, Relation};
 use serde_json::{Map, Value};
 
-/// What a component is held against.
+/// The inputs of the conformance suite.
 pub struct Given<'a> {
     /// Its config, as a job gives it; without one only its description can be looked at.
     pub config: Option<Map<String, Value>>,
@@ -32,12 +32,12 @@ pub struct Given<'a> {
     pub settings: &'a Settings,
 }
 
-/// What came of one promise.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The promise.
     pub promise: String,
-    /// What broke it, if anything did.
+    /// Why the promise is broken, if it is.
     pub fault: Option<String>,
 }
 

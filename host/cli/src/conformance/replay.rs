@@ -16,14 +16,14 @@ use strum::IntoStaticStr;
 
 /// A tape that was read, ready to be run again.
 pub struct Replay {
-    /// What it is of.
+    /// The plugin of the tape.
     pub label: Label,
     ending: Ending,
     player: Player,
     inputs: Vec<Vec<Vec<u8>>>,
 }
 
-/// What came of it.
+/// The result of the replay.
 #[derive(Debug)]
 pub struct Replayed {
     /// How the work on the tape ended.

@@ -26,7 +26,7 @@ const CHUNKS: u32 = 64;
 /// Rows of a batch that is handed to a transform or a sink.
 const BATCH_ROWS: i64 = 8_192;
 
-/// What so many instances did.
+/// The speed of several instances together.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
     /// Instances at the same time.
@@ -45,7 +45,7 @@ pub struct Figures {
     pub host_calls: u64,
 }
 
-/// What one instance did.
+/// The work of one instance.
 #[derive(Default)]
 struct Done {
     rows: u64,

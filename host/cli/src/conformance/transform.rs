@@ -19,7 +19,7 @@ impl Probe<Transform> {
         self.component.open(self.name(), config, self.grant.clone(), &schema).await
     }
 
-    /// What comes out for these batches.
+    /// Transforms these batches; gives the fingerprint of the result.
     async fn run(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Fingerprint> {
         let mut transformer = self.open(&self.config, schema).await?;
         let schemas = TransformSchemas::ask(&mut transformer, schema).await?;

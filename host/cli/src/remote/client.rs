@@ -14,7 +14,7 @@ use serde_json::Value;
 /// The socket of a daemon on this machine, in its state folder.
 const SOCKET: &str = "api.sock";
 
-/// What names a socket and no URL.
+/// The beginning of a socket's name.
 const UNIX: &str = "unix:";
 
 /// The variable that holds a token.

@@ -8,7 +8,7 @@ use tokio::sync::broadcast::{Receiver, Sender, channel};
 use super::limits::STREAM_BUFFER_EVENTS;
 use super::progress::ActiveAnswer;
 
-/// What is new.
+/// Something that event streams tell.
 pub(super) enum News {
     /// Something happened to a run.
     Event(RunEvent),

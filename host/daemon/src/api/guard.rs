@@ -133,7 +133,7 @@ async fn authenticate(rules: &Rules, credential: Credential) -> Result<Caller, A
     authenticated(&rules.state, credential).await
 }
 
-/// Who has a credential, now.
+/// The caller to whom a credential belongs.
 pub(super) async fn authenticated(
     state: &Shared,
     credential: Credential,

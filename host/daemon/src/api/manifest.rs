@@ -54,7 +54,7 @@ async fn read_manifest(
         None => place_of(url.rsplit_once(MANIFESTS).map_or(url.as_str(), |(root, _)| root))?,
     };
     let target = destination::open(&place, state.settings().secrets.as_deref(), None).await?;
-    let Some(bytes) = target.manifest(&run).await? else { return Ok(None) };
+    let Some(bytes) = target.manifests().get(&run).await? else { return Ok(None) };
     parsed(&bytes, &url).map(Some)
 }
 

@@ -9,7 +9,7 @@ use super::answer::with_security_headers;
 use super::caller::Peer;
 use super::state::Shared;
 
-/// What the outermost layer knows.
+/// The rules of the outermost layer.
 #[derive(Clone)]
 pub(super) struct OuterRules(Shared);
 

@@ -1,8 +1,9 @@
 //! Runs: lists of them, one of them, its chunks, its manifest and its log.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::DateTime;
-use longshore_model::error::Result;
+use longshore_model::error::{Error, Result};
 use longshore_run::Trigger;
 use longshore_run::ledger::{
     AttemptRecord, ChunkDetails, EventRecord, QUEUED, RelationChunks, RelationCounts, RunDetails,
@@ -192,7 +193,8 @@ pub(super) async fn log(
 
 /// No run has this id.
 pub(super) fn unknown() -> ApiError {
-    ApiError::not_found("no run has this id")
+    let error = Error::not_found("no run has this id");
+    ApiError::new(StatusCode::NOT_FOUND, error.with_hint("`longshore runs` lists the runs"))
 }
 
 fn filter(query: RunsQuery) -> Result<RunFilter, ApiError> {

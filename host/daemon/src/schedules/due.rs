@@ -15,9 +15,9 @@ pub(super) const CATCH_UP_LIMIT: usize = 100;
 /// Times that have come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Due {
-    /// Those that are run, oldest first.
+    /// The times that are run, oldest first.
     pub(super) run: Vec<DueTime>,
-    /// Those before, which are not.
+    /// The times before these, which are not run.
     pub(super) skipped: Option<SkippedTimes>,
     /// The last of all.
     pub(super) cursor: DateTime<Utc>,

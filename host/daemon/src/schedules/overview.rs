@@ -1,4 +1,4 @@
-//! What is told of schedules.
+//! The answers of the API about schedules.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;

@@ -28,7 +28,7 @@ use crate::parameter_file::is_parameter_file;
 /// Job files may hold secrets.
 const COPY_MODE: u32 = 0o600;
 
-/// Who looks at the folder.
+/// The role of a process that reads the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// The daemon, which keeps the copies.
@@ -106,7 +106,7 @@ pub(super) struct StandingFile {
 pub(super) struct ActiveJob {
     /// The text of the file.
     pub(super) document: Vec<u8>,
-    /// What it says.
+    /// The checked job.
     pub(super) job: StandingJob,
 }
 

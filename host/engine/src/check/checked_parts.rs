@@ -27,9 +27,9 @@ use crate::write::{Attempt, Parts, Written};
 /// Parts whose rows are checked on their way: as they are after all transforms.
 #[derive(Debug)]
 pub struct CheckedParts {
-    /// What takes the rows.
+    /// The parts that take the rows.
     pub parts: Arc<dyn Parts>,
-    /// What they are checked for.
+    /// The checks of the rows.
     pub checks: Arc<RelationChecks>,
     /// What takes the rows that are quarantined, if any can be.
     pub quarantine: Option<Arc<dyn Parts>>,
@@ -42,7 +42,7 @@ pub struct CheckedParts {
 pub struct Keep {
     /// The folder, which is there.
     pub folder: PathBuf,
-    /// What the files' names begin with.
+    /// The beginning of the files' names.
     pub prefix: String,
     /// The columns.
     pub columns: Vec<usize>,
@@ -55,7 +55,7 @@ impl Keep {
     }
 }
 
-/// What sees the rows of a chunk.
+/// Measures the rows of a chunk on their way.
 struct Inspector {
     meter: Meter,
     keep: Option<KeptWriter>,

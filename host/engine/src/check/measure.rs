@@ -47,7 +47,7 @@ impl From<QuarantinePart> for Part {
     }
 }
 
-/// What a check found.
+/// The measurement of a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {

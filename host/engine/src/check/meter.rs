@@ -64,7 +64,7 @@ impl Meter {
         Ok(split)
     }
 
-    /// What it has found.
+    /// Ends the measuring; gives the results.
     pub(super) fn finish(self) -> ChunkChecks {
         self.found
     }

@@ -40,10 +40,10 @@ fn scale_of(data_type: &DataType) -> Option<i8> {
 }
 
 impl Sum {
-    /// Of nothing.
+    /// The sum of no values.
     pub const ZERO: Self = Self { units: i256::ZERO, scale: 0 };
 
-    /// Of a column.
+    /// The sum of a column.
     pub(super) fn of(column: &ArrayRef) -> Result<Self> {
         let scale = scale_of(column.data_type()).unwrap_or(0);
         let wide = cast(column, &DataType::Decimal256(PRECISION, scale)).map_err(arrow_fault)?;

@@ -14,7 +14,7 @@ use super::PartFile;
 /// A file's bytes, piece by piece.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// What is in a folder.
+/// An entry of a folder: a file or a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name in the folder.

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::PartFile;
 use super::files::{ByteStream, Entry, Files, Folders};
 
-/// What is read at a time.
+/// The bytes of one read.
 const READ_BYTES: usize = 1 << 20;
 
 /// How often something is made again whose folder went away meanwhile.

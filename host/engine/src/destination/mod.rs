@@ -10,7 +10,7 @@ mod files;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 mod local;
-mod manifest_folder;
+mod manifests;
 #[cfg(any(feature = "azure", feature = "s3"))]
 mod multipart_committer;
 mod name_lock;
@@ -29,7 +29,7 @@ mod upload;
 use std::fmt::Debug;
 use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -49,6 +49,7 @@ use single_file::SingleFile;
 
 pub use data_files::{DataFile, data_files};
 pub use files::{ByteStream, Entry, read_small};
+pub use manifests::Manifests;
 pub use name_lock::{LOCK_WAIT_SECS, VERSION_LIMIT};
 pub use rename_committer::checksum;
 pub use sink::{RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
@@ -83,14 +84,8 @@ pub trait Target: Debug + Send + Sync {
     /// Takes back what [`Self::publish`] did with a relation, or a part of it.
     async fn retract(&self, relation: &Publication) -> Result<()>;
 
-    /// Writes a run's manifest; gives where, as people read it.
-    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String>;
-
-    /// A run's manifest, if it was published.
-    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>>;
-
-    /// The runs whose manifests are there.
-    async fn manifests(&self) -> Result<Vec<String>>;
+    /// The manifests of the runs that were published.
+    fn manifests(&self) -> Manifests<'_>;
 
     /// Removes what a run has in the target and has not published: parts, names, staging.
     async fn discard(&self, run: &str) -> Result<()>;
@@ -125,6 +120,9 @@ pub trait Folder: Target {
     /// Writes a marker and removes it again: whether the target can be written.
     async fn probe(&self) -> Result<()>;
 
+    /// Refuses a relation whose name [`Target::reserve`] would refuse for what is there. Holds nothing.
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()>;
+
     /// What is directly in a folder; nothing if it is not there.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>>;
 }
@@ -140,7 +138,7 @@ pub struct Publication {
     pub replaced: Vec<String>,
 }
 
-/// What came of publishing.
+/// The result of publishing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Published {
     /// All is visible, each relation under the name given here.
@@ -177,7 +175,7 @@ pub async fn open(
 pub async fn open_file(
     place: &Place,
     name: &str,
-    manifests: PathBuf,
+    manifests: &Path,
     secrets: Option<&Path>,
     reach: Option<Reach>,
 ) -> Result<Arc<dyn Folder>> {
@@ -234,24 +232,9 @@ pub fn staged_path(target: &RelationTarget, file: &str) -> String {
     format!("{}/{}/{file}", staging(&target.run), target.relation)
 }
 
-/// Where a run's manifest lies in a target of files.
-pub fn manifest_path(run: &str) -> String {
-    format!("{HIDDEN}/runs/{run}.json")
-}
-
 /// Where it is tried whether a target can be written.
 fn probe_path() -> Result<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| Error::resource(error.to_string()))?;
     Ok(format!("{HIDDEN}/probe-{:016x}", u64::from_le_bytes(random)))
-}
-
-fn runs_folder() -> String {
-    format!("{HIDDEN}/runs")
-}
-
-/// The runs of the manifests in a listing.
-fn run_ids(entries: Vec<Entry>) -> Vec<String> {
-    let run = |entry: Entry| entry.name.strip_suffix(".json").map(str::to_owned);
-    entries.into_iter().filter_map(run).collect()
 }

@@ -26,13 +26,12 @@ use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
-use super::files::{ByteStream, Entry, Files, files_beneath, read_if_there};
+use super::files::{ByteStream, Entry, Files, files_beneath};
 use super::object_files::ObjectFiles;
 use super::request::absent_is_fine;
 use super::upload::{PIECE_BYTES, Upload, Uploader, WRITE_TIMEOUT_SECS};
 use super::{
-    Folder, PartFile, Publication, Published, Target, manifest_path, name_lock, probe_path,
-    run_ids, runs_folder, staging,
+    Folder, Manifests, PartFile, Publication, Published, Target, name_lock, probe_path, staging,
 };
 use crate::store::client::REQUEST_TIMEOUT_SECS;
 use crate::store::object_error;
@@ -71,7 +70,7 @@ impl fmt::Debug for MultipartCommitter {
 /// What says of a file that it only took the place of an upload.
 const GIVEN_UP: (&str, &str) = ("longshore", "given-up");
 
-/// What completes an upload.
+/// The description of an upload, which is needed to complete it.
 #[derive(Serialize, Deserialize)]
 struct Held {
     key: String,
@@ -391,18 +390,8 @@ impl Target for MultipartCommitter {
         Ok(())
     }
 
-    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
-        let path = manifest_path(run);
-        self.files.put(&path, manifest).await?;
-        Ok(self.url(&path))
-    }
-
-    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
-        read_if_there(self.files.read(&manifest_path(run)).await).await
-    }
-
-    async fn manifests(&self) -> Result<Vec<String>> {
-        Ok(run_ids(self.files.list(&runs_folder()).await?.unwrap_or_default()))
+    fn manifests(&self) -> Manifests<'_> {
+        Manifests::in_target(self.files.as_ref())
     }
 
     async fn discard(&self, run: &str) -> Result<()> {
@@ -485,6 +474,13 @@ impl Folder for MultipartCommitter {
         let put = self.files.put(&path, b"longshore").await;
         let removed = self.files.remove(&path).await;
         put.and(removed)
+    }
+
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
+        match &self.file {
+            None => name_lock::check(self.files.as_ref(), relation, mode).await,
+            Some(file) => name_lock::check_file(self.files.as_ref(), file, mode).await,
+        }
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {

@@ -28,6 +28,22 @@ fn path(name: &str) -> String {
     format!("{HIDDEN}/{NAMES}/{name}")
 }
 
+/// Refuses the name that a relation would get, if what is there has it. Holds nothing.
+pub(super) async fn check(files: &dyn Files, relation: &str, mode: Mode) -> Result<()> {
+    if mode == Mode::Error && !is_free(files, relation).await? {
+        return Err(taken(files, relation));
+    }
+    Ok(())
+}
+
+/// The same of a single file.
+pub(super) async fn check_file(files: &dyn Files, file: &str, mode: Mode) -> Result<()> {
+    if mode == Mode::Error && files.is_taken(file).await? {
+        return Err(file_taken(files, file));
+    }
+    Ok(())
+}
+
 /// Chooses and holds a name for a relation.
 pub(super) async fn reserve(
     files: &dyn Files,
@@ -50,9 +66,7 @@ pub(super) async fn reserve(
         | Mode::Snapshot
         | Mode::Scd2 => Ok(target(relation.to_owned())),
         Mode::Error => {
-            if !is_free(files, relation).await? {
-                return Err(taken(files, relation));
-            }
+            check(files, relation, mode).await?;
             if claim(files, run, relation).await? {
                 Ok(target(relation.to_owned()))
             } else {
@@ -85,17 +99,14 @@ pub(super) async fn reserve_file(
     file: &str,
     mode: Mode,
 ) -> Result<RelationTarget> {
-    let is_refused = mode == Mode::Error;
-    if is_refused && files.is_taken(file).await? {
-        return Err(file_taken(files, file));
-    }
+    check_file(files, file, mode).await?;
     if !mark(files, run, file).await? && holder(files, file).await? != run {
         return Err(held(files, file).await);
     }
     // What was published between the look and the mark.
-    if is_refused && files.is_taken(file).await? {
+    if let Err(error) = check_file(files, file, mode).await {
         release(files, run, file).await?;
-        return Err(file_taken(files, file));
+        return Err(error);
     }
     let (run, relation, name) = (run.to_owned(), relation.to_owned(), file.to_owned());
     Ok(RelationTarget { run, relation, name, mode })

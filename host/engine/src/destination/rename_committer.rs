@@ -13,10 +13,10 @@ use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::part::{Part, RelationTarget};
 
-use super::files::{Folders, files_beneath, parent, read_if_there};
+use super::files::{Folders, files_beneath, parent};
 use super::{
-    ByteStream, Entry, Folder, HIDDEN, PartFile, Publication, Published, Target, manifest_path,
-    name_lock, probe_path, run_ids, runs_folder, staging,
+    ByteStream, Entry, Folder, HIDDEN, Manifests, PartFile, Publication, Published, Target,
+    name_lock, probe_path, staging,
 };
 
 /// A target over a store with folders.
@@ -287,18 +287,8 @@ impl<F: Folders> Target for RenameCommitter<F> {
         Ok(())
     }
 
-    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
-        let path = manifest_path(run);
-        self.folders.put(&path, manifest).await?;
-        Ok(self.url(&path))
-    }
-
-    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
-        read_if_there(self.folders.read(&manifest_path(run)).await).await
-    }
-
-    async fn manifests(&self) -> Result<Vec<String>> {
-        Ok(run_ids(self.folders.list(&runs_folder()).await?.unwrap_or_default()))
+    fn manifests(&self) -> Manifests<'_> {
+        Manifests::in_target(&self.folders)
     }
 
     async fn discard(&self, run: &str) -> Result<()> {
@@ -348,6 +338,14 @@ impl<F: Folders> Folder for RenameCommitter<F> {
         let put = self.folders.put(&path, b"longshore").await;
         let removed = self.folders.remove(&path).await;
         put.and(removed)
+    }
+
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
+        match &self.file {
+            None => name_lock::check(&self.folders, relation, mode).await,
+            Some(file) if mode == Mode::Replace => self.check_replaceable(file).await,
+            Some(file) => name_lock::check_file(&self.folders, file, mode).await,
+        }
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {

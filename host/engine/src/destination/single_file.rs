@@ -4,7 +4,7 @@
 //! Manifests lie in the state folder: nothing is left beside the file.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -14,21 +14,21 @@ use longshore_model::config::target::Mode;
 use longshore_model::error::Result;
 use longshore_model::part::{Part, RelationTarget};
 
-use super::manifest_folder::ManifestFolder;
-use super::{ByteStream, Entry, Folder, PartFile, Publication, Published, Target};
+use super::local::LocalFolder;
+use super::{ByteStream, Entry, Folder, Manifests, PartFile, Publication, Published, Target};
 
 /// One file of a folder.
 #[derive(Debug)]
 pub(super) struct SingleFile {
     folder: Arc<dyn Folder>,
     name: String,
-    manifests: ManifestFolder,
+    manifests: LocalFolder,
 }
 
 impl SingleFile {
     /// A file of a folder that is opened for it.
-    pub(super) fn new(folder: Arc<dyn Folder>, name: &str, manifests: PathBuf) -> Self {
-        Self { folder, name: name.to_owned(), manifests: ManifestFolder::new(manifests) }
+    pub(super) fn new(folder: Arc<dyn Folder>, name: &str, manifests: &Path) -> Self {
+        Self { folder, name: name.to_owned(), manifests: LocalFolder::new(manifests) }
     }
 
     /// A part of the file is the file.
@@ -70,16 +70,8 @@ impl Target for SingleFile {
         self.folder.retract(relation).await
     }
 
-    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
-        self.manifests.put(run, manifest).await
-    }
-
-    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
-        self.manifests.get(run).await
-    }
-
-    async fn manifests(&self) -> Result<Vec<String>> {
-        self.manifests.runs().await
+    fn manifests(&self) -> Manifests<'_> {
+        Manifests::apart(&self.manifests)
     }
 
     async fn discard(&self, run: &str) -> Result<()> {
@@ -120,6 +112,10 @@ impl Folder for SingleFile {
 
     async fn probe(&self) -> Result<()> {
         self.folder.probe().await
+    }
+
+    async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
+        self.folder.check_name(relation, mode).await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {

@@ -2,7 +2,7 @@
 //! run's commit.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,8 +18,8 @@ use longshore_sandbox::capability::tape::Recorder;
 use longshore_sandbox::tape::{Script, Tapes};
 use longshore_sandbox::{FinishedLoad, Load, LoadMode, OpenTarget, OpenWriter, Sink};
 
-use super::manifest_folder::ManifestFolder;
-use super::{Publication, Published, Target};
+use super::local::LocalFolder;
+use super::{Manifests, Publication, Published, Target};
 use crate::ipc::encode_schema;
 use crate::pool::{Pool, close};
 
@@ -35,7 +35,7 @@ pub struct SinkTarget {
     /// The URL, without a password.
     url: String,
     /// Where manifests are kept: a sink has no place for them.
-    manifests: ManifestFolder,
+    manifests: LocalFolder,
     sessions: Pool<OpenTarget>,
     /// A commit was cut off: nobody knows what is visible.
     unsure: AtomicBool,
@@ -53,15 +53,15 @@ impl SinkTarget {
         Self {
             sink,
             url: url.trim_end_matches('/').to_owned(),
-            manifests: ManifestFolder::new(PathBuf::new()),
+            manifests: LocalFolder::new(Path::new("")),
             sessions: Pool::default(),
             unsure: AtomicBool::new(false),
         }
     }
 
     /// Keeps manifests in this folder.
-    pub fn with_manifests(self, manifests: PathBuf) -> Self {
-        Self { manifests: ManifestFolder::new(manifests), ..self }
+    pub fn with_manifests(self, manifests: &Path) -> Self {
+        Self { manifests: LocalFolder::new(manifests), ..self }
     }
 
     /// Checks that the target can be written; one line on what answered.
@@ -110,7 +110,7 @@ impl SinkTarget {
         Ok(hex::encode(&receipt))
     }
 
-    /// What errors call it.
+    /// Its name in errors.
     pub fn name(&self) -> String {
         format!("sink `{}`", self.sink.name())
     }
@@ -212,17 +212,9 @@ impl Target for SinkTarget {
         Ok(())
     }
 
-    async fn put_manifest(&self, run: &str, manifest: &[u8]) -> Result<String> {
-        self.manifests.put(run, manifest).await
-    }
-
-    async fn manifest(&self, run: &str) -> Result<Option<Vec<u8>>> {
-        self.manifests.get(run).await
-    }
-
     /// Those of all sinks: each names its target.
-    async fn manifests(&self) -> Result<Vec<String>> {
-        self.manifests.runs().await
+    fn manifests(&self) -> Manifests<'_> {
+        Manifests::apart(&self.manifests)
     }
 
     async fn discard(&self, run: &str) -> Result<()> {

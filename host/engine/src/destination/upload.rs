@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::PartFile;
 use super::request::within;
 
-/// What is handed over at a time.
+/// The bytes of one piece of an upload.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 /// How long a store may take for one piece.

@@ -18,7 +18,7 @@ use crate::decimal_width::widen_schema;
 pub struct Expectation {
     /// The columns that the target holds.
     pub columns: Vec<ColumnRecord>,
-    /// What happens to differences.
+    /// The rule for differences between columns.
     pub rule: Rule,
     /// The digest of columns that somebody has accepted, whatever the rule says.
     pub accepted: Option<String>,
@@ -36,7 +36,7 @@ pub enum Rule {
     Report,
     /// They are refused.
     Refuse,
-    /// What the job says.
+    /// The policy of the job.
     Policy(DriftPolicy),
 }
 
@@ -45,11 +45,11 @@ pub enum Rule {
 pub struct Alignment {
     /// The differences, and what is done about each.
     pub changes: Vec<SchemaChange>,
-    /// What happens to the rows.
+    /// How rows are changed, if they are.
     pub outcome: Outcome,
 }
 
-/// What happens to rows.
+/// How rows are changed before they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// They are written as they are read.

@@ -32,7 +32,7 @@ impl<'a> WatchedColumn<'a> {
         Ok(Self { dialect, kind, name: quoted(dialect, name)?, source_type })
     }
 
-    /// What is compared.
+    /// The SQL expression that is compared.
     pub(super) fn term(&self) -> String {
         match (self.kind, self.dialect) {
             (Kind::Text, Dialect::PostgreSql) => format!("{} COLLATE \"C\"", self.name),
@@ -125,7 +125,7 @@ impl<'a> WatchedColumn<'a> {
     }
 }
 
-/// What stands behind FROM.
+/// The SQL text behind FROM.
 pub(super) fn from(dialect: Dialect, relation: &Relation) -> String {
     match relation {
         Relation::Table(name) if dialect == Dialect::Hive && !name.contains('`') => {

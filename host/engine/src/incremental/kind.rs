@@ -9,7 +9,7 @@ use longshore_model::error::{Error, Result};
 /// The longest text.
 const TEXT_LIMIT_BYTES: usize = 1_000;
 
-/// What a watched column holds.
+/// The kind of values in a watched column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Whole numbers.

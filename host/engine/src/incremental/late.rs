@@ -38,7 +38,7 @@ const FILES_LIMIT: usize = 1_000;
 /// The greatest number that no transaction has.
 const LAST_RESERVED: u64 = 2;
 
-/// What a run can tell of late rows.
+/// The transactions by which a run finds rows that are committed late.
 pub(super) struct LateCommits {
     /// The transactions that this run sees.
     pub(super) now: Transactions,

@@ -21,7 +21,7 @@ pub struct LoadState {
     pub backfill: Option<Backfill>,
 }
 
-/// What a window is opened for.
+/// The relation that a window is opened for.
 pub struct WindowRequest<'a> {
     /// Where the rows come from.
     pub source: &'a Arc<dyn Source>,
@@ -33,7 +33,7 @@ pub struct WindowRequest<'a> {
     pub input: &'a Input,
     /// How it is loaded.
     pub incremental: &'a Incremental,
-    /// What the source says of it.
+    /// The relation as the source describes it.
     pub described: &'a Described,
     /// How far it has been loaded.
     pub state: &'a LoadState,

@@ -82,7 +82,7 @@ impl Transformation {
     }
 }
 
-/// What a value depends on.
+/// The input columns that a value depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dependencies(BTreeMap<InputColumn, BTreeSet<Transformation>>);
 

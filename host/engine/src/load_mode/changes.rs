@@ -37,7 +37,7 @@ pub(super) struct Changes {
     pub(super) table: ParquetTable,
     pub(super) key: Key,
     pub(super) rows: u64,
-    /// What the rows hold in memory.
+    /// The bytes of the rows in memory.
     pub(super) bytes: u64,
     pub(super) bounds: Vec<Bounds>,
 }

@@ -13,7 +13,7 @@ use crate::write::{Parts, folder_values};
 /// Footers that are read at the same time.
 const FOOTERS_AT_ONCE: usize = 16;
 
-/// What readers of a relation see.
+/// The published files of a relation.
 pub(super) struct Existing {
     /// The number of each row is that of its file here.
     pub(super) table: ParquetTable,

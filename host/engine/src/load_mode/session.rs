@@ -8,14 +8,11 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::prelude::SessionConfig;
 use longshore_model::config::settings::cores;
 use longshore_model::error::Result;
-use longshore_model::memory::{Account, memory};
+use longshore_model::memory::{Account, Share, memory};
 use parking_lot::Mutex;
 
 use crate::datafusion_fault::from_datafusion;
 use crate::spill::spilling_runtime;
-
-/// What sorting needs at least.
-const LEAST_POOL_BYTES: u64 = 16 << 20;
 
 /// What each of several sorts needs at least.
 const LEAST_STREAM_BYTES: u64 = 12 << 20;
@@ -46,7 +43,7 @@ pub(super) struct Session {
 impl Session {
     /// A session that spills into this folder.
     pub(super) fn new(scratch: &Path, parallel: usize) -> Result<Self> {
-        let pool_bytes = (memory().limit() / 2).max(LEAST_POOL_BYTES);
+        let pool_bytes = Share::Load.bytes();
         let pool = Arc::new(FairSpillPool::new(pool_bytes as usize));
         let runtime = spilling_runtime(pool, scratch).map_err(from_datafusion)?;
         let parallel = parallel.min(cores()).min((pool_bytes / LEAST_STREAM_BYTES) as usize).max(1);

@@ -51,7 +51,7 @@ impl LoadStage {
     }
 }
 
-/// What a load made.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The new parts, out of sight.
@@ -60,7 +60,7 @@ pub struct Loaded {
     pub replaced: Vec<DataFile>,
     /// How many files stay as they are.
     pub kept_files: u64,
-    /// What happened to the rows.
+    /// How many rows were added, replaced and removed.
     pub rows: RowChanges,
 }
 

@@ -37,7 +37,7 @@ pub struct ColumnPlan {
     pub arrow: String,
     /// Its type in a Parquet file, if nothing happens to it on the way.
     pub parquet: String,
-    /// What the source says of it.
+    /// The column as the source describes it.
     pub source: Column,
 }
 

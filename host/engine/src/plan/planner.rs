@@ -31,7 +31,7 @@ use crate::write::Partitioning;
 /// So many relations are worth a session of their own while they are planned.
 const RELATIONS_PER_SESSION: usize = 16;
 
-/// What a run would do.
+/// The plan of a run.
 pub struct RunPlan {
     /// Where rows come from.
     pub source: Arc<dyn Source>,
@@ -89,7 +89,7 @@ pub struct RelationPlan {
     pub scans: Vec<ScanPlan>,
     /// Whether each chunk's rows can be made, and made again, alone.
     pub chunkwise: bool,
-    /// What its rows are checked for.
+    /// The checks of its rows.
     pub checks: Arc<RelationChecks>,
     /// How its columns go with those of its target, if it is known what that holds.
     pub alignment: Option<Alignment>,

@@ -60,7 +60,7 @@ fn seal(lane: ChunkLane) -> Result<Vec<u8>> {
     })
 }
 
-/// What was sealed.
+/// Reads a sealed descriptor.
 pub(super) fn open(descriptor: &[u8]) -> Result<ReadBy> {
     Ok(match descriptor.split_first() {
         Some((&COMPONENT, own)) => ReadBy::Component(own.to_vec()),

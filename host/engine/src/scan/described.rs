@@ -36,7 +36,7 @@ pub struct ScanPlan {
     /// The rows that the run loads, if the relation is incremental.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// What the chunks see.
+    /// The consistency of the chunks.
     pub consistency: Consistency,
     /// How the relation was divided, and why.
     pub strategy: String,

@@ -151,7 +151,7 @@ impl Lane {
         Self { slots, held, read, beside_bytes }
     }
 
-    /// What is read through it.
+    /// The counter of the rows that are read through it.
     pub fn read(&self) -> ReadRows {
         self.read.clone()
     }

@@ -13,7 +13,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
-/// What reading needs.
+/// The requests that reading needs.
 #[async_trait]
 pub(crate) trait Reads: fmt::Debug + Send + Sync + 'static {
     /// A file, or a part of it.
@@ -22,7 +22,7 @@ pub(crate) trait Reads: fmt::Debug + Send + Sync + 'static {
     /// All files beneath a folder.
     fn list(&self, folder: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>>;
 
-    /// What is directly in a folder.
+    /// Lists the direct entries of a folder.
     async fn list_with_delimiter(&self, folder: Option<&Key>) -> Result<ListResult>;
 }
 

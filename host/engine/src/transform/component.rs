@@ -49,7 +49,7 @@ async fn open(
     opened.context(title(transform))
 }
 
-/// What errors call a transform.
+/// The name of a transform in errors.
 fn title(transform: &Bound<Transform>) -> String {
     format!("transform `{}`", transform.name())
 }

@@ -39,7 +39,7 @@ impl OpenTransform {
         Ok(last)
     }
 
-    /// What the instance has used.
+    /// The resources that the instance has used.
     pub fn usage(&self) -> Usage {
         self.transformer.usage()
     }

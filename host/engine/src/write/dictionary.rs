@@ -18,7 +18,7 @@ const MIN_SAMPLE_VALUES: usize = 1_024;
 /// Of a wide table a batch has few rows, and each dictionary costs memory before it holds anything.
 const WIDE_COLUMNS: usize = 256;
 
-/// The same for a wide table.
+/// The least values of the sample of a wide table.
 const MIN_WIDE_SAMPLE_VALUES: usize = 64;
 
 /// A dictionary is kept when at least this share of the sample's second half was seen in its first.

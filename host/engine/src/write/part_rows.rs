@@ -41,7 +41,7 @@ impl Written {
         self.parts.iter().map(|part| to_row(part, None)).chain(checks).collect()
     }
 
-    /// What rows describe.
+    /// Reads parts back from rows.
     pub fn from_rows(rows: &RecordBatch) -> Result<Self> {
         if rows.schema() != part_schema() {
             return Err(Error::internal("rows that describe no parts"));

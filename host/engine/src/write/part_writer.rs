@@ -44,7 +44,7 @@ pub trait Parts: Debug + Send + Sync {
     /// What stands for a relation without rows, so that its schema is known all the same.
     async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>>;
 
-    /// What the parts are, in a word.
+    /// The format of the parts.
     fn format(&self) -> &'static str;
 
     /// The relation's name.

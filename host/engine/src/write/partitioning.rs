@@ -54,7 +54,7 @@ impl Partitioning {
         }))
     }
 
-    /// What the files hold.
+    /// The columns that the files hold.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -12,7 +12,7 @@ use crate::report::rfc3339;
 pub(super) struct Circumstances {
     /// The rows that came.
     pub(super) rows: u64,
-    /// Those of them that are quarantined.
+    /// How many of these are quarantined.
     pub(super) quarantined: u64,
     /// The rows that the last successful run published, if there was one.
     pub(super) last_rows: Option<u64>,

@@ -5,22 +5,17 @@ use longshore_engine::check::{Asked, KeptRows, Measure, ask};
 use longshore_engine::plan::RunPlan;
 use longshore_engine::transform::SpillingSession;
 use longshore_model::config::job::JobRelation;
-use longshore_model::error::{Error, Result};
-use longshore_model::memory::memory;
+use longshore_model::error::Result;
+use longshore_model::memory::Share;
 use tokio::task::JoinSet;
 
 use crate::manifest::RelationOutput;
+use crate::retry::computed;
 use crate::runner::ActiveRun;
 use crate::scratch::Scratch;
 
 /// What the questions of a relation found, each with the position of its check.
 pub(super) type Answers = Vec<(usize, Measure)>;
-
-/// Questions hold at the most one part in so many of what the process may hold.
-const BUDGET_SHARE: u64 = 4;
-
-/// What they may hold however small the budget is: sorting needs as much.
-const LEAST_MEMORY_BYTES: u64 = 64 << 20;
 
 /// All that questions need.
 struct Questions {
@@ -40,28 +35,23 @@ impl ActiveRun<'_> {
         if !checks.any(|check| check.rule.needs_all_rows()) {
             return Ok(vec![Answers::new(); plan.relations.len()]);
         }
-        let scratch = Scratch::of(self.runner.settings, self.id);
         let relations = plan.relations.iter();
         let relations = relations.map(|plan| (plan.relation.clone(), plan.physical.schema()));
         let tables = plan.relations.iter().zip(finished).map(|(plan, output)| {
             let kept = output.measures.values().flat_map(|found| &found.kept);
-            let files = kept.map(|file| scratch.path().join(&file.name)).collect();
+            let files = kept.map(|file| self.scratch.path().join(&file.name)).collect();
             KeptRows::new(plan.physical.schema(), plan.kept.clone(), files)
         });
         let tables = tables.collect();
+        let scratch = self.scratch.clone();
         let questions = Questions { relations: relations.collect(), tables, scratch };
-        // Where all computing is done. It ends when nobody waits for it any more.
-        let mut work = JoinSet::new();
-        work.spawn_on(questions.ask(), self.runner.compute);
-        let answers = work.join_next().await.unwrap_or_else(|| Ok(Ok(Vec::new())));
-        answers.map_err(|error| Error::internal(format!("checking failed: {error}")))?
+        computed(questions.ask(), &mut JoinSet::new(), self.runner.compute, "checking").await
     }
 }
 
 impl Questions {
     async fn ask(self) -> Result<Vec<Answers>> {
-        let bytes = (memory().limit() / BUDGET_SHARE).max(LEAST_MEMORY_BYTES);
-        let session = SpillingSession::new(self.scratch.path(), bytes)?;
+        let session = SpillingSession::new(self.scratch.path(), Share::Checks.bytes())?;
         let asked = self.relations.iter().map(|(relation, schema)| Asked { relation, schema });
         let asked: Vec<Asked<'_>> = asked.collect();
         let mut answers = Vec::new();

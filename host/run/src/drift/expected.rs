@@ -16,7 +16,7 @@ use crate::manifest::{Manifest, RelationRecord};
 /// The newest manifests that are searched where the run depends on what is there.
 const MANIFESTS_LIMIT: usize = 1_000;
 
-/// The same where it is only reported.
+/// The limit where differences are only reported.
 const REPORTED_MANIFESTS_LIMIT: usize = 50;
 
 /// So many more manifests are looked at when one is found: they are in the order in which their runs began, and
@@ -26,7 +26,7 @@ const OVERLAPPING_RUNS: usize = 8;
 /// How many manifests are asked for at the same time.
 const READ_AT_ONCE: usize = 8;
 
-/// What is expected of a relation.
+/// The columns that the target expects of a relation.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     /// The name in the target of the version that is there.
@@ -157,7 +157,8 @@ async fn newest(
     if job.target.mode == Mode::Error || job.target.file.is_some() {
         return Ok(vec![None; wanted.len()]);
     }
-    let mut runs = target.manifests().await?;
+    let manifests = target.manifests();
+    let mut runs = manifests.runs().await?;
     runs.sort();
     runs.reverse();
     runs.truncate(limit);
@@ -165,7 +166,7 @@ async fn newest(
         if found.iter().all(|found| found.looked >= OVERLAPPING_RUNS) {
             break;
         }
-        let texts: Vec<_> = some.iter().map(|run| target.manifest(run)).collect();
+        let texts: Vec<_> = some.iter().map(|run| manifests.get(run)).collect();
         for text in try_join_all(texts).await?.into_iter().flatten() {
             // Another version may have written it in another way.
             let Ok(manifest) = serde_json::from_slice::<Manifest>(&text) else { continue };

@@ -109,13 +109,14 @@ async fn find_watermarks(
     job: &str,
     names: BTreeSet<&str>,
 ) -> Result<BTreeMap<String, FoundWatermark>> {
-    let mut runs = target.manifests().await?;
+    let manifests = target.manifests();
+    let mut runs = manifests.runs().await?;
     runs.sort();
     let newest = runs.iter().rev().take(MANIFESTS_LIMIT);
-    let reads: Vec<_> = newest.map(|run| target.manifest(run)).collect();
-    let mut manifests = stream::iter(reads).buffered(READS_AT_ONCE);
+    let reads: Vec<_> = newest.map(|run| manifests.get(run)).collect();
+    let mut texts = stream::iter(reads).buffered(READS_AT_ONCE);
     let mut found: BTreeMap<String, FoundWatermark> = BTreeMap::new();
-    while let Some(text) = manifests.try_next().await? {
+    while let Some(text) = texts.try_next().await? {
         // Another version may have written it in another way.
         let manifest = text.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
         let Some(manifest) = manifest.filter(|manifest| manifest.job.name == job) else { continue };

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore_engine::catalog::Registrar;
-use longshore_engine::destination;
 use longshore_engine::destination::SinkTarget;
 use longshore_engine::plan::Planner;
 use longshore_model::config::place::Place;
 use longshore_model::config::target::To;
-use longshore_model::config::{Job, Reach, Settings};
+use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_plugins::PluginSet;
+
+use crate::destination::Destination;
 
 /// What a job's source, its target and its catalog have answered.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub async fn test_connection(
     Ok(ConnectionTest { source: answer, target, register, relations })
 }
 
-/// Writes into a target of files, and leaves it as it was.
+/// Writes into a target of files, and leaves it as it was. What a run would refuse for what is there is refused.
 async fn probe(job: &Job, settings: &Settings) -> Result<String> {
     let To::Folder(place, _) = &job.target.to else {
         return Err(Error::internal("a target that is neither a sink nor files"));
@@ -57,8 +58,10 @@ async fn probe(job: &Job, settings: &Settings) -> Result<String> {
         _ => Vec::new(),
     };
     let new: Vec<PathBuf> = was_there.into_iter().filter(|folder| !folder.exists()).collect();
-    let reach = Reach::new(&settings.policy, &job.folder);
-    let target = destination::open(place, settings.secrets.as_deref(), Some(reach)).await?;
+    let target = Destination::open_folder(job, place, settings).await?;
+    for relation in &job.relations {
+        target.check_name(&relation.name, job.target.mode).await?;
+    }
     let probed = target.probe().await;
     // Only what the marker had made, and only where nothing else is in it.
     for folder in new.iter().rev() {

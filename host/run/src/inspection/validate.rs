@@ -14,7 +14,7 @@ use longshore_sandbox::Sandbox;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-/// What is read by the host itself.
+/// The name of a source that the host itself reads.
 const FILES: &str = "files";
 
 /// What is told of a job without a connection.

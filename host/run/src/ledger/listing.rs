@@ -12,7 +12,7 @@ use crate::phase::Phase;
 /// The state of a run that some process works on.
 const RUNNING: &str = "running";
 
-/// What a list of runs has.
+/// A filter for a list of runs.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {
     /// Only runs of the job of this name.

@@ -36,7 +36,7 @@ pub struct NewMessage {
     pub kind: MessageKind,
     /// JSON: where to. It holds no secret.
     pub destination: String,
-    /// What is sent.
+    /// The body.
     pub body: String,
 }
 
@@ -49,7 +49,7 @@ pub struct Message {
     pub kind: MessageKind,
     /// JSON: where to.
     pub destination: String,
-    /// What is sent.
+    /// The body.
     pub body: String,
     /// The attempts so far, this one included.
     pub attempts: u32,

@@ -41,7 +41,7 @@ pub enum KeyedRun {
     Succeeded(Value),
 }
 
-/// What the ledger knows of a key.
+/// A run key, as the ledger knows it.
 struct KnownKey {
     job: String,
     digest: String,

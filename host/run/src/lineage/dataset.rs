@@ -9,7 +9,7 @@ use super::facet::facet;
 use crate::check_result::CheckReport;
 use crate::report::RelationReport;
 
-/// What a link calls.
+/// The types of symbolic links.
 const TABLE: &str = "TABLE";
 const LOCATION: &str = "LOCATION";
 
@@ -31,7 +31,7 @@ pub struct DatasetField {
     pub r#type: String,
 }
 
-/// What is read.
+/// A dataset that is read.
 #[derive(Clone, Debug)]
 pub struct InputDataset {
     /// Its name.
@@ -40,7 +40,7 @@ pub struct InputDataset {
     pub fields: Vec<DatasetField>,
 }
 
-/// What is written.
+/// A dataset that is written.
 #[derive(Clone, Debug)]
 pub struct OutputDataset {
     /// The relation's name in the job.

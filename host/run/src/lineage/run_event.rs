@@ -22,7 +22,7 @@ pub(super) const EVENT_LIMIT_BYTES: usize = 8 << 20;
 /// What is left out of an event that is too large, in this order.
 const DISPENSABLE: [&str; 2] = ["columnLineage", "schema"];
 
-/// What the events of a run say.
+/// The facts that all events of a run tell.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RunEvents {
     run: Value,
@@ -36,7 +36,7 @@ pub(crate) struct RunEvents {
     copies: Vec<(usize, usize)>,
 }
 
-/// What the end of a run tells.
+/// The facts that only the last event tells.
 pub(super) struct Told<'a> {
     pub(super) error: Option<&'a ErrorReport>,
     pub(super) published: &'a [RelationReport],
@@ -44,7 +44,7 @@ pub(super) struct Told<'a> {
 }
 
 impl RunEvents {
-    /// What is known when a run begins.
+    /// The facts that are known when a run begins.
     pub(super) fn begin(
         run: &str,
         job: &Job,

@@ -14,7 +14,6 @@ use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::part::RelationTarget;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use super::destination::Destination;
 use super::load_record::LoadRecord;
@@ -24,8 +23,9 @@ use super::run_end::RunEnd;
 use super::runner::ActiveRun;
 use crate::retry::Work;
 
-/// What a request does, for the log.
+/// Names of requests in the log.
 const LOADING: &str = "looking what is there";
+const JOINING: &str = "joining rows with those that are there";
 
 impl ActiveRun<'_> {
     /// Holds the names of all relations that are published beside what is there: what is seen there from now on stays
@@ -109,37 +109,18 @@ impl ActiveRun<'_> {
             return Ok(Loaded { parts: output.parts.clone(), replaced, ..Loaded::default() });
         };
         let stage = self.stage(prepared, index, output)?;
-        let mut retries = self.retry().of(Work::Request);
-        loop {
-            let joined = self.join_rows(stage.clone(), load.clone(), loading).await;
-            let Err(error) = joined else { return joined };
-            let Some(wait) = retries.next(&error) else { return Err(error) };
-            tracing::warn!("{LOADING}: {error}: trying again in {} ms", wait.as_millis());
-            sleep(wait).await;
-        }
-    }
-
-    /// Makes the new parts, on the runtime that computes.
-    async fn join_rows(
-        &self,
-        stage: LoadStage,
-        load: Load,
-        loading: &mut JoinSet<Result<Loaded>>,
-    ) -> Result<Loaded> {
         let began = self.created;
-        let work = async move {
-            match &load {
-                Load::Merge(how) => merge(&stage, how).await,
-                Load::Snapshot(by) => snapshot(&stage, by).await,
-                Load::Scd2(how) => scd2(&stage, how, began).await,
+        let join = || {
+            let (stage, load) = (stage.clone(), load.clone());
+            async move {
+                match &load {
+                    Load::Merge(how) => merge(&stage, how).await,
+                    Load::Snapshot(by) => snapshot(&stage, by).await,
+                    Load::Scd2(how) => scd2(&stage, how, began).await,
+                }
             }
         };
-        loading.spawn_on(work, self.runner.compute);
-        match loading.join_next().await {
-            Some(Ok(loaded)) => loaded,
-            Some(Err(error)) => Err(Error::internal(format!("loading failed: {error}"))),
-            None => Err(Error::internal("loading ended without an answer")),
-        }
+        self.retry().run_on(self.runner.compute, loading, JOINING, join).await
     }
 
     fn stage(

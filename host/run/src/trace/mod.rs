@@ -20,7 +20,7 @@ pub const SPAN_LIMIT: usize = 5_000;
 /// The longest message of a span.
 const MESSAGE_LIMIT_BYTES: usize = 500;
 
-/// What a trace is made of.
+/// The inputs of a trace.
 pub(super) struct RunTrace<'a> {
     pub(super) report: &'a RunReport,
     pub(super) ledger: &'a Ledger,

@@ -26,7 +26,7 @@ pub(super) struct Span {
     pub(super) error: Option<String>,
 }
 
-/// What is known of a span.
+/// An attribute of a span.
 #[derive(Debug)]
 pub(super) struct Attribute {
     key: &'static str,

@@ -39,7 +39,7 @@ const OWN_HEADERS: &[&str] = &[
     "upgrade",
 ];
 
-/// What is asked of a server.
+/// A request to a server.
 pub struct Request {
     /// `GET`, `POST`, ...
     pub method: String,

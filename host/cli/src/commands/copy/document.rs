@@ -89,7 +89,7 @@ impl CopyJob {
     }
 }
 
-/// What somebody typed, as a text.
+/// An argument as text.
 fn address(what: &str, text: &OsStr) -> Result<String> {
     text.to_str().map(str::to_owned).ok_or_else(|| {
         Error::config(format!("{what}: `{}` is not UTF-8", text.to_string_lossy()))
@@ -146,7 +146,7 @@ fn name(what: &What, tables: &[String], source: &str, target: &str, has_query: b
     }
 }
 
-/// What is moved.
+/// The keys of the job that say which relations are copied.
 fn relations(
     what: &What,
     tables: Vec<String>,

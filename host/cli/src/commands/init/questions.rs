@@ -10,7 +10,7 @@ use strum::VariantArray;
 use super::super::yaml::YamlWriter;
 use super::Example;
 
-/// What somebody has answered.
+/// The answers to the questions.
 pub(super) struct Answers {
     example: Example,
     url: String,

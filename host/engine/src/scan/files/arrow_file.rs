@@ -42,7 +42,7 @@ const WRITE_AGAIN: &str =
 /// The longest footer.
 const FOOTER_LIMIT_BYTES: u64 = 64 << 20;
 
-/// What a file's footer says.
+/// The footer of a file.
 struct Footer {
     schema: SchemaRef,
     decoder: FileDecoder,
@@ -50,7 +50,7 @@ struct Footer {
     batches: Vec<Block>,
 }
 
-/// What a file says of itself.
+/// Reads the metadata of a file.
 pub(super) async fn inspect(store: &Opened, meta: &ObjectMeta) -> Result<FileInfo> {
     let footer = footer(store, meta).await?;
     let group = |block: &Block| Group {

@@ -57,7 +57,7 @@ pub(super) fn numbered(columns: usize) -> Vec<String> {
     (1..=columns).map(|number| format!("column_{number}")).collect()
 }
 
-/// What a file's first record says.
+/// The header of a file.
 #[derive(Default)]
 pub(super) struct Header {
     pub(super) names: Vec<String>,
@@ -107,7 +107,7 @@ pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<(Field
     Ok((seen.fields(), rows))
 }
 
-/// What was seen of a file's columns.
+/// The columns of a file, as far as they were seen.
 struct Seen {
     names: Vec<String>,
     guesses: Vec<Guess>,

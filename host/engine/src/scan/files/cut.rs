@@ -21,7 +21,7 @@ pub(super) struct Cut {
     pub(super) depends_on_previous: bool,
 }
 
-/// What cannot be cut further.
+/// A piece of a file that cannot be cut further.
 struct Unit {
     slice: Slice,
     name: String,

@@ -66,7 +66,7 @@ impl Shape {
         Ok(Self::Unseen)
     }
 
-    /// Of a value in a column.
+    /// The shape of a value in a column.
     pub(super) fn of(column: &str, value: &RawValue, depth: usize) -> Result<Self, Wrong> {
         let text = value.get();
         Ok(match text.as_bytes().first() {
@@ -115,7 +115,7 @@ impl Shape {
         }
     }
 
-    /// What holds the values of both.
+    /// The narrowest shape that holds the values of both.
     pub(super) fn join(self, other: Self) -> Self {
         use Shape::*;
         match (self, other) {

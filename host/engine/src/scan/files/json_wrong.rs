@@ -26,7 +26,7 @@ pub(super) enum Wrong {
 }
 
 impl Wrong {
-    /// What the parser found in a line.
+    /// The parser's error in a line.
     pub(super) fn syntax(line: &str, error: &serde_json::Error) -> Self {
         let told = error.to_string();
         let told = &told[..told.rfind(" at line ").unwrap_or(told.len())];
@@ -38,7 +38,7 @@ impl Wrong {
         Self::Syntax(words(told), character)
     }
 
-    /// What can be done about it.
+    /// The next step.
     pub(super) fn hint(&self) -> String {
         let skip = "leave such lines out with `bad_rows: skip`";
         match self {

@@ -16,7 +16,7 @@ use super::bytes::Pieces;
 /// The longest record.
 pub(super) const RECORD_LIMIT_BYTES: usize = 64 << 20;
 
-/// What marks records of CSV.
+/// The characters that have a meaning in CSV.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
     pub(super) delimiter: u8,

@@ -40,7 +40,7 @@ use crate::store::Opened;
 /// What the reader knows the store by; nobody sees it.
 const STORE_URL: &str = "source://files";
 
-/// What a file says of itself.
+/// Reads the metadata of a file.
 pub(super) async fn inspect(
     store: &Opened,
     meta: &ObjectMeta,

@@ -23,7 +23,7 @@ const OF_FOOTERS: [&str; 7] = [
     "cannot convert",
 ];
 
-/// What went wrong with a file.
+/// The reason why a file cannot be read.
 pub(super) enum Fault {
     /// It is said already, and by whom it can be mended.
     Told(Error),

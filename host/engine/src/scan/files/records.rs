@@ -37,7 +37,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What can be done about it.
+    /// The next step.
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::CarriageReturn => {

@@ -103,7 +103,7 @@ pub(super) fn read(
     futures::stream::try_unfold(reader, next).boxed()
 }
 
-/// What all slices of a chunk share.
+/// The inputs that all slices of a chunk share.
 struct Given {
     store: Opened,
     files: Files,
@@ -296,7 +296,7 @@ impl Given {
     }
 }
 
-/// What a file's columns are called.
+/// The names of a file's columns.
 #[derive(Default)]
 struct Headed {
     names: Vec<String>,
@@ -392,7 +392,7 @@ impl OpenSlice {
         Ok(())
     }
 
-    /// What was left out.
+    /// Logs the rows that were left out.
     fn tell(&self) {
         if let LeftOut { rows, first: Some(first) } = &self.left_out {
             let rows = longshore_model::format::counted(*rows, "row");

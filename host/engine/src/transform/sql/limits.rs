@@ -80,7 +80,7 @@ pub(super) fn check_work(statement: &Statement) -> Result<()> {
 #[derive(Default)]
 struct Scans {
     found: usize,
-    /// What a name of WITH stands for.
+    /// How many scans stand behind each name of WITH.
     named: HashMap<String, usize>,
     /// Queries that were counted already, by their places in memory.
     counted: HashMap<usize, usize>,

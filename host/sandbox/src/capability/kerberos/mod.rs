@@ -28,7 +28,7 @@ const SERVICE_LIMIT_BYTES: usize = 64;
 /// A login under way, or done.
 pub struct Login(Arc<Mutex<Context>>);
 
-/// What is to be sent next.
+/// A step of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The token; may be empty.

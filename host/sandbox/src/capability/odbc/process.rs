@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::fault::error_of;
@@ -45,6 +46,12 @@ const LOCALE: &str = "C.UTF-8";
 /// How long a session that is no longer wanted may take to end: it gives itself less.
 const END_TIMEOUT_SECS: u64 = 5;
 
+/// How long the last words of a session that has ended may take.
+const LAST_WORDS_SECS: u64 = 1;
+
+/// What the system says of a program whose library it does not find, before the library's name.
+const LIBRARY_NOT_FOUND: &str = "error while loading shared libraries: ";
+
 /// The most bytes of an answer that is not rows.
 const ANSWER_LIMIT_BYTES: u32 = 128 << 20;
 
@@ -55,6 +62,8 @@ pub struct Process {
     output: BufReader<ChildStdout>,
     /// The last line that a driver wrote to standard error.
     last_words: Arc<Mutex<String>>,
+    /// Ends when nothing more can be written there.
+    hearing: JoinHandle<()>,
     patience: Duration,
     io: Handle,
 }
@@ -79,7 +88,7 @@ impl Process {
         };
         let last_words = Arc::<Mutex<String>>::default();
         let heard = last_words.clone();
-        io.spawn(async move {
+        let hearing = io.spawn(async move {
             let mut lines = BufReader::new(errors).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 let line = shown(&line);
@@ -92,6 +101,7 @@ impl Process {
             child: Some(child),
             output: BufReader::new(output),
             last_words,
+            hearing,
             patience,
             io: io.clone(),
         })
@@ -174,12 +184,10 @@ impl Process {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it closed its output".to_owned(),
         };
+        // What a driver has started may still hold its standard error open.
+        let _ = timeout(Duration::from_secs(LAST_WORDS_SECS), &mut self.hearing).await;
         let words = self.last_words.lock().clone();
-        let said = if words.is_empty() { String::new() } else { format!(": {words}") };
-        Error::new(Class::Connection, format!("the ODBC driver crashed ({how}){said}")).with_hint(
-            "it ran in a process of its own, and nothing else was harmed; update the driver, or report \
-             it to its maker",
-        )
+        missing_library(&words).unwrap_or_else(|| crash(&how, &words))
     }
 
     fn confused(&self, kind: Kind) -> Error {
@@ -208,6 +216,28 @@ impl Drop for Process {
     }
 }
 
+fn crash(how: &str, words: &str) -> Error {
+    let said = if words.is_empty() { String::new() } else { format!(": {words}") };
+    Error::new(Class::Connection, format!("the ODBC driver crashed ({how}){said}")).with_hint(
+        "it ran in a process of its own, and nothing else was harmed; update the driver, or report \
+         it to its maker",
+    )
+}
+
+/// The error of a process that could not start, if that is what its last words say.
+fn missing_library(words: &str) -> Option<Error> {
+    let (_, rest) = words.split_once(LIBRARY_NOT_FOUND)?;
+    let (library, cause) = rest.split_once(": ").unwrap_or((rest, "it is not there"));
+    let hint = if library.starts_with("libodbc") {
+        "install the driver manager unixODBC: `apt-get install libodbc2` on Debian and Ubuntu, `dnf install \
+         unixODBC` on RHEL and Fedora; among the images, take one with `odbc` in its name"
+            .to_owned()
+    } else {
+        format!("install the package that has {library}")
+    };
+    Some(Error::config(format!("{PROGRAM} cannot start: {library}: {cause}")).with_hint(hint))
+}
+
 fn program() -> Result<PathBuf> {
     let program = bundled(PROGRAM)?;
     if program.exists() {
@@ -215,4 +245,28 @@ fn program() -> Result<PathBuf> {
     }
     Err(Error::config(format!("ODBC is not there: no {}", program.display()))
         .with_hint("install it with Longshore; among the images, take one with `odbc` in its name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_model::error::Class;
+
+    use super::*;
+
+    #[test]
+    fn without_the_driver_manager_the_next_step_is_to_install_it() {
+        let said = "/usr/bin/longshore-odbc: error while loading shared libraries: libodbc.so.2: cannot open \
+                    shared object file: No such file or directory";
+        let error = missing_library(said).unwrap();
+        assert_eq!(error.class(), Class::Config);
+        assert_eq!(
+            format!("{error}; next: {}", error.hint().unwrap()),
+            "longshore-odbc cannot start: libodbc.so.2: cannot open shared object file: No such file or directory; \
+             next: install the driver manager unixODBC: `apt-get install libodbc2` on Debian and Ubuntu, `dnf \
+             install unixODBC` on RHEL and Fedora; among the images, take one with `odbc` in its name"
+        );
+        let other = missing_library(&said.replace("libodbc.so.2", "libltdl.so.7")).unwrap();
+        assert_eq!(other.hint(), Some("install the package that has libltdl.so.7"));
+        assert!(missing_library("Segmentation fault in libodbc.so.2").is_none());
+    }
 }

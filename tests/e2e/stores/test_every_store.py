@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.blake3 import blake3
+from support.longshore import runs
 from support.stores import Hdfs, Sftp, job, rows, visible
+from support.wait import wait_for
 
 
 def test_a_run_is_published_with_its_manifest_and_nothing_else(program, lake, folder):
@@ -212,12 +214,12 @@ def test_a_single_part_is_not_seen_before_the_commit(program, lake, folder):
         program, lake, folder, tables=["orders"], source={"url": "tpch:", "scale": 5}, chunk={"rows": 100_000}
     )
     run = program.start("run", file)
-    time.sleep(2)
+    wait_for(lambda: any(run["tasks"]["done"] for run in runs(program)))
     run.kill()
     run.wait()
     assert visible(lake.files(folder)) == {}
-    runs = json.loads(program.ok("--json", "runs"))
-    assert runs[0]["state"] == "interrupted"
+    [left] = runs(program)
+    assert left["state"] == "interrupted"
 
 
 def test_unicode_and_blanks_in_names(program, lake, folder, server):

@@ -89,8 +89,8 @@ def pytest_itemcollected(item):
 
 #: The files that take longest: begun first, so that all workers end at about the same time.
 LONGEST = """
-    sdk every_store every_source faults warehouse hive service hostile_kinds runs joins daemon kerberos sinks files
-    flights crash
+    warehouse sdk every_store hostile_kinds dashboard faults leftovers service airgap kerberos inbox memory hostile
+    messages runs daemon every_source packages files schedules flights image crash api_attacks
 """.split()
 
 

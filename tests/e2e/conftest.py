@@ -1,5 +1,6 @@
 """What every test may ask for: the program, a real PostgreSQL with the real flights of New York in 2013, and more."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from support.endpoint import Endpoint, Gate
 from support.longshore import Program
 from support.odbc import MariaDB
 from support.postgres import FLIGHTS, Server, flights_csv, load
+from support.stores import STORES
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +71,8 @@ NEEDS = {
     "server": ["postgres"],
     "sftp": ["sftp"],
     "small_disk": ["root"],
+    "spark": ["hive"],
     "unmounted": ["root"],
-    "warehouse": ["hive"],
 }
 
 #: The same, if a fixture has it as its parameter.
@@ -87,14 +89,32 @@ def pytest_itemcollected(item):
 
 #: The files that take longest: begun first, so that all workers end at about the same time.
 LONGEST = """
-    sdk every_store every_source faults warehouse hive service hostile_kinds runs joins daemon kerberos sinks files
-    flights crash
+    warehouse sdk every_store hostile_kinds dashboard faults leftovers service airgap kerberos inbox memory hostile
+    messages runs daemon every_source packages files schedules flights image crash api_attacks
 """.split()
 
 
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem.removeprefix("test_"), len(places)))
+
+
+#: What takes long to start, and the tests that share it: one worker runs them all. Other tests share their file.
+SHARED = {
+    "spark": r"/test_(warehouse|hive|python_compat)\.py::|/test_every_source\.py::.*\[hive\b",
+    **{store: rf"/test_(every_store|load_modes|single_file|files)\.py::.*\[{store}\b" for store in STORES},
+}
+
+
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            shared = (name for name, tests in SHARED.items() if re.search(tests, nodeid))
+            return next(shared, super()._split_scope(nodeid))
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +162,23 @@ def gate():
     yield gate
     gate.open.set()
     gate.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def spark(scratch):
+    """A HiveServer2. It takes long to start: each file makes tables of its own in it."""
+    server = hive.HiveServer(scratch / "spark")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", params=STORES)
+def lake(request, scratch):
+    lake = STORES[request.param]()
+    lake.start(scratch / f"store-{request.param}")
+    lake.number = 0
+    yield lake
+    lake.stop()
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,16 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from support.hive import HiveServer
 from support.longshore import rows_job
 
 
 @pytest.fixture(scope="module")
-def warehouse(scratch):
-    server = HiveServer(scratch / "compat-hive")
-    server.run(
+def warehouse(spark):
+    spark.run(
         "CREATE TABLE orders STORED AS PARQUET AS SELECT id, cast(id AS string) AS name FROM range(1000)",
         "ANALYZE TABLE orders COMPUTE STATISTICS",
     )
-    yield server
-    server.stop()
+    return spark
 
 
 @pytest.fixture

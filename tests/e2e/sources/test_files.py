@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.postgres import flights_csv
-from support.stores import S3, Azure, Hdfs
 from support.wait import wait_for
 
 
@@ -315,17 +314,7 @@ def test_relations_of_files_are_joined_by_the_jobs_sql(program, data):
     assert rows(program, "job") == ["('EU', 336)", "('US', 1630)"]
 
 
-STORES = {"s3": S3, "azure": Azure, "hdfs": Hdfs}
-
-
-@pytest.fixture(scope="module", params=STORES)
-def lake(request, scratch):
-    lake = STORES[request.param]()
-    lake.start(scratch / f"source-{request.param}")
-    yield lake
-    lake.stop()
-
-
+@pytest.mark.parametrize("lake", ["s3", "azure", "hdfs"], indirect=True)
 def test_files_of_every_store_are_read(program, data, lake):
     flights = flights_csv("flights")
     parquet = data / "flights.parquet"

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.hive, pytest.mark.flaky(reruns=2, only_rerun=LOST)]
 
 
 @pytest.fixture(scope="module")
-def warehouse(scratch):
-    server = HiveServer(scratch / "hive")
+def warehouse(scratch, spark):
+    server = spark
     for table in ("weather", "planes"):
         (scratch / f"{table}.csv").write_text(flights_csv(table))
         server.run(
@@ -38,8 +38,7 @@ def warehouse(scratch):
         "CREATE DATABASE other",
         "CREATE TABLE other.`select` STORED AS PARQUET AS SELECT 1 AS `a b`, 2 AS `select`",
     )
-    yield server
-    server.stop()
+    return server
 
 
 def source(hive, **keys):

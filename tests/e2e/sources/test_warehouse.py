@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from support.daemon import Daemon
-from support.hive import LOST, HiveServer, Impala
+from support.hive import LOST, Impala
 from support.lineage import check
 from support.stores import Hdfs
 from support.wait import wait_for
@@ -37,8 +37,8 @@ def lake(scratch):
 
 
 @pytest.fixture(scope="module")
-def warehouse(scratch, lake):
-    server = HiveServer(scratch / "warehouse-hive")
+def warehouse(spark, lake):
+    server = spark
     server.root = f"hdfs://127.0.0.1:{lake.port}/warehouse"
     server.run(
         f"CREATE DATABASE lake LOCATION '{server.root}'",
@@ -64,8 +64,7 @@ def warehouse(scratch, lake):
         f"ALTER TABLE lake.moved PARTITION (p = 1) SET LOCATION '{server.root}/elsewhere'",
         "INSERT INTO lake.moved SELECT id, 1 FROM range(1000, 1010)",
     )
-    yield server
-    server.stop()
+    return server
 
 
 def source(hive, direct="always", **keys):

@@ -98,7 +98,7 @@ def test_a_merge_is_what_duckdb_makes_of_it(program, lake, folder):
     hidden = [path for path in lake.files(folder) if path.startswith(".longshore/") and "/runs/" not in path]
     assert hidden == []
     if hasattr(lake, "open_uploads"):
-        assert lake.open_uploads() == []
+        assert lake.open_uploads(f"{folder}/") == []
 
 
 def test_a_merge_into_partitions_moves_rows_between_them(program, lake, folder):

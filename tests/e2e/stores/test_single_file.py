@@ -35,7 +35,7 @@ def test_several_chunks_become_one_file_and_nothing_is_left_beside_it(program, l
     done = program.call("verify", report["manifest"], "--job", file)
     assert done.returncode == 4 and "14 bytes" in done.stderr, done.stderr
     if hasattr(lake, "open_uploads"):
-        assert lake.open_uploads() == []
+        assert lake.open_uploads(f"{folder}/") == []
 
 
 def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake, folder):

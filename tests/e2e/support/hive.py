@@ -97,6 +97,10 @@ class HiveServer:
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
+            # Spark's own classes need not be verified; and a catalog that is thrown away need not be safe on disk.
+            "-XX:+UnlockDiagnosticVMOptions",
+            "-XX:-BytecodeVerificationRemote",
+            "-Dderby.system.durability=test",
             "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
             *opens,
             *realm,

@@ -7,7 +7,7 @@ import sqlite3
 
 import duckdb
 
-from support.hive import STATS, HiveServer, Impala
+from support.hive import STATS, Impala
 
 COUNT = 4_000
 #: What the tables of Impala and Hive are partitioned into.
@@ -163,9 +163,11 @@ class Hive(Source):
     chunk = {"bytes": 4_000}
 
     def start(self, folder, ask):
-        self.server = HiveServer(folder / "hive")
+        self.server = ask("spark")
         odd = ", ".join(f"{n} AS {name}" for n, name in enumerate(quoted(ODD_COLUMNS, "`"), 1))
         self.server.run(
+            "CREATE DATABASE shop",
+            "USE shop",
             "CREATE TABLE goods STORED AS PARQUET PARTITIONED BY (part) AS SELECT cast(id as int) AS id, "
             f"if(id % 7 = 0, null, concat('good ', id)) AS name, cast(id % {PARTS} as int) AS part FROM range({COUNT})",
             "ANALYZE TABLE goods COMPUTE STATISTICS",
@@ -174,10 +176,7 @@ class Hive(Source):
         )
 
     def keys(self):
-        return {"url": self.server.url(), "auth": "nosasl", "direct": "never"}
-
-    def stop(self):
-        self.server.stop()
+        return {"url": self.server.url(database="shop"), "auth": "nosasl", "direct": "never"}
 
 
 SOURCES = {

@@ -121,8 +121,9 @@ class S3(Lake):
     def put(self, path, data):
         self.client().put_object(Bucket="lake", Key=path, Body=data)
 
-    def open_uploads(self):
-        return self.client().list_multipart_uploads(Bucket="lake").get("Uploads", [])
+    def open_uploads(self, path=""):
+        uploads = self.client().list_multipart_uploads(Bucket="lake").get("Uploads", [])
+        return [upload for upload in uploads if upload["Key"].startswith(path)]
 
 
 class Azure(Lake):

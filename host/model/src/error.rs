@@ -288,6 +288,18 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// An error that another process has reported.
+    pub fn reported(report: ErrorReport) -> Self {
+        let ErrorReport { class, message, code, next_step, exit_code, also, .. } = report;
+        // The message has the code at its end.
+        let ending = code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
+        let message = message.strip_suffix(&ending).unwrap_or(&message);
+        let mut error = Self::new(class, message).with_code(code).with_exit_code(exit_code);
+        error.0.hint = next_step;
+        error.0.also = also.into_iter().map(Self::reported).collect();
+        error
+    }
+
     /// The error as reports keep it.
     pub fn report(&self) -> ErrorReport {
         ErrorReport {

@@ -45,6 +45,11 @@ impl Catalog {
         Self { folders: self.folders.clone(), slots: slots.collect() }
     }
 
+    /// Whether a plugin of this digest serves.
+    pub fn has(&self, digest: &str) -> bool {
+        self.serving().any(|plugin| plugin.digest() == digest)
+    }
+
     /// Every file, by folder and name.
     pub fn slots(&self) -> &[Slot] {
         &self.slots

@@ -2,6 +2,7 @@
 
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::{ChunkLane, OdbcStatement, PlannedChunk};
+use serde::{Deserialize, Serialize};
 
 /// The most bytes of what a connector says of one chunk.
 pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
@@ -10,11 +11,12 @@ pub const DESCRIPTOR_LIMIT_BYTES: usize = 65_536;
 pub const STATEMENT_LIMIT_BYTES: usize = 1 << 20;
 
 /// A slice of a scan that can be read alone, again and again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chunk {
     /// For people: what the slice is.
     pub label: String,
     /// For whoever reads it.
+    #[serde(with = "hex")]
     pub descriptor: Vec<u8>,
     /// Estimated rows.
     pub rows: Option<u64>,

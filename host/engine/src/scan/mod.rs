@@ -24,5 +24,5 @@ pub use direct::DirectSource;
 pub use files::FileSource;
 pub(crate) use files::{ParquetReaders, fetch_footer};
 pub use odbc::OdbcLane;
-pub use slots::{Lane, Slots};
+pub use slots::{Lane, ReadRows, Slot, Slots};
 pub use source::{ChunkRead, Source, SourceFile};

@@ -44,7 +44,7 @@ pub struct Slot {
     _relation: OwnedSemaphorePermit,
     _run: OwnedSemaphorePermit,
     _first: Option<OwnedSemaphorePermit>,
-    _memory: Admission,
+    _memory: Option<Admission>,
 }
 
 impl Slots {
@@ -64,13 +64,19 @@ impl Slots {
 
     /// Waits for a place; it is free again when it is dropped.
     pub async fn take(&self) -> Result<Slot> {
-        let closed = |_| Error::internal("the run takes no more chunks");
-        let relation = self.relation.clone().acquire_owned().await.map_err(closed)?;
-        let run = self.run.clone().acquire_owned().await.map_err(closed)?;
+        let place = self.take_elsewhere().await?;
         let first = self.first().await;
         let largest_bytes = self.largest_bytes.load(Ordering::Relaxed);
         let admission = memory().admit(self.columns, largest_bytes).await;
-        Ok(Slot { _relation: relation, _run: run, _first: first, _memory: admission })
+        Ok(Slot { _first: first, _memory: Some(admission), ..place })
+    }
+
+    /// Waits for a place to have a chunk read by another process, whose memory is not this one's.
+    pub async fn take_elsewhere(&self) -> Result<Slot> {
+        let closed = |_| Error::internal("the run takes no more chunks");
+        let relation = self.relation.clone().acquire_owned().await.map_err(closed)?;
+        let run = self.run.clone().acquire_owned().await.map_err(closed)?;
+        Ok(Slot { _relation: relation, _run: run, _first: None, _memory: None })
     }
 
     /// For the first chunk, a permit at once; for the others none, when a batch has come or they have waited
@@ -128,6 +134,13 @@ impl Slots {
 #[derive(Clone, Debug, Default)]
 pub struct ReadRows(Arc<AtomicU64>);
 
+impl ReadRows {
+    /// How many.
+    pub fn rows(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What an attempt hands to the scans of its plan: the relation's places, and perhaps one that it
 /// has already.
 #[derive(Debug)]
@@ -149,6 +162,18 @@ impl Lane {
     pub fn new(slots: Arc<Slots>) -> Self {
         let (held, read, beside_bytes) = Default::default();
         Self { slots, held, read, beside_bytes }
+    }
+
+    /// The same, which counts what is read here.
+    pub fn counting(self, read: ReadRows) -> Self {
+        Self { read, ..self }
+    }
+
+    /// Counts rows that another process has read.
+    pub fn count_elsewhere(&self, rows: u64) {
+        self.read.0.fetch_add(rows, Ordering::Relaxed);
+        self.slots.rows.fetch_add(rows, Ordering::Relaxed);
+        figures().rows_read.add(rows);
     }
 
     /// The counter of the rows that are read through it.

@@ -25,7 +25,7 @@ pub use join::join_files;
 pub use parquet::{ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
 pub use part_file::FileParts;
 pub use part_rows::Written;
-pub use part_writer::{Attempt, PartWriter, Parts};
+pub use part_writer::{Attempt, ChunkNumbers, PartWriter, Parts};
 pub use partitioned_writer::OPEN_FILES_LIMIT;
 pub(crate) use partitioning::folder_values;
 pub use partitioning::{FOLDER_NAME_LIMIT_BYTES, Partitioning, folder_prefix};

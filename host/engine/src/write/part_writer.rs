@@ -28,6 +28,11 @@ use crate::transform::with_sort_joins;
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt(pub u32);
 
+/// The chunks that a plan's partitions stand for, where it is a part of a plan with others; else each partition is the
+/// chunk of its own number.
+#[derive(Clone, Debug)]
+pub struct ChunkNumbers(pub Vec<usize>);
+
 /// What takes a relation's rows: a chunk becomes a part, or one for each folder, durable and out of sight.
 #[async_trait]
 pub trait Parts: Debug + Send + Sync {
@@ -136,10 +141,13 @@ impl ExecutionPlan for PartWriter {
         let attempt =
             context.session_config().get_extension::<Attempt>().map_or(Attempt(0), |a| *a);
         let tapes = context.session_config().get_extension::<Tapes>();
+        let numbers = context.session_config().get_extension::<ChunkNumbers>();
+        let chunk = numbers.and_then(|numbers| numbers.0.get(partition).copied());
+        let chunk = chunk.unwrap_or(partition) as u64;
         let batches = self.input.execute(partition, context)?;
         let to = self.to.clone();
         let described = async move {
-            let written = to.write(batches, partition as u64, attempt, tapes.as_deref()).await;
+            let written = to.write(batches, chunk, attempt, tapes.as_deref()).await;
             let rows = written.and_then(|written| written.to_rows()).map_err(Error::external)?;
             Ok::<_, DataFusionError>(futures::stream::iter(rows.into_iter().map(Ok)))
         };

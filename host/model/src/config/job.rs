@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::access::Access;
+use super::cluster::ClusterUrl;
 use super::connector::{Connector, check_connector, scheme, wanted};
 use super::direct::{Location, check_direct};
 use super::document::{Document, typed};
@@ -52,6 +54,8 @@ pub struct Job {
     pub digest: String,
     /// The values of its parameters.
     pub parameters: ParameterRecord,
+    /// The tree that it was checked from, its placeholders bound.
+    pub tree: Arc<Value>,
     /// What its author should look at; nothing of it stops a run.
     pub warnings: Vec<String>,
     /// Where rows come from.
@@ -76,6 +80,8 @@ pub struct Job {
     pub notify: Vec<Webhook>,
     /// Whether its runs are told to the collector of lineage.
     pub lineage: bool,
+    /// The scheduler of the cluster that reads it, if the job names one.
+    pub cluster: Option<ClusterUrl>,
 }
 
 /// Where rows come from.
@@ -225,12 +231,16 @@ impl Job {
         let located = |error| document.locate(error);
         let bound = bind(raw.parameters.take(), document.tree(), arguments, access);
         let Bound { tree, record, unused } = bound.map_err(located)?;
-        if let Some(tree) = tree {
-            raw = typed("", tree).map_err(located)?;
-        }
+        let tree = match tree {
+            None => document.tree().clone(),
+            Some(bound) => {
+                raw = typed("", bound.clone()).map_err(located)?;
+                bound
+            }
+        };
         let warnings = unused.into_iter().map(|error| located(error).to_string()).collect();
         let job = Self::check(raw, stem, access).map_err(located)?;
-        Ok(Self { parameters: record, warnings, ..job })
+        Ok(Self { parameters: record, warnings, tree: Arc::new(tree), ..job })
     }
 
     /// Reads what a job file says of its schedule and of its parameters.
@@ -305,6 +315,8 @@ impl Job {
         // The daemon reads it by itself. Here it only has to be right.
         raw.schedule.and_then(|schedule| kept(&mut faults, Schedule::check(schedule)));
         let notify = kept(&mut faults, check_webhooks(raw.notify));
+        let cluster = raw.cluster.map(|url| ClusterUrl::parse("cluster", &url)).transpose();
+        let cluster = kept(&mut faults, cluster).flatten();
         Error::all(faults)?;
         let (Some(source), Some(inputs), Some(target), Some(steps)) =
             (source, inputs, target, steps)
@@ -334,6 +346,7 @@ impl Job {
             record: raw.record,
             notify: notify.unwrap_or_default(),
             lineage: raw.lineage.unwrap_or(true),
+            cluster,
             consistency: raw.consistency.map(|demanded| match demanded {
                 RawConsistency::Snapshot => Consistency::Snapshot,
                 RawConsistency::PerChunk => Consistency::PerChunk,
@@ -345,6 +358,7 @@ impl Job {
             folder: access.folder().to_owned(),
             digest: String::new(),
             parameters: ParameterRecord::default(),
+            tree: Arc::default(),
             warnings: Vec::new(),
         })
     }

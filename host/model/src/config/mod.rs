@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod checks;
+pub mod cluster;
 pub mod connector;
 pub mod direct;
 pub mod document;
@@ -21,6 +22,7 @@ pub mod place;
 pub mod plain_path;
 mod plugin_requirement;
 pub mod policy;
+mod portable;
 mod positions;
 pub mod query_file;
 mod raw;
@@ -49,6 +51,7 @@ pub use notify::{NotifyEvent, Webhook};
 pub use parameters::{Arguments, Dialect, ParameterRecord};
 pub use plugin_requirement::{Pin, PluginRequirement};
 pub use policy::{Policy, PolicyScope};
+pub use portable::PortableJob;
 pub use record::Record;
 pub use schedule::{Recurrence, Schedule, StandingJob};
 pub use settings::{PluginFolders, Settings};

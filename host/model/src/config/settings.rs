@@ -8,6 +8,7 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cluster::{ClusterArgs, ClusterSettings, RawCluster};
 use super::document::Document;
 use super::lineage::{Lineage, RawLineage};
 use super::notify::raw::RawWebhook;
@@ -83,6 +84,8 @@ pub struct SettingsArgs {
     /// How many runs the ledger remembers [default: 10000]
     #[arg(long, global = true, env = "LONGSHORE_HISTORY_RUNS", value_name = "N")]
     history_runs: Option<u64>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// `longshore.toml`.
@@ -105,6 +108,7 @@ struct RawSettings {
     limits: Limits,
     notify: Vec<RawWebhook>,
     lineage: Option<RawLineage>,
+    cluster: RawCluster,
 }
 
 /// A folder, or a list of them.
@@ -221,6 +225,8 @@ pub struct Settings {
     pub traces: Option<Traces>,
     /// What jobs are called in lineage, and where events of their runs are sent.
     pub lineage: Lineage,
+    /// What this process knows of its cluster.
+    pub cluster: ClusterSettings,
 }
 
 impl Settings {
@@ -244,6 +250,7 @@ impl Settings {
             notify: Vec::new(),
             traces: None,
             lineage: Lineage::default(),
+            cluster: ClusterSettings::default(),
         }
     }
 
@@ -317,6 +324,7 @@ impl Settings {
             notify: check_webhooks(raw.notify)?,
             traces: Traces::of_environment(),
             lineage: Lineage::resolve(raw.lineage)?,
+            cluster: ClusterSettings::resolve(args.cluster, raw.cluster)?,
         })
     }
 }

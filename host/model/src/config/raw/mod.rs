@@ -88,6 +88,9 @@ pub(super) struct RawJob {
     pub(super) checks: Vec<RawCheck>,
     /// Whether its runs are told to the collector of lineage that the settings name; they are if absent.
     pub(super) lineage: Option<bool>,
+    /// The scheduler of the cluster that reads and writes the rows, such as `https://scheduler:50050`. If absent, the
+    /// settings say; else this machine does it.
+    pub(super) cluster: Option<String>,
 }
 
 /// One table or one query.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use longshore_model::config::Settings;
 use longshore_plugins::Plugins;
 use longshore_run::HolderLauncher;
+use longshore_run::cluster::Cluster;
 use longshore_run::ledger::Ledger;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -28,6 +29,8 @@ pub struct Daemon {
     pub ledger: Ledger,
     /// Keeps snapshots while the daemon is away.
     pub holders: Option<HolderLauncher>,
+    /// The clusters that jobs may name; none, if this program can use none.
+    pub clusters: Option<Arc<dyn Cluster>>,
     /// Shows progress.
     pub watch: Watch,
     /// Jobs at the same time.

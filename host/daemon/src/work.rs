@@ -104,6 +104,7 @@ impl Daemon {
             trace_parent: None,
             parent_run: None,
             own_folders: &own_folders,
+            clusters: self.clusters.clone(),
         };
         if take_over == TakeOver::GiveUp {
             return match runner.give_up(&taken.run, job, crashed(*crashes)).await {

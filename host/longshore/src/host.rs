@@ -5,6 +5,7 @@ use std::sync::Arc;
 use longshore_model::config::{Job, Settings as Checked};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Admission, Catalog, Compile, Plugin, PluginSet, Plugins, Resolver};
+use longshore_run::cluster::Cluster;
 use longshore_sandbox::Sandbox;
 use tempfile::TempDir;
 
@@ -21,6 +22,8 @@ pub struct Host {
     pub threads: &'static Threads,
     components: Vec<ComponentSource>,
     traps: Traps,
+    /// The clusters that runs may go to, if this program can use any.
+    pub clusters: Option<Arc<dyn Cluster>>,
     /// The state folder, if it goes with the last who uses it.
     _temporary: Option<Arc<TempDir>>,
 }
@@ -33,8 +36,14 @@ impl Host {
             threads: threads()?,
             components: Vec::new(),
             traps: Traps::Signals,
+            clusters: None,
             _temporary: None,
         })
+    }
+
+    /// The same, with clusters that runs may go to, if the program has any.
+    pub fn with_clusters(self, clusters: Option<Arc<dyn Cluster>>) -> Self {
+        Self { clusters, ..self }
     }
 
     /// For settings, with a state folder for a while if they name none.
@@ -50,6 +59,7 @@ impl Host {
             threads: threads()?,
             components: inner.components.clone(),
             traps: inner.traps,
+            clusters: None,
             _temporary: temporary.map(Arc::new),
         })
     }

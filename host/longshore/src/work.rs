@@ -176,6 +176,7 @@ impl Work {
             trace_parent: self.trace_parent,
             parent_run: self.parent_run.clone(),
             own_folders: std::slice::from_ref(&self.host.settings.state),
+            clusters: self.host.clusters.clone(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
+use longshore_engine::plan::RelationPlan;
 use longshore_engine::write::{FileParts, Parts, SinkParts};
 use longshore_model::config::place::Place;
 use longshore_model::config::target::{Format, Mode, ParquetCodec, To};
@@ -102,6 +103,12 @@ impl Destination {
             format: format.clone(),
             partition_by: Vec::new(),
         }))
+    }
+
+    /// Whether other processes can write a relation's parts. A sink's session is this process's, and so is the folder
+    /// of rows that are needed again.
+    pub(super) fn can_be_written_by_others(&self, relation: &RelationPlan) -> bool {
+        matches!(self, Self::Files { scratch: None, .. }) && relation.kept.is_empty()
     }
 
     /// What holds the parts that are read, until the relation's own are made of them.

@@ -2,6 +2,7 @@
 
 mod check_result;
 mod checks;
+pub mod cluster;
 mod commit;
 mod control;
 mod destination;
@@ -24,6 +25,7 @@ mod plan_record;
 mod preparation;
 mod progress;
 mod relation_tasks;
+mod relation_writer;
 mod report;
 mod retention;
 mod retry;

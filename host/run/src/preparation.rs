@@ -12,8 +12,10 @@ use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
+use longshore_plugins::Plugin;
 use longshore_sandbox::tape::TapeFolder;
 
+use super::cluster::{ClusterRun, PluginFile, RunSpec, cluster_of};
 use super::destination::{Destination, quarantine_target};
 use super::drift::{Expected, check_columns};
 use super::plan_record::{BuiltBy, PlanRecord};
@@ -226,8 +228,30 @@ impl ActiveRun<'_> {
             tapes: self.tapes(),
             tasks: self.intact_tasks(targets).await?,
             scratch: self.scratch.clone(),
+            cluster: self.open_on_cluster(plan, targets).await?,
         };
         Ok(builder.build())
+    }
+
+    /// Hands the run to its cluster, if it has one.
+    async fn open_on_cluster(
+        &self,
+        plan: &RunPlan,
+        targets: &[RelationTarget],
+    ) -> Result<Option<Arc<dyn ClusterRun>>> {
+        let clusters = self.runner.clusters.as_ref();
+        let url = cluster_of(self.job, self.runner.settings, clusters)?;
+        let (Some(url), Some(clusters)) = (url, clusters) else { return Ok(None) };
+        let (settings, targets) = (self.runner.settings, targets.to_vec());
+        let expected = self.ledger().expected(self.id)?;
+        let record = PlanRecord::new(plan, false);
+        let spec = RunSpec::new(self.id, self.job, settings, record, expected, targets)?;
+        let file = |(_, plugin): (String, &Plugin)| PluginFile {
+            digest: plugin.digest().to_owned(),
+            path: plugin.path().to_owned(),
+        };
+        let plugins = plan.plugins.all().map(file).collect();
+        clusters.open(url, &settings.cluster, spec, plugins).await.map(Some)
     }
 
     /// Reserves the names of new versions, for relations that do not go with what is there. Done again, it gives

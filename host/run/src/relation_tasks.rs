@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::ExecutionPlan;
 use longshore_engine::check::{CheckedParts, Keep};
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
-use longshore_engine::write::{PartWriter, Parts, Written};
+use longshore_engine::write::{Parts, Written};
 use longshore_model::config::target::Mode;
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
@@ -17,11 +16,13 @@ use longshore_model::part::RelationTarget;
 use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
 
+use super::cluster::ClusterRun;
 use super::destination::Destination;
 use super::manifest::RelationOutput;
 use super::progress::RelationProgress;
+use super::relation_writer::RelationWriter;
 use super::scratch::Scratch;
-use super::task::{AttemptLog, run_partition, run_whole};
+use super::task::{AttemptLog, run_here, run_on_cluster};
 use crate::ledger::{Ledger, Task, TaskProgress};
 use crate::retry::Retry;
 
@@ -37,8 +38,9 @@ pub(super) struct TaskResult {
 
 /// A relation's tasks.
 pub(super) struct RelationTasks {
-    writer: PartWriter,
-    chunkwise: bool,
+    writer: Arc<RelationWriter>,
+    /// What carries them out, if not this process.
+    cluster: Option<Arc<dyn ClusterRun>>,
     /// The columns of its rows.
     schema: SchemaRef,
     /// Whether nothing stands for it where it has no rows: an earlier run made what they are added to.
@@ -64,6 +66,8 @@ pub(super) struct RelationTasksBuilder<'a> {
     pub(super) tasks: HashMap<Task, TaskProgress>,
     /// Where rows lie that are needed again.
     pub(super) scratch: Scratch,
+    /// The cluster that reads and writes rows, if one does.
+    pub(super) cluster: Option<Arc<dyn ClusterRun>>,
 }
 
 impl RelationTasksBuilder<'_> {
@@ -85,7 +89,8 @@ impl RelationTasksBuilder<'_> {
             .filter(|(task, _)| task.relation == index)
             .filter_map(|(task, progress)| Some((task.chunk, progress.written.take()?)))
             .collect();
-        let parts = self.parts(index, relation);
+        let parts =
+            relation_parts(self.destination, &self.scratch, index, relation, &self.targets[index]);
         // A relation that is made as a whole has all its chunks in one task.
         let is_counted = relation.chunkwise || kept.is_empty();
         let done = if is_counted { kept.len() } else { relation.chunks() } as u64;
@@ -105,8 +110,11 @@ impl RelationTasksBuilder<'_> {
             kept.values().flat_map(|written| &written.parts).map(|part| part.rows).sum();
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
         RelationTasks {
-            writer: PartWriter::new(relation.physical.clone(), parts),
-            chunkwise: relation.chunkwise,
+            writer: Arc::new(RelationWriter::new(relation, parts)),
+            cluster: self
+                .cluster
+                .clone()
+                .filter(|_| self.destination.can_be_written_by_others(relation)),
             schema: relation.written.clone(),
             adds_nothing: self.targets[index].mode == Mode::Append
                 && relation.windows().iter().any(|window| window.before.is_some()),
@@ -125,30 +133,32 @@ impl RelationTasksBuilder<'_> {
     }
 }
 
-impl RelationTasksBuilder<'_> {
-    /// What takes a relation's rows; they are checked on their way, if there is anything to check.
-    fn parts(&self, index: usize, relation: &RelationPlan) -> Arc<dyn Parts> {
-        let target = &self.targets[index];
-        let parts = self.destination.parts(target);
-        if relation.checks.is_empty() && relation.kept.is_empty() {
-            return parts;
-        }
-        let keep = (!relation.kept.is_empty()).then(|| Keep {
-            folder: self.scratch.path().to_owned(),
-            prefix: index.to_string(),
-            columns: relation.kept.clone(),
-        });
-        let checks = relation.checks.clone();
-        let quarantine =
-            if checks.has_quarantine() { self.destination.quarantine(target) } else { None };
-        Arc::new(CheckedParts { parts, checks, quarantine, keep })
+/// What takes a relation's rows; they are checked on their way, if there is anything to check.
+pub(super) fn relation_parts(
+    destination: &Destination,
+    scratch: &Scratch,
+    index: usize,
+    relation: &RelationPlan,
+    target: &RelationTarget,
+) -> Arc<dyn Parts> {
+    let parts = destination.parts(target);
+    if relation.checks.is_empty() && relation.kept.is_empty() {
+        return parts;
     }
+    let keep = (!relation.kept.is_empty()).then(|| Keep {
+        folder: scratch.path().to_owned(),
+        prefix: index.to_string(),
+        columns: relation.kept.clone(),
+    });
+    let checks = relation.checks.clone();
+    let quarantine = if checks.has_quarantine() { destination.quarantine(target) } else { None };
+    Arc::new(CheckedParts { parts, checks, quarantine, keep })
 }
 
 impl RelationTasks {
     /// The number of its tasks.
     pub(super) fn tasks(&self) -> usize {
-        if self.chunkwise { self.writer.properties().partitioning.partition_count() } else { 1 }
+        self.writer.tasks()
     }
 
     /// The chunks that are left to do. Where chunks cannot be made alone, the first stands for all.
@@ -180,18 +190,16 @@ impl RelationTasks {
         relation: usize,
         chunk: usize,
     ) -> impl Future<Output = TaskResult> + Send + 'static {
-        let writer = self.writer.clone();
+        let (writer, cluster) = (self.writer.clone(), self.cluster.clone());
         let attempts = AttemptLog { task: Task { relation, chunk }, ..self.attempts.clone() };
-        let (progress, chunkwise) = (self.progress.clone(), self.chunkwise);
-        let scratch = self.scratch.clone();
+        let (progress, scratch) = (self.progress.clone(), self.scratch.clone());
         async move {
-            let slots = progress.slots.clone();
-            let (result, retries) = if chunkwise {
-                run_partition(Arc::new(writer), chunk, slots, attempts).await
-            } else {
-                run_whole(writer, scratch.path(), slots, attempts).await
+            let slots = &progress.slots;
+            let (result, retries) = match cluster {
+                Some(cluster) => run_on_cluster(&*cluster, &writer, slots, &attempts).await,
+                None => run_here(&writer, scratch.path(), slots, &attempts).await,
             };
-            let chunks = if chunkwise { 1 } else { progress.chunks };
+            let chunks = if writer.is_chunkwise() { 1 } else { progress.chunks };
             if result.is_ok() {
                 progress.done.fetch_add(chunks, Ordering::Relaxed);
                 figures().chunks_done.add(chunks);

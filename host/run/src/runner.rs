@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use super::cluster::{Cluster, cluster_of};
 use super::commit::CommitTargets;
 use super::control::RunControl;
 use super::destination::{Destination, check_target};
@@ -52,6 +53,8 @@ pub struct Runner<'a> {
     pub parent_run: Option<ParentRun>,
     /// Folders of Longshore's own, in which no target lies.
     pub own_folders: &'a [PathBuf],
+    /// The clusters that jobs may name; none, if this program can use none.
+    pub clusters: Option<Arc<dyn Cluster>>,
 }
 
 /// A run that this process works on. No other process does.
@@ -87,6 +90,7 @@ impl Runner<'_> {
     ) -> Result<ActiveRun<'a>, RunEnd> {
         let lock = self.ledger.lock_run(id)?.ok_or_else(|| locked(id))?;
         check_target(job, self.own_folders)?;
+        cluster_of(job, self.settings, self.clusters.as_ref())?;
         let is_new = self.ledger.entry(id)?.is_none() && !self.is_resumed;
         let trigger = self.trigger(id);
         self.begin(id, job, trigger.as_ref())?;

@@ -3,21 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::execution::TaskContext;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionConfig;
-use futures::TryStreamExt;
-use longshore_engine::datafusion_fault::{SQL_MEMORY, from_datafusion};
-use longshore_engine::scan::{Lane, Slots};
-use longshore_engine::transform::{SqlTurn, task_context};
-use longshore_engine::write::{Attempt, PartWriter, Written};
+use longshore_engine::scan::{Lane, ReadRows, Slots};
+use longshore_engine::write::{Attempt, Written};
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
-use parking_lot::Mutex;
 use tokio::time::sleep;
 
+use super::cluster::{AttemptOrder, ClusterRun};
+use super::relation_writer::{RelationWriter, merged};
 use crate::ledger::{Ledger, Task};
 use crate::retry::{Retry, Work};
 
@@ -34,62 +29,48 @@ pub(super) struct AttemptLog {
     pub(super) tapes: Option<Arc<TapeFolder>>,
 }
 
-/// Runs one partition until it succeeds, fails for good, or has used up its retries. Gives what was
-/// written, and how often it was retried.
-pub(super) async fn run_partition(
-    plan: Arc<dyn ExecutionPlan>,
-    partition: usize,
-    slots: Arc<Slots>,
-    attempts: AttemptLog,
-) -> (Result<Written>, u32) {
-    let plan = &plan;
-    retry(&slots, &attempts, |attempt, slots| async move {
-        let slot = slots.take().await?;
-        let _running = slots.start_attempt();
-        let attempt = attempt.begin()?;
-        let lane = Lane::with(slots.clone(), slot);
-        let read = lane.read();
-        let done =
-            attempt.end(collect(plan, partition, task_context(attempt.configure(lane))?).await);
-        done.inspect_err(|_| slots.take_off(&read))
-    })
-    .await
-}
-
-/// The same for a plan whose partitions cannot be made alone. Where its rows do not fit into memory, it is tried
-/// again with joins that spill.
-pub(super) async fn run_whole(
-    writer: PartWriter,
+/// Carries a task out until it succeeds, fails for good, or has used up its retries. Gives what was written, and how
+/// often it was retried.
+pub(super) async fn run_here(
+    writer: &RelationWriter,
     scratch: &Path,
-    slots: Arc<Slots>,
-    attempts: AttemptLog,
+    slots: &Arc<Slots>,
+    attempts: &AttemptLog,
 ) -> (Result<Written>, u32) {
-    let writer = &Mutex::new(writer);
-    retry(&slots, &attempts, |attempt, slots| async move {
-        let plan = Arc::new(writer.lock().clone());
-        let plan = reset_plan_states(plan).map_err(from_datafusion)?;
-        let turn = SqlTurn::of_plan(&plan, scratch).await?;
+    retry(slots, attempts, |attempt| async move {
+        let admitted = writer.admit(slots, scratch).await?;
         let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
-        let lane = Lane::new(slots.clone());
-        let read = lane.read();
-        let context = turn.task_context(attempt.configure(lane))?;
-        let partitions = 0..plan.properties().partitioning.partition_count();
-        let running = partitions.map(|partition| collect(&plan, partition, context.clone()));
-        let done = futures::future::try_join_all(running).await.and_then(merged);
-        if is_out_of_memory(&done) {
-            let mut writer = writer.lock();
-            if let Some(spilling) = writer.with_sort_joins()? {
-                *writer = spilling;
-            }
-        }
+        let (read, chunk) = (ReadRows::default(), attempts.task.chunk);
+        let configure = attempt.configure();
+        let done = writer.execute(admitted, chunk, slots, &read, configure).await;
         attempt.end(done).inspect_err(|_| slots.take_off(&read))
     })
     .await
 }
 
-fn is_out_of_memory(done: &Result<Written>) -> bool {
-    done.as_ref().is_err_and(|error| error.code() == Some(SQL_MEMORY))
+/// The same on a cluster: this process only waits.
+pub(super) async fn run_on_cluster(
+    cluster: &dyn ClusterRun,
+    writer: &RelationWriter,
+    slots: &Arc<Slots>,
+    attempts: &AttemptLog,
+) -> (Result<Written>, u32) {
+    retry(slots, attempts, |attempt| async move {
+        let _place = slots.take_elsewhere().await?;
+        let _running = slots.start_attempt();
+        let attempt = attempt.begin()?;
+        let Task { relation, chunk } = attempts.task;
+        let sort_joins = writer.has_sort_joins();
+        let order = AttemptOrder { relation, chunk, attempt: attempt.number, sort_joins };
+        let whole = if writer.is_chunkwise() { None } else { Some(writer.plan()?) };
+        let lane = Lane::new(slots.clone());
+        let count = |rows| lane.count_elsewhere(rows);
+        let done = cluster.attempt(order, whole, &count).await.and_then(merged);
+        writer.learn(&done)?;
+        attempt.end(done).inspect_err(|_| slots.take_off(&lane.read()))
+    })
+    .await
 }
 
 /// An attempt that is about to start.
@@ -113,11 +94,11 @@ impl<'a> NextAttempt<'a> {
 }
 
 impl RunningAttempt<'_> {
-    /// Has the nodes of a plan find their lane, their attempt and its tapes.
-    fn configure(&self, lane: Lane) -> impl FnOnce(SessionConfig) -> SessionConfig {
+    /// Has the nodes of a plan find their attempt and its tapes.
+    fn configure(&self) -> impl FnOnce(SessionConfig) -> SessionConfig {
         let (attempt, tapes) = (Arc::new(Attempt(self.number)), self.tapes.clone());
         |config| {
-            let config = config.with_extension(Arc::new(lane)).with_extension(attempt);
+            let config = config.with_extension(attempt);
             match tapes {
                 Some(tapes) => config.with_extension(tapes),
                 None => config,
@@ -151,13 +132,13 @@ impl RunningAttempt<'_> {
 }
 
 async fn retry<'a, F: Future<Output = Result<Written>> + 'a>(
-    slots: &'a Arc<Slots>,
+    slots: &Slots,
     attempts: &'a AttemptLog,
-    run: impl Fn(NextAttempt<'a>, &'a Arc<Slots>) -> F,
+    run: impl Fn(NextAttempt<'a>) -> F,
 ) -> (Result<Written>, u32) {
     let mut retries = attempts.retry.of(Work::Chunk);
     loop {
-        let error = match run(NextAttempt(attempts), slots).await {
+        let error = match run(NextAttempt(attempts)).await {
             Ok(written) => return (Ok(written), retries.count()),
             Err(error) => error,
         };
@@ -168,25 +149,4 @@ async fn retry<'a, F: Future<Output = Result<Written>> + 'a>(
         tracing::warn!("{error}: trying again in {} ms", wait.as_millis());
         sleep(wait).await;
     }
-}
-
-async fn collect(
-    plan: &Arc<dyn ExecutionPlan>,
-    partition: usize,
-    context: Arc<TaskContext>,
-) -> Result<Written> {
-    let rows: Vec<_> = plan
-        .execute(partition, context)
-        .map_err(from_datafusion)?
-        .try_collect()
-        .await
-        .map_err(from_datafusion)?;
-    rows.iter().map(Written::from_rows).collect::<Result<Vec<_>>>().and_then(merged)
-}
-
-/// What was written of several chunks, in their order.
-fn merged(each: Vec<Written>) -> Result<Written> {
-    let mut all = Written::default();
-    each.into_iter().try_for_each(|written| all.merge(written))?;
-    Ok(all)
 }

@@ -9,6 +9,7 @@ use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Catalog, PluginSet, Plugins};
 use longshore_run::HolderLauncher;
+use longshore_run::cluster::Cluster;
 use longshore_sandbox::Sandbox;
 use tokio::runtime::{Handle, Runtime};
 
@@ -21,10 +22,14 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn new(settings: SettingsArgs, json: bool) -> Result<Self> {
+    pub(super) fn new(
+        settings: SettingsArgs,
+        json: bool,
+        clusters: Option<Arc<dyn Cluster>>,
+    ) -> Result<Self> {
         let settings = Settings::resolve(settings)?;
         longshore::set_memory_budget(settings.memory_bytes);
-        let host = Host::of_program(settings)?;
+        let host = Host::of_program(settings)?.with_clusters(clusters);
         Ok(Self { settings: host.settings.clone(), json, io: &host.threads.io, host })
     }
 

@@ -3,6 +3,7 @@
 mod api_args;
 mod app;
 mod board;
+mod cluster;
 mod completions;
 mod copy;
 mod docs;
@@ -50,12 +51,13 @@ use clap::{Parser, Subcommand};
 use longshore_model::config::settings::SettingsArgs;
 use longshore_model::error::{Error, Result};
 
+use crate::cluster::ClusterProgram;
 use crate::remote::{RemoteArgs, SubmitArgs};
 use app::App;
 use log::LogArgs;
 use params::ParamArgs;
 
-pub use start::main;
+pub use start::{main, main_with};
 
 /// Moves tables and query results out of databases into a data lake.
 #[derive(Parser)]
@@ -179,6 +181,9 @@ enum Command {
     /// Look at the ODBC drivers and data sources of this machine
     #[command(subcommand)]
     Odbc(odbc::OdbcCommand),
+    /// Serve a cluster, whose machines share the work of runs
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Print the JSON Schema of a job file, or look at how the columns of a source have changed
     #[command(args_conflicts_with_subcommands = true)]
     Schema {
@@ -235,7 +240,7 @@ impl From<Error> for Failed {
     }
 }
 
-fn dispatch(cli: Cli) -> Result<(), Failed> {
+fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), Failed> {
     match &cli.command {
         Command::Schema { api, command: None } => {
             show::json(&if *api { schema::api() } else { schema::job() });
@@ -250,7 +255,8 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Plugin(PluginCommand::New(args)) => return Ok(plugin_new::new(args)?),
         _ => {}
     }
-    let app = App::new(cli.settings.clone(), cli.json)?;
+    let clusters = program.map(|program| program.clusters());
+    let app = App::new(cli.settings.clone(), cli.json, clusters)?;
     match cli.command {
         Command::Copy(args) => copy::copy(&app, &args),
         Command::Run(args) => run::run(&app, &args),
@@ -277,6 +283,7 @@ fn dispatch(cli: Cli) -> Result<(), Failed> {
         Command::Token(command) => Ok(token::token(&app, command)?),
         Command::Schedule(command) => Ok(schedule::schedule(&app, command)?),
         Command::State(command) => Ok(state::state(&app, command)?),
+        Command::Cluster(command) => Ok(cluster::cluster(&app, program, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
         Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
         Command::Plugin(PluginCommand::Compile(args)) => plugin_compile::compile(&app, &args),

@@ -74,6 +74,7 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         submissions,
         ledger,
         holders: Some(app.holders(true)?),
+        clusters: app.host.clusters.clone(),
         watch: active.watch(watch),
         jobs,
         api: Mutex::new(Some(api)),

@@ -6,17 +6,24 @@ use clap::Parser;
 use longshore::program::on_large_stack;
 use longshore_model::memory::give_back_large;
 
+use crate::cluster::ClusterProgram;
+
 use super::{Cli, Command, Failed, dispatch, show};
 
 /// Runs the program; gives its exit code.
 pub fn main() -> ExitCode {
+    main_with(None)
+}
+
+/// The same of a program with clusters.
+pub fn main_with(program: Option<&dyn ClusterProgram>) -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
-    cli.log.start(matches!(cli.command, Command::Serve(_)));
+    cli.log.start(matches!(cli.command, Command::Serve(_) | Command::Cluster(_)));
     longshore_engine::ipc::silence_caught_panics();
     ignore_size_limit_signal();
     give_back_large();
-    match on_large_stack(|| dispatch(cli)) {
+    match on_large_stack(|| dispatch(cli, program)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { error, reported }) => {
             if json && !reported {

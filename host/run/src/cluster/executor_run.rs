@@ -1,0 +1,151 @@
+//! A run on an executor: planned again by its spec, as a run is that resumes. Attempts write parts into the run's
+//! staging; nothing here writes a ledger, or commits.
+
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use longshore_engine::plan::{Planner, ResumeState, RunPlan};
+use longshore_engine::scan::{Lane, ReadRows, Slots};
+use longshore_engine::transform::SqlTurn;
+use longshore_engine::write::{Attempt, ChunkNumbers, Written};
+use longshore_model::config::Settings;
+use longshore_model::error::{Error, Result};
+use longshore_model::part::RelationTarget;
+use longshore_plugins::{Catalog, Resolver};
+use tokio::sync::Semaphore;
+
+use super::{AttemptOrder, RunSpec};
+use crate::destination::Destination;
+use crate::plan_record::BuiltBy;
+use crate::relation_tasks::relation_parts;
+use crate::relation_writer::{Admitted, RelationWriter};
+use crate::scratch::Scratch;
+
+/// A run on an executor.
+pub struct ExecutorRun {
+    plan: RunPlan,
+    relations: Vec<Relation>,
+    destination: Destination,
+    targets: Vec<RelationTarget>,
+    scratch: Scratch,
+}
+
+struct Relation {
+    writer: RelationWriter,
+    slots: Arc<Slots>,
+}
+
+/// The plan of a relation that is made as a whole, and what it runs in. Others have their turn when this is dropped.
+pub struct WholePlan {
+    /// The plan.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// What it runs in.
+    pub context: Arc<TaskContext>,
+    _turn: SqlTurn,
+}
+
+/// The rows that an attempt has read so far.
+#[derive(Clone, Debug, Default)]
+pub struct RowCount(ReadRows);
+
+impl RowCount {
+    /// How many.
+    pub fn rows(&self) -> u64 {
+        self.0.rows()
+    }
+}
+
+impl ExecutorRun {
+    /// Plans a run by its spec. Call it on the runtime that serves connections.
+    pub async fn open(spec: RunSpec, catalog: &Catalog, settings: &Settings) -> Result<Self> {
+        let job = spec.job.check(&settings.policy)?;
+        // Secrets come with the job: none of this machine's is for it.
+        let settings = Settings { secrets: None, ..settings.clone() };
+        let pinned = spec.built_by.plugins.clone();
+        let resolver = Resolver { pinned, ..Resolver::new(catalog, &settings) };
+        let plugins = Arc::new(resolver.resolve(&job).await?);
+        let scratch = Scratch::of(&settings, &spec.run);
+        let destination = Destination::open(&job, &plugins, &settings, Some(&scratch)).await?;
+        let scans = spec.scans.into_iter();
+        let restored = scans.map(|scans| scans.into_iter().map(|scan| scan.restored()).collect());
+        let mut planner = Planner::new(plugins, &settings);
+        planner.resume =
+            ResumeState { snapshot: Some(spec.snapshot), scans: Some(restored.collect()) };
+        planner.expected = spec.expected;
+        let source = planner.source(&job)?;
+        let plan = planner.plan_aside(&job, source).await?;
+        if let Some(difference) = spec.built_by.difference(&BuiltBy::new(&plan)) {
+            plan.source.release().await;
+            return Err(Error::config(difference)
+                .with_hint("give the executors the program and the plugins of the driver"));
+        }
+        let places = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let relations = plan.relations.iter().zip(&spec.targets).enumerate();
+        let relations = relations.map(|(index, (relation, target))| {
+            let parts = relation_parts(&destination, &scratch, index, relation, target);
+            let slots = Slots::new(places.clone(), Semaphore::MAX_PERMITS, relation.columns.len());
+            Relation { writer: RelationWriter::new(relation, parts), slots: Arc::new(slots) }
+        });
+        let relations = relations.collect();
+        Ok(Self { plan, relations, destination, targets: spec.targets, scratch })
+    }
+
+    /// Carries out an attempt; `count` tells meanwhile how many rows it has read. What it wrote is out of sight.
+    pub async fn attempt(&self, order: AttemptOrder, count: &RowCount) -> Result<Written> {
+        let Relation { writer, slots } = self.relation(order)?;
+        let attempt = Arc::new(Attempt(order.attempt));
+        let admitted = writer.admit(slots, self.scratch.path()).await?;
+        let configure = |config: SessionConfig| config.with_extension(attempt);
+        writer.execute(admitted, order.chunk, slots, &count.0, configure).await
+    }
+
+    /// The plan of a relation that is made as a whole, to execute a part of it. The parts that a partition of it writes
+    /// are numbered as `numbers` says.
+    pub async fn whole(
+        &self,
+        order: AttemptOrder,
+        count: &RowCount,
+        numbers: Vec<usize>,
+    ) -> Result<WholePlan> {
+        let Relation { writer, slots } = self.relation(order)?;
+        let Admitted::Whole(plan, turn) = writer.admit(slots, self.scratch.path()).await? else {
+            return Err(Error::internal("a relation of chunks is no whole"));
+        };
+        let lane = Arc::new(Lane::new(slots.clone()).counting(count.0.clone()));
+        let attempt = Arc::new(Attempt(order.attempt));
+        let numbers = Arc::new(ChunkNumbers(numbers));
+        let context = turn.task_context(|config| {
+            config.with_extension(lane).with_extension(attempt).with_extension(numbers)
+        })?;
+        Ok(WholePlan { plan, context, _turn: turn })
+    }
+
+    /// Removes what an attempt has written, and nobody wants.
+    pub async fn discard(&self, order: AttemptOrder, written: &Written) {
+        let Destination::Files { folder, .. } = &self.destination else { return };
+        let Some(target) = self.targets.get(order.relation) else { return };
+        for part in &written.parts {
+            if let Err(error) = folder.remove_part(target, &part.file, Some(&part.token)).await {
+                tracing::warn!("{error}: what an attempt wrote that is not wanted stays");
+            }
+        }
+    }
+
+    fn relation(&self, order: AttemptOrder) -> Result<&Relation> {
+        let relation = self.relations.get(order.relation);
+        let relation = relation
+            .ok_or_else(|| Error::internal("an attempt at a relation that the job has not"))?;
+        relation.writer.set_sort_joins(order.sort_joins);
+        Ok(relation)
+    }
+
+    /// Lets go of the source's sessions, and of what has spilled.
+    pub async fn close(&self) {
+        self.plan.source.release().await;
+        if let Err(error) = self.scratch.remove() {
+            tracing::warn!("{error}");
+        }
+    }
+}

@@ -8,19 +8,26 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build demo wheel test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples \
+.PHONY: help build cluster demo wheel test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples \
   airflow orchestrators deb release airgap deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
 ## The program and the bundled plugins: target/release/longshore, target/release/plugins/*.wasm
 build: plugins
 
-# The whole workspace chooses the crates' features, as it does for the tests: both share one build.
+# The whole workspace chooses the crates' features, as it does for the tests: both share one build. Clusters bring
+# Ballista, which nobody else compiles: `make CLUSTER=1 ..` builds and tests them, too.
+CLUSTER ?=
+WORKSPACE := --workspace $(if $(CLUSTER),,--exclude longshore-cluster)
 host: install-build
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked $(WORKSPACE) --bins
 
 plugins: host
 	$(BIN) plugin build --locked --out target/release/plugins $(PLUGINS)
+
+## The program that can use clusters: target/release/longshore-cluster, and the plugins
+cluster:
+	$(MAKE) build CLUSTER=1
 
 ## This list
 help:
@@ -31,7 +38,7 @@ help:
 ## A daemon on a temporary folder, a dropped job, its Parquet
 # It needs one plugin, and no `longshore-odbc`. `make build` shares the rest of the build.
 demo: install-plugins
-	$(CARGO) build --release --locked --workspace --bin longshore
+	$(CARGO) build --release --locked $(WORKSPACE) --bin longshore
 	$(BIN) plugin build --locked --out target/release/plugins plugins/tpch
 	@tools/demo.sh $(BIN)
 
@@ -51,7 +58,7 @@ CLIPPY := $(shell command -v clippy-driver)
 UNIT_PROFILE := 'profile.release.package.longshore-engine.opt-level=1'
 unit:
 	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
-	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE)
+	  $(CARGO) test --release --locked $(WORKSPACE) --config $(UNIT_PROFILE)
 
 ## Some of the end-to-end tests: make e2e T="tests/e2e/sources/test_files.py -k header", or T="-m 'not hdfs'";
 ## tests/README.md has the markers
@@ -78,7 +85,7 @@ lint-python: install-test
 ## Formatting, clippy, and nothing undocumented; in the build's profile, which then has its macros already
 lint: install-build
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked $(WORKSPACE) --all-targets -- -D warnings
 
 ## The program without each of its features, and without any: clippy, in a folder of its own; about 20 minutes
 ## the first time
@@ -124,7 +131,7 @@ CASES ?= 20000
 FUZZ_SECONDS ?= 600
 fuzz: build install-test
 	PROPTEST_CASES=$(CASES) RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
-	  $(CARGO) test --release --locked --workspace --config $(UNIT_PROFILE) --lib
+	  $(CARGO) test --release --locked $(WORKSPACE) --config $(UNIT_PROFILE) --lib
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/bin/python -m pytest -q --tb=native tests/e2e/daemon/test_inbox_events.py
 
 ## The example plugins in Rust, C, Python and JavaScript, and their tests. Downloads those languages'
@@ -189,7 +196,7 @@ CARGO_HOME ?= $(HOME)/.cargo
 DIST_FLAGS := --remap-path-prefix=$(CURDIR)=/longshore --remap-path-prefix=$(CARGO_HOME)=/cargo
 EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.lock)
 dist: install-build
-	RUSTFLAGS="$(RUSTFLAGS) $(DIST_FLAGS)" $(CARGO) build --profile dist --locked --workspace --bins
+	RUSTFLAGS="$(RUSTFLAGS) $(DIST_FLAGS)" $(CARGO) build --profile dist --locked $(WORKSPACE) --bins
 	target/dist/longshore plugin build --locked --out target/release/plugins $(PLUGINS)
 
 clean:

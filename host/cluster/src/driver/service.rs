@@ -1,0 +1,106 @@
+//! What a driver serves to executors: the specs of its runs, the plugins of these, and an ear for their news.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use longshore_model::error::{Error, Result};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use super::attempts::Attempts;
+use crate::limits::MESSAGE_LIMIT_BYTES;
+use crate::message::AttemptMessage;
+use crate::tls::{ClusterTls, told};
+
+/// The runs that a driver has open, by the names that executors are told.
+pub(super) type Sessions = Arc<Mutex<HashMap<String, Arc<Session>>>>;
+
+/// A run that is open.
+pub(super) struct Session {
+    /// Its spec, as JSON. It holds secrets.
+    pub(super) spec: Bytes,
+    /// Its plugins, by digest.
+    pub(super) plugins: HashMap<String, PathBuf>,
+    /// What was heard of its attempts.
+    pub(super) attempts: Attempts,
+}
+
+/// Serves executors for as long as the process runs; gives the port.
+pub(super) async fn serve(
+    listen: SocketAddr,
+    tls: &ClusterTls,
+    sessions: Sessions,
+) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Error::io(format!("listening for executors on {listen}"), error)
+            .with_hint("give an address of this machine with --cluster-address")
+    })?;
+    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    let routes = Router::new()
+        .route("/sessions/{session}", get(spec))
+        .route("/sessions/{session}/alive", get(alive))
+        .route("/sessions/{session}/plugins/{digest}", get(plugin))
+        .route("/sessions/{session}/attempts", post(news))
+        .layer(DefaultBodyLimit::max(MESSAGE_LIMIT_BYTES))
+        .with_state(sessions);
+    let mut server = Server::builder().tls_config(tls.server()).map_err(|error| {
+        Error::config(told(&error)).with_hint("check the files of --cluster-tls")
+    })?;
+    let served = server
+        .add_routes(Routes::from(routes))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!("executors are no longer served: {error}");
+        }
+    });
+    Ok(address)
+}
+
+fn find(sessions: &Sessions, name: &str) -> Result<Arc<Session>, StatusCode> {
+    sessions.lock().get(name).cloned().ok_or(StatusCode::GONE)
+}
+
+async fn spec(
+    State(sessions): State<Sessions>,
+    Path(session): Path<String>,
+) -> Result<Bytes, StatusCode> {
+    Ok(find(&sessions, &session)?.spec.clone())
+}
+
+async fn alive(
+    State(sessions): State<Sessions>,
+    Path(session): Path<String>,
+) -> Result<(), StatusCode> {
+    find(&sessions, &session).map(|_| ())
+}
+
+async fn plugin(
+    State(sessions): State<Sessions>,
+    Path((session, digest)): Path<(String, String)>,
+) -> Result<Vec<u8>, StatusCode> {
+    let session = find(&sessions, &session)?;
+    let path = session.plugins.get(&digest).ok_or(StatusCode::NOT_FOUND)?;
+    // Whether it is still the one of this digest is for the executor to see.
+    tokio::fs::read(path).await.map_err(|_| StatusCode::NOT_FOUND)
+}
+
+async fn news(
+    State(sessions): State<Sessions>,
+    Path(session): Path<String>,
+    body: Bytes,
+) -> Result<(), StatusCode> {
+    let message: AttemptMessage =
+        serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
+    find(&sessions, &session)?.attempts.hear(message).map_err(|_| StatusCode::GONE)
+}

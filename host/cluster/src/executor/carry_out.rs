@@ -1,0 +1,171 @@
+//! Assignments, carried out: the driver is told that they begin, how far they are, and what came of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
+use futures::StreamExt;
+use longshore_engine::datafusion_fault::from_datafusion;
+use longshore_engine::write::Written;
+use longshore_model::error::{Error, Result};
+use longshore_run::cluster::{ExecutorRun, RowCount};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
+
+use super::driver_line::{DriverLine, Role, Wanted};
+use super::sessions::Sessions;
+use crate::address::unguessable;
+use crate::message::Assignment;
+use crate::plan::{CarryOut, FragmentTask, OutsideInput, find};
+
+/// Batches between a fragment and whoever takes its rows.
+const BATCHES_AHEAD: usize = 2;
+
+/// The fragment that writes; others read for it.
+const WRITER: usize = 0;
+
+/// Carries assignments out.
+pub(super) struct Worker {
+    /// This executor's name.
+    pub(super) name: String,
+    pub(super) sessions: Arc<Sessions>,
+    /// Where rows are worked on.
+    pub(super) compute: Handle,
+    /// Told when a slot may be free.
+    pub(super) done: Arc<Notify>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Worker({})", self.name)
+    }
+}
+
+type Batches = Sender<DfResult<arrow::array::RecordBatch>>;
+
+#[async_trait]
+impl CarryOut for Worker {
+    async fn attempt(&self, assignment: Assignment) {
+        // On Longshore's own threads. When this is dropped, so is the attempt.
+        let mut work = JoinSet::new();
+        let (name, sessions) = (self.name.clone(), self.sessions.clone());
+        work.spawn_on(attempt(name, sessions, assignment), &self.compute);
+        match work.join_next().await {
+            Some(Ok(Err(error))) => tracing::warn!("{error}"),
+            Some(Err(error)) => tracing::error!("an attempt failed: {error}"),
+            _ => {}
+        }
+        self.done.notify_one();
+    }
+
+    fn fragment(self: Arc<Self>, task: FragmentTask) -> SendableRecordBatchStream {
+        let mut stream = RecordBatchReceiverStream::builder(task.schema.clone(), BATCHES_AHEAD);
+        let (batches, own) = (stream.tx(), self.clone());
+        let work = async move {
+            let done = own.carry_out(task, &batches).await;
+            own.done.notify_one();
+            done.map_err(|error| DataFusionError::External(error.into()))
+        };
+        stream.spawn_on(work, &self.compute);
+        stream.build()
+    }
+}
+
+async fn attempt(name: String, sessions: Arc<Sessions>, assignment: Assignment) -> Result<()> {
+    let order = assignment.order;
+    let work = async |run: Arc<ExecutorRun>, count: RowCount| run.attempt(order, &count).await;
+    carried_out(&name, &sessions, assignment, Some(0), work).await?;
+    Ok(())
+}
+
+/// Does the work of an attempt, as long as its driver wants it. An error of the work is the driver's; gives whether all
+/// of it is done.
+async fn carried_out(
+    name: &str,
+    sessions: &Arc<Sessions>,
+    assignment: Assignment,
+    writes: Option<usize>,
+    work: impl AsyncFnOnce(Arc<ExecutorRun>, RowCount) -> Result<Written>,
+) -> Result<bool> {
+    let driver = sessions.driver(&assignment.driver)?;
+    let role = match writes {
+        Some(partition) => Role::Writer { partition, claim: unguessable()? },
+        None => Role::Reader,
+    };
+    let count = RowCount::default();
+    let line = DriverLine::new(driver, assignment.clone(), role, count.clone());
+    if line.begin(name).await? == Wanted::No {
+        return Ok(false);
+    }
+    let work = async {
+        let run = sessions.run(&assignment, line.channel()).await?;
+        Ok((run.clone(), work(run, count).await?))
+    };
+    tokio::select! {
+        done = work => {
+            let (run, done) = match done {
+                Ok((run, written)) => (Some(run), Ok(written)),
+                Err(error) => (None, Err(error)),
+            };
+            let written = done.as_ref().ok().cloned();
+            let is_wanted = line.end(done).await == Wanted::Yes;
+            if let (false, Some(run), Some(written)) = (is_wanted, &run, &written) {
+                run.discard(assignment.order, written).await;
+            }
+            Ok(run.is_some())
+        }
+        // What it was writing is removed when the work is dropped.
+        () = line.report() => {
+            tracing::debug!("{:?} is given up", assignment.order);
+            Ok(false)
+        }
+    }
+}
+
+impl Worker {
+    async fn carry_out(&self, task: FragmentTask, batches: &Batches) -> Result<()> {
+        let number = task.numbers.get(task.partition).copied().unwrap_or(task.partition);
+        let writes = (task.number == WRITER).then_some(number);
+        let assignment = task.assignment.clone();
+        let work = async |run: Arc<ExecutorRun>, count: RowCount| {
+            run_fragment(run, count, task, batches).await
+        };
+        if carried_out(&self.name, &self.sessions, assignment, writes, work).await? {
+            return Ok(());
+        }
+        // Rows that end early must not pass for all of them. A writer has none.
+        if writes.is_some() { Ok(()) } else { Err(Error::cancelled("a fragment was given up")) }
+    }
+}
+
+/// Executes a partition of a fragment. Its rows go to whoever takes them; those that describe what was written go to
+/// the driver.
+async fn run_fragment(
+    run: Arc<ExecutorRun>,
+    count: RowCount,
+    task: FragmentTask,
+    batches: &Batches,
+) -> Result<Written> {
+    let whole = run.whole(task.assignment.order, &count, task.numbers.clone()).await?;
+    let inputs = task.inputs.into_iter().map(|plan| {
+        Arc::new(OutsideInput::new(plan, task.context.clone())) as Arc<dyn ExecutionPlan>
+    });
+    let fragment = find(&whole.plan, task.number, inputs.collect()).map_err(from_datafusion)?;
+    let rows = fragment.execute(task.partition, whole.context.clone());
+    let mut rows = rows.map_err(from_datafusion)?;
+    let mut written = Written::default();
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(from_datafusion)?;
+        if task.number == WRITER {
+            written.merge(Written::from_rows(&batch)?)?;
+        } else if batches.send(Ok(batch)).await.is_err() {
+            return Err(Error::cancelled("nobody takes the rows of a fragment"));
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,156 @@
+//! The line to the driver of an attempt.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use longshore_engine::write::Written;
+use longshore_model::error::{Error, Result};
+use longshore_run::cluster::RowCount;
+use tokio::time::sleep;
+use tonic::transport::Channel;
+
+use crate::http::{REFUSED, ask};
+use crate::limits::{DRIVER_SILENCE_SECS, REPORT_MILLIS};
+use crate::message::{Assignment, AttemptMessage, News, Outcome, Step, WriterNews};
+
+/// Says to a driver how far an attempt is.
+pub(super) struct DriverLine {
+    channel: Channel,
+    assignment: Assignment,
+    role: Role,
+    count: RowCount,
+    /// Rows that the driver knows of.
+    told: AtomicU64,
+}
+
+/// What an executor does for an attempt.
+pub(super) enum Role {
+    /// It writes a partition, and calls that by this name.
+    Writer {
+        /// The number of the partition.
+        partition: usize,
+        /// The name.
+        claim: String,
+    },
+    /// It reads rows that others write.
+    Reader,
+}
+
+/// Whether the driver still waits for an attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Yes,
+    No,
+}
+
+impl DriverLine {
+    pub(super) fn new(
+        channel: Channel,
+        assignment: Assignment,
+        role: Role,
+        count: RowCount,
+    ) -> Self {
+        Self { channel, assignment, role, count, told: AtomicU64::new(0) }
+    }
+
+    /// The driver.
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    async fn say(&self, news: News) -> Result<Wanted> {
+        let message = AttemptMessage { order: self.assignment.order, news };
+        self.send(serde_json::to_vec(&message)?).await
+    }
+
+    async fn send(&self, message: Vec<u8>) -> Result<Wanted> {
+        let path = format!("/sessions/{}/attempts", self.assignment.session);
+        let answer = match ask(&self.channel, &path, Some(message)).await {
+            // The process is gone, and the session with it.
+            Err(error) if error.code() == Some(REFUSED) => return Ok(Wanted::No),
+            asked => asked?,
+        };
+        match answer.status {
+            StatusCode::OK => Ok(Wanted::Yes),
+            StatusCode::GONE => Ok(Wanted::No),
+            other => Err(Error::internal(format!("the driver answered {other}"))),
+        }
+    }
+
+    fn news(&self, rows: u64, step: Step) -> News {
+        match &self.role {
+            Role::Reader => News::Reading { rows },
+            Role::Writer { partition, claim } => {
+                let (partition, claim) = (*partition, claim.clone());
+                News::Writing(WriterNews { partition, claim, rows, step })
+            }
+        }
+    }
+
+    /// The attempt begins.
+    pub(super) async fn begin(&self, executor: &str) -> Result<Wanted> {
+        self.say(self.news(0, Step::Begun(executor.to_owned()))).await
+    }
+
+    fn untold(&self) -> u64 {
+        self.count.rows().saturating_sub(self.told.load(Ordering::Relaxed))
+    }
+
+    /// Reports again and again, until the driver no longer wants the attempt, or is gone.
+    pub(super) async fn report(&self) {
+        let mut heard = Instant::now();
+        loop {
+            sleep(Duration::from_millis(REPORT_MILLIS)).await;
+            let rows = self.untold();
+            match self.say(self.news(rows, Step::Running)).await {
+                Ok(Wanted::Yes) => {
+                    heard = Instant::now();
+                    self.told.fetch_add(rows, Ordering::Relaxed);
+                }
+                Ok(Wanted::No) => return,
+                Err(error) if heard.elapsed().as_secs() < DRIVER_SILENCE_SECS => {
+                    tracing::debug!("{}: {error}", self.assignment.driver);
+                }
+                Err(error) => {
+                    let driver = &self.assignment.driver;
+                    return tracing::warn!("{driver}: {error}: an attempt is given up");
+                }
+            }
+        }
+    }
+
+    /// What the executor does for the attempt is over. What was written is nobody's unless the driver hears of it, and
+    /// wants it.
+    pub(super) async fn end(&self, done: Result<Written>) -> Wanted {
+        let rows = self.untold();
+        let news = match (&self.role, done) {
+            (Role::Reader, Ok(_)) => News::Reading { rows },
+            (Role::Reader, Err(error)) => News::Broken(error.report()),
+            (Role::Writer { .. }, done) => self.news(rows, Step::Ended(Outcome::from(done))),
+        };
+        let message = AttemptMessage { order: self.assignment.order, news };
+        match serde_json::to_vec(&message) {
+            Ok(message) => self.insist(message).await,
+            Err(error) => {
+                tracing::error!("{error}");
+                Wanted::No
+            }
+        }
+    }
+
+    async fn insist(&self, message: Vec<u8>) -> Wanted {
+        let begun = Instant::now();
+        loop {
+            match self.send(message.clone()).await {
+                Ok(wanted) => return wanted,
+                Err(error) if begun.elapsed().as_secs() >= DRIVER_SILENCE_SECS => {
+                    tracing::warn!("{}: {error}", self.assignment.driver);
+                    return Wanted::No;
+                }
+                Err(error) => tracing::debug!("{}: {error}", self.assignment.driver),
+            }
+            sleep(Duration::from_millis(REPORT_MILLIS)).await;
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! An executor: it asks the scheduler for assignments, and carries out as many at a time as it has slots.
+
+mod carry_out;
+mod driver_line;
+mod engine;
+mod serve;
+mod sessions;
+
+pub(crate) use serve::serve;

@@ -1,0 +1,220 @@
+//! The service of an executor, from its start to its end.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use ballista_core::serde::protobuf::ExecutorRegistration;
+use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use ballista_core::serde::scheduler::{
+    ExecutorOperatingSystemSpecification, ExecutorSpecification,
+};
+use ballista_core::{BALLISTA_PROTOCOL_VERSION, ConfigProducer, RuntimeProducer};
+use ballista_executor::execution_loop::poll_loop;
+use ballista_executor::executor::Executor;
+use ballista_executor::flight_service::BallistaFlightService;
+use ballista_executor::health::ExecutorHealth;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use longshore::program::Host;
+use longshore_cli::cluster::ExecutorOptions;
+use longshore_model::error::{Error, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Channel, Server};
+
+use super::carry_out::Worker;
+use super::engine::{NumberingEngine, QuietMetrics};
+use super::sessions::Sessions;
+use crate::address::{in_url, own_address, unguessable};
+use crate::config::executor_config;
+use crate::limits::{BUSY_POLL_MILLIS, BUSY_SECS, IDLE_POLL_MILLIS, MESSAGE_LIMIT_BYTES};
+use crate::plan::codec;
+use crate::scheduler::hello;
+use crate::tls::{ClusterTls, told};
+
+/// How long an executor waits before it asks once more for a scheduler that is not there.
+const SCHEDULER_WAIT: Duration = Duration::from_secs(1);
+
+/// Serves a scheduler until a signal ends it.
+pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
+    let tls = ClusterTls::read(&host.settings.cluster)?;
+    let channel = tls.channel(&options.scheduler.to_string())?;
+    let mut ending = std::pin::pin!(signalled());
+    tokio::select! {
+        greeted = greet(&channel, &options) => greeted?,
+        ended = &mut ending => return ended,
+    }
+    let files = tempfile::Builder::new().prefix("executor-").tempdir_in(state(host)?);
+    let files = files.map_err(|error| Error::io("making a folder of the executor's", error))?;
+    let folder = files.path().display().to_string();
+    let address = serve_rows(&options, &tls, &folder).await?;
+    let name = options.name.clone().unwrap_or_else(|| address.to_string());
+    let (slots, asking) = (Arc::new(Semaphore::new(options.slots)), Arc::new(Notify::new()));
+    let executor = Arc::new(executor(&name, address, &options, &folder, tls.clone())?);
+    let worker = Arc::new(Worker {
+        name: name.clone(),
+        sessions: Arc::new(Sessions::new(host.clone(), tls)),
+        compute: host.threads.compute.handle().clone(),
+        done: asking.clone(),
+    });
+    let (scheduler, free) = (&options.scheduler, options.slots);
+    tracing::info!(
+        "executor {name} serves {scheduler} with {free} slots, and listens on {address}"
+    );
+    let scheduler = SchedulerGrpcClient::new(channel)
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+    let health = ExecutorHealth::new();
+    let polling = poll_loop(
+        scheduler,
+        executor,
+        codec(Some(worker)),
+        Some(asking.clone()),
+        Some(slots.clone()),
+        health,
+    );
+    tokio::select! {
+        ended = polling => ended.map_err(|error| Error::internal(error.to_string())),
+        () = keep_asking(&asking, &slots, options.slots) => Ok(()),
+        ended = drained(ending, &slots, &options) => ended,
+    }
+}
+
+fn state(host: &Host) -> Result<&std::path::Path> {
+    let state = host.settings.state.as_path();
+    std::fs::create_dir_all(state).map_err(|error| Error::io(state.display(), error))?;
+    Ok(state)
+}
+
+/// Waits for the scheduler; one of another version is refused.
+async fn greet(channel: &Channel, options: &ExecutorOptions) -> Result<()> {
+    let url = options.scheduler.to_string();
+    let mut is_told = false;
+    loop {
+        match hello(channel, &url).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.class().is_transient() => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("{error}: waiting for it");
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        sleep(SCHEDULER_WAIT).await;
+    }
+}
+
+/// Serves rows that other executors need of this one.
+async fn serve_rows(
+    options: &ExecutorOptions,
+    tls: &ClusterTls,
+    folder: &str,
+) -> Result<SocketAddr> {
+    let listen = match options.listen {
+        Some(listen) => listen,
+        None => SocketAddr::new(own_address(options.scheduler.authority()).await?, 0),
+    };
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Error::io(format!("listening on {listen}"), error)
+            .with_hint("give another address with --listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    let flight = FlightServiceServer::new(BallistaFlightService::new(folder.to_owned()))
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+    let mut server = Server::builder().tls_config(tls.server()).map_err(|error| {
+        Error::config(told(&error)).with_hint("check the files of --cluster-tls")
+    })?;
+    let served = server.add_service(flight).serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!("other executors are no longer served: {error}");
+        }
+    });
+    Ok(address)
+}
+
+fn executor(
+    name: &str,
+    address: SocketAddr,
+    options: &ExecutorOptions,
+    folder: &str,
+    tls: ClusterTls,
+) -> Result<Executor> {
+    let slots = u32::try_from(options.slots).unwrap_or(u32::MAX);
+    let metadata = ExecutorRegistration {
+        // Two executors of one name are two executors.
+        id: format!("{name} {}", &unguessable()?[..8]),
+        host: Some(in_url(address.ip())),
+        port: u32::from(address.port()),
+        grpc_port: 0,
+        specification: Some(ExecutorSpecification::default().with_vcores(slots).into()),
+        os_info: Some(ExecutorOperatingSystemSpecification::default().into()),
+        ballista_protocol_version: BALLISTA_PROTOCOL_VERSION,
+    };
+    let runtime = Arc::new(RuntimeEnv::default());
+    let runtime: RuntimeProducer = Arc::new(move |_| Ok(runtime.clone()));
+    let config = executor_config(tls);
+    let config: ConfigProducer = Arc::new(move || config.clone());
+    Ok(Executor::new(
+        metadata,
+        folder,
+        runtime,
+        config,
+        Arc::default(),
+        Arc::new(QuietMetrics),
+        options.slots,
+        Arc::new(NumberingEngine::default()),
+    ))
+}
+
+/// Has the executor ask for work: often while it has some, else now and then.
+async fn keep_asking(asking: &Notify, slots: &Semaphore, all: usize) {
+    let mut busy = Instant::now();
+    loop {
+        if slots.available_permits() < all {
+            busy = Instant::now();
+        }
+        let is_busy = busy.elapsed().as_secs() < BUSY_SECS;
+        sleep(Duration::from_millis(if is_busy { BUSY_POLL_MILLIS } else { IDLE_POLL_MILLIS }))
+            .await;
+        asking.notify_one();
+    }
+}
+
+/// Resolves when a signal asks this process to end.
+async fn signalled() -> Result<()> {
+    let wait = |kind| signal(kind).map_err(|error| Error::io("waiting for signals", error));
+    let (mut terminate, mut interrupt) =
+        (wait(SignalKind::terminate())?, wait(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// After a signal, lets what is under way end, and takes nothing more.
+async fn drained(
+    ending: impl Future<Output = Result<()>>,
+    slots: &Semaphore,
+    options: &ExecutorOptions,
+) -> Result<()> {
+    ending.await?;
+    tracing::info!("no more work is taken; what is under way may take {} s", options.drain_secs);
+    let all = u32::try_from(options.slots).unwrap_or(u32::MAX);
+    let wait = Duration::from_secs(options.drain_secs);
+    match timeout(wait, slots.acquire_many(all)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => pending().await,
+        Err(_) => {
+            tracing::warn!("what is under way is given up, and done by others");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The runs that an executor works on. Each is opened with its first attempt, and closed when its driver lets go of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use longshore::program::Host;
+use longshore_model::error::{Class, Error, Result};
+use longshore_plugins::{Admission, Catalog, Compile, Plugin};
+use longshore_run::cluster::{ExecutorRun, RunSpec};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tokio::task::JoinError;
+use tokio::time::sleep;
+use tonic::transport::Channel;
+
+use crate::http::{Answer, REFUSED, ask};
+use crate::limits::{DRIVER_SILENCE_SECS, SESSION_LOOK_SECS};
+use crate::message::Assignment;
+use crate::tls::ClusterTls;
+
+/// The runs, and the connections to their drivers.
+pub(super) struct Sessions {
+    host: Host,
+    tls: ClusterTls,
+    drivers: Mutex<HashMap<String, Channel>>,
+    runs: Mutex<HashMap<String, Arc<OnceCell<Arc<ExecutorRun>>>>>,
+}
+
+impl Sessions {
+    pub(super) fn new(host: Host, tls: ClusterTls) -> Self {
+        Self { host, tls, drivers: Mutex::default(), runs: Mutex::default() }
+    }
+
+    /// The connection to a driver. Call it on the runtime that serves connections.
+    pub(super) fn driver(&self, url: &str) -> Result<Channel> {
+        let mut drivers = self.drivers.lock();
+        if let Some(channel) = drivers.get(url) {
+            return Ok(channel.clone());
+        }
+        let channel = self.tls.channel(url)?;
+        drivers.insert(url.to_owned(), channel.clone());
+        Ok(channel)
+    }
+
+    /// The run of an assignment.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        assignment: &Assignment,
+        driver: &Channel,
+    ) -> Result<Arc<ExecutorRun>> {
+        let cell = self.runs.lock().entry(assignment.session.clone()).or_default().clone();
+        let (own, session, driver) = (self.clone(), assignment.session.clone(), driver.clone());
+        let open = || async {
+            let io = self.host.threads.io.handle();
+            let opening = io.spawn(async move { own.open(session, driver).await });
+            opening.await.map_err(fault)?
+        };
+        cell.get_or_try_init(open).await.cloned()
+    }
+
+    async fn open(self: Arc<Self>, session: String, driver: Channel) -> Result<Arc<ExecutorRun>> {
+        let spec = get(&driver, &format!("/sessions/{session}")).await?;
+        let spec: RunSpec = serde_json::from_slice(&spec.body)?;
+        tracing::info!("run {}: taken up", spec.run);
+        let catalog = self.catalog(&session, &driver, &spec).await?;
+        let run = Arc::new(ExecutorRun::open(spec, &catalog, &self.host.settings).await?);
+        tokio::spawn(self.clone().keep(session, driver, run.clone()));
+        Ok(run)
+    }
+
+    /// The plugins of this machine, and those of the run that it has not.
+    async fn catalog(
+        &self,
+        session: &str,
+        driver: &Channel,
+        spec: &RunSpec,
+    ) -> Result<Arc<Catalog>> {
+        if spec.built_by.plugins.is_empty() {
+            return Ok(Arc::default());
+        }
+        let catalog = self.host.catalog().await?;
+        let mut fetched = Vec::new();
+        for digest in spec.built_by.plugins.values() {
+            if !catalog.has(digest) {
+                fetched.push(self.fetch(session, driver, digest).await?);
+            }
+        }
+        if fetched.is_empty() { Ok(catalog) } else { Ok(Arc::new(catalog.with(fetched))) }
+    }
+
+    /// A plugin of the driver's: it is held against this machine's policy as one of its own.
+    async fn fetch(&self, session: &str, driver: &Channel, digest: &str) -> Result<Plugin> {
+        let file = get(driver, &format!("/sessions/{session}/plugins/{digest}")).await?;
+        let name = format!("the driver's plugin sha256:{digest}");
+        let admission = Admission::signed(self.host.settings.policy.signers());
+        let (sandbox, bytes) = (self.host.sandbox()?, Arc::from(&file.body[..]));
+        let plugin = Plugin::load_bytes(&sandbox, &name, bytes, &admission, Compile::OnUse).await?;
+        if plugin.digest() != digest {
+            return Err(Error::config(format!("{name} is sha256:{} by now", plugin.digest()))
+                .with_hint("run the job again: its plugin was replaced while it ran"));
+        }
+        Ok(plugin)
+    }
+
+    /// Closes a run when its driver has let go of it.
+    async fn keep(self: Arc<Self>, session: String, driver: Channel, run: Arc<ExecutorRun>) {
+        let mut heard = Instant::now();
+        loop {
+            sleep(Duration::from_secs(SESSION_LOOK_SECS)).await;
+            match ask(&driver, &format!("/sessions/{session}/alive"), None).await {
+                Ok(answer) if answer.status == StatusCode::OK => heard = Instant::now(),
+                Err(error)
+                    if error.code() != Some(REFUSED)
+                        && heard.elapsed().as_secs() < DRIVER_SILENCE_SECS => {}
+                _ => break,
+            }
+        }
+        self.runs.lock().remove(&session);
+        run.close().await;
+    }
+}
+
+fn fault(error: JoinError) -> Error {
+    Error::internal(format!("opening a run: {error}"))
+}
+
+async fn get(driver: &Channel, path: &str) -> Result<Answer> {
+    let answer = ask(driver, path, None).await?;
+    match answer.status {
+        StatusCode::OK => Ok(answer),
+        StatusCode::GONE => Err(Error::new(Class::Cancelled, "the driver has let go of the run")),
+        StatusCode::NOT_FOUND => Err(Error::not_found("the driver has lost a plugin of the run")
+            .with_hint("install it on the executors as well")),
+        other => Err(Error::internal(format!("the driver answered {other}"))),
+    }
+}

@@ -1,0 +1,49 @@
+//! How long processes of a cluster wait for each other, and how much they take.
+
+/// How long a connection may take to be made.
+pub(crate) const CONNECT_SECS: u64 = 5;
+
+/// How long an answer may take.
+pub(crate) const REQUEST_SECS: u64 = 20;
+
+/// How often a quiet connection is looked at, and how long it may not answer then.
+pub(crate) const KEEP_ALIVE_SECS: u64 = 10;
+
+/// How often an executor tells the driver how far an attempt is.
+pub(crate) const REPORT_MILLIS: u64 = 500;
+
+/// An attempt of which the driver hears nothing for so long is lost, and another one is made.
+pub(crate) const EXECUTOR_SILENCE_SECS: u64 = 15;
+
+/// An executor that does not reach the driver for so long gives up what it does for it.
+pub(crate) const DRIVER_SILENCE_SECS: u64 = 30;
+
+/// The driver asks the scheduler what became of an attempt that nobody has begun for so long, and again.
+pub(crate) const LOOK_SECS: u64 = 2;
+
+/// A scheduler that does not answer for so long is away: what was asked of it fails, and is tried again.
+pub(crate) const SCHEDULER_SILENCE_SECS: u64 = 60;
+
+/// How often somebody is told that attempts wait for an executor.
+pub(crate) const WAIT_NOTICE_SECS: u64 = 30;
+
+/// How often an executor asks whether the driver still has a run.
+pub(crate) const SESSION_LOOK_SECS: u64 = 5;
+
+/// How often an executor with a free place asks for work, while there is some.
+pub(crate) const BUSY_POLL_MILLIS: u64 = 10;
+
+/// The same, while there is none.
+pub(crate) const IDLE_POLL_MILLIS: u64 = 100;
+
+/// How long an executor asks often after it had work.
+pub(crate) const BUSY_SECS: u64 = 5;
+
+/// How often an executor that does no work is missed before the scheduler forgets it.
+pub(crate) const EXECUTOR_TIMEOUT_SECS: u64 = 20;
+
+/// How long the scheduler remembers a job that is over.
+pub(crate) const FINISHED_JOB_SECS: u64 = 60;
+
+/// The largest message between processes: the spec of a run with 10,000 chunks has a tenth of it.
+pub(crate) const MESSAGE_LIMIT_BYTES: usize = 256 << 20;

@@ -1,0 +1,7 @@
+//! The `longshore-cluster` program: `longshore`, with clusters.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longshore_cluster::main()
+}

@@ -1,0 +1,113 @@
+//! What executors and drivers say to each other: JSON in requests of HTTP/2. Whoever asks is an executor.
+
+use longshore_engine::check::ChunkChecks;
+use longshore_engine::write::Written;
+use longshore_model::error::{Error, ErrorReport, Result};
+use longshore_model::part::Part;
+use longshore_run::cluster::AttemptOrder;
+use serde::{Deserialize, Serialize};
+
+/// Which attempt an executor is asked to carry out, and for whom. It is all that the scheduler sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Assignment {
+    /// The driver's URL.
+    pub(crate) driver: String,
+    /// The driver's name for its run, which nobody can guess.
+    pub(crate) session: String,
+    /// The attempt.
+    pub(crate) order: AttemptOrder,
+}
+
+/// What an executor says of an attempt.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AttemptMessage {
+    /// The attempt.
+    pub(crate) order: AttemptOrder,
+    /// What it says.
+    pub(crate) news: News,
+}
+
+/// How far an attempt is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum News {
+    /// A partition is written. Only the executor that began it is heard.
+    Writing(WriterNews),
+    /// Rows are read for others to write.
+    Reading {
+        /// Rows read since the last news.
+        rows: u64,
+    },
+    /// They cannot be read.
+    Broken(ErrorReport),
+}
+
+/// How far a partition is that is written.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WriterNews {
+    /// Its number.
+    pub(crate) partition: usize,
+    /// The executor's name for what it does: several may have been asked.
+    pub(crate) claim: String,
+    /// Rows read since the last news.
+    pub(crate) rows: u64,
+    /// Where it is.
+    pub(crate) step: Step,
+}
+
+/// Where the writing of a partition is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Step {
+    /// It begins, on the executor of this name.
+    Begun(String),
+    /// It goes on.
+    Running,
+    /// It is over.
+    Ended(Outcome),
+}
+
+/// What came of an attempt.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// What it wrote.
+    Written(Vec<Part>, Option<ChunkChecks>),
+    /// Why it wrote nothing.
+    Failed(ErrorReport),
+}
+
+impl From<Result<Written>> for Outcome {
+    fn from(done: Result<Written>) -> Self {
+        match done {
+            Ok(Written { parts, checks }) => Self::Written(parts, checks),
+            Err(error) => Self::Failed(error.report()),
+        }
+    }
+}
+
+impl From<Outcome> for Result<Written> {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Written(parts, checks) => Ok(Written { parts, checks }),
+            Outcome::Failed(report) => Err(Error::reported(report)),
+        }
+    }
+}
+
+/// Who a scheduler is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// Its version of Longshore.
+    pub(crate) longshore: String,
+    /// Its executors.
+    pub(crate) executors: Vec<ExecutorState>,
+}
+
+/// An executor, as its scheduler knows it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ExecutorState {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where others reach it.
+    pub(crate) address: String,
+    /// How many attempts it carries out at a time.
+    pub(crate) slots: u32,
+}

@@ -1,0 +1,39 @@
+//! The program: all commands of `longshore`, and those of clusters.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use longshore::program::Host;
+use longshore_cli::cluster::{
+    CertificateOptions, ClusterProgram, ExecutorOptions, SchedulerOptions,
+};
+use longshore_model::error::Result;
+use longshore_run::cluster::Cluster;
+
+use crate::driver::BallistaClusters;
+use crate::{certificate, executor, scheduler};
+
+/// Runs the program; gives its exit code.
+pub fn main() -> ExitCode {
+    longshore_cli::commands::main_with(Some(&Ballista))
+}
+
+struct Ballista;
+
+impl ClusterProgram for Ballista {
+    fn clusters(&self) -> Arc<dyn Cluster> {
+        Arc::new(BallistaClusters::default())
+    }
+
+    fn certificate(&self, options: &CertificateOptions) -> Result<()> {
+        certificate::issue(options)
+    }
+
+    fn scheduler(&self, host: &Host, options: SchedulerOptions) -> Result<()> {
+        host.threads.io.block_on(scheduler::serve(host, options))
+    }
+
+    fn executor(&self, host: &Host, options: ExecutorOptions) -> Result<()> {
+        host.threads.io.block_on(executor::serve(host, options))
+    }
+}

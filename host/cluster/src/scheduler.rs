@@ -1,0 +1,125 @@
+//! A scheduler: it hands assignments to executors that have a free slot. It knows nothing of jobs, sources or secrets.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_core::utils::default_session_builder;
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::SchedulerConfig;
+use ballista_scheduler::metrics::default_metrics_collector;
+use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use longshore::program::Host;
+use longshore_cli::cluster::SchedulerOptions;
+use longshore_model::error::{Error, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
+use tonic::transport::{Channel, Server};
+
+use crate::config::session_config;
+use crate::http::ask;
+use crate::limits::{EXECUTOR_TIMEOUT_SECS, FINISHED_JOB_SECS, MESSAGE_LIMIT_BYTES};
+use crate::message::{ExecutorState, Hello};
+use crate::plan::codec;
+use crate::tls::{ClusterTls, told};
+
+/// Where a scheduler says who it is.
+const HELLO_PATH: &str = "/longshore";
+
+type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+
+/// Serves executors and drivers until a signal ends it.
+pub(crate) async fn serve(host: &Host, options: SchedulerOptions) -> Result<()> {
+    let tls = ClusterTls::read(&host.settings.cluster)?;
+    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
+        Error::io(format!("listening on {}", options.listen), error)
+            .with_hint("free the port, or give another address with --listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    let scheduler = scheduler(&address.to_string()).await?;
+    let grpc = SchedulerGrpcServer::new(scheduler.clone())
+        .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
+        .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
+    let own = Router::new().route(HELLO_PATH, get(say_hello)).with_state(scheduler);
+    let routes = Routes::from(own.merge(Routes::new(grpc).into_axum_router()));
+    let mut server = Server::builder().tls_config(tls.server()).map_err(|error| {
+        Error::config(told(&error)).with_hint("check the files of --cluster-tls")
+    })?;
+    tracing::info!("the scheduler listens on https://{address}");
+    let served = server
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended());
+    served.await.map_err(|error| Error::internal(told(&error)))
+}
+
+async fn scheduler(endpoint: &str) -> Result<Scheduler> {
+    let fault = |error: ballista_core::error::BallistaError| Error::internal(error.to_string());
+    let cluster = BallistaCluster::new_memory(
+        endpoint,
+        Arc::new(default_session_builder),
+        Arc::new(session_config),
+    );
+    let config = SchedulerConfig {
+        executor_timeout_seconds: EXECUTOR_TIMEOUT_SECS,
+        finished_job_data_clean_up_interval_seconds: FINISHED_JOB_SECS,
+        finished_job_state_clean_up_interval_seconds: FINISHED_JOB_SECS,
+        ..SchedulerConfig::default().with_scheduler_policy(TaskSchedulingPolicy::PullStaged)
+    };
+    let metrics = default_metrics_collector().map_err(fault)?;
+    let mut scheduler =
+        SchedulerServer::new(endpoint.to_owned(), cluster, codec(None), Arc::new(config), metrics);
+    scheduler.init().await.map_err(fault)?;
+    Ok(scheduler)
+}
+
+async fn say_hello(State(scheduler): State<Scheduler>) -> Json<Hello> {
+    let executors = scheduler.state.executor_manager.get_executors_state().await;
+    let executors =
+        executors.unwrap_or_default().into_iter().map(|(metadata, _, _)| ExecutorState {
+            address: format!("{}:{}", metadata.host, metadata.port),
+            slots: metadata.specification.vcores,
+            name: metadata.id,
+        });
+    Json(Hello { longshore: env!("CARGO_PKG_VERSION").to_owned(), executors: executors.collect() })
+}
+
+async fn ended() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Asks a scheduler who it is, and refuses one of another version.
+pub(crate) async fn hello(channel: &Channel, url: &str) -> Result<Hello> {
+    let said = |error: Error| {
+        Error::new(error.class(), format!("the scheduler at {url}: {error}")).with_hint(
+            "check that it runs there, and that its certificate is of this cluster and names that host",
+        )
+    };
+    let answer = ask(channel, HELLO_PATH, None).await.map_err(said)?;
+    let hello: Hello = serde_json::from_slice(&answer.body).map_err(|_| {
+        Error::config(format!("{url} is no scheduler of Longshore's"))
+            .with_hint("name one that was started by `longshore-cluster cluster scheduler`")
+    })?;
+    let own = env!("CARGO_PKG_VERSION");
+    if hello.longshore != own {
+        let theirs = &hello.longshore;
+        let text = format!("the scheduler at {url} is of Longshore {theirs}, and this is {own}");
+        return Err(
+            Error::config(text).with_hint("run the same version on all machines of the cluster")
+        );
+    }
+    Ok(hello)
+}

@@ -21,6 +21,9 @@ PASSWORD = "secret"
 class Program:
     """The program, with folders of its own."""
 
+    #: What is called.
+    executable = LONGSHORE
+
     def __init__(self, folder, cache):
         self.folder = folder
         self.lake = folder / "lake"
@@ -44,7 +47,7 @@ class Program:
         return self.job(source, name, **keys)
 
     def call(self, *args, env=None, cwd=None, seconds=300):
-        command = [str(LONGSHORE), *map(str, args)]
+        command = [str(self.executable), *map(str, args)]
         env, cwd = {**self.env, **(env or {})}, cwd or self.folder
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=seconds)
 
@@ -67,7 +70,7 @@ class Program:
         return lines[0], done.returncode
 
     def start(self, *args, env=None):
-        command = [str(LONGSHORE), *map(str, args)]
+        command = [str(self.executable), *map(str, args)]
         log = (self.folder / "daemon.log").open("a")
         process = subprocess.Popen(
             command, env={**self.env, **(env or {})}, cwd=self.folder, stdout=log, stderr=log

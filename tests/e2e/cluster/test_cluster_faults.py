@@ -1,0 +1,175 @@
+"""Whatever is lost in the middle of a run, each row arrives once."""
+
+import json
+import signal
+
+import pyarrow.parquet
+import pytest
+
+from support.longshore import runs
+from support.wait import wait_for
+
+CHUNKS = 8
+
+#: Whoever holds this lock at the server holds up whoever reads.
+GATE = 4_242
+
+HELD = f"""
+CREATE OR REPLACE FUNCTION held(id int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  PERFORM pg_advisory_lock_shared({GATE});
+  PERFORM pg_advisory_unlock_shared({GATE});
+  RETURN id;
+END $$;
+CREATE TABLE IF NOT EXISTS numbers (id int PRIMARY KEY);
+INSERT INTO numbers SELECT generate_series(1, {CHUNKS * 100}) ON CONFLICT DO NOTHING;
+ANALYZE numbers;
+"""
+
+
+class Gate:
+    """Rows that nobody gets until it is opened."""
+
+    def __init__(self, server):
+        self.server = server
+        self.connection = server.connect()
+        self.connection.execute(HELD)
+        self.connection.execute(f"SELECT pg_advisory_lock({GATE})")
+
+    def waiting(self):
+        """The chunks that are held up."""
+        with self.server.connect() as connection:
+            sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return connection.execute(sql).fetchone()[0]
+
+    def open(self):
+        self.connection.execute("SELECT pg_advisory_unlock_all()")
+
+
+@pytest.fixture
+def gate(server):
+    gate = Gate(server)
+    yield gate
+    gate.connection.close()
+
+
+@pytest.fixture
+def job(program, server):
+    relation = {"query": "SELECT id, held(id) AS same FROM numbers", "chunk_by": "id", "as": "numbers"}
+    return program.postgres(server, relations=[relation], chunk={"rows": 100}, parallel={"chunks": 4})
+
+
+def arrived(program):
+    table = pyarrow.parquet.read_table(program.lake / "numbers")
+    assert sorted(table["id"].to_pylist()) == list(range(1, CHUNKS * 100 + 1))
+    assert table["id"] == table["same"]
+    # Nothing of what was given up is left.
+    assert all(name.endswith((".parquet", ".json")) for name in program.published()), program.published()
+    assert not [name for name in program.published() if "staging" in name]
+
+
+def begun(program, job, gate, *flags, chunks=2):
+    process = program.start("run", *flags, job)
+    wait_for(lambda: process.poll() is not None or gate.waiting() >= chunks)
+    assert process.poll() is None, (program.folder / "daemon.log").read_text()
+    return process
+
+
+def ended(process, seconds=120):
+    assert process.wait(seconds) == 0
+
+
+def test_an_executor_that_is_killed_costs_no_row(program, cluster, gate, job):
+    cluster.grow(2, slots=2)
+    run = begun(program, job, gate, chunks=4)
+    cluster.executors[0].kill()
+    gate.open()
+    ended(run)
+    arrived(program)
+
+
+def test_an_executor_that_is_paused_is_not_waited_for_and_harms_nothing_when_it_comes_back(
+    program, cluster, gate, job
+):
+    cluster.grow(2, slots=2)
+    run = begun(program, job, gate, chunks=4)
+    paused = cluster.executors[0]
+    paused.send(signal.SIGSTOP)
+    gate.open()
+    ended(run)
+    paused.send(signal.SIGCONT)
+    arrived(program)
+    # It learns that nobody waits, and serves on.
+    wait_for(lambda: "is given up" in paused.said() or paused.process.poll() is None)
+    other = program.postgres(gate.server, name="again.yaml", tables=["numbers"])
+    assert program.report("run", other)["rows"] == CHUNKS * 100
+    again = pyarrow.parquet.read_table(program.lake / "numbers_v2")
+    assert again.num_rows == CHUNKS * 100
+
+
+def test_a_scheduler_that_is_killed_and_started_again_is_enough(program, cluster, gate, job):
+    cluster.grow(2, slots=1)
+    run = begun(program, job, gate)
+    cluster.scheduler.kill()
+    gate.open()
+    cluster.start_scheduler()
+    ended(run)
+    arrived(program)
+
+
+def test_a_run_whose_driver_is_killed_resumes(program, cluster, gate, job):
+    cluster.grow(2, slots=1)
+    run = begun(program, job, gate, "--run-key", "nightly")
+    run.kill()
+    run.wait()
+    gate.open()
+    report = program.report("run", "--run-key", "nightly", job)
+    assert report["rows"] == CHUNKS * 100
+    arrived(program)
+    assert [run["state"] for run in runs(program)] == ["succeeded"]
+
+
+def test_two_runs_share_the_executors(program, cluster, gate, job, server):
+    cluster.grow(2, slots=2)
+    first = begun(program, job, gate)
+    relation = {"query": "SELECT id FROM numbers", "chunk_by": "id", "as": "others"}
+    other = program.postgres(server, name="other.yaml", relations=[relation], chunk={"rows": 100})
+    second = program.start("run", other)
+    gate.open()
+    ended(first)
+    ended(second)
+    assert pyarrow.parquet.read_table(program.lake / "others").num_rows == CHUNKS * 100
+    assert pyarrow.parquet.read_table(program.lake / "numbers").num_rows == CHUNKS * 100
+
+
+def test_a_cancelled_run_leaves_neither_files_nor_queries(program, cluster, gate, job):
+    cluster.grow(2, slots=2)
+    run = begun(program, job, gate, chunks=4)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) == 130
+    wait_for(lambda: gate.waiting() == 0, seconds=20)
+    assert [run["state"] for run in runs(program)] == ["cancelled"]
+    assert program.published() == []
+
+
+def test_an_executor_that_is_told_to_stop_ends_what_it_has(program, cluster, gate, job):
+    cluster.grow(2, slots=2)
+    run = begun(program, job, gate, chunks=4)
+    cluster.executors[0].send(signal.SIGTERM)
+    wait_for(lambda: "no more work is taken" in cluster.executors[0].said())
+    gate.open()
+    assert cluster.executors[0].ended() == 0
+    ended(run)
+    arrived(program)
+
+
+def test_an_error_of_the_source_has_its_class_and_is_not_tried_again(program, cluster, server):
+    cluster.grow(1)
+    relation = {"query": "SELECT 1 / (id - 5) AS x FROM generate_series(1, 9) AS t (id)", "as": "x"}
+    job = program.postgres(server, relations=[relation])
+    done = program.call("--json", "run", job)
+    error = json.loads(done.stdout)["error"]
+    assert (error["class"], error["code"]) == ("data", "22012"), error
+    assert done.returncode == 4
+    alone = program.call("--json", "run", job, env={"LONGSHORE_CLUSTER": ""})
+    assert json.loads(alone.stdout)["error"]["message"] == error["message"]

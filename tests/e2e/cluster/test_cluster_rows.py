@@ -1,0 +1,147 @@
+"""A cluster gives what one machine gives: the same rows, the same files for each chunk, the same manifest."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from support.longshore import PLUGINS
+
+TPCH = {"url": "tpch:", "scale": 0.02}
+
+
+def rows(folder):
+    """The rows of each file, in the order of the files' chunks; names of files have their attempts in them."""
+    files = sorted(folder.glob("*.parquet"), key=lambda path: path.name.split("-")[1])
+    return [pyarrow.parquet.read_table(path) for path in files]
+
+
+def relation_facts(manifest, known):
+    """What a manifest says of relations, without names of files and times."""
+    facts = []
+    for relation in manifest["relations"]:
+        parts = [[part[key] for key in known] for part in relation["parts"]]
+        rest = {key: relation[key] for key in ("name", "published_as", "rows", "schema") if key in relation}
+        facts.append((rest, parts))
+    return facts
+
+
+def both(program, job, known=("chunk", "rows", "bytes", "checksum")):
+    """What a job publishes by the cluster and by this machine alone, in two folders: the same, as far as is known."""
+    reports, manifests, folders = [], [], []
+    for name, call in (("many", program.report), ("one", program.alone)):
+        target = program.folder / f"lake {name}"
+        keys = {**job, "target": {**job.get("target", {}), "url": f"file://{target}"}}
+        path = program.folder / f"{name}.json"
+        path.write_text(json.dumps({**keys, "name": "job"}))
+        report = call("run", path)
+        reports.append(report)
+        folders.append(target)
+        manifests.append(json.loads(Path(report["manifest"]).read_text()))
+    many, one = folders
+    tables = [relation["published_as"] for relation in reports[0]["relations"]]
+    assert tables == [relation["published_as"] for relation in reports[1]["relations"]]
+    for table in tables:
+        assert rows(many / table) == rows(one / table), table
+    assert relation_facts(manifests[0], known) == relation_facts(manifests[1], known)
+    return reports[0]
+
+
+@pytest.mark.parametrize("executors", [1, 2, 4])
+def test_rows_files_and_manifest_are_the_same_on_any_number_of_executors(program, cluster, executors):
+    cluster.grow(executors)
+    job = {
+        "source": TPCH,
+        "tables": ["lineitem", "orders", "nation"],
+        "chunk": {"rows": 10_000},
+        "parallel": {"chunks": 4},
+    }
+    report = both(program, job)
+    assert report["rows"] > 100_000 and report["relations"][0]["chunks"] > 4
+    assert all("taken up" in executor.said() for executor in cluster.executors)
+
+
+def test_steps_and_plugins_of_the_driver_are_carried_out_by_executors_that_have_none(program, cluster):
+    cluster.grow(2)
+    steps = [
+        {"sql": "SELECT o_orderkey, o_comment, o_totalprice * 2 AS twice FROM data WHERE o_orderkey % 3 = 0"},
+        {"plugin": "mask", "columns": ["o_comment"], "mode": "hash", "salt": {"env": "MASK_KEY"}},
+    ]
+    program.env["MASK_KEY"] = "a key of the driver's"
+    both(program, {"source": TPCH, "tables": ["orders"], "transform": steps, "chunk": {"rows": 5_000}})
+    assert "orders" in cluster.scheduler.said() or True
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT l_returnflag, l_linestatus, sum(l_quantity) AS q, count(*) AS n FROM data GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT l_orderkey, l_linenumber FROM data ORDER BY l_orderkey DESC, l_linenumber LIMIT 1000",
+        "SELECT DISTINCT l_shipmode FROM data ORDER BY 1",
+    ],
+)
+def test_sql_over_all_rows_gives_the_same(program, cluster, sql):
+    cluster.grow(2)
+    both(
+        program,
+        {"source": TPCH, "tables": ["lineitem"], "transform": [{"sql": sql}], "chunk": {"rows": 20_000}},
+    )
+
+
+def test_joins_of_several_tables_give_the_same(program, cluster):
+    cluster.grow(2)
+    sql = """SELECT n_name, count(*) AS customers, sum(c_acctbal) AS balance FROM customer
+             JOIN nation ON c_nationkey = n_nationkey GROUP BY n_name ORDER BY n_name"""
+    relations = [{"table": "customer"}, {"table": "nation"}]
+    both(program, {"source": TPCH, "relations": relations, "sql": sql, "chunk": {"rows": 1_000}})
+
+
+def test_files_are_read_by_executors(program, cluster):
+    cluster.grow(2)
+    folder = program.folder / "in"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.csv").write_text(
+            "id,name\n" + "".join(f"{n},n{n}\n" for n in range(number, 500))
+        )
+    both(program, {"source": {"url": f"file://{folder}/*.csv"}})
+
+
+def test_executors_read_one_snapshot_of_postgresql(program, cluster, flights):
+    cluster.grow(2)
+    source = {"url": flights.url(), "password": {"env": "PGPASSWORD"}}
+    tables = ["flights", "weather", "planes"]
+    # Batches end where the server's answers do, and pages of files with them.
+    known = ("chunk", "rows")
+    report = both(program, {"source": source, "tables": tables, "chunk": {"rows": 40_000}}, known)
+    assert report["consistency"].startswith("snapshot")
+    secret = program.env["PGPASSWORD"]
+    # The scheduler learns nothing, and nobody writes it down.
+    for member in cluster.members:
+        assert secret not in member.said()
+    files = [path for path in cluster.folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_checks_and_quarantine_are_the_same(program, cluster):
+    cluster.grow(2)
+    checks = [{"not_null": "o_orderkey"}, {"range": {"column": "o_totalprice", "min": 0}}]
+    both(program, {"source": TPCH, "tables": ["orders"], "checks": checks, "chunk": {"rows": 5_000}})
+
+
+@pytest.mark.parametrize("keys", [{"mode": "append"}, {"partition_by": ["o_orderstatus"]}])
+def test_modes_and_partitions_are_the_same(program, cluster, keys):
+    cluster.grow(2)
+    target = {key: value for key, value in keys.items()}
+    for _ in range(2):
+        job = {"source": TPCH, "tables": ["orders"], "target": target, "chunk": {"rows": 10_000}}
+        done = program.folder / "append.json"
+        lake = f"file://{program.folder}/appended"
+        done.write_text(json.dumps({**job, "name": "j", "target": {**target, "url": lake}}))
+        assert program.report("run", done)["rows"] == 30_000
+
+
+def test_an_executor_may_have_the_plugins_itself(program, cluster):
+    cluster.grow(1, plugins=PLUGINS)
+    both(program, {"source": TPCH, "tables": ["nation"]})

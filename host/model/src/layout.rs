@@ -14,10 +14,8 @@ pub const INBOX_FOLDERS: [&str; 3] = [RUNNING, DONE, FAILED];
 pub const LEDGER: &str = "ledger.sqlite";
 /// The job files that wait to be run.
 pub const SPOOL: &str = "spool";
-/// The copies of standing jobs.
+/// The copies of standing jobs; and, in a folder for each run, the jobs without a file whose runs may go on.
 pub const JOB_COPIES: &str = "jobs";
-/// The jobs of `longshore copy` whose runs may go on.
-pub const COPIES: &str = "copies";
 /// The manifests of targets that do not hold them: sinks, and single files.
 pub const MANIFESTS: &str = "manifests";
 /// The rows that runs need again before their commit, a folder for each run.
@@ -27,13 +25,5 @@ pub const API_TOKEN: &str = "api-token";
 
 /// What of the state folder no job reads: it holds secrets, or the jobs and rows of
 /// others.
-pub(crate) const PRIVATE: [&str; 8] = [
-    API_TOKEN,
-    COPIES,
-    JOB_COPIES,
-    LEDGER,
-    "ledger.sqlite-shm",
-    "ledger.sqlite-wal",
-    SCRATCH,
-    SPOOL,
-];
+pub(crate) const PRIVATE: [&str; 7] =
+    [API_TOKEN, JOB_COPIES, LEDGER, "ledger.sqlite-shm", "ledger.sqlite-wal", SCRATCH, SPOOL];

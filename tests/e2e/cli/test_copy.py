@@ -48,7 +48,7 @@ def test_a_file_becomes_another_and_nothing_is_left_beside_it(here):
     table = pq.read_table(here.work / "people.parquet")
     assert table.to_pydict() == {"name": ["Ada", "Bob", "Cyd"], "age": [36, 20, 70]}
     assert "intact" in here.ok("verify", report["manifest"])
-    assert names(here.folder / "state/copies") == []
+    assert names(here.folder / "state/jobs") == []
 
 
 def test_sql_sees_the_rows_as_data(here):
@@ -216,6 +216,8 @@ def test_a_failed_copy_can_be_retried(here):
     line, _ = refused(here, "later.csv", "out.parquet")
     assert "later.csv" in line
     [run] = json.loads(here.ok("--json", "runs"))
+    kept = here.folder / "state/jobs" / run["run"] / "copy.yaml"
+    assert kept.stat().st_mode & 0o777 == 0o600
     (here.work / "people.csv").rename(here.work / "later.csv")
     here.ok("runs", "retry", run["run"], cwd=here.folder)
     assert pq.read_table(here.work / "out.parquet").num_rows == 3

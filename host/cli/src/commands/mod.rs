@@ -8,6 +8,7 @@ mod copy;
 mod docs;
 mod hold;
 mod init;
+mod kept_job;
 mod lineage;
 mod log;
 mod new_file;

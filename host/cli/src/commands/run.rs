@@ -13,13 +13,13 @@ use longshore_model::format::counted;
 use longshore_model::trace_context::TraceParent;
 use longshore_model::watermark::Backfill;
 use longshore_run::ledger::Ledger;
-use longshore_run::{Progress, RunControl, RunReport, Status};
+use longshore_run::{Progress, RunControl, RunReport};
 use longshore_telemetry::metrics_text;
 
 use super::params::{self, ParamArgs};
 use super::progress::Showing;
 use super::watched::{ProgressForm, WatchArgs};
-use super::{App, Failed, progress, show, stdin_job};
+use super::{App, Failed, kept_job, progress, show, stdin_job};
 
 /// What a process that a signal ended has as its exit code: 128 and the signal.
 const SIGINT_EXIT_CODE: u8 = 130;
@@ -82,7 +82,13 @@ impl RunKey {
 
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
-    args.key.with_ledger(app, |ledger| carry_out(app, task(app, args, ledger, job)?, args.watch))
+    args.key.with_ledger(app, |ledger| {
+        let mut task = task(app, args, ledger, job)?;
+        if stdin_job::is_stdin(&args.job) {
+            stdin_job::give_file(&mut task, &app.settings.state)?;
+        }
+        carry_out(app, task, args.watch)
+    })
 }
 
 /// What there is to do: a run under a new id, or that of a run key.
@@ -127,11 +133,9 @@ pub(super) fn carry_on(app: &App, ledger: &Ledger, run: String, job: Job) -> Res
 }
 
 /// Does what there is to do, shows its progress, stops it on a signal, and says what came of it.
-pub(super) fn carry_out(app: &App, mut task: Task, watch: WatchArgs) -> Result<(), Failed> {
-    let state = &app.settings.state;
-    let (id, is_retried) = match &mut task {
+pub(super) fn carry_out(app: &App, task: Task, watch: WatchArgs) -> Result<(), Failed> {
+    let (id, is_retried) = match &task {
         Task::Run(work) => {
-            work.job = stdin_job::with_file(&work.job, state, &work.run);
             if watch.progress == ProgressForm::Json {
                 progress::tell_begin(&work.run, &work.job.name);
             }
@@ -146,9 +150,7 @@ pub(super) fn carry_out(app: &App, mut task: Task, watch: WatchArgs) -> Result<(
     let mut run = Run::begin(move || Ok(task));
     let watched = Watched { run: &id, job: &name, is_retried, args: watch };
     let Ended { report, result } = app.io.block_on(ended(&mut run, watched))?;
-    if report.status != Status::Interrupted {
-        stdin_job::forget(state, &id);
-    }
+    kept_job::forget_ended(&app.settings.state, &id, report.status);
     answer(app, &report);
     deliver(app, &mut run);
     result.map_err(|error| Failed { error, reported: true })

@@ -14,7 +14,7 @@ use longshore_run::phase::{Outcome, Phase};
 use longshore_run::{WindowRecord, new_run_id};
 
 use super::table::Table;
-use super::{App, Failed, run, show, stdin_job};
+use super::{App, Failed, kept_job, run, show};
 use crate::run_choice::{CANDIDATES_SHOWN, only_run};
 
 /// How many runs are listed, unless told.
@@ -215,7 +215,7 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result
     let work = run::work(app, ledger, job, Some(run.to_owned()))?;
     let why = Error::cancelled("the run was cancelled");
     let report = app.io.block_on(work.give_up(why))?;
-    stdin_job::forget(&app.settings.state, run);
+    kept_job::forget(&app.settings.state, run);
     if app.json {
         show::json(&report)
     } else {
@@ -261,7 +261,7 @@ fn job_of(ledger: &Ledger, run: &str, recorded: &RunEntry, policy: &Policy) -> R
     let trigger = ledger.trigger(run)?;
     // Its name in the inbox, which `failed` and `running` lie in.
     let shown = dropped_as(file, run).unwrap_or_else(|| file.clone());
-    let given = stdin_job::folder_of(file);
+    let given = kept_job::start_of_paths(file);
     let beside = given.as_deref().or(shown.parent()).unwrap_or(Path::new("."));
     let folder = trigger.as_ref().map_or(beside, |trigger| &trigger.folder);
     let name = shown.file_name().unwrap_or_default().to_string_lossy().into_owned();

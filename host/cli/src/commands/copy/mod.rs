@@ -2,7 +2,6 @@
 //! checked and run as any other.
 
 mod document;
-mod kept_job;
 mod login;
 mod options;
 mod words;
@@ -18,9 +17,8 @@ use longshore_run::ledger::{Ledger, Owner};
 
 use super::run::{self, RunKey};
 use super::watched::WatchArgs;
-use super::{App, Failed, new_file, plan, show};
+use super::{App, Failed, kept_job, new_file, plan, show};
 use document::CopyJob;
-use kept_job::KeptJob;
 
 #[derive(Args)]
 pub(super) struct CopyArgs {
@@ -124,19 +122,8 @@ fn carry_out(
     text: &str,
 ) -> Result<(), Failed> {
     let mut task = task(app, args, ledger, job)?;
-    let kept = match &mut task {
-        Task::Done(..) => None,
-        Task::Run(work) => {
-            let kept = KeptJob::write(&app.settings, &work.run, text);
-            work.job.file = kept.path().to_owned();
-            Some(kept)
-        }
-    };
-    run::carry_out(app, task, args.watch)?;
-    if let Some(kept) = kept {
-        kept.remove();
-    }
-    Ok(())
+    kept_job::give_file(&mut task, &app.settings.state, kept_job::COPY, text);
+    run::carry_out(app, task, args.watch)
 }
 
 fn task(app: &App, args: &CopyArgs, ledger: &Ledger, job: Job) -> Result<Task> {

@@ -9,7 +9,7 @@ use longshore_model::config::Settings;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::counted;
 use longshore_model::memory::give_back;
-use longshore_run::ledger::{JobAdvances, Owner};
+use longshore_run::ledger::{JobAdvances, Owner, TriggerEntry};
 use longshore_run::{RunControl, Status, new_run_id};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -254,7 +254,19 @@ impl Daemon {
             }
         }
         let is_there = |run: &str| queue.known.contains(run) || known.iter().any(|k| k == run);
-        log_error(self.submissions.tidy(is_there));
+        for entry in log_error(self.submissions.tidy(is_there)).unwrap_or_default() {
+            self.end_lost(inbox, &entry);
+        }
+    }
+
+    /// Ends a run that was asked for, and whose job file was taken away before it began: somebody may wait for it.
+    fn end_lost(&self, inbox: &Inbox, entry: &TriggerEntry) {
+        if !matches!(self.ledger.entry(&entry.run), Ok(None)) {
+            return;
+        }
+        let error = Error::config("the job file was taken away before its run began")
+            .with_hint("submit it again");
+        self.refused(&InboxJob::new(inbox.folder(), entry.job.as_ref(), &entry.run), &error);
     }
 
     fn adopt(&self, taken: &InboxJob) -> Result<NextStep> {

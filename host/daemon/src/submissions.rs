@@ -191,24 +191,26 @@ impl Submissions {
     }
 
     /// Ends the triggers whose job files somebody took away, and removes files that no trigger names. `is_there`
-    /// tells whether a run's file is in the inbox.
-    pub(super) fn tidy(&self, is_there: impl Fn(&str) -> bool) -> Result<()> {
+    /// tells whether a run's file is in the inbox. Gives the triggers that it ended.
+    pub(super) fn tidy(&self, is_there: impl Fn(&str) -> bool) -> Result<Vec<TriggerEntry>> {
         let open = self.ledger.open_triggers()?;
+        let mut ended = Vec::new();
         for entry in &open {
             if entry.state == TriggerState::Placed && !is_there(&entry.run) {
                 tracing::warn!("{}: the job file of run {} was taken away", entry.job, entry.run);
                 self.ledger.set_trigger_state(&entry.run, TriggerState::Over)?;
+                ended.push(entry.clone());
             }
         }
         let runs: HashSet<&str> = open.iter().map(|entry| entry.run.as_str()).collect();
-        let Ok(files) = fs::read_dir(&self.spool) else { return Ok(()) };
+        let Ok(files) = fs::read_dir(&self.spool) else { return Ok(ended) };
         for file in files.flatten() {
             let job = InboxJob::of(file.path());
             if job.is_none_or(|job| !runs.contains(job.run.as_str())) && is_old(&file) {
                 let _ = fs::remove_file(file.path());
             }
         }
-        Ok(())
+        Ok(ended)
     }
 
     fn spooled(&self, job: &InboxJob) -> PathBuf {
@@ -312,9 +314,10 @@ mod tests {
         let bench = Bench::new();
         let Submitted { run, .. } = bench.submit("k", "a: 1");
         bench.place(&[]);
-        bench.submissions.tidy(|_| true).unwrap();
+        assert!(bench.submissions.tidy(|_| true).unwrap().is_empty());
         assert_eq!(bench.submissions.ledger.open_triggers().unwrap().len(), 1);
-        bench.submissions.tidy(|there| there != run).unwrap();
+        let ended = bench.submissions.tidy(|there| there != run).unwrap();
+        assert_eq!((ended.len(), &ended[0].run), (1, &run));
         assert!(bench.submissions.ledger.open_triggers().unwrap().is_empty());
     }
 }

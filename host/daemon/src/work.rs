@@ -169,7 +169,7 @@ impl Daemon {
     }
 
     /// Ends a run that could not be opened.
-    fn refused(&self, taken: &InboxJob, error: &Error) -> NextStep {
+    pub(super) fn refused(&self, taken: &InboxJob, error: &Error) -> NextStep {
         let (outcome, report) = refusal(&taken.run, error);
         match self.ledger.entry(&taken.run) {
             Ok(None) => {

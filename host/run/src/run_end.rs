@@ -1,6 +1,6 @@
 //! Why a run ends before everything is published.
 
-use longshore_model::error::Error;
+use longshore_model::error::{Class, Error};
 
 use super::commit::CommitError;
 use super::report::Status;
@@ -87,6 +87,9 @@ impl<E: Into<Error>> From<E> for RunEnd {
 impl From<CommitError> for RunEnd {
     fn from(error: CommitError) -> Self {
         match error {
+            CommitError::TakenBack(error) if error.class() == Class::Cancelled => {
+                Self::Cancelled(error)
+            }
             CommitError::TakenBack(error) => Self::Failed(error),
             CommitError::Incomplete(error) => Self::Interrupted(error),
         }

@@ -89,11 +89,12 @@ impl Runner<'_> {
         control: RunControl,
     ) -> Result<ActiveRun<'a>, RunEnd> {
         let lock = self.ledger.lock_run(id)?.ok_or_else(|| locked(id))?;
-        check_target(job, self.own_folders)?;
-        cluster_of(job, self.settings, self.clusters.as_ref())?;
         let is_new = self.ledger.entry(id)?.is_none() && !self.is_resumed;
         let trigger = self.trigger(id);
         self.begin(id, job, trigger.as_ref())?;
+        // A run that is refused is among the runs, for whoever waits for its end.
+        check_target(job, self.own_folders)?;
+        cluster_of(job, self.settings, self.clusters.as_ref())?;
         let entry = self.ledger.entry(id)?;
         if entry.as_ref().is_some_and(|entry| entry.parameters != job.parameters) {
             return Err(other_parameters(id).into());

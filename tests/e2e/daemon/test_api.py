@@ -167,6 +167,16 @@ def test_a_cancel_waits_for_the_end(sink_api, gate):
     assert answer == {"state": "cancelled", "is_over": True, "alive": []}
 
 
+def test_a_cancel_right_after_the_submit_is_not_lost(api, program):
+    job = rows_job(program)
+    for _ in range(20):
+        run = api.submit(job)["run"]
+        status, _, _ = api.call("POST", f"/api/v1/runs/{run}/cancel")
+        # What was over by then cannot be cancelled, and is not said to be.
+        state = api.ended(run)["state"]
+        assert (status, state) in [(200, "cancelled"), (409, "succeeded")]
+
+
 def test_progress_is_told_while_a_run_is_under_way(sink_api, gate):
     stream = sink_api.events()
     held(sink_api.daemon, gate)

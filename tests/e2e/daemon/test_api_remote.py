@@ -51,6 +51,18 @@ def test_a_job_is_submitted_and_waited_for_with_the_usual_exit_codes(api, progra
     assert program.report("wait", retried, env=elsewhere)["rows"] == 1
 
 
+def test_a_run_that_is_refused_when_it_is_taken_ends_for_those_who_wait(api, program):
+    job = program.job({"url": f"file://{program.folder}/rows.csv"}, "own.yaml", target={"url": "lake"})
+    rows_job(program)
+    line, code = program.refused("submit", job, "--wait")
+    assert code == 2 and "a folder of Longshore's own" in line
+    [listed] = program.report("runs")
+    assert (listed["job"], listed["state"]) == ("own", "failed")
+    assert "Longshore's own" in api.get(f"/runs/{listed['run']}")["report"]["error"]["message"]
+    line, code = program.refused("wait", listed["run"])
+    assert code == 2 and "Longshore's own" in line
+
+
 def test_the_own_daemon_is_asked_without_a_token(api, program):
     assert program.report("submit", rows_job(program), "--wait")["rows"] == 3
     socket = f"unix:{program.folder}/state/api.sock"

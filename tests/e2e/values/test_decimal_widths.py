@@ -77,3 +77,66 @@ def test_sql_computes_with_them_as_ever_and_the_source_filters(program, decimals
     table = ds.dataset(program.lake / "decimals").to_table()
     assert table.schema.types[:2] == [pa.decimal128(19, 2), pa.decimal128(18, 4)]
     assert [list(row.values()) for row in table.to_pylist()] == [[rows[0][0], rows[0][2], 1]]
+
+
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+@pytest.mark.parametrize("steps", [[], [{"sql": "SELECT * FROM data"}]], ids=["straight", "through SQL"])
+def test_one_file_holds_decimals_of_128_bits(program, decimals, format_, steps):
+    server, rows = decimals
+    file = program.folder / f"decimals.{format_}"
+    target = {"url": f"file://{file}"}
+    program.ok("run", program.postgres(server, tables=["decimals"], transform=steps, target=target))
+    table = ds.dataset(file, format=format_).to_table().sort_by("id")
+    assert table.schema.types[1:] == TYPES
+    names = ["small", "digit", "large", "wide", "list"]
+    assert list(zip(*[table[name].to_pylist() for name in names], strict=True)) == [row[:5] for row in rows]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "csv", "jsonl"])
+def test_one_file_holds_every_width(program, server, ending):
+    numbers = {f"n{digits}": (digits, scale) for digits in range(1, 39) for scale in [digits // 2]}
+    columns = [f"'{most(*of)}'::numeric{of} AS {name}" for name, of in numbers.items()]
+    columns += [f"ARRAY['{most(*of)}', NULL]::numeric{of}[] AS a{name}" for name, of in numbers.items()]
+    file = program.folder / f"out.{ending}"
+    target = {"url": f"file://{file}"}
+    program.ok("run", program.postgres(server, query=f"SELECT {', '.join(columns)}", target=target))
+    if ending in ("csv", "jsonl"):
+        assert all(most(*of) in file.read_text() for of in numbers.values())
+        return
+    table = ds.dataset(file, format=ending).to_table()
+    [row] = table.to_pylist()
+    for name, of in numbers.items():
+        assert table.schema.field(name).type == pa.decimal128(*of)
+        assert (str(row[name]), [str(row[f"a{name}"][0]), row[f"a{name}"][1]]) == (
+            most(*of),
+            [most(*of), None],
+        )
+
+
+def most(digits, scale):
+    """The greatest number of so many digits."""
+    whole = "9" * (digits - scale)
+    return f"{whole}.{'9' * scale}" if scale else whole
+
+
+@pytest.mark.parametrize("mode", ["merge", "snapshot", "scd2"])
+def test_load_modes_compare_decimals(program, decimals, mode):
+    server, rows = decimals
+    keys = {"arrival": "id"} if mode == "snapshot" else {"key": ["id"]}
+    target = {"url": f"file://{program.lake}", "mode": mode, mode: keys}
+    job = program.postgres(server, tables=["decimals"], target=target)
+    for _ in range(2):
+        program.ok("run", job)
+    table = ds.dataset(program.lake / "decimals", format="parquet").to_table().sort_by("id")
+    names = ["small", "digit", "large", "wide", "list"]
+    assert list(zip(*[table[name].to_pylist() for name in names], strict=True)) == [row[:5] for row in rows]
+
+
+def test_checks_see_decimals(program, decimals):
+    server, _ = decimals
+    checks = [
+        {"name": "no sum", "sql": "SELECT sum(small) FROM data HAVING sum(small) <> 0"},
+        {"range": {"column": "small", "min": -9999999.99, "max": 9999999.99}},
+        {"unique": ["small", "large"]},
+    ]
+    program.ok("run", program.postgres(server, tables=["decimals"], checks=checks))

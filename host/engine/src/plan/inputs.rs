@@ -191,10 +191,16 @@ impl PlanContext<'_> {
         open_window(&request).await.map(Some)
     }
 
-    /// Whether nothing is between the source and a Parquet file.
+    /// Whether nothing is between the source and a Parquet file. A target that is one file is made of files of
+    /// Arrow, in the scratch folder.
     fn is_straight_into_parquet(&self) -> bool {
-        let is_parquet = matches!(self.job.target.to, To::Folder(_, Format::Parquet(_)));
-        is_parquet && self.relation.sql.is_none() && self.job.steps.is_empty() && !self.is_uncut
+        let target = &self.job.target;
+        let is_parquet = matches!(target.to, To::Folder(_, Format::Parquet(_)));
+        is_parquet
+            && target.file.is_none()
+            && self.relation.sql.is_none()
+            && self.job.steps.is_empty()
+            && !self.is_uncut
     }
 
     /// The job's steps on top.

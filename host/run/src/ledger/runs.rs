@@ -6,7 +6,7 @@ use longshore_model::config::ParameterRecord;
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::figures::figures;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, ValueRef};
-use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use strum::IntoStaticStr;
@@ -72,7 +72,7 @@ pub struct RunEntry {
 
 impl Ledger {
     /// Records a run that begins, in its first phase. A run that has an entry keeps its phase, and the values
-    /// of its parameters.
+    /// of its parameters. One that somebody has cancelled by then begins as such.
     pub fn begin(&self, new: &NewRun<'_>) -> Result<()> {
         self.begin_and_tell(new, None)
     }
@@ -91,8 +91,10 @@ impl Ledger {
                 params![new.job, new.digest],
             )?;
             change.execute(
-                "INSERT INTO runs (id, job, file, owner, phase, created, parameters)
-                 SELECT ?1, jobs.id, ?4, ?5, ?7, ?6, ?8 FROM jobs WHERE name = ?2 AND digest = ?3
+                "INSERT INTO runs (id, job, file, owner, phase, created, parameters, cancel)
+                 SELECT ?1, jobs.id, ?4, ?5, ?7, ?6, ?8,
+                        EXISTS (SELECT 1 FROM triggers WHERE run = ?1 AND is_cancelled)
+                 FROM jobs WHERE name = ?2 AND digest = ?3
                  ON CONFLICT DO UPDATE SET file = excluded.file, owner = excluded.owner",
                 params![
                     new.id,
@@ -146,7 +148,8 @@ impl Ledger {
         })
     }
 
-    /// Records what a run publishes, before it publishes anything, and claims the watermarks that it moves.
+    /// Records what a run publishes, before it publishes anything, and claims the watermarks that it moves. A run
+    /// that somebody has cancelled publishes nothing.
     pub fn record_commit(
         &self,
         run: &str,
@@ -155,6 +158,10 @@ impl Ledger {
     ) -> Result<()> {
         let commit = serde_json::to_string(commit)?;
         self.change_for_good(|change| {
+            let is_open = phase(change, run)?.is_some_and(Phase::is_cancellable);
+            if is_open && is_cancel_requested(change, run)? {
+                return Err(Error::cancelled("the run was cancelled").into());
+            }
             advance(change, run, Event::Commit)?;
             watermarks::claim(change, run, moved)?;
             reset_crashes(change, run)?;
@@ -243,14 +250,14 @@ impl Ledger {
 
     /// Whether somebody asked to cancel a run.
     pub fn is_cancel_requested(&self, run: &str) -> Result<bool> {
-        self.with_connection(|connection| {
-            let asked = connection
-                .prepare_cached("SELECT cancel FROM runs WHERE id = ?1")?
-                .query_row([run], |row| row.get(0))
-                .optional()?;
-            Ok(asked.unwrap_or(false))
-        })
+        self.with_connection(|connection| Ok(is_cancel_requested(connection, run)?))
     }
+}
+
+fn is_cancel_requested(connection: &Connection, run: &str) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT cancel FROM runs WHERE id = ?1")?;
+    let asked = statement.query_row([run], |row| row.get(0)).optional()?;
+    Ok(asked.unwrap_or(false))
 }
 
 /// The values of parameters in a column; none where a job has no parameters.

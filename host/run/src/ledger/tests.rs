@@ -347,6 +347,28 @@ fn a_run_that_has_not_begun_can_be_cancelled() {
     assert!(!ledger.request_cancel("r2").unwrap());
 }
 
+#[test]
+fn a_run_that_is_cancelled_while_its_job_is_read_begins_cancelled() {
+    let ledger = Ledger::in_memory().unwrap();
+    ledger.record_trigger(&trigger("r1", "a", &BTreeMap::new())).unwrap();
+    assert!(ledger.request_cancel("r1").unwrap());
+    begun(&ledger, "r1");
+    assert!(ledger.is_cancel_requested("r1").unwrap());
+    begun(&ledger, "r2");
+    assert!(!ledger.is_cancel_requested("r2").unwrap());
+}
+
+#[test]
+fn a_run_that_is_cancelled_before_its_commit_does_not_commit() {
+    let ledger = Ledger::in_memory().unwrap();
+    begun(&ledger, "r1");
+    ledger.plan("r1", &plan()).unwrap();
+    assert!(ledger.request_cancel("r1").unwrap());
+    let refused = ledger.record_commit("r1", &"all of it", JobAdvances::NONE).unwrap_err();
+    assert_eq!(refused.class(), Class::Cancelled);
+    ledger.finish("r1", Outcome::Cancelled, &"report").unwrap();
+}
+
 fn keyed(ledger: &Ledger, job: &str, digest: &str, day: &str, new_run: &str) -> Result<KeyedRun> {
     let arguments = [("day".to_owned(), json!(day))].into();
     let parameters = serde_json::from_value(json!({ "day": day, "at": new_run })).unwrap();

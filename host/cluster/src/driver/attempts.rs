@@ -71,7 +71,10 @@ impl Attempts {
             News::Writing(news) => attempt.hear(news)?,
         };
         // Whoever waited may just have gone.
-        heard.into_iter().try_for_each(|one| attempt.heard.send(one)).map_err(|_| NotWanted)
+        for one in heard {
+            attempt.heard.send(one).map_err(|_| NotWanted)?;
+        }
+        Ok(())
     }
 }
 

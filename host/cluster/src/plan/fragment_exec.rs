@@ -85,9 +85,12 @@ impl ExecutionPlan for FragmentExec {
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
-        let wanted = |input: &Input| match input.is_whole {
-            true => Distribution::SinglePartition,
-            false => Distribution::UnspecifiedDistribution,
+        let wanted = |input: &Input| {
+            if input.is_whole {
+                Distribution::SinglePartition
+            } else {
+                Distribution::UnspecifiedDistribution
+            }
         };
         self.inputs.iter().map(wanted).collect()
     }

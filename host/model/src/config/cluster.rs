@@ -16,6 +16,8 @@ pub const SCHEDULER_PORT: u16 = 50_050;
 
 const SCHEME: &str = "https://";
 
+const HTTPS_PORT: u16 = 443;
+
 /// The URL of a cluster's scheduler: `https://HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterUrl(String);
@@ -37,10 +39,10 @@ impl ClusterUrl {
             return Err(Error::config(format!("`{at}` has more than a host and a port"))
                 .with_hint("write https://HOST:PORT"));
         }
-        let port = match text.trim_end_matches('/').ends_with(":443") {
-            true => 443,
-            false => url.port().unwrap_or(SCHEDULER_PORT),
-        };
+        // The parser drops the port that is HTTPS's own.
+        let is_https_port = text.trim_end_matches('/').ends_with(":443");
+        let default = if is_https_port { HTTPS_PORT } else { SCHEDULER_PORT };
+        let port = url.port().unwrap_or(default);
         Ok(Self(format!("{SCHEME}{host}:{port}")))
     }
 

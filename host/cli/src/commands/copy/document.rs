@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::yaml::YamlWriter;
 use super::options::{UrlQuery, put_all};
+use super::secrets::{SOURCE, TARGET};
 use super::{CopyArgs, How, What};
 
 /// What a job is called that has no better name.
@@ -41,8 +42,8 @@ impl CopyJob {
         let tables = [what.tables.clone(), query.tables].concat();
         let query_text = query_text(what)?;
         refuse_both(&tables, query_text.as_deref())?;
-        login.refuse_in_url("SOURCE", "--password-env NAME", &query.url)?;
-        login.refuse_in_url("TARGET", "--target-password-env NAME", &target)?;
+        SOURCE.check_url(&query.url)?;
+        TARGET.check_url(&target)?;
         let name = name(what, &tables, &query.url, &target, query_text.is_some());
         let mut source = Map::new();
         source.insert("url".into(), json!(whole("SOURCE", &query.url, Side::Source)?));

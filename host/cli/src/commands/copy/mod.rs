@@ -4,6 +4,7 @@
 mod document;
 mod login;
 mod options;
+mod secrets;
 mod words;
 
 use std::ffi::OsString;

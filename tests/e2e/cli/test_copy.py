@@ -165,6 +165,16 @@ def test_no_secret_is_written_down(here, urls, flags, words):
         assert not file.is_file() or b"s3cr3t" not in file.read_bytes(), file
 
 
+def test_a_job_is_saved_as_yaml_only(here):
+    for command in [
+        ["copy", "people.csv", "o.csv", "--save", "a.toml"],
+        ["init", "a.toml", "--example", "tpch"],
+    ]:
+        line, code = here.refused(*command, cwd=here.work)
+        assert code == 2 and "name it a.yaml" in line
+    assert names(here.work) == ["people.csv"]
+
+
 def test_tables_and_queries_exclude_each_other(here):
     done = here.call("copy", "postgres://h/db", "out.parquet", "--table", "a", "--query", "SELECT 1")
     assert done.returncode == 2 and "cannot be used with" in done.stderr

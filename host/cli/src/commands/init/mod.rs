@@ -15,7 +15,7 @@ use questions::Answers;
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// The file to write; `-` prints it
+    /// The file to write, in YAML; `-` prints it
     #[arg(default_value = "job.yaml")]
     file: PathBuf,
     /// The kind of source: an example of it is written, without questions
@@ -65,6 +65,7 @@ impl Example {
 pub(super) fn init(args: &InitArgs) -> Result<()> {
     let is_printed = args.file == Path::new("-");
     if !is_printed {
+        new_file::check_is_yaml(&args.file)?;
         new_file::check(&args.file, args.force)?;
     }
     let text = match args.example {

@@ -354,6 +354,23 @@ def test_init_asks_on_a_terminal_only(program):
     assert pq.read_table(program.folder / "out.parquet").num_rows == 25
 
 
+def test_answers_that_make_no_job_are_asked_for_again(here):
+    master, slave = pty.openpty()
+    asking = subprocess.Popen(
+        [LONGSHORE, "init", "new.yaml"], stdin=slave, stdout=slave, stderr=slave, env=here.env,
+        cwd=here.folder, start_new_session=True,
+    )  # fmt: skip
+    here.started.append(asking)
+    os.close(slave)
+    os.write(master, b"files\nraw/*.csv\n*.csv\nlake2\n" + b"\n-\n\n")
+    assert asking.wait(60) == 0
+    said = os.read(master, 65536).decode()
+    assert "the tables: the address names files already" in said and "give `-` for all of them" in said
+    job = yaml.safe_load((here.folder / "new.yaml").read_text())
+    assert (job["source"]["url"], job["target"]["url"]) == ("raw/*.csv", "lake2") and "tables" not in job
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "elvish", "powershell"])
 def test_every_shell_has_completions(program, shell):
     said = program.ok("completions", shell)
     assert "longshore" in said and "copy" in said

@@ -6,8 +6,8 @@ mod questions;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use longshore_model::config::{Arguments, Job, Policy};
-use longshore_model::error::{Error, Result};
+use longshore_model::config::{Job, Policy};
+use longshore_model::error::Result;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::{new_file, show};
@@ -86,16 +86,23 @@ pub(super) fn init(args: &InitArgs) -> Result<()> {
     Ok(())
 }
 
+/// Asks until the answers make a job.
 fn by_questions() -> Result<String> {
-    let text = Answers::ask()?.to_yaml();
-    // What was typed can be no job: it is told now, and not when the job runs.
-    let here = std::path::absolute(".").map_err(|error| Error::io("this folder", error))?;
-    Job::of_text(&text, "job.yaml", &here, &Arguments::none(), &Policy::default())?;
-    Ok(text)
+    let mut answers = Answers::ask()?;
+    loop {
+        let text = answers.to_yaml();
+        // What was typed can be no job: it is told now, and not when the job runs.
+        match Job::of_command(&text, &Policy::default()) {
+            Ok(_) => return Ok(text),
+            Err(error) => answers = answers.ask_again(&error)?,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use longshore_model::config::Arguments;
+
     use super::*;
 
     #[test]

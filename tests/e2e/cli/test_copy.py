@@ -175,6 +175,17 @@ def test_a_job_is_saved_as_yaml_only(here):
     assert names(here.work) == ["people.csv"]
 
 
+def test_a_name_that_cannot_be_read_spoils_only_what_it_is_in(here):
+    folder = here.work / "in"
+    folder.mkdir()
+    (folder / "x.csv").write_text("a\n1\n")
+    (folder / os.fsdecode(b"bad\xff.csv")).write_text("a\n1\n")
+    (folder / "b\n.csv").write_text("a\n1\n")
+    line, code = refused(here, "in", "o.csv")
+    assert code == 2 and "UTF-8" in line and "with a pattern" in line, line
+    assert copy(here, "in/x*.csv", "o.csv")["rows"] == 1
+
+
 def test_tables_and_queries_exclude_each_other(here):
     done = here.call("copy", "postgres://h/db", "out.parquet", "--table", "a", "--query", "SELECT 1")
     assert done.returncode == 2 and "cannot be used with" in done.stderr

@@ -94,7 +94,7 @@ impl CopyJob {
 fn address(what: &str, text: &OsStr) -> Result<String> {
     text.to_str().map(str::to_owned).ok_or_else(|| {
         Error::config(format!("{what}: `{}` is not UTF-8", text.to_string_lossy()))
-            .with_hint("rename it, or name the folder that it lies in")
+            .with_hint("rename it")
     })
 }
 

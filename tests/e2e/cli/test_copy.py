@@ -186,6 +186,15 @@ def test_a_name_that_cannot_be_read_spoils_only_what_it_is_in(here):
     assert copy(here, "in/x*.csv", "o.csv")["rows"] == 1
 
 
+def test_a_link_that_leads_nowhere_takes_the_name(here):
+    (here.work / "out.parquet").symlink_to("nowhere.parquet")
+    line, code = refused(here, "people.csv", "out.parquet")
+    assert code == 2 and "is already there" in line
+    line, code = refused(here, "people.csv", "out.parquet", "--mode", "replace")
+    assert code == 2 and "no regular file" in line
+    assert names(here.work) == ["out.parquet", "people.csv"]
+
+
 def test_tables_and_queries_exclude_each_other(here):
     done = here.call("copy", "postgres://h/db", "out.parquet", "--table", "a", "--query", "SELECT 1")
     assert done.returncode == 2 and "cannot be used with" in done.stderr

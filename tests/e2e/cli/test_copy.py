@@ -195,6 +195,17 @@ def test_a_link_that_leads_nowhere_takes_the_name(here):
     assert names(here.work) == ["out.parquet", "people.csv"]
 
 
+def test_next_steps_can_be_typed(here):
+    (here.work / "v.jsonl").write_text('{"f4":"NaN"}\n{"f4":1.5}\n')
+    line, _ = refused(here, "v.jsonl", "o.jsonl")
+    assert "`--option columns.f4=string`" in line
+    copy(here, "v.jsonl", "o.jsonl", "--option", "columns.f4=string")
+    line, _ = refused(here, ".", "lake", "--table", "people.csv", "--table", "[xy].csv")
+    assert "--table `[xy].csv` gives no name" in line and "--as NAME" in line
+    line, _ = refused(here, "people.csv", "x.csv", "--as", "a/b")
+    assert "give another one with --as" in line
+
+
 def test_tables_and_queries_exclude_each_other(here):
     done = here.call("copy", "postgres://h/db", "out.parquet", "--table", "a", "--query", "SELECT 1")
     assert done.returncode == 2 and "cannot be used with" in done.stderr

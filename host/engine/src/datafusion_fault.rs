@@ -67,10 +67,27 @@ fn classify(error: &DataFusionError) -> Error {
         DataFusionError::Plan(text)
         | DataFusionError::NotImplemented(text)
         | DataFusionError::Execution(text)
-        | DataFusionError::Configuration(text) => Error::data(plain(text)),
-        DataFusionError::ArrowError(error, _) => Error::data(plain(&error.to_string())),
+        | DataFusionError::Configuration(text) => of_values(&plain(text)),
+        DataFusionError::ArrowError(error, _) => of_values(&plain(&error.to_string())),
         other => Error::data(plain(&other.strip_backtrace())),
     }
+}
+
+/// What Arrow says of values.
+fn of_values(text: &str) -> Error {
+    match no_value(text) {
+        Some(cause) => Error::data(cause).with_hint(
+            "compare texts with texts, as in CAST(a AS VARCHAR); TRY_CAST makes NULL of what is no value",
+        ),
+        None => Error::data(text),
+    }
+}
+
+/// `Cannot cast string 'x' to value of Int64 type`, in our words.
+fn no_value(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("Cannot cast string ")?.strip_suffix(" type")?;
+    let (value, data_type) = rest.rsplit_once(" to value of ")?;
+    Some(format!("the text {value} is no value of {data_type}"))
 }
 
 /// The code of errors of SQL that needs more memory than it may hold.
@@ -129,4 +146,19 @@ fn plain(text: &str) -> String {
     ];
     let text = words.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
     text.trim().trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::error::ArrowError;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_no_value_is_told_with_a_next_step() {
+        let text = "Cannot cast string 'x' to value of Int64 type".to_owned();
+        let error = from_datafusion(ArrowError::CastError(text).into());
+        assert_eq!(error.to_string(), "the text 'x' is no value of Int64");
+        assert!(error.hint().unwrap().contains("CAST(a AS VARCHAR)"));
+    }
 }

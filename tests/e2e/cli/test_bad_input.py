@@ -74,7 +74,7 @@ CASES = [
     (
         "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\ntransform: [{sql: DROP TABLE data}]\n",
         4,
-        ["transform[0]", "DDL"],
+        ["transform[0]", "no query"],
     ),
     (
         "source: {url: 'tpch:'}\ntables: [nation]\ntarget: {url: LAKE}\ntransform: [{plugin: mask, columns: [x]}]\n",

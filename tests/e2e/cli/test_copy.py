@@ -145,6 +145,67 @@ def test_what_is_wrong_is_told_in_the_words_of_the_command(here, args, words):
     assert names(here.work) == ["people.csv"]
 
 
+#: Where people type secrets, and the next step that is told.
+SECRETS = [
+    (["postgres://h/db?table=a&password=s3cr3t"], [], "--password-env"),
+    (["odbc:DSN=x;UID=u;PWD=s3cr3t"], ["--table", "a"], "--password-env"),
+    (["people.csv", "impala://h/db?pwd=s3cr3t"], [], "--target-password-env"),
+    (["people.csv", "https://h/hook?token=s3cr3t"], [], "--target-option 'token="),
+    (["people.csv"], ["--target-option", "s3.secret_access_key=s3cr3t"], "'s3.secret_access_key="),
+    (["people.csv"], ["--target-option", 'headers={"authorization":"s3cr3t"}'], "'token="),
+    (["people.csv"], ["--option", "s3.session_token=s3cr3t"], "--option 's3.session_token="),
+]
+
+
+@pytest.mark.parametrize("urls, flags, words", SECRETS)
+def test_no_secret_is_written_down(here, urls, flags, words):
+    line, code = refused(here, *urls, *["out.parquet"][len(urls) - 1 :], *flags, "--save", "saved.yaml")
+    assert code == 2 and "list of processes" in line and words in line, line
+    for file in here.folder.rglob("*"):
+        assert not file.is_file() or b"s3cr3t" not in file.read_bytes(), file
+
+
+def test_a_job_is_saved_as_yaml_only(here):
+    for command in [
+        ["copy", "people.csv", "o.csv", "--save", "a.toml"],
+        ["init", "a.toml", "--example", "tpch"],
+    ]:
+        line, code = here.refused(*command, cwd=here.work)
+        assert code == 2 and "name it a.yaml" in line
+    assert names(here.work) == ["people.csv"]
+
+
+def test_a_name_that_cannot_be_read_spoils_only_what_it_is_in(here):
+    folder = here.work / "in"
+    folder.mkdir()
+    (folder / "x.csv").write_text("a\n1\n")
+    (folder / os.fsdecode(b"bad\xff.csv")).write_text("a\n1\n")
+    (folder / "b\n.csv").write_text("a\n1\n")
+    line, code = refused(here, "in", "o.csv")
+    assert code == 2 and "UTF-8" in line and "with a pattern" in line, line
+    assert copy(here, "in/x*.csv", "o.csv")["rows"] == 1
+
+
+def test_a_link_that_leads_nowhere_takes_the_name(here):
+    (here.work / "out.parquet").symlink_to("nowhere.parquet")
+    line, code = refused(here, "people.csv", "out.parquet")
+    assert code == 2 and "is already there" in line
+    line, code = refused(here, "people.csv", "out.parquet", "--mode", "replace")
+    assert code == 2 and "no regular file" in line
+    assert names(here.work) == ["out.parquet", "people.csv"]
+
+
+def test_next_steps_can_be_typed(here):
+    (here.work / "v.jsonl").write_text('{"f4":"NaN"}\n{"f4":1.5}\n')
+    line, _ = refused(here, "v.jsonl", "o.jsonl")
+    assert "`--option columns.f4=string`" in line
+    copy(here, "v.jsonl", "o.jsonl", "--option", "columns.f4=string")
+    line, _ = refused(here, ".", "lake", "--table", "people.csv", "--table", "[xy].csv")
+    assert "--table `[xy].csv` gives no name" in line and "--as NAME" in line
+    line, _ = refused(here, "people.csv", "x.csv", "--as", "a/b")
+    assert "give another one with --as" in line
+
+
 def test_tables_and_queries_exclude_each_other(here):
     done = here.call("copy", "postgres://h/db", "out.parquet", "--table", "a", "--query", "SELECT 1")
     assert done.returncode == 2 and "cannot be used with" in done.stderr
@@ -322,6 +383,22 @@ def test_init_asks_on_a_terminal_only(program):
     assert job["tables"] == ["nation"] and job["target"]["url"] == "out.parquet"
     program.ok("run", program.folder / "new.yaml")
     assert pq.read_table(program.folder / "out.parquet").num_rows == 25
+
+
+def test_answers_that_make_no_job_are_asked_for_again(here):
+    master, slave = pty.openpty()
+    asking = subprocess.Popen(
+        [LONGSHORE, "init", "new.yaml"], stdin=slave, stdout=slave, stderr=slave, env=here.env,
+        cwd=here.folder, start_new_session=True,
+    )  # fmt: skip
+    here.started.append(asking)
+    os.close(slave)
+    os.write(master, b"files\nraw/*.csv\n*.csv\nlake2\n" + b"\n-\n\n")
+    assert asking.wait(60) == 0
+    said = os.read(master, 65536).decode()
+    assert "the tables: the address names files already" in said and "give `-` for all of them" in said
+    job = yaml.safe_load((here.folder / "new.yaml").read_text())
+    assert (job["source"]["url"], job["target"]["url"]) == ("raw/*.csv", "lake2") and "tables" not in job
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "elvish", "powershell"])

@@ -49,6 +49,14 @@ def test_standard_input_that_is_no_job_is_refused(program, text, words):
     assert done.returncode == 2 and words in done.stderr and done.stderr.count("longshore:") >= 1
 
 
+@pytest.mark.parametrize("args", [["runs", "--limit", "-1"], ["init", "--exampel", "tpch"], ["nosuch"]])
+def test_arguments_that_are_no_command_are_told_as_json(program, args):
+    done = call(program, "--json", *args, text="")
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 2 and error["class"] == "config"
+    assert args[-1].strip("-") in error["message"] or args[1] in error["message"]
+
+
 def test_progress_comes_as_lines_of_json(program, gate):
     job = rows_job(program, name="held.yaml", target={"url": f"{gate.url}/rows", "timeout_secs": 120})
     log = program.folder / "daemon.log"

@@ -532,3 +532,21 @@ def test_a_dictionary_is_no_other_type(program):
     for values in [pa.array(["b"]).dictionary_encode(), pa.array(["c"])]:
         pq.write_table(pa.table({"s": values}), rows)
         program.ok("run", job)
+
+
+@pytest.mark.parametrize("schema", [None, {"on_narrowed": "version"}], ids=["without", "version"])
+def test_a_source_without_rows_goes_with_what_is_there(program, schema):
+    only(program)
+    path = program.folder / "goods.csv"
+    keys = {"schema": schema} if schema else {}
+    steps = [{"sql": "SELECT id, name FROM data"}]
+    for transform in [[], steps]:
+        for text in ["id,name\n1,x\n", "id,name\n", "id,name\n,y\n", "id,name\n2,z\n"]:
+            path.write_text(text)
+            target = {"url": f"file://{program.lake}", "mode": "append"}
+            source = {"url": f"file://{path}"}
+            program.ok("run", program.job(source, "goods.yaml", target=target, transform=transform, **keys))
+    assert [folder.name for folder in program.lake.iterdir() if folder.name[0] != "."] == ["goods"]
+    table = ds.dataset(program.lake / "goods").to_table()
+    assert table.schema.field("id").type == pa.int64()
+    assert sorted(table["name"].to_pylist()) == ["x", "x", "y", "y", "z", "z"]

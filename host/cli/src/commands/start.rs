@@ -1,10 +1,13 @@
 //! The start of the program, and its end: the exit code.
 
+use std::env::args_os;
 use std::process::ExitCode;
 
 use clap::Parser;
 use longshore::program::on_large_stack;
+use longshore_model::error::Error;
 use longshore_model::memory::give_back_large;
+use serde_json::json;
 
 use crate::cluster::ClusterProgram;
 
@@ -17,7 +20,7 @@ pub fn main() -> ExitCode {
 
 /// The same of a program with clusters.
 pub fn main_with(program: Option<&dyn ClusterProgram>) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| end_misunderstood(&error));
     let json = cli.json;
     cli.log.start(matches!(cli.command, Command::Serve(_) | Command::Cluster(_)));
     longshore_engine::ipc::silence_caught_panics();
@@ -27,12 +30,23 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed { error, reported }) => {
             if json && !reported {
-                show::json(&serde_json::json!({ "error": error.report() }));
+                show::json(&json!({ "error": error.report() }));
             }
             show::failure(&error);
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Ends the program where its arguments are no command, or ask for help. Whoever asks for JSON gets the error so, too.
+fn end_misunderstood(error: &clap::Error) -> ! {
+    if error.use_stderr() && args_os().any(|arg| arg == "--json") {
+        let text = error.to_string();
+        let cause = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let error = Error::config(cause).with_hint("`longshore --help` lists commands and options");
+        show::json(&json!({ "error": error.report() }));
+    }
+    error.exit()
 }
 
 /// A file that grows beyond what the user may write is an error of that write, and not the program's end.

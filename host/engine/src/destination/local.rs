@@ -134,6 +134,11 @@ impl Files for LocalFolder {
         read.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
     }
 
+    /// A link takes a name, wherever it leads: nothing can be renamed to it.
+    async fn is_taken(&self, path: &str) -> Result<bool> {
+        Ok(self.held(path)?.symlink_metadata().is_ok())
+    }
+
     async fn list(&self, folder: &str) -> Result<Option<Vec<Entry>>> {
         let path = self.held(folder)?;
         let listed = fs::read_dir(&path).and_then(|entries| {

@@ -1,5 +1,6 @@
 //! Alignments: what happens to rows whose columns differ from those of their target.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
@@ -95,10 +96,21 @@ const ACCEPTED: DriftPolicy = DriftPolicy {
 impl Expectation {
     /// How rows of a schema go with the target.
     pub fn align(&self, schema: &SchemaRef) -> Alignment {
-        let new = ColumnRecord::of_schema(&widen_schema(schema));
-        let changes = changes(&self.columns, &new);
+        self.align_seen(schema, &BTreeSet::new())
+    }
+
+    /// The same where of some columns, by their names, nothing but NULL was seen: they are of the target's types.
+    pub fn align_seen(&self, schema: &SchemaRef, untyped: &BTreeSet<String>) -> Alignment {
+        let mut new = ColumnRecord::of_schema(&widen_schema(schema));
         let is_accepted =
             self.accepted.as_ref().is_some_and(|digest| *digest == schema_digest(&new));
+        for column in new.iter_mut().filter(|column| untyped.contains(&column.name)) {
+            let there = self.columns.iter().find(|there| there.name == column.name);
+            if there.is_some_and(|there| fit_of(there, column) != Fit::Same) {
+                column.r#type = DataType::Null.to_string();
+            }
+        }
+        let changes = changes(&self.columns, &new);
         match self.rule {
             Rule::Report => Alignment { changes, outcome: Outcome::AsRead },
             _ if is_accepted && !self.is_beside => Alignment { changes, outcome: Outcome::AsRead },
@@ -109,11 +121,15 @@ impl Expectation {
         }
     }
 
-    /// Refuses every change but of what may be NULL, which files say each by itself.
+    /// Refuses every change but of what may be NULL, which files say each by itself, and of what is nothing else.
     fn refuse_all(&self, mut changes: Vec<SchemaChange>, new: &[ColumnRecord]) -> Alignment {
         let mut refusals = Vec::new();
         for change in &mut changes {
             if matches!(change.kind, ChangeKind::Nullable | ChangeKind::NotNull) {
+                continue;
+            }
+            if change.to == Some(DataType::Null.to_string()) {
+                change.action = ChangeAction::Fit;
                 continue;
             }
             let hint = "say what happens to such columns with `schema`, make them the same in an `sql` \

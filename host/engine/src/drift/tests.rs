@@ -296,3 +296,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_column_of_nothing_but_null_is_of_the_targets_type() {
+    use DataType::*;
+    let there = schema(&[("id", Int64, true), ("a", Utf8, true)]);
+    let new = schema(&[("id", Utf8, true), ("a", Utf8, true), ("b", Utf8, true)]);
+    let untyped = ["id", "a", "b"].map(str::to_owned).into();
+    let aligned = expectation(&there, Rule::Policy(LENIENT)).align_seen(&new, &untyped);
+    let (fit, evolve) = (ChangeAction::Fit, ChangeAction::Evolve);
+    let told = [(ChangeKind::Narrowed, "id", fit), (ChangeKind::Added, "b", evolve)];
+    assert_eq!(kinds(&aligned.changes), told);
+    assert_eq!(aligned.changes[1].to.as_deref(), Some("Utf8"));
+    let Outcome::Columns(columns) = aligned.outcome else { panic!() };
+    let casts: Vec<_> = columns.into_iter().map(|column| column.cast).collect();
+    assert_eq!(casts, [Some(Int64), None, None]);
+}
+
+#[test]
+fn a_column_of_nothing_but_null_is_not_refused() {
+    let there = schema(&[("id", DataType::Int64, true)]);
+    let new = schema(&[("id", DataType::Utf8, true)]);
+    let expected = expectation(&there, Rule::Refuse);
+    let aligned = expected.align_seen(&new, &["id".to_owned()].into());
+    assert!(matches!(aligned.outcome, Outcome::Columns(_)), "{aligned:?}");
+    assert_eq!(expected.align(&new).refusals().len(), 1);
+}

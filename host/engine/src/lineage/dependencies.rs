@@ -105,6 +105,13 @@ impl Dependencies {
         self.0.iter().map(|(column, transformations)| (*column, transformations))
     }
 
+    /// The column that the value is, if it is one.
+    pub fn sole_identity(&self) -> Option<InputColumn> {
+        let (column, transformations) = self.0.first_key_value().filter(|_| self.0.len() == 1)?;
+        let is_identity = transformations.iter().eq([&Kind::Identity.into()]);
+        is_identity.then_some(*column)
+    }
+
     /// The number of columns.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,5 +1,6 @@
 //! From a checked job to a plan for each relation.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -22,7 +23,7 @@ use crate::check::{Asked, RelationChecks, columns_to_keep};
 use crate::decimal_width::widen_schema;
 use crate::drift::{Alignment, Expectation, Outcome};
 use crate::incremental::LoadState;
-use crate::lineage::ColumnLineage;
+use crate::lineage::{ColumnLineage, InputColumn};
 use crate::load_mode;
 use crate::scan::{ComponentSource, DirectSource, FileSource, ScanPlan, Source};
 use crate::transform::Rows;
@@ -93,6 +94,8 @@ pub struct RelationPlan {
     pub checks: Arc<RelationChecks>,
     /// How its columns go with those of its target, if it is known what that holds.
     pub alignment: Option<Alignment>,
+    /// Its columns of which nothing but NULL was seen.
+    pub untyped: BTreeSet<String>,
     /// The columns that its checks, or those of other relations, need again before the commit.
     pub kept: Vec<usize>,
 }
@@ -266,11 +269,12 @@ impl<'a> Planner<'a> {
             }
         };
         let mut rows = asking.steps(rows).await?;
+        let untyped = untyped_columns(&rows, &inputs)?;
         // Versions have other columns than the rows that are read.
         let has_versions = matches!(relation.load, Some(Load::Scd2(_)));
         let mut alignment = match asking.expected.filter(|_| !has_versions) {
             None => None,
-            Some(expected) => Some(expected.align(&rows.schema()?)),
+            Some(expected) => Some(expected.align_seen(&rows.schema()?, &untyped)),
         };
         if let Some(Outcome::Columns(columns)) = alignment.as_ref().map(|aligned| &aligned.outcome)
         {
@@ -291,7 +295,7 @@ impl<'a> Planner<'a> {
             Some(load) => load_mode::columns(load, &written)?,
         };
         if has_versions {
-            alignment = asking.expected.map(|expected| expected.align(&loaded));
+            alignment = asking.expected.map(|expected| expected.align_seen(&loaded, &untyped));
         }
         let published = Partitioning::table_schema(&asking.job.target.partition_by, &loaded)?;
         let chunkwise = is_chunkwise(&physical);
@@ -301,6 +305,7 @@ impl<'a> Planner<'a> {
             chunkwise,
             checks,
             alignment,
+            untyped,
             kept: Vec::new(),
             written,
             loaded,
@@ -317,6 +322,21 @@ impl<'a> Planner<'a> {
             lineage,
         })
     }
+}
+
+/// The columns of rows that are, as they stand, columns of inputs of which nothing but NULL was seen.
+fn untyped_columns(rows: &Rows, inputs: &[InputPlan]) -> Result<BTreeSet<String>> {
+    if inputs.iter().all(|input| input.described.untyped.is_empty()) {
+        return Ok(BTreeSet::new());
+    }
+    let Some(lineage) = rows.lineage() else { return Ok(BTreeSet::new()) };
+    let is_untyped = |of: InputColumn| {
+        inputs.get(of.input).is_some_and(|input| input.described.untyped.contains(&of.column))
+    };
+    let schema = rows.schema()?;
+    let columns = schema.fields().iter().zip(&lineage.columns);
+    let untyped = columns.filter(|(_, from)| from.sole_identity().is_some_and(is_untyped));
+    Ok(untyped.map(|(field, _)| field.name().clone()).collect())
 }
 
 /// Has each relation keep the columns that checks need again.

@@ -1,6 +1,7 @@
 //! A source whose rows are read through a connector in the sandbox, or over ODBC where the connector
 //! says so.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -284,7 +285,13 @@ impl Source for ComponentSource {
                 schema.fields().len()
             )));
         }
-        Ok(Described { schema, columns: info.columns, rows: info.rows, bytes: info.bytes })
+        Ok(Described {
+            schema,
+            columns: info.columns,
+            untyped: BTreeSet::new(),
+            rows: info.rows,
+            bytes: info.bytes,
+        })
     }
 
     async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan> {

@@ -1,5 +1,7 @@
 //! The description of a relation before it is read, and the plan of its scan.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::SchemaRef;
 use longshore_model::relation::Consistency;
 use longshore_model::watermark::Window;
@@ -15,6 +17,8 @@ pub struct Described {
     pub schema: SchemaRef,
     /// One for each field.
     pub columns: Vec<Column>,
+    /// The places of columns of which nothing but NULL was seen: their types are guesses.
+    pub untyped: BTreeSet<usize>,
     /// Estimated rows.
     pub rows: Option<u64>,
     /// Estimated bytes at the source.

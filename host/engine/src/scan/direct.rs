@@ -310,12 +310,12 @@ fn always(name: &str) -> String {
 /// A table, as its files tell of it.
 async fn as_files(files: &FileSource, of: &Relation, described: Described) -> Result<Described> {
     let Described { rows, bytes, columns: own, .. } = files.describe(of).await?;
-    let (schema, mut columns) = (described.schema, described.columns);
+    let Described { schema, mut columns, untyped, .. } = described;
     for ((column, own), field) in columns.iter_mut().zip(own).zip(schema.fields()) {
         column.lossy = own.lossy.or(column.lossy.take());
         if !field.data_type().is_nested() {
             column.comparable = Comparable::Order;
         }
     }
-    Ok(Described { schema, columns, rows, bytes })
+    Ok(Described { schema, columns, untyped, rows, bytes })
 }

@@ -124,13 +124,31 @@ impl<'a> Answer<'a> {
 
 impl fmt::Display for Answer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((code, message)) = self.said else { return f.write_str(self.text) };
+        let Some((code, message)) = self.said else { return f.write_str(&in_short(self.text)) };
         let first = message.lines().next().unwrap_or_default().trim_end_matches('.');
         match first {
             "" => f.write_str(code),
             message => write!(f, "{message} ({code})"),
         }
     }
+}
+
+/// Without the steps of the library and how often it has tried: what went wrong stands behind them.
+fn in_short(text: &str) -> String {
+    let tried = text.rsplit_once("retry_timeout: ").and_then(|(_, tried)| tried.split_once("- "));
+    match tried.map(|(_, why)| why.trim()) {
+        None | Some("") => text.to_owned(),
+        Some("HTTP error: error sending request") => format!("{} does not answer", server(text)),
+        Some(why) => why.to_owned(),
+    }
+}
+
+/// The server that a text names by a URL.
+fn server(text: &str) -> &str {
+    let url = text.split(' ').find(|word| word.contains("://")).unwrap_or("the store");
+    let path = url.find("://").map_or(url.len(), |at| at + 3);
+    let end = url[path..].find('/').map_or(url.len(), |end| path + end);
+    &url[..end]
 }
 
 /// Without what comes after a `?` in URLs: signatures stand there.
@@ -172,6 +190,19 @@ mod tests {
         let retried = |kind| Retried(HttpError::new(kind, std::io::Error::other("reset")));
         assert_eq!(class_of(retried(HttpErrorKind::Timeout)), Class::Timeout);
         assert_eq!(class_of(retried(HttpErrorKind::Connect)), Class::Connection);
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_without_the_steps_of_the_library() {
+        let told = |why: &str| {
+            in_short(&format!(
+                "Generic S3 error: Error performing list request: Error performing GET http://h:1/b?.. in 4s, after 3 \
+                 retries, max_retries: 3, retry_timeout: 30s  - {why}"
+            ))
+        };
+        assert_eq!(told("HTTP error: error sending request"), "http://h:1 does not answer");
+        assert_eq!(told("HTTP error: reset"), "HTTP error: reset");
+        assert_eq!(server("no url"), "the store");
     }
 
     #[test]

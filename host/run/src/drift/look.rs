@@ -66,7 +66,9 @@ pub async fn drift_of_job(
             relation: relation.relation.name.clone(),
             target: url,
             columns: ColumnRecord::of_schema(&schema),
-            alignment: expectation.as_ref().map(|expected| expected.align(&schema)),
+            alignment: expectation
+                .as_ref()
+                .map(|expected| expected.align_seen(&schema, &relation.untyped)),
             expectation,
             schema,
         }

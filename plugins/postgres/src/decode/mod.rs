@@ -374,7 +374,7 @@ impl From<ArrowError> for Cause {
 impl Cause {
     fn into_error(self, column: &Column) -> Error {
         let name = &column.name;
-        let arrow = || column.kind.arrow();
+        let arrow = || documented(&column.kind.arrow());
         let bug = |what: String| Error::internal(format!("column `{name}`: {what}"));
         let data = |what: String| Error::data(format!("column `{name}` {what}"));
         let arrays_as_text = "add `arrays: text` to `source`, or cast the column in a query";
@@ -398,6 +398,17 @@ impl Cause {
             Self::NotUtf8 => data("holds text that is not UTF-8".into())
                 .with_hint("its database has no encoding (SQL_ASCII): cast the column to bytea in a query"),
         }
+    }
+}
+
+/// A type as people know it: decimals of few digits are narrower on their way only.
+fn documented(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Decimal32(digits, scale) | DataType::Decimal64(digits, scale) => {
+            DataType::Decimal128(*digits, *scale).to_string()
+        }
+        DataType::List(item) => format!("a list of {}", documented(item.data_type())),
+        other => other.to_string(),
     }
 }
 
@@ -497,5 +508,13 @@ mod tests {
             &Date32Array::from(vec![Some(10_957), Some(10_957), None, Some(10_958)])
         );
         assert!(Builder::new(&Kind::Date, false).append(&bytes, &fields).is_err());
+    }
+
+    #[test]
+    fn types_are_told_as_they_are_documented() {
+        assert_eq!(documented(&DataType::Decimal32(5, 2)), "Decimal128(5, 2)");
+        let list = DataType::new_list(DataType::Decimal64(12, 2), true);
+        assert_eq!(documented(&list), "a list of Decimal128(12, 2)");
+        assert_eq!(documented(&DataType::Date32), "Date32");
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::yaml::YamlWriter;
 use super::options::{UrlQuery, put_all};
+use super::secrets::{SOURCE, TARGET};
 use super::{CopyArgs, How, What};
 
 /// What a job is called that has no better name.
@@ -41,8 +42,11 @@ impl CopyJob {
         let tables = [what.tables.clone(), query.tables].concat();
         let query_text = query_text(what)?;
         refuse_both(&tables, query_text.as_deref())?;
-        login.refuse_in_url("SOURCE", "--password-env NAME", &query.url)?;
-        login.refuse_in_url("TARGET", "--target-password-env NAME", &target)?;
+        if is_of_files(&query.url) || !is_url(&query.url) {
+            refuse_nameless(&tables)?;
+        }
+        SOURCE.check_url(&query.url)?;
+        TARGET.check_url(&target)?;
         let name = name(what, &tables, &query.url, &target, query_text.is_some());
         let mut source = Map::new();
         source.insert("url".into(), json!(whole("SOURCE", &query.url, Side::Source)?));
@@ -93,7 +97,7 @@ impl CopyJob {
 fn address(what: &str, text: &OsStr) -> Result<String> {
     text.to_str().map(str::to_owned).ok_or_else(|| {
         Error::config(format!("{what}: `{}` is not UTF-8", text.to_string_lossy()))
-            .with_hint("rename it, or name the folder that it lies in")
+            .with_hint("rename it")
     })
 }
 
@@ -122,6 +126,16 @@ fn refuse_both(tables: &[String], query: Option<&str>) -> Result<()> {
     }
     Err(Error::config(format!("SOURCE names the table `{}`, and a query is given", tables[0]))
         .with_hint("keep one of them"))
+}
+
+/// Of several files or patterns, each must give a name. --as names only one.
+fn refuse_nameless(tables: &[String]) -> Result<()> {
+    let nameless = tables.iter().find(|table| name_of(table.trim_matches('/')).is_none());
+    match nameless.filter(|_| tables.len() > 1) {
+        None => Ok(()),
+        Some(table) => Err(Error::config(format!("--table `{table}` gives no name"))
+            .with_hint("copy it with a command of its own, and give it a name with --as NAME")),
+    }
 }
 
 /// The name of the job, and of what it makes: by --as, the table, the files, or the file that is written.

@@ -7,11 +7,11 @@ use clap::Args;
 use console::Term;
 use longshore_engine::plan::Planner;
 use longshore_model::config::job::{Job, Source};
-use longshore_model::config::plain_path::is_url;
 use longshore_model::error::{Class, Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::super::{App, show};
+use super::secrets::{SOURCE, TARGET};
 
 /// The key of a password, in sources and in sinks.
 const PASSWORD: &str = "password";
@@ -33,19 +33,8 @@ pub(super) struct LoginArgs {
 }
 
 impl LoginArgs {
-    /// Refuses a URL that holds a password.
-    pub(super) fn refuse_in_url(&self, what: &str, flag: &str, url: &str) -> Result<()> {
-        let Some((_, rest)) = url.split_once("://").filter(|_| is_url(url)) else { return Ok(()) };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let has_one = authority.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'));
-        if !has_one {
-            return Ok(());
-        }
-        Err(readable_by_all(what, flag))
-    }
-
     pub(super) fn put_source(&self, source: &mut Map<String, Value>) -> Result<()> {
-        refuse_literal("--option", "--password-env NAME", source)?;
+        SOURCE.check_options(source)?;
         if let Some(secret) = secret(&self.password_env, &self.password_file)? {
             source.insert(PASSWORD.into(), secret);
         }
@@ -54,10 +43,7 @@ impl LoginArgs {
 
     /// A store takes its password in a section of its own.
     pub(super) fn put_target(&self, url: &str, target: &mut Map<String, Value>) -> Result<()> {
-        let sections = target.values().filter_map(Value::as_object);
-        for section in sections.chain([&*target]) {
-            refuse_literal("--target-option", "--target-password-env NAME", section)?;
-        }
+        TARGET.check_options(target)?;
         let Some(secret) = secret(&self.target_password_env, &self.target_password_file)? else {
             return Ok(());
         };
@@ -72,21 +58,6 @@ impl LoginArgs {
         }
         Ok(())
     }
-}
-
-/// Refuses an option that is a password, and not where one is found.
-fn refuse_literal(option: &str, flag: &str, section: &Map<String, Value>) -> Result<()> {
-    match section.get(PASSWORD) {
-        None | Some(Value::Object(_)) => Ok(()),
-        Some(_) => Err(readable_by_all(&format!("{option} {PASSWORD}"), flag)),
-    }
-}
-
-fn readable_by_all(what: &str, flag: &str) -> Error {
-    Error::config(format!(
-        "{what} holds a password, which everybody on this machine can read in the list of processes"
-    ))
-    .with_hint(format!("leave it out, and give {flag}"))
 }
 
 /// Where a secret is found, as a job says it.

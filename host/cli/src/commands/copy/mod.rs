@@ -4,6 +4,7 @@
 mod document;
 mod login;
 mod options;
+mod secrets;
 mod words;
 
 use std::ffi::OsString;
@@ -38,7 +39,7 @@ pub(super) struct CopyArgs {
     /// Show what would be done, without reading rows
     #[arg(long)]
     dry_run: bool,
-    /// Write the job to a file, too: `longshore run FILE` does the same again
+    /// Write the job to a YAML file, too: `longshore run FILE` does the same again
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// Write over the file of --save
@@ -97,6 +98,9 @@ struct How {
 }
 
 pub(super) fn copy(app: &App, args: &CopyArgs) -> Result<(), Failed> {
+    if let Some(file) = &args.save {
+        new_file::check_is_yaml(file)?;
+    }
     let copy = CopyJob::of_args(args)?;
     let text = copy.to_yaml();
     let named = words::of_command;

@@ -6,8 +6,8 @@ mod questions;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use longshore_model::config::{Arguments, Job, Policy};
-use longshore_model::error::{Error, Result};
+use longshore_model::config::{Job, Policy};
+use longshore_model::error::Result;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::{new_file, show};
@@ -15,7 +15,7 @@ use questions::Answers;
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// The file to write; `-` prints it
+    /// The file to write, in YAML; `-` prints it
     #[arg(default_value = "job.yaml")]
     file: PathBuf,
     /// The kind of source: an example of it is written, without questions
@@ -65,6 +65,7 @@ impl Example {
 pub(super) fn init(args: &InitArgs) -> Result<()> {
     let is_printed = args.file == Path::new("-");
     if !is_printed {
+        new_file::check_is_yaml(&args.file)?;
         new_file::check(&args.file, args.force)?;
     }
     let text = match args.example {
@@ -85,16 +86,23 @@ pub(super) fn init(args: &InitArgs) -> Result<()> {
     Ok(())
 }
 
+/// Asks until the answers make a job.
 fn by_questions() -> Result<String> {
-    let text = Answers::ask()?.to_yaml();
-    // What was typed can be no job: it is told now, and not when the job runs.
-    let here = std::path::absolute(".").map_err(|error| Error::io("this folder", error))?;
-    Job::of_text(&text, "job.yaml", &here, &Arguments::none(), &Policy::default())?;
-    Ok(text)
+    let mut answers = Answers::ask()?;
+    loop {
+        let text = answers.to_yaml();
+        // What was typed can be no job: it is told now, and not when the job runs.
+        match Job::of_command(&text, &Policy::default()) {
+            Ok(_) => return Ok(text),
+            Err(error) => answers = answers.ask_again(&error)?,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use longshore_model::config::Arguments;
+
     use super::*;
 
     #[test]

@@ -10,6 +10,9 @@ use strum::VariantArray;
 use super::super::yaml::YamlWriter;
 use super::Example;
 
+/// The answer that stands for none.
+const NONE: &str = "-";
+
 /// The answers to the questions.
 pub(super) struct Answers {
     example: Example,
@@ -33,18 +36,43 @@ impl Answers {
                 None => say(&format!("`{answer}` is none of them")),
             }
         };
-        let of_example = Defaults::of(example);
-        let url = ask("Its address", of_example.url)?;
-        let password_env = match of_example.password_env {
+        let offered = Defaults::of(example);
+        let (url, password_env, target) = (offered.url, offered.password_env, offered.target);
+        let tables = offered.tables.split(", ").filter(|table| *table != NONE);
+        Self {
+            example,
+            url: url.to_owned(),
+            password_env: password_env.to_owned(),
+            tables: tables.map(str::to_owned).collect(),
+            target: target.to_owned(),
+        }
+        .ask_rest()
+    }
+
+    /// Asks again, as the answers make no job: they are what is offered.
+    pub(super) fn ask_again(self, error: &Error) -> Result<Self> {
+        say(&in_words(&error.to_string()));
+        if let Some(hint) = error.hint() {
+            say(&format!("next: {}", in_words(hint)));
+        }
+        self.ask_rest()
+    }
+
+    /// Asks all but for the kind of source; these answers are offered.
+    fn ask_rest(self) -> Result<Self> {
+        let url = ask("Its address", &self.url)?;
+        let asked = "The environment variable with its password; `-` for none";
+        let password_env = match Defaults::of(self.example).password_env {
             "" => String::new(),
-            name => ask("The environment variable with its password; `-` for none", name)?,
+            _ => ask(asked, or_none(&self.password_env))?,
         };
-        let tables = ask("Tables, with commas between them; `-` for all files", of_example.tables)?;
-        let target = ask("Target: a folder, a file or a URL", of_example.target)?;
+        let tables = self.tables.join(", ");
+        let tables = ask("Tables, with commas between them; `-` for all files", or_none(&tables))?;
+        let target = ask("Target: a folder, a file or a URL", &self.target)?;
         let tables = tables.split(',').map(|table| table.trim().to_owned());
-        let tables = tables.filter(|table| !table.is_empty() && table != "-").collect();
+        let tables = tables.filter(|table| !table.is_empty() && table != NONE).collect();
         let password_env = password_env.trim_matches('-').to_owned();
-        Ok(Self { example, url, password_env, tables, target })
+        Ok(Self { example: self.example, url, password_env, tables, target })
     }
 
     /// The job: the example, with what was answered in the places of its keys.
@@ -113,6 +141,29 @@ impl Defaults {
         };
         Self { url, password_env, tables, target }
     }
+}
+
+/// Keys of the job, as the questions call what they ask for.
+fn in_words(text: &str) -> String {
+    let words = [
+        ("`source.url`", "the address"),
+        ("`target.url`", "the target"),
+        ("`tables`", "the tables"),
+        ("`relations[0]`", "the tables"),
+        (
+            "add `as: NAME`, which becomes its folder in the target",
+            "write a pattern in the address, and `-` for its tables",
+        ),
+        (
+            "name their folder in the URL, with a `/` at its end, and the files here",
+            "give `-` for all of them, or their folder as the address, with a `/` at its end",
+        ),
+    ];
+    words.iter().fold(text.to_owned(), |text, (key, word)| text.replace(key, word))
+}
+
+fn or_none(answer: &str) -> &str {
+    if answer.is_empty() { NONE } else { answer }
 }
 
 fn names(between: &str) -> String {

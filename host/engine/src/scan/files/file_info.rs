@@ -27,6 +27,8 @@ pub(super) struct FilesInfo {
     pub(super) metadata: Arc<FileMetadataCache>,
     /// Columns with INT96 in them.
     pub(super) int96: BTreeSet<String>,
+    /// Columns of text of which nothing but NULL was seen.
+    pub(super) untyped: BTreeSet<String>,
     /// Tells schemas apart.
     pub(super) digest: String,
     /// Why they do not hold the table that they should, if so.

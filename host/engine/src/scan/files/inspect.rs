@@ -1,6 +1,6 @@
 //! What a relation's files hold: their format, their columns, and where they can be cut.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
@@ -65,6 +65,10 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     }
     let own_fields = union.fields();
     let own: Vec<String> = own_fields.iter().map(|field| field.name().clone()).collect();
+    let is_untyped = |field: &&FieldRef| {
+        is_text && field.data_type() == &DataType::Null && !files.columns.contains_key(field.name())
+    };
+    let untyped = own_fields.iter().filter(is_untyped).map(|field| field.name().clone()).collect();
     let mut fields = if is_text {
         let is_all = format == FileFormat::Csv && looks.len() == found.len();
         declared(files, own_fields, is_all)?
@@ -109,6 +113,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         rows,
         metadata,
         int96,
+        untyped,
         digest,
         unfit,
     })
@@ -144,6 +149,7 @@ pub(super) async fn look_at_table(
         rows,
         metadata,
         int96,
+        untyped: BTreeSet::new(),
         digest,
         unfit,
     })

@@ -12,7 +12,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use percent_encoding::percent_decode_str;
 
 use super::{Folder, shown};
-use crate::store::{Opened, key, object_error};
+use crate::store::{Opened, UNREADABLE, key, object_error};
 
 /// The most files of one relation.
 pub const FILES_LIMIT: usize = 100_000;
@@ -156,6 +156,13 @@ async fn list(
         let rest = meta.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
         if rest.split('/').any(is_hidden) || !is_wanted(&meta.location) {
             continue;
+        }
+        if meta.version.as_deref() == Some(UNREADABLE) {
+            return Err(Error::config(format!(
+                "/{}: its name is not UTF-8, or holds a control character",
+                meta.location
+            ))
+            .with_hint("rename it, or name the other files with a pattern such as orders*.csv"));
         }
         metas.push(meta);
         if metas.len() > FILES_LIMIT {

@@ -127,8 +127,10 @@ impl Source for FileSource {
                 Comparable::Order
             },
         };
+        let is_untyped = |place: &usize| info.untyped.contains(info.schema.field(*place).name());
         Ok(Described {
             columns: info.schema.fields().iter().enumerate().map(column).collect(),
+            untyped: (0..info.file_columns).filter(is_untyped).collect(),
             schema: info.schema.clone(),
             rows: info.rows,
             bytes: Some(info.found.iter().map(|found| found.meta.size).sum()),

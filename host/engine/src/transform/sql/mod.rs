@@ -120,24 +120,21 @@ fn session_context(state: &SessionState) -> Result<SessionContext> {
 pub fn check_query(sql: &str, tables: &[&str]) -> Result<()> {
     let state = session_state()?;
     let statement = read_statement(state, sql)?;
-    let Statement::Statement(parsed) = &statement else {
-        return Err(Error::data("that is no query").with_hint("write a SELECT"));
-    };
-    if !matches!(parsed.as_ref(), SqlStatement::Query(_)) {
-        return Err(Error::data("that is no query").with_hint("write a SELECT"));
-    }
     check_tables(state, &statement, tables)
 }
 
-/// A statement within the limits.
+/// A query within the limits.
 fn read_statement(state: &SessionState, sql: &str) -> Result<Statement> {
     check_depth(sql)?;
     let statement = parse(state, sql)?;
-    if let Statement::Statement(parsed) = &statement {
-        check_work(parsed)?;
-        joins::refuse_sides_of_keys(parsed)?;
+    match &statement {
+        Statement::Statement(parsed) if matches!(parsed.as_ref(), SqlStatement::Query(_)) => {
+            check_work(parsed)?;
+            joins::refuse_sides_of_keys(parsed)?;
+            Ok(statement)
+        }
+        _ => Err(Error::data("that is no query").with_hint("write a SELECT")),
     }
-    Ok(statement)
 }
 
 fn parse(state: &SessionState, sql: &str) -> Result<Statement> {

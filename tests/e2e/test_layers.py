@@ -8,7 +8,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 #: From the ground up: each may use those before it.
-LAYERS = ["model", "sandbox", "plugins", "engine", "run", "telemetry", "longshore", "daemon", "cli", "cluster"]
+LAYERS = [
+    "model",
+    "sandbox",
+    "plugins",
+    "engine",
+    "run",
+    "telemetry",
+    "longshore",
+    "daemon",
+    "cli",
+    "cluster",
+]
 
 
 def test_modules_form_no_circle():

@@ -81,11 +81,12 @@ impl ExecutorRun {
             return Err(Error::config(difference)
                 .with_hint("give the executors the program and the plugins of the driver"));
         }
-        let places = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        // The driver hands out no more chunks than that; a relation that is made as a whole has all of its own.
+        let places = Arc::new(Semaphore::new(plan.parallel));
         let relations = plan.relations.iter().zip(&spec.targets).enumerate();
         let relations = relations.map(|(index, (relation, target))| {
             let parts = relation_parts(&destination, &scratch, index, relation, target);
-            let slots = Slots::new(places.clone(), Semaphore::MAX_PERMITS, relation.columns.len());
+            let slots = Slots::new(places.clone(), plan.parallel_chunks, relation.columns.len());
             Relation { writer: RelationWriter::new(relation, parts), slots: Arc::new(slots) }
         });
         let relations = relations.collect();

@@ -79,6 +79,15 @@ def test_steps_and_plugins_of_the_driver_are_carried_out_by_executors_that_have_
         "SELECT l_returnflag, l_linestatus, sum(l_quantity) AS q, count(*) AS n FROM data GROUP BY 1, 2 ORDER BY 1, 2",
         "SELECT l_orderkey, l_linenumber FROM data ORDER BY l_orderkey DESC, l_linenumber LIMIT 1000",
         "SELECT DISTINCT l_shipmode FROM data ORDER BY 1",
+        "SELECT count(DISTINCT l_partkey) AS parts, count(*) AS n FROM data HAVING count(*) > 1",
+        """SELECT l_orderkey, l_linenumber, row_number() OVER (PARTITION BY l_shipmode ORDER BY l_orderkey, l_linenumber) AS n
+           FROM data ORDER BY l_orderkey, l_linenumber""",
+        "SELECT l_orderkey FROM data EXCEPT SELECT l_orderkey FROM data WHERE l_linenumber > 1 ORDER BY 1",
+        """SELECT a.l_orderkey, count(*) AS n FROM data a LEFT JOIN data b
+           ON a.l_orderkey = b.l_partkey AND b.l_quantity > 40 GROUP BY 1 ORDER BY 1""",
+        "SELECT l_orderkey FROM data WHERE l_orderkey NOT IN (SELECT l_partkey FROM data) ORDER BY 1",
+        # Not cut: one executor makes it.
+        "SELECT l_orderkey FROM data WHERE l_orderkey < 9 UNION ALL SELECT l_partkey FROM data ORDER BY 1",
     ],
 )
 def test_sql_over_all_rows_gives_the_same(program, cluster, sql):

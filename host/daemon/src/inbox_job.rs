@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use longshore_model::atomic_file;
@@ -124,8 +124,10 @@ pub(super) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
             let mut bytes = Vec::new();
             let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
             let file = File::options().read(true).custom_flags(flags).open(from)?;
+            // Who may not read it there may not read it here.
+            let mode = file.metadata()?.permissions().mode() & 0o777;
             file.take(DOCUMENT_LIMIT_BYTES).read_to_end(&mut bytes)?;
-            write_public(to, &bytes)?;
+            atomic_file::write_with_mode(to, &bytes, mode)?;
             fs::remove_file(from)
         }
         moved => moved,

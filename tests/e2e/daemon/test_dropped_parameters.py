@@ -34,8 +34,9 @@ def test_it_is_taken_and_put_away_with_its_job(program):
     [report] = settled(daemon)
     assert (report["status"], report["rows"]) == ("succeeded", 2)
     assert report["parameters"] == {"least": 2, "word": "a\0b"}
-    assert beside(daemon, "done") == [f"shop.{report['run']}.params.yaml"]
-    assert left(daemon) == [] and beside(daemon, "running") == []
+    # The report comes first.
+    wait_for(lambda: beside(daemon, "done") == [f"shop.{report['run']}.params.yaml"])
+    wait_for(lambda: left(daemon) == [] and beside(daemon, "running") == [])
 
 
 def test_it_has_the_format_of_its_job(program):

@@ -18,12 +18,9 @@ use longshore_telemetry::metrics_text;
 
 use super::params::{self, ParamArgs};
 use super::progress::Showing;
+use super::stop_signals::{SIGTERM_EXIT_CODE, StopSignals};
 use super::watched::{ProgressForm, WatchArgs};
 use super::{App, Failed, kept_job, progress, show, stdin_job};
-
-/// What a process that a signal ended has as its exit code: 128 and the signal.
-const SIGINT_EXIT_CODE: u8 = 130;
-const SIGTERM_EXIT_CODE: u8 = 143;
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -83,11 +80,12 @@ impl RunKey {
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
     args.key.with_ledger(app, |ledger| {
+        let signals = StopSignals::listen(app)?;
         let mut task = task(app, args, ledger, job)?;
         if stdin_job::is_stdin(&args.job) {
             stdin_job::give_file(&mut task, &app.settings.state)?;
         }
-        carry_out(app, task, args.watch)
+        carry_out(app, task, args.watch, signals)
     })
 }
 
@@ -128,12 +126,18 @@ fn run_key(text: &str) -> Result<String, String> {
 
 /// Goes on with a run in the foreground, or runs its job again.
 pub(super) fn carry_on(app: &App, ledger: &Ledger, run: String, job: Job) -> Result<(), Failed> {
+    let signals = StopSignals::listen(app)?;
     let work = work(app, ledger, job, Some(run))?;
-    carry_out(app, Task::Run(Box::new(work)), WatchArgs::default())
+    carry_out(app, Task::Run(Box::new(work)), WatchArgs::default(), signals)
 }
 
 /// Does what there is to do, shows its progress, stops it on a signal, and says what came of it.
-pub(super) fn carry_out(app: &App, task: Task, watch: WatchArgs) -> Result<(), Failed> {
+pub(super) fn carry_out(
+    app: &App,
+    task: Task,
+    watch: WatchArgs,
+    mut signals: StopSignals,
+) -> Result<(), Failed> {
     let (id, is_retried) = match &task {
         Task::Run(work) => {
             if watch.progress == ProgressForm::Json {
@@ -149,10 +153,10 @@ pub(super) fn carry_out(app: &App, task: Task, watch: WatchArgs) -> Result<(), F
     };
     let mut run = Run::begin(move || Ok(task));
     let watched = Watched { run: &id, job: &name, is_retried, args: watch };
-    let Ended { report, result } = app.io.block_on(ended(&mut run, watched))?;
+    let Ended { report, result } = app.io.block_on(ended(&mut run, watched, &mut signals))?;
     kept_job::forget_ended(&app.settings.state, &id, report.status);
     answer(app, &report);
-    deliver(app, &mut run);
+    deliver(app, &mut run, &mut signals);
     result.map_err(|error| Failed { error, reported: true })
 }
 
@@ -165,16 +169,16 @@ struct Watched<'a> {
     args: WatchArgs,
 }
 
-async fn ended(run: &mut Run, watched: Watched<'_>) -> Result<Ended> {
+async fn ended(run: &mut Run, watched: Watched<'_>, signals: &mut StopSignals) -> Result<Ended> {
     let (control, progress) = (run.control().clone(), run.progress());
     let told_twice = async {
         let exit_code = tokio::select! {
-            exit_code = stop_signal() => exit_code,
+            exit_code = signals.next() => exit_code,
             () = watched.args.parent_ended() => SIGTERM_EXIT_CODE,
         };
         stop(&control, exit_code, watched.is_retried);
         // What is left to do may wait for a plugin, and that for ever.
-        stop_signal().await
+        signals.next().await
     };
     let exit_code = tokio::select! {
         ended = run.ended() => return ended,
@@ -206,11 +210,11 @@ fn stop(control: &RunControl, exit_code: u8, is_retried: bool) {
 }
 
 /// Waits until others have been told of the run. What is left is delivered by the next process.
-fn deliver(app: &App, run: &mut Run) {
+fn deliver(app: &App, run: &mut Run, signals: &mut StopSignals) {
     let delivered = app.io.block_on(async {
         tokio::select! {
             delivered = run.delivered() => Some(delivered),
-            _ = stop_signal() => None,
+            _ = signals.next() => None,
         }
     });
     match delivered {
@@ -244,16 +248,4 @@ fn ledger(app: &App) -> Result<Ledger> {
         show::warning(&format!("{error}: this run is not written down"));
         Ledger::in_memory()
     })
-}
-
-/// Resolves when somebody wants the program to stop, with the exit code that shells expect of it.
-async fn stop_signal() -> u8 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => SIGTERM_EXIT_CODE,
-        _ = tokio::signal::ctrl_c() => SIGINT_EXIT_CODE,
-    }
 }

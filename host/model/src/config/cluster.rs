@@ -5,8 +5,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -84,16 +82,11 @@ pub struct ClusterArgs {
     address: Option<String>,
 }
 
-/// The section `cluster` of `longshore.toml`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawCluster {
-    /// The scheduler of the cluster that reads and writes the rows of runs.
-    url: Option<String>,
-    /// The folder of this process's certificate: `ca.pem`, `cert.pem` and `key.pem`.
-    tls: Option<PathBuf>,
-    /// The address by which the other processes of the cluster reach this one.
-    address: Option<String>,
+impl ClusterArgs {
+    /// The same of `longshore.toml`.
+    pub(super) fn of(url: Option<String>, tls: Option<PathBuf>, address: Option<String>) -> Self {
+        Self { url, tls, address }
+    }
 }
 
 /// What a process knows of its cluster.
@@ -119,7 +112,7 @@ pub struct ClusterAddress {
 impl ClusterAddress {
     fn parse(text: &str) -> Result<Self> {
         let refused = || {
-            Error::config(format!("`cluster.address`: `{text}` is no address"))
+            Error::config(format!("`cluster_address`: `{text}` is no address"))
                 .with_hint("write HOST or HOST:PORT, and an IPv6 address in brackets")
         };
         let url = Url::parse(&format!("longshore://{text}")).map_err(|_| refused())?;
@@ -129,12 +122,13 @@ impl ClusterAddress {
 }
 
 impl ClusterSettings {
-    pub(super) fn resolve(args: ClusterArgs, raw: RawCluster) -> Result<Self> {
-        let url = args.url.or(raw.url).filter(|url| !url.is_empty());
-        let address = args.address.or(raw.address).filter(|address| !address.is_empty());
+    /// Flags come before the file.
+    pub(super) fn resolve(args: ClusterArgs, file: ClusterArgs) -> Result<Self> {
+        let url = args.url.or(file.url).filter(|url| !url.is_empty());
+        let address = args.address.or(file.address).filter(|address| !address.is_empty());
         Ok(Self {
             url: url.map(|url| ClusterUrl::parse("cluster", &url)).transpose()?,
-            tls: args.tls.or(raw.tls),
+            tls: args.tls.or(file.tls),
             address: address.map(|text| ClusterAddress::parse(&text)).transpose()?,
         })
     }

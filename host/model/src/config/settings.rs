@@ -8,7 +8,7 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::cluster::{ClusterArgs, ClusterSettings, RawCluster};
+use super::cluster::{ClusterArgs, ClusterSettings};
 use super::document::Document;
 use super::lineage::{Lineage, RawLineage};
 use super::notify::raw::RawWebhook;
@@ -108,7 +108,9 @@ struct RawSettings {
     limits: Limits,
     notify: Vec<RawWebhook>,
     lineage: Option<RawLineage>,
-    cluster: RawCluster,
+    cluster: Option<String>,
+    cluster_tls: Option<PathBuf>,
+    cluster_address: Option<String>,
 }
 
 /// A folder, or a list of them.
@@ -324,7 +326,10 @@ impl Settings {
             notify: check_webhooks(raw.notify)?,
             traces: Traces::of_environment(),
             lineage: Lineage::resolve(raw.lineage)?,
-            cluster: ClusterSettings::resolve(args.cluster, raw.cluster)?,
+            cluster: ClusterSettings::resolve(
+                args.cluster,
+                ClusterArgs::of(raw.cluster, raw.cluster_tls, raw.cluster_address),
+            )?,
         })
     }
 }

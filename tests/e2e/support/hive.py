@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -215,6 +216,8 @@ class Impala:
         return f"impala://ada@127.0.0.1:{self.port}/{database}"
 
     def stop(self):
+        # The server would ask its closed socket for clients for ever, and fill the log with that.
+        self.socket.accept = sys.exit
         self.socket.close()
 
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -20,7 +21,7 @@ pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
 /// A parsed file.
 #[derive(Clone, Debug)]
 pub struct Document {
-    value: Value,
+    value: Arc<Value>,
     text: String,
     ending: String,
     /// SHA-256 of its text, in hex.
@@ -66,26 +67,26 @@ impl Document {
             Error::config(format!("not valid {ending}: {first}")).with_hint(hint)
         })?;
         let digest = hex::encode(Sha256::digest(text));
-        Ok(Self { value, text: text.to_owned(), ending, digest })
+        Ok(Self { value: value.into(), text: text.to_owned(), ending, digest })
     }
 
     /// A document that a program makes, and not a file.
     pub fn of_value(value: Value) -> Self {
         let digest = hex::encode(Sha256::digest(value.to_string()));
-        Self { value, text: String::new(), ending: String::new(), digest }
+        Self { value: value.into(), text: String::new(), ending: String::new(), digest }
     }
 
     /// The same, with a value in the place of what a key says, such as `target.mode`. What is around it is made
     /// if it is not there. The text does not hold it any more, so that nothing has a line from now on.
     pub fn with(self, key: &str, value: Value) -> Self {
-        let mut tree = self.value;
+        let mut tree = Arc::unwrap_or_clone(self.value);
         *place(&mut tree, key) = value;
         Self::of_value(tree)
     }
 
     /// The same, with one more item in the list that a key holds.
     pub fn with_item(self, key: &str, item: Value) -> Self {
-        let mut tree = self.value;
+        let mut tree = Arc::unwrap_or_clone(self.value);
         match place(&mut tree, key) {
             Value::Array(items) => items.push(item),
             other => *other = vec![item].into(),
@@ -116,9 +117,14 @@ impl Document {
         &self.value
     }
 
+    /// The same, for whoever keeps it.
+    pub(super) fn shared_tree(&self) -> Arc<Value> {
+        self.value.clone()
+    }
+
     /// Its keys, if it holds nothing else. An empty file has none.
     pub(super) fn entries(&self) -> Option<BTreeMap<String, Value>> {
-        match &self.value {
+        match &*self.value {
             Value::Null => Some(BTreeMap::new()),
             Value::Object(map) => Some(map.clone().into_iter().collect()),
             _ => None,
@@ -138,7 +144,7 @@ impl Document {
             return Err(Error::config("the file holds no keys")
                 .with_hint("begin with `source:`, as in the README's first job"));
         }
-        typed("", self.value.clone()).map_err(|error| self.locate(error))
+        typed("", Value::clone(&self.value)).map_err(|error| self.locate(error))
     }
 }
 
@@ -306,7 +312,7 @@ mod tests {
 
     fn parse(text: &str, ending: &str) -> Result<Value, String> {
         Document::parse(text, ending)
-            .map(|document| document.value)
+            .map(|document| Arc::unwrap_or_clone(document.value))
             .map_err(|error| error.to_string())
     }
 
@@ -345,7 +351,7 @@ mod tests {
             "target": { "url": "a", "mode": "append" }, "a": { "b": { "c": 1 } },
             "tables": ["x", "y"],
         });
-        assert_eq!(document.value, tree);
+        assert_eq!(*document.value, tree);
         assert_ne!(document.digest, before);
     }
 

@@ -232,15 +232,15 @@ impl Job {
         let bound = bind(raw.parameters.take(), document.tree(), arguments, access);
         let Bound { tree, record, unused } = bound.map_err(located)?;
         let tree = match tree {
-            None => document.tree().clone(),
+            None => document.shared_tree(),
             Some(bound) => {
                 raw = typed("", bound.clone()).map_err(located)?;
-                bound
+                bound.into()
             }
         };
         let warnings = unused.into_iter().map(|error| located(error).to_string()).collect();
         let job = Self::check(raw, stem, access).map_err(located)?;
-        Ok(Self { parameters: record, warnings, tree: Arc::new(tree), ..job })
+        Ok(Self { parameters: record, warnings, tree, ..job })
     }
 
     /// Reads what a job file says of its schedule and of its parameters.

@@ -5,7 +5,8 @@
 //! whoever reads or writes in them, `load_mode` joins rows with those that are there, `catalog` makes tables of
 //! folders, `check` measures rows as they are written, `drift` compares columns with those of a target,
 //! `decimal_width` is about decimals of few digits, `incremental` about relations that are loaded piece by piece,
-//! `lineage` tells which columns come from which, and `spill` is the memory and disk of SQL.
+//! `lineage` tells which columns come from which, `spill` is the memory and disk of SQL, and `plan_node` what nodes of
+//! plans have in common.
 
 mod batch;
 pub mod catalog;
@@ -21,6 +22,7 @@ pub mod ipc;
 pub mod lineage;
 pub mod load_mode;
 pub mod plan;
+pub mod plan_node;
 mod pool;
 pub mod scan;
 mod spill;

@@ -12,6 +12,7 @@ use datafusion::prelude::SessionConfig;
 use futures::TryStreamExt;
 use longshore_engine::datafusion_fault::{SQL_MEMORY, from_datafusion};
 use longshore_engine::plan::RelationPlan;
+use longshore_engine::plan_node::partitions;
 use longshore_engine::scan::{Lane, ReadRows, Slot, Slots};
 use longshore_engine::transform::{SqlTurn, task_context};
 use longshore_engine::write::{PartWriter, Parts, Written};
@@ -121,10 +122,6 @@ impl RelationWriter {
             }
         }
     }
-}
-
-fn partitions(plan: &dyn ExecutionPlan) -> usize {
-    plan.properties().partitioning.partition_count()
 }
 
 async fn collect(

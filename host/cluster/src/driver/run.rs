@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
+use longshore_engine::plan_node::partitions;
 use longshore_engine::write::Written;
 use longshore_model::error::{Error, Result};
 use longshore_run::cluster::{AttemptOrder, ClusterRun};
@@ -81,7 +82,7 @@ impl DriverRun {
         if let Some(fragments) = whole.and_then(|plan| cut(&plan, &assignment))
             && self.scheduler.can_carry(fragments.clone())
         {
-            let partitions = fragments.properties().partitioning.partition_count();
+            let partitions = partitions(&*fragments);
             return Ok((fragments, partitions));
         }
         let attempt = AttemptExec::of(&assignment);

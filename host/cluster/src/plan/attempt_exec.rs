@@ -7,13 +7,14 @@ use std::sync::Arc;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
 use futures::TryStreamExt;
+use longshore_engine::plan_node::{node_properties, only_child, partitions};
 
 use super::assignment_rows::{assignment_rows, assignments};
 use super::carry_out::CarryOut;
@@ -35,14 +36,8 @@ impl AttemptExec {
     }
 
     pub(super) fn new(input: Arc<dyn ExecutionPlan>, by: Option<Arc<dyn CarryOut>>) -> Self {
-        let partitions = input.properties().partitioning.partition_count();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        );
-        Self { input, by, properties: Arc::new(properties) }
+        let properties = node_properties(input.schema(), partitions(&*input), EmissionType::Final);
+        Self { input, by, properties }
     }
 }
 
@@ -80,8 +75,7 @@ impl ExecutionPlan for AttemptExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("AttemptExec has one input".into()))?;
+        let input = only_child(self.name(), children)?;
         Ok(Arc::new(Self::new(input, self.by.clone())))
     }
 

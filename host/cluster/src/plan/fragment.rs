@@ -12,6 +12,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
+use longshore_engine::plan_node::partitions;
 
 use super::fragment_exec::{FragmentExec, Input};
 use crate::message::Assignment;
@@ -71,10 +72,6 @@ fn cut_fragment(
         ));
     }
     Ok(Arc::new(fragment))
-}
-
-fn partitions(plan: &dyn ExecutionPlan) -> usize {
-    plan.properties().partitioning.partition_count()
 }
 
 fn uncuttable<T>(why: String) -> DfResult<T> {

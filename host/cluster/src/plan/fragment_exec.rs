@@ -7,11 +7,12 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_expr::{Distribution, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
+use longshore_engine::plan_node::{node_properties, partitions};
 
 use super::carry_out::{CarryOut, FragmentTask};
 use crate::message::Assignment;
@@ -46,15 +47,8 @@ impl FragmentExec {
     ) -> Self {
         // Ballista gives a task some partitions of the inputs that are not read whole: the fragment has as many.
         let own = inputs.iter().find(|input| !input.is_whole);
-        let partitions =
-            own.map_or(1, |input| input.plan.properties().partitioning.partition_count());
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        let properties = Arc::new(properties);
+        let partitions = own.map_or(1, |input| partitions(&*input.plan));
+        let properties = node_properties(schema, partitions, EmissionType::Incremental);
         Self { assignment, number, inputs, numbers: Vec::new(), by: None, properties }
     }
 

@@ -12,8 +12,8 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
@@ -30,6 +30,7 @@ use super::slots::Lane;
 use super::source::{ChunkRead, Source};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
 use crate::ipc::lazy_stream;
+use crate::plan_node::{node_properties, only_child, partitions};
 
 /// A table of chunk descriptors, one row to a partition.
 pub fn chunk_rows(chunks: &[Chunk]) -> Result<Arc<dyn ExecutionPlan>> {
@@ -75,13 +76,8 @@ impl ChunkScan {
         scan: Arc<Scan>,
         schema: SchemaRef,
     ) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { input, source, scan, properties: Arc::new(properties) }
+        let properties = node_properties(schema, partitions(&*input), EmissionType::Incremental);
+        Self { input, source, scan, properties }
     }
 }
 
@@ -128,8 +124,7 @@ impl ExecutionPlan for ChunkScan {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("ChunkScan has one input".into()))?;
+        let input = only_child(self.name(), children)?;
         let (source, scan) = (self.source.clone(), self.scan.clone());
         Ok(Arc::new(Self::new(input, source, scan, self.schema())))
     }

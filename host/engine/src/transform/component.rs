@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
@@ -31,6 +31,7 @@ use crate::batch::batch_bytes;
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
 use crate::ipc::{ReadLimits, encode_schema, lazy_stream};
 use crate::lineage::{ColumnLineage, Kind, Transformation};
+use crate::plan_node::{node_properties, only_child, partitions};
 
 /// The transform whose columns hide those of the same name that they are made of.
 const MASK: &str = "mask";
@@ -106,13 +107,9 @@ impl ComponentTransform {
         transform: Arc<Bound<Transform>>,
         schemas: Arc<TransformSchemas>,
     ) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schemas.output.clone()),
-            Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { input, transform, schemas, properties: Arc::new(properties) }
+        let properties =
+            node_properties(schemas.output.clone(), partitions(&*input), EmissionType::Incremental);
+        Self { input, transform, schemas, properties }
     }
 }
 
@@ -150,8 +147,7 @@ impl ExecutionPlan for ComponentTransform {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("ComponentTransform has one input".into()))?;
+        let input = only_child(self.name(), children)?;
         Ok(Arc::new(Self::new(input, self.transform.clone(), self.schemas.clone())))
     }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
@@ -22,6 +22,7 @@ use longshore_sandbox::tape::Tapes;
 
 use super::part_rows::{Written, part_schema};
 use crate::datafusion_fault::IntoDataFusion;
+use crate::plan_node::{node_properties, only_child, partitions};
 use crate::transform::with_sort_joins;
 
 /// Which attempt at a chunk (or relation) a plan's execution is; from 0.
@@ -67,13 +68,8 @@ pub struct PartWriter {
 impl PartWriter {
     /// Writes what `input` makes as parts of a relation.
     pub fn new(input: Arc<dyn ExecutionPlan>, to: Arc<dyn Parts>) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(part_schema()),
-            Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count()),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        );
-        Self { input, to, properties: Arc::new(properties) }
+        let properties = node_properties(part_schema(), partitions(&*input), EmissionType::Final);
+        Self { input, to, properties }
     }
 
     /// The same with joins by sorting, for rows that do not fit into memory; none, if that changes nothing.
@@ -128,8 +124,7 @@ impl ExecutionPlan for PartWriter {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let [input] = <[_; 1]>::try_from(children)
-            .map_err(|_| DataFusionError::Internal("PartWriter has one input".into()))?;
+        let input = only_child(self.name(), children)?;
         Ok(Arc::new(Self::new(input, self.to.clone())))
     }
 

@@ -6,3 +6,4 @@ pub mod commands;
 pub mod conformance;
 mod remote;
 mod run_choice;
+pub mod stop_signals;

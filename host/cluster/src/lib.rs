@@ -16,6 +16,7 @@ mod message;
 mod plan;
 mod program;
 mod scheduler;
+mod server;
 mod tls;
 
 pub use program::main;

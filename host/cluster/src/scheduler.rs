@@ -15,19 +15,18 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use longshore::program::Host;
 use longshore_cli::cluster::SchedulerOptions;
+use longshore_cli::stop_signals::StopSignals;
 use longshore_model::error::{Error, Result};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Server};
+use tonic::transport::Channel;
 
 use crate::config::session_config;
 use crate::http::ask;
 use crate::limits::{EXECUTOR_TIMEOUT_SECS, FINISHED_JOB_SECS, MESSAGE_LIMIT_BYTES};
 use crate::message::{ExecutorState, Hello};
 use crate::plan::codec;
-use crate::tls::{ClusterTls, told};
+use crate::server::ClusterServer;
+use crate::tls::ClusterTls;
 
 /// Where a scheduler says who it is.
 const HELLO_PATH: &str = "/longshore";
@@ -37,25 +36,21 @@ type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 /// Serves executors and drivers until a signal ends it.
 pub(crate) async fn serve(host: &Host, options: SchedulerOptions) -> Result<()> {
     let tls = ClusterTls::read(&host.settings.cluster)?;
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| {
-        Error::io(format!("listening on {}", options.listen), error)
-            .with_hint("free the port, or give another address with --listen")
-    })?;
-    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    let hint = "free the port, or give another address with --listen";
+    let server = ClusterServer::bind(options.listen, hint, &tls).await?;
+    let mut signals = StopSignals::listen()?;
+    let address = server.address;
     let scheduler = scheduler(&address.to_string()).await?;
     let grpc = SchedulerGrpcServer::new(scheduler.clone())
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
     let own = Router::new().route(HELLO_PATH, get(say_hello)).with_state(scheduler);
     let routes = Routes::from(own.merge(Routes::new(grpc).into_axum_router()));
-    let mut server = Server::builder().tls_config(tls.server()).map_err(|error| {
-        Error::config(told(&error)).with_hint("check the files of --cluster-tls")
-    })?;
     tracing::info!("the scheduler listens on https://{address}");
-    let served = server
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended());
-    served.await.map_err(|error| Error::internal(told(&error)))
+    let ending = async move {
+        signals.next().await;
+    };
+    server.serve_until(routes, ending).await
 }
 
 async fn scheduler(endpoint: &str) -> Result<Scheduler> {
@@ -87,18 +82,6 @@ async fn say_hello(State(scheduler): State<Scheduler>) -> Json<Hello> {
             name: metadata.id,
         });
     Json(Hello { longshore: env!("CARGO_PKG_VERSION").to_owned(), executors: executors.collect() })
-}
-
-async fn ended() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Asks a scheduler who it is, and refuses one of another version.

@@ -13,6 +13,8 @@ use longshore_run::cluster::Cluster;
 use longshore_sandbox::Sandbox;
 use tokio::runtime::{Handle, Runtime};
 
+use crate::stop_signals::StopSignals;
+
 /// The settings and threads that commands share.
 pub(super) struct App {
     pub(super) settings: Arc<Settings>,
@@ -79,6 +81,12 @@ impl App {
             folder: holders_folder(&self.host),
             command: Some(command).filter(|_| starts && settings.hold_secs > 0),
         })
+    }
+
+    /// The signals that ask the program to stop, from now on.
+    pub(super) fn stop_signals(&self) -> Result<StopSignals> {
+        let _on_io = self.io.enter();
+        StopSignals::listen()
     }
 
     pub(super) fn compute(&self) -> &Handle {

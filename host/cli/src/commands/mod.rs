@@ -37,7 +37,6 @@ mod show;
 mod start;
 mod state;
 mod stdin_job;
-mod stop_signals;
 mod table;
 mod test_connection;
 mod token;

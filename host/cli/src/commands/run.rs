@@ -16,9 +16,10 @@ use longshore_run::ledger::Ledger;
 use longshore_run::{Progress, RunControl, RunReport};
 use longshore_telemetry::metrics_text;
 
+use crate::stop_signals::{SIGTERM_EXIT_CODE, StopSignals};
+
 use super::params::{self, ParamArgs};
 use super::progress::Showing;
-use super::stop_signals::{SIGTERM_EXIT_CODE, StopSignals};
 use super::watched::{ProgressForm, WatchArgs};
 use super::{App, Failed, kept_job, progress, show, stdin_job};
 
@@ -80,7 +81,7 @@ impl RunKey {
 pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
     let job = args.params.read_job(app, &args.job)?;
     args.key.with_ledger(app, |ledger| {
-        let signals = StopSignals::listen(app)?;
+        let signals = app.stop_signals()?;
         let mut task = task(app, args, ledger, job)?;
         if stdin_job::is_stdin(&args.job) {
             stdin_job::give_file(&mut task, &app.settings.state)?;
@@ -126,7 +127,7 @@ fn run_key(text: &str) -> Result<String, String> {
 
 /// Goes on with a run in the foreground, or runs its job again.
 pub(super) fn carry_on(app: &App, ledger: &Ledger, run: String, job: Job) -> Result<(), Failed> {
-    let signals = StopSignals::listen(app)?;
+    let signals = app.stop_signals()?;
     let work = work(app, ledger, job, Some(run))?;
     carry_out(app, Task::Run(Box::new(work)), WatchArgs::default(), signals)
 }

@@ -10,17 +10,15 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use longshore_model::error::{Error, Result};
+use longshore_model::error::Result;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
-use tonic::transport::Server;
 
 use super::attempts::Attempts;
 use crate::limits::MESSAGE_LIMIT_BYTES;
 use crate::message::AttemptMessage;
-use crate::tls::{ClusterTls, told};
+use crate::server::ClusterServer;
+use crate::tls::ClusterTls;
 
 /// The runs that a driver has open, by the names that executors are told.
 pub(super) type Sessions = Arc<Mutex<HashMap<String, Arc<Session>>>>;
@@ -41,11 +39,8 @@ pub(super) async fn serve(
     tls: &ClusterTls,
     sessions: Sessions,
 ) -> Result<SocketAddr> {
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Error::io(format!("listening for executors on {listen}"), error)
-            .with_hint("give an address of this machine with --cluster-address")
-    })?;
-    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    let hint = "give an address of this machine with --cluster-address";
+    let server = ClusterServer::bind(listen, hint, tls).await?;
     let routes = Router::new()
         .route("/sessions/{session}", get(spec))
         .route("/sessions/{session}/alive", get(alive))
@@ -53,18 +48,7 @@ pub(super) async fn serve(
         .route("/sessions/{session}/attempts", post(news))
         .layer(DefaultBodyLimit::max(MESSAGE_LIMIT_BYTES))
         .with_state(sessions);
-    let mut server = Server::builder().tls_config(tls.server()).map_err(|error| {
-        Error::config(told(&error)).with_hint("check the files of --cluster-tls")
-    })?;
-    let served = server
-        .add_routes(Routes::from(routes))
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!("executors are no longer served: {error}");
-        }
-    });
-    Ok(address)
+    Ok(server.serve_beside(Routes::from(routes)))
 }
 
 fn find(sessions: &Sessions, name: &str) -> Result<Arc<Session>, StatusCode> {

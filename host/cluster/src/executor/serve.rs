@@ -1,6 +1,5 @@
 //! The service of an executor, from its start to its end.
 
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,13 +18,12 @@ use ballista_executor::health::ExecutorHealth;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use longshore::program::Host;
 use longshore_cli::cluster::ExecutorOptions;
+use longshore_cli::stop_signals::StopSignals;
 use longshore_model::error::{Error, Result};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Channel, Server};
+use tonic::service::Routes;
+use tonic::transport::Channel;
 
 use super::carry_out::Worker;
 use super::engine::{NumberingEngine, QuietMetrics};
@@ -35,7 +33,8 @@ use crate::config::executor_config;
 use crate::limits::{BUSY_POLL_MILLIS, BUSY_SECS, IDLE_POLL_MILLIS, MESSAGE_LIMIT_BYTES};
 use crate::plan::codec;
 use crate::scheduler::hello;
-use crate::tls::{ClusterTls, told};
+use crate::server::ClusterServer;
+use crate::tls::ClusterTls;
 
 /// How long an executor waits before it asks once more for a scheduler that is not there.
 const SCHEDULER_WAIT: Duration = Duration::from_secs(1);
@@ -44,10 +43,10 @@ const SCHEDULER_WAIT: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     let tls = ClusterTls::read(&host.settings.cluster)?;
     let channel = tls.channel(&options.scheduler.to_string())?;
-    let mut ending = std::pin::pin!(signalled());
+    let mut signals = StopSignals::listen()?;
     tokio::select! {
         greeted = greet(&channel, &options) => greeted?,
-        ended = &mut ending => return ended,
+        _ = signals.next() => return Ok(()),
     }
     let files = tempfile::Builder::new().prefix("executor-").tempdir_in(state(host)?);
     let files = files.map_err(|error| Error::io("making a folder of the executor's", error))?;
@@ -81,7 +80,7 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     tokio::select! {
         ended = polling => ended.map_err(|error| Error::internal(error.to_string())),
         () = keep_asking(&asking, &slots, options.slots) => Ok(()),
-        ended = drained(ending, &slots, &options) => ended,
+        () = drained(&mut signals, &slots, &options) => Ok(()),
     }
 }
 
@@ -119,24 +118,12 @@ async fn serve_rows(
         Some(listen) => listen,
         None => SocketAddr::new(own_address(options.scheduler.authority()).await?, 0),
     };
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Error::io(format!("listening on {listen}"), error)
-            .with_hint("give another address with --listen")
-    })?;
-    let address = listener.local_addr().map_err(|error| Error::io("listening", error))?;
+    let hint = "give another address with --listen";
+    let server = ClusterServer::bind(listen, hint, tls).await?;
     let flight = FlightServiceServer::new(BallistaFlightService::new(folder.to_owned()))
         .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
         .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-    let mut server = Server::builder().tls_config(tls.server()).map_err(|error| {
-        Error::config(told(&error)).with_hint("check the files of --cluster-tls")
-    })?;
-    let served = server.add_service(flight).serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!("other executors are no longer served: {error}");
-        }
-    });
-    Ok(address)
+    Ok(server.serve_beside(Routes::new(flight)))
 }
 
 fn executor(
@@ -187,34 +174,13 @@ async fn keep_asking(asking: &Notify, slots: &Semaphore, all: usize) {
     }
 }
 
-/// Resolves when a signal asks this process to end.
-async fn signalled() -> Result<()> {
-    let wait = |kind| signal(kind).map_err(|error| Error::io("waiting for signals", error));
-    let (mut terminate, mut interrupt) =
-        (wait(SignalKind::terminate())?, wait(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
 /// After a signal, lets what is under way end, and takes nothing more.
-async fn drained(
-    ending: impl Future<Output = Result<()>>,
-    slots: &Semaphore,
-    options: &ExecutorOptions,
-) -> Result<()> {
-    ending.await?;
+async fn drained(signals: &mut StopSignals, slots: &Semaphore, options: &ExecutorOptions) {
+    signals.next().await;
     tracing::info!("no more work is taken; what is under way may take {} s", options.drain_secs);
     let all = u32::try_from(options.slots).unwrap_or(u32::MAX);
     let wait = Duration::from_secs(options.drain_secs);
-    match timeout(wait, slots.acquire_many(all)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(_)) => pending().await,
-        Err(_) => {
-            tracing::warn!("what is under way is given up, and done by others");
-            Ok(())
-        }
+    if timeout(wait, slots.acquire_many(all)).await.is_err() {
+        tracing::warn!("what is under way is given up, and done by others");
     }
 }

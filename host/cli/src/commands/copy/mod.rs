@@ -17,7 +17,6 @@ use longshore_model::error::Result;
 use longshore_run::ledger::{Ledger, Owner};
 
 use super::run::{self, RunKey};
-use super::stop_signals::StopSignals;
 use super::watched::WatchArgs;
 use super::{App, Failed, kept_job, new_file, plan, show};
 use document::CopyJob;
@@ -127,7 +126,7 @@ fn carry_out(
     text: &str,
 ) -> Result<(), Failed> {
     let mut task = task(app, args, ledger, job)?;
-    let signals = StopSignals::listen(app)?;
+    let signals = app.stop_signals()?;
     kept_job::give_file(&mut task, &app.settings.state, kept_job::COPY, text);
     run::carry_out(app, task, args.watch, signals)
 }

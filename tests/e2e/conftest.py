@@ -124,10 +124,16 @@ def cache(request):
 
 
 @pytest.fixture
-def program(scratch, cache, request):
+def program_class():
+    """Which program: folders of tests may have another."""
+    return Program
+
+
+@pytest.fixture
+def program(scratch, cache, program_class):
     folder = Path(tempfile.mkdtemp(prefix="t.", dir=scratch))
     folder.chmod(0o755)
-    program = Program(folder, cache)
+    program = program_class(folder, cache)
     yield program
     program.end()
     shutil.rmtree(folder, ignore_errors=True)

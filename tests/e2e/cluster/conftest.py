@@ -1,7 +1,5 @@
 """A cluster, and the program that can use it."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,13 +16,8 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def program(scratch, cache):
-    folder = Path(tempfile.mkdtemp(prefix="t.", dir=scratch))
-    folder.chmod(0o755)
-    program = ClusterProgram(folder, cache)
-    yield program
-    program.end()
-    shutil.rmtree(folder, ignore_errors=True)
+def program_class():
+    return ClusterProgram
 
 
 @pytest.fixture

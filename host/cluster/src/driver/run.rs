@@ -176,7 +176,7 @@ impl Watch {
                 self.notice();
                 Ok(false)
             }
-            // What is over was begun by an executor that could not say so.
+            // The executor that carried it out could not say so.
             JobState::Unknown | JobState::Over => Ok(true),
             JobState::Failed(why) => {
                 Err(Error::connection(format!("the scheduler gave an attempt up: {why}")))

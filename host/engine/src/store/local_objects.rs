@@ -88,7 +88,7 @@ fn open(key: &Key, options: &GetOptions) -> Result<GetResult> {
     Ok(GetResult { payload, meta, range, attributes: Default::default() })
 }
 
-/// What is found in a folder.
+/// An entry of a folder.
 enum Found {
     Folder(PathBuf),
     File(ObjectMeta),

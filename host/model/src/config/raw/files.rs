@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::store::{RawAzure, RawHdfs, RawS3};
 
-/// What is to be known of files that are read.
+/// How files are read, whatever their URL does not tell.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawFiles {
@@ -75,7 +75,7 @@ pub enum RawInt96 {
     Microseconds,
     /// Nanoseconds, 1677 to 2262. A value beyond is an error.
     Nanoseconds,
-    /// Microseconds. What is finer is cut off.
+    /// Microseconds. Finer digits are cut off.
     Truncated,
 }
 

@@ -48,7 +48,7 @@ pub(in crate::config) struct RawRegister {
     pub(in crate::config) config: Map<String, Value>,
 }
 
-/// What is to be known of a folder.
+/// The keys of a target that is a folder.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawFolder {

@@ -329,9 +329,19 @@ fn leaves(session: &mut Session, table: u32, has_children: bool) -> Result<Vec<L
 /// The first version with row-level security.
 const ROW_SECURITY_SINCE: u32 = 90_500;
 
+/// The column that says whether the user may read a leaf.
+const LEAF_READABLE: usize = 7;
+
 fn parse_leaf(row: &[Option<String>]) -> Result<Leaf> {
     let text = |at: usize| row.get(at)?.as_deref();
     let number = |at: usize| text(at)?.parse::<u64>().ok();
+    // Functions see the catalog as it is now, a query sees it as its snapshot does: of a table that was dropped
+    // meanwhile, nobody's rights are known.
+    if let (Some(name), None) = (text(1), text(LEAF_READABLE)) {
+        return Err(Error::stale(format!(
+            "table {name} was dropped or replaced since the snapshot"
+        )));
+    }
     let parsed = || {
         let name = text(1)?.to_owned();
         let from = if text(2)? == "t" { format!("ONLY {name}") } else { name.clone() };
@@ -342,7 +352,7 @@ fn parse_leaf(row: &[Option<String>]) -> Result<Leaf> {
             pages: number(3),
             bytes: number(4)?,
             rows: number(5),
-            readable: text(7)? == "t",
+            readable: text(LEAF_READABLE)? == "t",
             row_security: text(8)? == "t",
             foreign: text(11)? == "t",
         })
@@ -516,6 +526,28 @@ mod tests {
             ),
             "SELECT \"a\", \"B\"::text FROM ONLY public.t WHERE (ctid >= '(8,0)'::tid) AND (\"a\" > 3) LIMIT 5"
         );
+    }
+
+    #[test]
+    fn a_table_that_was_dropped_while_it_was_looked_up_is_stale() {
+        let row = |readable: Option<&str>| -> Vec<Option<String>> {
+            let texts = [
+                Some("16384"),
+                Some("public.t"),
+                Some("f"),
+                None,
+                Some("0"),
+                None,
+                Some("0"),
+                readable,
+            ];
+            let rest = [Some("f"), Some("public"), Some("t"), Some("f")];
+            texts.into_iter().chain(rest).map(|text| text.map(str::to_owned)).collect()
+        };
+        assert!(parse_leaf(&row(Some("f"))).is_ok_and(|leaf| !leaf.readable));
+        let error = parse_leaf(&row(None)).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Stale);
+        assert!(error.to_string().contains("public.t"), "{error}");
     }
 
     #[test]

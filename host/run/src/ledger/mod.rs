@@ -99,8 +99,11 @@ pub struct Ledger {
 
 /// Makes the file, if it is not there, for this user alone: reports can hold values of rows. If it cannot be made,
 /// SQLite tells why.
+///
+/// A file that is there is never opened: to close it would end the locks that SQLite holds in this process, and
+/// another process could then take the log away that this one still writes to.
 fn keep_private(path: &Path) {
-    let _ = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 impl Ledger {

@@ -477,3 +477,24 @@ fn a_run_ends_together_with_what_tells_of_it() {
     assert!(again.is_err());
     assert_eq!(ledger.outbox_length().unwrap(), 1);
 }
+
+/// Without it, another process that leaves takes the log away that this one still writes to.
+#[test]
+fn a_second_connection_leaves_the_locks_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path()).unwrap();
+    let path = folder.path().join(LEDGER).canonicalize().unwrap();
+    let locks = || -> Vec<String> {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+        let of_ledger = descriptors.filter(|fd| fs::read_link(fd).is_ok_and(|file| file == path));
+        let info = |fd: PathBuf| Path::new("/proc/self/fdinfo").join(fd.file_name().unwrap());
+        let read = of_ledger.map(|fd| fs::read_to_string(info(fd)).unwrap());
+        let lines = read.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        lines.filter(|line| line.starts_with("lock:") && line.contains("POSIX")).collect()
+    };
+    assert!(!locks().is_empty(), "SQLite holds a lock for as long as it is connected");
+    let second = Ledger::open(folder.path()).unwrap();
+    drop(second);
+    assert!(!locks().is_empty(), "the first connection has lost its locks");
+    drop(ledger);
+}

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use longshore_model::error::{Error, Result};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use crate::tls::{ClusterTls, told};
 
@@ -37,7 +37,8 @@ impl ClusterServer {
         routes: Routes,
         ending: impl Future<Output = ()>,
     ) -> Result<()> {
-        let clients = TcpListenerStream::new(self.listener);
+        // An answer is a small packet, which would wait for the acknowledgement of the one before: 40 ms.
+        let clients = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let served = self.server.add_routes(routes).serve_with_incoming_shutdown(clients, ending);
         served.await.map_err(|error| Error::internal(told(&error)))
     }

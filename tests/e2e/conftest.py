@@ -72,6 +72,7 @@ NEEDS = {
     "sftp": ["sftp"],
     "small_disk": ["root"],
     "spark": ["hive"],
+    "switch": ["root"],
     "unmounted": ["root"],
 }
 

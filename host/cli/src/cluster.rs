@@ -8,6 +8,7 @@ use longshore::program::Host;
 use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::Result;
 use longshore_run::cluster::Cluster;
+use serde::{Deserialize, Serialize};
 
 /// A program with clusters.
 pub trait ClusterProgram: Sync {
@@ -20,8 +21,36 @@ pub trait ClusterProgram: Sync {
     /// Serves as a scheduler until a signal ends it.
     fn scheduler(&self, host: &Host, options: SchedulerOptions) -> Result<()>;
 
+    /// Serves as a scheduler beside the other work of this process, for as long as that runs.
+    fn scheduler_beside(&self, host: &Host, options: SchedulerOptions) -> Result<()>;
+
+    /// Asks the scheduler of a URL who belongs to its cluster.
+    fn status(&self, host: &Host, scheduler: &ClusterUrl) -> Result<ClusterStatus>;
+
     /// Serves as an executor until a signal ends it.
     fn executor(&self, host: &Host, options: ExecutorOptions) -> Result<()>;
+}
+
+/// Who belongs to a cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClusterStatus {
+    /// The URL of its scheduler.
+    pub scheduler: String,
+    /// The version of Longshore of all its members.
+    pub version: String,
+    /// Its executors, by their names.
+    pub executors: Vec<ExecutorStatus>,
+}
+
+/// An executor of a cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExecutorStatus {
+    /// Its name.
+    pub name: String,
+    /// Where the others reach it.
+    pub address: String,
+    /// How many attempts it carries out at a time.
+    pub slots: u32,
 }
 
 /// A certificate of a cluster.

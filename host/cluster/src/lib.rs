@@ -10,6 +10,7 @@ mod certificate;
 mod config;
 mod driver;
 mod executor;
+mod executor_id;
 mod http;
 mod limits;
 mod message;

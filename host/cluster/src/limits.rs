@@ -21,6 +21,9 @@ pub(crate) const DRIVER_SILENCE_SECS: u64 = 30;
 /// The driver asks the scheduler what became of an attempt that nobody has begun for so long, and again.
 pub(crate) const LOOK_SECS: u64 = 2;
 
+/// How often the driver looks which executors the cluster of a run has.
+pub(crate) const MEMBERS_LOOK_SECS: u64 = 10;
+
 /// A scheduler that does not answer for so long is away: what was asked of it fails, and is tried again.
 pub(crate) const SCHEDULER_SILENCE_SECS: u64 = 60;
 

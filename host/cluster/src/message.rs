@@ -1,7 +1,9 @@
 //! What executors and drivers say to each other: JSON in requests of HTTP/2. Whoever asks is an executor.
 
+use longshore_cli::cluster::{ClusterStatus, ExecutorStatus};
 use longshore_engine::check::ChunkChecks;
 use longshore_engine::write::Written;
+use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::{Error, ErrorReport, Result};
 use longshore_model::part::Part;
 use longshore_run::cluster::AttemptOrder;
@@ -98,16 +100,17 @@ pub(crate) struct Hello {
     /// Its version of Longshore.
     pub(crate) longshore: String,
     /// Its executors.
-    pub(crate) executors: Vec<ExecutorState>,
+    pub(crate) executors: Vec<ExecutorStatus>,
 }
 
-/// An executor, as its scheduler knows it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ExecutorState {
-    /// Its name.
-    pub(crate) name: String,
-    /// Where others reach it.
-    pub(crate) address: String,
-    /// How many attempts it carries out at a time.
-    pub(crate) slots: u32,
+impl Hello {
+    /// What people are told of a cluster.
+    pub(crate) fn status(mut self, url: &ClusterUrl) -> ClusterStatus {
+        self.executors.sort_by(|a, b| (&a.name, &a.address).cmp(&(&b.name, &b.address)));
+        ClusterStatus {
+            scheduler: url.to_string(),
+            version: self.longshore,
+            executors: self.executors,
+        }
+    }
 }

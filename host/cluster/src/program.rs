@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use longshore::program::Host;
 use longshore_cli::cluster::{
-    CertificateOptions, ClusterProgram, ExecutorOptions, SchedulerOptions,
+    CertificateOptions, ClusterProgram, ClusterStatus, ExecutorOptions, SchedulerOptions,
 };
+use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::Result;
 use longshore_run::cluster::Cluster;
 
-use crate::driver::BallistaClusters;
+use crate::driver::{BallistaClusters, SchedulerClient};
+use crate::tls::ClusterTls;
 use crate::{certificate, executor, scheduler};
 
 /// Runs the program; gives its exit code.
@@ -31,6 +33,17 @@ impl ClusterProgram for Ballista {
 
     fn scheduler(&self, host: &Host, options: SchedulerOptions) -> Result<()> {
         host.threads.io.block_on(scheduler::serve(host, options))
+    }
+
+    fn scheduler_beside(&self, host: &Host, options: SchedulerOptions) -> Result<()> {
+        host.threads.io.block_on(scheduler::serve_beside(host, options))
+    }
+
+    fn status(&self, host: &Host, url: &ClusterUrl) -> Result<ClusterStatus> {
+        let tls = ClusterTls::read(&host.settings.cluster)?;
+        let hello =
+            host.threads.io.block_on(async { SchedulerClient::new(url, &tls)?.greet().await })?;
+        Ok(hello.status(url))
     }
 
     fn executor(&self, host: &Host, options: ExecutorOptions) -> Result<()> {

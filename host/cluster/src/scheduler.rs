@@ -14,16 +14,17 @@ use ballista_scheduler::metrics::default_metrics_collector;
 use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use longshore::program::Host;
-use longshore_cli::cluster::SchedulerOptions;
+use longshore_cli::cluster::{ExecutorStatus, SchedulerOptions};
 use longshore_cli::stop_signals::StopSignals;
 use longshore_model::error::{Error, Result};
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
 use crate::config::session_config;
+use crate::executor_id::name_of;
 use crate::http::ask;
 use crate::limits::{EXECUTOR_TIMEOUT_SECS, FINISHED_JOB_SECS, MESSAGE_LIMIT_BYTES};
-use crate::message::{ExecutorState, Hello};
+use crate::message::Hello;
 use crate::plan::codec;
 use crate::server::ClusterServer;
 use crate::tls::ClusterTls;
@@ -35,10 +36,31 @@ type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
 /// Serves executors and drivers until a signal ends it.
 pub(crate) async fn serve(host: &Host, options: SchedulerOptions) -> Result<()> {
-    let tls = ClusterTls::read(&host.settings.cluster)?;
     let hint = "free the port, or give another address with --listen";
-    let server = ClusterServer::bind(options.listen, hint, &tls).await?;
+    let (server, routes) = bind(host, options, hint).await?;
     let mut signals = StopSignals::listen()?;
+    let ending = async move {
+        signals.next().await;
+    };
+    server.serve_until(routes, ending).await
+}
+
+/// The same beside the other work of a process, for as long as that runs.
+pub(crate) async fn serve_beside(host: &Host, options: SchedulerOptions) -> Result<()> {
+    let hint = "free the port, or give another address with --scheduler-listen";
+    let (server, routes) = bind(host, options, hint).await?;
+    server.serve_beside(routes);
+    Ok(())
+}
+
+/// Listens; gives what is to be served. `hint` is the next step where that is not possible.
+async fn bind(
+    host: &Host,
+    options: SchedulerOptions,
+    hint: &str,
+) -> Result<(ClusterServer, Routes)> {
+    let tls = ClusterTls::read(&host.settings.cluster)?;
+    let server = ClusterServer::bind(options.listen, hint, &tls).await?;
     let address = server.address;
     let scheduler = scheduler(&address.to_string()).await?;
     let grpc = SchedulerGrpcServer::new(scheduler.clone())
@@ -47,10 +69,7 @@ pub(crate) async fn serve(host: &Host, options: SchedulerOptions) -> Result<()> 
     let own = Router::new().route(HELLO_PATH, get(say_hello)).with_state(scheduler);
     let routes = Routes::from(own.merge(Routes::new(grpc).into_axum_router()));
     tracing::info!("the scheduler listens on https://{address}");
-    let ending = async move {
-        signals.next().await;
-    };
-    server.serve_until(routes, ending).await
+    Ok((server, routes))
 }
 
 async fn scheduler(endpoint: &str) -> Result<Scheduler> {
@@ -76,10 +95,10 @@ async fn scheduler(endpoint: &str) -> Result<Scheduler> {
 async fn say_hello(State(scheduler): State<Scheduler>) -> Json<Hello> {
     let executors = scheduler.state.executor_manager.get_executors_state().await;
     let executors =
-        executors.unwrap_or_default().into_iter().map(|(metadata, _, _)| ExecutorState {
+        executors.unwrap_or_default().into_iter().map(|(metadata, _, _)| ExecutorStatus {
             address: format!("{}:{}", metadata.host, metadata.port),
             slots: metadata.specification.vcores,
-            name: metadata.id,
+            name: name_of(&metadata.id).to_owned(),
         });
     Json(Hello { longshore: env!("CARGO_PKG_VERSION").to_owned(), executors: executors.collect() })
 }

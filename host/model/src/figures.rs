@@ -1,10 +1,12 @@
 //! The figures of this process since it started: counted where things happen, and shown by whoever wants to.
 //! They have no ids of runs or chunks, so that there are never more of them.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use strum::VariantArray;
 
 use crate::config::checks::{CheckOutcome, Severity};
@@ -45,6 +47,8 @@ pub struct Figures {
     pub checks: ByCheck,
     /// Changes of columns that runs have found, by their kind.
     pub schema_changes: ByChange,
+    /// The clusters that runs were on, as they were seen last.
+    pub clusters: Clusters,
     /// Runs that published everything.
     pub runs_succeeded: Counter,
     /// Runs that failed.
@@ -78,6 +82,7 @@ impl Figures {
             plugin_traps: Counter::default(),
             checks: ByCheck::default(),
             schema_changes: ByChange::default(),
+            clusters: Clusters::default(),
             runs_succeeded: Counter::default(),
             runs_failed: Counter::default(),
             runs_cancelled: Counter::default(),
@@ -153,6 +158,31 @@ impl ByChange {
     /// The kinds and their counts.
     pub fn each(&self) -> impl Iterator<Item = (ChangeKind, u64)> {
         ChangeKind::VARIANTS.iter().map(|kind| (*kind, self.0[*kind as usize].get()))
+    }
+}
+
+/// The members of clusters, by the URLs of these.
+#[derive(Debug, Default)]
+pub struct Clusters(Mutex<BTreeMap<String, Members>>);
+
+/// Who belongs to a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Its executors.
+    pub executors: u64,
+    /// The attempts that they carry out at the same time.
+    pub slots: u64,
+}
+
+impl Clusters {
+    /// Sets the members of a cluster.
+    pub fn set(&self, url: &str, members: Members) {
+        self.0.lock().insert(url.to_owned(), members);
+    }
+
+    /// The clusters and their members.
+    pub fn each(&self) -> Vec<(String, Members)> {
+        self.0.lock().iter().map(|(url, members)| (url.clone(), *members)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use longshore_model::figures::figures;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
 use tokio::time::sleep;
 
-use super::cluster::{AttemptOrder, ClusterRun};
+use super::cluster::{AttemptNews, AttemptOrder, ClusterRun};
 use super::relation_writer::{RelationWriter, merged};
 use crate::ledger::{Ledger, Task};
 use crate::retry::{Retry, Work};
@@ -65,8 +65,11 @@ pub(super) async fn run_on_cluster(
         let order = AttemptOrder { relation, chunk, attempt: attempt.number, sort_joins };
         let whole = if writer.is_chunkwise() { None } else { Some(writer.plan()?) };
         let lane = Lane::new(slots.clone());
-        let count = |rows| lane.count_elsewhere(rows);
-        let done = cluster.attempt(order, whole, &count).await.and_then(merged);
+        let hear = |news| match news {
+            AttemptNews::Begun(executor) => attempt.is_begun_by(&executor),
+            AttemptNews::Rows(rows) => lane.count_elsewhere(rows),
+        };
+        let done = cluster.attempt(order, whole, &hear).await.and_then(merged);
         writer.learn(&done)?;
         attempt.end(done).inspect_err(|_| slots.take_off(&lane.read()))
     })
@@ -103,6 +106,14 @@ impl RunningAttempt<'_> {
                 Some(tapes) => config.with_extension(tapes),
                 None => config,
             }
+        }
+    }
+
+    /// Who carries it out is for people to see: the attempt goes on where that cannot be recorded.
+    fn is_begun_by(&self, executor: &str) {
+        let AttemptLog { ledger, run, task, .. } = self.attempts;
+        if let Err(error) = ledger.begun_by(run, *task, self.number, executor) {
+            tracing::warn!("{error}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use longshore_model::error::{Error, Result};
-use longshore_model::figures::{ByCheck, Figures, Histogram, figures};
+use longshore_model::figures::{ByCheck, Figures, Histogram, Members, figures};
 use longshore_model::memory::memory;
 use longshore_run::ledger::{LastSuccess, Ledger};
 use prometheus_client::collector::Collector;
@@ -79,6 +79,7 @@ impl Collector for Collected {
         self.rows(&mut page)?;
         self.work(&mut page)?;
         self.process(&mut page)?;
+        self.clusters(&mut page)?;
         self.jobs(&mut page)
     }
 }
@@ -130,6 +131,20 @@ impl Collected {
         let help = "How late scheduled runs begin";
         page.histogram("schedule_lateness_seconds", help, schedule_lateness)?;
         page.gauge("outbox_messages", "Messages that wait to be delivered", self.outbox as f64)
+    }
+
+    fn clusters(&self, page: &mut Page<'_>) -> fmt::Result {
+        let clusters = self.figures.clusters.each();
+        if clusters.is_empty() {
+            return Ok(());
+        }
+        let of = |count: fn(&Members) -> u64| {
+            clusters.iter().map(move |(url, members)| (url.clone(), count(members) as f64))
+        };
+        let executors = of(|members| members.executors);
+        page.gauges("cluster_executors", "Executors of a cluster", "cluster", executors)?;
+        let help = "Chunks that a cluster works on at the same time";
+        page.gauges("cluster_slots", help, "cluster", of(|members| members.slots))
     }
 
     fn jobs(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from support.cluster import CLUSTER, Cluster, ClusterProgram
+from support.gate import Gate, gated_job
+from support.networks import Switch
 
 
 def pytest_collection_modifyitems(items):
@@ -26,3 +28,27 @@ def cluster(program, cache):
     program.use(cluster)
     yield cluster
     cluster.end()
+
+
+@pytest.fixture
+def gate(server):
+    gate = Gate(server)
+    yield gate
+    gate.connection.close()
+
+
+@pytest.fixture
+def job(program, server):
+    return gated_job(program, server)
+
+
+@pytest.fixture
+def switch():
+    """Two machines of a network of their own."""
+    switch = Switch()
+    try:
+        for _ in range(2):
+            switch.add_machine()
+        yield switch
+    finally:
+        switch.remove()

@@ -4,68 +4,10 @@ import json
 import signal
 
 import pyarrow.parquet
-import pytest
 
+from support.gate import CHUNKS, arrived
 from support.longshore import runs
 from support.wait import wait_for
-
-CHUNKS = 8
-
-#: Whoever holds this lock at the server holds up whoever reads.
-GATE = 4_242
-
-HELD = f"""
-CREATE OR REPLACE FUNCTION held(id int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  PERFORM pg_advisory_lock_shared({GATE});
-  PERFORM pg_advisory_unlock_shared({GATE});
-  RETURN id;
-END $$;
-CREATE TABLE IF NOT EXISTS numbers (id int PRIMARY KEY);
-INSERT INTO numbers SELECT generate_series(1, {CHUNKS * 100}) ON CONFLICT DO NOTHING;
-ANALYZE numbers;
-"""
-
-
-class Gate:
-    """Rows that nobody gets until it is opened."""
-
-    def __init__(self, server):
-        self.server = server
-        self.connection = server.connect()
-        self.connection.execute(HELD)
-        self.connection.execute(f"SELECT pg_advisory_lock({GATE})")
-
-    def waiting(self):
-        """The chunks that are held up."""
-        with self.server.connect() as connection:
-            sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            return connection.execute(sql).fetchone()[0]
-
-    def open(self):
-        self.connection.execute("SELECT pg_advisory_unlock_all()")
-
-
-@pytest.fixture
-def gate(server):
-    gate = Gate(server)
-    yield gate
-    gate.connection.close()
-
-
-@pytest.fixture
-def job(program, server):
-    relation = {"query": "SELECT id, held(id) AS same FROM numbers", "chunk_by": "id", "as": "numbers"}
-    return program.postgres(server, relations=[relation], chunk={"rows": 100}, parallel={"chunks": 4})
-
-
-def arrived(program):
-    table = pyarrow.parquet.read_table(program.lake / "numbers")
-    assert sorted(table["id"].to_pylist()) == list(range(1, CHUNKS * 100 + 1))
-    assert table["id"] == table["same"]
-    # Nothing of what was given up is left.
-    assert all(name.endswith((".parquet", ".json")) for name in program.published()), program.published()
-    assert not [name for name in program.published() if "staging" in name]
 
 
 def begun(program, job, gate, *flags, chunks=2):

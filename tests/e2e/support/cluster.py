@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.longshore import LONGSHORE, Program
 from support.ports import free_port
-from support.wait import wait_for, wait_port
+from support.wait import wait_for
 
 CLUSTER = LONGSHORE.with_name("longshore-cluster")
 
@@ -16,12 +16,11 @@ CLUSTER = LONGSHORE.with_name("longshore-cluster")
 class Member:
     """A process of a cluster."""
 
-    def __init__(self, command, env, log):
+    def __init__(self, command, env, log, before=()):
         self.log = Path(log)
+        command = [*before, str(CLUSTER), *map(str, command)]
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(
-                [str(CLUSTER), *map(str, command)], env=env, stdout=out, stderr=out, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, env=env, stdout=out, stderr=out, start_new_session=True)
 
     @property
     def pid(self):
@@ -44,13 +43,13 @@ class Member:
 
 
 class Cluster:
-    """A scheduler and executors on this machine."""
+    """A scheduler and executors on this machine; the scheduler is at an address of it."""
 
-    def __init__(self, folder, cache):
-        self.folder, self.cache = folder, cache
+    def __init__(self, folder, cache, address="127.0.0.1", others=()):
+        self.folder, self.cache, self.address = folder, cache, address
         folder.mkdir()
         self.port, self.members, self.executors = free_port(), [], []
-        self.tls = self.certificate("member", "127.0.0.1", "localhost")
+        self.tls = self.certificate("member", address, "localhost", *others)
         self.scheduler = self.start_scheduler()
 
     def certificate(self, name, *hosts, authority="authority"):
@@ -71,7 +70,7 @@ class Cluster:
 
     @property
     def url(self):
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     def _env(self, name, plugins):
         env = {key: value for key, value in os.environ.items() if not key.startswith("LONGSHORE_")}
@@ -83,23 +82,23 @@ class Cluster:
             "LONGSHORE_CLUSTER_TLS": str(self.tls),
         }
 
-    def _start(self, name, *command, env=None, plugins=None):
+    def _start(self, name, *command, env=None, plugins=None, before=()):
         nothing = self.folder / "no plugins"
         nothing.mkdir(exist_ok=True)
         env = {**self._env(name, plugins or nothing), **(env or {})}
-        member = Member(["cluster", *command], env, self.folder / f"{name}.log")
+        member = Member(["cluster", *command], env, self.folder / f"{name}.log", before)
         self.members.append(member)
         return member
 
     def start_scheduler(self):
-        scheduler = self._start("scheduler", "scheduler", "--listen", f"127.0.0.1:{self.port}")
-        wait_port(self.port)
+        scheduler = self._start("scheduler", "scheduler", "--listen", f"{self.address}:{self.port}")
+        wait_for(lambda: "listens on" in scheduler.said())
         return scheduler
 
-    def start_executor(self, *options, slots=2, **rest):
+    def start_executor(self, *options, slots=2, scheduler=None, **rest):
         """Another executor, which has no plugins of its own unless it is given some."""
         name = f"executor {len(self.executors)}"
-        flags = ["--scheduler", self.url, "--slots", slots, "--name", name, *options]
+        flags = ["--scheduler", scheduler or self.url, "--slots", slots, "--name", name, *options]
         executor = self._start(name, "executor", *flags, **rest)
         self.executors.append(executor)
         return executor

@@ -51,6 +51,13 @@ class Metrics:
             self.samples
         )
         for _, labels, _ in self.samples:
-            assert set(labels) <= {"class", "job_name", "kind", "le", "outcome", "severity", "version"}, (
-                labels
-            )
+            assert set(labels) <= {
+                "class",
+                "cluster",
+                "job_name",
+                "kind",
+                "le",
+                "outcome",
+                "severity",
+                "version",
+            }, labels

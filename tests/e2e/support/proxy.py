@@ -13,9 +13,9 @@ PIECE = 16_384
 class Proxy:
     """Passes connections on to a port of this machine; faults are per connection, in its order."""
 
-    def __init__(self, port, faults=()):
+    def __init__(self, port, faults=(), address="127.0.0.1"):
         self.target, self.faults, self.connections = port, list(faults), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((address, 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

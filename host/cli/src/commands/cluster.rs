@@ -7,9 +7,14 @@ use clap::{Args, Subcommand};
 use longshore_model::config::cluster::{ClusterUrl, SCHEDULER_PORT};
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
+use longshore_model::format::counted;
 
 use super::app::App;
-use crate::cluster::{CertificateOptions, ClusterProgram, ExecutorOptions, SchedulerOptions};
+use super::show;
+use super::table::Table;
+use crate::cluster::{
+    CertificateOptions, ClusterProgram, ExecutorOptions, ExecutorStatus, SchedulerOptions,
+};
 
 /// How long a certificate is good, unless somebody says.
 const CERTIFICATE_DAYS: u32 = 365;
@@ -25,6 +30,8 @@ pub(super) enum ClusterCommand {
     Scheduler(SchedulerArgs),
     /// Read and write chunks for the runs of other machines
     Executor(ExecutorArgs),
+    /// Show the executors of the cluster that --cluster or the settings name
+    Status,
 }
 
 #[derive(Args)]
@@ -79,11 +86,7 @@ pub(super) fn cluster(
     program: Option<&dyn ClusterProgram>,
     command: ClusterCommand,
 ) -> Result<()> {
-    let program = program.ok_or_else(|| {
-        Error::config("this program was built without clusters").with_hint(
-            "call `longshore-cluster cluster ..`: it comes with the package of that name",
-        )
-    })?;
+    let program = built_with_clusters(program)?;
     match command {
         ClusterCommand::Certificate(CertificateArgs { hosts, authority, out, days }) => {
             program.certificate(&CertificateOptions { authority, out, hosts, days })
@@ -92,7 +95,43 @@ pub(super) fn cluster(
             program.scheduler(&app.host, SchedulerOptions { listen })
         }
         ClusterCommand::Executor(args) => program.executor(&app.host, args.check()?),
+        ClusterCommand::Status => status(app, program),
     }
+}
+
+/// The program, if it was built with clusters.
+pub(super) fn built_with_clusters(
+    program: Option<&dyn ClusterProgram>,
+) -> Result<&dyn ClusterProgram> {
+    program.ok_or_else(|| {
+        Error::config("this program was built without clusters")
+            .with_hint("call `longshore-cluster` with the same arguments; `make cluster` builds it")
+    })
+}
+
+fn status(app: &App, program: &dyn ClusterProgram) -> Result<()> {
+    let scheduler = app.settings.cluster.url.as_ref().ok_or_else(|| {
+        Error::config("no cluster is named").with_hint("name its scheduler with --cluster URL")
+    })?;
+    let status = program.status(&app.host, scheduler)?;
+    if app.json {
+        show::json(&status);
+        return Ok(());
+    }
+    let slots: u32 = status.executors.iter().map(|executor| executor.slots).sum();
+    let executors = counted(status.executors.len() as u64, "executor");
+    let slots = counted(slots.into(), "slot");
+    let mut text =
+        format!("{} (Longshore {}): {executors}, {slots}\n", status.scheduler, status.version);
+    if !status.executors.is_empty() {
+        let mut table = Table::new(&["EXECUTOR", "ADDRESS", "SLOTS"]).align_right(2);
+        for ExecutorStatus { name, address, slots } in status.executors {
+            table.add([name, address, slots.to_string()]);
+        }
+        text.push_str(&table.to_text());
+    }
+    show::answer(&text);
+    Ok(())
 }
 
 impl ExecutorArgs {

@@ -278,7 +278,7 @@ fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), Failed
         Command::Runs { command, limit } => runs::runs(&app, command, limit),
         Command::Verify(args) => verify::verify(&app, &args),
         Command::Hold(args) => Ok(hold::hold(&app, &args)?),
-        Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings)?),
+        Command::Serve(args) => Ok(serve::serve(&app, args, &cli.settings, program)?),
         Command::Dashboard(args) => Ok(token::dashboard(&app, &args)?),
         Command::Token(command) => Ok(token::token(&app, command)?),
         Command::Schedule(command) => Ok(schedule::schedule(&app, command)?),

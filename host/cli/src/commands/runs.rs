@@ -9,7 +9,7 @@ use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_model::layout::INBOX_FOLDERS;
-use longshore_run::ledger::{INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
+use longshore_run::ledger::{ExecutorRecord, INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
 use longshore_run::phase::{Outcome, Phase};
 use longshore_run::{WindowRecord, new_run_id};
 
@@ -118,7 +118,7 @@ fn details(app: &App, ledger: &Ledger, id: &str) -> Result<()> {
 }
 
 fn as_text(details: &RunDetails) -> String {
-    let RunDetails { run, file, trigger, parameters, events, attempts, .. } = details;
+    let RunDetails { run, file, trigger, parameters, events, attempts, executors, .. } = details;
     let mut text = format!("run {}: {}, job {}, by {}\n", run.run, state(run), run.job, run.owner);
     let _ = writeln!(text, "job file: {file}");
     if let Some(trigger) = trigger {
@@ -137,14 +137,23 @@ fn as_text(details: &RunDetails) -> String {
     if run.restarts > 0 {
         let _ = writeln!(text, "restarted {}", counted(run.restarts.into(), "time"));
     }
+    for ExecutorRecord { executor, running, done, failed } in executors {
+        let failed = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
+        let running = if *running > 0 { format!(", {running} running") } else { String::new() };
+        let _ = writeln!(text, "executor {executor}: {done} done{running}{failed}");
+    }
     for event in events {
         let _ = writeln!(text, "{}  {}", event.at, event.text);
     }
     for attempt in attempts {
         let _ = write!(
             text,
-            "{}  {} chunk {}, attempt {}: ",
-            attempt.started, attempt.relation, attempt.chunk, attempt.attempt
+            "{}  {} chunk {}, attempt {}{}: ",
+            attempt.started,
+            attempt.relation,
+            attempt.chunk,
+            attempt.attempt,
+            attempt.executor.as_ref().map(|name| format!(" on {name}")).unwrap_or_default()
         );
         let _ = match (&attempt.class, &attempt.error) {
             (Some(class), Some(error)) => writeln!(

@@ -1,5 +1,6 @@
 //! `longshore serve --inbox DIR --state DIR`
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::api_args::ApiArgs;
+use super::cluster::built_with_clusters;
 use super::{App, progress};
+use crate::cluster::{ClusterProgram, SchedulerOptions};
 use longshore_daemon::api::{Api, ApiParts};
 use longshore_daemon::{
     ActiveRuns, DRAIN_SECS, Daemon, Inbox, Manager, Schedules, Signal, Submissions, Watch, lock,
@@ -34,11 +37,19 @@ pub(super) struct ServeArgs {
     /// How long to let chunks finish when told to stop; what does not is read again after the start
     #[arg(long, env = "LONGSHORE_DRAIN_SECS", default_value_t = DRAIN_SECS, value_name = "SECS")]
     drain_secs: u64,
+    /// The address at which the daemon is the scheduler of a cluster, too
+    #[arg(long, env = "LONGSHORE_SCHEDULER_LISTEN", value_name = "ADDR")]
+    scheduler_listen: Option<SocketAddr>,
     #[command(flatten)]
     api: ApiArgs,
 }
 
-pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Result<()> {
+pub(super) fn serve(
+    app: &App,
+    args: ServeArgs,
+    settings: &SettingsArgs,
+    program: Option<&dyn ClusterProgram>,
+) -> Result<()> {
     let state = &app.settings.state;
     // First of all: a daemon that is told to stop while it starts ends as one that runs.
     let signals = app.io.block_on(async { signals() })?;
@@ -66,6 +77,10 @@ pub(super) fn serve(app: &App, args: ServeArgs, settings: &SettingsArgs) -> Resu
         jobs_at_once: jobs,
     };
     let api = app.io.block_on(Api::bind(state, args.api.into(), parts))?;
+    if let Some(listen) = args.scheduler_listen {
+        let program = built_with_clusters(program)?;
+        program.scheduler_beside(&app.host, SchedulerOptions { listen })?;
+    }
     let daemon = Daemon {
         plugins,
         settings: settings_now,

@@ -34,6 +34,8 @@ pub(super) struct Claim {
 
 /// What whoever waits for an attempt is told.
 pub(super) enum Heard {
+    /// An executor of this name has begun a partition.
+    Begun(String),
     /// So many more rows are read.
     Rows(u64),
     /// A partition is over.
@@ -90,7 +92,8 @@ impl Attempt {
         let claim = claim.ok_or(NotWanted)?;
         claim.last_heard = last_heard;
         match step {
-            Step::Begun(_) | Step::Running => Ok(vec![Heard::Rows(rows)]),
+            Step::Begun(executor) => Ok(vec![Heard::Begun(executor)]),
+            Step::Running => Ok(vec![Heard::Rows(rows)]),
             // Its answer was lost, and it says so again.
             Step::Ended(_) if claim.is_over => Ok(Vec::new()),
             Step::Ended(outcome) => {
@@ -161,6 +164,7 @@ mod tests {
             match heard {
                 Heard::Rows(rows) => read += rows,
                 Heard::Ended(..) => over += 1,
+                Heard::Begun(executor) => assert_eq!(executor, "one"),
                 Heard::Broken(error) => panic!("{error:?}"),
             }
         }

@@ -13,6 +13,7 @@ use longshore_run::cluster::{Cluster, ClusterRun, PluginFile, RunSpec};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
+use super::members::MembersWatch;
 use super::run::DriverRun;
 use super::scheduler_client::SchedulerClient;
 use super::service::{Session, Sessions, serve};
@@ -45,12 +46,6 @@ impl Cluster for BallistaClusters {
         let tls = ClusterTls::read(settings)?;
         let scheduler = SchedulerClient::new(url, &tls)?;
         let hello = scheduler.greet().await?;
-        let slots: u32 = hello.executors.iter().map(|executor| executor.slots).sum();
-        tracing::info!(
-            "run {}: on {url}, {} executors with {slots} slots",
-            spec.run,
-            hello.executors.len()
-        );
         let driver = self.driver(url, settings, &tls).await?;
         let name = unguessable()?;
         let session = Arc::new(Session {
@@ -60,7 +55,16 @@ impl Cluster for BallistaClusters {
         });
         self.sessions.lock().insert(name.clone(), session.clone());
         let (sessions, io) = (self.sessions.clone(), Handle::current());
-        Ok(Arc::new(DriverRun { driver, name, session, sessions, scheduler, io }))
+        let members = MembersWatch::start(spec.run, scheduler.clone(), &hello);
+        Ok(Arc::new(DriverRun {
+            driver,
+            name,
+            session,
+            sessions,
+            scheduler,
+            io,
+            _members: members,
+        }))
     }
 }
 

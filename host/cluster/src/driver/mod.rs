@@ -3,8 +3,10 @@
 
 mod attempts;
 mod cluster;
+mod members;
 mod run;
 mod scheduler_client;
 mod service;
 
 pub(crate) use cluster::BallistaClusters;
+pub(crate) use scheduler_client::SchedulerClient;

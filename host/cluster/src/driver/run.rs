@@ -9,11 +9,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use longshore_engine::plan_node::partitions;
 use longshore_engine::write::Written;
 use longshore_model::error::{Error, Result};
-use longshore_run::cluster::{AttemptOrder, ClusterRun};
+use longshore_run::cluster::{AttemptNews, AttemptOrder, ClusterRun};
 use tokio::runtime::Handle;
 use tokio::time::interval_at;
 
 use super::attempts::{Awaited, Claim, Heard};
+use super::members::MembersWatch;
 use super::scheduler_client::{JobState, SchedulerClient};
 use super::service::{Session, Sessions};
 use crate::limits::{EXECUTOR_SILENCE_SECS, LOOK_SECS, SCHEDULER_SILENCE_SECS, WAIT_NOTICE_SECS};
@@ -31,6 +32,7 @@ pub(super) struct DriverRun {
     pub(super) scheduler: SchedulerClient,
     /// Where connections are served.
     pub(super) io: Handle,
+    pub(super) _members: MembersWatch,
 }
 
 #[async_trait]
@@ -39,7 +41,7 @@ impl ClusterRun for DriverRun {
         &self,
         order: AttemptOrder,
         whole: Option<Arc<dyn ExecutionPlan>>,
-        on_rows: &(dyn Fn(u64) + Send + Sync),
+        on_news: &(dyn Fn(AttemptNews) + Send + Sync),
     ) -> Result<Vec<Written>> {
         let (plan, partitions) = self.plan(order, whole)?;
         let mut awaited = self.session.attempts.wait_for(order);
@@ -51,7 +53,8 @@ impl ClusterRun for DriverRun {
         while written.len() < partitions {
             tokio::select! {
                 heard = awaited.heard.recv() => match heard {
-                    Some(Heard::Rows(rows)) => on_rows(rows),
+                    Some(Heard::Rows(rows)) => on_news(AttemptNews::Rows(rows)),
+                    Some(Heard::Begun(executor)) => on_news(AttemptNews::Begun(executor)),
                     Some(Heard::Broken(error)) => return Err(Error::reported(error)),
                     Some(Heard::Ended(partition, outcome)) => {
                         written.insert(partition, Result::from(outcome)?);

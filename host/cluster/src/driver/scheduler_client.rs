@@ -26,7 +26,7 @@ use crate::tls::{ClusterTls, told};
 
 /// A scheduler.
 #[derive(Clone)]
-pub(super) struct SchedulerClient {
+pub(crate) struct SchedulerClient {
     url: String,
     channel: Channel,
 }
@@ -44,13 +44,18 @@ pub(super) enum JobState {
 }
 
 impl SchedulerClient {
-    pub(super) fn new(url: &ClusterUrl, tls: &ClusterTls) -> Result<Self> {
+    pub(crate) fn new(url: &ClusterUrl, tls: &ClusterTls) -> Result<Self> {
         let url = url.to_string();
         Ok(Self { channel: tls.channel(&url)?, url })
     }
 
+    /// Its URL.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Who it is. A scheduler of another version is refused.
-    pub(super) async fn greet(&self) -> Result<Hello> {
+    pub(crate) async fn greet(&self) -> Result<Hello> {
         hello(&self.channel, &self.url).await
     }
 

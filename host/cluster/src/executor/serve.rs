@@ -28,8 +28,9 @@ use tonic::transport::Channel;
 use super::carry_out::Worker;
 use super::engine::{NumberingEngine, QuietMetrics};
 use super::sessions::Sessions;
-use crate::address::{in_url, own_address, unguessable};
+use crate::address::{in_url, own_address};
 use crate::config::executor_config;
+use crate::executor_id::new_id;
 use crate::limits::{BUSY_POLL_MILLIS, BUSY_SECS, IDLE_POLL_MILLIS, MESSAGE_LIMIT_BYTES};
 use crate::plan::codec;
 use crate::scheduler::hello;
@@ -135,8 +136,7 @@ fn executor(
 ) -> Result<Executor> {
     let slots = u32::try_from(options.slots).unwrap_or(u32::MAX);
     let metadata = ExecutorRegistration {
-        // Two executors of one name are two executors.
-        id: format!("{name} {}", &unguessable()?[..8]),
+        id: new_id(name)?,
         host: Some(in_url(address.ip())),
         port: u32::from(address.port()),
         grpc_port: 0,

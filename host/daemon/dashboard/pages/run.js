@@ -20,6 +20,7 @@ export async function run(main, { events, session, go }, id) {
   const outcome = h("div");
   const relations = h("div");
   const map = chunkMap(path);
+  const executors = h("div");
   const attempts = h("div");
   const happened = h("div");
   const manifest = h("div");
@@ -32,6 +33,7 @@ export async function run(main, { events, session, go }, id) {
     showOutcome();
     showRelations(shown.progress?.relations ?? shown.relations);
     fill(attempts, attemptTable(shown.attempts.filter((attempt) => attempt.class || attempt.finished)));
+    fill(executors, shown.executors.length ? [h("h2", {}, "Executors"), executorTable(shown.executors)] : null);
     fill(happened, shown.events.length ? table("What happened", [
       { title: "When", cell: (event) => moment(event.at) },
       { title: "What", long: true, cell: (event) => event.text },
@@ -82,7 +84,7 @@ export async function run(main, { events, session, go }, id) {
   };
 
   fill(main, head, timeline, outcome, h("h2", {}, "Relations"), relations, h("h2", {}, "Chunks"), map.element,
-    h("h2", {}, "Attempts that failed"), attempts, h("h2", {}, "Events"), happened, manifest,
+    executors, h("h2", {}, "Attempts that failed"), attempts, h("h2", {}, "Events"), happened, manifest,
     h("h2", {}, "Log"), log);
   show();
   await map.load();
@@ -165,12 +167,20 @@ function triggerText(trigger) {
   return `${trigger.kind}${scheduled}${by}`;
 }
 
+const executorTable = (executors) => table("Executors", [
+  { title: "Executor", cell: (one) => one.executor },
+  { title: "Running", number: true, cell: (one) => number(one.running) },
+  { title: "Done", number: true, cell: (one) => number(one.done) },
+  { title: "Failed", number: true, cell: (one) => number(one.failed) },
+], executors, "None.");
+
 const attemptTable = (attempts) => table("Attempts", [
   { title: "Began", cell: (attempt) => moment(attempt.started) },
   { title: "Relation", cell: (attempt) => attempt.relation },
   { title: "Chunk", number: true, cell: (attempt) => attempt.chunk },
   { title: "Attempt", number: true, cell: (attempt) => attempt.attempt + 1 },
   { title: "Class", cell: (attempt) => attempt.class ?? "left" },
+  ...(attempts.some((attempt) => attempt.executor) ? [{ title: "Executor", cell: (attempt) => attempt.executor }] : []),
   { title: "Who must act", cell: (attempt) => attempt.who_must_act },
   { title: "Error", long: true, cell: (attempt) => attempt.error },
 ], attempts, "None.");

@@ -6,8 +6,8 @@ use chrono::DateTime;
 use longshore_model::error::{Error, Result};
 use longshore_run::Trigger;
 use longshore_run::ledger::{
-    AttemptRecord, ChunkDetails, EventRecord, QUEUED, RelationChunks, RelationCounts, RunDetails,
-    RunFilter, RunRecord, TaskCounts, TriggerEntry,
+    AttemptRecord, ChunkDetails, EventRecord, ExecutorRecord, QUEUED, RelationChunks,
+    RelationCounts, RunDetails, RunFilter, RunRecord, TaskCounts, TriggerEntry,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,8 @@ pub(super) struct RunAnswer {
     phases: Vec<EventRecord>,
     /// The attempts that failed or have not ended, oldest first.
     attempts: Vec<AttemptRecord>,
+    /// What each executor of a cluster did for it; empty on one machine.
+    executors: Vec<ExecutorRecord>,
     relations: Vec<RelationCounts>,
     /// How far it is; null when it has ended or not begun.
     progress: Option<ProgressAnswer>,
@@ -278,7 +280,8 @@ impl RunAnswer {
     }
 
     fn of_details(state: &ApiState, details: RunDetails) -> Result<Self> {
-        let RunDetails { run, file, trigger, parameters, events, phases, attempts } = details;
+        let RunDetails { run, file, trigger, parameters, events, phases, attempts, executors } =
+            details;
         let is_open = !run.phase.is_done();
         let relations = match &run.report {
             Some(report) => published(report),
@@ -293,6 +296,7 @@ impl RunAnswer {
             events,
             phases,
             attempts,
+            executors,
             relations,
         })
     }
@@ -306,6 +310,7 @@ impl RunAnswer {
             events: Vec::new(),
             phases: Vec::new(),
             attempts: Vec::new(),
+            executors: Vec::new(),
             relations: Vec::new(),
             progress: None,
         }

@@ -62,14 +62,22 @@ pub fn cluster_of<'a>(
 #[async_trait]
 pub trait ClusterRun: Send + Sync {
     /// Carries out an attempt at a task; gives what it wrote, a partition after the other. A relation that is made as
-    /// a whole comes with its plan, which may be cut up. `on_rows` is told how many rows have been read since it was
-    /// called last. When the future is dropped, the attempt is given up wherever it runs.
+    /// a whole comes with its plan, which may be cut up. `on_news` is told how it goes on. When the future is dropped, the attempt is given up wherever it runs.
     async fn attempt(
         &self,
         order: AttemptOrder,
         whole: Option<Arc<dyn ExecutionPlan>>,
-        on_rows: &(dyn Fn(u64) + Send + Sync),
+        on_news: &(dyn Fn(AttemptNews) + Send + Sync),
     ) -> Result<Vec<Written>>;
+}
+
+/// What is heard of an attempt while it is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptNews {
+    /// The executor of this name has begun it, or a part of it. It may be said more than once.
+    Begun(String),
+    /// So many more rows are read.
+    Rows(u64),
 }
 
 /// Which attempt at which task of a run.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Ledger;
+use super::executors::EXECUTORS_OF_ATTEMPT;
 use super::history::{AttemptRecord, attempt_record};
 use crate::phase::{Outcome, Phase};
 
@@ -208,10 +209,10 @@ fn attempts(
     relation: &RelationRow,
     chunk: usize,
 ) -> rusqlite::Result<Vec<AttemptRecord>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT ?4, chunk, attempt, restart, started, finished, class, owner, error FROM attempts
-         WHERE run = ?1 AND relation = ?2 AND chunk = ?3 ORDER BY started, attempt",
-    )?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT ?4, chunk, attempt, restart, started, finished, class, owner, error, {EXECUTORS_OF_ATTEMPT}
+         FROM attempts WHERE run = ?1 AND relation = ?2 AND chunk = ?3 ORDER BY started, attempt"
+    ))?;
     let values = params![run, relation.position, chunk, relation.name];
     statement.query_map(values, attempt_record)?.collect()
 }

@@ -2,13 +2,14 @@
 
 use longshore_model::config::ParameterRecord;
 use longshore_model::error::Result;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Ledger;
 use super::events::{EventRecord, events_of};
+use super::executors::{EXECUTORS_OF_ATTEMPT, ExecutorRecord, executors_of};
 use super::runs::parameters;
 use crate::phase::Phase;
 use crate::trigger::Trigger;
@@ -79,6 +80,9 @@ pub struct RunDetails {
     pub phases: Vec<EventRecord>,
     /// The attempts that failed or have not ended, oldest first.
     pub attempts: Vec<AttemptRecord>,
+    /// What each executor of a cluster did for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub executors: Vec<ExecutorRecord>,
 }
 
 /// An attempt at a task.
@@ -92,6 +96,9 @@ pub struct AttemptRecord {
     pub attempt: u32,
     /// The number of restarts before it.
     pub restart: u32,
+    /// The executors of a cluster that have begun it. Absent on one machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor: Option<String>,
     /// When it began.
     pub started: String,
     /// When it ended, or when a process found that the one before had left it. Absent: it is running,
@@ -112,6 +119,21 @@ const RUN: &str = "
            (SELECT count(*) FROM attempts WHERE run = runs.id AND class IS NOT NULL),
            (SELECT coalesce(sum(rows), 0) FROM parts WHERE run = runs.id), file, parameters
     FROM runs JOIN jobs ON jobs.id = runs.job";
+
+/// The attempts of a run, as far as they meet a condition.
+fn attempts_of(
+    connection: &Connection,
+    run: &str,
+    condition: &str,
+) -> rusqlite::Result<Vec<AttemptRecord>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT json_extract(target, '$.relation'), chunk, attempt, restart, started, finished, class,
+                owner, error, {EXECUTORS_OF_ATTEMPT}
+         FROM attempts LEFT JOIN relations ON relations.run = attempts.run AND position = relation
+         WHERE attempts.run = ?1 AND {condition}"
+    ))?;
+    statement.query_map([run], attempt_record)?.collect()
+}
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     let report: Option<String> = row.get(7)?;
@@ -152,6 +174,7 @@ pub(super) fn attempt_record(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         class: row.get(6)?,
         who_must_act: row.get(7)?,
         error: row.get(8)?,
+        executor: row.get(9)?,
     })
 }
 
@@ -213,16 +236,20 @@ impl Ledger {
             let Some((record, file, parameters)) = found else { return Ok(None) };
             let (phases, events) =
                 events_of(connection, run)?.into_iter().partition(|event| event.phase.is_some());
-            let mut statement = connection.prepare_cached(
-                "SELECT json_extract(target, '$.relation'), chunk, attempt, restart, started, finished,
-                        class, owner, error
-                 FROM attempts LEFT JOIN relations
-                   ON relations.run = attempts.run AND position = relation
-                 WHERE attempts.run = ?1 AND (error IS NOT NULL OR finished IS NULL)
-                 ORDER BY started",
-            )?;
-            let attempts = statement.query_map([run], attempt_record)?.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(RunDetails { run: record, file, trigger: None, parameters, events, phases, attempts }))
+            let unsuccessful = "(error IS NOT NULL OR finished IS NULL) ORDER BY started";
+            let attempts = attempts_of(connection, run, unsuccessful)?;
+            let executors = executors_of(connection, run)?;
+            let (run, trigger) = (record, None);
+            Ok(Some(RunDetails {
+                run,
+                file,
+                trigger,
+                parameters,
+                events,
+                phases,
+                attempts,
+                executors,
+            }))
         })?;
         let Some(mut details) = details else { return Ok(None) };
         self.mark_interrupted(&mut details.run)?;
@@ -233,15 +260,7 @@ impl Ledger {
     /// The attempts of a run that failed, in the order in which they did.
     pub fn failed_attempts(&self, run: &str) -> Result<Vec<AttemptRecord>> {
         self.with_connection(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT json_extract(target, '$.relation'), chunk, attempt, restart, started, finished,
-                        class, owner, error
-                 FROM attempts LEFT JOIN relations
-                   ON relations.run = attempts.run AND position = relation
-                 WHERE attempts.run = ?1 AND class IS NOT NULL ORDER BY finished",
-            )?;
-            let attempts = statement.query_map([run], attempt_record)?;
-            Ok(attempts.collect::<rusqlite::Result<_>>()?)
+            Ok(attempts_of(connection, run, "class IS NOT NULL ORDER BY finished")?)
         })
     }
 

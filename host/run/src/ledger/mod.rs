@@ -7,6 +7,7 @@ mod chunk_map;
 mod claims;
 mod drift;
 mod events;
+mod executors;
 mod fault;
 mod history;
 mod lineage;
@@ -45,6 +46,7 @@ pub use audit::{AUDIT_LIMIT, AuditEntry, NewAuditEntry};
 pub use chunk_map::{ChunkDetails, RelationChunks, RelationCounts};
 pub use drift::AcceptedSchema;
 pub use events::{EventRecord, RunEvent};
+pub use executors::ExecutorRecord;
 pub use history::{AttemptRecord, INTERRUPTED, RunDetails, RunRecord, TaskCounts};
 pub use lineage::LineageStart;
 pub use listing::{OutcomeCounts, RunFilter, RunPage};
@@ -63,7 +65,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 pub use watermarks::{JobAdvances, WatermarkEntry};
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -80,6 +82,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("watermarks.sql"),
     include_str!("drift.sql"),
     include_str!("lineage.sql"),
+    include_str!("executors.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

@@ -4,6 +4,7 @@ use longshore_model::error::Result;
 use rusqlite::{Row, params};
 
 use super::Ledger;
+use super::executors::EXECUTORS_OF_ATTEMPT;
 
 /// The attempts at the chunks of a relation, together.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct AttemptTimes {
     pub attempt: u32,
     /// The number of restarts before it.
     pub restart: u32,
+    /// The executors of a cluster that have begun it.
+    pub executor: Option<String>,
     /// When it began.
     pub started: String,
     /// When it ended.
@@ -72,11 +75,11 @@ impl Ledger {
     /// The attempts of a run, in their order; none if there are more than `limit`.
     pub fn attempt_times(&self, run: &str, limit: usize) -> Result<Vec<AttemptTimes>> {
         self.with_connection(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT relation, chunk, attempt, restart, started, finished, class, error
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT relation, chunk, attempt, restart, started, finished, class, error, {EXECUTORS_OF_ATTEMPT}
                  FROM attempts WHERE run = ?1 AND (SELECT count(*) FROM attempts WHERE run = ?1) <= ?2
-                 ORDER BY started",
-            )?;
+                 ORDER BY started"
+            ))?;
             let times = |row: &Row<'_>| {
                 Ok(AttemptTimes {
                     relation: row.get(0)?,
@@ -87,6 +90,7 @@ impl Ledger {
                     finished: row.get(5)?,
                     class: row.get(6)?,
                     error: row.get(7)?,
+                    executor: row.get(8)?,
                 })
             };
             let found = statement.query_map(params![run, limit], times)?;

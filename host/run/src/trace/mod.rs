@@ -123,6 +123,8 @@ impl RunTrace<'_> {
             Attribute::number("longshore.attempt", (*attempt).into()),
             Attribute::number("longshore.restart", (*restart).into()),
         ];
+        let executor = times.executor.as_ref();
+        attributes.extend(executor.map(|name| Attribute::text("longshore.executor", name)));
         attributes.extend(times.class.as_ref().map(|class| Attribute::text("error.type", class)));
         Span {
             id: self.id(&format!("{relation}/{restart}/{chunk}/{attempt}")),

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build cluster demo wheel test check unit e2e lint lint-python features bench crash soak fuzz late-rows examples \
+.PHONY: help build cluster demo wheel test check unit e2e lint lint-python features bench cluster-faults crash soak fuzz late-rows examples \
   airflow orchestrators deb release airgap deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
@@ -105,6 +105,10 @@ bench: build install-test
 ROUNDS ?= 1000
 crash: build install-test
 	PYTHONPATH=tests/e2e $(VENV)/bin/python -m support.crash --rounds $(ROUNDS)
+
+## Clusters with faults, and a machine that is paused for a minute (the tests pause it for 17 seconds)
+cluster-faults: cluster install-test
+	PAUSE_SECS=60 $(VENV)/bin/python -m pytest -q tests/e2e/cluster
 
 ## Ten minutes of writers that commit late, and 100 kills (the tests take 12 seconds, and 6)
 late-rows: build install-test

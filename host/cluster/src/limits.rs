@@ -42,6 +42,9 @@ pub(crate) const IDLE_POLL_MILLIS: u64 = 100;
 /// How long an executor asks often after it had work.
 pub(crate) const BUSY_SECS: u64 = 5;
 
+/// How long an executor whose disk is full takes no more work: what it failed is tried elsewhere meanwhile.
+pub(crate) const FULL_DISK_SECS: u64 = 30;
+
 /// How often an executor that does no work is missed before the scheduler forgets it.
 pub(crate) const EXECUTOR_TIMEOUT_SECS: u64 = 20;
 

@@ -125,3 +125,43 @@ pub(crate) async fn hello(channel: &Channel, url: &str) -> Result<Hello> {
     }
     Ok(hello)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::path::Path;
+
+    use longshore_cli::cluster::CertificateOptions;
+    use longshore_model::config::cluster::ClusterSettings;
+    use longshore_model::error::Class;
+
+    use super::*;
+    use crate::certificate;
+
+    async fn greeting(folder: &Path, says: &'static str) -> Result<Hello> {
+        let out = folder.join("member");
+        let hosts = vec![Ipv4Addr::LOCALHOST.to_string()];
+        let authority = folder.join("authority");
+        certificate::issue(&CertificateOptions { authority, out: out.clone(), hosts, days: 1 })?;
+        let tls = ClusterTls::read(&ClusterSettings { tls: Some(out), ..Default::default() })?;
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let server = ClusterServer::bind(any, "", &tls).await?;
+        let routes = Router::new().route(HELLO_PATH, get(move || async move { says }));
+        let url = format!("https://{}", server.serve_beside(Routes::from(routes)));
+        hello(&tls.channel(&url)?, &url).await
+    }
+
+    #[tokio::test]
+    async fn a_scheduler_of_another_version_is_refused_with_both_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = r#"{"longshore":"0.0.1","executors":[]}"#;
+        let error = greeting(folder.path(), other).await.unwrap_err();
+        let said = error.to_string();
+        assert_eq!(error.class(), Class::Config);
+        assert!(said.contains("0.0.1") && said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+        let error = greeting(folder.path(), "hello").await.unwrap_err();
+        assert!(error.to_string().contains("no scheduler of Longshore's"), "{error}");
+        let own = concat!(r#"{"longshore":""#, env!("CARGO_PKG_VERSION"), r#"","executors":[]}"#);
+        assert!(greeting(folder.path(), own).await.is_ok());
+    }
+}

@@ -1,5 +1,6 @@
 """A cluster, and the program that can use it."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def gate(server):
 @pytest.fixture
 def job(program, server):
     return gated_job(program, server)
+
+
+@pytest.fixture
+def disk(program):
+    """A disk of a MiB."""
+    folder = program.folder / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture

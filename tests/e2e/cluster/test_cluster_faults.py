@@ -115,3 +115,19 @@ def test_an_error_of_the_source_has_its_class_and_is_not_tried_again(program, cl
     assert done.returncode == 4
     alone = program.call("--json", "run", job, env={"LONGSHORE_CLUSTER": ""})
     assert json.loads(alone.stdout)["error"]["message"] == error["message"]
+
+
+def test_an_executor_without_room_leaves_its_work_to_others(program, cluster, disk):
+    """Rows that executors send to each other lie on their disks meanwhile."""
+    cluster.grow(1, slots=1)
+    cluster.grow(1, slots=2, env={"LONGSHORE_STATE": str(disk)})
+    sort = {"sql": "SELECT * FROM data ORDER BY l_comment, l_orderkey, l_linenumber"}
+    source = {"url": "tpch:", "scale": 0.05}
+    job = program.job(source, tables=["lineitem"], transform=[sort], chunk={"rows": 20_000})
+    report = program.report("run", job)
+    program.alone("run", job)
+    many, one = (pyarrow.parquet.read_table(program.lake / name) for name in ("lineitem", "lineitem_v2"))
+    assert many == one
+    failed = program.report("runs", "show", report["run"])["attempts"]
+    assert failed and all("no storage space" in attempt["error"] for attempt in failed), failed
+    assert "no more work is taken for 30 s" in cluster.executors[1].said()

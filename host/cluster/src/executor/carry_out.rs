@@ -1,6 +1,7 @@
 //! Assignments, carried out: the driver is told that they begin, how far they are, and what came of them.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
 use longshore_engine::datafusion_fault::from_datafusion;
 use longshore_engine::write::Written;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Class, Error, Result};
 use longshore_run::cluster::{ExecutorRun, RowCount};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use super::driver_line::{DriverLine, Role, Wanted};
 use super::sessions::Sessions;
 use crate::address::unguessable;
+use crate::limits::FULL_DISK_SECS;
 use crate::message::Assignment;
 use crate::plan::{CarryOut, FragmentTask, OutsideInput, find};
 
@@ -38,6 +40,8 @@ pub(super) struct Worker {
     pub(super) compute: Handle,
     /// Told when a slot may be free.
     pub(super) done: Arc<Notify>,
+    /// Told when its disk is full.
+    pub(super) full: Arc<Notify>,
 }
 
 impl fmt::Debug for Worker {
@@ -61,6 +65,22 @@ impl CarryOut for Worker {
             _ => {}
         }
         self.done.notify_one();
+    }
+
+    async fn full(&self, assignment: Assignment, error: io::Error) {
+        let what = format!("executor {}: keeping rows that other executors wait for", self.name);
+        let hint = "make room where the executor's state folder is, or give it another by --state";
+        // Another executor may have room.
+        let error = Error::io(what, error).with_hint(hint).with_class(Class::Resource);
+        tracing::warn!("{error}: no more work is taken for {FULL_DISK_SECS} s");
+        self.full.notify_one();
+        let driver = match self.sessions.driver(&assignment.driver) {
+            Ok(driver) => driver,
+            Err(error) => return tracing::warn!("{error}"),
+        };
+        DriverLine::new(driver, assignment, Role::Reader, RowCount::default())
+            .end(Err(error))
+            .await;
     }
 
     fn fragment(self: Arc<Self>, task: FragmentTask) -> SendableRecordBatchStream {

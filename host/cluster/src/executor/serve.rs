@@ -26,12 +26,14 @@ use tonic::service::Routes;
 use tonic::transport::Channel;
 
 use super::carry_out::Worker;
-use super::engine::{NumberingEngine, QuietMetrics};
+use super::engine::{QuietMetrics, StageEngine};
 use super::sessions::Sessions;
 use crate::address::{in_url, own_address};
 use crate::config::executor_config;
 use crate::executor_id::new_id;
-use crate::limits::{BUSY_POLL_MILLIS, BUSY_SECS, IDLE_POLL_MILLIS, MESSAGE_LIMIT_BYTES};
+use crate::limits::{
+    BUSY_POLL_MILLIS, BUSY_SECS, FULL_DISK_SECS, IDLE_POLL_MILLIS, MESSAGE_LIMIT_BYTES,
+};
 use crate::plan::codec;
 use crate::scheduler::hello;
 use crate::server::ClusterServer;
@@ -55,12 +57,14 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     let address = serve_rows(&options, &tls, &folder).await?;
     let name = options.name.clone().unwrap_or_else(|| address.to_string());
     let (slots, asking) = (Arc::new(Semaphore::new(options.slots)), Arc::new(Notify::new()));
+    let full = Arc::new(Notify::new());
     let executor = Arc::new(executor(&name, address, &options, &folder, tls.clone())?);
     let worker = Arc::new(Worker {
         name: name.clone(),
         sessions: Arc::new(Sessions::new(host.clone(), tls)),
         compute: host.threads.compute.handle().clone(),
         done: asking.clone(),
+        full: full.clone(),
     });
     let (scheduler, free) = (&options.scheduler, options.slots);
     tracing::info!(
@@ -81,6 +85,7 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     tokio::select! {
         ended = polling => ended.map_err(|error| Error::internal(error.to_string())),
         () = keep_asking(&asking, &slots, options.slots) => Ok(()),
+        () = pause_when_full(&full, &slots, options.slots) => Ok(()),
         () = drained(&mut signals, &slots, &options) => Ok(()),
     }
 }
@@ -156,7 +161,7 @@ fn executor(
         Arc::default(),
         Arc::new(QuietMetrics),
         options.slots,
-        Arc::new(NumberingEngine::default()),
+        Arc::new(StageEngine::default()),
     ))
 }
 
@@ -171,6 +176,16 @@ async fn keep_asking(asking: &Notify, slots: &Semaphore, all: usize) {
         sleep(Duration::from_millis(if is_busy { BUSY_POLL_MILLIS } else { IDLE_POLL_MILLIS }))
             .await;
         asking.notify_one();
+    }
+}
+
+/// Takes no more work for a while whenever the disk is full.
+async fn pause_when_full(full: &Notify, slots: &Semaphore, all: usize) {
+    let all = u32::try_from(all).unwrap_or(u32::MAX);
+    loop {
+        full.notified().await;
+        let _all = slots.acquire_many(all).await;
+        sleep(Duration::from_secs(FULL_DISK_SECS)).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What carries nodes out: an executor does.
 
 use std::fmt::Debug;
+use std::io;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -15,6 +16,9 @@ use crate::message::Assignment;
 pub(crate) trait CarryOut: Debug + Send + Sync {
     /// Carries an attempt out, and tells its driver what came of it.
     async fn attempt(&self, assignment: Assignment);
+
+    /// An executor has no room for the rows of a fragment, which others wait for: its driver is told.
+    async fn full(&self, assignment: Assignment, error: io::Error);
 
     /// The rows of a partition of a fragment.
     fn fragment(self: Arc<Self>, task: FragmentTask) -> SendableRecordBatchStream;

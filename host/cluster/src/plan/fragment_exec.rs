@@ -57,6 +57,11 @@ impl FragmentExec {
         Self { by, ..self }
     }
 
+    /// Whose it is, and who carries it out.
+    pub(crate) fn owner(&self) -> Option<(Assignment, Arc<dyn CarryOut>)> {
+        Some((self.assignment.clone(), self.by.clone()?))
+    }
+
     /// The same, with the numbers that its partitions have in the whole plan.
     pub(crate) fn numbered(&self, numbers: Vec<usize>) -> Self {
         Self { numbers, ..self.clone() }

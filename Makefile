@@ -181,14 +181,15 @@ deny:
 	$(CARGO) deny check
 
 ## All packages, in target/release-VERSION: .deb, tarball, images, wheel, bill of materials, checksums;
-## `make release SIGN_KEY=FILE` signs them by minisign (docs/how-to/install.md)
+## `make release SIGN_KEY=FILE` signs them by minisign (docs/how-to/install.md); `CLUSTER=1` adds an image with clusters
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 RELEASE := target/release-$(VERSION)
 SIGN_KEY ?=
 release: dist $(CARGO_DEB)
 	$(call make_deb,dist,--profile dist)
 	tools/wheel.py --programs target/dist
-	packaging/release.sh target/debian/longshore.deb $(RELEASE) $(SIGN_KEY)
+	CLUSTER_PROGRAM=$(if $(CLUSTER),target/dist/longshore-cluster) \
+	  packaging/release.sh target/debian/longshore.deb $(RELEASE) $(SIGN_KEY)
 
 ## All packages in one signed archive that installs without a network: `make airgap SIGN_KEY=FILE`
 airgap: release

@@ -81,13 +81,14 @@ def main() -> None:
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     version = deb_field(args.deb, "Version").rpartition("-")[0]
     with tempfile.TemporaryDirectory() as scratch:
-        longshore = Blob.of(longshore_layer(args.deb, Path(scratch), epoch))
+        longshore = Blob.of(longshore_layer(args.deb, args.cluster, Path(scratch), epoch))
         for parts in args.images or [[], sorted(PARTS)]:
             below = debian_layer(packages(args.debs, parts), "odbc" in parts, Path(scratch), epoch)
             if "odbc" in parts:
                 below.copy(extracted(args.deb, Path(scratch)) / ODBC, ODBC)
-            archive = args.out / f"longshore-{'-'.join([version, 'image', *parts])}.tar"
-            write_archive(archive, [Blob.of(below), longshore], version, "-".join([version, *parts]), epoch)
+            variant = [*(["cluster"] if args.cluster else []), *parts]
+            archive = args.out / f"longshore-{'-'.join([version, 'image', *variant])}.tar"
+            write_archive(archive, [Blob.of(below), longshore], version, "-".join([version, *variant]), epoch)
             print(archive)
 
 
@@ -97,6 +98,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="the folder for the archive")
     parser.add_argument(
         "--debs", type=Path, required=True, help="Debian's packages; missing ones are downloaded"
+    )
+    parser.add_argument(
+        "--cluster",
+        type=Path,
+        metavar="PROGRAM",
+        help="the program `longshore-cluster`: the image has it in the place of `longshore`",
     )
     parser.add_argument(
         "--parts",
@@ -211,10 +218,13 @@ def debian_layer(debs: list[Path], iconv: bool, scratch: Path, epoch: int) -> La
     return layer
 
 
-def longshore_layer(deb: Path, scratch: Path, epoch: int) -> Layer:
+def longshore_layer(deb: Path, cluster: Path | None, scratch: Path, epoch: int) -> Layer:
     layer = Layer(epoch)
     folder = extracted(deb, scratch)
-    for source in [folder / "usr/bin/longshore", *sorted((folder / "usr/lib/longshore").rglob("*"))]:
+    layer.copy(cluster or folder / "usr/bin/longshore", "usr/bin/longshore")
+    if cluster:
+        layer.add("usr/bin/longshore-cluster", tarfile.SYMTYPE, 0o777, link="longshore")
+    for source in sorted((folder / "usr/lib/longshore").rglob("*")):
         if source != folder / ODBC:
             layer.copy(source, source.relative_to(folder).as_posix())
     layer.file(

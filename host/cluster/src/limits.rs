@@ -48,8 +48,8 @@ pub(crate) const FULL_DISK_SECS: u64 = 30;
 /// How often an executor that does no work is missed before the scheduler forgets it.
 pub(crate) const EXECUTOR_TIMEOUT_SECS: u64 = 20;
 
-/// How long the scheduler remembers a job that is over.
-pub(crate) const FINISHED_JOB_SECS: u64 = 60;
+/// How long the scheduler remembers a job that is over, in some 15 KB. Drivers hear of it from executors.
+pub(crate) const FINISHED_JOB_SECS: u64 = 10;
 
 /// The largest message between processes: the spec of a run with 10,000 chunks has a tenth of it.
 pub(crate) const MESSAGE_LIMIT_BYTES: usize = 256 << 20;

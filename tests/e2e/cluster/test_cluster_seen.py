@@ -82,3 +82,17 @@ def test_the_parts_of_a_relation_made_as_a_whole_name_all_their_executors(progra
     report = program.report("run", job)
     details = program.report("runs", "show", report["run"])
     assert sum(one["done"] for one in details["executors"]) >= 1
+
+
+def test_an_executor_is_reached_by_the_address_that_it_is_given(program, cluster):
+    """As in Kubernetes, where certificates name hosts, and addresses change."""
+    ports = [free_port(), free_port()]
+    for port in ports:
+        cluster.start_executor(slots=1, env={"LONGSHORE_CLUSTER_ADDRESS": f"localhost:{port}"})
+    wait_for(lambda: len(program.report("cluster", "status")["executors"]) == 2)
+    addresses = {one["address"] for one in program.report("cluster", "status")["executors"]}
+    assert addresses == {f"localhost:{port}" for port in ports}
+    sort = {"sql": "SELECT o_orderkey FROM data ORDER BY o_comment, o_orderkey"}
+    source = {"url": "tpch:", "scale": 0.02}
+    job = program.job(source, tables=["orders"], transform=[sort], chunk={"rows": 5_000})
+    assert program.report("run", job)["rows"] == 30_000

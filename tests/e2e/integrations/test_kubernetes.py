@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hera.workflows import models
 
+from support.cluster import CLUSTER
 from support.longshore import PASSWORD, ROOT, only
 from support.pods import Pod, mebibytes
 from support.ports import free_port
@@ -20,7 +21,7 @@ from support.wait import wait_for
 
 MANIFESTS = ROOT / "packaging/kubernetes"
 
-VARIANTS = ["base", "daemon", "jobs", "overlays/s3-tls"]
+VARIANTS = ["base", "cluster", "daemon", "jobs", "overlays/s3-tls"]
 
 #: Objects of Argo, by its own models.
 MODELS = {"WorkflowTemplate": models.WorkflowTemplate, "CronWorkflow": models.CronWorkflow}
@@ -57,7 +58,7 @@ def pods_of(found):
         spec = each.get("spec", {})
         if kind == "CronJob":
             spec = spec["jobTemplate"]["spec"]
-        if kind in ["CronJob", "Job", "StatefulSet"]:
+        if kind in ["CronJob", "Deployment", "Job", "StatefulSet"]:
             yield spec["template"], spec
 
 
@@ -98,6 +99,12 @@ def test_the_network_policy_holds_every_pod_and_lets_it_ask_for_names(objects, v
     for template, _ in pods_of(objects[variant]):
         assert policy["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert policy["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in policy
+    if variant == "cluster":
+        between = objects[variant]["NetworkPolicy", "longshore-cluster"]["spec"]
+        assert (
+            between["podSelector"] == policy["podSelector"]
+            and between["ingress"][0]["from"] == between["egress"][0]["to"]
+        )
     [names] = policy["egress"][0]["to"]
     assert names["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
 
@@ -106,7 +113,8 @@ def test_the_image_is_that_of_this_version(objects, argo, program):
     version = program.ok("--version").split()[1]
     templates = [template for variant in VARIANTS[1:] for template, _ in pods_of(objects[variant])]
     images = {template["spec"]["containers"][0]["image"] for template in templates}
-    assert images == {f"longshore:{version}"} and len(templates) == 4
+    assert images == {f"longshore:{version}", f"longshore:{version}-cluster-kerberos-odbc"}
+    assert len(templates) == 7
     [template] = argo["WorkflowTemplate", "longshore"]["spec"]["templates"]
     assert template["container"]["image"] == f"longshore:{version}"
 
@@ -231,6 +239,64 @@ def test_the_daemons_pod_is_ready_has_its_budget_and_ends_in_time(objects, progr
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > int(variables["LONGSHORE_DRAIN_SECS"])
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0, log.read_text()
+
+
+@pytest.mark.skipif(not CLUSTER.exists(), reason="needs `make cluster`")
+@pytest.mark.postgres
+def test_the_pods_of_a_cluster_run_a_job_together(objects, program, shop):
+    found = copy.deepcopy(objects["cluster"])
+    tls = program.folder / "members"
+    hosts = [f"longshore-{name}.shop.svc" for name in ["scheduler", "driver"]]
+    certificate = ["cluster", "certificate", "--authority", program.folder / "authority", "--out", tls]
+    hosts += ["*.longshore-executors.shop.svc", "localhost"]
+    subprocess.run(
+        [CLUSTER, *certificate, *hosts], check=True, env={**program.env, "HOME": str(program.folder)}
+    )
+    files = {path.name: path.read_text() for path in tls.iterdir()}
+    found["Secret", "longshore-cluster-tls"]["stringData"] = files
+    scheduler, driver, api = free_port(), free_port(), free_port()
+    here = {
+        **shop,
+        "longshore-scheduler.shop.svc:50050": f"localhost:{scheduler}",
+        "longshore-driver.shop.svc:50051": f"localhost:{driver}",
+        "0.0.0.0:50050": f"127.0.0.1:{scheduler}",
+        "0.0.0.0:8460": f"127.0.0.1:{api}",
+    }
+    pods, lake = {}, program.folder / "lake"
+    for kind, name, pod in [
+        ("Deployment", "longshore-scheduler", "scheduler"),
+        ("StatefulSet", "longshore-executor", "longshore-executor-0"),
+        ("StatefulSet", "longshore-executor", "longshore-executor-1"),
+        ("StatefulSet", "longshore", "longshore-0"),
+    ]:
+        spec = found[kind, name]["spec"]
+        claims = spec.get("volumeClaimTemplates", [])
+        there = {**here, f"{pod}.longshore-executors.shop.svc:50052": f"localhost:{free_port()}"}
+        folder = program.folder / pod
+        options = {"here": there, "name": pod, "executable": CLUSTER}
+        pods[pod] = Pod(folder, spec["template"]["spec"], found, claims, **options)
+        # One volume of all of them.
+        if (folder / "lake").exists():
+            (folder / "lake").rmdir()
+            lake.mkdir(exist_ok=True)
+            (folder / "lake").symlink_to(lake)
+        pods[pod].start(program)
+    status = {**pods["longshore-0"].variables(), "LONGSHORE_STATE": str(program.folder / "state")}
+    cluster = [str(CLUSTER), "--json", "cluster", "status"]
+
+    def executors():
+        done = subprocess.run(cluster, env={**program.env, **status}, capture_output=True, text=True)
+        return done.returncode == 0 and [one["name"] for one in json.loads(done.stdout)["executors"]]
+
+    wait_for(lambda: executors() == ["longshore-executor-0", "longshore-executor-1"])
+    log = pods["longshore-0"].folder / "log"
+    wait_for(lambda: "taking jobs" in log.read_text())
+    own = pods["longshore-0"].variables()
+    asked = [str(CLUSTER), "schedule", "run-now", "orders"]
+    told = subprocess.run(asked, env={**program.env, **own}, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    wait_for(lambda: "published" in log.read_text() or "ERROR" in log.read_text())
+    assert "2 executors with 4 slots" in log.read_text() and "ERROR" not in log.read_text(), log.read_text()
 
 
 def test_the_daemons_jobs_are_valid(objects, program):

@@ -6,6 +6,7 @@ import tarfile
 
 import pytest
 
+from support.cluster import CLUSTER
 from support.packages import DEBS, PACKAGING, run
 from support.wait import wait_for
 
@@ -61,6 +62,22 @@ def podman(scratch):
 def archives(work, deb):
     run(PACKAGING / "image/build.py", "--debs", DEBS, deb, work / "images")
     return sorted((work / "images").iterdir(), key=lambda path: len(path.name))
+
+
+def test_an_image_may_have_the_program_of_clusters(podman, work, deb):
+    if not CLUSTER.exists():
+        pytest.skip("needs `make cluster`")
+    out = work / "cluster images"
+    options = ["--debs", DEBS, "--cluster", CLUSTER, "--parts", ""]
+    run(PACKAGING / "image/build.py", *options, deb, out)
+    [archive] = out.iterdir()
+    assert archive.name == "longshore-0.6.0-image-cluster.tar"
+    image = podman.load(archive)
+    assert image == "localhost/longshore:0.6.0-cluster"
+    for entrypoint in ["longshore", "longshore-cluster"]:
+        command = ["--rm", "--entrypoint", entrypoint, image, "cluster", "status"]
+        done = podman.run(*command, check=False)
+        assert "no cluster is named" in done.stderr, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,11 @@ def mebibytes(quantity):
 class Pod:
     """A pod's only container. Its paths become folders of the test; `here` changes what else is elsewhere."""
 
-    def __init__(self, folder, spec, objects, claims=(), labels=None, here=None):
+    def __init__(
+        self, folder, spec, objects, claims=(), labels=None, here=None, name="pod-0", executable=LONGSHORE
+    ):
         self.folder, self.spec, self.objects = folder, spec, objects
+        self.name, self.executable = name, executable
         [self.container] = spec["containers"]
         self.labels = labels or {}
         self.claims = {claim["metadata"]["name"] for claim in claims}
@@ -74,7 +77,8 @@ class Pod:
         source = variable.get("valueFrom", {})
         if field := source.get("fieldRef"):
             label = re.fullmatch(r"metadata\.labels\['(.*)'\]", field["fieldPath"])
-            return self.labels[label[1]] if label else {"metadata.namespace": "shop"}[field["fieldPath"]]
+            fields = {"metadata.namespace": "shop", "metadata.name": self.name}
+            return self.labels[label[1]] if label else fields[field["fieldPath"]]
         if field := source.get("resourceFieldRef"):
             group, resource = field["resource"].split(".")
             assert field["divisor"] == "1Mi"
@@ -85,7 +89,10 @@ class Pod:
         """The image's entrypoint is the program; the arguments are the container's."""
         own = self.variables()
         assert self.container.get("command", ["longshore"]) == ["longshore"]
-        return [str(LONGSHORE), *(self.here(expanded(argument, own)) for argument in self.container["args"])]
+        return [
+            str(self.executable),
+            *(self.here(expanded(argument, own)) for argument in self.container["args"]),
+        ]
 
     def environment(self, program):
         kept = {key: program.env[key] for key in ["PATH", "LONGSHORE_CACHE", "LONGSHORE_PLUGINS"]}

@@ -1,6 +1,7 @@
 //! The service of an executor, from its start to its end.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use longshore::program::Host;
 use longshore_cli::cluster::ExecutorOptions;
 use longshore_cli::stop_signals::StopSignals;
+use longshore_model::config::cluster::ClusterAddress;
 use longshore_model::error::{Error, Result};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -54,11 +56,16 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     let files = tempfile::Builder::new().prefix("executor-").tempdir_in(state(host)?);
     let files = files.map_err(|error| Error::io("making a folder of the executor's", error))?;
     let folder = files.path().display().to_string();
-    let address = serve_rows(&options, &tls, &folder).await?;
+    let own = host.settings.cluster.address.as_ref();
+    let listening = serve_rows(&options, own, &tls, &folder).await?;
+    let address = Address {
+        host: own.map_or_else(|| in_url(listening.ip()), |own| own.host.clone()),
+        port: listening.port(),
+    };
     let name = options.name.clone().unwrap_or_else(|| address.to_string());
     let (slots, asking) = (Arc::new(Semaphore::new(options.slots)), Arc::new(Notify::new()));
     let full = Arc::new(Notify::new());
-    let executor = Arc::new(executor(&name, address, &options, &folder, tls.clone())?);
+    let executor = Arc::new(executor(&name, &address, &options, &folder, tls.clone())?);
     let worker = Arc::new(Worker {
         name: name.clone(),
         sessions: Arc::new(Sessions::new(host.clone(), tls)),
@@ -114,15 +121,30 @@ async fn greet(channel: &Channel, options: &ExecutorOptions) -> Result<()> {
     }
 }
 
-/// Serves rows that other executors need of this one.
+/// Where the others reach this executor.
+struct Address {
+    host: String,
+    port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Serves rows that other executors need of this one; gives where it listens.
 async fn serve_rows(
     options: &ExecutorOptions,
+    own: Option<&ClusterAddress>,
     tls: &ClusterTls,
     folder: &str,
 ) -> Result<SocketAddr> {
-    let listen = match options.listen {
-        Some(listen) => listen,
-        None => SocketAddr::new(own_address(options.scheduler.authority()).await?, 0),
+    let listen = match (options.listen, own) {
+        (Some(listen), _) => listen,
+        // Others may know this machine by an address that it does not know itself.
+        (None, Some(own)) => (Ipv4Addr::UNSPECIFIED, own.port.unwrap_or(0)).into(),
+        (None, None) => SocketAddr::new(own_address(options.scheduler.authority()).await?, 0),
     };
     let hint = "give another address with --listen";
     let server = ClusterServer::bind(listen, hint, tls).await?;
@@ -134,7 +156,7 @@ async fn serve_rows(
 
 fn executor(
     name: &str,
-    address: SocketAddr,
+    address: &Address,
     options: &ExecutorOptions,
     folder: &str,
     tls: ClusterTls,
@@ -142,8 +164,8 @@ fn executor(
     let slots = u32::try_from(options.slots).unwrap_or(u32::MAX);
     let metadata = ExecutorRegistration {
         id: new_id(name)?,
-        host: Some(in_url(address.ip())),
-        port: u32::from(address.port()),
+        host: Some(address.host.clone()),
+        port: address.port.into(),
         grpc_port: 0,
         specification: Some(ExecutorSpecification::default().with_vcores(slots).into()),
         os_info: Some(ExecutorOperatingSystemSpecification::default().into()),

@@ -31,6 +31,7 @@ pub mod register;
 mod scalar;
 pub mod schedule;
 pub mod secret;
+mod secret_origins;
 pub mod settings;
 mod shape;
 mod sink_url;

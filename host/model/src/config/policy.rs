@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::plugin_requirement::PluginRequirement;
+use super::secret_origins::SecretOrigins;
 use super::territory::{Territory, Usage, real_path};
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;
@@ -67,6 +68,8 @@ pub struct Policy {
     rules: Vec<Rule>,
     /// What no job reads, whatever the rules say; where it really lies.
     private: Vec<Territory>,
+    /// Where secrets were read that came here with their values.
+    origins: SecretOrigins,
 }
 
 #[derive(Clone, Debug)]
@@ -140,7 +143,13 @@ impl Policy {
             forbids_unlisted: raw.unlisted == Unlisted::Forbid,
             rules: rules.collect::<Result<_>>()?,
             private: Vec::new(),
+            origins: SecretOrigins::default(),
         })
+    }
+
+    /// The same for a job whose secrets were read elsewhere.
+    pub(super) fn of_origins(&self, origins: SecretOrigins) -> Self {
+        Self { origins, ..self.clone() }
     }
 
     /// Who must have signed what serves, if anybody must.
@@ -284,7 +293,10 @@ impl<'a> PolicyScope<'a> {
 
     /// Whether a secret may come from where the job says.
     pub fn secret(&self, field: &str, written: &Value) -> Result<()> {
-        let fits = |places: &Vec<Place>| places.iter().any(|place| place.fits(written));
+        let origins = self.policy.origins.of(written);
+        let fits = |places: &Vec<Place>| {
+            places.iter().any(|place| origins.iter().any(|origin| place.fits(origin)))
+        };
         if !self.rules.iter().filter_map(|rule| rule.secrets.as_ref()).all(fits) {
             return Err(self.refusal(format!("`{field}` may not come from there")));
         }

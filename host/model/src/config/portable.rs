@@ -13,6 +13,7 @@ use super::parameters::Arguments;
 use super::policy::Policy;
 use super::query_file::read_query_file;
 use super::secret::resolve;
+use super::secret_origins::SecretOrigins;
 use crate::error::Result;
 
 /// What a job says to the process that runs it, and to nobody who reads a part of it.
@@ -28,6 +29,8 @@ pub struct PortableJob {
     tree: Value,
     /// What relative paths in it are relative to.
     folder: PathBuf,
+    /// Where its secrets were read.
+    origins: SecretOrigins,
 }
 
 /// It holds secrets.
@@ -41,17 +44,23 @@ impl PortableJob {
     /// A job that was read here, and may be: its files and its secrets are read again.
     pub fn new(job: &Job, policy: &Policy, secrets: Option<&Path>) -> Result<Self> {
         let mut tree = (*job.tree).clone();
+        let mut origins = SecretOrigins::default();
         if let Some(root) = tree.as_object_mut() {
             root.retain(|key, _| !OF_THE_RUN.contains(&key.as_str()));
             root.insert("name".into(), json!(job.name));
             inline_files(root, Access::new(policy, &job.folder))?;
             let parts = WITH_SECRETS.iter().filter_map(|part| Some((*part, root.remove(*part)?)));
             for (part, mut value) in parts.collect::<Vec<_>>() {
-                reveal(part, &mut value, secrets);
+                reveal(part, &mut value, secrets, &mut origins);
                 root.insert(part.to_owned(), value);
             }
         }
-        Ok(Self { tree, folder: job.folder.clone() })
+        Ok(Self { tree, folder: job.folder.clone(), origins })
+    }
+
+    /// This machine's policy for it: what that says of secrets holds for the places where they were read.
+    pub fn policy(&self, policy: &Policy) -> Policy {
+        policy.of_origins(self.origins.clone())
     }
 
     /// Checks it as a job of this machine's, also against its policy.
@@ -87,17 +96,20 @@ fn inline_of(at: &str, map: &mut Map<String, Value>, access: Access<'_>) -> Resu
 }
 
 /// Puts values in the places of secrets. What cannot be read is no secret, or is not needed where the job is run.
-fn reveal(at: &str, value: &mut Value, secrets: Option<&Path>) {
+fn reveal(at: &str, value: &mut Value, secrets: Option<&Path>, origins: &mut SecretOrigins) {
     match value {
         Value::Object(map) if is_reference(map) => {
             if let Ok(secret) = resolve(at, value, secrets) {
-                *value = Value::String(secret.reveal().to_owned());
+                let written = std::mem::replace(value, secret.reveal().into());
+                origins.add(secret.reveal(), written);
             }
         }
         Value::Object(map) => {
-            map.values_mut().for_each(|inner| reveal(at, inner, secrets));
+            map.values_mut().for_each(|inner| reveal(at, inner, secrets, origins));
         }
-        Value::Array(items) => items.iter_mut().for_each(|inner| reveal(at, inner, secrets)),
+        Value::Array(items) => {
+            items.iter_mut().for_each(|inner| reveal(at, inner, secrets, origins));
+        }
         _ => {}
     }
 }
@@ -143,5 +155,27 @@ mod tests {
         assert_eq!(again.target.url, job.target.url);
         assert_eq!(there.tree["source"]["password"], "s3cret");
         assert!(!format!("{portable:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_policy_there_holds_for_the_places_of_secrets_here() {
+        let here = tempfile::tempdir().unwrap();
+        fs::write(here.path().join("db"), "s3cret").unwrap();
+        let text = "
+            source: { url: 's3://in/rows.parquet', secret_access_key: { secret: db } }
+            target: { url: lake }";
+        let (anything, none) = (Policy::default(), Arguments::none());
+        let job = Job::of_text(text, "nightly.yaml", here.path(), &none, &anything).unwrap();
+        let portable = PortableJob::new(&job, &anything, Some(here.path())).unwrap();
+        let of_places = |places: &str| {
+            let file = here.path().join("policy.toml");
+            fs::write(&file, format!("[[rule]]\nplugin = \"*\"\nsecrets = [\"{places}\"]\n"))
+                .unwrap();
+            portable.policy(&Policy::read(&file).unwrap())
+        };
+        assert!(portable.check(&of_places("secret")).is_ok());
+        let error = portable.check(&of_places("inline")).unwrap_err();
+        assert!(error.to_string().contains("may not come from there"), "{error}");
+        assert!(!format!("{:?}", of_places("secret")).contains("s3cret"));
     }
 }

@@ -60,9 +60,10 @@ impl RowCount {
 impl ExecutorRun {
     /// Plans a run by its spec. Call it on the runtime that serves connections.
     pub async fn open(spec: RunSpec, catalog: &Catalog, settings: &Settings) -> Result<Self> {
-        let job = spec.job.check(&settings.policy)?;
+        let policy = spec.job.policy(&settings.policy);
+        let job = spec.job.check(&policy)?;
         // Secrets come with the job: none of this machine's is for it.
-        let settings = Settings { secrets: None, ..settings.clone() };
+        let settings = Settings { secrets: None, policy, ..settings.clone() };
         let pinned = spec.built_by.plugins.clone();
         let resolver = Resolver { pinned, ..Resolver::new(catalog, &settings) };
         let plugins = Arc::new(resolver.resolve(&job).await?);

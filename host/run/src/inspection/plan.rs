@@ -11,6 +11,7 @@ use longshore_engine::write::parquet_type;
 use longshore_model::config::checks::Check;
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Class, Error, Result};
+use longshore_model::grant::cut;
 use longshore_model::watermark::Window;
 use longshore_plugins::PluginSet;
 use longshore_sandbox::SnapshotResult;
@@ -23,6 +24,9 @@ use crate::drift::expected_of;
 const TARGET_WAIT: Duration = Duration::from_secs(10);
 
 use super::existing::ExistingFiles;
+
+/// The longest line of a plan that is shown.
+const PLAN_LINE_LIMIT_BYTES: usize = 500;
 
 /// Plans a job, and lets its source go.
 /// `loads` says how far incremental relations have been loaded.
@@ -144,13 +148,23 @@ fn relation_json(relation: &RelationPlan) -> Value {
         }).collect::<Vec<_>>(),
         "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
         "drift": relation.alignment.iter().flat_map(|own| &own.changes).collect::<Vec<_>>(),
-        "plan": displayable(relation.physical.as_ref()).indent(false).to_string(),
+        "plan": nodes(relation),
     });
     let windows = relation.windows();
     if !windows.is_empty() {
         answer["incremental"] = windows.into_iter().map(window_json).collect();
     }
     answer
+}
+
+/// The nodes of its plan, one on each line. A node tells the size of each of its partitions, of which there may be many.
+fn nodes(relation: &RelationPlan) -> String {
+    let text = displayable(relation.physical.as_ref()).indent(false).to_string();
+    let lines = text.lines().map(|line| match cut(line, PLAN_LINE_LIMIT_BYTES) {
+        whole if whole.len() == line.len() => format!("{line}\n"),
+        beginning => format!("{beginning} ...\n"),
+    });
+    lines.collect()
 }
 
 fn window_json(window: &Window) -> Value {

@@ -1,7 +1,5 @@
 //! The `longshore` program.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     longshore_cli::commands::main()
 }

@@ -1,7 +1,5 @@
 //! The `longshore-cluster` program: `longshore`, with clusters.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     longshore_cluster::main()
 }

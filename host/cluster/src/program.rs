@@ -1,6 +1,5 @@
 //! The program: all commands of `longshore`, and those of clusters.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use longshore::program::Host;
@@ -15,8 +14,8 @@ use crate::driver::{BallistaClusters, SchedulerClient};
 use crate::tls::ClusterTls;
 use crate::{certificate, executor, scheduler};
 
-/// Runs the program; gives its exit code.
-pub fn main() -> ExitCode {
+/// Runs the program, and ends the process.
+pub fn main() -> ! {
     longshore_cli::commands::main_with(Some(&Ballista))
 }
 

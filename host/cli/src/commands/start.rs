@@ -1,7 +1,7 @@
 //! The start of the program, and its end: the exit code.
 
 use std::env::args_os;
-use std::process::ExitCode;
+use std::io::{self, Write};
 
 use clap::Parser;
 use longshore::program::on_large_stack;
@@ -13,13 +13,13 @@ use crate::cluster::ClusterProgram;
 
 use super::{Cli, Command, Failed, dispatch, show};
 
-/// Runs the program; gives its exit code.
-pub fn main() -> ExitCode {
+/// Runs the program, and ends the process.
+pub fn main() -> ! {
     main_with(None)
 }
 
 /// The same of a program with clusters.
-pub fn main_with(program: Option<&dyn ClusterProgram>) -> ExitCode {
+pub fn main_with(program: Option<&dyn ClusterProgram>) -> ! {
     let cli = Cli::try_parse().unwrap_or_else(|error| end_misunderstood(&error));
     let json = cli.json;
     cli.log.start(matches!(cli.command, Command::Serve(_) | Command::Cluster(_)));
@@ -27,15 +27,23 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ExitCode {
     ignore_size_limit_signal();
     give_back_large();
     match on_large_stack(|| dispatch(cli, program)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(0),
         Err(Failed { error, reported }) => {
             if json && !reported {
                 show::json(&json!({ "error": error.report() }));
             }
             show::failure(&error);
-            ExitCode::from(error.exit_code())
+            end(error.exit_code())
         }
     }
+}
+
+/// Ends the process at once. Threads may still be in C libraries, and these must not be taken down around them: libkrb5
+/// aborts the process then.
+fn end(code: u8) -> ! {
+    let _ = io::stdout().flush();
+    // SAFETY: nothing runs after it.
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// Ends the program where its arguments are no command, or ask for help. Whoever asks for JSON gets the error so, too.

@@ -90,8 +90,9 @@ def pytest_itemcollected(item):
 
 #: The files that take longest: begun first, so that all workers end at about the same time.
 LONGEST = """
-    warehouse sdk every_store hostile_kinds cluster_faults cluster_rows cluster_networks dashboard faults leftovers service airgap kerberos inbox memory hostile
-    messages runs daemon every_source packages files schedules flights image crash api_attacks
+    warehouse sdk every_store hostile_kinds cluster_faults cluster_rows cluster_networks dashboard faults
+    leftovers service airgap kerberos inbox memory hostile messages runs daemon every_source packages files
+    schedules flights image crash api_attacks
 """.split()
 
 

@@ -2,6 +2,7 @@
 
 use longshore_cli::cluster::{ClusterStatus, ExecutorStatus};
 use longshore_engine::check::ChunkChecks;
+use longshore_engine::scan::ReadAmount;
 use longshore_engine::write::Written;
 use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::{Error, ErrorReport, Result};
@@ -34,11 +35,8 @@ pub(crate) struct AttemptMessage {
 pub(crate) enum News {
     /// A partition is written. Only the executor that began it is heard.
     Writing(WriterNews),
-    /// Rows are read for others to write.
-    Reading {
-        /// Rows read since the last news.
-        rows: u64,
-    },
+    /// So much more is read, for others to write.
+    Reading(ReadAmount),
     /// They cannot be read.
     Broken(ErrorReport),
 }
@@ -50,8 +48,8 @@ pub(crate) struct WriterNews {
     pub(crate) partition: usize,
     /// The executor's name for what it does: several may have been asked.
     pub(crate) claim: String,
-    /// Rows read since the last news.
-    pub(crate) rows: u64,
+    /// What was read since the last news.
+    pub(crate) read: ReadAmount,
     /// Where it is.
     pub(crate) step: Step,
 }

@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use longshore_engine::datafusion_fault::{SQL_MEMORY, from_datafusion};
 use longshore_engine::plan::RelationPlan;
 use longshore_engine::plan_node::partitions;
-use longshore_engine::scan::{Lane, ReadRows, Slot, Slots};
+use longshore_engine::scan::{Lane, ReadCounter, Slot, Slots};
 use longshore_engine::transform::{SqlTurn, task_context};
 use longshore_engine::write::{PartWriter, Parts, Written};
 use longshore_model::error::Result;
@@ -100,7 +100,7 @@ impl RelationWriter {
         admitted: Admitted,
         chunk: usize,
         slots: &Arc<Slots>,
-        read: &ReadRows,
+        read: &ReadCounter,
         configure: impl FnOnce(SessionConfig) -> SessionConfig,
     ) -> Result<Written> {
         let configure = |lane: Lane| {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::prelude::SessionConfig;
-use longshore_engine::scan::{Lane, ReadRows, Slots};
+use longshore_engine::scan::{Lane, ReadCounter, Slots};
 use longshore_engine::write::{Attempt, Written};
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
@@ -41,7 +41,7 @@ pub(super) async fn run_here(
         let admitted = writer.admit(slots, scratch).await?;
         let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
-        let (read, chunk) = (ReadRows::default(), attempts.task.chunk);
+        let (read, chunk) = (ReadCounter::default(), attempts.task.chunk);
         let configure = attempt.configure();
         let done = writer.execute(admitted, chunk, slots, &read, configure).await;
         attempt.end(done).inspect_err(|_| slots.take_off(&read))
@@ -67,7 +67,7 @@ pub(super) async fn run_on_cluster(
         let lane = Lane::new(slots.clone());
         let hear = |news| match news {
             AttemptNews::Begun(executor) => attempt.is_begun_by(&executor),
-            AttemptNews::Rows(rows) => lane.count_elsewhere(rows),
+            AttemptNews::Read(amount) => lane.add_read(amount),
         };
         let done = cluster.attempt(order, whole, &hear).await.and_then(merged);
         writer.learn(&done)?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use longshore_engine::scan::ReadAmount;
 use longshore_model::error::ErrorReport;
 use longshore_run::cluster::AttemptOrder;
 use parking_lot::Mutex;
@@ -36,8 +37,8 @@ pub(super) struct Claim {
 pub(super) enum Heard {
     /// An executor of this name has begun a partition.
     Begun(String),
-    /// So many more rows are read.
-    Rows(u64),
+    /// So much more is read.
+    Read(ReadAmount),
     /// A partition is over.
     Ended(usize, Outcome),
     /// The attempt has failed.
@@ -68,7 +69,7 @@ impl Attempts {
         let mut attempts = self.0.lock();
         let attempt = attempts.get_mut(&message.order).ok_or(NotWanted)?;
         let heard = match message.news {
-            News::Reading { rows } => vec![Heard::Rows(rows)],
+            News::Reading(read) => vec![Heard::Read(read)],
             News::Broken(error) => vec![Heard::Broken(error)],
             News::Writing(news) => attempt.hear(news)?,
         };
@@ -82,7 +83,7 @@ impl Attempts {
 
 impl Attempt {
     fn hear(&mut self, news: WriterNews) -> Result<Vec<Heard>, NotWanted> {
-        let WriterNews { partition, claim: id, rows, step } = news;
+        let WriterNews { partition, claim: id, read, step } = news;
         let last_heard = Instant::now();
         if let (Step::Begun(executor), false) = (&step, self.claims.contains_key(&partition)) {
             let (id, executor) = (id.clone(), executor.clone());
@@ -93,12 +94,12 @@ impl Attempt {
         claim.last_heard = last_heard;
         match step {
             Step::Begun(executor) => Ok(vec![Heard::Begun(executor)]),
-            Step::Running => Ok(vec![Heard::Rows(rows)]),
+            Step::Running => Ok(vec![Heard::Read(read)]),
             // Its answer was lost, and it says so again.
             Step::Ended(_) if claim.is_over => Ok(Vec::new()),
             Step::Ended(outcome) => {
                 claim.is_over = true;
-                Ok(vec![Heard::Rows(rows), Heard::Ended(partition, outcome)])
+                Ok(vec![Heard::Read(read), Heard::Ended(partition, outcome)])
             }
         }
     }
@@ -132,7 +133,8 @@ mod tests {
         AttemptOrder { relation: 0, chunk: 7, attempt: 1, sort_joins: false };
 
     fn say(attempts: &Attempts, claim: &str, rows: u64, step: Step) -> Result<(), NotWanted> {
-        let news = WriterNews { partition: 0, claim: claim.into(), rows, step };
+        let read = ReadAmount { rows, bytes: 10 * rows };
+        let news = WriterNews { partition: 0, claim: claim.into(), read, step };
         attempts.hear(AttemptMessage { order: ORDER, news: News::Writing(news) })
     }
 
@@ -159,16 +161,16 @@ mod tests {
             assert_eq!(say(&attempts, "a", 4, ended()), Ok(()));
         }
         assert!(awaited.writers().is_empty() && awaited.begun() == 1);
-        let (mut read, mut over) = (0, 0);
+        let (mut read, mut over) = (ReadAmount::default(), 0);
         while let Ok(heard) = awaited.heard.try_recv() {
             match heard {
-                Heard::Rows(rows) => read += rows,
+                Heard::Read(more) => read = read.plus(more),
                 Heard::Ended(..) => over += 1,
                 Heard::Begun(executor) => assert_eq!(executor, "one"),
                 Heard::Broken(error) => panic!("{error:?}"),
             }
         }
-        assert_eq!((read, over), (7, 1));
+        assert_eq!((read, over), (ReadAmount { rows: 7, bytes: 70 }, 1));
         drop(awaited);
         assert_eq!(say(&attempts, "a", 3, Step::Running), Err(NotWanted));
     }

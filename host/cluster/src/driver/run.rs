@@ -53,7 +53,7 @@ impl ClusterRun for DriverRun {
         while written.len() < partitions {
             tokio::select! {
                 heard = awaited.heard.recv() => match heard {
-                    Some(Heard::Rows(rows)) => on_news(AttemptNews::Rows(rows)),
+                    Some(Heard::Read(amount)) => on_news(AttemptNews::Read(amount)),
                     Some(Heard::Begun(executor)) => on_news(AttemptNews::Begun(executor)),
                     Some(Heard::Broken(error)) => return Err(Error::reported(error)),
                     Some(Heard::Ended(partition, outcome)) => {

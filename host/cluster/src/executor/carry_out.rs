@@ -10,9 +10,10 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
 use longshore_engine::datafusion_fault::from_datafusion;
+use longshore_engine::scan::ReadCounter;
 use longshore_engine::write::Written;
 use longshore_model::error::{Class, Error, Result};
-use longshore_run::cluster::{ExecutorRun, RowCount};
+use longshore_run::cluster::ExecutorRun;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
@@ -78,7 +79,7 @@ impl CarryOut for Worker {
             Ok(driver) => driver,
             Err(error) => return tracing::warn!("{error}"),
         };
-        DriverLine::new(driver, assignment, Role::Reader, RowCount::default())
+        DriverLine::new(driver, assignment, Role::Reader, ReadCounter::default())
             .end(Err(error))
             .await;
     }
@@ -98,7 +99,7 @@ impl CarryOut for Worker {
 
 async fn attempt(name: String, sessions: Arc<Sessions>, assignment: Assignment) -> Result<()> {
     let order = assignment.order;
-    let work = async |run: Arc<ExecutorRun>, count: RowCount| run.attempt(order, &count).await;
+    let work = async |run: Arc<ExecutorRun>, count: ReadCounter| run.attempt(order, &count).await;
     carried_out(&name, &sessions, assignment, Some(0), work).await?;
     Ok(())
 }
@@ -110,14 +111,14 @@ async fn carried_out(
     sessions: &Arc<Sessions>,
     assignment: Assignment,
     writes: Option<usize>,
-    work: impl AsyncFnOnce(Arc<ExecutorRun>, RowCount) -> Result<Written>,
+    work: impl AsyncFnOnce(Arc<ExecutorRun>, ReadCounter) -> Result<Written>,
 ) -> Result<bool> {
     let driver = sessions.driver(&assignment.driver)?;
     let role = match writes {
         Some(partition) => Role::Writer { partition, claim: unguessable()? },
         None => Role::Reader,
     };
-    let count = RowCount::default();
+    let count = ReadCounter::default();
     let line = DriverLine::new(driver, assignment.clone(), role, count.clone());
     if line.begin(name).await? == Wanted::No {
         return Ok(false);
@@ -152,7 +153,7 @@ impl Worker {
         let number = task.numbers.get(task.partition).copied().unwrap_or(task.partition);
         let writes = (task.number == WRITER).then_some(number);
         let assignment = task.assignment.clone();
-        let work = async |run: Arc<ExecutorRun>, count: RowCount| {
+        let work = async |run: Arc<ExecutorRun>, count: ReadCounter| {
             run_fragment(run, count, task, batches).await
         };
         if carried_out(&self.name, &self.sessions, assignment, writes, work).await? {
@@ -167,7 +168,7 @@ impl Worker {
 /// the driver.
 async fn run_fragment(
     run: Arc<ExecutorRun>,
-    count: RowCount,
+    count: ReadCounter,
     task: FragmentTask,
     batches: &Batches,
 ) -> Result<Written> {

@@ -1,12 +1,12 @@
 //! The line to the driver of an attempt.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use longshore_engine::scan::{ReadAmount, ReadCounter};
 use longshore_engine::write::Written;
 use longshore_model::error::{Error, Result};
-use longshore_run::cluster::RowCount;
+use parking_lot::Mutex;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 
@@ -19,9 +19,9 @@ pub(super) struct DriverLine {
     channel: Channel,
     assignment: Assignment,
     role: Role,
-    count: RowCount,
-    /// Rows that the driver knows of.
-    told: AtomicU64,
+    count: ReadCounter,
+    /// What the driver knows of.
+    told: Mutex<ReadAmount>,
 }
 
 /// What an executor does for an attempt.
@@ -49,9 +49,9 @@ impl DriverLine {
         channel: Channel,
         assignment: Assignment,
         role: Role,
-        count: RowCount,
+        count: ReadCounter,
     ) -> Self {
-        Self { channel, assignment, role, count, told: AtomicU64::new(0) }
+        Self { channel, assignment, role, count, told: Mutex::default() }
     }
 
     /// The driver.
@@ -78,23 +78,23 @@ impl DriverLine {
         }
     }
 
-    fn news(&self, rows: u64, step: Step) -> News {
+    fn news(&self, read: ReadAmount, step: Step) -> News {
         match &self.role {
-            Role::Reader => News::Reading { rows },
+            Role::Reader => News::Reading(read),
             Role::Writer { partition, claim } => {
                 let (partition, claim) = (*partition, claim.clone());
-                News::Writing(WriterNews { partition, claim, rows, step })
+                News::Writing(WriterNews { partition, claim, read, step })
             }
         }
     }
 
     /// The attempt begins.
     pub(super) async fn begin(&self, executor: &str) -> Result<Wanted> {
-        self.say(self.news(0, Step::Begun(executor.to_owned()))).await
+        self.say(self.news(ReadAmount::default(), Step::Begun(executor.to_owned()))).await
     }
 
-    fn untold(&self) -> u64 {
-        self.count.rows().saturating_sub(self.told.load(Ordering::Relaxed))
+    fn untold(&self) -> ReadAmount {
+        self.count.amount().since(*self.told.lock())
     }
 
     /// Reports again and again, until the driver no longer wants the attempt, or is gone.
@@ -102,11 +102,12 @@ impl DriverLine {
         let mut heard = Instant::now();
         loop {
             sleep(Duration::from_millis(REPORT_MILLIS)).await;
-            let rows = self.untold();
-            match self.say(self.news(rows, Step::Running)).await {
+            let read = self.untold();
+            match self.say(self.news(read, Step::Running)).await {
                 Ok(Wanted::Yes) => {
                     heard = Instant::now();
-                    self.told.fetch_add(rows, Ordering::Relaxed);
+                    let mut told = self.told.lock();
+                    *told = told.plus(read);
                 }
                 Ok(Wanted::No) => return,
                 Err(error) if heard.elapsed().as_secs() < DRIVER_SILENCE_SECS => {
@@ -123,11 +124,11 @@ impl DriverLine {
     /// What the executor does for the attempt is over. What was written is nobody's unless the driver hears of it, and
     /// wants it.
     pub(super) async fn end(&self, done: Result<Written>) -> Wanted {
-        let rows = self.untold();
+        let read = self.untold();
         let news = match (&self.role, done) {
-            (Role::Reader, Ok(_)) => News::Reading { rows },
+            (Role::Reader, Ok(_)) => News::Reading(read),
             (Role::Reader, Err(error)) => News::Broken(error.report()),
-            (Role::Writer { .. }, done) => self.news(rows, Step::Ended(Outcome::from(done))),
+            (Role::Writer { .. }, done) => self.news(read, Step::Ended(Outcome::from(done))),
         };
         let message = AttemptMessage { order: self.assignment.order, news };
         match serde_json::to_vec(&message) {

@@ -12,6 +12,7 @@ mod described;
 mod direct;
 mod files;
 mod odbc;
+mod read_amount;
 mod slots;
 mod source;
 
@@ -24,5 +25,6 @@ pub use direct::DirectSource;
 pub use files::FileSource;
 pub(crate) use files::{ParquetReaders, fetch_footer};
 pub use odbc::OdbcLane;
-pub use slots::{Lane, ReadRows, Slot, Slots};
+pub use read_amount::{ReadAmount, ReadCounter};
+pub use slots::{Lane, Slot, Slots};
 pub use source::{ChunkRead, Source, SourceFile};

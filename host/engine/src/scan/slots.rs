@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::read_amount::{ReadAmount, ReadCounter};
+
 /// How long the other chunks of a relation wait for the first one's first batch, which tells what they will hold.
 const FIRST_BATCH_WAIT_MILLIS: u64 = 1_000;
 
@@ -125,19 +127,8 @@ impl Slots {
     }
 
     /// Takes off what a failed attempt has read.
-    pub fn take_off(&self, read: &ReadRows) {
-        self.rows.fetch_sub(read.0.swap(0, Ordering::Relaxed), Ordering::Relaxed);
-    }
-}
-
-/// The rows that an attempt has read.
-#[derive(Clone, Debug, Default)]
-pub struct ReadRows(Arc<AtomicU64>);
-
-impl ReadRows {
-    /// How many.
-    pub fn rows(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn take_off(&self, read: &ReadCounter) {
+        self.rows.fetch_sub(read.take().rows, Ordering::Relaxed);
     }
 }
 
@@ -147,7 +138,7 @@ impl ReadRows {
 pub struct Lane {
     pub(super) slots: Arc<Slots>,
     held: Mutex<Option<Slot>>,
-    read: ReadRows,
+    read: ReadCounter,
     /// What the reader holds beside its batches.
     beside_bytes: AtomicU64,
 }
@@ -165,28 +156,26 @@ impl Lane {
     }
 
     /// The same, which counts what is read here.
-    pub fn counting(self, read: ReadRows) -> Self {
+    pub fn counting(self, read: ReadCounter) -> Self {
         Self { read, ..self }
     }
 
-    /// Counts rows that another process has read.
-    pub fn count_elsewhere(&self, rows: u64) {
-        self.read.0.fetch_add(rows, Ordering::Relaxed);
-        self.slots.rows.fetch_add(rows, Ordering::Relaxed);
-        figures().rows_read.add(rows);
+    /// Counts what has been read: here, or by another process.
+    pub fn add_read(&self, read: ReadAmount) {
+        self.read.add(read);
+        self.slots.rows.fetch_add(read.rows, Ordering::Relaxed);
+        self.slots.bytes.fetch_add(read.bytes, Ordering::Relaxed);
+        figures().rows_read.add(read.rows);
+        figures().bytes_read.add(read.bytes);
     }
 
-    /// The counter of the rows that are read through it.
-    pub fn read(&self) -> ReadRows {
+    /// The counter of what is read through it.
+    pub fn read(&self) -> ReadCounter {
         self.read.clone()
     }
 
     pub(super) fn count(&self, rows: usize, bytes: usize) {
-        self.read.0.fetch_add(rows as u64, Ordering::Relaxed);
-        self.slots.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        self.slots.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        figures().rows_read.add(rows as u64);
-        figures().bytes_read.add(bytes as u64);
+        self.add_read(ReadAmount { rows: rows as u64, bytes: bytes as u64 });
         self.slots.learn(bytes as u64, self.beside_bytes.load(Ordering::Relaxed));
     }
 

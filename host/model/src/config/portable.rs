@@ -162,7 +162,7 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         fs::write(here.path().join("db"), "s3cret").unwrap();
         let text = "
-            source: { url: 's3://in/rows.parquet', secret_access_key: { secret: db } }
+            source: { url: 's3://in/rows.parquet', s3: { secret_access_key: { secret: db } } }
             target: { url: lake }";
         let (anything, none) = (Policy::default(), Arguments::none());
         let job = Job::of_text(text, "nightly.yaml", here.path(), &none, &anything).unwrap();

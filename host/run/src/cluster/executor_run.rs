@@ -7,7 +7,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use longshore_engine::plan::{Planner, ResumeState, RunPlan};
-use longshore_engine::scan::{Lane, ReadRows, Slots};
+use longshore_engine::scan::{Lane, ReadCounter, Slots};
 use longshore_engine::transform::SqlTurn;
 use longshore_engine::write::{Attempt, ChunkNumbers, Written};
 use longshore_model::config::Settings;
@@ -44,17 +44,6 @@ pub struct WholePlan {
     /// What it runs in.
     pub context: Arc<TaskContext>,
     _turn: SqlTurn,
-}
-
-/// The rows that an attempt has read so far.
-#[derive(Clone, Debug, Default)]
-pub struct RowCount(ReadRows);
-
-impl RowCount {
-    /// How many.
-    pub fn rows(&self) -> u64 {
-        self.0.rows()
-    }
 }
 
 impl ExecutorRun {
@@ -95,12 +84,12 @@ impl ExecutorRun {
     }
 
     /// Carries out an attempt; `count` tells meanwhile how many rows it has read. What it wrote is out of sight.
-    pub async fn attempt(&self, order: AttemptOrder, count: &RowCount) -> Result<Written> {
+    pub async fn attempt(&self, order: AttemptOrder, count: &ReadCounter) -> Result<Written> {
         let Relation { writer, slots } = self.relation(order)?;
         let attempt = Arc::new(Attempt(order.attempt));
         let admitted = writer.admit(slots, self.scratch.path()).await?;
         let configure = |config: SessionConfig| config.with_extension(attempt);
-        writer.execute(admitted, order.chunk, slots, &count.0, configure).await
+        writer.execute(admitted, order.chunk, slots, count, configure).await
     }
 
     /// The plan of a relation that is made as a whole, to execute a part of it. The parts that a partition of it writes
@@ -108,14 +97,14 @@ impl ExecutorRun {
     pub async fn whole(
         &self,
         order: AttemptOrder,
-        count: &RowCount,
+        count: &ReadCounter,
         numbers: Vec<usize>,
     ) -> Result<WholePlan> {
         let Relation { writer, slots } = self.relation(order)?;
         let Admitted::Whole(plan, turn) = writer.admit(slots, self.scratch.path()).await? else {
             return Err(Error::internal("a relation of chunks is no whole"));
         };
-        let lane = Arc::new(Lane::new(slots.clone()).counting(count.0.clone()));
+        let lane = Arc::new(Lane::new(slots.clone()).counting(count.clone()));
         let attempt = Arc::new(Attempt(order.attempt));
         let numbers = Arc::new(ChunkNumbers(numbers));
         let context = turn.task_context(|config| {

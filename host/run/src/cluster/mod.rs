@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
+use longshore_engine::scan::ReadAmount;
 use longshore_engine::write::Written;
 use longshore_model::config::cluster::{ClusterSettings, ClusterUrl};
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-pub use executor_run::{ExecutorRun, RowCount, WholePlan};
+pub use executor_run::{ExecutorRun, WholePlan};
 pub use run_spec::RunSpec;
 
 /// Clusters: machines that carry out attempts at tasks.
@@ -76,8 +77,8 @@ pub trait ClusterRun: Send + Sync {
 pub enum AttemptNews {
     /// The executor of this name has begun it, or a part of it. It may be said more than once.
     Begun(String),
-    /// So many more rows are read.
-    Rows(u64),
+    /// So much more is read.
+    Read(ReadAmount),
 }
 
 /// Which attempt at which task of a run.

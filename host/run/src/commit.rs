@@ -135,14 +135,19 @@ pub(super) async fn commit(
         Err(error) => return Err(CommitError::Incomplete(error)),
     };
     tracing::debug!(run, manifest, "all relations are published");
+    release(target, retry, &commit).await;
+    Ok(published_report(target, commit.manifest, manifest))
+}
+
+/// Removes the staging of a commit that is done. A leftover harms nobody.
+async fn release(target: &dyn Target, retry: Retry, commit: &Commit) {
+    let run = &commit.manifest.run;
     let reserved: Vec<RelationTarget> =
         commit.relations.iter().map(|relation| relation.target.clone()).collect();
-    // Everything is published: a leftover harms nobody.
-    let released = retry.run(Work::Request, RELEASING, || target.release(&run, &reserved)).await;
+    let released = retry.run(Work::Request, RELEASING, || target.release(run, &reserved)).await;
     if let Err(error) = released {
         tracing::warn!("{error}: its staging stays");
     }
-    Ok(published_report(target, commit.manifest, manifest))
 }
 
 async fn publish(
@@ -240,9 +245,27 @@ pub(super) async fn roll_forward(
     let mut recorded = recorded.ok_or_else(|| {
         Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
     })?;
+    // A manifest is written last of all. What is released already cannot be published again.
+    if let Some(manifest) = written_manifest(targets.target, retry, run).await? {
+        release(targets.target, retry, &recorded).await;
+        let at = targets.target.manifests().url(run);
+        return Ok(published_report(targets.target, manifest, at));
+    }
     // An older version may have recorded it; this one writes it.
     recorded.manifest.format = FORMAT;
     commit(ledger, targets, retry, recorded).await
+}
+
+/// The manifest of a run, if it has been written. One that this version cannot read is written again.
+async fn written_manifest(
+    target: &dyn Target,
+    retry: Retry,
+    run: &str,
+) -> Result<Option<Manifest>, CommitError> {
+    let manifests = target.manifests();
+    let found = retry.run(Work::Request, PUBLISHING, || manifests.get(run)).await;
+    let bytes = found.map_err(CommitError::Incomplete)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// The report of a run that is published.

@@ -32,7 +32,8 @@ impl Progress {
             None => vec![1.0; self.relations.len()],
         };
         let each = self.relations.iter().zip(&weights);
-        let done: f64 = each.map(|(relation, weight)| relation.fraction() * weight).sum();
+        // The sum of nothing would be -0.0.
+        let done = each.fold(0.0, |sum, (relation, weight)| sum + relation.fraction() * weight);
         done / weights.iter().sum::<f64>().max(1.0)
     }
 }

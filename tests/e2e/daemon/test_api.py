@@ -350,6 +350,12 @@ def test_no_job_reads_what_longshore_has_of_its_own(api, program):
     assert secret not in json.dumps(answer) and "no job reads it" in json.dumps(answer), answer
 
 
+@pytest.mark.parametrize("path", ["/runs?jobs=a", "/runs/none?verbose=1", "/plugins?x", "/overview?a=1&b=2"])
+def test_a_parameter_that_an_endpoint_does_not_know_is_refused(api, path):
+    status, _, answer = api.call("GET", f"/api/v1{path}")
+    assert status == 400 and "unknown field" in json.dumps(answer), answer
+
+
 def test_an_unknown_schedule_is_not_found(api):
     status, _, _ = api.call("GET", "/api/v1/schedules/nosuch")
     assert status == 404

@@ -25,6 +25,7 @@ pub(super) struct Rules {
     access: Access,
     is_change: bool,
     is_stream: bool,
+    takes_query: bool,
 }
 
 impl Rules {
@@ -34,6 +35,10 @@ impl Rules {
             access: endpoint.access,
             is_change: endpoint.is_change,
             is_stream: matches!(endpoint.answer, AnswerBody::Events),
+            // What asks whether the daemon lives may add something of its own.
+            takes_query: endpoint.query.is_some()
+                || endpoint.takes_parameters
+                || endpoint.access == Access::Public,
         }
     }
 }
@@ -154,6 +159,13 @@ pub(super) async fn authenticated(
 }
 
 async fn answer(rules: &Rules, caller: Caller, request: Request, next: Next) -> Response {
+    if let (false, Some(query)) = (rules.takes_query, request.uri().query())
+        && !query.is_empty()
+    {
+        let name = query.split(['=', '&']).next().unwrap_or_default();
+        let what = format!("the query: unknown field `{name}`: there are no parameters here");
+        return ApiError::bad_request(what).into_response();
+    }
     let mut request = match with_whole_body(request).await {
         Ok(request) => request,
         Err(error) => return error.into_response(),

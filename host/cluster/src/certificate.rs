@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -30,6 +31,7 @@ const CERTIFICATE_MODE: u32 = 0o644;
 /// Makes the certificate of a process; the authority, too, the first time.
 pub(crate) fn issue(options: &CertificateOptions) -> Result<()> {
     let CertificateOptions { authority, out, hosts, days } = options;
+    hosts.iter().try_for_each(|host| check_host(host))?;
     let authority_params = authority_params()?;
     let (certificate, key) = open_authority(authority, &authority_params)?;
     let issuer = Issuer::new(authority_params, key);
@@ -61,12 +63,32 @@ fn open_authority(at: &Path, params: &CertificateParams) -> Result<(String, KeyP
             .map_err(|error| Error::config(format!("{}: {error}", key.display())))?;
         return Ok((read(&certificate)?, pair));
     }
+    if certificate.exists() {
+        let text = format!("{} has {AUTHORITY}, and not {AUTHORITY_KEY}", at.display());
+        return Err(Error::config(text).with_hint(
+            "give the folder of the authority with its key; another authority would make another cluster",
+        ));
+    }
     let pair = KeyPair::generate().map_err(fault)?;
     let signed = params.self_signed(&pair).map_err(fault)?.pem();
     folder(at)?;
     write(&certificate, &signed, CERTIFICATE_MODE)?;
     write(&key, &pair.serialize_pem(), KEY_MODE)?;
     Ok((signed, pair))
+}
+
+/// A name of a host, whose first label may be `*`, or an IP address.
+fn check_host(host: &str) -> Result<()> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    if host.parse::<IpAddr>().is_ok() || (host.len() <= 253 && name.split('.').all(is_label)) {
+        return Ok(());
+    }
+    Err(Error::config(format!("`{host}` is no name of a host, and no IP address"))
+        .with_hint("give names and IP addresses without a scheme and a port"))
 }
 
 fn authority_params() -> Result<CertificateParams> {
@@ -109,6 +131,27 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_is_no_host_and_an_authority_without_its_key_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = |authority: &str, host: &str| CertificateOptions {
+            authority: folder.path().join(authority),
+            out: folder.path().join("out"),
+            hosts: vec![host.into()],
+            days: 30,
+        };
+        for host in ["", "https://one", "one:1", "a..b", &"a".repeat(64), "*"] {
+            assert!(issue(&options("authority", host)).is_err(), "{host}");
+        }
+        for host in ["one", "*.executors.shop.svc", "10.0.0.1", "::1"] {
+            issue(&options("authority", host)).unwrap();
+        }
+        let before = fs::read_to_string(folder.path().join("out/ca.pem")).unwrap();
+        let error = issue(&options("out", "two")).unwrap_err();
+        assert!(error.to_string().contains("ca-key.pem"), "{error}");
+        assert_eq!(fs::read_to_string(folder.path().join("out/ca.pem")).unwrap(), before);
+    }
 
     #[test]
     fn all_certificates_of_an_authority_go_with_it() {

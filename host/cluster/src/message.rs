@@ -19,7 +19,12 @@ pub(crate) struct Assignment {
     pub(crate) session: String,
     /// The attempt.
     pub(crate) order: AttemptOrder,
+    /// The shape of the plan that was cut up, if one was.
+    pub(crate) shape: Option<u64>,
 }
+
+/// The code of an error: an executor has another plan than the driver.
+pub(crate) const PLANS_DIFFER: &str = "plans-differ";
 
 /// What an executor says of an attempt.
 #[derive(Debug, Serialize, Deserialize)]

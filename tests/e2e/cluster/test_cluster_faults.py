@@ -5,16 +5,9 @@ import signal
 
 import pyarrow.parquet
 
-from support.gate import CHUNKS, arrived
+from support.gate import CHUNKS, arrived, begun, staged
 from support.longshore import runs
 from support.wait import wait_for
-
-
-def begun(program, job, gate, *flags, chunks=2):
-    process = program.start("run", *flags, job)
-    wait_for(lambda: process.poll() is not None or gate.waiting() >= chunks)
-    assert process.poll() is None, (program.folder / "daemon.log").read_text()
-    return process
 
 
 def ended(process, seconds=120):
@@ -39,10 +32,12 @@ def test_an_executor_that_is_paused_is_not_waited_for_and_harms_nothing_when_it_
     paused.send(signal.SIGSTOP)
     gate.open()
     ended(run)
-    paused.send(signal.SIGCONT)
     arrived(program)
-    # It learns that nobody waits, and serves on.
-    wait_for(lambda: "is given up" in paused.said() or paused.process.poll() is None)
+    paused.send(signal.SIGCONT)
+    # It learns that nobody waits, removes what it had in hand, and serves on.
+    wait_for(lambda: not gate.readers() and not staged(program))
+    arrived(program)
+    assert paused.process.poll() is None
     other = program.postgres(gate.server, name="again.yaml", tables=["numbers"])
     assert program.report("run", other)["rows"] == CHUNKS * 100
     again = pyarrow.parquet.read_table(program.lake / "numbers_v2")

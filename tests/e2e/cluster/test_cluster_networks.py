@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from support.cluster import Cluster
-from support.gate import CHUNKS, arrived, gated_job, staged
+from support.gate import CHUNKS, arrived, begun, gated_job, staged
 from support.proxy import Proxy
 from support.wait import wait_for
 
@@ -38,13 +38,6 @@ def job(program, server, switch):
         yield gated_job(program, server, source={"url": url})
 
 
-def begun(program, job, gate, chunks=4):
-    process = program.start("run", job)
-    wait_for(lambda: process.poll() is not None or gate.waiting() >= chunks)
-    assert process.poll() is None, (program.folder / "daemon.log").read_text()
-    return process
-
-
 def test_executors_on_other_machines_send_rows_to_each_other(program, cluster):
     sql = "SELECT l_shipmode, count(*) AS n FROM data GROUP BY 1 ORDER BY 1"
     source = {"url": "tpch:", "scale": 0.02}
@@ -56,7 +49,7 @@ def test_executors_on_other_machines_send_rows_to_each_other(program, cluster):
 
 
 def test_a_machine_that_is_cut_off_costs_no_row_and_may_come_back(program, cluster, gate, job, switch):
-    run = begun(program, job, gate)
+    run = begun(program, job, gate, chunks=4)
     switch.machines[0].cut()
     gate.open()
     assert run.wait(120) == 0
@@ -71,7 +64,7 @@ def test_a_machine_that_is_cut_off_costs_no_row_and_may_come_back(program, clust
 
 
 def test_a_machine_that_is_paused_for_long_harms_nothing(program, cluster, gate, job):
-    run = begun(program, job, gate)
+    run = begun(program, job, gate, chunks=4)
     cluster.executors[0].send(signal.SIGSTOP)
     gate.open()
     began = time.monotonic()

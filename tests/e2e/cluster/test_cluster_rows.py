@@ -98,6 +98,59 @@ def test_sql_over_all_rows_gives_the_same(program, cluster, sql):
     )
 
 
+#: Joins and subqueries of which some cannot be divided among processes.
+WHOLE_LEFT_SIDES = [
+    "SELECT o_orderkey FROM orders WHERE o_orderkey NOT IN (SELECT l_orderkey FROM lineitem WHERE l_quantity > 45)",
+    """SELECT o_orderkey FROM orders WHERE NOT EXISTS
+       (SELECT 1 FROM lineitem WHERE l_orderkey = o_orderkey AND l_quantity > 45)""",
+    """SELECT o_orderkey, l_linenumber FROM orders LEFT JOIN lineitem
+       ON l_orderkey = o_orderkey AND l_shipmode = 'AIR' WHERE o_orderpriority = '1-URGENT'""",
+    "SELECT o_orderkey FROM orders WHERE o_orderkey IN (SELECT l_orderkey FROM lineitem WHERE l_quantity > 45)",
+    """SELECT o_orderkey, l_linenumber FROM orders FULL JOIN lineitem
+       ON l_orderkey = o_orderkey AND l_quantity > 45 AND o_totalprice > 200000""",
+    "SELECT o_orderkey FROM orders INTERSECT SELECT l_orderkey FROM lineitem WHERE l_quantity > 49",
+    "SELECT o_orderkey FROM orders LEFT JOIN lineitem ON l_orderkey < o_orderkey AND l_orderkey > 59990",
+    "SELECT o_orderkey FROM orders WHERE o_totalprice > (SELECT avg(o_totalprice) FROM orders)",
+    "SELECT (SELECT max(l_orderkey) FROM lineitem) AS m, o_orderkey FROM orders WHERE o_orderkey < 1000",
+    """SELECT count(*) AS n, sum(l_quantity) AS q FROM orders LEFT JOIN lineitem
+       ON l_orderkey = o_orderkey AND l_shipmode = 'AIR'""",
+]
+
+
+@pytest.mark.parametrize("memory", ["128MiB", "1GiB"])
+def test_joins_that_keep_rows_without_a_match_give_the_same(program, cluster, memory):
+    """With little memory there is one stream, and the left side of a join is read whole by each partition of the right."""
+    program.env["LONGSHORE_MEMORY"] = memory
+    cluster.grow(2, env={"LONGSHORE_MEMORY": memory})
+    for number, sql in enumerate(WHOLE_LEFT_SIDES):
+        same_rows(program, f"q{number}", sql)
+
+
+def test_an_executor_that_plans_otherwise_changes_no_row(program, cluster):
+    cluster.grow(2, env={"LONGSHORE_MEMORY": "128MiB"})
+    program.env["LONGSHORE_MEMORY"] = "1GiB"
+    for number, sql in enumerate(WHOLE_LEFT_SIDES[:3]):
+        same_rows(program, f"q{number}", sql)
+
+
+def same_rows(program, name, sql):
+    """The order of rows is nobody's promise where the query has none."""
+    found = []
+    for call, lake in [(program.report, "many"), (program.alone, "one")]:
+        job = program.job(
+            {"url": "tpch:", "scale": 0.01},
+            name=f"{name}.yaml",
+            relations=[{"table": "orders"}, {"table": "lineitem"}],
+            sql=sql,
+            chunk={"rows": 3_000},
+            target={"url": f"file://{program.folder}/{lake}"},
+        )
+        call("run", job)
+        read = pyarrow.parquet.read_table(program.folder / lake / name)
+        found.append(read.sort_by([(column, "ascending") for column in read.column_names]))
+    assert found[0] == found[1], sql
+
+
 def test_joins_of_several_tables_give_the_same(program, cluster):
     cluster.grow(2)
     sql = """SELECT n_name, count(*) AS customers, sum(c_acctbal) AS balance FROM customer

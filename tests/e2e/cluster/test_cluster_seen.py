@@ -62,6 +62,8 @@ def test_a_daemon_can_be_the_scheduler_and_shows_its_executors(program, cluster)
         metrics.lint()
         assert metrics.value("longshore_cluster_executors", cluster=url) == 1
         assert metrics.value("longshore_cluster_slots", cluster=url) == 2
+        assert metrics.value("longshore_read_rows_total") == 15_000
+        assert metrics.value("longshore_read_bytes_total") > 1_000_000
     finally:
         daemon.stop()
 

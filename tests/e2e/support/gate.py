@@ -2,6 +2,8 @@
 
 import pyarrow.parquet
 
+from support.wait import wait_for
+
 CHUNKS = 8
 
 #: Whoever holds this lock at the server holds up whoever reads.
@@ -50,6 +52,14 @@ def gated_job(program, server, **keys):
     relation = {"query": "SELECT id, held(id) AS same FROM numbers", "chunk_by": "id", "as": "numbers"}
     keys = {"chunk": {"rows": 100}, "parallel": {"chunks": 4}, **keys}
     return program.postgres(server, relations=[relation], **keys)
+
+
+def begun(program, job, gate, *flags, chunks=2):
+    """A run that stands still in its middle."""
+    process = program.start("run", *flags, job)
+    wait_for(lambda: process.poll() is not None or gate.waiting() >= chunks)
+    assert process.poll() is None, (program.folder / "daemon.log").read_text()
+    return process
 
 
 def arrived(program):

@@ -134,12 +134,31 @@ fn status(app: &App, program: &dyn ClusterProgram) -> Result<()> {
     Ok(())
 }
 
+/// The most slots of an executor.
+const SLOTS_LIMIT: usize = 1_024;
+
+/// The longest name of an executor.
+const NAME_LIMIT_BYTES: usize = 200;
+
+/// It stands in logs and tables.
+fn check_name(name: &str) -> Result<()> {
+    if name.trim().is_empty() || name.len() > NAME_LIMIT_BYTES || name.contains(char::is_control) {
+        let text = format!("`--name` is no name of at most {NAME_LIMIT_BYTES} bytes");
+        return Err(Error::config(text).with_hint("give a word, such as the name of the machine"));
+    }
+    Ok(())
+}
+
 impl ExecutorArgs {
     fn check(self) -> Result<ExecutorOptions> {
         let Self { scheduler, slots, listen, name, drain_secs } = self;
         let slots = slots.unwrap_or_else(cores);
-        if slots == 0 {
-            return Err(Error::config("`--slots` is 0").with_hint("give 1 or more"));
+        if !(1..=SLOTS_LIMIT).contains(&slots) {
+            let text = format!("`--slots` is not from 1 to {SLOTS_LIMIT}");
+            return Err(Error::config(text).with_hint("give as many as the machine has cores"));
+        }
+        if let Some(name) = &name {
+            check_name(name)?;
         }
         let scheduler = ClusterUrl::parse("--scheduler", &scheduler)?;
         Ok(ExecutorOptions { scheduler, slots, listen, name, drain_secs })

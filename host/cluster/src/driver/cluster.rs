@@ -64,6 +64,7 @@ impl Cluster for BallistaClusters {
             scheduler,
             io,
             _members: members,
+            plans_differ: Default::default(),
         }))
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use longshore_model::figures::{Members, figures};
+use longshore_model::format::counted;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
@@ -49,5 +50,5 @@ fn members(hello: &Hello) -> Members {
 }
 
 fn told(Members { executors, slots }: Members) -> String {
-    format!("{executors} executors with {slots} slots")
+    format!("{} with {}", counted(executors, "executor"), counted(slots, "slot"))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,8 +19,8 @@ use super::members::MembersWatch;
 use super::scheduler_client::{JobState, SchedulerClient};
 use super::service::{Session, Sessions};
 use crate::limits::{EXECUTOR_SILENCE_SECS, LOOK_SECS, SCHEDULER_SILENCE_SECS, WAIT_NOTICE_SECS};
-use crate::message::Assignment;
-use crate::plan::{AttemptExec, cut};
+use crate::message::{Assignment, PLANS_DIFFER};
+use crate::plan::{AttemptExec, cut, shape};
 
 /// A run under way. Its executors let go of it when this is dropped.
 pub(super) struct DriverRun {
@@ -33,6 +34,8 @@ pub(super) struct DriverRun {
     /// Where connections are served.
     pub(super) io: Handle,
     pub(super) _members: MembersWatch,
+    /// Whether an executor plans otherwise than this process: one executor makes all of a plan then.
+    pub(super) plans_differ: AtomicBool,
 }
 
 #[async_trait]
@@ -55,9 +58,10 @@ impl ClusterRun for DriverRun {
                 heard = awaited.heard.recv() => match heard {
                     Some(Heard::Read(amount)) => on_news(AttemptNews::Read(amount)),
                     Some(Heard::Begun(executor)) => on_news(AttemptNews::Begun(executor)),
-                    Some(Heard::Broken(error)) => return Err(Error::reported(error)),
+                    Some(Heard::Broken(error)) => return Err(self.broken(Error::reported(error))),
                     Some(Heard::Ended(partition, outcome)) => {
-                        written.insert(partition, Result::from(outcome)?);
+                        let part = Result::from(outcome).map_err(|error| self.broken(error))?;
+                        written.insert(partition, part);
                     }
                     None => return Err(Error::internal("nobody hears of an attempt")),
                 },
@@ -81,15 +85,26 @@ impl DriverRun {
         whole: Option<Arc<dyn ExecutionPlan>>,
     ) -> Result<(Arc<dyn ExecutionPlan>, usize)> {
         let (driver, session) = (self.driver.clone(), self.name.clone());
-        let assignment = Assignment { driver, session, order };
-        if let Some(fragments) = whole.and_then(|plan| cut(&plan, &assignment))
-            && self.scheduler.can_carry(fragments.clone())
-        {
-            let partitions = partitions(&*fragments);
-            return Ok((fragments, partitions));
+        let assignment = Assignment { driver, session, order, shape: None };
+        if let Some(whole) = whole.filter(|_| !self.plans_differ.load(Ordering::Relaxed)) {
+            let shape = Some(shape(&whole));
+            if let Some(fragments) = cut(&whole, &Assignment { shape, ..assignment.clone() })
+                && self.scheduler.can_carry(fragments.clone())
+            {
+                let partitions = partitions(&*fragments);
+                return Ok((fragments, partitions));
+            }
         }
         let attempt = AttemptExec::of(&assignment);
         Ok((Arc::new(attempt.map_err(|error| Error::internal(error.to_string()))?), 1))
+    }
+
+    /// An error of an attempt. Where an executor plans otherwise, the next attempt is not cut up.
+    fn broken(&self, error: Error) -> Error {
+        if error.code() == Some(PLANS_DIFFER) {
+            self.plans_differ.store(true, Ordering::Relaxed);
+        }
+        error
     }
 
     async fn submit(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SubmittedJob<'_>> {

@@ -23,8 +23,8 @@ use super::driver_line::{DriverLine, Role, Wanted};
 use super::sessions::Sessions;
 use crate::address::unguessable;
 use crate::limits::FULL_DISK_SECS;
-use crate::message::Assignment;
-use crate::plan::{CarryOut, FragmentTask, OutsideInput, find};
+use crate::message::{Assignment, PLANS_DIFFER};
+use crate::plan::{CarryOut, FragmentTask, OutsideInput, find, shape};
 
 /// Batches between a fragment and whoever takes its rows.
 const BATCHES_AHEAD: usize = 2;
@@ -173,6 +173,12 @@ async fn run_fragment(
     batches: &Batches,
 ) -> Result<Written> {
     let whole = run.whole(task.assignment.order, &count, task.numbers.clone()).await?;
+    if task.assignment.shape.is_some_and(|expected| expected != shape(&whole.plan)) {
+        return Err(Error::connection(
+            "an executor with other cores or another memory budget plans the query otherwise; one executor makes it next",
+        )
+        .with_code(Some(PLANS_DIFFER.into())));
+    }
     let inputs = task.inputs.into_iter().map(|plan| {
         Arc::new(OutsideInput::new(plan, task.context.clone())) as Arc<dyn ExecutionPlan>
     });

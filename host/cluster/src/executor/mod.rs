@@ -5,5 +5,6 @@ mod driver_line;
 mod engine;
 mod serve;
 mod sessions;
+mod shuffle_folder;
 
 pub(crate) use serve::serve;

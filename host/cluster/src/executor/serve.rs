@@ -30,6 +30,7 @@ use tonic::transport::Channel;
 use super::carry_out::Worker;
 use super::engine::{QuietMetrics, StageEngine};
 use super::sessions::Sessions;
+use super::shuffle_folder::ShuffleFolder;
 use crate::address::{in_url, own_address};
 use crate::config::executor_config;
 use crate::executor_id::new_id;
@@ -53,9 +54,8 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
         greeted = greet(&channel, &options) => greeted?,
         _ = signals.next() => return Ok(()),
     }
-    let files = tempfile::Builder::new().prefix("executor-").tempdir_in(state(host)?);
-    let files = files.map_err(|error| Error::io("making a folder of the executor's", error))?;
-    let folder = files.path().display().to_string();
+    let shuffles = ShuffleFolder::make(&host.settings.state)?;
+    let folder = shuffles.path().display().to_string();
     let own = host.settings.cluster.address.as_ref();
     let listening = serve_rows(&options, own, &tls, &folder).await?;
     let address = Address {
@@ -95,12 +95,6 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
         () = pause_when_full(&full, &slots, options.slots) => Ok(()),
         () = drained(&mut signals, &slots, &options) => Ok(()),
     }
-}
-
-fn state(host: &Host) -> Result<&std::path::Path> {
-    let state = host.settings.state.as_path();
-    std::fs::create_dir_all(state).map_err(|error| Error::io(state.display(), error))?;
-    Ok(state)
 }
 
 /// Waits for the scheduler; one of another version is refused.

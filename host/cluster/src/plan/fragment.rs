@@ -14,6 +14,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use longshore_engine::plan_node::partitions;
 
+use super::divisible::is_divisible;
 use super::fragment_exec::{FragmentExec, Input};
 use crate::message::Assignment;
 
@@ -97,6 +98,9 @@ fn walk(node: &Arc<dyn ExecutionPlan>, is_whole: bool, found: &mut Vec<Input>) -
     if boundary(node)?.is_some() {
         found.push(Input { plan: node.clone(), is_whole });
         return Ok(());
+    }
+    if !is_divisible(node) {
+        return uncuttable(format!("{} is made as a whole", node.name()));
     }
     let children = node.children();
     if children.is_empty() {

@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(items):
 
 #: What takes long to start, and the tests that share it: one worker runs them all. Other tests share their file.
 SHARED = {
-    "spark": r"/test_(warehouse|hive|python_compat)\.py::|/test_every_source\.py::.*\[hive\b",
+    "spark": r"/test_(warehouse|hive|python_compat)\.py::|/test_(every_source|parameter_values)\.py::.*\[hive\b",
     **{store: rf"/test_(every_store|load_modes|single_file|files)\.py::.*\[{store}\b" for store in STORES},
 }
 

@@ -84,6 +84,8 @@ class HiveServer:
             "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": f"file://{self.folder}/warehouse", "spark.sql.shuffle.partitions": "2",
             "spark.sql.catalogImplementation": "hive",
+            # Its metastore in a Derby cannot always be asked for partitions by a filter: then for all of them.
+            "spark.sql.hive.metastorePartitionPruningFallbackOnException": "true",
             # What nobody looks at need not be kept.
             "spark.ui.retainedJobs": "20", "spark.ui.retainedStages": "20", "spark.ui.retainedTasks": "100",
             "spark.sql.ui.retainedExecutions": "20", "spark.sql.thriftserver.ui.retainedStatements": "20",

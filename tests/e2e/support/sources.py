@@ -166,6 +166,8 @@ class Hive(Source):
         self.server = ask("spark")
         odd = ", ".join(f"{n} AS {name}" for n, name in enumerate(quoted(ODD_COLUMNS, "`"), 1))
         self.server.run(
+            # The server is shared: tests of another file may have made it.
+            "DROP DATABASE IF EXISTS shop CASCADE",
             "CREATE DATABASE shop",
             "USE shop",
             "CREATE TABLE goods STORED AS PARQUET PARTITIONED BY (part) AS SELECT cast(id as int) AS id, "

@@ -245,7 +245,7 @@ pub(super) async fn roll_forward(
     let mut recorded = recorded.ok_or_else(|| {
         Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
     })?;
-    // A manifest is written last of all. What is released already cannot be published again.
+    // The manifest is written last. Once it is there, the staging may be gone, and nothing is left to publish.
     if let Some(manifest) = written_manifest(targets.target, retry, run).await? {
         release(targets.target, retry, &recorded).await;
         let at = targets.target.manifests().url(run);

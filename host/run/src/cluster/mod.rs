@@ -72,7 +72,7 @@ pub trait ClusterRun: Send + Sync {
     ) -> Result<Vec<Written>>;
 }
 
-/// What is heard of an attempt while it is under way.
+/// What a cluster tells of an attempt that is running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptNews {
     /// The executor of this name has begun it, or a part of it. It may be said more than once.

@@ -44,6 +44,7 @@ def test_a_job_is_submitted_and_waited_for_with_the_usual_exit_codes(api, progra
     line, code = program.refused("submit", missing, "--wait", env=elsewhere)
     assert code == local.returncode and "missing.csv" in line
     failed = program.report("runs", env=elsewhere)[0]["run"]
+    assert "missing.csv" in program.ok("runs", "show", failed, env=elsewhere)
     (program.folder / "missing.csv").write_text("id\n1\n")
     line, code = program.refused("runs", "show", "2", env=elsewhere)
     assert code == 4 and "several runs" in line and failed in line

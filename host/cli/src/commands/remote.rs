@@ -91,10 +91,13 @@ fn run_text(run: &Value) -> String {
         text(run, "job"),
         text(run, "owner")
     )];
+    lines.extend(items(run, "executors").map(executor_text));
     for event in ["phases", "events"].iter().filter_map(|key| run[key].as_array()).flatten() {
         lines.push(format!("{}  {}", text(event, "at"), text(event, "text")));
     }
-    for relation in run["relations"].as_array().into_iter().flatten() {
+    let is_over = !run["finished"].is_null() || run["state"] == "interrupted";
+    lines.extend(items(run, "attempts").map(|attempt| attempt_text(attempt, is_over)));
+    for relation in items(run, "relations") {
         lines.push(format!(
             "{}: {} rows, {} of {} chunks",
             text(relation, "name"),
@@ -109,11 +112,46 @@ fn run_text(run: &Value) -> String {
     lines.join("\n")
 }
 
+fn executor_text(executor: &Value) -> String {
+    let mut line = format!("executor {}: {} done", text(executor, "executor"), executor["done"]);
+    for what in ["running", "failed"] {
+        if let Some(count) = executor[what].as_u64().filter(|count| *count > 0) {
+            line += &format!(", {count} {what}");
+        }
+    }
+    line
+}
+
+/// An attempt that has failed, was left, or is running.
+fn attempt_text(attempt: &Value, is_over: bool) -> String {
+    let on = attempt["executor"].as_str().map(|name| format!(" on {name}")).unwrap_or_default();
+    let end = match (attempt["class"].as_str(), attempt["error"].as_str()) {
+        (Some(class), Some(error)) => {
+            let who = attempt["who_must_act"].as_str().unwrap_or("somebody");
+            format!("{class} ({who} must act): {error}")
+        }
+        (None, Some(left)) => format!("interrupted: {left}"),
+        _ if is_over => "interrupted".into(),
+        _ => "running".into(),
+    };
+    format!(
+        "{}  {} chunk {}, attempt {}{on}: {end}",
+        text(attempt, "started"),
+        text(attempt, "relation"),
+        attempt["chunk"],
+        attempt["attempt"]
+    )
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
 fn cancel_text(run: &str, answer: &Value) -> String {
     if answer["is_over"] == true {
         return format!("run {run}: {}", text(answer, "state"));
     }
-    let alive = answer["alive"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let alive = items(answer, "alive").filter_map(Value::as_str);
     format!("run {run}: asked to stop; still alive: {}", alive.collect::<Vec<_>>().join(", "))
 }
 

@@ -31,7 +31,7 @@ pub(super) fn is_divisible(node: &Arc<dyn ExecutionPlan>) -> bool {
     if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
         return partitions(&**node) == 1 || drops_left_rows(*join.join_type());
     }
-    is_stateless(node) || is_by_rows_of_one_partition(node)
+    has_partitions_of_its_own(node)
 }
 
 /// A join with a whole left side keeps in mind which left rows had a match in any partition of the right. If it emits
@@ -47,24 +47,22 @@ fn drops_left_rows(join: JoinType) -> bool {
     )
 }
 
-fn is_stateless(node: &Arc<dyn ExecutionPlan>) -> bool {
-    node.is::<ChunkScan>()
-        || node.is::<ComponentTransform>()
-        || node.is::<CooperativeExec>()
-        || node.is::<FilterExec>()
-        || node.is::<PartWriter>()
-        || node.is::<ProjectionExec>()
-        || node.is::<UnnestExec>()
-}
-
-fn is_by_rows_of_one_partition(node: &Arc<dyn ExecutionPlan>) -> bool {
+/// Nodes whose partitions share nothing, whatever they are set to.
+fn has_partitions_of_its_own(node: &Arc<dyn ExecutionPlan>) -> bool {
     node.is::<AggregateExec>()
         || node.is::<BoundedWindowAggExec>()
+        || node.is::<ChunkScan>()
+        || node.is::<ComponentTransform>()
+        || node.is::<CooperativeExec>()
         || node.is::<CrossJoinExec>()
+        || node.is::<FilterExec>()
         || node.is::<GlobalLimitExec>()
         || node.is::<LocalLimitExec>()
         || node.is::<PartialSortExec>()
+        || node.is::<PartWriter>()
+        || node.is::<ProjectionExec>()
         || node.is::<SortExec>()
         || node.is::<SortMergeJoinExec>()
+        || node.is::<UnnestExec>()
         || node.is::<WindowAggExec>()
 }

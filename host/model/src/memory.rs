@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::config::settings::cores;
+
 /// What the process needs before it holds any rows: its code, the compiled components, threads.
 pub const BASELINE_BYTES: u64 = 48 << 20;
 
@@ -111,14 +113,19 @@ fn control_groups(own: &str) -> Vec<&str> {
 /// What is larger is given back to the system as soon as it is freed. Below it, the allocator keeps some.
 const KEPT_ALLOCATION_LIMIT_BYTES: libc::c_int = 4 << 20;
 
-/// Has large values leave no holes: without it, the allocator keeps what was freed, up to 32 MiB a piece, for
-/// each thread. To be called before there are threads.
-pub fn give_back_large() {
+/// Threads that compute hardly wait for each other's arenas; the others share what is left.
+const ARENAS_BESIDE_CORES: usize = 1;
+
+/// Has the allocator keep little of what was freed: without it, it keeps up to 32 MiB a piece for each thread, of
+/// which there are more than cores. To be called before there are threads.
+pub fn limit_kept_memory() {
+    let arenas = cores().saturating_add(ARENAS_BESIDE_CORES);
     #[cfg(target_env = "gnu")]
     // SAFETY: it only sets what the allocator goes by.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_ALLOCATION_LIMIT_BYTES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_ALLOCATION_LIMIT_BYTES);
+        libc::mallopt(libc::M_ARENA_MAX, arenas.try_into().unwrap_or(libc::c_int::MAX));
     }
 }
 

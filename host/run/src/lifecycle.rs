@@ -8,6 +8,7 @@ use chrono::Utc;
 use longshore_engine::plan::RelationPlan;
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
+use longshore_model::memory::give_back;
 use longshore_model::part::RelationTarget;
 use longshore_model::watermark::Window;
 use longshore_sandbox::tape;
@@ -161,6 +162,8 @@ impl ActiveRun<'_> {
             prepared = self.prepare(lease) => prepared.map_err(RunEnd::PreparationFailed)?,
             end = self.stopped_before_reading() => return Err(end),
         };
+        // What planning took is not kept beside what reading takes.
+        give_back();
         let Preparation { plan, tasks, .. } = &prepared;
         let relations = tasks.iter().map(|tasks| tasks.progress.clone()).collect();
         watch(Arc::new(Progress { relations }));

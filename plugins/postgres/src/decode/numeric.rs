@@ -6,6 +6,17 @@ use super::{Cause, Special, slice};
 use crate::field::Field;
 use crate::types::Digits;
 
+/// All powers of ten of 64 bits.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// Numerics of at most so many groups are added up in 64 bits, if their decimals have 64 bits or fewer.
 const NARROW_GROUPS: usize = 4;
 
@@ -198,11 +209,10 @@ impl<'a> Numeric<'a> {
             -1 => shorten(10),
             -2 => shorten(100),
             -3 => shorten(1_000),
-            below @ 1.. => {
-                let power = 10_u64.checked_pow(below as u32);
-                power.and_then(|power| sum.checked_mul(power)).ok_or(Cause::Digits)
+            below => {
+                let power = POWERS.get(usize::try_from(below).unwrap_or(POWERS.len()));
+                power.and_then(|power| sum.checked_mul(*power)).ok_or(Cause::Digits)
             }
-            _ => Err(Cause::Digits),
         }
     }
 

@@ -30,14 +30,19 @@ pub struct Client {
     cancel: Vec<u8>,
     encrypted: bool,
     server: Server,
+    /// Whether the answer to [`Self::start`] is still to be read.
+    has_started: bool,
 }
+
+/// Rows as texts.
+pub type Rows = Vec<Vec<Option<String>>>;
 
 /// A session that ends in peace says so, and the server's log stays clean. One that is in the
 /// middle of something does not get here.
 impl Drop for Client {
     fn drop(&mut self) {
         // Best effort: the connection may be gone.
-        let _ = self.send(|out| {
+        let _ = self.messages.send(|out| {
             frontend::terminate(out);
             Ok(())
         });
@@ -52,7 +57,7 @@ impl Client {
         let place = || format!("{}:{}", address.host, address.port);
         let cancel = log_in(&mut messages, address, login.password.as_ref()).context(place())?;
         let server = Server { product: String::new(), version: 0, is_greenplum: false };
-        let mut client = Self { messages, cancel, encrypted, server };
+        let mut client = Self { messages, cancel, encrypted, server, has_started: false };
         client.server = client.ask_server()?;
         Ok(client)
     }
@@ -86,8 +91,26 @@ impl Client {
     }
 
     /// Runs queries; their rows as texts.
-    pub fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    pub fn query(&mut self, sql: &str) -> Result<Rows> {
         self.send(|out| frontend::query(sql, out))?;
+        self.answer()
+    }
+
+    /// Sends queries, and waits for the server once; what each of them gives. If one fails in a transaction, so do
+    /// those after it.
+    pub fn query_each(&mut self, queries: &[&str]) -> Result<Vec<Result<Rows>>> {
+        self.send(|out| queries.iter().try_for_each(|sql| frontend::query(sql, out)))?;
+        Ok(queries.iter().map(|_| self.answer()).collect())
+    }
+
+    /// Runs a query that gives nothing, without waiting for the server: an error comes with what is sent next.
+    pub fn start(&mut self, sql: &str) -> Result<()> {
+        self.send(|out| frontend::query(sql, out))?;
+        self.has_started = true;
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Result<Rows> {
         let (mut rows, mut failed) = (Vec::new(), None);
         loop {
             match self.receive()? {
@@ -107,6 +130,9 @@ impl Client {
 
     /// Sends messages.
     pub fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> Result<()> {
+        if std::mem::take(&mut self.has_started) {
+            self.answer()?;
+        }
         self.messages.send(write)
     }
 

@@ -19,7 +19,7 @@ mod quote;
 mod scram;
 
 pub use address::{Address, PORT};
-pub use client::{Client, Server};
+pub use client::{Client, Rows, Server};
 pub use login::{Login, SslMode};
 pub use postgres_protocol::message;
 pub use quote::{quote_ident, quote_literal};

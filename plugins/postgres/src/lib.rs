@@ -180,7 +180,7 @@ impl Connector for Postgres {
     }
 
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
-        self.session.begin(None)?;
+        self.session.begin(None);
         let table = self.table(relation)?;
         self.session.commit()?;
         Ok(RelationInfo {
@@ -192,7 +192,7 @@ impl Connector for Postgres {
     }
 
     fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
-        self.session.begin(scan.snapshot.as_deref())?;
+        self.session.begin(scan.snapshot.as_deref());
         let table = self.table(&scan.relation)?;
         let plan = chunks::plan(&mut self.session, &table, scan, hints)?;
         self.session.commit()?;
@@ -201,7 +201,7 @@ impl Connector for Postgres {
 
     fn read(&mut self, scan: &Scan, descriptor: &[u8]) -> Result<Box<dyn Reader>> {
         let slice = Slice::parse(descriptor)?;
-        self.session.begin(scan.snapshot.as_deref())?;
+        self.session.begin(scan.snapshot.as_deref());
         relation::guard(&mut self.session, &slice.files)?;
         let table = self.table(&scan.relation)?;
         let columns = table.project(scan.projection.as_deref())?;

@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Policy;
 use crate::session::{Session, StatementColumn};
 use crate::types::{Column, Described, Types};
-use longshore_postgres_client::fault;
-use longshore_postgres_client::{quote_ident, quote_literal};
+use longshore_postgres_client::{Rows, Server, fault, quote_ident, quote_literal};
 
 /// So many tables of one chunk are watched for being rewritten.
 const FILE_LIMIT: usize = 200;
@@ -245,15 +244,22 @@ fn look_up_table(
     types: &mut Types,
 ) -> Result<Table> {
     let Found { oid, from, kind, has_children } = find_table(session, name)?;
-    let columns = table_columns(session, oid, policy, types)?;
+    let is_table = matches!(kind.as_str(), "r" | "p" | "m");
+    let asked = columns_query(session.server(), oid);
+    let (columns, leaves) = if is_table {
+        session.query_both(&asked, &leaves_query(session.server(), oid, has_children))?
+    } else {
+        (session.query(&asked)?, Vec::new())
+    };
+    let columns = table_columns(session, &columns, policy, types)?;
     if columns.is_empty() {
         return Err(Error::data("a table with no columns cannot be a file"));
     }
-    if !matches!(kind.as_str(), "r" | "p" | "m") {
+    if !is_table {
         let form = Form::View { oid };
         return Ok(Table { from, columns, rows: None, bytes: None, form });
     }
-    let leaves = leaves(session, oid, has_children)?;
+    let leaves = leaves.iter().map(|row| parse_leaf(row)).collect::<Result<Vec<Leaf>>>()?;
     let rows: Option<Vec<u64>> = leaves.iter().map(|leaf| leaf.rows).collect();
     Ok(Table {
         columns,
@@ -292,8 +298,8 @@ fn whole_or_parts(oid: u32, from: &str, leaves: Vec<Leaf>) -> Vec<Leaf> {
     }]
 }
 
-/// The table and what inherits from it, as far as they hold rows.
-fn leaves(session: &mut Session, table: u32, has_children: bool) -> Result<Vec<Leaf>> {
+/// Asks for the table and what inherits from it, as far as they hold rows.
+fn leaves_query(server: &Server, table: u32, has_children: bool) -> String {
     let tree = if has_children {
         format!(
             "WITH RECURSIVE tree(oid) AS (SELECT {table}::oid UNION \
@@ -303,17 +309,14 @@ fn leaves(session: &mut Session, table: u32, has_children: bool) -> Result<Vec<L
         format!("WITH tree(oid) AS (SELECT {table}::oid)")
     };
     // Pages of other storages than the heap are not to be named.
-    let heap = if session.server().version >= ACCESS_METHODS_SINCE {
-        "c.relam = 2"
-    } else {
-        "c.relkind <> 'f'"
-    };
-    let row_security = if session.server().version >= ROW_SECURITY_SINCE {
+    let heap =
+        if server.version >= ACCESS_METHODS_SINCE { "c.relam = 2" } else { "c.relkind <> 'f'" };
+    let row_security = if server.version >= ROW_SECURITY_SINCE {
         format!("(SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = {table})")
     } else {
         "false".into()
     };
-    let rows = session.query(&format!(
+    format!(
         "{tree} SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'r' AND c.relhassubclass, \
            CASE WHEN {heap} THEN pg_relation_size(c.oid) / current_setting('block_size')::int END, \
            coalesce(pg_table_size(c.oid), 0), CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, \
@@ -322,8 +325,7 @@ fn leaves(session: &mut Session, table: u32, has_children: bool) -> Result<Vec<L
            {row_security}, n.nspname, c.relname, c.relkind = 'f' \
          FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'm', 'f') ORDER BY c.oid"
-    ))?;
-    rows.iter().map(|row| parse_leaf(row)).collect()
+    )
 }
 
 /// The first version with row-level security.
@@ -403,23 +405,26 @@ fn find_table(session: &mut Session, name: &str) -> Result<Found> {
     })
 }
 
-fn table_columns(
-    session: &mut Session,
-    table: u32,
-    policy: Policy,
-    types: &mut Types,
-) -> Result<Vec<Column>> {
-    let deterministic = if session.server().version >= DETERMINISM_SINCE {
+fn columns_query(server: &Server, table: u32) -> String {
+    let deterministic = if server.version >= DETERMINISM_SINCE {
         "coalesce(l.collisdeterministic, true)"
     } else {
         "true"
     };
-    let rows = session.query(&format!(
+    format!(
         "SELECT a.attname, a.atttypid, a.atttypmod, a.attndims, format_type(a.atttypid, a.atttypmod), \
            NOT a.attnotnull, {deterministic} \
          FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
          WHERE a.attrelid = {table} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
-    ))?;
+    )
+}
+
+fn table_columns(
+    session: &mut Session,
+    rows: &Rows,
+    policy: Policy,
+    types: &mut Types,
+) -> Result<Vec<Column>> {
     let described: Option<Vec<Described<'_>>> = rows
         .iter()
         .map(|row| {

@@ -1,12 +1,13 @@
 //! A session with the server: transactions that read, statements described, and the start of a COPY.
 
 use std::cell::RefCell;
+use std::iter;
 use std::rc::Rc;
 
 use fallible_iterator::FallibleIterator;
 use longshore_postgres_client::message::backend::{Message, RowDescriptionBody};
 use longshore_postgres_client::message::frontend;
-use longshore_postgres_client::{Address, Client, Login, Server, fault, quote_literal};
+use longshore_postgres_client::{Address, Client, Login, Rows, Server, fault, quote_literal};
 use longshore_sdk::{Error, ErrorClass, Result};
 
 /// What a transaction begins with. Nothing is set for longer than a transaction: behind a pooler
@@ -50,10 +51,40 @@ pub(crate) struct Session {
     client: Rc<RefCell<Client>>,
     server: Server,
     limits: Limits,
+    /// The transaction that has begun, if the server has not been told yet.
+    beginning: Option<Beginning>,
     /// The settings of every transaction that the server knows; none before the first.
     known_settings: Option<Vec<String>>,
     /// The server's process keeps its memory from row to row.
     keeps_memory: bool,
+}
+
+/// The beginning of a transaction.
+struct Beginning {
+    /// The exported snapshot that it reads.
+    snapshot: Option<String>,
+}
+
+impl Beginning {
+    fn sql(&self, settings: &str) -> String {
+        match &self.snapshot {
+            None => format!("{BEGIN}; {settings}"),
+            Some(token) => {
+                format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}; {settings}", quote_literal(token))
+            }
+        }
+    }
+
+    fn failed(&self, error: Error) -> Error {
+        match (&self.snapshot, error.class()) {
+            (None, _) => error,
+            // The server answers, and does not know the snapshot.
+            (Some(_), ErrorClass::Data | ErrorClass::NotFound) => {
+                Error::stale(format!("the run's snapshot is gone: {}", error.message()))
+            }
+            (Some(_), _) => error.with_context("adopting the run's snapshot"),
+        }
+    }
 }
 
 /// A column that a statement would give.
@@ -73,34 +104,42 @@ impl Session {
         let server = client.server().clone();
         let client = Rc::new(RefCell::new(client));
         let limits = limits.clone();
-        Ok(Self { client, server, limits, known_settings: None, keeps_memory: false })
+        Ok(Self {
+            client,
+            server,
+            limits,
+            beginning: None,
+            known_settings: None,
+            keeps_memory: false,
+        })
     }
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
 
-    /// Begins a transaction that reads, in an exported snapshot if one is given.
-    pub(crate) fn begin(&mut self, snapshot: Option<&str>) -> Result<()> {
-        let settings = settings(&self.limits, self.known_settings.as_deref());
-        let Some(token) = snapshot else {
-            let known = self.query(&format!("{BEGIN}; {settings}"))?;
-            self.note_settings(known);
-            return Ok(());
+    /// Begins a transaction that reads, in an exported snapshot if one is given. The server is told with the first
+    /// query.
+    pub(crate) fn begin(&mut self, snapshot: Option<&str>) {
+        self.beginning = Some(Beginning { snapshot: snapshot.map(str::to_owned) });
+    }
+
+    /// Runs queries, after the transaction's beginning; the rows of each.
+    fn query_each(&mut self, queries: &[&str]) -> Result<Vec<Rows>> {
+        let Some(beginning) = self.beginning.take() else {
+            return self.client.borrow_mut().query_each(queries)?.into_iter().collect();
         };
-        let adopt = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(token));
-        let begun = self.query(&format!("{BEGIN}; {adopt}; {settings}"));
-        begun.map(|known| self.note_settings(known)).map_err(|error| match error.class() {
-            // The server answers, and does not know the snapshot.
-            ErrorClass::Data | ErrorClass::NotFound => {
-                Error::stale(format!("the run's snapshot is gone: {}", error.message()))
-            }
-            _ => error.with_context("adopting the run's snapshot"),
-        })
+        let begin = beginning.sql(&settings(&self.limits, self.known_settings.as_deref()));
+        let all: Vec<&str> = iter::once(begin.as_str()).chain(queries.iter().copied()).collect();
+        let mut answers = self.client.borrow_mut().query_each(&all)?.into_iter();
+        let begun = answers.next().ok_or_else(|| fault::protocol("no answer to a BEGIN"))?;
+        let known = begun.map_err(|error| beginning.failed(error))?;
+        self.note_settings(known);
+        answers.collect()
     }
 
     /// Keeps which settings a first transaction has set.
-    fn note_settings(&mut self, known: Vec<Vec<Option<String>>>) {
+    fn note_settings(&mut self, known: Rows) {
         let names = known.into_iter().filter_map(|row| row.into_iter().next()?);
         self.known_settings.get_or_insert_with(|| names.collect());
     }
@@ -116,9 +155,12 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a transaction.
+    /// Ends a transaction, without waiting for the server. One that it was never told of just ends.
     pub(crate) fn commit(&mut self) -> Result<()> {
-        self.query("COMMIT").map(drop)
+        match self.beginning.take() {
+            Some(_) => Ok(()),
+            None => self.client.borrow_mut().start("COMMIT"),
+        }
     }
 
     /// The one number that a query gives; 0 for none.
@@ -133,12 +175,22 @@ impl Session {
     }
 
     /// Runs a query; its rows as texts.
-    pub(crate) fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        self.client.borrow_mut().query(sql)
+    pub(crate) fn query(&mut self, sql: &str) -> Result<Rows> {
+        let rows = self.query_each(&[sql])?.pop();
+        rows.ok_or_else(|| fault::protocol("no answer to a query"))
+    }
+
+    /// Runs two queries, and waits for the server once.
+    pub(crate) fn query_both(&mut self, first: &str, second: &str) -> Result<(Rows, Rows)> {
+        match <[Rows; 2]>::try_from(self.query_each(&[first, second])?) {
+            Ok([first, second]) => Ok((first, second)),
+            Err(_) => Err(fault::protocol("not an answer to each query")),
+        }
     }
 
     /// The columns that a statement would give, without running it.
     pub(crate) fn describe(&mut self, sql: &str) -> Result<Vec<StatementColumn>> {
+        self.query_each(&[])?;
         let mut client = self.client.borrow_mut();
         client.send(|out| {
             frontend::parse("", sql, [], out)?;
@@ -160,6 +212,7 @@ impl Session {
 
     /// Starts a COPY to us; its data is read from what this gives.
     pub(crate) fn start_copy(&mut self, sql: &str) -> Result<CopyStream> {
+        self.query_each(&[])?;
         let mut client = self.client.borrow_mut();
         client.cancel_if_stopped(true)?;
         client.send(|out| frontend::query(sql, out))?;

@@ -10,7 +10,7 @@ pub(crate) fn export(session: &mut Session) -> Result<SnapshotResult> {
     if session.server().is_greenplum {
         return Ok(SnapshotResult::Unavailable("Greenplum exports none".into()));
     }
-    session.begin(None)?;
+    session.begin(None);
     let exported = session.query("SELECT pg_export_snapshot()");
     let reason = match exported.map(|rows| rows.into_iter().flatten().flatten().next()) {
         Ok(Some(token)) => {

@@ -9,6 +9,9 @@ import subprocess
 from measuring import Line
 from setting import PLUGINS, ROOT
 
+#: Cargo's profile of what is compared with components.
+NATIVE = "native"
+
 MEASURE = ROOT / "target/release/examples/measure"
 
 
@@ -46,19 +49,17 @@ def arrow_file(setting):
 
 
 def native(plugin):
-    """A plugin without the sandbox, optimised as a whole, as components are."""
-    build = [
-        "cargo",
-        "build",
-        "--profile",
-        "dist",
-        "--locked",
-        "-p",
-        f"longshore-plugin-{plugin}",
-        "--examples",
+    """A plugin without the sandbox, optimised as components are."""
+    profile = f"profile.{NATIVE}"
+    settings = [
+        f'{profile}.inherits="dist"',
+        f"{profile}.opt-level=3",
+        f'{profile}.package."*".opt-level=3',
     ]
-    subprocess.run(build, cwd=ROOT, check=True)
-    return ROOT / f"target/dist/examples/native_{plugin}"
+    configs = [part for setting in settings for part in ("--config", setting)]
+    build = ["cargo", "build", "--locked", "--profile", NATIVE, *configs]
+    subprocess.run([*build, "-p", f"longshore-plugin-{plugin}", "--examples"], cwd=ROOT, check=True)
+    return ROOT / f"target/{NATIVE}/examples/native_{plugin}"
 
 
 def cpu(*command, env=None, rows=None):

@@ -4,7 +4,7 @@
 //! does not fail.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -116,25 +116,34 @@ const KEPT_ALLOCATION_LIMIT_BYTES: libc::c_int = 4 << 20;
 /// Threads that compute hardly wait for each other's arenas; the others share what is left.
 const ARENAS_BESIDE_CORES: usize = 1;
 
+/// Whether this process keeps little of what was freed. In a program of somebody else's, that is not for us to say.
+static KEEPS_LITTLE: AtomicBool = AtomicBool::new(false);
+
 /// Has the allocator keep little of what was freed: without it, it keeps up to 32 MiB a piece for each thread, of
 /// which there are more than cores. To be called before there are threads.
-pub fn limit_kept_memory() {
-    let arenas = cores().saturating_add(ARENAS_BESIDE_CORES);
+pub fn keep_little_memory() {
+    KEEPS_LITTLE.store(true, Ordering::Relaxed);
     #[cfg(target_env = "gnu")]
-    // SAFETY: it only sets what the allocator goes by.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_ALLOCATION_LIMIT_BYTES);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_ALLOCATION_LIMIT_BYTES);
-        libc::mallopt(libc::M_ARENA_MAX, arenas.try_into().unwrap_or(libc::c_int::MAX));
+    {
+        let arenas = cores().saturating_add(ARENAS_BESIDE_CORES);
+        // SAFETY: it only sets what the allocator goes by.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_ALLOCATION_LIMIT_BYTES);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_ALLOCATION_LIMIT_BYTES);
+            libc::mallopt(libc::M_ARENA_MAX, arenas.try_into().unwrap_or(libc::c_int::MAX));
+        }
     }
 }
 
-/// Gives back to the system what was freed: the allocator keeps it, in pieces, for each thread.
+/// Gives back to the system what was freed, where [`keep_little_memory`] was called: the allocator keeps it, in
+/// pieces, for each thread.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it may be called at any time, from any thread.
-    unsafe {
-        libc::malloc_trim(0);
+    if KEEPS_LITTLE.load(Ordering::Relaxed) {
+        // SAFETY: it may be called at any time, from any thread.
+        unsafe {
+            libc::malloc_trim(0);
+        }
     }
 }
 

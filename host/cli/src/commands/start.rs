@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Parser;
 use longshore::program::on_large_stack;
 use longshore_model::error::Error;
-use longshore_model::memory::limit_kept_memory;
+use longshore_model::memory::keep_little_memory;
 use serde_json::json;
 
 use crate::cluster::ClusterProgram;
@@ -25,7 +25,7 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ! {
     cli.log.start(matches!(cli.command, Command::Serve(_) | Command::Cluster(_)));
     longshore_engine::ipc::silence_caught_panics();
     ignore_size_limit_signal();
-    limit_kept_memory();
+    keep_little_memory();
     match on_large_stack(|| dispatch(cli, program)) {
         Ok(()) => end(0),
         Err(Failed { error, reported }) => {

@@ -22,15 +22,20 @@ pub(crate) struct Answer {
 /// The code of an error: nobody listens there.
 pub(crate) const REFUSED: &str = "refused";
 
+/// The code of an error: one side does not accept the other's certificate, or speaks no TLS.
+pub(crate) const NO_TLS: &str = "no-tls";
+
 /// An error of a connection.
 fn away(error: &(dyn std::error::Error + 'static)) -> Error {
     let mut cause = Some(error);
     let mut code = None;
     while let Some(inner) = cause {
-        let io = inner.downcast_ref::<io::Error>();
-        if io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
-            code = Some(REFUSED.to_owned());
-        }
+        code = match inner.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => Some(REFUSED.to_owned()),
+            // So rustls says what it does not accept, and what it is not accepted for.
+            Some(io::ErrorKind::InvalidData) => Some(NO_TLS.to_owned()),
+            _ => code,
+        };
         cause = inner.source();
     }
     Error::connection(told(error)).with_code(code)

@@ -106,7 +106,7 @@ async fn say_hello(State(scheduler): State<Scheduler>) -> Json<Hello> {
 /// Asks a scheduler who it is, and refuses one of another version.
 pub(crate) async fn hello(channel: &Channel, url: &str) -> Result<Hello> {
     let said = |error: Error| {
-        Error::new(error.class(), format!("the scheduler at {url}: {error}")).with_hint(
+        error.with_context(format!("the scheduler at {url}")).with_hint(
             "check that it runs there, and that its certificate is of this cluster and names that host",
         )
     };

@@ -57,6 +57,14 @@ def test_a_driver_of_another_cluster_is_told_what_to_do(program, cluster):
     assert "--cluster-tls" in said and code == 2
 
 
+def test_an_executor_of_another_cluster_ends_and_says_why(program, cluster):
+    stranger = cluster.certificate("stranger", "127.0.0.1", authority="another authority")
+    said, code = program.refused(
+        "--cluster-tls", stranger, "cluster", "executor", "--scheduler", cluster.url
+    )
+    assert "certificate" in said and cluster.url in said and code == 3, said
+
+
 def test_a_cluster_is_named_by_https(program, cluster):
     for url, text in {"http://127.0.0.1:1": "https://HOST:PORT", "https://a/b": "a host and a port"}.items():
         said, code = program.refused("--cluster", url, "run", rows_job(program))

@@ -34,6 +34,7 @@ use super::shuffle_folder::ShuffleFolder;
 use crate::address::{in_url, own_address};
 use crate::config::executor_config;
 use crate::executor_id::new_id;
+use crate::http::NO_TLS;
 use crate::limits::{
     BUSY_POLL_MILLIS, BUSY_SECS, FULL_DISK_SECS, IDLE_POLL_MILLIS, MESSAGE_LIMIT_BYTES,
 };
@@ -97,14 +98,14 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     }
 }
 
-/// Waits for the scheduler; one of another version is refused.
+/// Waits for the scheduler; one of another version or another cluster is refused.
 async fn greet(channel: &Channel, options: &ExecutorOptions) -> Result<()> {
     let url = options.scheduler.to_string();
     let mut is_told = false;
     loop {
         match hello(channel, &url).await {
             Ok(_) => return Ok(()),
-            Err(error) if error.class().is_transient() => {
+            Err(error) if error.class().is_transient() && error.code() != Some(NO_TLS) => {
                 if !std::mem::replace(&mut is_told, true) {
                     tracing::warn!("{error}: waiting for it");
                 }

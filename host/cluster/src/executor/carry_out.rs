@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
+use super::ballista_fault::not_fetched;
 use super::driver_line::{DriverLine, Role, Wanted};
 use super::sessions::Sessions;
 use crate::address::unguessable;
@@ -182,12 +183,12 @@ async fn run_fragment(
     let inputs = task.inputs.into_iter().map(|plan| {
         Arc::new(OutsideInput::new(plan, task.context.clone())) as Arc<dyn ExecutionPlan>
     });
-    let fragment = find(&whole.plan, task.number, inputs.collect()).map_err(from_datafusion)?;
+    let fragment = find(&whole.plan, task.number, inputs.collect()).map_err(fault)?;
     let rows = fragment.execute(task.partition, whole.context.clone());
-    let mut rows = rows.map_err(from_datafusion)?;
+    let mut rows = rows.map_err(fault)?;
     let mut written = Written::default();
     while let Some(batch) = rows.next().await {
-        let batch = batch.map_err(from_datafusion)?;
+        let batch = batch.map_err(fault)?;
         if task.number == WRITER {
             written.merge(Written::from_rows(&batch)?)?;
         } else if batches.send(Ok(batch)).await.is_err() {
@@ -195,4 +196,8 @@ async fn run_fragment(
         }
     }
     Ok(written)
+}
+
+fn fault(error: DataFusionError) -> Error {
+    not_fetched(&error).unwrap_or_else(|| from_datafusion(error))
 }

@@ -1,14 +1,11 @@
 //! What Ballista's executor does for a task, with two things added: a fragment learns which partitions of the whole plan
 //! its own are, and its driver learns at once if there is no room for its rows.
 
-use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ballista_core::JobId;
-use ballista_core::error::BallistaError;
 use ballista_core::serde::protobuf::{
     RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport,
 };
@@ -17,12 +14,13 @@ use ballista_executor::execution_engine::{
 };
 use ballista_executor::metrics::ExecutorMetricsCollector;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::error::Result as DfResult;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
+use super::ballista_fault::no_room;
 use crate::message::Assignment;
 use crate::plan::{CarryOut, FragmentExec};
 
@@ -113,50 +111,9 @@ impl QueryStageExecutor for FragmentStage {
     }
 }
 
-/// The error of a full disk, if that is the cause.
-fn no_room(error: &DataFusionError) -> Option<io::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        let kind = inner.downcast_ref::<io::Error>().map(io::Error::kind);
-        if let Some(kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) = kind {
-            return Some(kind.into());
-        }
-        cause = source(inner);
-    }
-    None
-}
-
-/// The cause of an error. Ballista does not tell those of its own.
-fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref() {
-        Some(BallistaError::ArrowError(inner)) => Some(inner),
-        Some(BallistaError::IoError(inner)) => Some(inner),
-        Some(BallistaError::DataFusionError(inner)) => Some(inner.as_ref()),
-        _ => error.source(),
-    }
-}
-
 /// Ballista's own figures, which nobody reads: the driver is told what matters.
 pub(super) struct QuietMetrics;
 
 impl ExecutorMetricsCollector for QuietMetrics {
     fn record_stage(&self, _: &JobId, _: usize, _: usize, _: Arc<dyn QueryStageExecutor>) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use arrow::error::ArrowError;
-
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_found_where_arrow_and_datafusion_put_it() {
-        let full = || io::Error::from(io::ErrorKind::StorageFull);
-        let arrow = ArrowError::IoError("full".into(), full());
-        let ballista = BallistaError::ArrowError(Box::new(arrow));
-        let shared = DataFusionError::Shared(Arc::new(DataFusionError::External(ballista.into())));
-        assert_eq!(no_room(&shared).map(|error| error.kind()), Some(io::ErrorKind::StorageFull));
-        assert!(no_room(&DataFusionError::IoError(full())).is_some());
-        assert!(no_room(&DataFusionError::Execution("No space left".into())).is_none());
-    }
 }

@@ -1,5 +1,6 @@
 //! An executor: it asks the scheduler for assignments, and carries out as many at a time as it has slots.
 
+mod ballista_fault;
 mod carry_out;
 mod driver_line;
 mod engine;

@@ -1,7 +1,8 @@
 //! The folder of the rows that executors send to each other. It goes with its executor. One that was killed leaves it,
 //! and the next one of the same state folder removes it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use longshore_model::error::{Error, Result};
@@ -9,6 +10,9 @@ use tempfile::TempDir;
 
 /// What the names of these folders begin with.
 const PREFIX: &str = "executor-";
+
+/// Rows of tables are in it.
+const ONLY_THIS_USER: u32 = 0o700;
 
 /// Locked by the executor whose folder it is, for as long as it runs.
 const LOCK: &str = "lock";
@@ -30,7 +34,11 @@ impl ShuffleFolder {
         fs::create_dir_all(state).map_err(fault)?;
         let turn = locked(&state.join(TURN)).map_err(fault)?;
         remove_left(state);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(state).map_err(fault)?;
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(ONLY_THIS_USER))
+            .tempdir_in(state)
+            .map_err(fault)?;
         let lock = locked(&folder.path().join(LOCK)).map_err(fault)?;
         drop(turn);
         Ok(Self { folder, _lock: lock })
@@ -85,6 +93,8 @@ mod tests {
         let next = ShuffleFolder::make(state.path()).unwrap();
         assert!(running.path().exists() && next.path().exists() && !left.exists());
         assert!(state.path().join("executor-notes").exists());
+        let mode = fs::metadata(next.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, ONLY_THIS_USER);
         let path = next.path().to_owned();
         drop(next);
         assert!(!path.exists());

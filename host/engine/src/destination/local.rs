@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use longshore_model::config::Reach;
 use longshore_model::error::{Class, Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use tokio::time::sleep;
 
 use super::PartFile;
 use super::files::{ByteStream, Entry, Files, Folders};
@@ -22,6 +24,12 @@ const READ_BYTES: usize = 1 << 20;
 
 /// How often something is made again whose folder went away meanwhile.
 const MAKING_TRIES: u32 = 16;
+
+/// How often a folder is removed that others write into meanwhile.
+const REMOVING_TRIES: u32 = 20;
+
+/// The wait before the next time.
+const REMOVING_WAIT_MILLIS: u64 = 100;
 
 /// A folder of this machine, which need not exist yet.
 #[derive(Clone, Debug)]
@@ -164,16 +172,21 @@ impl Files for LocalFolder {
 
     async fn remove(&self, path: &str) -> Result<()> {
         let path = self.held(path)?;
-        let removed = match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
-            Ok(_) => fs::remove_file(&path),
-            Err(error) => Err(error),
-        };
-        match removed {
-            Err(error) if !is_absent(&error) => {
-                Err(Error::io(format!("removing {}", path.display()), error))
+        let mut tries = 0;
+        loop {
+            match remove_all(&path) {
+                // Somebody has just written into it who does not know yet that the run is over.
+                Err(error)
+                    if error.kind() == ErrorKind::DirectoryNotEmpty && tries < REMOVING_TRIES =>
+                {
+                    tries += 1;
+                    sleep(Duration::from_millis(REMOVING_WAIT_MILLIS)).await;
+                }
+                Err(error) if !is_absent(&error) => {
+                    return Err(Error::io(format!("removing {}", path.display()), error));
+                }
+                _ => return Ok(()),
             }
-            _ => Ok(()),
         }
     }
 }
@@ -253,6 +266,14 @@ fn making(what: &str, path: &Path, error: io::Error) -> Error {
 
 fn publishing(path: &Path, error: io::Error) -> Error {
     Error::io(format!("publishing {}", path.display()), error)
+}
+
+fn remove_all(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -41,7 +41,11 @@ pub type Rows = Vec<Vec<Option<String>>>;
 /// middle of something does not get here.
 impl Drop for Client {
     fn drop(&mut self) {
-        // Best effort: the connection may be gone.
+        // Best effort: the connection may be gone. A pooler does not keep a connection whose client leaves while the
+        // server is at work.
+        if std::mem::take(&mut self.has_started) {
+            let _ = self.answer();
+        }
         let _ = self.messages.send(|out| {
             frontend::terminate(out);
             Ok(())
@@ -93,14 +97,14 @@ impl Client {
     /// Runs queries; their rows as texts.
     pub fn query(&mut self, sql: &str) -> Result<Rows> {
         self.send(|out| frontend::query(sql, out))?;
-        self.answer()
+        self.answer()?
     }
 
     /// Sends queries, and waits for the server once; what each of them gives. If one fails in a transaction, so do
     /// those after it.
     pub fn query_each(&mut self, queries: &[&str]) -> Result<Vec<Result<Rows>>> {
         self.send(|out| queries.iter().try_for_each(|sql| frontend::query(sql, out)))?;
-        Ok(queries.iter().map(|_| self.answer()).collect())
+        queries.iter().map(|_| self.answer()).collect()
     }
 
     /// Runs a query that gives nothing, without waiting for the server: an error comes with what is sent next.
@@ -110,7 +114,8 @@ impl Client {
         Ok(())
     }
 
-    fn answer(&mut self) -> Result<Rows> {
+    /// What a query gives, or why the server refuses it; an error, where nothing more can be read.
+    fn answer(&mut self) -> Result<Result<Rows>> {
         let (mut rows, mut failed) = (Vec::new(), None);
         loop {
             match self.receive()? {
@@ -120,7 +125,7 @@ impl Client {
                 _ => {}
             }
         }
-        failed.map_or(Ok(rows), Err)
+        Ok(failed.map_or(Ok(rows), Err))
     }
 
     /// Whether the server is told to stop when we are stopped.
@@ -131,7 +136,7 @@ impl Client {
     /// Sends messages.
     pub fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> Result<()> {
         if std::mem::take(&mut self.has_started) {
-            self.answer()?;
+            self.answer()??;
         }
         self.messages.send(write)
     }

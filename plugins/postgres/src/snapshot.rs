@@ -1,7 +1,7 @@
 //! One snapshot for a whole run: a leader exports it, and the transactions of the readers adopt it
 //! (see [`Session::begin`]). The leader holds nothing else: no locks.
 
-use longshore_sdk::{Result, Snapshot, SnapshotResult};
+use longshore_sdk::{ErrorClass, Result, Snapshot, SnapshotResult};
 
 use crate::session::Session;
 
@@ -18,8 +18,17 @@ pub(crate) fn export(session: &mut Session) -> Result<SnapshotResult> {
             return Ok(SnapshotResult::Opened(Snapshot { token, label }));
         }
         Ok(None) => "the server exported none".to_owned(),
+        // The transaction may not have begun: there is nothing to say of snapshots.
+        Err(error) if is_transient(error.class()) => return Err(error),
         Err(error) => error.message().to_owned(),
     };
     session.query("ROLLBACK")?;
     Ok(SnapshotResult::Unavailable(reason))
+}
+
+fn is_transient(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::Connection | ErrorClass::Timeout | ErrorClass::Throttled | ErrorClass::Resource
+    )
 }

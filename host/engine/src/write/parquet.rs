@@ -24,6 +24,15 @@ pub const ROW_GROUP_LIMIT_ROWS: usize = 1 << 20;
 /// The most bytes of a row group, encoded: they are in memory until it is complete.
 pub const ROW_GROUP_LIMIT_BYTES: usize = 8 << 20;
 
+/// The most rows of a page, which is what the writer's library has by itself.
+const PAGE_LIMIT_ROWS: usize = 20_000;
+
+/// The most rows of a page of a table with very many columns.
+const MIN_PAGE_LIMIT_ROWS: usize = 1_000;
+
+/// The most values of all pages that are being made, unless that makes them too short.
+const PAGES_LIMIT_VALUES: usize = 1 << 20;
+
 /// Values that are larger on average get neither a dictionary nor statistics.
 const LARGE_VALUE_BYTES: usize = 256 << 10;
 
@@ -54,7 +63,8 @@ impl ParquetEncoder {
             .set_created_by(concat!("longshore ", env!("CARGO_PKG_VERSION")).into())
             .set_compression(compression(codec)?)
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(ROW_GROUP_LIMIT_ROWS));
+            .set_max_row_group_row_count(Some(ROW_GROUP_LIMIT_ROWS))
+            .set_data_page_row_count_limit(page_rows(schema.fields().len()));
         for column in sample.map(dictionary::useless).unwrap_or_default() {
             let path = ColumnPath::new(vec![schema.field(column).name().clone()]);
             properties = properties.set_column_dictionary_enabled(path, false);
@@ -96,6 +106,11 @@ impl Encoder for ParquetEncoder {
     fn finish(self: Box<Self>) -> Result<Encoded> {
         Ok(Encoded::new(self.writer.into_inner().map_err(encoding)?))
     }
+}
+
+/// The most rows of a page. A column with a dictionary holds eight bytes in memory for each of them.
+fn page_rows(columns: usize) -> usize {
+    (PAGES_LIMIT_VALUES / columns.max(1)).clamp(MIN_PAGE_LIMIT_ROWS, PAGE_LIMIT_ROWS)
 }
 
 /// The columns, by index, of values so large that the writer must not keep copies: a dictionary keeps one, and

@@ -8,7 +8,7 @@ VENV := target/venv
 
 CARGO_DEB := target/tools/bin/cargo-deb
 
-.PHONY: help build cluster demo wheel test check unit e2e lint lint-python features bench cluster-faults crash soak fuzz late-rows examples \
+.PHONY: help build cluster demo wheel test check unit instructions e2e lint lint-python features bench cluster-faults crash soak fuzz late-rows examples \
   airflow orchestrators deb release airgap deny dist clean \
   install-plugins install-build install-test host plugins hostile examples-python
 
@@ -32,7 +32,7 @@ cluster:
 ## This list
 help:
 	@awk '/^## / { sub(/^## /, ""); text = text (text ? " " : "") $$0; next } \
-	  /^[a-z][a-z0-9-]*:/ { if (text) { sub(/:.*/, ""); printf "  %-11s %s\n", $$0, text } } \
+	  /^[a-z][a-z0-9-]*:/ { if (text) { sub(/:.*/, ""); printf "  %-12s %s\n", $$0, text } } \
 	  !/^#|^[A-Z_]+ [:?]?=/ { text = "" }' $(MAKEFILE_LIST)
 
 ## A daemon on a temporary folder, a dropped job, its Parquet
@@ -43,7 +43,7 @@ demo: install-plugins
 	@tools/demo.sh $(BIN)
 
 ## Everything, on servers of its own
-test: lint-python build install-test hostile examples-python unit
+test: lint-python build install-test hostile examples-python unit instructions
 	$(PYTEST) tests/e2e
 
 ## Format, lint and unit tests, with the plugins of `make build`; installs nothing and needs no root
@@ -56,9 +56,14 @@ check:
 CLIPPY := $(shell command -v clippy-driver)
 # They need not be as fast as the program.
 UNIT_PROFILE := 'profile.release.package.longshore-engine.opt-level=1'
+LINTED := RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings
+UNIT := $(LINTED) $(CARGO) test --release --locked $(WORKSPACE) --config $(UNIT_PROFILE)
 unit:
-	RUSTC_WORKSPACE_WRAPPER=$(CLIPPY) CLIPPY_ARGS=-Dwarnings \
-	  $(CARGO) test --release --locked $(WORKSPACE) --config $(UNIT_PROFILE)
+	$(UNIT)
+
+## The instructions that a row takes: fails where there are more than before; needs valgrind, and `make unit` before
+instructions:
+	$(UNIT) --no-run --quiet --message-format json | tools/instructions.py $(INSTRUCTIONS)
 
 ## Some of the end-to-end tests: make e2e T="tests/e2e/sources/test_files.py -k header", or T="-m 'not hdfs'";
 ## tests/README.md has the markers

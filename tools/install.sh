@@ -53,7 +53,7 @@ case ${1:-} in
     apt_install postgresql openssl openssh-server systemd-container dbus \
       krb5-kdc krb5-admin-server krb5-user libgssapi-krb5-2 minisign docker-registry \
       podman runc unixodbc odbc-postgresql libsqliteodbc odbc-mariadb mariadb-server \
-      chromium fonts-dejavu-core faketime
+      chromium fonts-dejavu-core faketime valgrind
     command -v java >/dev/null || apt_install default-jre-headless
     command -v npm >/dev/null || apt_install nodejs npm
     make_venv "$2" tests/requirements.txt

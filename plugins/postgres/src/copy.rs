@@ -469,4 +469,50 @@ mod tests {
         let error = parse(&bytes, 1_000).unwrap_err();
         assert_eq!((error.message(), error.code()), ("division by zero", Some("22012")));
     }
+
+    /// Rows that are decoded again and again.
+    const COUNTED_BLOCK_ROWS: usize = 1_024;
+
+    /// What `make instructions` counts: ROWS rows, as of `lineitem`.
+    #[test]
+    #[ignore = "`make instructions` runs it"]
+    fn counted_rows_are_decoded() {
+        let rows: usize = std::env::var("ROWS").unwrap().parse().unwrap();
+        let decimal = Kind::Numeric(Digits { precision: 15, scale: 2 });
+        let kinds = [Kind::Int8, Kind::Int4, decimal, Kind::Date, Kind::Text, Kind::Text];
+        let columns = kinds.map(|kind| Column::of_kind("c", kind));
+        let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
+        let block: Vec<u8> = (0..COUNTED_BLOCK_ROWS).flat_map(counted_row).collect();
+        let mut parser = Parser::new(&columns, 1 << 20);
+        parser.push(&message(b'd', &[SIGNATURE, &[0; 8]].concat())).unwrap();
+        let mut decoded = 0;
+        for _ in 0..rows / COUNTED_BLOCK_ROWS {
+            parser.push(&block).unwrap();
+            if parser.batch_is_full() {
+                decoded += parser.finish_batch(schema.clone()).unwrap().num_rows();
+            }
+        }
+        decoded += parser.finish_batch(schema).unwrap().num_rows();
+        assert_eq!(decoded, rows);
+    }
+
+    fn counted_row(number: usize) -> Vec<u8> {
+        let (large, small) = (number as i64 * 7, number as i32 % 7);
+        let groups = [3_i16, 1, 0, 2, (number % 10) as i16, (number % 9_999) as i16, 4_200];
+        let comment = format!("{number:x} ironic deposits sleep");
+        let fields = [
+            large.to_be_bytes().to_vec(),
+            small.to_be_bytes().to_vec(),
+            groups.iter().flat_map(|group| group.to_be_bytes()).collect(),
+            (small * 365).to_be_bytes().to_vec(),
+            vec![b"ANR"[number % 3]],
+            comment.into_bytes(),
+        ];
+        let mut row = (fields.len() as i16).to_be_bytes().to_vec();
+        for field in fields {
+            row.extend((field.len() as i32).to_be_bytes());
+            row.extend(field);
+        }
+        message(b'd', &row)
+    }
 }

@@ -143,3 +143,69 @@ fn encoding(error: ParquetError) -> Error {
         other => Error::internal(format!("writing a part: {other}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, Decimal64Array, Int32Array, Int64Array, StringArray};
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::destination::PartFile;
+
+    struct Nowhere;
+
+    impl Write for Nowhere {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[async_trait]
+    impl PartFile for Nowhere {
+        async fn finish(self: Box<Self>) -> Result<String> {
+            Ok(String::new())
+        }
+    }
+
+    /// Rows that are encoded again and again.
+    const COUNTED_BATCH_ROWS: usize = 8_192;
+
+    /// What `make instructions` counts: ROWS rows, as of `lineitem`.
+    #[test]
+    #[ignore = "`make instructions` runs it"]
+    fn counted_rows_are_encoded() {
+        let rows: usize = std::env::var("ROWS").unwrap().parse().unwrap();
+        let batch = counted_batch();
+        let file = ChecksumWriter::new(Box::new(Nowhere));
+        let codec = ParquetCodec::Snappy;
+        let mut encoder = ParquetEncoder::new(batch.schema(), codec, Some(&batch), file).unwrap();
+        for _ in 0..rows / COUNTED_BATCH_ROWS {
+            encoder.write(&batch).unwrap();
+        }
+        assert!(Box::new(encoder).finish().unwrap().bytes > 0);
+    }
+
+    fn counted_batch() -> RecordBatch {
+        let numbers = || 0..COUNTED_BATCH_ROWS as i64;
+        let small = || numbers().map(|number| (number * 7_919 % 2_500) as i32);
+        let prices: Decimal64Array = numbers().map(|number| number * 104_729 % 9_999_999).collect();
+        let flags = numbers().map(|number| Some(["A", "N", "R"][number as usize % 3]));
+        let comments = numbers().map(|number| Some(format!("{number:x} ironic deposits sleep")));
+        let columns: [(&str, ArrayRef); 6] = [
+            ("key", Arc::new(numbers().map(|number| number * 31).collect::<Int64Array>())),
+            ("line", Arc::new(small().map(|number| number % 7).collect::<Int32Array>())),
+            ("price", Arc::new(prices.with_precision_and_scale(15, 2).unwrap())),
+            ("day", Arc::new(Date32Array::from_iter_values(small()))),
+            ("flag", Arc::new(flags.collect::<StringArray>())),
+            ("comment", Arc::new(comments.collect::<StringArray>())),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+}

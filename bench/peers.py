@@ -81,10 +81,19 @@ def impyla(port, table, _, out):
         cursor.arraysize = 10_000
         cursor.execute(f"SELECT * FROM {table}")
         names = [column[0].split(".")[-1] for column in cursor.description]
+        # What is inferred from the digits of a batch does not fit the next one.
+        types = [
+            pyarrow.decimal128(column[4], column[5]) if column[1] == "DECIMAL" else None
+            for column in cursor.description
+        ]
         writer = None
-        while columns := cursor.fetchcolumnar():
-            for batch in columns:
-                batch = pyarrow.table([list(column.values) for column in batch.columns], names=names)
+        while batches := cursor.fetchcolumnar():
+            for batch in batches:
+                columns = [
+                    pyarrow.array(list(column.values), type_)
+                    for column, type_ in zip(batch.columns, types, strict=True)
+                ]
+                batch = pyarrow.table(columns, names=names)
                 writer = writer or parquet.ParquetWriter(out, batch.schema, compression="snappy")
                 writer.write_table(batch)
         writer.close()

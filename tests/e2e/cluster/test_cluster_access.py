@@ -59,9 +59,7 @@ def test_a_driver_of_another_cluster_is_told_what_to_do(program, cluster):
 
 def test_an_executor_of_another_cluster_ends_and_says_why(program, cluster):
     stranger = cluster.certificate("stranger", "127.0.0.1", authority="another authority")
-    said, code = program.refused(
-        "--cluster-tls", stranger, "cluster", "executor", "--scheduler", cluster.url
-    )
+    said, code = program.refused("--cluster-tls", stranger, "cluster", "executor", "--scheduler", cluster.url)
     assert "certificate" in said and cluster.url in said and code == 3, said
 
 

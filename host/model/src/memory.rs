@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::config::settings::cores;
-
 /// What the process needs before it holds any rows: its code, the compiled components, threads.
 pub const BASELINE_BYTES: u64 = 48 << 20;
 
@@ -121,11 +119,11 @@ static KEEPS_LITTLE: AtomicBool = AtomicBool::new(false);
 
 /// Has the allocator keep little of what was freed: without it, it keeps up to 32 MiB a piece for each thread, of
 /// which there are more than cores. To be called before there are threads.
-pub fn keep_little_memory() {
+pub fn keep_little_memory(cores: usize) {
     KEEPS_LITTLE.store(true, Ordering::Relaxed);
     #[cfg(target_env = "gnu")]
     {
-        let arenas = cores().saturating_add(ARENAS_BESIDE_CORES);
+        let arenas = cores.saturating_add(ARENAS_BESIDE_CORES);
         // SAFETY: it only sets what the allocator goes by.
         unsafe {
             libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_ALLOCATION_LIMIT_BYTES);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use clap::Parser;
 use longshore::program::on_large_stack;
+use longshore_model::config::settings::cores;
 use longshore_model::error::Error;
 use longshore_model::memory::keep_little_memory;
 use serde_json::json;
@@ -25,7 +26,7 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ! {
     cli.log.start(matches!(cli.command, Command::Serve(_) | Command::Cluster(_)));
     longshore_engine::ipc::silence_caught_panics();
     ignore_size_limit_signal();
-    keep_little_memory();
+    keep_little_memory(cores());
     match on_large_stack(|| dispatch(cli, program)) {
         Ok(()) => end(0),
         Err(Failed { error, reported }) => {

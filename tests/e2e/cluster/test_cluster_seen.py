@@ -56,7 +56,8 @@ def test_a_daemon_can_be_the_scheduler_and_shows_its_executors(program, cluster)
         api = Api(program)
         shown = api.get(f"/runs/{report['run']}")
         assert shown["executors"] == [{"executor": "executor 0", "running": 0, "done": 3, "failed": 0}]
-        remote = program.ok("runs", "--server", api.url, "show", report["run"])
+        token = {"LONGSHORE_TOKEN": api.token}
+        remote = program.ok("runs", "--server", api.url, "show", report["run"], env=token)
         assert "executor executor 0: 3 done" in remote
         attempts = api.get(f"/runs/{report['run']}/chunks/orders/0")["attempts"]
         assert [attempt["executor"] for attempt in attempts] == ["executor 0"]

@@ -13,7 +13,7 @@ const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 /** How long a page has for what it should show. */
-const PATIENCE_MILLIS = 60_000;
+const PATIENCE_MILLIS = 180_000;
 
 const LOOKS = {
   light: { colorScheme: "light", viewport: { width: 1280, height: 900 } },

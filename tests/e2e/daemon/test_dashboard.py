@@ -83,6 +83,8 @@ def job(program, scale, table="orders", rows=10_000):
         "source": {"url": "tpch:", "scale": scale, "text_mib": 5},
         "tables": [table],
         "chunk": {"rows": rows},
+        # The browser computes, too.
+        "parallel": {"chunks": 1, "relations": 1},
         "target": {"url": f"file://{program.lake}"},
     }
 

@@ -22,7 +22,7 @@ MODULES = ROOT / "target/stores/browser"
 SCRIPT = ROOT / "tests/browser/dashboard.mjs"
 
 #: What the script has for a scenario.
-PATIENCE = 240
+PATIENCE = 600
 
 PAGES = {
     "overview": "/",

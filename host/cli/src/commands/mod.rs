@@ -28,6 +28,7 @@ mod preview;
 mod progress;
 mod remote;
 mod run;
+mod run_lines;
 mod runs;
 mod schedule;
 mod schema;

@@ -3,6 +3,7 @@
 use longshore_model::error::Result;
 use serde_json::Value;
 
+use super::run_lines::{attempt_text, executor_text, text};
 use super::runs::RunsCommand;
 use super::table::Table;
 use super::{App, Failed, show};
@@ -112,37 +113,6 @@ fn run_text(run: &Value) -> String {
     lines.join("\n")
 }
 
-fn executor_text(executor: &Value) -> String {
-    let mut line = format!("executor {}: {} done", text(executor, "executor"), executor["done"]);
-    for what in ["running", "failed"] {
-        if let Some(count) = executor[what].as_u64().filter(|count| *count > 0) {
-            line += &format!(", {count} {what}");
-        }
-    }
-    line
-}
-
-/// An attempt that has failed, was left, or is running.
-fn attempt_text(attempt: &Value, is_over: bool) -> String {
-    let on = attempt["executor"].as_str().map(|name| format!(" on {name}")).unwrap_or_default();
-    let end = match (attempt["class"].as_str(), attempt["error"].as_str()) {
-        (Some(class), Some(error)) => {
-            let who = attempt["who_must_act"].as_str().unwrap_or("somebody");
-            format!("{class} ({who} must act): {error}")
-        }
-        (None, Some(left)) => format!("interrupted: {left}"),
-        _ if is_over => "interrupted".into(),
-        _ => "running".into(),
-    };
-    format!(
-        "{}  {} chunk {}, attempt {}{on}: {end}",
-        text(attempt, "started"),
-        text(attempt, "relation"),
-        attempt["chunk"],
-        attempt["attempt"]
-    )
-}
-
 fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().into_iter().flatten()
 }
@@ -153,8 +123,4 @@ fn cancel_text(run: &str, answer: &Value) -> String {
     }
     let alive = items(answer, "alive").filter_map(Value::as_str);
     format!("run {run}: asked to stop; still alive: {}", alive.collect::<Vec<_>>().join(", "))
-}
-
-fn text(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_default().to_owned()
 }

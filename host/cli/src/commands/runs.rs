@@ -9,10 +9,12 @@ use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
 use longshore_model::layout::INBOX_FOLDERS;
-use longshore_run::ledger::{ExecutorRecord, INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
+use longshore_run::ledger::{INTERRUPTED, Ledger, RunDetails, RunEntry, RunRecord};
 use longshore_run::phase::{Outcome, Phase};
 use longshore_run::{WindowRecord, new_run_id};
+use serde_json::json;
 
+use super::run_lines::{attempt_text, executor_text};
 use super::table::Table;
 use super::{App, Failed, kept_job, run, show};
 use crate::run_choice::{CANDIDATES_SHOWN, only_run};
@@ -137,34 +139,15 @@ fn as_text(details: &RunDetails) -> String {
     if run.restarts > 0 {
         let _ = writeln!(text, "restarted {}", counted(run.restarts.into(), "time"));
     }
-    for ExecutorRecord { executor, running, done, failed } in executors {
-        let failed = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
-        let running = if *running > 0 { format!(", {running} running") } else { String::new() };
-        let _ = writeln!(text, "executor {executor}: {done} done{running}{failed}");
+    for executor in executors {
+        let _ = writeln!(text, "{}", executor_text(&json!(executor)));
     }
     for event in events {
         let _ = writeln!(text, "{}  {}", event.at, event.text);
     }
+    let is_over = run.phase.is_done() || run.state == INTERRUPTED;
     for attempt in attempts {
-        let _ = write!(
-            text,
-            "{}  {} chunk {}, attempt {}{}: ",
-            attempt.started,
-            attempt.relation,
-            attempt.chunk,
-            attempt.attempt,
-            attempt.executor.as_ref().map(|name| format!(" on {name}")).unwrap_or_default()
-        );
-        let _ = match (&attempt.class, &attempt.error) {
-            (Some(class), Some(error)) => writeln!(
-                text,
-                "{class} ({} must act): {error}",
-                attempt.who_must_act.as_deref().unwrap_or("somebody")
-            ),
-            (None, Some(left)) => writeln!(text, "interrupted: {left}"),
-            _ if run.phase.is_done() || run.state == INTERRUPTED => writeln!(text, "interrupted"),
-            _ => writeln!(text, "running"),
-        };
+        let _ = writeln!(text, "{}", attempt_text(&json!(attempt), is_over));
     }
     if let Some(report) = &run.report {
         for relation in report["relations"].as_array().into_iter().flatten() {

@@ -124,6 +124,14 @@ impl Session {
         self.beginning = Some(Beginning { snapshot: snapshot.map(str::to_owned) });
     }
 
+    /// Tells the server of the transaction before what is no query.
+    fn begin_now(&mut self) -> Result<()> {
+        if self.beginning.is_some() {
+            self.query_each(&[])?;
+        }
+        Ok(())
+    }
+
     /// Runs queries, after the transaction's beginning; the rows of each.
     fn query_each(&mut self, queries: &[&str]) -> Result<Vec<Rows>> {
         let Some(beginning) = self.beginning.take() else {
@@ -190,7 +198,7 @@ impl Session {
 
     /// The columns that a statement would give, without running it.
     pub(crate) fn describe(&mut self, sql: &str) -> Result<Vec<StatementColumn>> {
-        self.query_each(&[])?;
+        self.begin_now()?;
         let mut client = self.client.borrow_mut();
         client.send(|out| {
             frontend::parse("", sql, [], out)?;
@@ -212,7 +220,7 @@ impl Session {
 
     /// Starts a COPY to us; its data is read from what this gives.
     pub(crate) fn start_copy(&mut self, sql: &str) -> Result<CopyStream> {
-        self.query_each(&[])?;
+        self.begin_now()?;
         let mut client = self.client.borrow_mut();
         client.cancel_if_stopped(true)?;
         client.send(|out| frontend::query(sql, out))?;

@@ -134,7 +134,8 @@ const scenarios = {
   async cancel(run) {
     const page = await open();
     await visit(page, `/ui/runs/${run}`);
-    await page.locator("canvas.chunks").first().click();
+    const chunks = page.locator("canvas.chunks").first();
+    await chunks.click({ position: { x: 5, y: 5 } });
     await page.getByText(/^Chunk \d+: /).first().waitFor();
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.locator("h1 ~ .row .state.cancelled").waitFor();

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.daemon import Daemon
+from support.gate import Gate, gated_job
 from support.longshore import ROOT
 from support.ports import free_port
 from support.wait import wait_for
@@ -89,6 +90,16 @@ def job(program, scale, table="orders", rows=10_000):
     }
 
 
+@pytest.fixture
+def standing(dashboard, server):
+    """A run in progress, which stands still and leaves the browser the processor."""
+    gate = Gate(server)
+    path = gated_job(dashboard.program, server, "long.json", free=3)
+    path.rename(dashboard.daemon.inbox / path.name)
+    yield run_of(dashboard, "long", is_reading)["run"]
+    gate.connection.close()
+
+
 def drop(dashboard, name, document):
     aside = dashboard.daemon.inbox / f".{name}"
     aside.write_text(json.dumps(document))
@@ -109,7 +120,7 @@ def is_reading(run):
     return run["state"] == "running" and run["tasks"]["done"] > 0
 
 
-def test_every_page_is_readable_in_light_and_dark_and_narrow_while_a_job_runs(dashboard):
+def test_every_page_is_readable_in_light_and_dark_and_narrow_while_a_job_runs(dashboard, standing):
     (dashboard.jobs / "nightly.json").write_text(
         json.dumps(
             {**job(dashboard.program, 0.01), "schedule": {"cron": "0 2 * * *", "time_zone": "Europe/Berlin"}}
@@ -121,12 +132,10 @@ def test_every_page_is_readable_in_light_and_dark_and_narrow_while_a_job_runs(da
         {"source": {"url": "tpch:"}, "tables": ["nothing"], "target": {"url": "file:///x"}},
     )
     run_of(dashboard, "wrong", lambda run: run["state"] == "failed")
-    drop(dashboard, "long.json", job(dashboard.program, 30, "lineitem"))
-    run = run_of(dashboard, "long", is_reading)["run"]
     failed = run_of(dashboard, "wrong")["run"]
     pages = {
         **PAGES,
-        "run": f"/ui/runs/{run}",
+        "run": f"/ui/runs/{standing}",
         "failed": f"/ui/runs/{failed}",
         "schedule": "/ui/schedules/nightly",
     }
@@ -146,12 +155,10 @@ def test_a_job_is_written_checked_previewed_submitted_and_watched(dashboard):
     assert dashboard.program.published() != []
 
 
-def test_a_run_is_cancelled_and_tried_again(dashboard):
-    drop(dashboard, "long.json", job(dashboard.program, 30, "lineitem"))
-    run = run_of(dashboard, "long", is_reading)["run"]
-    again = dashboard.run("cancel", run)
-    assert again != run
-    assert dashboard.get(f"/runs/{run}")["state"] == "cancelled"
+def test_a_run_is_cancelled_and_tried_again(dashboard, standing):
+    again = dashboard.run("cancel", standing)
+    assert again != standing
+    assert dashboard.get(f"/runs/{standing}")["state"] == "cancelled"
     assert dashboard.get(f"/runs/{again}")["trigger"]["kind"] == "retry"
 
 

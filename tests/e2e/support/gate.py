@@ -47,11 +47,12 @@ class Gate:
         self.connection.execute("SELECT pg_advisory_unlock_all()")
 
 
-def gated_job(program, server, **keys):
-    """A job of `CHUNKS` chunks, which the gate holds up."""
-    relation = {"query": "SELECT id, held(id) AS same FROM numbers", "chunk_by": "id", "as": "numbers"}
+def gated_job(program, server, name="job.yaml", free=0, **keys):
+    """A job of `CHUNKS` chunks, of which the gate holds up all but the first `free`."""
+    same = f"CASE WHEN id <= {free * 100} THEN id ELSE held(id) END"
+    relation = {"query": f"SELECT id, {same} AS same FROM numbers", "chunk_by": "id", "as": "numbers"}
     keys = {"chunk": {"rows": 100}, "parallel": {"chunks": 4}, **keys}
-    return program.postgres(server, relations=[relation], **keys)
+    return program.postgres(server, name, relations=[relation], **keys)
 
 
 def begun(program, job, gate, *flags, chunks=2):

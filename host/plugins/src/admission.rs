@@ -6,8 +6,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use longshore_model::atomic_file;
+use longshore_model::config::Signer;
 use longshore_model::error::{Error, Result};
-use minisign_verify::{PublicKey, Signature};
+use minisign_verify::Signature;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -81,21 +82,22 @@ impl Lock {
 pub struct Admission {
     lock: Option<Lock>,
     /// One of them must have signed it, if there are any.
-    signers: Vec<PublicKey>,
+    signers: Vec<Signer>,
 }
 
 impl Admission {
     /// What a folder and the policy ask.
-    pub(super) fn of(folder: &Path, signers: &[PublicKey]) -> Result<Self> {
+    pub(super) fn of(folder: &Path, signers: &[Signer]) -> Result<Self> {
         Ok(Self { lock: Lock::read(folder)?, signers: signers.to_vec() })
     }
 
     /// What only the policy asks.
-    pub fn signed(signers: &[PublicKey]) -> Self {
+    pub fn signed(signers: &[Signer]) -> Self {
         Self { lock: None, signers: signers.to_vec() }
     }
 
-    pub(super) fn check(&self, path: &Path, bytes: &[u8], digest: &str) -> Result<()> {
+    /// Refuses a component that may not serve. Returns who has signed it, where the policy names signers.
+    pub(super) fn check(&self, path: &Path, bytes: &[u8], digest: &str) -> Result<Option<&Signer>> {
         if let Some(lock) = &self.lock
             && !lock.plugins.iter().any(|locked| locked.digest == digest)
         {
@@ -103,10 +105,13 @@ impl Admission {
             return Err(Error::config(format!("sha256:{start} is not in {LOCK}"))
                 .with_hint("`longshore plugin install` takes it in, if it is meant"));
         }
-        if self.signers.is_empty() { Ok(()) } else { self.check_signature(path, bytes) }
+        if self.signers.is_empty() {
+            return Ok(None);
+        }
+        self.check_signature(path, bytes).map(Some)
     }
 
-    fn check_signature(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    fn check_signature(&self, path: &Path, bytes: &[u8]) -> Result<&Signer> {
         let path = signature_of(path);
         let refused = |cause: String| {
             Error::config(cause).with_hint("the policy's `signers` wants a signature by minisign")
@@ -115,11 +120,10 @@ impl Admission {
             .map_err(|error| refused(format!("its signature {}: {error}", path.display())))?;
         let signature = Signature::decode(&text)
             .map_err(|error| refused(format!("its signature {}: {error}", path.display())))?;
-        if self.signers.iter().any(|key| key.verify(bytes, &signature, false).is_ok()) {
-            Ok(())
-        } else {
-            Err(refused("it is signed by nobody whom the policy trusts".into()))
-        }
+        let mut signers = self.signers.iter();
+        signers
+            .find(|signer| signer.has_signed(bytes, &signature))
+            .ok_or_else(|| refused("it is signed by nobody whom the policy trusts".into()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_model::config::Signer;
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::{Compiled, Component, Kind, PluginInfo, Sandbox};
 use parking_lot::Mutex;
@@ -33,6 +34,8 @@ pub(super) struct ComponentFile {
     /// SHA-256, in hex.
     pub(super) digest: String,
     pub(super) stamp: Stamp,
+    /// Who has signed it, where the policy names signers.
+    pub(super) signer: Option<Signer>,
     /// When the file last changed: seconds and nanoseconds.
     pub(super) changed: (i64, i64),
     sandbox: Sandbox,
@@ -60,12 +63,13 @@ impl ComponentFile {
     ) -> Result<Self> {
         let stamp = Stamp::read(&bytes)?;
         let digest = hex::encode(Sha256::digest(&bytes));
-        admission.check(path, &bytes, &digest)?;
+        let signer = admission.check(path, &bytes, &digest)?.cloned();
         Ok(Self {
             path: path.to_owned(),
             described: OnceCell::new_with(sandbox.described(&digest)),
             digest,
             stamp,
+            signer,
             changed,
             sandbox: sandbox.clone(),
             compiled: OnceCell::new(),

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
-use longshore_model::config::PluginFolders;
+use longshore_model::config::{PluginFolders, Signer};
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::Sandbox;
-use minisign_verify::PublicKey;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
@@ -44,7 +43,7 @@ pub struct Plugins {
     /// The state folder in which is written down what serves.
     state: Option<PathBuf>,
     /// Who must have signed what serves, if anybody must.
-    signers: Vec<PublicKey>,
+    signers: Vec<Signer>,
 }
 
 /// A file that was looked at.
@@ -125,7 +124,7 @@ impl Plugins {
     }
 
     /// Has only what one of these has signed serve.
-    pub fn signed_by(self, signers: &[PublicKey]) -> Self {
+    pub fn signed_by(self, signers: &[Signer]) -> Self {
         Self { signers: signers.to_vec(), ..self }
     }
 
@@ -142,7 +141,7 @@ impl Plugins {
         &self.folders
     }
 
-    pub(super) fn signers(&self) -> &[PublicKey] {
+    pub(super) fn signers(&self) -> &[Signer] {
         &self.signers
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use longshore_model::config::Signer;
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::tape::PluginLabel;
 use longshore_sandbox::{Component, Kind, PluginInfo, Sandbox};
@@ -82,6 +83,11 @@ impl Plugin {
     /// SHA-256 of the component, in hex.
     pub fn digest(&self) -> &str {
         &self.file.digest
+    }
+
+    /// Who has signed it, where the policy names signers: a public key of minisign.
+    pub fn signer(&self) -> Option<&str> {
+        self.file.signer.as_ref().map(Signer::as_str)
     }
 
     /// What its outside says.

@@ -74,6 +74,7 @@ def test_only_what_is_signed_by_who_is_trusted_serves(program, folder):
     minisign(program, "-S", "-W", "-s", "trusted.key", "-m", signed)
     program.ok("plugin", "install", signed)
     program.ok("run", program.job(**JOB))
+    assert program.report("plugin", "inspect", "tpch")["signer"] == key
 
     # One byte of it is another.
     (folder / "tpch.wasm").write_bytes((PLUGINS / "tpch.wasm").read_bytes() + b"\0\1\0")

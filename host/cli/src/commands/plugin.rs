@@ -141,6 +141,7 @@ fn plugin_json(plugin: &Plugin) -> Value {
         "summary": plugin.info.summary(),
         "path": plugin.path(),
         "digest": plugin.digest(),
+        "signer": plugin.signer(),
         "contract": plugin.stamp().contract.name(),
         "imports": plugin.stamp().imports,
         "schemes": plugin.info.schemes(),
@@ -162,6 +163,9 @@ fn plugin_text(plugin: &Plugin) -> String {
     );
     let _ = writeln!(text, "file:      {}", plugin.path().display());
     let _ = writeln!(text, "digest:    sha256:{}", plugin.digest());
+    if let Some(signer) = plugin.signer() {
+        let _ = writeln!(text, "signer:    {signer}");
+    }
     let _ = writeln!(text, "contract:  longshore:plugin {}", plugin.stamp().contract.name());
     let _ = writeln!(text, "imports:   {}", listed(&plugin.stamp().imports));
     let _ = writeln!(text, "schemes:   {}", listed(plugin.info.schemes()));

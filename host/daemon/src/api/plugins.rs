@@ -63,6 +63,8 @@ struct ServingAnswer {
     summary: String,
     /// SHA-256 of the component, in hex.
     digest: String,
+    /// Who has signed it, where the policy names signers: a public key of minisign.
+    signer: Option<String>,
     /// The version of the plugin contract.
     contract: String,
     /// What it asks of the host.
@@ -125,6 +127,7 @@ impl PluginAnswer {
             kind: plugin.kind().name().to_owned(),
             summary: plugin.info.summary().to_owned(),
             digest: plugin.digest().to_owned(),
+            signer: plugin.signer().map(str::to_owned),
             contract: plugin.stamp().contract.name().to_owned(),
             imports: plugin.stamp().imports.clone(),
             schemes: plugin.info.schemes().to_vec(),

@@ -34,6 +34,7 @@ pub mod secret;
 mod secret_origins;
 pub mod settings;
 mod shape;
+mod signer;
 mod sink_url;
 pub mod small_file;
 pub mod store_url;
@@ -57,6 +58,7 @@ pub use record::Record;
 pub use schedule::{Recurrence, Schedule, StandingJob};
 pub use settings::{PluginFolders, Settings};
 pub use shape::check_shape;
+pub use signer::Signer;
 
 /// The JSON Schema of a job file.
 pub fn job_schema() -> serde_json::Value {

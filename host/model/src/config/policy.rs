@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use minisign_verify::PublicKey;
 use schemars::JsonSchema;
 use semver::Version;
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use serde_json::{Map, Value};
 use super::document::Document;
 use super::plugin_requirement::PluginRequirement;
 use super::secret_origins::SecretOrigins;
+use super::signer::Signer;
 use super::territory::{Territory, Usage, real_path};
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;
@@ -62,7 +62,7 @@ struct RawRule {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     file: PathBuf,
-    signers: Vec<PublicKey>,
+    signers: Vec<Signer>,
     allows_remote_install: bool,
     forbids_unlisted: bool,
     rules: Vec<Rule>,
@@ -125,20 +125,10 @@ impl Policy {
         let rules = raw.rule.into_iter().enumerate().map(|(index, rule)| {
             Rule::check(rule).context(format!("{}: `rule[{index}]`", path.display()))
         });
-        let signer = |text: &String| {
-            PublicKey::from_base64(text.trim()).map_err(|error| {
-                Error::config(format!("`signers`: `{text}`: {error}"))
-                    .with_hint("give the second line of minisign.pub")
-            })
-        };
+        let signers = raw.signers.iter().map(|text| Signer::parse(text));
         Ok(Self {
             file: path.to_owned(),
-            signers: raw
-                .signers
-                .iter()
-                .map(signer)
-                .collect::<Result<_>>()
-                .context(path.display().to_string())?,
+            signers: signers.collect::<Result<_>>().context(path.display().to_string())?,
             allows_remote_install: raw.remote_install,
             forbids_unlisted: raw.unlisted == Unlisted::Forbid,
             rules: rules.collect::<Result<_>>()?,
@@ -153,7 +143,7 @@ impl Policy {
     }
 
     /// Who must have signed what serves, if anybody must.
-    pub fn signers(&self) -> &[PublicKey] {
+    pub fn signers(&self) -> &[Signer] {
         &self.signers
     }
 

@@ -18,6 +18,7 @@ use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::config::small_file::read_small_file;
 use longshore_model::error::{Error, Result};
 use longshore_model::layout::{RUNNING, SPOOL};
+use longshore_model::trace_context::TraceParent;
 use longshore_run::ledger::{Ledger, NewTrigger, RunEntry, TriggerEntry, TriggerState};
 use longshore_run::{TriggerKind, new_run_id};
 use serde_json::Value;
@@ -63,6 +64,8 @@ pub struct Submission<'a> {
     pub requested_by: Option<&'a str>,
     /// Whether it waits until no earlier submission of its job is open.
     pub is_exclusive: bool,
+    /// The span that asks.
+    pub trace_parent: Option<TraceParent>,
 }
 
 /// The run that a submission gets.
@@ -121,6 +124,7 @@ impl Submissions {
             requested_by: submission.requested_by,
             arguments: submission.arguments,
             is_exclusive: submission.is_exclusive,
+            trace_parent: submission.trace_parent,
         })?;
         if given != run {
             // Somebody was faster with the same key.
@@ -154,6 +158,7 @@ impl Submissions {
             scheduled: scheduled.map(|at| at.to_utc()),
             requested_by,
             is_exclusive: false,
+            trace_parent: None,
         })
     }
 
@@ -274,6 +279,7 @@ mod tests {
                 scheduled: None,
                 requested_by: None,
                 is_exclusive: false,
+                trace_parent: None,
             };
             self.submissions.submit(&submission).unwrap()
         }

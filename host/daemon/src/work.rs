@@ -9,6 +9,7 @@ use longshore_model::config::{Job, ParameterRecord};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::figures::figures;
 use longshore_model::format::grouped;
+use longshore_model::trace_context::TraceParent;
 use longshore_run::ledger::{JobAdvances, NewMessage, NewRun, Owner, TriggerEntry};
 use longshore_run::lineage::RunLineage;
 use longshore_run::phase::Outcome;
@@ -73,12 +74,13 @@ impl Daemon {
         if entry.is_none() && trigger.as_ref().is_some_and(|trigger| trigger.is_cancelled) {
             return self.refused(taken, &Error::cancelled("cancelled before it began"));
         }
+        let trace_parent = trigger.as_ref().and_then(|trigger| trigger.trace_parent);
         let begun_with = entry.map(|entry| entry.parameters);
         let job = match self.read(inbox, taken, begun_with, trigger).await {
             Ok(job) => job,
             Err(error) => return self.refused(taken, &error),
         };
-        self.run_job(inbox, claimed, &job, take_over, control).await
+        self.run_job(inbox, claimed, &job, take_over, trace_parent, control).await
     }
 
     async fn run_job(
@@ -87,6 +89,7 @@ impl Daemon {
         claimed: &ClaimedJob,
         job: &Job,
         take_over: TakeOver,
+        trace_parent: Option<TraceParent>,
         control: &RunControl,
     ) -> NextStep {
         let ClaimedJob { taken, crashes } = claimed;
@@ -101,7 +104,7 @@ impl Daemon {
             holders: self.holders.as_ref(),
             is_resumed: true,
             is_retried: false,
-            trace_parent: None,
+            trace_parent,
             parent_run: None,
             own_folders: &own_folders,
             clusters: self.clusters.clone(),

@@ -81,6 +81,20 @@ impl FromStr for TraceParent {
     }
 }
 
+impl TraceParent {
+    /// The caller's span, of the variable TRACEPARENT. What cannot be read is no reason not to run.
+    pub fn of_environment() -> Option<Self> {
+        std::env::var("TRACEPARENT").ok()?.parse().ok()
+    }
+}
+
+/// Of the form that is parsed.
+impl fmt::Display for TraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{}-{}-{:02x}", self.trace, self.span, u8::from(self.is_sampled))
+    }
+}
+
 fn is_lower_hex(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
@@ -106,6 +120,7 @@ mod tests {
             ("00f067aa0ba902b7", true)
         );
         assert!(!GOOD.replace("-01", "-00").parse::<TraceParent>().unwrap().is_sampled);
+        assert_eq!(parent.to_string(), GOOD);
         assert!(GOOD.replacen("00", "cc", 1).parse::<TraceParent>().is_ok());
         let zeros = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
         let wrong = ["", "00", &GOOD.to_uppercase(), &GOOD[1..], &format!("{GOOD}-00"), &zeros];

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
 import socket
 import ssl
 import urllib.error
@@ -48,7 +50,7 @@ class Http:
         return self._json(urllib.request.Request(self._base + path, headers=self._headers))
 
     def post(self, path: str, body: Any) -> Any:
-        headers = {**self._headers, "Content-Type": "application/json"}
+        headers = {**self._headers, **_trace_headers(), "Content-Type": "application/json"}
         data = json.dumps(body).encode()
         if len(data) > BODY_BYTES:
             raise ConfigError(
@@ -175,6 +177,12 @@ def _tls(ca_file: Any) -> ssl.SSLContext:
         raise ConfigError(
             f"`ca_file`: {ca_file}: {error}", hint="give a file of certificates in PEM"
         ) from error
+
+
+def _trace_headers() -> dict[str, str]:
+    """The caller's span, if the environment has one that can be a header."""
+    parent = os.environ.get("TRACEPARENT", "")
+    return {"traceparent": parent} if re.fullmatch(r"[0-9a-f-]+", parent) else {}
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

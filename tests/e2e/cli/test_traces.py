@@ -6,7 +6,9 @@ import socket
 
 import pytest
 
+from support.api import serving
 from support.longshore import QUICK, rows_job, runs
+from support.wait import wait_for
 from support.webhook import Webhooks
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -44,6 +46,16 @@ def test_a_run_is_a_trace_within_its_callers(program, collector):
     for span in (commit, relation, chunk):
         start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
         assert int(run["startTimeUnixNano"]) <= start <= end <= int(run["endTimeUnixNano"])
+
+
+def test_a_run_that_is_submitted_is_a_part_of_its_callers_trace(program, collector):
+    program.env.update(env(collector))
+    daemon, _ = serving(program)
+    program.ok("submit", rows_job(program), "--wait", env={"TRACEPARENT": PARENT})
+    wait_for(lambda: collector.told)
+    run = spans(collector)["run good"]
+    assert run["traceId"] == PARENT.split("-")[1] and run["parentSpanId"] == PARENT.split("-")[2]
+    daemon.stop()
 
 
 def test_failed_attempts_are_told_with_their_class(program, collector, endpoint):

@@ -109,7 +109,7 @@ fn task(app: &App, args: &RunArgs, ledger: &Ledger, job: Job) -> Result<Task, Fa
 pub(super) fn work(app: &App, ledger: &Ledger, job: Job, run: Option<String>) -> Result<Work> {
     let work = Work::new(app.host.clone(), ledger.clone(), job)?;
     let run = run.unwrap_or(work.run);
-    let (trace_parent, parent_run) = (trace_parent(), ParentRun::of_environment());
+    let (trace_parent, parent_run) = (TraceParent::of_environment(), ParentRun::of_environment());
     Ok(Work { run, trace_parent, parent_run, ..work })
 }
 
@@ -236,11 +236,6 @@ fn answer(app: &App, report: &RunReport) {
     } else if !text.trim().is_empty() {
         show::answer(&text);
     }
-}
-
-/// The span of the caller. What cannot be read is no reason not to run.
-fn trace_parent() -> Option<TraceParent> {
-    std::env::var("TRACEPARENT").ok()?.parse().ok()
 }
 
 /// The ledger of the state folder. A command whose user has none that can be written still runs.

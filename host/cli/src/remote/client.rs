@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore_model::error::{Class, Error, Result};
+use longshore_model::trace_context::TraceParent;
 use longshore_sandbox::capability::tls::{TlsOptions, TlsVerify, client_config};
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
@@ -105,6 +106,10 @@ impl Client {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let request = self.request(Method::POST, path);
         let request = request.header("content-type", "application/json").body(body.to_string());
+        let request = match TraceParent::of_environment() {
+            Some(parent) => request.header("traceparent", parent.to_string()),
+            None => request,
+        };
         self.send(request).await
     }
 

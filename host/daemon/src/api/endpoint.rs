@@ -54,8 +54,8 @@ pub(super) struct Endpoint {
     pub(super) query: Option<SchemaOf>,
     /// Whether its query also has `param.NAME=VALUE`.
     pub(super) takes_parameters: bool,
-    /// A header that it looks at, and what that is for.
-    pub(super) header: Option<(&'static str, &'static str)>,
+    /// The headers that it looks at, and what each is for.
+    pub(super) headers: Vec<(&'static str, &'static str)>,
     pub(super) body: Option<RequestBody>,
     pub(super) status: u16,
     /// Whether it answers 200 where what it would make is there already.
@@ -79,7 +79,7 @@ where
         summary,
         query: None,
         takes_parameters: false,
-        header: None,
+        headers: Vec::new(),
         body: None,
         status: 200,
         asks_once: false,
@@ -127,8 +127,9 @@ impl Endpoint {
         Self { takes_parameters: true, ..self }
     }
 
-    pub(super) fn header(self, name: &'static str, what: &'static str) -> Self {
-        Self { header: Some((name, what)), ..self }
+    pub(super) fn header(mut self, name: &'static str, what: &'static str) -> Self {
+        self.headers.push((name, what));
+        self
     }
 
     pub(super) fn body<T: JsonSchema>(self) -> Self {

@@ -27,7 +27,7 @@ use super::schedules::{
 use super::schemas;
 use super::session::{self, LoginQuery, SessionAnswer};
 use super::state::Shared;
-use super::submit::{IDEMPOTENCY_KEY, SubmitAnswer, SubmitBody, submit};
+use super::submit::{IDEMPOTENCY_KEY, SubmitAnswer, SubmitBody, TRACE_PARENT, submit};
 use super::tokens::{self, AuditAnswer, AuditQuery, NewTokenAnswer, TokenBody, TokensAnswer};
 use crate::schedules::{RequestedRun, ScheduleDetails};
 
@@ -71,6 +71,10 @@ fn of_runs() -> Vec<Endpoint> {
             .answer::<RunsAnswer>(),
         post("/api/v1/runs", "Submit a job", submit)
             .header(IDEMPOTENCY_KEY, "The key: the same key never gives a second run")
+            .header(
+                TRACE_PARENT,
+                "The caller's span, as W3C's Trace Context has it: the run is a part of its trace",
+            )
             .body::<SubmitBody>()
             .answer::<SubmitAnswer>()
             .status(201)

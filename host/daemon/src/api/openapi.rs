@@ -143,7 +143,7 @@ fn parameters(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Vec<Value> 
             },
         }));
     }
-    if let Some((name, what)) = endpoint.header {
+    for (name, what) in &endpoint.headers {
         let text = json!({ "type": "string" });
         parameters
             .push(json!({ "name": name, "in": "header", "description": what, "schema": text }));

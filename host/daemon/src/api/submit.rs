@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::is_steering;
+use longshore_model::trace_context::TraceParent;
 use longshore_run::{TriggerKind, new_run_id};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ use crate::submissions::{Submission, Submitted};
 
 /// The header that gives the key.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The header that tells the caller's span.
+pub(super) const TRACE_PARENT: &str = "traceparent";
 
 /// The longest name of a job, and the longest key.
 const NAME_LIMIT_BYTES: usize = 150;
@@ -76,6 +80,7 @@ pub(super) async fn submit(
     JsonBody(body): JsonBody<SubmitBody>,
 ) -> Result<Response, ApiError> {
     let file = file_name(&body.name, body.format)?;
+    let trace_parent = trace_parent(&headers);
     let key = match key(&body, &headers)? {
         Some(key) => format!("api/{key}"),
         None => format!("api/{}", new_run_id()?),
@@ -97,6 +102,7 @@ pub(super) async fn submit(
             scheduled: None,
             requested_by: Some(&caller.name),
             is_exclusive: false,
+            trace_parent,
         })
     };
     let Submitted { run, is_new, is_same_job } = state.read(submitting).await?;
@@ -138,6 +144,11 @@ fn file_name(name: &str, format: Format) -> Result<String, ApiError> {
     }
     let ending: &str = format.into();
     Ok(format!("{name}.{ending}"))
+}
+
+/// The caller's span. What cannot be read is no reason not to run.
+fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get(TRACE_PARENT)?.to_str().ok()?.parse().ok()
 }
 
 /// The key of a submission, from its body or its header.

@@ -147,6 +147,7 @@ impl Schedules {
             scheduled: Some(request.scheduled),
             requested_by: request.requested_by,
             is_exclusive: request.is_exclusive,
+            trace_parent: None,
         })?;
         Ok(RequestedRun {
             run: submitted.run,

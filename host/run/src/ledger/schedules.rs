@@ -459,6 +459,7 @@ mod tests {
             requested_by: None,
             arguments: &BTreeMap::new(),
             is_exclusive: false,
+            trace_parent: None,
         };
         ledger.record_trigger(&trigger).unwrap();
         let new = NewRun {

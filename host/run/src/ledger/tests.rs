@@ -305,6 +305,7 @@ fn trigger<'a>(
         requested_by: None,
         arguments,
         is_exclusive: true,
+        trace_parent: None,
     }
 }
 

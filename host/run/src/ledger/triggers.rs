@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use longshore_model::error::Result;
+use longshore_model::trace_context::TraceParent;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
@@ -50,6 +51,8 @@ pub struct NewTrigger<'a> {
     pub arguments: &'a BTreeMap<String, Value>,
     /// Whether it waits until no earlier trigger of its job is open.
     pub is_exclusive: bool,
+    /// The span that asks.
+    pub trace_parent: Option<TraceParent>,
 }
 
 /// A trigger's entry in the ledger.
@@ -71,6 +74,8 @@ pub struct TriggerEntry {
     pub is_cancelled: bool,
     /// How far it is.
     pub state: TriggerState,
+    /// The span that asked.
+    pub trace_parent: Option<TraceParent>,
 }
 
 /// Whether the run of a trigger has not begun.
@@ -78,7 +83,7 @@ pub(super) const WAITING: &str = "state <> 'over' AND run NOT IN (SELECT id FROM
 
 const TRIGGER: &str =
     "SELECT run, job, folder, digest, kind, key, scheduled, requested, requested_by, arguments,
-           is_cancelled, state FROM triggers";
+           is_cancelled, state, trace_parent FROM triggers";
 
 impl Ledger {
     /// Writes a trigger down, and waits until it is on the disk. Gives the run that its key asks for: the new
@@ -88,8 +93,9 @@ impl Ledger {
         self.change_for_good(|change| {
             let added = change.execute(
                 "INSERT INTO triggers (run, key, job, folder, digest, kind, scheduled, requested, requested_by,
-                                       arguments, is_exclusive, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (key) DO NOTHING",
+                                       arguments, is_exclusive, state, trace_parent)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                 ON CONFLICT (key) DO NOTHING",
                 params![
                     new.run,
                     new.key,
@@ -103,6 +109,7 @@ impl Ledger {
                     arguments,
                     new.is_exclusive,
                     <&str>::from(TriggerState::Waiting),
+                    new.trace_parent.map(|parent| parent.to_string()),
                 ],
             )?;
             if added > 0 {
@@ -187,6 +194,7 @@ pub(super) fn cancel(change: &Transaction<'_>, run: &str) -> rusqlite::Result<bo
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<TriggerEntry> {
     let arguments: String = row.get(9)?;
+    let trace_parent: Option<String> = row.get(12)?;
     Ok(TriggerEntry {
         run: row.get(0)?,
         job: row.get(1)?,
@@ -204,6 +212,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<TriggerEntry> {
         })?,
         is_cancelled: row.get(10)?,
         state: word(row, 11)?,
+        trace_parent: trace_parent.and_then(|text| text.parse().ok()),
     })
 }
 

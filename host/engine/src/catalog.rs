@@ -13,7 +13,7 @@ use longshore_sandbox::TableRegistration;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use crate::destination::load_mode;
+use crate::destination::plugin_mode;
 use crate::ipc::encode_schema;
 use crate::scan::{ComponentSource, Source};
 use crate::write::Partitioning;
@@ -81,12 +81,12 @@ impl Registrar {
 
     /// Whether these can become tables, as far as can be told before they are published.
     pub async fn check(&self, tables: &[Table]) -> Result<()> {
-        self.source.check_tables(&self.registrations(tables)?).await.context("register")
+        self.source.check_tables(&self.registrations(tables)).await.context("register")
     }
 
     /// Makes tables of them, or brings the tables up to date; gives their names.
     pub async fn register(&self, tables: &[Table]) -> Result<Vec<String>> {
-        let names = self.source.register(&self.registrations(tables)?).await.context("register")?;
+        let names = self.source.register(&self.registrations(tables)).await.context("register")?;
         if names.len() != tables.len() {
             return Err(Error::internal(format!(
                 "{} gave {} names for {} tables",
@@ -100,7 +100,7 @@ impl Registrar {
 
     /// Undoes [`Self::register`].
     pub async fn unregister(&self, tables: &[Table]) -> Result<()> {
-        self.source.unregister(&self.registrations(tables)?).await.context("register")
+        self.source.unregister(&self.registrations(tables)).await.context("register")
     }
 
     /// Ends its sessions.
@@ -108,16 +108,14 @@ impl Registrar {
         self.source.release().await;
     }
 
-    fn registrations(&self, tables: &[Table]) -> Result<Vec<TableRegistration>> {
-        let registration = |table: &Table| {
-            Ok(TableRegistration {
-                run: table.run.clone(),
-                name: table.name.clone(),
-                location: format!("{}/{}", self.base, table.name),
-                schema: table.schema.clone(),
-                partitions: table.partitions.clone(),
-                mode: load_mode(table.mode)?,
-            })
+    fn registrations(&self, tables: &[Table]) -> Vec<TableRegistration> {
+        let registration = |table: &Table| TableRegistration {
+            run: table.run.clone(),
+            name: table.name.clone(),
+            location: format!("{}/{}", self.base, table.name),
+            schema: table.schema.clone(),
+            partitions: table.partitions.clone(),
+            mode: plugin_mode(table.mode),
         };
         tables.iter().map(registration).collect()
     }

@@ -270,7 +270,7 @@ impl ActiveRun<'_> {
     pub(super) fn tables(&self, plan: &RunPlan, targets: &[RelationTarget]) -> Result<Vec<Table>> {
         let by = &self.job.target.partition_by;
         let registered = plan.relations.iter().zip(targets).filter(|_| self.registrar.is_some());
-        registered.map(|(relation, target)| Table::new(target, &relation.written, by)).collect()
+        registered.map(|(relation, target)| Table::new(target, &relation.loaded, by)).collect()
     }
 
     /// The tasks in the ledger. A task whose parts are not as they were is no longer done.

@@ -3,6 +3,7 @@ and folders that become tables. What only Impala does, against the tests' own se
 
 import datetime
 import json
+import random
 import re
 import signal
 from urllib.parse import quote
@@ -16,6 +17,8 @@ import yaml
 from support.daemon import Daemon
 from support.hive import LOST, Impala
 from support.lineage import check
+from support.load_modes import Expected, ExpectedVersions, Load, ordered
+from support.load_rows import NAMES, SUBSCRIPTIONS, subscriptions
 from support.stores import Hdfs
 from support.wait import wait_for
 
@@ -379,6 +382,91 @@ def test_folders_of_values_are_partitions(program, made):
     back = {"url": made.url(database="made"), "auth": "nosasl", "direct": "always"}
     program.ok("run", program.job(back, "back.yaml", tables=["nation"]))
     assert rows(program, "nation") == [("GERMANY", 7, 3, "G")]
+
+
+ORDERS = pa.schema({"id": pa.int64(), "kind": pa.string(), "amount": pa.int32(), "day": pa.date32()})
+
+
+def an_order(dice):
+    return {
+        "id": dice.choice([1, 2, 3, 4, 5, None]),
+        "kind": dice.choice(["", "a", "NULL", None]),
+        "amount": dice.randrange(100),
+        "day": datetime.date(2026, 11, dice.randrange(1, 5)),
+    }
+
+
+def loaded(program, made, lake, folder, schema=ORDERS, **target):
+    """Loads into a table of the catalog: gives what loads rows, and what tells the rows of the table."""
+    load = Load(program, lake, folder, schema, **target)
+    register = {"url": made.url(database="made"), "auth": "nosasl"}
+
+    def run(rows):
+        report = load.run(rows, register=register)
+        assert report["registered_as"] == "made.orders"
+
+    def told():
+        names = [row[0] for row in made.run("DESCRIBE made.orders") if not row[0].startswith("#")]
+        names = list(dict.fromkeys(names))
+        found = made.run(f"SELECT {', '.join(names)} FROM made.orders")
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        return ordered({**row, "day": datetime.date.fromisoformat(str(row["day"]))} for row in rows)
+
+    return run, told
+
+
+@pytest.mark.parametrize("by", [[], ["day"]])
+def test_a_merge_into_a_table_is_what_duckdb_makes_of_it(program, made, lake, by):
+    how = {"key": ["id", "kind"], "deleted": "amount > 90"}
+    folder = f"merged-{len(by)}"
+    run, told = loaded(
+        program, made, lake, folder, mode="merge", merge={**how, "duplicates": "latest"}, partition_by=by
+    )
+    dice, expected = random.Random(5), Expected(ORDERS, ["id", "kind"], deleted="amount > 90")
+    for size in [30, 10, 1]:
+        rows = [an_order(dice) for _ in range(size)]
+        run(rows)
+        held, _ = expected.load(rows)
+        assert told() == held
+
+
+def test_partitions_of_a_table_that_have_rows_are_replaced(program, made, lake):
+    run, told = loaded(program, made, lake, "replaced", mode="replace_partitions", partition_by=["day"])
+    dice, held = random.Random(7), {}
+    for size in [20, 2, 8]:
+        rows = [an_order(dice) for _ in range(size)]
+        run(rows)
+        held |= {day: [row for row in rows if row["day"] == day] for day in {row["day"] for row in rows}}
+        assert told() == ordered(row for rows in held.values() for row in rows)
+
+
+def test_a_snapshot_of_a_table_replaces_what_arrived_since(program, made, lake):
+    run, told = loaded(program, made, lake, "snapshot", mode="snapshot", snapshot={"arrival": "day"})
+    dice, held = random.Random(11), []
+    for size in [20, 1, 5]:
+        rows = [an_order(dice) for _ in range(size)]
+        run(rows)
+        held = [row for row in held if row["day"] < min(row["day"] for row in rows)] + rows
+        assert told() == ordered(held)
+
+
+def test_a_table_keeps_the_history_of_each_key(program, made, lake):
+    how = {"key": ["id"], "track": ["plan", "seats"], "changed_at": "at", **NAMES}
+    load = Load(program, lake, "history", SUBSCRIPTIONS, mode="scd2", scd2=how)
+    register = {"url": made.url(database="made"), "auth": "nosasl"}
+    expected, dice = ExpectedVersions(), random.Random(13)
+    columns = "unix_seconds(valid_from), unix_seconds(valid_to), is_current, id, plan, seats, note"
+    for size in [8, 6, 2]:
+        rows = subscriptions(dice, size)
+        load.run(rows, register=register)
+        held = expected.load(rows, SUBSCRIPTIONS)
+        versions = [
+            (int(row["valid_from"].timestamp()), int(row["valid_to"].timestamp()), *list(row.values())[2:])
+            for row in held
+        ]
+        assert sorted(made.run(f"SELECT {columns} FROM made.orders"), key=repr) == sorted(versions, key=repr)
+    [(keys, count)] = made.run("SELECT count(DISTINCT sk), count(*) FROM made.orders")
+    assert keys == count == len(held)
 
 
 def test_nobody_elses_table_is_touched(program, made, lake):

@@ -52,7 +52,7 @@ pub use files::{ByteStream, Entry, read_small};
 pub use manifests::Manifests;
 pub use name_lock::{LOCK_WAIT_SECS, VERSION_LIMIT};
 pub use rename_committer::checksum;
-pub use sink::{RECEIPT_LIMIT_BYTES, SinkTarget, load_mode};
+pub use sink::{RECEIPT_LIMIT_BYTES, SinkTarget, plugin_mode};
 
 /// The target's hidden folder.
 const HIDDEN: &str = ".longshore";

@@ -80,7 +80,7 @@ impl SinkTarget {
         attempt: u32,
         tapes: Option<&Tapes>,
     ) -> Result<OpenWriter> {
-        let load = load(target)?;
+        let load = load(target);
         let open = match tapes {
             None => self.open().await?,
             Some(tapes) => {
@@ -149,7 +149,7 @@ impl Target for SinkTarget {
 
     async fn begin(&self, target: &RelationTarget, schema: &SchemaRef) -> Result<()> {
         let mut open = self.open().await?;
-        let begun = open.begin(&load(target)?, &encode_schema(schema)?).await;
+        let begun = open.begin(&load(target), &encode_schema(schema)?).await;
         begun.context(self.name()).context(target.relation.clone())?;
         self.sessions.put(open);
         Ok(())
@@ -157,7 +157,7 @@ impl Target for SinkTarget {
 
     async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool> {
         let mut open = self.open().await?;
-        let held = open.is_intact(&load(target)?, &receipt(part)?).await.context(self.name())?;
+        let held = open.is_intact(&load(target), &receipt(part)?).await.context(self.name())?;
         self.sessions.put(open);
         Ok(held)
     }
@@ -166,7 +166,7 @@ impl Target for SinkTarget {
         let Some(first) = relations.first() else { return Ok(Published::As(Vec::new())) };
         let written = |relation: &Publication| {
             let receipts = relation.parts.iter().map(receipt).collect::<Result<_>>()?;
-            Ok(FinishedLoad { load: load(&relation.target)?, receipts })
+            Ok(FinishedLoad { load: load(&relation.target), receipts })
         };
         let loads: Vec<FinishedLoad> = relations.iter().map(written).collect::<Result<_>>()?;
         let mut open = self.open().await?;
@@ -230,26 +230,24 @@ impl Target for SinkTarget {
     }
 }
 
-fn load(target: &RelationTarget) -> Result<Load> {
-    Ok(Load {
+fn load(target: &RelationTarget) -> Load {
+    Load {
         run: target.run.clone(),
         relation: target.relation.clone(),
-        mode: load_mode(target.mode)?,
-    })
+        mode: plugin_mode(target.mode),
+    }
 }
 
-/// A mode, as plugins know it.
-pub fn load_mode(mode: Mode) -> Result<LoadMode> {
-    Ok(match mode {
+/// A mode, as plugins know it: what load modes load into stays.
+pub fn plugin_mode(mode: Mode) -> LoadMode {
+    match mode {
         Mode::Version => LoadMode::Version,
-        Mode::Append => LoadMode::Append,
         Mode::Replace => LoadMode::Replace,
         Mode::Error => LoadMode::Error,
-        // The check of the job refuses it.
-        Mode::ReplacePartitions | Mode::Merge | Mode::Snapshot | Mode::Scd2 => {
-            return Err(Error::internal(format!("plugins know no mode {}", mode.name())));
+        Mode::Append | Mode::ReplacePartitions | Mode::Merge | Mode::Snapshot | Mode::Scd2 => {
+            LoadMode::Append
         }
-    })
+    }
 }
 
 /// The receipt that a part's token holds.

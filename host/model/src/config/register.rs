@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::connector::{Connector, check_connector};
-use super::mode;
 use super::place::Place;
 use super::raw::RawRegister;
 use super::store_url::StoreUrl;
@@ -38,7 +37,6 @@ pub(super) fn check_register(raw: RawRegister, target: &Target) -> Result<Regist
                 .with_hint("remove `register`"));
         }
     };
-    mode::refuse(target.mode, "registered tables do not have it yet")?;
     let RawRegister { url, plugin, location, kerberos, mut config } = raw;
     config.insert("url".into(), Value::String(url.clone()));
     let base = match location {

@@ -25,6 +25,7 @@ mod handed;
 pub mod host;
 mod host_types;
 pub mod ipc;
+pub mod load_modes;
 pub mod ranges;
 mod sink;
 pub mod sql;

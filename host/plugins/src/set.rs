@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use longshore_model::config::connector::Connector as ConnectorConfig;
-use longshore_model::config::target::{Sink as SinkConfig, To};
+use longshore_model::config::target::{LOAD_MODES, Sink as SinkConfig, To};
 use longshore_model::config::{Access, Job, PluginRequirement, PolicyScope, Settings, Step, job};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::grant::Grant;
@@ -234,6 +234,10 @@ impl<'a> Resolver<'a> {
         let scope = self.scope(&plugin)?;
         for field in plugin.info.endpoints() {
             access.bound_sink(sink, &field.field, field.default_port, &scope)?;
+        }
+        if sink.config.contains_key(LOAD_MODES) && !plugin.info.takes(LOAD_MODES) {
+            return Err(Error::config(format!("the sink `{}` has no load modes", plugin.name()))
+                .with_hint("choose `mode: append`, or write into a folder"));
         }
         let (config, grant) = self.bind(&plugin, &sink.config, &scope)?;
         Ok(Binding { plugin, config, grant })

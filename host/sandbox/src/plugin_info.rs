@@ -2,6 +2,7 @@
 
 use longshore_model::relation::Consistency;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::contract::v0_6::connector_types::{ConnectorFeatures, Pushdown};
 use super::contract::v0_6::types::{Description, EndpointField};
@@ -40,6 +41,12 @@ impl PluginInfo {
     /// JSON Schema of its config.
     pub fn config_schema(&self) -> &str {
         &self.description.config_schema
+    }
+
+    /// Whether its config has a key.
+    pub fn takes(&self, key: &str) -> bool {
+        let schema: Value = serde_json::from_str(self.config_schema()).unwrap_or_default();
+        schema["properties"].get(key).is_some()
     }
 
     /// The config fields that name network endpoints.

@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_postgres_client::{Client, quote_ident, quote_literal};
+use longshore_sdk::load_modes::{LoadMode, LoadModes};
 use longshore_sdk::{Error, FinishedLoad, Load, Mode, Result, ResultExt};
 
+use crate::load_mode;
 use crate::names::{self, Names};
 use crate::staging::{self, LOAD, Receipt};
 
 pub(crate) fn commit(
     client: &mut Client,
     names: &Names,
+    modes: &LoadModes,
     run: &str,
     loads: &[FinishedLoad],
 ) -> Result<Vec<String>> {
@@ -30,7 +33,7 @@ pub(crate) fn commit(
     }
     let publish = |written: &FinishedLoad| {
         keep_only(client, names, written)
-            .and_then(|()| publish(client, names, &written.load))
+            .and_then(|()| publish(client, names, &written.load, modes.get(&written.load.relation)))
             .context(written.load.relation.clone())
     };
     loads.iter().map(publish).collect()
@@ -73,8 +76,17 @@ fn keep_only(client: &mut Client, names: &Names, written: &FinishedLoad) -> Resu
     Ok(())
 }
 
-fn publish(client: &mut Client, names: &Names, load: &Load) -> Result<String> {
+fn publish(
+    client: &mut Client,
+    names: &Names,
+    load: &Load,
+    mode: Option<&LoadMode>,
+) -> Result<String> {
     let (staging, target) = (names.staging(load), names.table(&load.relation));
+    if let Some(mode) = mode {
+        load_mode::load(client, names, load, mode)?;
+        return write_down(client, names, load, load.relation.clone());
+    }
     let is_there = staging::exists(client, &target)?;
     let name = match load.mode {
         Mode::Error if is_there => return Err(staging::already_there(&load.relation)),
@@ -98,6 +110,11 @@ fn publish(client: &mut Client, names: &Names, load: &Load) -> Result<String> {
         }
         _ => rename(client, &staging, &load.relation)?,
     };
+    write_down(client, names, load, name)
+}
+
+/// Writes down under which name a load is published.
+fn write_down(client: &mut Client, names: &Names, load: &Load, name: String) -> Result<String> {
     let (run, relation) = (names.run(&load.run), quote_literal(&load.relation));
     client.query(&format!(
         "UPDATE {run} SET published_as = {} WHERE relation = {relation} AND chunk = {LOAD}",

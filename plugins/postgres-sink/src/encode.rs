@@ -46,17 +46,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins a COPY, within the transaction that was begun.
+    /// Begins a COPY, within the transaction that was begun. `into` are the columns, where the table has others.
     pub(crate) fn start(
         client: Rc<RefCell<Client>>,
         staging: String,
+        into: &str,
         chunk: Chunk,
     ) -> Result<Self> {
         {
             let mut client = client.borrow_mut();
             chunk.replace(&mut client, &staging)?;
             client.send(|out| {
-                frontend::query(&format!("COPY {staging} FROM STDIN (FORMAT binary)"), out)
+                frontend::query(&format!("COPY {staging} {into} FROM STDIN (FORMAT binary)"), out)
             })?;
             loop {
                 match client.receive()? {

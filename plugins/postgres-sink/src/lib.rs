@@ -12,9 +12,11 @@
 //! | `encode` | batches become rows of a COPY |
 //! | `staging` | what lies out of sight: the staging tables, the run's table, chunks |
 //! | `commit` | staging becomes tables |
+//! | `load_mode` | staged rows are joined with those of a table that is there |
 
 mod commit;
 mod encode;
+mod load_mode;
 mod names;
 pub mod numeric;
 mod staging;
@@ -24,6 +26,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use longshore_postgres_client::{Address, Client, Login, PORT, SslMode};
+use longshore_sdk::load_modes::LoadModes;
 use longshore_sdk::schema::SchemaRef;
 use longshore_sdk::{
     Error, FinishedLoad, Load, Result, ResultExt, Secret, Sink, SinkInfo, SinkWriter,
@@ -52,6 +55,10 @@ pub struct Config {
     #[serde(default = "default_lock_timeout_secs")]
     #[schemars(range(min = 1, max = 86_400))]
     lock_timeout_secs: u32,
+    /// How relations are loaded into tables that are there. Longshore says it, by `mode` and its sections.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    load_modes: LoadModes,
     /// How long the server may take for one chunk, or for the commit.
     #[serde(default = "default_statement_timeout_secs")]
     #[schemars(range(min = 1, max = 604_800))]
@@ -70,6 +77,7 @@ fn default_statement_timeout_secs() -> u32 {
 pub struct PostgresSink {
     client: Rc<RefCell<Client>>,
     names: Names,
+    load_modes: LoadModes,
     /// What every transaction begins with.
     begin: String,
 }
@@ -113,7 +121,8 @@ impl Sink for PostgresSink {
             config.lock_timeout_secs, config.statement_timeout_secs
         );
         let names = Names { schema: schema(&mut client, config.schema)? };
-        Ok(Self { client: Rc::new(RefCell::new(client)), names, begin })
+        let load_modes = config.load_modes;
+        Ok(Self { client: Rc::new(RefCell::new(client)), names, load_modes, begin })
     }
 
     fn test(&mut self) -> Result<String> {
@@ -125,7 +134,15 @@ impl Sink for PostgresSink {
 
     fn begin(&mut self, load: &Load, schema: SchemaRef) -> Result<()> {
         let columns = types::columns(&schema)?;
-        self.transaction(|client, names| staging::begin(client, names, load, &columns))
+        let mode = self.load_modes.get(&load.relation).cloned();
+        self.transaction(|client, names| {
+            let is_counted = mode.as_ref().is_some_and(load_mode::needs_order);
+            staging::begin(client, names, load, &columns, is_counted)?;
+            match &mode {
+                Some(mode) => load_mode::check(client, names, load, mode),
+                None => staging::check_target(client, names, load, &columns),
+            }
+        })
     }
 
     fn write(&mut self, load: &Load, chunk: u64, attempt: u32) -> Result<Box<dyn SinkWriter>> {
@@ -137,7 +154,13 @@ impl Sink for PostgresSink {
             chunk,
             attempt,
         };
-        let writer = encode::Writer::start(self.client.clone(), staging, chunk)?;
+        let is_counted = self.load_modes.get(&load.relation).is_some_and(load_mode::needs_order);
+        let into = if is_counted {
+            load_mode::copied_columns(&mut self.client.borrow_mut(), &staging)?
+        } else {
+            String::new()
+        };
+        let writer = encode::Writer::start(self.client.clone(), staging, &into, chunk)?;
         Ok(Box::new(writer))
     }
 
@@ -147,7 +170,8 @@ impl Sink for PostgresSink {
     }
 
     fn commit(&mut self, run: &str, loads: &[FinishedLoad]) -> Result<Vec<String>> {
-        self.transaction(|client, names| commit::commit(client, names, run, loads))
+        let modes = self.load_modes.clone();
+        self.transaction(|client, names| commit::commit(client, names, &modes, run, loads))
     }
 
     fn discard(&mut self, run: &str) -> Result<()> {

@@ -29,29 +29,45 @@ pub(crate) fn check_rights(client: &mut Client, names: &Names) -> Result<()> {
     }
 }
 
-/// Makes room for a load; what is there of it stays.
+/// The column of a staging table that counts its rows, where their order matters.
+pub(crate) const ORDER: &str = "longshore row";
+
+/// Makes room for a load, whose rows are counted if their order matters; what is there of it stays.
 pub(crate) fn begin(
     client: &mut Client,
     names: &Names,
     load: &Load,
     columns: &[Column],
+    is_counted: bool,
 ) -> Result<()> {
     names::check("relation", &load.relation)?;
     let (run, staging) = (names.run(&load.run), names.staging(load));
     let relation = quote_literal(&load.relation);
-    let columns_sql: Vec<String> = columns.iter().map(Column::definition).collect();
+    let mut columns_sql: Vec<String> = columns.iter().map(Column::definition).collect();
+    if is_counted {
+        columns_sql.push(format!("{} bigint GENERATED ALWAYS AS IDENTITY", quote_ident(ORDER)));
+    }
     lock(client, &load.run)?;
     client.query(&format!(
         "CREATE TABLE IF NOT EXISTS {run} (relation text, chunk bigint, attempt int, xid text, \
-         rows bigint, published_as text, PRIMARY KEY (relation, chunk)); \
+         rows bigint, published_as text, began timestamptz DEFAULT now(), PRIMARY KEY (relation, chunk)); \
          CREATE TABLE IF NOT EXISTS {staging} ({}); \
          INSERT INTO {run} (relation, chunk) VALUES ({relation}, {LOAD}) ON CONFLICT DO NOTHING",
         columns_sql.join(", ")
     ))?;
-    let target = names.table(&load.relation);
+    Ok(())
+}
+
+/// Has the server say now what it would say of the rows at the end.
+pub(crate) fn check_target(
+    client: &mut Client,
+    names: &Names,
+    load: &Load,
+    columns: &[Column],
+) -> Result<()> {
+    let (staging, target) = (names.staging(load), names.table(&load.relation));
     match load.mode {
         Mode::Error if exists(client, &target)? => Err(already_there(&load.relation)),
-        // The server says now what it would say of the rows at the end.
         Mode::Append if exists(client, &target)? => client
             .query(&format!(
                 "EXPLAIN {}",

@@ -15,37 +15,6 @@ from support.wait import wait_for
 TPCH = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
 
 
-@pytest.fixture
-def lake(server):
-    """A database of the test's own."""
-    name = f"lake{random.randrange(10**9)}"
-    with server.connect() as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield Lake(server, name)
-    with server.connect() as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-class Lake:
-    def __init__(self, server, name):
-        self.server, self.name = server, name
-
-    def connect(self, **options):
-        return self.server.connect(dbname=self.name, **options)
-
-    def target(self, **keys):
-        url = f"postgres://postgres@127.0.0.1:{self.server.port}/{self.name}"
-        return {"url": url, "password": {"env": "PGPASSWORD"}, **keys}
-
-    def rows(self, sql):
-        with self.connect() as connection:
-            return connection.execute(sql).fetchall()
-
-    def tables(self):
-        found = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-        return [name for [name] in found]
-
-
 def same(server, lake, table, columns="*"):
     """Compares a table with its copy, as texts, value by value."""
     sql = f"SELECT t::text FROM (SELECT {columns} FROM {table}) t ORDER BY 1"

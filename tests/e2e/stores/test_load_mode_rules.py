@@ -35,7 +35,10 @@ def partitions(program, lake, **target):
     [
         ({"mode": "replace_partitions"}, "target.partition_by"),
         ({"mode": "replace_partition"}, "replace_partitions"),
-        ({"mode": "replace_partitions", "url": "http://hooks.internal/"}, "a sink does not have it"),
+        (
+            {"mode": "replace_partitions", "partition_by": ["a"], "url": "http://hooks.internal/"},
+            "`http-sink` has no load modes",
+        ),
         ({"mode": "merge"}, "`merge: { key: [id] }`"),
         ({"mode": "merge", "merge": {"key": []}}, "the key has no columns"),
         ({"mode": "merge", "merge": {"key": ["a", "a"]}}, "names `a` twice"),
@@ -51,24 +54,16 @@ def partitions(program, lake, **target):
         ({"mode": "scd2", "scd2": {"key": ["a"], "absent": "delete"}}, "absent"),
         ({"mode": "snapshot"}, "`snapshot: { arrival: arrived_at }`"),
         ({"mode": "append", "merge": {"key": ["a"]}}, "choose `mode: merge`"),
-        ({"mode": "merge", "url": "http://hooks.internal/"}, "a sink does not have it"),
+        (
+            {"mode": "merge", "merge": {"key": ["a"]}, "url": "http://hooks.internal/"},
+            "`http-sink` has no load modes",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_validate(program, target, said):
     job = program.job({"url": "file:///data/"}, tables=["a"], target={"url": "file:///lake", **target})
     line, code = program.refused("validate", job)
     assert code in (2, 4) and said in line, line
-
-
-def test_registered_tables_are_refused(program):
-    job = program.job(
-        {"url": "file:///data/"},
-        tables=["a"],
-        target={"url": "file:///lake", "mode": "replace_partitions", "partition_by": ["day"]},
-        register={"url": "hive://loader@hs2.internal/lake"},
-    )
-    line, code = program.refused("validate", job)
-    assert code == 2 and "registered tables do not have it yet" in line
 
 
 @pytest.mark.parametrize("by, there", [(["id"], "day="), (["day", "id"], None)])

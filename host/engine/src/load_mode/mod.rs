@@ -23,10 +23,10 @@ mod versions;
 
 use arrow::datatypes::SchemaRef;
 use chrono::Utc;
-use longshore_model::config::load::{Duplicates, Load, Merge};
+use longshore_model::config::load::{Duplicates, Load, Merge, REMOVES};
 use longshore_model::error::{Result, ResultExt};
 
-use crate::transform::condition;
+use crate::transform::{Rows, TABLE, condition};
 use key::Key;
 use version_columns::VersionColumns;
 
@@ -47,6 +47,12 @@ pub fn columns(load: &Load, schema: &SchemaRef) -> Result<SchemaRef> {
         }
     }
     Ok(schema.clone())
+}
+
+/// Rows for a sink that merges: a column tells which of them remove the rows with their keys.
+pub(crate) async fn marked(rows: Rows, load: &Load) -> Result<Rows> {
+    let Load::Merge(Merge { deleted: Some(condition), .. }) = load else { return Ok(rows) };
+    rows.sql(&format!("SELECT *, ({condition}) IS TRUE AS \"{REMOVES}\" FROM {TABLE}")).await
 }
 
 fn check_merge(merge: &Merge, schema: &SchemaRef) -> Result<()> {

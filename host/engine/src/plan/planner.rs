@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use longshore_model::config::files::Files;
 use longshore_model::config::job::JobRelation;
 use longshore_model::config::load::Load;
+use longshore_model::config::target::To;
 use longshore_model::config::{Job, Reach, Settings, job};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::relation::Consistency;
@@ -283,7 +284,13 @@ impl<'a> Planner<'a> {
         if let Some(limit) = self.limit {
             rows = rows.limit(limit)?;
         }
+        let is_sink = matches!(asking.job.target.to, To::Sink(_));
         let lineage = rows.lineage();
+        if is_sink && let Some(load) = &relation.load {
+            // Of the rows as they are read: a sink joins them itself.
+            load_mode::columns(load, &rows.schema()?)?;
+            rows = load_mode::marked(rows, load).await?;
+        }
         let physical = rows.into_plan().await?;
         // Told before anything is read.
         refuse_twins(&physical.schema())?;
@@ -292,6 +299,7 @@ impl<'a> Planner<'a> {
             alignment.as_ref().map_or(written.clone(), |aligned| aligned.nullable(&written));
         let loaded = match &relation.load {
             None => written.clone(),
+            Some(_) if is_sink => written.clone(),
             Some(load) => load_mode::columns(load, &written)?,
         };
         if has_versions {

@@ -12,4 +12,4 @@ pub use sql::{
     Rows, SpillingSession, SqlTurn, check_condition, check_depth, check_query, condition,
     task_context,
 };
-pub(crate) use sql::{unit_of, with_sort_joins};
+pub(crate) use sql::{TABLE, unit_of, with_sort_joins};

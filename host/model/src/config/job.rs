@@ -18,6 +18,7 @@ use super::job_relations::{
     all_relations, check_file_relations, check_folders, check_name, check_relations, give_checks,
     job_relations, load_sections, take_checks,
 };
+use super::load::loads_of_sink;
 use super::notify::{Webhook, check_webhooks};
 use super::parameters::{Arguments, Bound, ParameterRecord, bind};
 use super::place::{Place, Side, is_folder};
@@ -29,7 +30,7 @@ use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawParameter, Ra
 use super::record::Record;
 use super::register::{Register, check_register};
 use super::schedule::Schedule;
-use super::target::{Target, To, check_target};
+use super::target::{LOAD_MODES, Target, To, check_target};
 use super::territory::{Territory, Usage};
 use crate::error::{Error, Result, ResultExt};
 use crate::relation::{Consistency, Relation};
@@ -318,7 +319,7 @@ impl Job {
         let cluster = raw.cluster.map(|url| ClusterUrl::parse("cluster", &url)).transpose();
         let cluster = kept(&mut faults, cluster).flatten();
         Error::all(faults)?;
-        let (Some(source), Some(inputs), Some(target), Some(steps)) =
+        let (Some(source), Some(inputs), Some(mut target), Some(steps)) =
             (source, inputs, target, steps)
         else {
             return Err(Error::internal("a part of the job is missing"));
@@ -328,6 +329,11 @@ impl Job {
         give_checks(checks, &mut relations, has_queries, &target)?;
         for (relation, own) in relations.iter_mut().zip(sections) {
             relation.load = own.load(&relation.name, target.mode, &target.sections)?;
+        }
+        if let (To::Sink(sink), true) = (&mut target.to, target.mode.is_load()) {
+            let loads = relations.iter().map(|relation| (&relation.name, relation.load.as_ref()));
+            let told = loads_of_sink(loads, &target.partition_by)?;
+            sink.config.insert(LOAD_MODES.to_owned(), told);
         }
         check_folders(&relations, &target)?;
         let is_of_files = matches!(source, Source::Files(_));

@@ -1,7 +1,8 @@
 //! What load modes want to know of a relation: as it is written, and checked.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::mode::Mode;
 use crate::error::{Error, Result};
@@ -105,8 +106,12 @@ pub struct LoadSections {
     pub(super) scd2: Option<RawScd2>,
 }
 
+/// The column that tells a sink which rows remove the rows with their keys.
+pub const REMOVES: &str = "longshore removes";
+
 /// How a relation's rows are joined with those that are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
 pub enum Load {
     /// By key.
     Merge(Merge),
@@ -117,7 +122,7 @@ pub enum Load {
 }
 
 /// A merge by key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Merge {
     /// The columns of the key.
     pub key: Vec<String>,
@@ -128,14 +133,14 @@ pub struct Merge {
 }
 
 /// A load of what arrived since a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
     /// The column of the arrival.
     pub arrival: String,
 }
 
 /// A history of versions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Scd2 {
     /// The columns of the key.
     pub key: Vec<String>,
@@ -160,12 +165,40 @@ pub struct Scd2 {
 }
 
 /// Which of several rows with one key is taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Duplicates {
     /// None: the run fails.
     Fail,
     /// The one with the greatest value of this column, or the last that was read.
     Latest(Option<String>),
+}
+
+impl Load {
+    /// As a sink's config says it. Which rows remove others is a column there.
+    fn of_sink(&self) -> Result<Value> {
+        let mut told = serde_json::to_value(self)
+            .map_err(|error| Error::internal(format!("a load mode: {error}")))?;
+        if let Some(deleted) = told.get_mut("deleted").filter(|deleted| !deleted.is_null()) {
+            *deleted = json!(REMOVES);
+        }
+        Ok(told)
+    }
+}
+
+/// How relations are loaded, as a sink's config says it under `load_modes`. `loads` has their names, and what the
+/// mode wants to know of them.
+pub(super) fn loads_of_sink<'a>(
+    loads: impl Iterator<Item = (&'a String, Option<&'a Load>)>,
+    partition_by: &[String],
+) -> Result<Value> {
+    let mut told = Map::new();
+    for (name, load) in loads {
+        let partitions =
+            || json!({ "mode": Mode::ReplacePartitions, "partition_by": partition_by });
+        told.insert(name.clone(), load.map_or_else(|| Ok(partitions()), Load::of_sink)?);
+    }
+    Ok(Value::Object(told))
 }
 
 impl LoadSections {

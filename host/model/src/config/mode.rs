@@ -57,21 +57,27 @@ impl Mode {
     }
 }
 
-/// Refuses a load mode where it cannot be had.
-pub(super) fn refuse(mode: Mode, why: &str) -> Result<()> {
-    if !mode.is_load() {
+/// Whether the tables of a sink can be loaded so, as far as can be told without the sink.
+pub(super) fn check_sink(mode: Mode, partition_by: &[String]) -> Result<()> {
+    check_partitions(mode, partition_by)?;
+    if mode == Mode::ReplacePartitions || partition_by.is_empty() {
         return Ok(());
     }
-    Err(Error::config(format!("`target.mode` is {}: {why}", mode.name()))
-        .with_hint("write into a folder without `register`, or choose `append` or `replace`"))
+    Err(Error::config("`target.partition_by`: the target has no folders")
+        .with_hint("remove it; only `mode: replace_partitions` needs it"))
+}
+
+fn check_partitions(mode: Mode, partition_by: &[String]) -> Result<()> {
+    if mode != Mode::ReplacePartitions || !partition_by.is_empty() {
+        return Ok(());
+    }
+    Err(Error::config("`target.mode` is replace_partitions, and there are none")
+        .with_hint("name the columns in `target.partition_by`, or choose `mode: replace`"))
 }
 
 /// Whether a folder of files can be loaded so.
 pub(super) fn check_folder(mode: Mode, partition_by: &[String], format: &str) -> Result<()> {
-    if mode == Mode::ReplacePartitions && partition_by.is_empty() {
-        return Err(Error::config("`target.mode` is replace_partitions, and there are none")
-            .with_hint("name the columns in `target.partition_by`, or choose `mode: replace`"));
-    }
+    check_partitions(mode, partition_by)?;
     if mode.reads_first() && format != PARQUET {
         let mode = mode.name();
         return Err(Error::config(format!(

@@ -13,7 +13,7 @@ use super::mode;
 use super::place::{Place, Sections, Side, check_place, is_folder};
 use super::plain_path::to_url;
 use super::plugin_requirement::PluginRequirement;
-use super::raw::{RawFolder, RawFormat, RawTarget};
+use super::raw::{RawFolder, RawFormat, RawLoaded, RawTarget};
 use super::store_url::StoreUrl;
 use crate::error::{Error, Result, ResultExt};
 
@@ -37,6 +37,9 @@ pub struct Target {
     pub sections: LoadSections,
 }
 
+/// The key of a sink's config that tells how relations are loaded. A sink that has it has load modes.
+pub const LOAD_MODES: &str = "load_modes";
+
 /// What takes the rows.
 #[derive(Clone, Debug)]
 pub enum To {
@@ -53,7 +56,8 @@ pub struct Sink {
     pub scheme: String,
     /// Which sink.
     pub plugin: PluginRequirement,
-    /// All keys of `target` but `mode`. Still holds secrets as written: show it to nobody.
+    /// All keys of `target` but `mode` and what load modes want to know, which stands under [`LOAD_MODES`] for each
+    /// relation. Still holds secrets as written: show it to nobody.
     pub config: Map<String, Value>,
 }
 
@@ -68,7 +72,8 @@ impl Target {
 
     /// Whether all rows must be read before the first part is written.
     pub fn reads_first(&self) -> bool {
-        self.mode.reads_first() || self.file.is_some()
+        let is_folder = matches!(self.to, To::Folder(..));
+        is_folder && (self.mode.reads_first() || self.file.is_some())
     }
 }
 
@@ -157,7 +162,6 @@ pub(super) fn check_target(mut raw: RawTarget, folder: &Path) -> Result<Target> 
         mode::check_folder(mode, &folder.partition_by, folder.format_name())?;
         return Ok(Target { mode, ..folder });
     }
-    mode::refuse(mode, "a sink does not have it")?;
     let url = Url::parse(&raw.url).map_err(|error| {
         Error::config(format!("`target.url`: {error}"))
             .with_hint("write it as in postgres://loader@host/shop")
@@ -166,15 +170,21 @@ pub(super) fn check_target(mut raw: RawTarget, folder: &Path) -> Result<Target> 
     // Only fails where a URL can have no password.
     let _ = shown.set_password(None);
     hide_query_values(&mut shown);
+    let loaded = if mode.is_load() { take_load(&mut raw.rest)? } else { RawLoaded::default() };
+    mode::check_sink(mode, &loaded.partition_by)?;
+    let RawLoaded { partition_by, merge, snapshot, scd2 } = loaded;
+    let sections = LoadSections { merge, snapshot, scd2 };
     let to = To::Sink(check_sink(raw, &url)?);
-    Ok(Target {
-        to,
-        file: None,
-        url: shown.to_string(),
-        mode,
-        partition_by: Vec::new(),
-        sections: LoadSections::default(),
-    })
+    Ok(Target { to, file: None, url: shown.to_string(), mode, partition_by, sections })
+}
+
+/// What load modes want to know; all else under `target` belongs to the sink.
+fn take_load(keys: &mut Map<String, Value>) -> Result<RawLoaded> {
+    let mut own = Map::new();
+    for key in ["partition_by", "merge", "snapshot", "scd2"] {
+        own.extend(keys.remove(key).map(|value| (key.to_owned(), value)));
+    }
+    typed("target", Value::Object(own))
 }
 
 /// Only the sink knows which values of a query are secrets.
@@ -254,6 +264,10 @@ fn check_sink(raw: RawTarget, url: &Url) -> Result<Sink> {
     let plugin =
         raw.plugin.map(|text| text.parse::<PluginRequirement>().context("`target.plugin`"));
     let mut config = raw.rest;
+    if config.contains_key(LOAD_MODES) {
+        return Err(Error::config(format!("`target.{LOAD_MODES}` is what Longshore tells sinks"))
+            .with_hint("say it with `target.mode`, `merge`, `snapshot` and `scd2`"));
+    }
     config.insert("url".into(), Value::String(raw.url));
     let (scheme, plugin) = (url.scheme().to_owned(), plugin.transpose()?.unwrap_or_default());
     Ok(Sink { scheme, plugin, config })

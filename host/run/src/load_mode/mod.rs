@@ -57,6 +57,13 @@ impl ActiveRun<'_> {
         if !self.job.target.mode.is_load() {
             return Ok(outputs);
         }
+        if let Destination::Sink(_) = &self.destination {
+            // It joins them itself, in its commit.
+            for (target, output) in prepared.targets.iter().zip(&outputs) {
+                self.tell_if_empty(target, output)?;
+            }
+            return Ok(outputs);
+        }
         let mut loading = JoinSet::new();
         tokio::select! {
             loaded = self.load_all(prepared, &mut outputs, &mut loading) => loaded?,
@@ -95,11 +102,7 @@ impl ActiveRun<'_> {
         loading: &mut JoinSet<Result<Loaded>>,
     ) -> Result<Loaded> {
         let target = &prepared.targets[index];
-        if output.parts.iter().all(|part| part.rows == 0) {
-            let text = format!("{}: the source has no rows: nothing changes", target.relation);
-            tracing::warn!("{text}");
-            self.ledger().event(self.id, &text)?;
-        }
+        self.tell_if_empty(target, output)?;
         let Destination::Files { folder, .. } = &self.destination else {
             return Err(Error::internal("a load mode without files"));
         };
@@ -121,6 +124,15 @@ impl ActiveRun<'_> {
             }
         };
         self.retry().run_on(self.runner.compute, loading, JOINING, join).await
+    }
+
+    fn tell_if_empty(&self, target: &RelationTarget, output: &RelationOutput) -> Result<()> {
+        if output.parts.iter().any(|part| part.rows > 0) {
+            return Ok(());
+        }
+        let text = format!("{}: the source has no rows: nothing changes", target.relation);
+        tracing::warn!("{text}");
+        self.ledger().event(self.id, &text)
     }
 
     fn stage(

@@ -62,7 +62,7 @@ use longshore_plugins::Bound;
 use longshore_sandbox::Transform;
 
 /// The name under which a step's query sees its rows.
-const TABLE: &str = "data";
+pub(crate) const TABLE: &str = "data";
 
 /// A state whose plans keep a chunk a partition wherever the query allows it, and in which no value is
 /// changed in silence. It has no tables.

@@ -28,7 +28,7 @@ pub(super) use source::{
 };
 pub(super) use store::RawSftp;
 pub use store::{RawAzure, RawHdfs, RawS3};
-pub(super) use target::{RawFolder, RawRegister, RawTarget};
+pub(super) use target::{RawFolder, RawLoaded, RawRegister, RawTarget};
 
 /// A job: what to move, from where, to where.
 #[derive(Debug, Deserialize, JsonSchema)]

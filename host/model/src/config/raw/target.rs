@@ -79,6 +79,16 @@ pub(in crate::config) struct RawFolder {
     pub(in crate::config) sftp: Option<RawSftp>,
 }
 
+/// What load modes of sinks want to know.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RawLoaded {
+    pub(in crate::config) partition_by: Vec<String>,
+    pub(in crate::config) merge: Option<RawMerge>,
+    pub(in crate::config) snapshot: Option<RawSnapshot>,
+    pub(in crate::config) scd2: Option<RawScd2>,
+}
+
 /// How CSV is written.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

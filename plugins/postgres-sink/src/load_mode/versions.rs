@@ -1,0 +1,287 @@
+//! `scd2`: the history of each key, as versions. A row begins a version where its values are others than before,
+//! wherever in history that is.
+//!
+//! What is known of the keys that come becomes instants: versions that are there begin, some of them end, and rows
+//! that were read begin versions. In the order of time, those with the values of the version before them fall away;
+//! the others are the versions, each until the next instant.
+
+use longshore_postgres_client::{quote_ident, quote_literal};
+use longshore_sdk::load_modes::Scd2;
+use longshore_sdk::{Error, Result};
+
+use super::Counts;
+use super::key::NullPattern;
+use super::table::{LoadTable, TableColumn, listed};
+
+/// The type of times where the rows have none.
+const RUN_TIME: &str = "timestamp with time zone";
+
+/// The columns of versions: surrogate key, from, to, current, and those of the rows but for their time.
+pub(super) fn columns(staged: &[TableColumn], how: &Scd2) -> Result<Vec<TableColumn>> {
+    let time = time_type(staged, how)?;
+    let column = |name: &str, sql_type: &str, is_not_null| TableColumn {
+        name: name.to_owned(),
+        sql_type: sql_type.to_owned(),
+        is_not_null,
+    };
+    let key = how.surrogate_key.as_ref().map(|name| column(name, "uuid", true));
+    let from = column(&how.valid_from, &time, true);
+    let to = column(&how.valid_to, &time, how.end.is_some());
+    let current = how.current.as_ref().map(|name| column(name, "boolean", true));
+    let values = staged.iter().filter(|own| Some(&own.name) != how.changed_at.as_ref()).cloned();
+    Ok(key.into_iter().chain([from, to]).chain(current).chain(values).collect())
+}
+
+fn time_type(staged: &[TableColumn], how: &Scd2) -> Result<String> {
+    let Some(name) = &how.changed_at else { return Ok(RUN_TIME.to_owned()) };
+    let column = staged.iter().find(|column| column.name == *name);
+    let column = column.ok_or_else(|| Error::internal(format!("no column `{name}` is staged")))?;
+    Ok(column.sql_type.clone())
+}
+
+/// Has the server say what it would say of the versions, before anything is read.
+pub(super) fn check(table: &mut LoadTable<'_>, how: &Scd2) -> Result<()> {
+    let versions = columns(&table.columns, how)?;
+    let names = listed(versions.iter().map(|column| &column.name));
+    let value = |column: &TableColumn| {
+        // A table may keep its UUIDs as texts.
+        let sql_type = if Some(&column.name) == how.surrogate_key.as_ref() {
+            table.there(&column.name)?.sql_type.clone()
+        } else {
+            column.sql_type.clone()
+        };
+        Ok(format!("NULL::{sql_type}"))
+    };
+    let values: Vec<String> = versions.iter().map(value).collect::<Result<_>>()?;
+    let insert = format!("INSERT INTO {} ({names}) SELECT {}", table.target, values.join(", "));
+    table.explain(&insert)
+}
+
+/// Keeps the histories. `began` is when the run began, as an expression.
+pub(super) fn keep(table: &mut LoadTable<'_>, how: &Scd2, began: &str) -> Result<Counts> {
+    let mut key = how.key.clone();
+    if let Some(changed_at) = &how.changed_at {
+        table.refuse_nulls(changed_at)?;
+        key.push(changed_at.clone());
+    }
+    table.keep_sole_rows(&key, &how.duplicates)?;
+    // Without rows, no key is known to be absent.
+    if table.is_empty()? {
+        return Ok(Counts::default());
+    }
+    let patterns = table.null_patterns(&how.key)?;
+    let time = table.there(&how.valid_from)?.sql_type.clone();
+    let history = History { how, patterns, now: in_type(began, &time), time };
+    let mut counts = history.write(table)?;
+    if how.closes_absent {
+        counts.deleted += history.close_absent(table)?;
+    }
+    Ok(counts)
+}
+
+/// A moment in the type of the times; those without a zone are UTC.
+fn in_type(moment: &str, time: &str) -> String {
+    if time.ends_with("with time zone") {
+        format!("{moment}::{time}")
+    } else {
+        format!("({moment} AT TIME ZONE 'UTC')::{time}")
+    }
+}
+
+/// What tells how the histories of a table are kept.
+struct History<'a> {
+    how: &'a Scd2,
+    /// Which columns of the keys that come are NULL together.
+    patterns: Vec<NullPattern>,
+    /// When the run began, in the type of the times.
+    now: String,
+    /// The type of the times.
+    time: String,
+}
+
+impl History<'_> {
+    /// The end of a version that has none.
+    fn end(&self) -> String {
+        match &self.how.end {
+            None => format!("NULL::{}", self.time),
+            Some(day) => in_type(
+                &format!("{}::timestamptz", quote_literal(&format!("{day} 00:00:00+00"))),
+                &self.time,
+            ),
+        }
+    }
+
+    /// That version `t` has no end.
+    fn is_open(&self) -> String {
+        let to = quote_ident(&self.how.valid_to);
+        format!("(t.{to} IS NULL OR t.{to} IS NOT DISTINCT FROM {})", self.end())
+    }
+
+    /// That the key of version `t` comes.
+    fn comes(&self, table: &LoadTable<'_>) -> String {
+        let comes = |pattern: &NullPattern| {
+            format!("EXISTS (SELECT FROM {} s WHERE {})", table.staging, pattern.is_same())
+        };
+        self.patterns.iter().map(comes).collect::<Vec<_>>().join(" OR ")
+    }
+
+    /// The versions that are there of the keys that come.
+    fn there(&self, table: &LoadTable<'_>) -> String {
+        let there = |pattern: &NullPattern| {
+            format!(
+                "SELECT t.*, t.tableoid AS longshore_table, t.ctid AS longshore_place FROM {} t \
+                 WHERE EXISTS (SELECT FROM {} s WHERE {})",
+                table.target,
+                table.staging,
+                pattern.is_same()
+            )
+        };
+        self.patterns.iter().map(there).collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
+    /// The columns of versions that come from the rows.
+    fn values<'t>(&self, table: &'t LoadTable<'_>) -> Vec<&'t String> {
+        let names = table.columns.iter().map(|column| &column.name);
+        names.filter(|name| Some(*name) != self.how.changed_at.as_ref()).collect()
+    }
+
+    /// The query of the versions of all keys that come: their values, `longshore_from`, `longshore_to`,
+    /// `longshore_open`, and the place of the version that is there, if one is.
+    fn query(&self, table: &LoadTable<'_>) -> Result<String> {
+        let how = self.how;
+        let (key, values) = (listed(how.key.iter()), self.values(table));
+        let tracked: Vec<&String> = match &how.track {
+            Some(track) => track.iter().collect(),
+            None => values.iter().filter(|name| !how.key.contains(name)).copied().collect(),
+        };
+        let as_read = |name: &&String| {
+            Ok(format!("{} AS {}", table.cast(&quote_ident(name), name)?, quote_ident(name)))
+        };
+        let as_read: Vec<String> = values.iter().map(as_read).collect::<Result<_>>()?;
+        let same = |name: &&String| {
+            let column = quote_ident(name);
+            let text = if table.there(name)?.sql_type == "json" { "::text" } else { "" };
+            Ok(format!(" AND lag({column}{text}) OVER w IS NOT DISTINCT FROM {column}{text}"))
+        };
+        let same: String = tracked.iter().map(same).collect::<Result<_>>()?;
+        let time = &self.time;
+        let at = match &how.changed_at {
+            Some(name) => format!("{}::{time}", quote_ident(name)),
+            None => self.now.clone(),
+        };
+        let reopened = if how.closes_absent {
+            format!(
+                " UNION ALL SELECT {}, {}, NULL, TRUE, NULL, NULL FROM instants \
+                 WHERE side = 2 AND number = 1 AND NOT is_last_begin",
+                listed(values.iter().copied()),
+                self.now
+            )
+        } else {
+            String::new()
+        };
+        let (from, to, own) = (
+            quote_ident(&how.valid_from),
+            quote_ident(&how.valid_to),
+            listed(values.iter().copied()),
+        );
+        Ok(format!(
+            "WITH there AS ({there}), known AS (\
+               SELECT {own}, t.{from} AS at, 1 AS side, longshore_table, longshore_place FROM there t \
+               UNION ALL SELECT {own}, t.{to}, 0, NULL, NULL FROM there t WHERE NOT {is_open} \
+               UNION ALL SELECT {as_read}, {at}, 2, NULL, NULL FROM {staging} s\
+             ), placed AS (\
+               SELECT *, max(side) OVER instant > 0 AS begins, \
+                 row_number() OVER (PARTITION BY {key}, at ORDER BY side DESC) AS rank, \
+                 first_value(longshore_table) OVER there_first AS there_table, \
+                 first_value(longshore_place) OVER there_first AS there_place FROM known \
+               WINDOW instant AS (PARTITION BY {key}, at), \
+                 there_first AS (PARTITION BY {key}, at ORDER BY side = 1 DESC \
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)\
+             ), instants AS (\
+               SELECT *, coalesce(lag(begins) OVER w{same}, FALSE) AS is_same, \
+                 row_number() OVER (PARTITION BY {key}, side ORDER BY at DESC) AS number, \
+                 last_value(begins) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS is_last_begin \
+               FROM placed WHERE rank = 1 WINDOW w AS (PARTITION BY {key} ORDER BY at)\
+             ), kept AS (\
+               SELECT *, lead(at) OVER (PARTITION BY {key} ORDER BY at) AS next FROM instants \
+               WHERE NOT begins OR NOT is_same\
+             ) SELECT {own}, at AS longshore_from, next AS longshore_to, next IS NULL AS longshore_open, \
+                 there_table AS longshore_table, there_place AS longshore_place FROM kept WHERE begins{reopened}",
+            there = self.there(table),
+            is_open = self.is_open(),
+            as_read = as_read.join(", "),
+            staging = table.staging,
+        ))
+    }
+
+    /// Writes the versions of the keys that come, as far as they are not there just so.
+    fn write(&self, table: &mut LoadTable<'_>) -> Result<Counts> {
+        let (target, how) = (table.target, self.how);
+        let versions = format!("{}_versions\"", table.staging.trim_end_matches('"'));
+        let query = self.query(table)?;
+        table.client.query(&format!("CREATE TABLE {versions} AS {query}; ANALYZE {versions}"))?;
+        let is_kept = "t.tableoid = v.longshore_table AND t.ctid = v.longshore_place";
+        let comes = self.comes(table);
+        // What is changed has another place afterwards: what goes, goes first.
+        let deleted = table.change(&format!(
+            "DELETE FROM {target} t WHERE ({comes}) AND NOT EXISTS (SELECT FROM {versions} v WHERE {is_kept})"
+        ))?;
+        let to = format!("CASE WHEN v.longshore_open THEN {} ELSE v.longshore_to END", self.end());
+        let mut set: Vec<(String, String)> = vec![(quote_ident(&how.valid_to), to.clone())];
+        set.extend(
+            how.current.as_ref().map(|name| (quote_ident(name), "v.longshore_open".to_owned())),
+        );
+        let values = self.values(table);
+        set.extend(
+            values.iter().map(|name| (quote_ident(name), format!("v.{}", quote_ident(name)))),
+        );
+        let json: Vec<String> = table
+            .there
+            .iter()
+            .filter(|column| column.sql_type == "json")
+            .map(|column| quote_ident(&column.name))
+            .collect();
+        let differs = |(column, new): &(String, String)| {
+            let text = if json.contains(column) { "::text" } else { "" };
+            format!("t.{column}{text} IS DISTINCT FROM ({new}){text}")
+        };
+        let differs: Vec<String> = set.iter().map(differs).collect();
+        let sets: Vec<String> =
+            set.iter().map(|(column, new)| format!("{column} = {new}")).collect();
+        let updated = table.change(&format!(
+            "UPDATE {target} t SET {} FROM {versions} v WHERE {is_kept} AND ({})",
+            sets.join(", "),
+            differs.join(" OR ")
+        ))?;
+        let mut names = vec![quote_ident(&how.valid_from)];
+        let mut news = vec!["v.longshore_from".to_owned()];
+        for (name, new) in set {
+            names.push(name);
+            news.push(new);
+        }
+        if let Some(name) = &how.surrogate_key {
+            names.push(quote_ident(name));
+            news.push(table.cast("gen_random_uuid()", name)?);
+        }
+        let inserted = table.change(&format!(
+            "INSERT INTO {target} ({}) SELECT {} FROM {versions} v WHERE v.longshore_place IS NULL",
+            names.join(", "),
+            news.join(", ")
+        ))?;
+        table.client.query(&format!("DROP TABLE {versions}"))?;
+        Ok(Counts { inserted, updated, deleted })
+    }
+
+    /// Ends the open versions of keys that do not come.
+    fn close_absent(&self, table: &mut LoadTable<'_>) -> Result<u64> {
+        let (target, comes, is_open) = (table.target, self.comes(table), self.is_open());
+        let (from, to) = (quote_ident(&self.how.valid_from), quote_ident(&self.how.valid_to));
+        let current = self.how.current.as_ref();
+        let current = current.map(|name| format!(", {} = FALSE", quote_ident(name)));
+        let now = &self.now;
+        table.change(&format!(
+            "UPDATE {target} t SET {to} = {now}{} WHERE {is_open} AND t.{from} < {now} AND NOT ({comes})",
+            current.unwrap_or_default()
+        ))
+    }
+}

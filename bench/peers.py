@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-def duckdb_(port, table, _, out):
+def duckdb_sql(port, sql):
     import duckdb
     import duckdb_extension_postgres_scanner as package
 
@@ -16,7 +16,11 @@ def duckdb_(port, table, _, out):
     db.execute(
         f"ATTACH 'host=127.0.0.1 port={port} user=postgres dbname=postgres' AS pg (TYPE postgres, READ_ONLY)"
     )
-    db.execute(f"COPY (SELECT * FROM pg.{table}) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
+    db.execute(sql)
+
+
+def duckdb_(port, table, _, out):
+    duckdb_sql(port, f"COPY (SELECT * FROM pg.{table}) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
 
 
 def connectorx(port, table, key, out):
@@ -153,6 +157,7 @@ if __name__ == "__main__":
         odbc,
         to_csv,
         duckdb_files,
+        duckdb_sql,
         datafusion_files,
     ]
     {"duckdb": duckdb_, **{peer.__name__: peer for peer in peers}}[name](*arguments)

@@ -24,7 +24,7 @@ from setting import Setting  # noqa: E402
 
 #: Those with goals, and then those that only inform.
 SECTIONS = """
-    postgres shapes tax hive odbc files stores tpch small scaling memory
+    postgres shapes loads tax hive odbc files stores tpch small scaling memory
     cluster ledger startup instances
 """.split()
 

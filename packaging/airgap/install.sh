@@ -8,6 +8,8 @@
 # the tarball, whose own install.sh gets --prefix and --service.
 set -eu
 umask 022
+# Paths are the caller's.
+from=$PWD
 cd "$(dirname "$0")"
 
 # What may be left on the disk afterwards.
@@ -16,6 +18,7 @@ SPARE_KIB=16384
 say() { echo "longshore: $*"; }
 die() { echo "install.sh: $*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
+from_caller() { case $1 in /*) echo "$1" ;; *) echo "$from/$1" ;; esac; }
 
 key= prefix= service= tarball=
 while [ $# -gt 0 ]; do
@@ -29,7 +32,15 @@ while [ $# -gt 0 ]; do
   shift
 done
 [ -n "$key" ] || die "no --key: give the public key that Longshore's releases are signed with"
-[ ! -f "$key" ] || key=$(grep -v '^untrusted comment:' "$key" | head -n 1)
+file=$(from_caller "$key")
+if [ -f "$file" ]; then
+  key=$(grep -v '^untrusted comment:' "$file" | head -n 1)
+else
+  case $key in
+    RW*) ;;
+    *) die "--key: $key: there is no such file, and it is no public key of minisign" ;;
+  esac
+fi
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -106,7 +117,7 @@ its ledger: to go back nevertheless, run \`dpkg -r longshore\` first"
 install_tarball() {
   tar -xzf "$1" -C "$scratch"
   set --
-  [ -z "$prefix" ] || set -- --prefix "$prefix"
+  [ -z "$prefix" ] || set -- --prefix "$(from_caller "$prefix")"
   [ -z "$service" ] || set -- "$@" --service
   "$scratch"/longshore-*/install.sh "$@"
 }

@@ -8,6 +8,8 @@
 # Files are copied beside the old ones first, and change places with them when all are there.
 set -eu
 umask 022
+# Paths are the caller's.
+from=$PWD
 cd "$(dirname "$0")"
 
 # What may be left on the disk afterwards.
@@ -28,7 +30,7 @@ while [ $# -gt 0 ]; do
 done
 case $prefix in
   /*) ;;
-  *) die "--prefix: $prefix: give a folder from the root, such as $PWD/$prefix" ;;
+  *) prefix=$from/$prefix ;;
 esac
 
 # The nearest folder that exists decides what may be written.

@@ -157,8 +157,19 @@ def programs_without(folder, name):
 def test_what_it_needs_is_said(install, place):
     done = run(install.folder / "install.sh", check=False)
     refused(done, "--key")
-    refused(install("--prefix", "relative", check=False), "--prefix: relative", "from the root")
+    refused(install(key="nowhere.pub", check=False), "--key: nowhere.pub", "no such file")
     assert install("--prefixx", check=False).returncode == 2
+
+
+def test_paths_are_those_of_the_caller(install, keys, place):
+    """As the documentation has it: from the folder that has the archive and the key."""
+    shutil.copy(keys["own"][0], place / "longshore.pub")
+    command = f"{install.folder.name}/install.sh --key longshore.pub --prefix here"
+    run(
+        *OFFLINE, "sh", "-c", f"cd {place} && {command}", env={"PATH": os.environ["PATH"], "HOME": str(place)}
+    )
+    assert (place / "here/bin/longshore").exists()
+    assert not (install.folder / "here").exists()
 
 
 def test_without_root_it_says_how_else(install):

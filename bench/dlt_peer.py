@@ -25,7 +25,9 @@ def table(name, **keys):
 
 
 def pipeline(destination):
-    return dlt.pipeline("bench", pipelines_dir=str(folder / "state"), destination=destination, dataset_name="shop")
+    return dlt.pipeline(
+        "bench", pipelines_dir=str(folder / "state"), destination=destination, dataset_name="shop"
+    )
 
 
 files = filesystem(f"file://{folder}/lake")

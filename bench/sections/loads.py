@@ -72,7 +72,10 @@ class Loads:
     def incremental(self):
         """1% of a table, by an indexed column, into Parquet."""
         setting = self.setting
-        relation = {"table": "orders", "incremental": {"column": "updated_at", "initial": self.since.isoformat()}}
+        relation = {
+            "table": "orders",
+            "incremental": {"column": "updated_at", "initial": self.since.isoformat()},
+        }
         job = self.job("incremental", relation, {"url": f"file://{setting.lake}", "mode": "append"})
 
         def ours():
@@ -84,7 +87,9 @@ class Loads:
             return self.dlt("incremental", self.since.isoformat())
 
         out = setting.scratch / "out.parquet"
-        copy = f"COPY (FROM pg.orders WHERE updated_at > '{self.since.isoformat()}') TO '{out}' (FORMAT parquet)"
+        copy = (
+            f"COPY (FROM pg.orders WHERE updated_at > '{self.since.isoformat()}') TO '{out}' (FORMAT parquet)"
+        )
         contenders = {"Longshore": ours, "dlt": dlt, "DuckDB": lambda: self.duckdb(copy)}
         found = in_turn(contenders, setting.runs, lambda: self.check_files(self.rows // 100))
         yield from self.told("1% of 6,000,000 rows into Parquet", found)
@@ -138,14 +143,18 @@ class Loads:
         job = self.job("merge-table", {"table": "changes", "as": "orders"}, target)
         found = in_turn(
             {
-                "Longshore": lambda: self.after_restoring("lake", "orders", lambda: measure(setting.run(job), setting.env)),
+                "Longshore": lambda: self.after_restoring(
+                    "lake", "orders", lambda: measure(setting.run(job), setting.env)
+                ),
                 "dlt": lambda: self.after_restoring("dlt", "shop.orders", lambda: self.dlt("merge")),
             },
             setting.runs,
             lambda: self.check_table("SELECT count(*), sum(amount) FROM orders", self.merged),
         )
         what = "merge of 100,000 into 6,000,000 rows of PostgreSQL"
-        yield from compare("loads", what, found, ("wall", "dlt", 0.2), ("cpu", "dlt", None), ("mib", "dlt", None))
+        yield from compare(
+            "loads", what, found, ("wall", "dlt", 0.2), ("cpu", "dlt", None), ("mib", "dlt", None)
+        )
 
     def after_restoring(self, database, table, load):
         """The rows are as they were, but for those that do not matter."""
@@ -187,7 +196,9 @@ class Loads:
             lambda: self.check_files(versions, relation="history"),
         )
         what = "history of 100,000 in 6,000,000 rows of Parquet"
-        yield from compare("loads", what, found, ("wall", "DuckDB", 1.0), ("cpu", "DuckDB", None), ("mib", "DuckDB", None))
+        yield from compare(
+            "loads", what, found, ("wall", "DuckDB", 1.0), ("cpu", "DuckDB", None), ("mib", "DuckDB", None)
+        )
         yield from self.histories_of_tables(how, versions)
 
     def histories_of_tables(self, how, versions):
@@ -198,8 +209,7 @@ class Loads:
         with self.server.connect(dbname="dlt") as connection:
             connection.execute(
                 "INSERT INTO shop.history (id, updated_at, status, amount, note, _dlt_valid_from, row_hash) "
-                "SELECT made.*, '2026-01-01', -id "
-                + made(11)
+                "SELECT made.*, '2026-01-01', -id " + made(11)
             )
             connection.execute("CREATE INDEX ON shop.history (id)")
             connection.execute("CREATE INDEX ON shop.history (row_hash)")
@@ -210,7 +220,8 @@ class Loads:
                 "id bigint, status text, amount numeric(15,2), note text)"
             )
             connection.execute(
-                "INSERT INTO history SELECT updated_at, '9999-12-31 00:00:00+00', id, status, amount, note " + made(1)
+                "INSERT INTO history SELECT updated_at, '9999-12-31 00:00:00+00', id, status, amount, note "
+                + made(1)
             )
             connection.execute("CREATE INDEX ON history (id)")
             connection.execute("VACUUM (FREEZE, ANALYZE) history")
@@ -219,14 +230,18 @@ class Loads:
         def ours():
             with self.server.connect(dbname="lake") as connection:
                 connection.execute("DELETE FROM history WHERE status = 'changed'")
-                connection.execute("UPDATE history SET valid_to = '9999-12-31 00:00:00+00' WHERE valid_to < '9999-01-01'")
+                connection.execute(
+                    "UPDATE history SET valid_to = '9999-12-31 00:00:00+00' WHERE valid_to < '9999-01-01'"
+                )
                 connection.execute("VACUUM ANALYZE history")
             return measure(setting.run(job), setting.env)
 
         def dlt():
             with self.server.connect(dbname="dlt") as connection:
                 connection.execute("DELETE FROM shop.history WHERE status = 'changed'")
-                connection.execute("UPDATE shop.history SET _dlt_valid_to = NULL WHERE _dlt_valid_to IS NOT NULL")
+                connection.execute(
+                    "UPDATE shop.history SET _dlt_valid_to = NULL WHERE _dlt_valid_to IS NOT NULL"
+                )
                 connection.execute("VACUUM ANALYZE shop.history")
             return self.dlt("scd2")
 
@@ -236,7 +251,9 @@ class Loads:
             lambda: self.check_table("SELECT count(*) FROM history", (versions,)),
         )
         what = "history of 100,000 in 6,000,000 rows of PostgreSQL"
-        yield from compare("loads", what, found, ("wall", "dlt", 0.2), ("cpu", "dlt", None), ("mib", "dlt", None))
+        yield from compare(
+            "loads", what, found, ("wall", "dlt", 0.2), ("cpu", "dlt", None), ("mib", "dlt", None)
+        )
 
     def lake_target(self):
         url = f"postgres://postgres@127.0.0.1:{self.server.port}/lake?sslmode=disable"

@@ -104,7 +104,7 @@ without-%: install-build
 ## Verdicts: goals against peers from PyPI, side by side; `make bench S=postgres` runs one section (docs/benchmarks.md)
 bench: build install-test
 	$(VENV)/bin/python -m pip install --quiet --requirement bench/requirements.txt
-	$(if $(if $(S),$(filter loads,$(S)),all),@tools/install.sh venv target/dlt bench/dlt-requirements.txt)
+	$(if $(if $(S),$(filter loads starts,$(S)),all),@tools/install.sh venv target/dlt bench/dlt-requirements.txt)
 	$(VENV)/bin/python bench/run.py $(S)
 
 ## A thousand rounds of kill -9 (the tests run 6)

@@ -1,5 +1,7 @@
-"""dlt, loading what has changed: `dlt_peer.py WHAT PORT FOLDER [SINCE]`. Its state and its files are in FOLDER."""
+"""dlt, loading what has changed: `dlt_peer.py WHAT PORT FOLDER [SINCE]`, or a file: `dlt_peer.py file 0 FOLDER FILE`. Its
+state and its files are in FOLDER."""
 
+import csv
 import os
 import sys
 from datetime import datetime
@@ -17,7 +19,7 @@ os.environ |= {
     "RUNTIME__LOG_LEVEL": "ERROR",
     "DATA_WRITER__BUFFER_MAX_ITEMS": "100000",
 }
-url = f"postgresql+psycopg2://postgres:{os.environ['PGPASSWORD']}@127.0.0.1:{port}/"
+url = f"postgresql+psycopg2://postgres:{os.environ.get('PGPASSWORD')}@127.0.0.1:{port}/"
 
 
 def table(name, **keys):
@@ -38,6 +40,9 @@ if what == "incremental":
     pipeline(files).run(
         table("orders", incremental=since), write_disposition="append", loader_file_format="parquet"
     )
+elif what == "file":
+    rows = csv.DictReader(Path(sys.argv[4]).open())
+    pipeline(files).run(rows, table_name="rows", loader_file_format="parquet")
 elif what in ("base", "merge"):
     source = table("base" if what == "base" else "changes").with_name("orders")
     source.apply_hints(primary_key="id")

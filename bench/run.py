@@ -25,7 +25,7 @@ from setting import Setting  # noqa: E402
 #: Those with goals, and then those that only inform.
 SECTIONS = """
     postgres shapes loads tax hive odbc files stores tpch small scaling memory
-    cluster ledger startup instances
+    cluster ledger startup starts instances
 """.split()
 
 

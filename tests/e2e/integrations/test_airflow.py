@@ -98,7 +98,7 @@ def daemon(longshore):
 
 
 @pytest.fixture(scope="module")
-def airflow(daemon, longshore, gates):
+def airflow(daemon, longshore, gates, server):
     # More than one chunk, so that something is left to resume.
     (longshore.folder / "lost").mkdir()
     for number in range(4):
@@ -119,7 +119,7 @@ def airflow(daemon, longshore, gates):
     dags = shutil.copytree(DAGS, longshore.folder / "dags")
     example = (PROVIDER / "examples/orders.py").read_text()
     (dags / "orders.py").write_text(example.replace("/jobs/", f"{longshore.folder}/"))
-    airflow = Airflow(longshore.folder / "home", dags, env)
+    airflow = Airflow(longshore.folder / "home", dags, server, env)
     yield airflow
     gates.open()
     airflow.stop()

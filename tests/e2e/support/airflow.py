@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import sqlite3
 import subprocess
 import time
 import urllib.error
@@ -14,7 +13,7 @@ import zipfile
 from pathlib import Path
 from urllib.parse import quote
 
-from support.longshore import LONGSHORE, ROOT
+from support.longshore import LONGSHORE, PASSWORD, ROOT
 from support.ports import free_port
 from support.wait import wait_for
 
@@ -51,12 +50,16 @@ def installed(folder):
 
 
 class Airflow:
-    """An Airflow of one machine, with tasks as its scheduler's children."""
+    """An Airflow of one machine, with tasks as its scheduler's children. Its components write to their database at the same
+    time: that of PostgreSQL takes it."""
 
-    def __init__(self, folder, dags, env):
+    def __init__(self, folder, dags, server, env):
         self.folder, self.processes = folder, []
         folder.mkdir()
-        site, database = installed(folder), folder / "airflow.db"
+        site = installed(folder)
+        with server.connect() as connection:
+            connection.execute("CREATE DATABASE airflow")
+        database = f"postgres:{PASSWORD}@127.0.0.1:{server.port}/airflow"
         self.url = f"http://127.0.0.1:{free_port()}"
         port = self.url.rpartition(":")[2]
         self.env = {
@@ -65,8 +68,8 @@ class Airflow:
             "PYTHONPATH": f"{site}:{ROOT}/python/src",
             "LONGSHORE_PROGRAM": str(LONGSHORE),
             "AIRFLOW_HOME": str(folder),
-            # Its components write at the same time.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database}?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{database}",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -86,8 +89,6 @@ class Airflow:
             **env,
         }
         self._airflow("db", "migrate")
-        with sqlite3.connect(database) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
         self.processes = [self._started(name) for name in COMPONENTS]
         wait_for(self._is_healthy)
         self.token = self._json("GET", f"{self.url}/auth/token")["access_token"]

@@ -199,7 +199,11 @@ impl ActiveRun<'_> {
         }
         self.reserve_versions(plan, targets).await?;
         for (relation, target) in plan.relations.iter().zip(targets.iter()) {
-            let schema = &relation.loaded;
+            // A sink joins the rows itself, as they are read.
+            let schema = match &self.destination {
+                Destination::Sink(_) => &relation.written,
+                Destination::Files { .. } => &relation.loaded,
+            };
             self.check_layout(target).await?;
             self.check_watermark(relation, target).await?;
             // It answered before: if it does not now, that will pass.

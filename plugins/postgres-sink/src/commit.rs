@@ -7,6 +7,7 @@ use longshore_postgres_client::{Client, quote_ident, quote_literal};
 use longshore_sdk::load_modes::{LoadMode, LoadModes};
 use longshore_sdk::{Error, FinishedLoad, Load, Mode, Result, ResultExt};
 
+use crate::fit;
 use crate::load_mode;
 use crate::names::{self, Names};
 use crate::staging::{self, LOAD, Receipt};
@@ -84,15 +85,19 @@ fn publish(
 ) -> Result<String> {
     let (staging, target) = (names.staging(load), names.table(&load.relation));
     if let Some(mode) = mode {
-        load_mode::load(client, names, load, mode)?;
+        load_mode::load(client, names, load, mode).map_err(fit::with_next_step)?;
         return write_down(client, names, load, load.relation.clone());
     }
     let is_there = staging::exists(client, &target)?;
     let name = match load.mode {
         Mode::Error if is_there => return Err(staging::already_there(&load.relation)),
         Mode::Append if is_there => {
-            let columns = columns(client, &staging)?;
-            client.query(&staging::insert(&target, &staging, columns.iter()))?;
+            let staged = fit::columns(client, &staging)?;
+            let there = fit::columns(client, &target)?;
+            fit::refuse_changes(client, &staging, &staged, &there)?;
+            let names = staged.iter().map(|column| &column.name);
+            let insert = staging::insert(&target, &staging, names);
+            client.query(&insert).map_err(fit::with_next_step)?;
             client.query(&format!("DROP TABLE {staging}"))?;
             load.relation.clone()
         }
@@ -134,15 +139,6 @@ fn tables(client: &mut Client, names: &Names) -> Result<BTreeSet<String>> {
         "SELECT c.relname FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = {}",
         quote_literal(&names.schema)
-    ))?;
-    Ok(rows.into_iter().flatten().flatten().collect())
-}
-
-fn columns(client: &mut Client, table: &str) -> Result<Vec<String>> {
-    let rows = client.query(&format!(
-        "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = {}::regclass \
-         AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        quote_literal(table)
     ))?;
     Ok(rows.into_iter().flatten().flatten().collect())
 }

@@ -11,11 +11,13 @@
 //! | `numeric` | decimals as PostgreSQL sends them |
 //! | `encode` | batches become rows of a COPY |
 //! | `staging` | what lies out of sight: the staging tables, the run's table, chunks |
+//! | `fit` | whether staged values are the same in a table that is there |
 //! | `commit` | staging becomes tables |
 //! | `load_mode` | staged rows are joined with those of a table that is there |
 
 mod commit;
 mod encode;
+mod fit;
 mod load_mode;
 mod names;
 pub mod numeric;
@@ -116,7 +118,7 @@ impl Sink for PostgresSink {
                 .with_hint("write files, and load them by gpfdist or external tables"));
         }
         let begin = format!(
-            "BEGIN; SET LOCAL lock_timeout = '{}s'; SET LOCAL statement_timeout = '{}s'; \
+            "BEGIN; SET LOCAL timezone = 'UTC'; SET LOCAL lock_timeout = '{}s'; SET LOCAL statement_timeout = '{}s'; \
              SET LOCAL client_min_messages = warning; SET LOCAL datestyle = 'ISO'",
             config.lock_timeout_secs, config.statement_timeout_secs
         );
@@ -135,7 +137,9 @@ impl Sink for PostgresSink {
     fn begin(&mut self, load: &Load, schema: SchemaRef) -> Result<()> {
         let columns = types::columns(&schema)?;
         let mode = self.load_modes.get(&load.relation).cloned();
+        mode.as_ref().map_or(Ok(()), |mode| load_mode::check_names(&schema, mode))?;
         self.transaction(|client, names| {
+            let columns = staging::typed(client, names, load, columns)?;
             let is_counted = mode.as_ref().is_some_and(load_mode::needs_order);
             staging::begin(client, names, load, &columns, is_counted)?;
             match &mode {

@@ -8,6 +8,7 @@ use longshore_postgres_client::{Client, quote_ident, quote_literal};
 use longshore_sdk::{Error, Load, Mode, Result, ResultExt};
 use serde::{Deserialize, Serialize};
 
+use crate::fit;
 use crate::names::{self, Names};
 use crate::types::Column;
 
@@ -31,6 +32,28 @@ pub(crate) fn check_rights(client: &mut Client, names: &Names) -> Result<()> {
 
 /// The column of a staging table that counts its rows, where their order matters.
 pub(crate) const ORDER: &str = "longshore row";
+
+/// The columns of a load, where those of which nothing but NULL is known have the types of the table that is there.
+pub(crate) fn typed(
+    client: &mut Client,
+    names: &Names,
+    load: &Load,
+    columns: Vec<Column>,
+) -> Result<Vec<Column>> {
+    let target = names.table(&load.relation);
+    if load.mode != Mode::Append
+        || !columns.iter().any(|column| column.is_untyped)
+        || !exists(client, &target)?
+    {
+        return Ok(columns);
+    }
+    let there = fit::columns(client, &target)?;
+    let typed = |column: Column| match there.iter().find(|there| there.name == column.name) {
+        Some(there) if column.is_untyped => column.of_type(there.sql_type.clone()),
+        _ => column,
+    };
+    Ok(columns.into_iter().map(typed).collect())
+}
 
 /// Makes room for a load, whose rows are counted if their order matters; what is there of it stays.
 pub(crate) fn begin(

@@ -3,6 +3,8 @@
 import random
 import signal
 import time
+from datetime import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -20,6 +22,7 @@ from support.load_rows import (
     comparable,
     subscriptions,
 )
+from support.longshore import runs
 from support.wait import wait_for
 
 DAYS = pa.schema({"id": pa.int64(), "day": pa.date32()})
@@ -175,7 +178,7 @@ def test_a_table_of_ones_own_keeps_what_is_its_own(program, lake):
 @pytest.mark.parametrize(
     "ddl, target, said",
     [
-        ("id bigint", {"mode": "merge", "merge": {"key": ["id"]}}, 'column "day"'),
+        ("id bigint", {"mode": "merge", "merge": {"key": ["id"]}}, "no column `day`"),
         ("id text, day date", {"mode": "merge", "merge": {"key": ["id"]}}, "operator does not exist"),
         ("id bigint, day date", {"mode": "scd2", "scd2": {"key": ["id"]}}, 'column "valid_from"'),
         ("id bigint, day boolean", {"mode": "snapshot", "snapshot": {"arrival": "day"}}, "boolean"),
@@ -240,13 +243,149 @@ def test_a_kill_at_any_moment_loads_once(program, lake):
     wait_for(lambda: lake.tables() == ["orders"])
 
 
-def test_others_cannot_add_a_key_that_is_looked_for(program, lake):
+def interrupted(load, rows):
+    """A run whose commit a lock holds up until it gives up."""
+    once = {"LONGSHORE_RETRIES": "0", "LONGSHORE_RELATION_RETRIES": "0"}
+    with load.lake.connect() as connection, connection.transaction():
+        connection.execute("LOCK TABLE orders IN ROW EXCLUSIVE MODE")
+        done = load.program.call("run", load.job(rows, name="old.yaml"), env=once)
+        assert done.returncode != 0 and "lock" in done.stderr, done.stderr
+    [run] = [run["run"] for run in runs(load.program) if run["state"] == "interrupted"]
+    return run
+
+
+def test_a_commit_that_was_interrupted_is_finished_before_another_run_loads(program, lake):
     load = TableLoad(program, lake, DAYS, mode="merge", merge={"key": ["id"]}, lock_timeout_secs=1)
     load.run([{"id": 1, "day": None}])
-    with lake.connect() as connection, connection.transaction():
-        connection.execute("INSERT INTO orders VALUES (2, NULL)")
-        once = {"LONGSHORE_RETRIES": "0", "LONGSHORE_RELATION_RETRIES": "0"}
-        done = program.call("run", load.job([{"id": 2, "day": day(1)}]), env=once)
-        assert done.returncode != 0 and "lock" in done.stderr, done.stderr
-    load.run([{"id": 2, "day": day(1)}])
-    assert load.rows() == ordered([{"id": 1, "day": None}, {"id": 2, "day": day(1)}])
+    old = interrupted(load, [{"id": 2, "day": day(1)}])
+    newer = program.start("run", load.job([{"id": 2, "day": day(2)}], name="new.yaml"))
+    wait_for(lambda: f"waiting for run {old}" in (program.folder / "daemon.log").read_text())
+    assert load.rows() == [{"id": 1, "day": None}]
+    program.ok("runs", "retry", old)
+    assert newer.wait(60) == 0
+    assert load.rows() == ordered([{"id": 1, "day": None}, {"id": 2, "day": day(2)}])
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, value",
+    [
+        (pa.decimal128(10, 3), "numeric(6,2)", "1.239"),
+        (pa.float64(), "int", 1.5),
+        (pa.float64(), "real", 0.1),
+        (pa.timestamp("us"), "date", datetime(2026, 1, 1, 13)),
+        (pa.timestamp("us"), "timestamp(0)", datetime(2026, 1, 1, 13, 0, 0, 600_000)),
+        (pa.int64(), "double precision", 2**53 + 1),
+        (pa.string(), "varchar(2)", "ab "),
+        (pa.string(), "char(5)", "a "),
+        (pa.list_(pa.float64()), "int[]", [2.5]),
+    ],
+)
+@pytest.mark.parametrize("mode", [{"mode": "merge", "merge": {"key": ["id"]}}, {"mode": "append"}])
+def test_a_value_that_the_table_would_change_is_refused(program, lake, ours, theirs, value, mode):
+    with lake.connect() as connection:
+        connection.execute(f"CREATE TABLE orders (id bigint, v {theirs})")
+    schema = pa.schema({"id": pa.int64(), "v": ours})
+    load = TableLoad(program, lake, schema, **mode)
+    value = Decimal(value) if pa.types.is_decimal(ours) else value
+    line, code = load.refused([{"id": 1, "v": value}])
+    assert code == 4 and "column `v`" in line and "would be another value in the table's" in line, line
+    assert "`sql` step" in line and load.rows() == []
+    load.run([{"id": 1, "v": None}])
+    assert load.rows() == [{"id": 1, "v": None}]
+
+
+def test_texts_that_are_equal_and_not_the_same_are_changed_and_are_no_key(program, lake):
+    with lake.connect() as connection:
+        connection.execute(
+            "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        )
+        connection.execute("CREATE TABLE orders (id bigint, team text COLLATE ci)")
+    load = TableLoad(program, lake, STAFF, mode="merge", merge={"key": ["id"]})
+    for team in ["a", "A"]:
+        load.run([{"id": 1, "team": team}])
+        assert load.rows() == [{"id": 1, "team": team}]
+    line, code = TableLoad(program, lake, STAFF, mode="merge", merge={"key": ["team"]}).refused(
+        [{"id": 1, "team": "a"}]
+    )
+    assert code == 2 and "column `team`: texts that differ are equal there" in line, line
+
+
+def test_columns_may_have_the_words_of_the_statements_as_names(program, lake):
+    names = ["at", "begins", "side", "number", "rank", "next", "s", "t", "v", "longshore_from", "select"]
+    schema = pa.schema({"id": pa.int64(), **{name: pa.string() for name in names}, "since": pa.date32()})
+    row = lambda n: {"id": n, **{name: f"{name} {n}" for name in names}, "since": day(n)}
+    how = {"key": ["id", "at"], "changed_at": "since", "absent": "close"}
+    load = TableLoad(program, lake, schema, mode="scd2", scd2=how)
+    for numbers in [[1, 2], [2, 3]]:
+        load.run([row(n) for n in numbers])
+    assert sorted(found["rank"] for found in load.rows()) == ["rank 1", "rank 2", "rank 3"]
+    own = pa.schema({"id": pa.int64(), "longshore row": pa.string()})
+    for mode in [
+        {"mode": "merge", "merge": {"key": ["id"]}},
+        {"mode": "snapshot", "snapshot": {"arrival": "id"}},
+    ]:
+        line, code = TableLoad(program, lake, own, **mode).refused([{"id": 1, "longshore row": ""}])
+        assert code == 2 and "`longshore row`, as Longshore's own are" in line, line
+    own = pa.schema({"longshore removes": pa.int64()})
+    merge = {"mode": "merge", "merge": {"key": ["longshore removes"]}}
+    line, code = TableLoad(program, lake, own, **merge).refused([{"longshore removes": 1}])
+    assert code == 2 and "`longshore removes`, as one of Longshore's own" in line, line
+
+
+def test_the_mark_of_rows_that_remove_is_no_column_of_the_relation(program, lake):
+    schema = pa.schema({"id": pa.int64(), "gone": pa.bool_()})
+    load = TableLoad(program, lake, schema, mode="merge", merge={"key": ["id"], "deleted": "gone"})
+    for gone in [False, True, None]:
+        done = program.call("run", load.job([{"id": 1, "gone": gone}]))
+        assert done.returncode == 0 and "schema change" not in done.stderr, done.stderr
+    assert load.rows() == [{"id": 1, "gone": None}]
+    [relation] = program.report("plan", load.job([{"id": 1, "gone": False}]))["relations"]
+    assert [column["name"] for column in relation["published"]] == ["id", "gone"]
+
+
+@pytest.mark.parametrize("mode", [{"mode": "merge", "merge": {"key": ["id"]}}, {"mode": "append"}])
+def test_columns_of_nothing_but_null_have_the_tables_types(program, lake, mode):
+    with lake.connect() as connection:
+        connection.execute("CREATE TABLE orders (id bigint, v int)")
+    (program.folder / "orders.csv").write_text("id,v\n1,\n")
+    source = {"url": f"file://{program.folder}/orders.csv"}
+    target = lake.target(**mode)
+    program.ok("run", program.job(source, "orders.yaml", target=target))
+    assert lake.rows("SELECT * FROM orders") == [(1, None)]
+
+
+def test_rows_that_the_user_does_not_see_are_not_doubled(program, lake):
+    with lake.connect() as connection:
+        connection.execute(
+            "CREATE TABLE orders (id bigint, day date); ALTER TABLE orders ENABLE ROW LEVEL SECURITY"
+        )
+        connection.execute(
+            "CREATE POLICY seen ON orders USING (id > 1); ALTER TABLE orders FORCE ROW LEVEL SECURITY"
+        )
+        name = f"loader{random.randrange(10**9)}"
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT ALL ON orders TO {name}")
+        connection.execute(f"GRANT CREATE ON SCHEMA public TO {name}")
+    load = TableLoad(program, lake, DAYS, mode="merge", merge={"key": ["id"]})
+    load.target["url"] = load.target["url"].replace("postgres@", f"{name}:x@")
+    del load.target["password"]
+    line, code = load.refused([{"id": 1, "day": None}])
+    assert code == 2 and "row security" in line and "BYPASSRLS" in line, line
+    with lake.connect() as connection:
+        connection.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_versions_that_are_open_by_another_mark_are_refused(program, lake):
+    how = {"key": ["id"], "end": None}
+    TableLoad(program, lake, STAFF, mode="scd2", scd2=how).run([{"id": 1, "team": "red"}])
+    load = TableLoad(program, lake, STAFF, mode="scd2", scd2={"key": ["id"]})
+    line, code = load.refused([{"id": 1, "team": "blue"}])
+    assert code == 2 and "has NULL in `valid_to`, and `scd2.end` is 9999-12-31" in line, line
+    assert len(load.rows()) == 1
+
+
+def test_a_row_that_the_table_refuses_says_what_to_do(program, lake):
+    with lake.connect() as connection:
+        connection.execute("CREATE TABLE orders (id bigint, day date UNIQUE)")
+    load = TableLoad(program, lake, DAYS, mode="merge", merge={"key": ["id"]})
+    line, code = load.refused([{"id": id, "day": day(1)} for id in [1, 2]])
+    assert code == 4 and "next: a key of the table has several rows" in line, line

@@ -317,6 +317,13 @@ def test_columns_that_make_no_history_are_refused_by_plan(program, lake, how, sa
     assert not lake.files("shop")
 
 
+def test_a_history_of_which_nothing_is_tracked_has_a_version_of_each_key(program, lake):
+    load = Load(program, lake, "shop", STAFF, mode="scd2", scd2={"key": ["id"], "track": []})
+    for team in ["red", "blue"]:
+        load.run(staff(_1=team, _2=team))
+    assert sorted((row["id"], row["team"]) for row in load.rows()) == [(1, "red"), (2, "red")]
+
+
 def test_rows_of_one_key_and_time_are_refused(program, lake):
     load = Load(program, lake, "shop", STAFF, mode="scd2", scd2={"key": ["id"]})
     line, _ = program.refused("run", load.job(staff(_1="red") + staff(_1="blue")))

@@ -21,10 +21,12 @@ mod stage;
 mod version_columns;
 mod versions;
 
-use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
 use chrono::Utc;
 use longshore_model::config::load::{Duplicates, Load, Merge, REMOVES};
-use longshore_model::error::{Result, ResultExt};
+use longshore_model::error::{Error, Result, ResultExt};
 
 use crate::transform::{Rows, TABLE, condition};
 use key::Key;
@@ -51,8 +53,20 @@ pub fn columns(load: &Load, schema: &SchemaRef) -> Result<SchemaRef> {
 
 /// Rows for a sink that merges: a column tells which of them remove the rows with their keys.
 pub(crate) async fn marked(rows: Rows, load: &Load) -> Result<Rows> {
+    if rows.schema()?.field_with_name(REMOVES).is_ok() {
+        return Err(Error::config(format!(
+            "a column is called `{REMOVES}`, as one of Longshore's own"
+        ))
+        .with_hint("give it another name in an `sql` step"));
+    }
     let Load::Merge(Merge { deleted: Some(condition), .. }) = load else { return Ok(rows) };
     rows.sql(&format!("SELECT *, ({condition}) IS TRUE AS \"{REMOVES}\" FROM {TABLE}")).await
+}
+
+/// The columns that the relation has in a sink: those that are written, but for that mark.
+pub(crate) fn without_mark(written: &SchemaRef) -> SchemaRef {
+    let own = written.fields().iter().filter(|field| field.name() != REMOVES).cloned();
+    Arc::new(Schema::new(own.collect::<Vec<_>>()))
 }
 
 fn check_merge(merge: &Merge, schema: &SchemaRef) -> Result<()> {

@@ -79,7 +79,9 @@ impl SoleRows {
         let named: Vec<&str> = self.twice.iter().take(NAMED_KEYS).map(String::as_str).collect();
         (!named.is_empty()).then(|| {
             Error::data(format!("the source has several rows of {}{more}", named.join(", ")))
-                .with_hint("name all columns of the key, or take the last of them: `duplicates: latest`, or `order_by: COLUMN`")
+                .with_hint(
+                    "name all columns of the key, or take the last of them: `duplicates: latest`",
+                )
         })
     }
 }

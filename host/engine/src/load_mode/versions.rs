@@ -50,7 +50,8 @@ struct Version {
 struct Events {
     keys: Rows,
     times: Rows,
-    tracked: Rows,
+    /// None where no column is tracked: then all values are the same.
+    tracked: Option<Rows>,
     sides: UInt8Array,
 }
 
@@ -68,9 +69,13 @@ impl Events {
         Ok(Self {
             keys: rows(&columns.key.columns)?,
             times: rows(&[columns.from])?,
-            tracked: rows(&columns.tracked)?,
+            tracked: (!columns.tracked.is_empty()).then(|| rows(&columns.tracked)).transpose()?,
             sides: batch.column(side).as_primitive::<UInt8Type>().clone(),
         })
+    }
+
+    fn are_same(&self, row: usize, other: usize) -> bool {
+        self.tracked.as_ref().is_none_or(|tracked| tracked.row(row) == tracked.row(other))
     }
 
     fn is(&self, row: usize, side: Side) -> bool {
@@ -141,9 +146,8 @@ impl Versions {
                 at = instant.end;
                 continue;
             };
-            let is_same = before.as_ref().is_some_and(|before| {
-                events.tracked.row(before.values) == events.tracked.row(values)
-            });
+            let is_same =
+                before.as_ref().is_some_and(|before| events.are_same(before.values, values));
             if !is_same {
                 before.into_iter().for_each(|before| before.to = Some(at));
                 versions.push(Version { values, kept: there, to: None, is_reopened: false });

@@ -299,7 +299,7 @@ impl<'a> Planner<'a> {
             alignment.as_ref().map_or(written.clone(), |aligned| aligned.nullable(&written));
         let loaded = match &relation.load {
             None => written.clone(),
-            Some(_) if is_sink => written.clone(),
+            Some(_) if is_sink => load_mode::without_mark(&written),
             Some(load) => load_mode::columns(load, &written)?,
         };
         if has_versions {

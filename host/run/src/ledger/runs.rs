@@ -148,6 +148,17 @@ impl Ledger {
         })
     }
 
+    /// The ids of the runs whose commit is not over, oldest first.
+    pub fn committing(&self) -> Result<Vec<String>> {
+        self.with_connection(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id FROM runs WHERE finished IS NULL AND phase = 'committing' ORDER BY created, id",
+            )?;
+            let ids = statement.query_map([], |row| row.get(0))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// Records what a run publishes, before it publishes anything, and claims the watermarks that it moves. A run
     /// that somebody has cancelled publishes nothing.
     pub fn record_commit(

@@ -6,7 +6,9 @@ mod layout;
 mod replace_partitions;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use longshore_engine::destination::LOCK_WAIT_SECS;
 use longshore_engine::load_mode::{LoadStage, Loaded, merge, scd2, snapshot};
 use longshore_engine::write::FileParts;
 use longshore_model::config::load::Load;
@@ -14,7 +16,9 @@ use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::part::RelationTarget;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::commit::Commit;
 use super::destination::Destination;
 use super::load_record::LoadRecord;
 use super::manifest::RelationOutput;
@@ -27,12 +31,17 @@ use crate::retry::Work;
 const LOADING: &str = "looking what is there";
 const JOINING: &str = "joining rows with those that are there";
 
+/// How often it is looked whether another run's commit is over.
+const COMMIT_LOOK_MILLIS: u64 = 250;
+
 impl ActiveRun<'_> {
     /// Holds the names of all relations that are published beside what is there: what is seen there from now on stays
     /// until the commit. In the order of the names, so that no two runs wait for each other.
     pub(super) async fn hold_names(&self, targets: &[RelationTarget]) -> Result<()> {
-        let Destination::Files { folder, .. } = &self.destination else { return Ok(()) };
         let mode = self.job.target.mode;
+        let Destination::Files { folder, .. } = &self.destination else {
+            return if mode.is_load() { self.wait_for_commits(targets).await } else { Ok(()) };
+        };
         if !mode.adds_beside() {
             return Ok(());
         }
@@ -48,6 +57,46 @@ impl ActiveRun<'_> {
         Ok(())
     }
 
+    /// Waits until no other run has a commit into the relations of a sink that is not over: it would be carried out
+    /// after this one's, and bring older rows back.
+    async fn wait_for_commits(&self, targets: &[RelationTarget]) -> Result<()> {
+        let until = Instant::now() + Duration::from_secs(LOCK_WAIT_SECS);
+        let mut told = None;
+        while let Some((run, relation)) = self.commit_under_way(targets)? {
+            if told.replace(run.clone()).as_ref() != Some(&run) {
+                tracing::warn!("{relation}: waiting for run {run}, whose commit is not over");
+            }
+            if Instant::now() > until {
+                let at = self.target().url(&relation);
+                return Err(Error::resource(format!(
+                    "{at}: run {run} has not finished its commit"
+                ))
+                .with_hint(format!("`longshore runs retry {run}` finishes it")));
+            }
+            tokio::time::sleep(Duration::from_millis(COMMIT_LOOK_MILLIS)).await;
+        }
+        Ok(())
+    }
+
+    /// Another run that commits into one of these relations, and the relation.
+    fn commit_under_way(&self, targets: &[RelationTarget]) -> Result<Option<(String, String)>> {
+        for run in self.ledger().committing()? {
+            let Some(commit) = self.ledger().commit::<Commit>(&run)?.filter(|_| run != self.id)
+            else {
+                continue;
+            };
+            if commit.manifest.job.target != self.job.target.url {
+                continue;
+            }
+            let mut published = commit.manifest.relations.iter().map(|relation| &relation.name);
+            let common = published.find(|name| targets.iter().any(|own| own.relation == **name));
+            if let Some(name) = common {
+                return Ok(Some((run, name.clone())));
+            }
+        }
+        Ok(None)
+    }
+
     /// Loads what was read, in the way that the job's mode says.
     pub(super) async fn load(
         &self,
@@ -59,8 +108,9 @@ impl ActiveRun<'_> {
         }
         if let Destination::Sink(_) = &self.destination {
             // It joins them itself, in its commit.
-            for (target, output) in prepared.targets.iter().zip(&outputs) {
-                self.tell_if_empty(target, output)?;
+            for (index, output) in outputs.iter_mut().enumerate() {
+                self.tell_if_empty(&prepared.targets[index], output)?;
+                output.schema = prepared.plan.relations[index].loaded.clone();
             }
             return Ok(outputs);
         }

@@ -8,6 +8,7 @@ use longshore_sdk::load_modes::Duplicates;
 use longshore_sdk::{Error, Result};
 
 use super::table::{LoadTable, listed};
+use crate::fit::TableColumn;
 use crate::staging::ORDER;
 
 /// How many keys an error names.
@@ -94,7 +95,14 @@ impl LoadTable<'_> {
     fn keep_last(&mut self, key: &[String], by: Option<&String>) -> Result<()> {
         let (staging, keys) = (self.staging, listed(key.iter()));
         let run = self.order.as_ref().ok_or_else(|| Error::internal("rows without an order"))?;
-        let by = by.map(|name| format!("staged.{} DESC NULLS LAST, ", quote_ident(name)));
+        // Texts in the order of their bytes, whatever the database's order is.
+        let collate = |name: &String| {
+            let is_text =
+                |column: &&TableColumn| column.name == *name && column.sql_type.starts_with("text");
+            self.columns.iter().find(is_text).map_or("", |_| " COLLATE \"C\"")
+        };
+        let by = by
+            .map(|name| format!("staged.{}{} DESC NULLS LAST, ", quote_ident(name), collate(name)));
         // A chunk's rows are those of its transaction.
         self.client.query(&format!(
             "DELETE FROM {staging} s USING (\
@@ -138,9 +146,8 @@ fn shown_key(key: &[String], row: Vec<Option<String>>) -> String {
 fn refusal(twice: &[String]) -> Error {
     let more = if twice.len() > NAMED_KEYS { ", and others" } else { "" };
     let named: Vec<&str> = twice.iter().take(NAMED_KEYS).map(String::as_str).collect();
-    Error::data(format!("the source has several rows of {}{more}", named.join(", "))).with_hint(
-        "name all columns of the key, or take the last of them: `duplicates: latest`, or `order_by: COLUMN`",
-    )
+    Error::data(format!("the source has several rows of {}{more}", named.join(", ")))
+        .with_hint("name all columns of the key, or take the last of them: `duplicates: latest`")
 }
 
 #[cfg(test)]

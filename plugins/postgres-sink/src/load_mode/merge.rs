@@ -27,7 +27,7 @@ pub(super) fn merge(table: &mut LoadTable<'_>, how: &Merge) -> Result<Counts> {
         ))?;
         let insert = table.insert(&format!(
             "{fits} AND {lives} AND NOT EXISTS (SELECT FROM {target} t WHERE {same})"
-        ));
+        ))?;
         counts.inserted += table.change(&insert)?;
     }
     Ok(counts)
@@ -44,16 +44,10 @@ fn update(table: &LoadTable<'_>) -> Result<String> {
     Ok(format!("UPDATE {} t SET {}", table.target, set.join(", ")))
 }
 
-/// That row `t` is not just like row `s`.
+/// That row `t` is not just like row `s`, to the last byte: values that are equal can differ, as `a` and `A` do by some
+/// collations, and 0 and -0.
 fn differs(table: &LoadTable<'_>) -> Result<String> {
-    let differs = |name: &String| {
-        let column = quote_ident(name);
-        let new = table.cast(&format!("s.{column}"), name)?;
-        // JSON cannot be compared, but as a text.
-        let text = if table.there(name)?.sql_type == "json" { "::text" } else { "" };
-        Ok(format!("t.{column}{text} IS DISTINCT FROM {new}{text}"))
-    };
-    let differs: Vec<String> =
-        table.columns.iter().map(|column| differs(&column.name)).collect::<Result<_>>()?;
-    Ok(format!("({})", differs.join(" OR ")))
+    let names = table.columns.iter().map(|column| format!("t.{}", quote_ident(&column.name)));
+    let there: Vec<String> = names.collect();
+    Ok(format!("record_image_ne(ROW({}), ROW({}))", there.join(", "), table.values()?.join(", ")))
 }

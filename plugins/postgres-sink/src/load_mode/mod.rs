@@ -16,11 +16,16 @@ mod versions;
 use longshore_postgres_client::Client;
 use longshore_sdk::host::{self, Level};
 use longshore_sdk::load_modes::{Duplicates, LoadMode, Merge, Scd2};
-use longshore_sdk::{Load, Result, ResultExt};
+use longshore_sdk::schema::SchemaRef;
+use longshore_sdk::{Error, Load, Result, ResultExt};
 
+use crate::fit::{self, TableColumn, columns};
 use crate::names::Names;
 use crate::staging;
-use table::{LoadTable, columns, listed};
+use table::{LoadTable, listed};
+
+/// How columns of our own begin.
+const OWN: &str = "longshore ";
 
 /// What became of the rows of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +64,24 @@ pub(crate) fn check(
         return Ok(());
     }
     let mut table = LoadTable::open(client, &staging, &target, mode)?;
-    explain(&mut table, mode).context(format!("loading into {}", load.relation))
+    let explained = explain(&mut table, mode).map_err(fit::with_next_step);
+    explained.context(format!("loading into {}", load.relation))
+}
+
+/// Refuses columns that are called as one of ours in the statements of loads.
+pub(crate) fn check_names(schema: &SchemaRef, mode: &LoadMode) -> Result<()> {
+    let removes = match mode {
+        LoadMode::Merge(Merge { deleted, .. }) => deleted.as_deref(),
+        _ => None,
+    };
+    let mut names = schema.fields().iter().map(|field| field.name().as_str());
+    match names.find(|name| name.starts_with(OWN) && Some(*name) != removes) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Error::config(format!("a column is called `{name}`, as Longshore's own are"))
+                .with_hint("give it another name in an `sql` step"))
+        }
+    }
 }
 
 fn explain(table: &mut LoadTable<'_>, mode: &LoadMode) -> Result<()> {
@@ -69,6 +91,8 @@ fn explain(table: &mut LoadTable<'_>, mode: &LoadMode) -> Result<()> {
         LoadMode::Snapshot(by) => std::slice::from_ref(&by.arrival),
         LoadMode::ReplacePartitions(by) => &by.partition_by[..],
     };
+    table.refuse_hidden_rows()?;
+    table.refuse_loose_texts(compared)?;
     match mode {
         LoadMode::Scd2(how) => versions::check(table, how)?,
         _ => table.explain_insert()?,
@@ -90,6 +114,8 @@ pub(crate) fn load(client: &mut Client, names: &Names, load: &Load, mode: &LoadM
     // Nobody else may add a row with a key that is looked for.
     client.query(&format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE"))?;
     let mut table = LoadTable::open(client, &staging, &target, mode)?;
+    table.refuse_hidden_rows()?;
+    fit::refuse_changes(table.client, &staging, &table.columns, &table.there)?;
     table.order = needs_order(mode).then(|| names.run(&load.run));
     let counts = match mode {
         LoadMode::Merge(how) => merge::merge(&mut table, how)?,
@@ -114,7 +140,7 @@ fn create(client: &mut Client, staging: &str, target: &str, mode: &LoadMode) -> 
         LoadMode::Scd2(how) => versions::columns(&own, how)?,
         _ => own,
     };
-    let columns: Vec<String> = columns.iter().map(table::TableColumn::definition).collect();
+    let columns: Vec<String> = columns.iter().map(TableColumn::definition).collect();
     client.query(&format!("CREATE TABLE {target} ({})", columns.join(", "))).map(drop)
 }
 

@@ -17,6 +17,6 @@ pub(super) fn replace(table: &mut LoadTable<'_>, by: &ReplacePartitions) -> Resu
             pattern.is_same()
         ))?;
     }
-    let insert = table.insert("TRUE");
+    let insert = table.insert("TRUE")?;
     Ok(Counts { inserted: table.change(&insert)?, deleted, updated: 0 })
 }

@@ -13,6 +13,6 @@ pub(super) fn snapshot(table: &mut LoadTable<'_>, by: &Snapshot) -> Result<Count
     let deleted = table.change(&format!(
         "DELETE FROM {target} WHERE {column} >= (SELECT min({column}) FROM {staging})"
     ))?;
-    let insert = table.insert("TRUE");
+    let insert = table.insert("TRUE")?;
     Ok(Counts { inserted: table.change(&insert)?, deleted, updated: 0 })
 }

@@ -4,39 +4,8 @@ use longshore_postgres_client::{Client, quote_ident, quote_literal};
 use longshore_sdk::load_modes::{LoadMode, Merge};
 use longshore_sdk::{Error, Result};
 
+use crate::fit::{self, TableColumn};
 use crate::staging::ORDER;
-
-/// A column, as the server knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TableColumn {
-    pub(super) name: String,
-    pub(super) sql_type: String,
-    pub(super) is_not_null: bool,
-}
-
-impl TableColumn {
-    /// As CREATE TABLE takes it.
-    pub(super) fn definition(&self) -> String {
-        let not_null = if self.is_not_null { " NOT NULL" } else { "" };
-        format!("{} {}{not_null}", quote_ident(&self.name), self.sql_type)
-    }
-}
-
-/// The columns of a table.
-pub(super) fn columns(client: &mut Client, table: &str) -> Result<Vec<TableColumn>> {
-    let rows = client.query(&format!(
-        "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_catalog.pg_attribute \
-         WHERE attrelid = {}::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        quote_literal(table)
-    ))?;
-    let column = |row: Vec<Option<String>>| match <[_; 3]>::try_from(row) {
-        Ok([Some(name), Some(sql_type), not_null]) => {
-            Some(TableColumn { name, sql_type, is_not_null: not_null.as_deref() == Some("t") })
-        }
-        _ => None,
-    };
-    Ok(rows.into_iter().filter_map(column).collect())
-}
 
 /// Names, as SQL lists them.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
@@ -75,8 +44,8 @@ impl<'a> LoadTable<'a> {
         target: &'a str,
         mode: &LoadMode,
     ) -> Result<Self> {
-        let columns = loaded_columns(columns(client, staging)?, mode);
-        let there = self::columns(client, target)?;
+        let columns = loaded_columns(fit::columns(client, staging)?, mode);
+        let there = fit::columns(client, target)?;
         Ok(Self { client, staging, target, columns, there, order: None })
     }
 
@@ -115,18 +84,55 @@ impl<'a> LoadTable<'a> {
         Ok(format!("CAST({expression} AS {})", self.there(name)?.sql_type))
     }
 
+    /// The staged values of a row `s`, each in the type of the table's column.
+    pub(super) fn values(&self) -> Result<Vec<String>> {
+        let names = self.columns.iter().map(|column| &column.name);
+        names.map(|name| self.cast(&format!("s.{}", quote_ident(name)), name)).collect()
+    }
+
     /// The statement that adds staged rows `s`, as far as a condition holds for them.
-    pub(super) fn insert(&self, condition: &str) -> String {
+    pub(super) fn insert(&self, condition: &str) -> Result<String> {
         let columns = listed(self.columns.iter().map(|column| &column.name));
-        format!(
-            "INSERT INTO {} ({columns}) SELECT {columns} FROM {} s WHERE {condition}",
-            self.target, self.staging
-        )
+        Ok(format!(
+            "INSERT INTO {} ({columns}) SELECT {} FROM {} s WHERE {condition}",
+            self.target,
+            self.values()?.join(", "),
+            self.staging
+        ))
     }
 
     pub(super) fn explain_insert(&mut self) -> Result<()> {
-        let insert = self.insert("TRUE");
+        let insert = self.insert("TRUE")?;
         self.explain(&insert)
+    }
+
+    /// Refuses a table of which the user does not see all rows: those would come a second time.
+    pub(super) fn refuse_hidden_rows(&mut self) -> Result<()> {
+        let target = quote_literal(self.target);
+        let rows = self.client.query(&format!("SELECT row_security_active({target}::regclass)"))?;
+        if rows.into_iter().flatten().flatten().next().as_deref() != Some("t") {
+            return Ok(());
+        }
+        Err(Error::config("a policy of row security can hide rows of the table from the user")
+            .with_hint("load as a user with BYPASSRLS, or as the table's owner"))
+    }
+
+    /// Refuses columns in which other texts are equal: a key could have several rows, and none would be wrong.
+    pub(super) fn refuse_loose_texts(&mut self, columns: &[String]) -> Result<()> {
+        let names: Vec<String> = columns.iter().map(|name| quote_literal(name)).collect();
+        let rows = self.client.query(&format!(
+            "SELECT a.attname FROM pg_catalog.pg_attribute a \
+             LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation \
+             WHERE a.attrelid = {}::regclass AND a.attname IN ({}) \
+               AND (NOT c.collisdeterministic OR format_type(a.atttypid, NULL) LIKE '%citext')",
+            quote_literal(self.target),
+            names.join(", ")
+        ))?;
+        let Some(name) = rows.into_iter().flatten().flatten().next() else { return Ok(()) };
+        Err(Error::config(format!(
+            "column `{name}`: texts that differ are equal there, so they are no key"
+        ))
+        .with_hint("give the table's column a collation that is deterministic, such as \"C\""))
     }
 
     pub(super) fn explain_delete(&mut self) -> Result<()> {

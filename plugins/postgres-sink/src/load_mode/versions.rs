@@ -11,7 +11,8 @@ use longshore_sdk::{Error, Result};
 
 use super::Counts;
 use super::key::NullPattern;
-use super::table::{LoadTable, TableColumn, listed};
+use super::table::{LoadTable, listed};
+use crate::fit::TableColumn;
 
 /// The type of times where the rows have none.
 const RUN_TIME: &str = "timestamp with time zone";
@@ -72,6 +73,7 @@ pub(super) fn keep(table: &mut LoadTable<'_>, how: &Scd2, began: &str) -> Result
     let patterns = table.null_patterns(&how.key)?;
     let time = table.there(&how.valid_from)?.sql_type.clone();
     let history = History { how, patterns, now: in_type(began, &time), time };
+    history.refuse_other_ends(table)?;
     let mut counts = history.write(table)?;
     if how.closes_absent {
         counts.deleted += history.close_absent(table)?;
@@ -117,6 +119,23 @@ impl History<'_> {
         format!("(t.{to} IS NULL OR t.{to} IS NOT DISTINCT FROM {})", self.end())
     }
 
+    /// Refuses versions that are open by another mark than the one of this job.
+    fn refuse_other_ends(&self, table: &mut LoadTable<'_>) -> Result<()> {
+        let (to, end) = (quote_ident(&self.how.valid_to), self.end());
+        let found = table.client.query(&format!(
+            "SELECT coalesce(t.{to}::text, 'NULL') FROM ({}) t WHERE t.{to} IS DISTINCT FROM {end} \
+             AND (t.{to} IS NULL OR t.{to} >= '9999-12-31' OR t.{to} > {end}) LIMIT 1",
+            self.there(table)
+        ))?;
+        let Some(other) = found.into_iter().flatten().flatten().next() else { return Ok(()) };
+        let own = self.how.end.as_deref().unwrap_or("null");
+        Err(Error::config(format!(
+            "a version that holds has {other} in `{}`, and `scd2.end` is {own}",
+            self.how.valid_to
+        ))
+        .with_hint("give the `end` that the table has, or change it in the table"))
+    }
+
     /// That the key of version `t` comes.
     fn comes(&self, table: &LoadTable<'_>) -> String {
         let comes = |pattern: &NullPattern| {
@@ -129,7 +148,7 @@ impl History<'_> {
     fn there(&self, table: &LoadTable<'_>) -> String {
         let there = |pattern: &NullPattern| {
             format!(
-                "SELECT t.*, t.tableoid AS longshore_table, t.ctid AS longshore_place FROM {} t \
+                "SELECT t.*, t.tableoid AS \"longshore table\", t.ctid AS \"longshore place\" FROM {} t \
                  WHERE EXISTS (SELECT FROM {} s WHERE {})",
                 table.target,
                 table.staging,
@@ -145,8 +164,8 @@ impl History<'_> {
         names.filter(|name| Some(*name) != self.how.changed_at.as_ref()).collect()
     }
 
-    /// The query of the versions of all keys that come: their values, `longshore_from`, `longshore_to`,
-    /// `longshore_open`, and the place of the version that is there, if one is.
+    /// The query of the versions of all keys that come: their values, `longshore from`, `longshore to`,
+    /// `longshore open`, and the place of the version that is there, if one is.
     fn query(&self, table: &LoadTable<'_>) -> Result<String> {
         let how = self.how;
         let (key, values) = (listed(how.key.iter()), self.values(table));
@@ -158,12 +177,15 @@ impl History<'_> {
             Ok(format!("{} AS {}", table.cast(&quote_ident(name), name)?, quote_ident(name)))
         };
         let as_read: Vec<String> = values.iter().map(as_read).collect::<Result<_>>()?;
-        let same = |name: &&String| {
-            let column = quote_ident(name);
-            let text = if table.there(name)?.sql_type == "json" { "::text" } else { "" };
-            Ok(format!(" AND lag({column}{text}) OVER w IS NOT DISTINCT FROM {column}{text}"))
+        // To the last byte: a change from `a` to `A` is one, whatever the collation.
+        let lagged = |name: &&String| format!("lag({}) OVER w", quote_ident(name));
+        let lagged: Vec<String> = tracked.iter().map(lagged).collect();
+        let same = if tracked.is_empty() {
+            String::new()
+        } else {
+            let own = listed(tracked.iter().copied());
+            format!(" AND record_image_eq(ROW({}), ROW({own}))", lagged.join(", "))
         };
-        let same: String = tracked.iter().map(same).collect::<Result<_>>()?;
         let time = &self.time;
         let at = match &how.changed_at {
             Some(name) => format!("{}::{time}", quote_ident(name)),
@@ -172,7 +194,7 @@ impl History<'_> {
         let reopened = if how.closes_absent {
             format!(
                 " UNION ALL SELECT {}, {}, NULL, TRUE, NULL, NULL FROM instants \
-                 WHERE side = 2 AND number = 1 AND NOT is_last_begin",
+                 WHERE \"longshore side\" = 2 AND \"longshore number\" = 1 AND NOT \"longshore is last begin\"",
                 listed(values.iter().copied()),
                 self.now
             )
@@ -186,27 +208,27 @@ impl History<'_> {
         );
         Ok(format!(
             "WITH there AS ({there}), known AS (\
-               SELECT {own}, t.{from} AS at, 1 AS side, longshore_table, longshore_place FROM there t \
+               SELECT {own}, t.{from} AS \"longshore at\", 1 AS \"longshore side\", \"longshore table\", \"longshore place\" FROM there t \
                UNION ALL SELECT {own}, t.{to}, 0, NULL, NULL FROM there t WHERE NOT {is_open} \
                UNION ALL SELECT {as_read}, {at}, 2, NULL, NULL FROM {staging} s\
              ), placed AS (\
-               SELECT *, max(side) OVER instant > 0 AS begins, \
-                 row_number() OVER (PARTITION BY {key}, at ORDER BY side DESC) AS rank, \
-                 first_value(longshore_table) OVER there_first AS there_table, \
-                 first_value(longshore_place) OVER there_first AS there_place FROM known \
-               WINDOW instant AS (PARTITION BY {key}, at), \
-                 there_first AS (PARTITION BY {key}, at ORDER BY side = 1 DESC \
+               SELECT *, max(\"longshore side\") OVER instant > 0 AS \"longshore begins\", \
+                 row_number() OVER (PARTITION BY {key}, \"longshore at\" ORDER BY \"longshore side\" DESC) AS \"longshore rank\", \
+                 first_value(\"longshore table\") OVER there_first AS \"longshore there table\", \
+                 first_value(\"longshore place\") OVER there_first AS \"longshore there place\" FROM known \
+               WINDOW instant AS (PARTITION BY {key}, \"longshore at\"), \
+                 there_first AS (PARTITION BY {key}, \"longshore at\" ORDER BY \"longshore side\" = 1 DESC \
                    ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)\
              ), instants AS (\
-               SELECT *, coalesce(lag(begins) OVER w{same}, FALSE) AS is_same, \
-                 row_number() OVER (PARTITION BY {key}, side ORDER BY at DESC) AS number, \
-                 last_value(begins) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS is_last_begin \
-               FROM placed WHERE rank = 1 WINDOW w AS (PARTITION BY {key} ORDER BY at)\
+               SELECT *, coalesce(lag(\"longshore begins\") OVER w{same}, FALSE) AS \"longshore is same\", \
+                 row_number() OVER (PARTITION BY {key}, \"longshore side\" ORDER BY \"longshore at\" DESC) AS \"longshore number\", \
+                 last_value(\"longshore begins\") OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS \"longshore is last begin\" \
+               FROM placed WHERE \"longshore rank\" = 1 WINDOW w AS (PARTITION BY {key} ORDER BY \"longshore at\")\
              ), kept AS (\
-               SELECT *, lead(at) OVER (PARTITION BY {key} ORDER BY at) AS next FROM instants \
-               WHERE NOT begins OR NOT is_same\
-             ) SELECT {own}, at AS longshore_from, next AS longshore_to, next IS NULL AS longshore_open, \
-                 there_table AS longshore_table, there_place AS longshore_place FROM kept WHERE begins{reopened}",
+               SELECT *, lead(\"longshore at\") OVER (PARTITION BY {key} ORDER BY \"longshore at\") AS \"longshore next\" FROM instants \
+               WHERE NOT \"longshore begins\" OR NOT \"longshore is same\"\
+             ) SELECT {own}, \"longshore at\" AS \"longshore from\", \"longshore next\" AS \"longshore to\", \"longshore next\" IS NULL AS \"longshore open\", \
+                 \"longshore there table\" AS \"longshore table\", \"longshore there place\" AS \"longshore place\" FROM kept WHERE \"longshore begins\"{reopened}",
             there = self.there(table),
             is_open = self.is_open(),
             as_read = as_read.join(", "),
@@ -220,41 +242,36 @@ impl History<'_> {
         let versions = format!("{}_versions\"", table.staging.trim_end_matches('"'));
         let query = self.query(table)?;
         table.client.query(&format!("CREATE TABLE {versions} AS {query}; ANALYZE {versions}"))?;
-        let is_kept = "t.tableoid = v.longshore_table AND t.ctid = v.longshore_place";
+        let is_kept = "t.tableoid = v.\"longshore table\" AND t.ctid = v.\"longshore place\"";
         let comes = self.comes(table);
         // What is changed has another place afterwards: what goes, goes first.
         let deleted = table.change(&format!(
             "DELETE FROM {target} t WHERE ({comes}) AND NOT EXISTS (SELECT FROM {versions} v WHERE {is_kept})"
         ))?;
-        let to = format!("CASE WHEN v.longshore_open THEN {} ELSE v.longshore_to END", self.end());
+        let to = format!(
+            "CASE WHEN v.\"longshore open\" THEN {} ELSE v.\"longshore to\" END",
+            self.end()
+        );
         let mut set: Vec<(String, String)> = vec![(quote_ident(&how.valid_to), to.clone())];
         set.extend(
-            how.current.as_ref().map(|name| (quote_ident(name), "v.longshore_open".to_owned())),
+            how.current.as_ref().map(|name| (quote_ident(name), "v.\"longshore open\"".to_owned())),
         );
         let values = self.values(table);
         set.extend(
             values.iter().map(|name| (quote_ident(name), format!("v.{}", quote_ident(name)))),
         );
-        let json: Vec<String> = table
-            .there
-            .iter()
-            .filter(|column| column.sql_type == "json")
-            .map(|column| quote_ident(&column.name))
-            .collect();
-        let differs = |(column, new): &(String, String)| {
-            let text = if json.contains(column) { "::text" } else { "" };
-            format!("t.{column}{text} IS DISTINCT FROM ({new}){text}")
-        };
-        let differs: Vec<String> = set.iter().map(differs).collect();
+        let old: Vec<String> = set.iter().map(|(column, _)| format!("t.{column}")).collect();
+        let new: Vec<String> = set.iter().map(|(_, new)| new.clone()).collect();
+        let differs = format!("record_image_ne(ROW({}), ROW({}))", old.join(", "), new.join(", "));
         let sets: Vec<String> =
             set.iter().map(|(column, new)| format!("{column} = {new}")).collect();
         let updated = table.change(&format!(
             "UPDATE {target} t SET {} FROM {versions} v WHERE {is_kept} AND ({})",
             sets.join(", "),
-            differs.join(" OR ")
+            differs
         ))?;
         let mut names = vec![quote_ident(&how.valid_from)];
-        let mut news = vec!["v.longshore_from".to_owned()];
+        let mut news = vec!["v.\"longshore from\"".to_owned()];
         for (name, new) in set {
             names.push(name);
             news.push(new);
@@ -264,7 +281,7 @@ impl History<'_> {
             news.push(table.cast("gen_random_uuid()", name)?);
         }
         let inserted = table.change(&format!(
-            "INSERT INTO {target} ({}) SELECT {} FROM {versions} v WHERE v.longshore_place IS NULL",
+            "INSERT INTO {target} ({}) SELECT {} FROM {versions} v WHERE v.\"longshore place\" IS NULL",
             names.join(", "),
             news.join(", ")
         ))?;

@@ -92,11 +92,8 @@ fn publish(
     let name = match load.mode {
         Mode::Error if is_there => return Err(staging::already_there(&load.relation)),
         Mode::Append if is_there => {
-            let staged = fit::columns(client, &staging)?;
-            let there = fit::columns(client, &target)?;
-            fit::refuse_changes(client, &staging, &staged, &there)?;
-            let names = staged.iter().map(|column| &column.name);
-            let insert = staging::insert(&target, &staging, names);
+            fit::refuse_changes(client, &staging, &target)?;
+            let insert = fit::append(client, &staging, &target)?;
             client.query(&insert).map_err(fit::with_next_step)?;
             client.query(&format!("DROP TABLE {staging}"))?;
             load.relation.clone()

@@ -35,14 +35,39 @@ pub(crate) fn columns(client: &mut Client, table: &str) -> Result<Vec<TableColum
     Ok(rows.into_iter().filter_map(column).collect())
 }
 
+/// A column of a table, by its name.
+pub(crate) fn find<'a>(
+    columns: &'a [TableColumn],
+    table: &str,
+    name: &str,
+) -> Result<&'a TableColumn> {
+    columns.iter().find(|column| column.name == name).ok_or_else(|| {
+        Error::config(format!("{} has no column `{name}`", table.replace('"', "")))
+            .with_hint("add it to the table, or load into another one with `as:`")
+    })
+}
+
+/// The statement that adds all staged rows, each value in the type of the table's column.
+pub(crate) fn append(client: &mut Client, staging: &str, target: &str) -> Result<String> {
+    let (staged, there) = (columns(client, staging)?, columns(client, target)?);
+    let (mut names, mut values) = (Vec::new(), Vec::new());
+    for column in &staged {
+        let name = quote_ident(&column.name);
+        let sql_type = &find(&there, target, &column.name)?.sql_type;
+        values.push(format!("CAST({name} AS {sql_type})"));
+        names.push(name);
+    }
+    if names.is_empty() {
+        return Ok(format!("INSERT INTO {target} SELECT FROM {staging}"));
+    }
+    let (names, values) = (names.join(", "), values.join(", "));
+    Ok(format!("INSERT INTO {target} ({names}) SELECT {values} FROM {staging}"))
+}
+
 /// Refuses staged values that would be others in the table: rounded, cut off, or without a part. The server says
 /// itself what does not fit at all.
-pub(crate) fn refuse_changes(
-    client: &mut Client,
-    staging: &str,
-    staged: &[TableColumn],
-    there: &[TableColumn],
-) -> Result<()> {
+pub(crate) fn refuse_changes(client: &mut Client, staging: &str, target: &str) -> Result<()> {
+    let (staged, there) = (columns(client, staging)?, columns(client, target)?);
     let pairs = staged.iter().filter_map(|from| {
         let to = there.iter().find(|to| to.name == from.name)?;
         (!keeps_values(&from.sql_type, &to.sql_type)).then_some((from, to))

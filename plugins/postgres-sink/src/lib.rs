@@ -139,12 +139,11 @@ impl Sink for PostgresSink {
         let mode = self.load_modes.get(&load.relation).cloned();
         mode.as_ref().map_or(Ok(()), |mode| load_mode::check_names(&schema, mode))?;
         self.transaction(|client, names| {
-            let columns = staging::typed(client, names, load, columns)?;
             let is_counted = mode.as_ref().is_some_and(load_mode::needs_order);
             staging::begin(client, names, load, &columns, is_counted)?;
             match &mode {
                 Some(mode) => load_mode::check(client, names, load, mode),
-                None => staging::check_target(client, names, load, &columns),
+                None => staging::check_target(client, names, load),
             }
         })
     }

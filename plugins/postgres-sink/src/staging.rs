@@ -33,28 +33,6 @@ pub(crate) fn check_rights(client: &mut Client, names: &Names) -> Result<()> {
 /// The column of a staging table that counts its rows, where their order matters.
 pub(crate) const ORDER: &str = "longshore row";
 
-/// The columns of a load, where those of which nothing but NULL is known have the types of the table that is there.
-pub(crate) fn typed(
-    client: &mut Client,
-    names: &Names,
-    load: &Load,
-    columns: Vec<Column>,
-) -> Result<Vec<Column>> {
-    let target = names.table(&load.relation);
-    if load.mode != Mode::Append
-        || !columns.iter().any(|column| column.is_untyped)
-        || !exists(client, &target)?
-    {
-        return Ok(columns);
-    }
-    let there = fit::columns(client, &target)?;
-    let typed = |column: Column| match there.iter().find(|there| there.name == column.name) {
-        Some(there) if column.is_untyped => column.of_type(there.sql_type.clone()),
-        _ => column,
-    };
-    Ok(columns.into_iter().map(typed).collect())
-}
-
 /// Makes room for a load, whose rows are counted if their order matters; what is there of it stays.
 pub(crate) fn begin(
     client: &mut Client,
@@ -82,22 +60,18 @@ pub(crate) fn begin(
 }
 
 /// Has the server say now what it would say of the rows at the end.
-pub(crate) fn check_target(
-    client: &mut Client,
-    names: &Names,
-    load: &Load,
-    columns: &[Column],
-) -> Result<()> {
+pub(crate) fn check_target(client: &mut Client, names: &Names, load: &Load) -> Result<()> {
     let (staging, target) = (names.staging(load), names.table(&load.relation));
     match load.mode {
         Mode::Error if exists(client, &target)? => Err(already_there(&load.relation)),
-        Mode::Append if exists(client, &target)? => client
-            .query(&format!(
-                "EXPLAIN {}",
-                insert(&target, &staging, columns.iter().map(|c| &c.name))
-            ))
-            .map(drop)
-            .context(format!("appending to {}", load.relation)),
+        Mode::Append if exists(client, &target)? => {
+            let insert = fit::append(client, &staging, &target);
+            let explained = insert.and_then(|insert| client.query(&format!("EXPLAIN {insert}")));
+            explained
+                .map(drop)
+                .map_err(fit::with_next_step)
+                .context(format!("appending to {}", load.relation))
+        }
         _ => Ok(()),
     }
 }
@@ -105,19 +79,6 @@ pub(crate) fn check_target(
 pub(crate) fn already_there(relation: &str) -> Error {
     Error::config(format!("table {relation} is already there, and `mode` is error"))
         .with_hint("remove it, or give `mode: version`, `append` or `replace`")
-}
-
-/// The statement that adds staged rows to a table.
-pub(crate) fn insert<'a>(
-    target: &str,
-    staging: &str,
-    columns: impl Iterator<Item = &'a String>,
-) -> String {
-    let columns: Vec<String> = columns.map(|name| quote_ident(name)).collect();
-    match columns.join(", ").as_str() {
-        "" => format!("INSERT INTO {target} SELECT FROM {staging}"),
-        columns => format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {staging}"),
-    }
 }
 
 pub(crate) fn exists(client: &mut Client, table: &str) -> Result<bool> {

@@ -11,16 +11,9 @@ pub(crate) struct Column {
     pub(crate) name: String,
     sql_type: String,
     nullable: bool,
-    /// Whether nothing but NULL is in it: it has the type of the table's column.
-    pub(crate) is_untyped: bool,
 }
 
 impl Column {
-    /// The same in the type of a table's column.
-    pub(crate) fn of_type(self, sql_type: String) -> Self {
-        Self { sql_type, ..self }
-    }
-
     /// As CREATE TABLE takes it.
     pub(crate) fn definition(&self) -> String {
         let not_null = if self.nullable { "" } else { " NOT NULL" };
@@ -43,9 +36,7 @@ pub(crate) fn columns(schema: &Schema) -> Result<Vec<Column>> {
                 field.name()
             ))
         })?;
-        let is_untyped = *field.data_type() == DataType::Null;
-        let (name, nullable) = (field.name().clone(), field.is_nullable());
-        Ok(Column { name, sql_type, nullable, is_untyped })
+        Ok(Column { name: field.name().clone(), sql_type, nullable: field.is_nullable() })
     };
     schema.fields().iter().map(column).collect()
 }

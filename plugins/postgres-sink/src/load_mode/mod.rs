@@ -115,7 +115,7 @@ pub(crate) fn load(client: &mut Client, names: &Names, load: &Load, mode: &LoadM
     client.query(&format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE"))?;
     let mut table = LoadTable::open(client, &staging, &target, mode)?;
     table.refuse_hidden_rows()?;
-    fit::refuse_changes(table.client, &staging, &table.columns, &table.there)?;
+    fit::refuse_changes(table.client, &staging, &target)?;
     table.order = needs_order(mode).then(|| names.run(&load.run));
     let counts = match mode {
         LoadMode::Merge(how) => merge::merge(&mut table, how)?,

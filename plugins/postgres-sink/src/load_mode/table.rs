@@ -73,10 +73,7 @@ impl<'a> LoadTable<'a> {
 
     /// A column of the table, by its name.
     pub(super) fn there(&self, name: &str) -> Result<&TableColumn> {
-        self.there.iter().find(|column| column.name == name).ok_or_else(|| {
-            Error::config(format!("{} has no column `{name}`", self.target.replace('"', "")))
-                .with_hint("add it to the table, or load into another one with `as:`")
-        })
+        fit::find(&self.there, self.target, name)
     }
 
     /// A staged column, in the type of the table's column of this name.

@@ -43,6 +43,7 @@ fn time_type(staged: &[TableColumn], how: &Scd2) -> Result<String> {
 /// Has the server say what it would say of the versions, before anything is read.
 pub(super) fn check(table: &mut LoadTable<'_>, how: &Scd2) -> Result<()> {
     let versions = columns(&table.columns, how)?;
+    refuse_other_times(table, how)?;
     let names = listed(versions.iter().map(|column| &column.name));
     let value = |column: &TableColumn| {
         // A table may keep its UUIDs as texts.
@@ -56,6 +57,19 @@ pub(super) fn check(table: &mut LoadTable<'_>, how: &Scd2) -> Result<()> {
     let values: Vec<String> = versions.iter().map(value).collect::<Result<_>>()?;
     let insert = format!("INSERT INTO {} ({names}) SELECT {}", table.target, values.join(", "));
     table.explain(&insert)
+}
+
+/// Refuses times that would be others in the table: versions of one day would be one version.
+fn refuse_other_times(table: &LoadTable<'_>, how: &Scd2) -> Result<()> {
+    let time = time_type(&table.columns, how)?;
+    for name in [&how.valid_from, &how.valid_to] {
+        let there = &table.there(name)?.sql_type;
+        if *there != time {
+            return Err(Error::config(format!("`{name}` is {there} in the table, and the times are {time}"))
+                .with_hint("cast the column that `scd2.changed_at` names in an `sql` step, or change the table's"));
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the histories. `began` is when the run began, as an expression.

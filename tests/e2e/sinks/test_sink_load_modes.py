@@ -180,7 +180,7 @@ def test_a_table_of_ones_own_keeps_what_is_its_own(program, lake):
     [
         ("id bigint", {"mode": "merge", "merge": {"key": ["id"]}}, "no column `day`"),
         ("id text, day date", {"mode": "merge", "merge": {"key": ["id"]}}, "operator does not exist"),
-        ("id bigint, day date", {"mode": "scd2", "scd2": {"key": ["id"]}}, 'column "valid_from"'),
+        ("id bigint, day date", {"mode": "scd2", "scd2": {"key": ["id"]}}, "no column `valid_from`"),
         (
             "id bigint, valid_from timestamp, valid_to timestamp",
             {"mode": "scd2", "scd2": {"key": ["id"], "changed_at": "day"}},

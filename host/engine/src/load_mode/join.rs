@@ -13,13 +13,14 @@ use longshore_model::error::Result;
 
 use super::changes::{Changes, all, ascending, spread};
 use super::existing::Existing;
+use super::parquet_table::{ParquetTable, Piece};
 use super::session::Session;
 use crate::datafusion_fault::from_datafusion;
 
 /// How rows that are there find their changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Join {
-    /// The changes are held in memory. Each file is a partition.
+    /// The changes are held in memory. Each piece of a file is a partition.
     Lookup,
     /// There are too many of them: both sides are sorted, on disk if need be.
     Sorted,
@@ -40,8 +41,8 @@ impl Join {
         files: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let left = changes.table.scan(vec![vec![0]], &all(&changes.table.schema), None)?;
-        let groups = self.groups(files, session);
-        let right = existing.table.scan(groups, &all(&existing.table.schema), None)?;
+        let groups = self.groups(&existing.table, files, session);
+        let right = existing.table.scan_pieces(groups, &all(&existing.table.schema), None)?;
         let keys = changes.key.columns.as_slice();
         self.plan(session, (left, keys), (right, keys), JoinType::Full)
     }
@@ -57,17 +58,31 @@ impl Join {
         let keys = changes.key.columns.as_slice();
         let left = changes.table.scan(vec![vec![0]], keys, None)?;
         let files: Vec<usize> = (0..existing.files.len()).collect();
-        let right = existing.table.scan(self.groups(&files, session), keys, predicate)?;
+        let right = existing.table.scan_pieces(
+            self.groups(&existing.table, &files, session),
+            keys,
+            predicate,
+        )?;
         let places: Vec<usize> = (0..keys.len()).collect();
         self.plan(session, (left, &places), (right, &places), JoinType::RightSemi)
     }
 
-    pub(super) fn groups(self, files: &[usize], session: &Session) -> Vec<Vec<usize>> {
+    /// What the partitions of a scan of these files read.
+    pub(super) fn groups(
+        self,
+        table: &ParquetTable,
+        files: &[usize],
+        session: &Session,
+    ) -> Vec<Vec<Piece>> {
         match self {
-            Self::Lookup => files.iter().map(|file| vec![*file]).collect(),
+            Self::Lookup => {
+                let pieces = files.iter().flat_map(|file| table.pieces(*file, session.parallel));
+                pieces.map(|piece| vec![piece]).collect()
+            }
             Self::Sorted => {
+                let whole = |at: &usize| Piece::whole(files[*at]);
                 let groups = spread(files.len(), session.parallel);
-                groups.iter().map(|group| group.iter().map(|at| files[*at]).collect()).collect()
+                groups.iter().map(|group| group.iter().map(whole).collect()).collect()
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::config::TableParquetOptions;
-use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::listing::{FileRange, PartitionedFile};
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -37,6 +37,25 @@ const NUMBER: &str = "longshore file";
 
 /// Footers of files that are kept.
 const FOOTERS_LIMIT_BYTES: usize = 32 << 20;
+
+/// A file is read by several partitions where each gets at least so much of it.
+const PIECE_BYTES: u64 = 32 << 20;
+
+/// A stretch of a file: the row groups whose middle lies in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The place of the file in its table.
+    pub(super) file: usize,
+    /// The bytes, where it is not the whole file.
+    range: Option<FileRange>,
+}
+
+impl Piece {
+    /// A whole file.
+    pub(super) fn whole(file: usize) -> Self {
+        Self { file, range: None }
+    }
+}
 
 /// A file of a table.
 #[derive(Clone, Debug)]
@@ -111,11 +130,32 @@ impl ParquetTable {
         Ok(Arc::new(column.map_err(from_datafusion)?))
     }
 
-    /// The rows of groups of files: a partition for each group, whose files are read one after the other. They have
-    /// these columns, and then the number of their file. The predicate only leaves out what its statistics exclude.
+    /// A file, cut into at most so many pieces.
+    pub(super) fn pieces(&self, file: usize, at_most: usize) -> Vec<Piece> {
+        match cut(self.files[file].0.bytes, at_most).as_slice() {
+            [_] => vec![Piece::whole(file)],
+            ranges => {
+                ranges.iter().cloned().map(|range| Piece { file, range: Some(range) }).collect()
+            }
+        }
+    }
+
+    /// The rows of groups of whole files.
     pub(super) fn scan(
         &self,
         groups: Vec<Vec<usize>>,
+        columns: &[usize],
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let whole = |group: Vec<usize>| group.into_iter().map(Piece::whole).collect();
+        self.scan_pieces(groups.into_iter().map(whole).collect(), columns, predicate)
+    }
+
+    /// The rows of groups of pieces: a partition for each group, whose pieces are read one after the other. They have
+    /// these columns, and then the number of their file. The predicate only leaves out what its statistics exclude.
+    pub(super) fn scan_pieces(
+        &self,
+        groups: Vec<Vec<Piece>>,
         columns: &[usize],
         predicate: Option<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -140,7 +180,7 @@ impl ParquetTable {
             source = source.with_predicate(predicate);
         }
         let groups = groups.into_iter().map(|group| {
-            FileGroup::new(group.into_iter().map(|file| self.partitioned(file)).collect())
+            FileGroup::new(group.into_iter().map(|piece| self.partitioned(piece)).collect())
         });
         let config = FileScanConfigBuilder::new(self.url.clone(), Arc::new(source))
             .with_file_groups(groups.collect())
@@ -158,11 +198,15 @@ impl ParquetTable {
         Ok(Arc::new(EmptyExec::new(Arc::new(schema))))
     }
 
-    fn partitioned(&self, file: usize) -> PartitionedFile {
-        let (file, meta) = &self.files[file];
+    fn partitioned(&self, piece: Piece) -> PartitionedFile {
+        let (file, meta) = &self.files[piece.file];
         let number = ScalarValue::UInt64(Some(file.number));
         let values = file.values.iter().cloned().chain([number]).collect();
-        PartitionedFile::new_from_meta(meta.clone()).with_partition_values(values)
+        let whole = PartitionedFile::new_from_meta(meta.clone()).with_partition_values(values);
+        match piece.range {
+            Some(FileRange { start, end }) => whole.with_range(start, end),
+            None => whole,
+        }
     }
 
     /// The rows of a file, by its footer; refuses a file that does not have the columns of the table.
@@ -184,6 +228,13 @@ impl ParquetTable {
         }
         Ok(footer.file_metadata().num_rows().max(0) as u64)
     }
+}
+
+/// Ranges of so many bytes, at most so many, side by side.
+fn cut(bytes: u64, at_most: usize) -> Vec<FileRange> {
+    let count = (bytes / PIECE_BYTES).clamp(1, at_most.max(1) as u64);
+    let at = |piece: u64| (bytes * piece / count) as i64;
+    (0..count).map(|piece| FileRange { start: at(piece), end: at(piece + 1) }).collect()
 }
 
 /// How a file's columns differ from those that are wanted, if they cannot be read as these.
@@ -243,5 +294,29 @@ pub(super) fn from_plan(error: DataFusionError) -> Error {
         },
         other => Error::data(format!("a file is damaged: {other}"))
             .with_hint("write the file again, or choose another `target.mode`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_cut_into_ranges_side_by_side() {
+        for (bytes, at_most, count) in [
+            (0, 2, 1),
+            (PIECE_BYTES * 2 - 1, 4, 1),
+            (PIECE_BYTES * 3 + 7, 2, 2),
+            (PIECE_BYTES * 3 + 7, 8, 3),
+        ] {
+            let ranges = cut(bytes, at_most);
+            assert_eq!(ranges.len(), count, "{bytes}");
+            let mut end = 0;
+            for range in ranges {
+                assert_eq!(range.start, end);
+                end = range.end;
+            }
+            assert_eq!(end, bytes as i64);
+        }
     }
 }

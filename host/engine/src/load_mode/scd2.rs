@@ -81,15 +81,15 @@ impl History<'_> {
         let files: Vec<usize> = (0..self.existing.files.len()).collect();
         let keys = &self.columns.key.columns;
         let predicate = within(&self.changes.bounds, &self.existing.table)?;
-        let groups = self.join.groups(&files, self.session);
-        let scan = self.existing.table.scan(groups.clone(), keys, predicate)?;
+        let groups = self.join.groups(&self.existing.table, &files, self.session);
+        let scan = self.existing.table.scan_pieces(groups.clone(), keys, predicate)?;
         let places: Vec<usize> = (0..keys.len()).collect();
         let found = self.keys_joined(scan, &places, JoinType::RightSemi)?;
         let mut touched = files_with(self.session, found, self.join).await?;
         if self.how.closes_absent {
             let times = [self.columns.to, self.columns.from];
             let wanted: Vec<usize> = keys.iter().copied().chain(times).collect();
-            let scan = self.existing.table.scan(groups, &wanted, None)?;
+            let scan = self.existing.table.scan_pieces(groups, &wanted, None)?;
             let open = FilterExec::try_new(self.ends_now(&scan, keys.len())?, scan);
             let open = Arc::new(open.map_err(from_datafusion)?);
             let gone = self.keys_joined(open, &places, JoinType::RightAnti)?;
@@ -129,8 +129,8 @@ impl History<'_> {
     }
 
     fn there(&self, files: &[usize], kind: JoinType) -> Result<Arc<dyn ExecutionPlan>> {
-        let groups = self.join.groups(files, self.session);
-        let scan = self.existing.table.scan(groups, &all(&self.columns.schema), None)?;
+        let groups = self.join.groups(&self.existing.table, files, self.session);
+        let scan = self.existing.table.scan_pieces(groups, &all(&self.columns.schema), None)?;
         self.keys_joined(scan, &self.columns.key.columns, kind)
     }
 

@@ -181,73 +181,77 @@ impl History<'_> {
     /// The query of the versions of all keys that come: their values, `longshore from`, `longshore to`,
     /// `longshore open`, and the place of the version that is there, if one is.
     fn query(&self, table: &LoadTable<'_>) -> Result<String> {
-        let how = self.how;
-        let (key, values) = (listed(how.key.iter()), self.values(table));
-        let tracked: Vec<&String> = match &how.track {
-            Some(track) => track.iter().collect(),
-            None => values.iter().filter(|name| !how.key.contains(name)).copied().collect(),
-        };
+        let (key, own) = (listed(self.how.key.iter()), listed(self.values(table).iter().copied()));
+        Ok(format!(
+            "WITH there AS ({}), known AS ({}), placed AS ({}), instants AS ({}), kept AS (\
+               SELECT *, lead(\"longshore at\") OVER (PARTITION BY {key} ORDER BY \"longshore at\") \
+                 AS \"longshore next\" FROM instants \
+               WHERE NOT \"longshore begins\" OR NOT \"longshore is same\"\
+             ) SELECT {own}, \"longshore at\" AS \"longshore from\", \"longshore next\" AS \"longshore to\", \
+                 \"longshore next\" IS NULL AS \"longshore open\", \"longshore there table\" AS \"longshore table\", \
+                 \"longshore there place\" AS \"longshore place\" FROM kept WHERE \"longshore begins\"{}",
+            self.there(table),
+            self.known(table)?,
+            placed(&key),
+            instants(&key, &self.is_same(table)),
+            self.reopened(table),
+        ))
+    }
+
+    /// What is known of the keys: versions that begin (side 1), versions that end (0), and rows that were read (2).
+    fn known(&self, table: &LoadTable<'_>) -> Result<String> {
+        let (values, time) = (self.values(table), &self.time);
         let as_read = |name: &&String| {
             Ok(format!("{} AS {}", table.cast(&quote_ident(name), name)?, quote_ident(name)))
         };
         let as_read: Vec<String> = values.iter().map(as_read).collect::<Result<_>>()?;
-        // To the last byte: a change from `a` to `A` is one, whatever the collation.
-        let lagged = |name: &&String| format!("lag({}) OVER w", quote_ident(name));
-        let lagged: Vec<String> = tracked.iter().map(lagged).collect();
-        let same = if tracked.is_empty() {
-            String::new()
-        } else {
-            let own = listed(tracked.iter().copied());
-            format!(" AND record_image_eq(ROW({}), ROW({own}))", lagged.join(", "))
-        };
-        let time = &self.time;
-        let at = match &how.changed_at {
+        let at = match &self.how.changed_at {
             Some(name) => format!("{}::{time}", quote_ident(name)),
             None => self.now.clone(),
         };
-        let reopened = if how.closes_absent {
-            format!(
-                " UNION ALL SELECT {}, {}, NULL, TRUE, NULL, NULL FROM instants \
-                 WHERE \"longshore side\" = 2 AND \"longshore number\" = 1 AND NOT \"longshore is last begin\"",
-                listed(values.iter().copied()),
-                self.now
-            )
-        } else {
-            String::new()
-        };
-        let (from, to, own) = (
-            quote_ident(&how.valid_from),
-            quote_ident(&how.valid_to),
-            listed(values.iter().copied()),
-        );
+        let (from, to) = (quote_ident(&self.how.valid_from), quote_ident(&self.how.valid_to));
+        let own = listed(values.iter().copied());
         Ok(format!(
-            "WITH there AS ({there}), known AS (\
-               SELECT {own}, t.{from} AS \"longshore at\", 1 AS \"longshore side\", \"longshore table\", \"longshore place\" FROM there t \
-               UNION ALL SELECT {own}, t.{to}, 0, NULL, NULL FROM there t WHERE NOT {is_open} \
-               UNION ALL SELECT {as_read}, {at}, 2, NULL, NULL FROM {staging} s\
-             ), placed AS (\
-               SELECT *, max(\"longshore side\") OVER instant > 0 AS \"longshore begins\", \
-                 row_number() OVER (PARTITION BY {key}, \"longshore at\" ORDER BY \"longshore side\" DESC) AS \"longshore rank\", \
-                 first_value(\"longshore table\") OVER there_first AS \"longshore there table\", \
-                 first_value(\"longshore place\") OVER there_first AS \"longshore there place\" FROM known \
-               WINDOW instant AS (PARTITION BY {key}, \"longshore at\"), \
-                 there_first AS (PARTITION BY {key}, \"longshore at\" ORDER BY \"longshore side\" = 1 DESC \
-                   ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)\
-             ), instants AS (\
-               SELECT *, coalesce(lag(\"longshore begins\") OVER w{same}, FALSE) AS \"longshore is same\", \
-                 row_number() OVER (PARTITION BY {key}, \"longshore side\" ORDER BY \"longshore at\" DESC) AS \"longshore number\", \
-                 last_value(\"longshore begins\") OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS \"longshore is last begin\" \
-               FROM placed WHERE \"longshore rank\" = 1 WINDOW w AS (PARTITION BY {key} ORDER BY \"longshore at\")\
-             ), kept AS (\
-               SELECT *, lead(\"longshore at\") OVER (PARTITION BY {key} ORDER BY \"longshore at\") AS \"longshore next\" FROM instants \
-               WHERE NOT \"longshore begins\" OR NOT \"longshore is same\"\
-             ) SELECT {own}, \"longshore at\" AS \"longshore from\", \"longshore next\" AS \"longshore to\", \"longshore next\" IS NULL AS \"longshore open\", \
-                 \"longshore there table\" AS \"longshore table\", \"longshore there place\" AS \"longshore place\" FROM kept WHERE \"longshore begins\"{reopened}",
-            there = self.there(table),
-            is_open = self.is_open(),
-            as_read = as_read.join(", "),
-            staging = table.staging,
+            "SELECT {own}, t.{from} AS \"longshore at\", 1 AS \"longshore side\", \"longshore table\", \
+               \"longshore place\" FROM there t \
+             UNION ALL SELECT {own}, t.{to}, 0, NULL, NULL FROM there t WHERE NOT {} \
+             UNION ALL SELECT {}, {at}, 2, NULL, NULL FROM {} s",
+            self.is_open(),
+            as_read.join(", "),
+            table.staging,
         ))
+    }
+
+    /// That an instant has the tracked values of the one before it, to the last byte: a change from `a` to `A` is one,
+    /// whatever the collation.
+    fn is_same(&self, table: &LoadTable<'_>) -> String {
+        let tracked: Vec<&String> = match &self.how.track {
+            Some(track) => track.iter().collect(),
+            None => {
+                let values = self.values(table).into_iter();
+                values.filter(|name| !self.how.key.contains(name)).collect()
+            }
+        };
+        if tracked.is_empty() {
+            return String::new();
+        }
+        let before = |name: &&String| format!("lag({}) OVER w", quote_ident(name));
+        let before: Vec<String> = tracked.iter().map(before).collect();
+        let own = listed(tracked.into_iter());
+        format!(" AND record_image_eq(ROW({}), ROW({own}))", before.join(", "))
+    }
+
+    /// The versions of keys that come and are closed: they begin with the run, with the values that were read last.
+    fn reopened(&self, table: &LoadTable<'_>) -> String {
+        if !self.how.closes_absent {
+            return String::new();
+        }
+        format!(
+            " UNION ALL SELECT {}, {}, NULL, TRUE, NULL, NULL FROM instants WHERE \"longshore side\" = 2 \
+             AND \"longshore number\" = 1 AND NOT \"longshore is last begin\"",
+            listed(self.values(table).iter().copied()),
+            self.now
+        )
     }
 
     /// Writes the versions of the keys that come, as far as they are not there just so.
@@ -315,4 +319,30 @@ impl History<'_> {
             current.unwrap_or_default()
         ))
     }
+}
+
+/// What is known, with its rank at its instant, and with the place of the version that is there at that instant.
+fn placed(key: &str) -> String {
+    format!(
+        "SELECT *, max(\"longshore side\") OVER instant > 0 AS \"longshore begins\", \
+           row_number() OVER (PARTITION BY {key}, \"longshore at\" ORDER BY \"longshore side\" DESC) \
+             AS \"longshore rank\", \
+           first_value(\"longshore table\") OVER there_first AS \"longshore there table\", \
+           first_value(\"longshore place\") OVER there_first AS \"longshore there place\" FROM known \
+         WINDOW instant AS (PARTITION BY {key}, \"longshore at\"), \
+           there_first AS (PARTITION BY {key}, \"longshore at\" ORDER BY \"longshore side\" = 1 DESC \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+    )
+}
+
+/// One row for each instant of a key: a row that was read goes before the version that is there.
+fn instants(key: &str, is_same: &str) -> String {
+    format!(
+        "SELECT *, coalesce(lag(\"longshore begins\") OVER w{is_same}, FALSE) AS \"longshore is same\", \
+           row_number() OVER (PARTITION BY {key}, \"longshore side\" ORDER BY \"longshore at\" DESC) \
+             AS \"longshore number\", \
+           last_value(\"longshore begins\") OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) \
+             AS \"longshore is last begin\" \
+         FROM placed WHERE \"longshore rank\" = 1 WINDOW w AS (PARTITION BY {key} ORDER BY \"longshore at\")"
+    )
 }

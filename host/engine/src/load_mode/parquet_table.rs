@@ -39,7 +39,7 @@ const NUMBER: &str = "longshore file";
 const FOOTERS_LIMIT_BYTES: usize = 32 << 20;
 
 /// A file is read by several partitions where each gets at least so much of it.
-const PIECE_BYTES: u64 = 32 << 20;
+const PIECE_BYTES: u64 = 64 << 20;
 
 /// A stretch of a file: the row groups whose middle lies in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,10 +74,7 @@ pub(crate) fn refuse_changes(client: &mut Client, staging: &str, target: &str) -
     });
     for (from, to) in pairs {
         let column = quote_ident(&from.name);
-        let changes = format!(
-            "CAST(CAST({column} AS {}) AS {}) IS DISTINCT FROM {column}",
-            to.sql_type, from.sql_type
-        );
+        let changes = changes(&column, &from.sql_type, &to.sql_type);
         let found = client
             .query(&format!("SELECT {column}::text FROM {staging} WHERE {changes} LIMIT 1"))?;
         if let Some(value) = found.into_iter().flatten().flatten().next() {
@@ -91,6 +88,20 @@ pub(crate) fn refuse_changes(client: &mut Client, staging: &str, target: &str) -
         }
     }
     Ok(())
+}
+
+/// That a value is another one in the type of the table's column. A number in a text is the same number, however it
+/// is written.
+fn changes(column: &str, from: &str, to: &str) -> String {
+    const NUMBERS: [&str; 6] =
+        ["smallint", "integer", "bigint", "real", "double precision", "numeric"];
+    if from == "text" && NUMBERS.iter().any(|number| to.starts_with(number)) && !to.ends_with("[]")
+    {
+        return format!(
+            "CAST({column} AS numeric) IS DISTINCT FROM CAST(CAST(CAST({column} AS {to}) AS text) AS numeric)"
+        );
+    }
+    format!("CAST(CAST({column} AS {to}) AS {from}) IS DISTINCT FROM {column}")
 }
 
 /// Whether each value of a type is the same in another one, or refused by the server.

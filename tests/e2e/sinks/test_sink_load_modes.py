@@ -64,7 +64,7 @@ def test_a_merge_is_what_duckdb_makes_of_it(program, lake, seed):
         assert done.returncode == 0, done.stderr
         held, counts = expected.load(rows)
         assert load.rows() == held, (seed, size)
-        told = "{inserted} rows inserted, {updated} updated, {deleted} deleted".format(**counts)
+        told = "rows: {inserted} inserted, {updated} updated, {deleted} deleted".format(**counts)
         assert told in done.stderr, (told, done.stderr)
     assert lake.tables() == ["orders"]
 
@@ -297,6 +297,22 @@ def test_a_value_that_the_table_would_change_is_refused(program, lake, ours, the
     assert "`sql` step" in line and load.rows() == []
     load.run([{"id": 1, "v": None}])
     assert load.rows() == [{"id": 1, "v": None}]
+
+
+@pytest.mark.parametrize(
+    "theirs, fine, other",
+    [("numeric(8,2)", "2.5", "2.505"), ("real", "0.10", "0.123456789"), ("int", "07", None)],
+)
+def test_a_number_in_a_text_is_the_same_number(program, lake, theirs, fine, other):
+    with lake.connect() as connection:
+        connection.execute(f"CREATE TABLE orders (id bigint, team {theirs})")
+    load = TableLoad(program, lake, STAFF, mode="merge", merge={"key": ["id"]})
+    load.run([{"id": 1, "team": fine}])
+    [row] = load.rows()
+    assert float(row["team"]) == pytest.approx(float(fine))
+    if other:
+        line, code = load.refused([{"id": 1, "team": other}])
+        assert code == 4 and f"{other} would be another value" in line, line
 
 
 def test_texts_that_are_equal_and_not_the_same_are_changed_and_are_no_key(program, lake):

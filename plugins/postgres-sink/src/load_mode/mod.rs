@@ -128,7 +128,7 @@ pub(crate) fn load(client: &mut Client, names: &Names, load: &Load, mode: &LoadM
     let relation = &load.relation;
     host::log(
         Level::Info,
-        &format!("{relation}: {inserted} rows inserted, {updated} updated, {deleted} deleted"),
+        &format!("{relation}: rows: {inserted} inserted, {updated} updated, {deleted} deleted"),
     );
     Ok(())
 }

@@ -100,6 +100,11 @@ impl Client {
         self.answer()?
     }
 
+    /// The first value that a query gives, if it is not NULL.
+    pub fn value(&mut self, sql: &str) -> Result<Option<String>> {
+        Ok(self.query(sql)?.into_iter().flatten().flatten().next())
+    }
+
     /// Sends queries, and waits for the server once; what each of them gives. If one fails in a transaction, so do
     /// those after it.
     pub fn query_each(&mut self, queries: &[&str]) -> Result<Vec<Result<Rows>>> {

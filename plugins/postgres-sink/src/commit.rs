@@ -92,8 +92,9 @@ fn publish(
     let name = match load.mode {
         Mode::Error if is_there => return Err(staging::already_there(&load.relation)),
         Mode::Append if is_there => {
-            fit::refuse_changes(client, &staging, &target)?;
-            let insert = fit::append(client, &staging, &target)?;
+            let (staged, there) = (fit::columns(client, &staging)?, fit::columns(client, &target)?);
+            fit::refuse_changes(client, &staging, &staged, &there)?;
+            let insert = fit::append((&staging, &staged), (&target, &there))?;
             client.query(&insert).map_err(fit::with_next_step)?;
             client.query(&format!("DROP TABLE {staging}"))?;
             load.relation.clone()

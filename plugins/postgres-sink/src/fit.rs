@@ -48,12 +48,14 @@ pub(crate) fn find<'a>(
 }
 
 /// The statement that adds all staged rows, each value in the type of the table's column.
-pub(crate) fn append(client: &mut Client, staging: &str, target: &str) -> Result<String> {
-    let (staged, there) = (columns(client, staging)?, columns(client, target)?);
+pub(crate) fn append(
+    (staging, staged): (&str, &[TableColumn]),
+    (target, there): (&str, &[TableColumn]),
+) -> Result<String> {
     let (mut names, mut values) = (Vec::new(), Vec::new());
-    for column in &staged {
+    for column in staged {
         let name = quote_ident(&column.name);
-        let sql_type = &find(&there, target, &column.name)?.sql_type;
+        let sql_type = &find(there, target, &column.name)?.sql_type;
         values.push(format!("CAST({name} AS {sql_type})"));
         names.push(name);
     }
@@ -65,29 +67,46 @@ pub(crate) fn append(client: &mut Client, staging: &str, target: &str) -> Result
 }
 
 /// Refuses staged values that would be others in the table: rounded, cut off, or without a part. The server says
-/// itself what does not fit at all.
-pub(crate) fn refuse_changes(client: &mut Client, staging: &str, target: &str) -> Result<()> {
-    let (staged, there) = (columns(client, staging)?, columns(client, target)?);
+/// itself what does not fit at all. The rows are read once for all columns, and not at all if the types keep all values.
+pub(crate) fn refuse_changes(
+    client: &mut Client,
+    staging: &str,
+    staged: &[TableColumn],
+    there: &[TableColumn],
+) -> Result<()> {
     let pairs = staged.iter().filter_map(|from| {
         let to = there.iter().find(|to| to.name == from.name)?;
         (!keeps_values(&from.sql_type, &to.sql_type)).then_some((from, to))
     });
-    for (from, to) in pairs {
+    let pairs: Vec<(&TableColumn, &TableColumn)> = pairs.collect();
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let (mut changed, mut places, mut values) = (Vec::new(), String::new(), String::new());
+    for (place, (from, to)) in pairs.iter().enumerate() {
         let column = quote_ident(&from.name);
         let changes = changes(&column, &from.sql_type, &to.sql_type);
-        let found = client
-            .query(&format!("SELECT {column}::text FROM {staging} WHERE {changes} LIMIT 1"))?;
-        if let Some(value) = found.into_iter().flatten().flatten().next() {
-            return Err(Error::data(format!(
-                "column `{}`: {value} would be another value in the table's {}",
-                from.name, to.sql_type
-            ))
-            .with_hint(
-                "cast it in an `sql` step to what is wanted, or change the type of the table's column",
-            ));
-        }
+        places += &format!(" WHEN {changes} THEN {place}");
+        values += &format!(" WHEN {changes} THEN {column}::text");
+        changed.push(changes);
     }
-    Ok(())
+    let found = client.query(&format!(
+        "SELECT CASE{places} END, CASE{values} END FROM {staging} WHERE {} LIMIT 1",
+        changed.join(" OR ")
+    ))?;
+    let Some(Ok([Some(place), Some(value)])) = found.into_iter().next().map(<[_; 2]>::try_from)
+    else {
+        return Ok(());
+    };
+    let pair = place.parse::<usize>().ok().and_then(|place| pairs.get(place));
+    let (from, to) = pair.ok_or_else(|| Error::internal("the server gave no column's place"))?;
+    Err(Error::data(format!(
+        "column `{}`: {value} would be another value in the table's {}",
+        from.name, to.sql_type
+    ))
+    .with_hint(
+        "cast it in an `sql` step to what is wanted, or change the type of the table's column",
+    ))
 }
 
 /// That a value is another one in the type of the table's column. A number in a text is the same number, however it

@@ -187,8 +187,7 @@ fn schema(client: &mut Client, wanted: Option<String>) -> Result<String> {
     if let Some(schema) = wanted {
         return Ok(schema);
     }
-    let rows = client.query("SELECT current_schema()")?;
-    rows.into_iter().flatten().flatten().next().ok_or_else(|| {
+    client.value("SELECT current_schema()")?.ok_or_else(|| {
         Error::config("the user has no schema of its own to make tables in")
             .with_hint("name one with `schema`")
     })

@@ -65,7 +65,8 @@ pub(crate) fn check_target(client: &mut Client, names: &Names, load: &Load) -> R
     match load.mode {
         Mode::Error if exists(client, &target)? => Err(already_there(&load.relation)),
         Mode::Append if exists(client, &target)? => {
-            let insert = fit::append(client, &staging, &target);
+            let (staged, there) = (fit::columns(client, &staging)?, fit::columns(client, &target)?);
+            let insert = fit::append((&staging, &staged), (&target, &there));
             let explained = insert.and_then(|insert| client.query(&format!("EXPLAIN {insert}")));
             explained
                 .map(drop)
@@ -82,9 +83,8 @@ pub(crate) fn already_there(relation: &str) -> Error {
 }
 
 pub(crate) fn exists(client: &mut Client, table: &str) -> Result<bool> {
-    let rows =
-        client.query(&format!("SELECT to_regclass({}) IS NOT NULL", quote_literal(table)))?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(Option::as_deref) == Some("t"))
+    let is_there = format!("SELECT to_regclass({}) IS NOT NULL", quote_literal(table));
+    Ok(client.value(&is_there)?.as_deref() == Some("t"))
 }
 
 /// One at a time works on what this word stands for, until the transaction's end.
@@ -136,11 +136,10 @@ impl Chunk {
         let Self { run_table, relation, chunk, attempt } = self;
         let relation = quote_literal(relation);
         // `xmin` is the lower half of a transaction's number.
-        let written = client.query(&format!(
+        let xid = client.value(&format!(
             "INSERT INTO {run_table} (relation, chunk, attempt, xid, rows) VALUES \
              ({relation}, {chunk}, {attempt}, (txid_current() & 4294967295)::text, {rows}) RETURNING xid"
         ))?;
-        let xid = written.into_iter().flatten().flatten().next();
         let xid = xid.ok_or_else(|| Error::internal("the server gave no transaction's number"))?;
         Ok(Receipt { chunk: *chunk, xid, rows })
     }

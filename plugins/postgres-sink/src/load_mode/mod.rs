@@ -70,10 +70,7 @@ pub(crate) fn check(
 
 /// Refuses columns that are called as one of ours in the statements of loads.
 pub(crate) fn check_names(schema: &SchemaRef, mode: &LoadMode) -> Result<()> {
-    let removes = match mode {
-        LoadMode::Merge(Merge { deleted, .. }) => deleted.as_deref(),
-        _ => None,
-    };
+    let removes = table::removes(mode);
     let mut names = schema.fields().iter().map(|field| field.name().as_str());
     match names.find(|name| name.starts_with(OWN) && Some(*name) != removes) {
         None => Ok(()),
@@ -115,7 +112,7 @@ pub(crate) fn load(client: &mut Client, names: &Names, load: &Load, mode: &LoadM
     client.query(&format!("LOCK TABLE {target} IN SHARE ROW EXCLUSIVE MODE"))?;
     let mut table = LoadTable::open(client, &staging, &target, mode)?;
     table.refuse_hidden_rows()?;
-    fit::refuse_changes(table.client, &staging, &target)?;
+    fit::refuse_changes(table.client, &staging, &table.columns, &table.there)?;
     table.order = needs_order(mode).then(|| names.run(&load.run));
     let counts = match mode {
         LoadMode::Merge(how) => merge::merge(&mut table, how)?,

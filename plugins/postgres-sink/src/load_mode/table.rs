@@ -12,12 +12,17 @@ pub(super) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Those of the staged columns that the relation has.
-pub(super) fn loaded_columns(staged: Vec<TableColumn>, mode: &LoadMode) -> Vec<TableColumn> {
-    let removes = match mode {
+/// The column that tells which rows remove others, if one does.
+pub(super) fn removes(mode: &LoadMode) -> Option<&str> {
+    match mode {
         LoadMode::Merge(Merge { deleted, .. }) => deleted.as_deref(),
         _ => None,
-    };
+    }
+}
+
+/// Those of the staged columns that the relation has.
+pub(super) fn loaded_columns(staged: Vec<TableColumn>, mode: &LoadMode) -> Vec<TableColumn> {
+    let removes = removes(mode);
     let is_own = |column: &TableColumn| column.name != ORDER && Some(&*column.name) != removes;
     staged.into_iter().filter(is_own).collect()
 }
@@ -58,8 +63,7 @@ impl<'a> LoadTable<'a> {
 
     /// The one number that a query gives.
     pub(super) fn count(&mut self, query: &str) -> Result<u64> {
-        let rows = self.client.query(query)?;
-        let count = rows.into_iter().flatten().flatten().next();
+        let count = self.client.value(query)?;
         count
             .and_then(|count| count.parse().ok())
             .ok_or_else(|| Error::internal("the server gave no count"))
@@ -106,8 +110,8 @@ impl<'a> LoadTable<'a> {
     /// Refuses a table of which the user does not see all rows: those would come a second time.
     pub(super) fn refuse_hidden_rows(&mut self) -> Result<()> {
         let target = quote_literal(self.target);
-        let rows = self.client.query(&format!("SELECT row_security_active({target}::regclass)"))?;
-        if rows.into_iter().flatten().flatten().next().as_deref() != Some("t") {
+        let is_active = format!("SELECT row_security_active({target}::regclass)");
+        if self.client.value(&is_active)?.as_deref() != Some("t") {
             return Ok(());
         }
         Err(Error::config("a policy of row security can hide rows of the table from the user")
@@ -117,7 +121,7 @@ impl<'a> LoadTable<'a> {
     /// Refuses columns in which other texts are equal: a key could have several rows, and none would be wrong.
     pub(super) fn refuse_loose_texts(&mut self, columns: &[String]) -> Result<()> {
         let names: Vec<String> = columns.iter().map(|name| quote_literal(name)).collect();
-        let rows = self.client.query(&format!(
+        let found = self.client.value(&format!(
             "SELECT a.attname FROM pg_catalog.pg_attribute a \
              LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation \
              WHERE a.attrelid = {}::regclass AND a.attname IN ({}) \
@@ -125,7 +129,7 @@ impl<'a> LoadTable<'a> {
             quote_literal(self.target),
             names.join(", ")
         ))?;
-        let Some(name) = rows.into_iter().flatten().flatten().next() else { return Ok(()) };
+        let Some(name) = found else { return Ok(()) };
         Err(Error::config(format!(
             "column `{name}`: texts that differ are equal there, so they are no key"
         ))

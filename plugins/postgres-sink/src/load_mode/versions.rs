@@ -1,9 +1,9 @@
 //! `scd2`: the history of each key, as versions. A row begins a version where its values are others than before,
 //! wherever in history that is.
 //!
-//! What is known of the keys that come becomes instants: versions that are there begin, some of them end, and rows
-//! that were read begin versions. In the order of time, those with the values of the version before them fall away;
-//! the others are the versions, each until the next instant.
+//! For each key of the run there is a list of instants, in the order of time: the start of each version in the table,
+//! the end of each closed version, and each row that was read. An instant with the tracked values of the one before it
+//! is left out. The others are the new versions; each ends at the next instant.
 
 use longshore_postgres_client::{quote_ident, quote_literal};
 use longshore_sdk::load_modes::Scd2;
@@ -136,12 +136,12 @@ impl History<'_> {
     /// Refuses versions that are open by another mark than the one of this job.
     fn refuse_other_ends(&self, table: &mut LoadTable<'_>) -> Result<()> {
         let (to, end) = (quote_ident(&self.how.valid_to), self.end());
-        let found = table.client.query(&format!(
+        let found = table.client.value(&format!(
             "SELECT coalesce(t.{to}::text, 'NULL') FROM ({}) t WHERE t.{to} IS DISTINCT FROM {end} \
              AND (t.{to} IS NULL OR t.{to} >= '9999-12-31' OR t.{to} > {end}) LIMIT 1",
             self.there(table)
         ))?;
-        let Some(other) = found.into_iter().flatten().flatten().next() else { return Ok(()) };
+        let Some(other) = found else { return Ok(()) };
         let own = self.how.end.as_deref().unwrap_or("null");
         Err(Error::config(format!(
             "a version that holds has {other} in `{}`, and `scd2.end` is {own}",
@@ -198,7 +198,7 @@ impl History<'_> {
         ))
     }
 
-    /// What is known of the keys: versions that begin (side 1), versions that end (0), and rows that were read (2).
+    /// The events of the keys: the start of a version (side 1), the end of a version (0), a row that was read (2).
     fn known(&self, table: &LoadTable<'_>) -> Result<String> {
         let (values, time) = (self.values(table), &self.time);
         let as_read = |name: &&String| {
@@ -262,7 +262,7 @@ impl History<'_> {
         table.client.query(&format!("CREATE TABLE {versions} AS {query}; ANALYZE {versions}"))?;
         let is_kept = "t.tableoid = v.\"longshore table\" AND t.ctid = v.\"longshore place\"";
         let comes = self.comes(table);
-        // What is changed has another place afterwards: what goes, goes first.
+        // An update moves a row to another place, so the delete comes before it.
         let deleted = table.change(&format!(
             "DELETE FROM {target} t WHERE ({comes}) AND NOT EXISTS (SELECT FROM {versions} v WHERE {is_kept})"
         ))?;
@@ -321,7 +321,7 @@ impl History<'_> {
     }
 }
 
-/// What is known, with its rank at its instant, and with the place of the version that is there at that instant.
+/// The events, each with its rank among those of the same instant, and with the place of the version that starts then.
 fn placed(key: &str) -> String {
     format!(
         "SELECT *, max(\"longshore side\") OVER instant > 0 AS \"longshore begins\", \

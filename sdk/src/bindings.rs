@@ -28,7 +28,7 @@ macro_rules! kind {
 
 kind!(
     connector,
-    "connector",
+    "connector-with-lookup",
     "export_connector_world",
     "longshore:plugin/connection@0.6.0" = connection,
     "longshore:plugin/http@0.6.0" = http,

@@ -107,6 +107,18 @@ pub trait Connector: Sized + 'static {
     /// Looks a relation up, without reading its rows.
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo>;
 
+    /// Tells which relations are described and planned next in this session, so that a catalog can be asked
+    /// for all of them at once. What is wrong with a relation is told when it is described.
+    fn prepare(&mut self, _relations: &[Relation]) -> Result<()> {
+        Ok(())
+    }
+
+    /// The tables that a query reads, also those that are read by the views in it, as [`Relation::Table`] takes
+    /// them. None if they are not known. Must not read rows.
+    fn tables_of_query(&mut self, _query: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Where a relation's files are, if it consists of files that the host may read itself.
     fn storage(&mut self, _relation: &Relation) -> Result<Storage> {
         Ok(Storage::Unavailable("the connector knows of no files".into()))
@@ -156,6 +168,7 @@ pub mod component {
         Description, Error as WireError,
     };
     use crate::bindings::connector::exports::longshore::plugin::connector_api as api;
+    use crate::bindings::connector::exports::longshore::plugin::connector_lookup_api as lookup;
     use crate::bindings::connector::longshore::plugin::connector_types::ConnectorFeatures;
     use crate::{Result, config, handed, ipc};
 
@@ -182,6 +195,22 @@ pub mod component {
         fn features() -> ConnectorFeatures {
             let info = T::describe();
             ConnectorFeatures { pushdown: info.pushdown, consistency: info.consistency }
+        }
+    }
+
+    impl<T: Connector> lookup::Guest for Component<T> {
+        fn prepare(
+            session: api::SessionBorrow<'_>,
+            relations: Vec<api::Relation>,
+        ) -> Result<(), WireError> {
+            Ok(session.get::<Session<T>>().0.borrow_mut().prepare(&relations)?)
+        }
+
+        fn tables_of_query(
+            session: api::SessionBorrow<'_>,
+            query: String,
+        ) -> Result<Vec<String>, WireError> {
+            Ok(session.get::<Session<T>>().0.borrow_mut().tables_of_query(&query)?)
         }
     }
 

@@ -1,5 +1,7 @@
 //! A component of a kind, and an instance of it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use async_trait::async_trait;
 use longshore_model::error::{Error, Result};
 use longshore_model::grant::Grant;
@@ -106,14 +108,27 @@ impl<K: Kind> Component<K> {
     }
 }
 
+/// Numbers the instances of this process.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
 /// An instance of a plugin, with the resource that it was opened for. Drop it after an error.
 pub struct Instance<K: Kind> {
+    id: u64,
     pub(crate) store: Store<State>,
     pub(crate) exports: K::Exports,
     pub(crate) resource: ResourceAny,
 }
 
 impl<K: Kind> Instance<K> {
+    pub(crate) fn new(store: Store<State>, exports: K::Exports, resource: ResourceAny) -> Self {
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), store, exports, resource }
+    }
+
+    /// A number that no other instance of this process has.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The resources that the instance has used.
     pub fn usage(&self) -> Usage {
         self.store.data().usage()

@@ -29,7 +29,7 @@ impl Component<Connector> {
             self.instantiate(plugin, env.into(), self.limits().call_secs).await?;
         let opened = on_each!(&exports, &mut store, session.call_open | call_open(config));
         let resource = finish(&store, "open", opened)?;
-        Ok(Session { store, exports, resource })
+        Ok(Session::new(store, exports, resource))
     }
 }
 
@@ -73,6 +73,27 @@ impl Session {
             }
             SnapshotResult::Unavailable(reason) => SnapshotResult::Unavailable(self.clean(&reason)),
         })
+    }
+
+    /// Says which relations are described and planned next in this session. Whether the connector can do with
+    /// that.
+    pub async fn prepare(&mut self, relations: &[Relation]) -> Result<bool> {
+        let PerVersion::Current(connector) = &self.exports else { return Ok(false) };
+        let Some(lookup) = connector.lookup() else { return Ok(false) };
+        begin_call(&mut self.store);
+        let prepared = lookup.call_prepare(&mut self.store, self.resource, relations).await;
+        finish(&self.store, "prepare", prepared)?;
+        Ok(true)
+    }
+
+    /// The tables that a query reads; none if they are not known.
+    pub async fn tables_of_query(&mut self, query: &str) -> Result<Vec<String>> {
+        let PerVersion::Current(connector) = &self.exports else { return Ok(Vec::new()) };
+        let Some(lookup) = connector.lookup() else { return Ok(Vec::new()) };
+        begin_call(&mut self.store);
+        let tables = lookup.call_tables_of_query(&mut self.store, self.resource, query).await;
+        let tables = finish(&self.store, "tables-of-query", tables)?;
+        Ok(tables.iter().map(|table| self.clean(table)).collect())
     }
 
     /// Looks a relation up.

@@ -24,7 +24,7 @@ impl Component<Sink> {
             self.instantiate(plugin, env.into(), self.limits().call_secs).await?;
         let opened = on_each!(&exports, &mut store, target.call_open | call_open(config));
         let resource = finish(&store, "open", opened)?;
-        Ok(OpenTarget { store, exports, resource })
+        Ok(OpenTarget::new(store, exports, resource))
     }
 }
 

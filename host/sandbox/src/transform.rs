@@ -26,7 +26,7 @@ impl Component<Transform> {
         let opened =
             on_each!(&exports, &mut store, transformer.call_open | call_open(config, input_schema));
         let resource = finish(&store, "open", opened)?;
-        Ok(Transformer { store, exports, resource })
+        Ok(Transformer::new(store, exports, resource))
     }
 }
 

@@ -25,6 +25,8 @@ mod session;
 mod snapshot;
 pub mod types;
 
+use std::collections::{BTreeSet, HashMap};
+
 use chunks::Slice;
 use copy::CopyReader;
 use longshore_postgres_client::{Address, Login, PORT, SslMode};
@@ -33,7 +35,7 @@ use longshore_sdk::{
     RelationInfo, Result, ResultExt, Scan, Secret, SnapshotResult,
 };
 use policy::{Arrays, Numerics, Policy, SpecialValues, UnknownTypes};
-use relation::Table;
+use relation::{Catalog, Table};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::{Limits, Session};
@@ -115,6 +117,8 @@ pub struct Postgres {
     policy: Policy,
     /// What was looked up last: a plan and its chunks ask for the same relation again and again.
     known: Option<(Relation, Table)>,
+    /// Tables that are planned next. Each is used once: what is read later is looked up again.
+    prepared: HashMap<String, Table>,
     /// The types that come with the server, as far as they were asked for.
     types: types::Types,
 }
@@ -126,9 +130,20 @@ impl Postgres {
         {
             return Ok(table.clone());
         }
-        let table = relation::look_up(&mut self.session, relation, self.policy, &mut self.types)?;
+        let prepared = match relation {
+            Relation::Table(name) => self.prepared.remove(name),
+            Relation::Query(_) => None,
+        };
+        let table = match prepared {
+            Some(table) => table,
+            None => self.catalog().relation(relation)?,
+        };
         self.known = Some((relation.clone(), table.clone()));
         Ok(table)
+    }
+
+    fn catalog(&mut self) -> Catalog<'_> {
+        Catalog { session: &mut self.session, policy: self.policy, types: &mut self.types }
     }
 }
 
@@ -164,7 +179,8 @@ impl Connector for Postgres {
             keeps_timezone: config.timezone == Timezone::Server,
         };
         let session = Session::open(&address, &Login { password, sslmode, root_cert }, &limits)?;
-        Ok(Self { session, row_limit_bytes, policy, known: None, types: types::Types::default() })
+        let (known, prepared, types) = Default::default();
+        Ok(Self { session, row_limit_bytes, policy, known, prepared, types })
     }
 
     fn test(&mut self) -> Result<String> {
@@ -189,6 +205,25 @@ impl Connector for Postgres {
             rows: table.rows,
             bytes: table.bytes,
         })
+    }
+
+    fn prepare(&mut self, relations: &[Relation]) -> Result<()> {
+        let name = |relation: &Relation| match relation {
+            Relation::Table(name) => Some(name.clone()),
+            Relation::Query(_) => None,
+        };
+        let names: BTreeSet<String> = relations.iter().filter_map(name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.session.begin(None);
+        let tables =
+            self.catalog().tables(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        self.session.commit()?;
+        let found =
+            names.into_iter().zip(tables).filter_map(|(name, table)| Some((name, table.ok()?)));
+        self.prepared = found.collect();
+        Ok(())
     }
 
     fn plan(&mut self, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {

@@ -321,3 +321,58 @@ def test_greenplum_exports_no_snapshot_and_a_demand_for_one_is_refused_with_the_
     line, code = program.refused("run", program.postgres(greenplum, source=source, **demand))
     assert "demands snapshot" in line and "gives per-chunk" in line and code == 2
     assert "Greenplum exports none" in line
+
+
+#: Tables of each kind, so many that they are looked up together.
+MANY = f"""{FILLED};
+    CREATE TYPE mood AS ENUM ('sad', 'glad');
+    CREATE TABLE typed (m mood, a int[], n numeric(30, 8), t text COLLATE "C", "Not lower" jsonb);
+    CREATE TABLE parent (id int PRIMARY KEY, at timestamptz);
+    CREATE TABLE child (more text) INHERITS (parent);
+    CREATE TABLE empty_partitions (id int) PARTITION BY LIST (id);
+    CREATE VIEW upper_ids AS SELECT id, at FROM parent WHERE id > 3;
+    CREATE MATERIALIZED VIEW kept AS SELECT count(*) AS n FROM sales;
+    CREATE TABLE guarded (id int, owner text); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE dropped (a int, b int, c text); ALTER TABLE dropped DROP COLUMN b;
+    INSERT INTO parent SELECT g, now() FROM generate_series(1, 2000) g
+"""
+
+KINDS = [
+    "sales",
+    "sales_rest",
+    "typed",
+    "parent",
+    "child",
+    "empty_partitions",
+    "upper_ids",
+    "kept",
+    "guarded",
+    "dropped",
+]
+
+
+def test_tables_that_are_looked_up_together_are_planned_as_each_alone(server, program):
+    with schema(server, MANY) as made:
+        with made.connect() as connection:
+            connection.execute("SET search_path = c")
+            for number in range(40):
+                connection.execute(f"CREATE TABLE t{number} AS SELECT {number} AS v")
+        tables = [f"c.{name}" for name in [*KINDS, *(f"t{number}" for number in range(40))]]
+        job = program.postgres(server, tables=tables, chunk={"rows": 5_000})
+        together = {relation["name"]: relation for relation in program.report("plan", job)["relations"]}
+        assert len(together) == len(tables)
+        for table in tables[: len(KINDS) + 2]:
+            [alone] = program.report("plan", program.postgres(server, tables=[table], chunk={"rows": 5_000}))[
+                "relations"
+            ]
+            # How many chunks are read at a time, and so their size, is the same.
+            assert together[alone["name"]] == alone, table
+        job = program.postgres(server, tables=[*tables, "c.nowhere", '"c"."Parent"'])
+        missing, _ = program.refused("plan", job)
+        assert "no table `c.nowhere`" in missing, missing
+
+
+def test_a_table_that_is_missing_among_many_is_named_with_its_likely_name(server, program):
+    with schema(server, 'CREATE TABLE "Orders" (id int); CREATE TABLE a (id int)'):
+        missing, _ = program.refused("plan", program.postgres(server, tables=["c.a", "c.orders"]))
+        assert "no table `c.orders`" in missing and 'there is `c."Orders"`' in missing, missing

@@ -168,6 +168,10 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<Connector>, relations
     let nowhere = Relation::Table("longshore_check_nowhere".into());
     let unknown = probe.look_up(&nowhere, None).await.map(drop);
     suite.note("what does not exist is refused in words", refused("an unknown table", unknown));
+    suite.note(
+        "what is looked up with others is described as it is alone",
+        prepared(probe, &relations, &nowhere).await,
+    );
     let (leader, snapshot) = open_snapshot(suite, probe, &relations).await;
     for relation in &relations {
         let name = match relation {
@@ -177,6 +181,25 @@ pub(super) async fn check(suite: &mut Suite, probe: &Probe<Connector>, relations
         check_relation(suite, probe, relation, &name, snapshot.clone()).await;
     }
     drop(leader);
+}
+
+/// Looks relations up in a session that has heard of all of them, and of one that is not there.
+async fn prepared(
+    probe: &Probe<Connector>,
+    relations: &[Relation],
+    nowhere: &Relation,
+) -> Result<()> {
+    let all: Vec<Relation> = relations.iter().chain([nowhere]).cloned().collect();
+    let mut session = probe.open().await?;
+    session.prepare(&all).await?;
+    for relation in relations {
+        let together = session.describe_relation(relation).await?;
+        let alone = probe.open().await?.describe_relation(relation).await?;
+        if (&together.schema, &together.columns) != (&alone.schema, &alone.columns) {
+            return broken("it has another schema");
+        }
+    }
+    Ok(())
 }
 
 async fn open_snapshot(

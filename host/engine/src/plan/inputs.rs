@@ -61,6 +61,7 @@ const UNCUT_CHUNK_BYTES: u64 = 1 << 40;
 const CHUNKS_PER_SLOT: u64 = 4;
 
 /// What a relation's plan is made from.
+#[derive(Clone)]
 pub(super) struct PlanContext<'a> {
     pub(super) job: &'a Job,
     pub(super) relation: &'a JobRelation,

@@ -33,6 +33,9 @@ use crate::write::Partitioning;
 /// So many relations are worth a session of their own while they are planned.
 const RELATIONS_PER_SESSION: usize = 16;
 
+/// So many relations are looked up at once, at the most. What is known of them is kept until they are planned.
+const GROUP_LIMIT_RELATIONS: usize = 256;
+
 /// The plan of a run.
 pub struct RunPlan {
     /// Where rows come from.
@@ -195,10 +198,11 @@ impl<'a> Planner<'a> {
                 source.open_snapshot(&relations).await?
             }
         };
-        let planning = job.relations.iter().enumerate().map(|(position, relation)| {
-            let recorded =
-                self.resume.scans.as_ref().and_then(|scans| scans.get(position)).cloned();
-            let asking = PlanContext {
+        let contexts: Vec<PlanContext<'_>> = job
+            .relations
+            .iter()
+            .enumerate()
+            .map(|(position, relation)| PlanContext {
                 job,
                 relation,
                 source: &source,
@@ -206,16 +210,18 @@ impl<'a> Planner<'a> {
                 transforms: &self.plugins.transforms,
                 parallel: parallel.chunks,
                 is_uncut: self.limit.is_some(),
-                recorded,
+                recorded: self.resume.scans.as_ref().and_then(|scans| scans.get(position)).cloned(),
                 loads: self.loads.as_ref(),
                 expected: self.expected.get(position).and_then(Option::as_ref),
-            };
-            self.plan_relation(asking)
-        });
+            })
+            .collect();
         // A session costs as much as several relations.
-        let at_once = (job.relations.len() / RELATIONS_PER_SESSION).min(parallel.run).max(1);
-        let mut relations: Vec<RelationPlan> =
+        let at_once = (contexts.len() / RELATIONS_PER_SESSION).min(parallel.run).max(1);
+        let group_size = contexts.len().div_ceil(at_once).clamp(1, GROUP_LIMIT_RELATIONS);
+        let planning = contexts.chunks(group_size).map(|group| self.plan_group(&source, group));
+        let groups: Vec<Vec<RelationPlan>> =
             stream::iter(planning).buffered(at_once).try_collect().await?;
+        let mut relations: Vec<RelationPlan> = groups.into_iter().flatten().collect();
         keep_columns(&mut relations).await?;
         let consistency = overall_consistency(&relations);
         check_demand(job, consistency, &snapshot)?;
@@ -231,8 +237,24 @@ impl<'a> Planner<'a> {
         })
     }
 
-    async fn plan_relation(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
-        let name = asking.relation.name.clone();
+    /// Plans relations one after the other; the source hears of all of them before.
+    async fn plan_group(
+        &self,
+        source: &Arc<dyn Source>,
+        group: &[PlanContext<'_>],
+    ) -> Result<Vec<RelationPlan>> {
+        let inputs = group.iter().flat_map(|asking| &asking.relation.inputs);
+        let relations: Vec<Relation> = inputs.map(|input| input.relation.clone().into()).collect();
+        source.prepare(&relations).await?;
+        let mut planned = Vec::with_capacity(group.len());
+        for asking in group {
+            planned.push(self.plan_relation(asking).await?);
+        }
+        Ok(planned)
+    }
+
+    async fn plan_relation(&self, asking: &PlanContext<'_>) -> Result<RelationPlan> {
+        let name = &asking.relation.name;
         let planned = self.plan_cut(asking).await.context(name.clone())?;
         let (chunks, rows) = (planned.chunks(), planned.rows);
         tracing::debug!(relation = name, chunks, rows, "a relation is planned");
@@ -240,11 +262,11 @@ impl<'a> Planner<'a> {
     }
 
     /// A relation whose chunks need the ones before them is not cut if it may stop early.
-    async fn plan_cut(&self, asking: PlanContext<'_>) -> Result<RelationPlan> {
-        let planned = self.plan_rows(&asking).await?;
+    async fn plan_cut(&self, asking: &PlanContext<'_>) -> Result<RelationPlan> {
+        let planned = self.plan_rows(asking).await?;
         let depends_on_previous = planned.scans.iter().any(|scan| scan.depends_on_previous);
         if depends_on_previous && stops_early(&planned.physical) {
-            self.plan_rows(&PlanContext { is_uncut: true, ..asking }).await
+            self.plan_rows(&PlanContext { is_uncut: true, ..asking.clone() }).await
         } else {
             Ok(planned)
         }

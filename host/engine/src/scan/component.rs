@@ -1,7 +1,7 @@
 //! A source whose rows are read through a connector in the sandbox, or over ODBC where the connector
 //! says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub struct ComponentSource {
     sessions: Pool<Session>,
     /// The session that the run's snapshot is open in.
     snapshot_session: Mutex<Option<Session>>,
+    /// Tables that are planned next, with the number of the session that knows of them.
+    prepared: Mutex<HashMap<String, u64>>,
     odbc: OdbcLane,
 }
 
@@ -55,8 +57,8 @@ impl fmt::Debug for ComponentSource {
 impl ComponentSource {
     /// A source with no session open yet; those over ODBC will belong to the runtime `io`.
     pub fn new(connector: Arc<Bound<Connector>>, io: Handle) -> Self {
-        let (sessions, snapshot_session) = Default::default();
-        Self { connector, sessions, snapshot_session, odbc: OdbcLane::new(io) }
+        let (sessions, snapshot_session, prepared) = Default::default();
+        Self { connector, sessions, snapshot_session, prepared, odbc: OdbcLane::new(io) }
     }
 
     /// The connector.
@@ -175,6 +177,20 @@ impl ComponentSource {
         self.new_session(|| None).await
     }
 
+    /// The session that is prepared for a relation, or any.
+    async fn session_prepared_for(&self, relation: &Relation) -> Result<Session> {
+        let prepared = match relation {
+            Relation::Table(name) => self.prepared.lock().get(name).copied(),
+            Relation::Query(_) => None,
+        };
+        let session =
+            prepared.and_then(|id| self.sessions.take_where(|session| session.id() == id));
+        match session {
+            Some(session) => Ok(session),
+            None => self.session().await,
+        }
+    }
+
     /// An idle session, or a new one; where the source gives no more of them, the next one that
     /// becomes free. One that is to be recorded is always new.
     async fn new_session(&self, record: impl Fn() -> Option<Recorder>) -> Result<Session> {
@@ -273,8 +289,38 @@ impl Source for ComponentSource {
         cancel_messages_sent().await;
     }
 
-    async fn describe(&self, relation: &Relation) -> Result<Described> {
+    async fn prepare(&self, relations: &[Relation]) -> Result<()> {
+        if relations.len() < 2 {
+            return Ok(());
+        }
         let mut session = self.session().await?;
+        match session.prepare(relations).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let tables = relations.iter().filter_map(|relation| match relation {
+                    Relation::Table(name) => Some((name.clone(), session.id())),
+                    Relation::Query(_) => None,
+                });
+                self.prepared.lock().extend(tables);
+            }
+            Err(error) => {
+                tracing::debug!("{}: relations are looked up one by one: {error}", self.name());
+                return Ok(());
+            }
+        }
+        self.sessions.put(session);
+        Ok(())
+    }
+
+    async fn tables_of_query(&self, query: &str) -> Result<Vec<String>> {
+        let mut session = self.session().await?;
+        let tables = session.tables_of_query(query).await?;
+        self.sessions.put(session);
+        Ok(tables)
+    }
+
+    async fn describe(&self, relation: &Relation) -> Result<Described> {
+        let mut session = self.session_prepared_for(relation).await?;
         let info = session.describe_relation(relation).await?;
         self.sessions.put(session);
         let schema = decode_schema(info.schema)?;
@@ -295,7 +341,8 @@ impl Source for ComponentSource {
     }
 
     async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan> {
-        let mut open = self.session().await?.plan(scan, hints).await?;
+        let session = self.session_prepared_for(&scan.relation).await?;
+        let mut open = session.plan(scan, hints).await?;
         let mut chunks: Vec<Chunk> = Vec::new();
         loop {
             let next = open.next(CHUNKS_PER_CALL).await?;

@@ -251,6 +251,14 @@ impl Source for DirectSource {
         self.server.release().await;
     }
 
+    async fn prepare(&self, relations: &[Relation]) -> Result<()> {
+        self.server.prepare(relations).await
+    }
+
+    async fn tables_of_query(&self, query: &str) -> Result<Vec<String>> {
+        self.server.tables_of_query(query).await
+    }
+
     async fn describe(&self, relation: &Relation) -> Result<Described> {
         let described = self.server.describe(relation).await?;
         self.decide(relation, described).await

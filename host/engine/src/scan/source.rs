@@ -51,6 +51,17 @@ pub trait Source: Debug + Send + Sync {
     /// Closes the snapshot and the idle sessions: nothing more is read.
     async fn release(&self);
 
+    /// Says which relations are looked up and planned next, one after the other: a source that can asks for
+    /// all of them at once.
+    async fn prepare(&self, _: &[Relation]) -> Result<()> {
+        Ok(())
+    }
+
+    /// The tables that a query reads, also through views; none if they are not known.
+    async fn tables_of_query(&self, _: &str) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Looks a relation up.
     async fn describe(&self, relation: &Relation) -> Result<Described>;
 

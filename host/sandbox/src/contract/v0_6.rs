@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, clippy::all)]
 
+pub mod connector;
+
 pub mod capabilities {
     wasmtime::component::bindgen!({
         path: "../../wit",
@@ -50,8 +52,8 @@ macro_rules! world {
 }
 
 world!(
-    connector,
-    "connector",
+    connector_world,
+    "connector-with-lookup",
     "longshore:plugin/connection" = connection,
     "longshore:plugin/http" = http,
     "longshore:plugin/odbc" = odbc,
@@ -64,15 +66,9 @@ world!(sink, "sink", "longshore:plugin/connection" = connection, "longshore:plug
 pub use capabilities::longshore::plugin::{
     clock, connection, digest, http, kerberos, log, odbc, odbc_types, random, secrets, types,
 };
-pub use connector::longshore::plugin::connector_types;
+pub use connector_world::longshore::plugin::connector_types;
 pub use sink::longshore::plugin::sink_types;
 pub use transform::longshore::plugin::transform_types;
-
-impl connector::Connector {
-    pub fn api(&self) -> &connector::exports::longshore::plugin::connector_api::Guest {
-        self.longshore_plugin_connector_api()
-    }
-}
 
 impl transform::Transform {
     pub fn api(&self) -> &transform::exports::longshore::plugin::transform_api::Guest {

@@ -63,7 +63,7 @@ fn cut(
         _ => Some(expect(session, table, scan)?),
     };
     let files = match &expected {
-        Some(expected) => relation::files(session, &expected.tables)?,
+        Some(expected) => relation::of_places(session, &expected.tables)?,
         None => table.files(),
     };
     if let Some(name) = &hints.key {

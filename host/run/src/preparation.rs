@@ -144,7 +144,7 @@ impl ActiveRun<'_> {
             }
         }
         self.tell_drift(&plan)?;
-        self.runner.lineage().tell_planned(self.id, self.job, &plan);
+        self.runner.lineage().tell_planned(self.id, self.job, &plan).await;
         let record = PlanRecord::new(&plan, lease.is_kept().await);
         self.ledger().plan(self.id, &record)?;
         lease.keep().await;

@@ -20,6 +20,7 @@ mod address;
 mod chunks;
 mod ddl;
 mod decode;
+mod explain;
 mod facts;
 mod fault;
 mod register;
@@ -244,6 +245,10 @@ impl Connector for Impala {
             rows: size.rows,
             bytes: size.bytes,
         })
+    }
+
+    fn tables_of_query(&mut self, query: &str) -> Result<Vec<String>> {
+        explain::tables(&mut self.session.borrow_mut(), query)
     }
 
     fn storage(&mut self, relation: &Relation) -> Result<Storage> {

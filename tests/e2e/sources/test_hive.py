@@ -312,3 +312,13 @@ def test_http(program, scratch):
         assert "405" in line and "http_path" in line and code == 2, line
     finally:
         server.stop()
+
+
+def test_lineage_sees_what_is_behind_a_view(program, hive):
+    hive.run(
+        "CREATE OR REPLACE VIEW big_planes AS SELECT p.tailnum, w.temp FROM planes p CROSS JOIN weather w WHERE p.seats > 300",
+        "CREATE OR REPLACE VIEW biggest AS SELECT * FROM big_planes WHERE tailnum LIKE 'N%'",
+    )
+    shown = program.ok("lineage", program.job(source(hive), query="SELECT tailnum FROM biggest -- all"))
+    place = f"hive://127.0.0.1:{hive.port}"
+    assert f"reads  {place}  default.planes\nreads  {place}  default.weather\n" in shown, shown

@@ -137,3 +137,22 @@ def test_a_run_that_is_stopped_cancels_its_query(program, impala):
     process.send_signal(signal.SIGTERM)
     assert process.wait(120) != 0
     wait_for(lambda: "CANCEL" in impala.statements)
+
+
+def test_lineage_names_the_tables_that_the_servers_plan_scans(program, impala):
+    impala.answers["^EXPLAIN "] = (
+        [("explain string", "string")],
+        [("PLAN-ROOT SINK",), ("|",), ("01:EXCHANGE [UNPARTITIONED]",), ("|",), ("|--02:SCAN KUDU [crm.customers k]",),
+         ("00:SCAN HDFS [shop.orders o, RANDOM]",), ("   partitions=1/1 files=1 size=185B",)],
+    )  # fmt: skip
+    job = program.job(source(impala), query="SELECT id FROM orders")
+    place = f"impala://127.0.0.1:{impala.port}"
+    shown = program.ok("lineage", job)
+    assert f"reads  {place}  crm.customers\nreads  {place}  shop.orders\n" in shown, shown
+    # Where the server does not explain, the query's text has to do.
+    impala.answers["^EXPLAIN "] = "AuthorizationException: no privileges"
+    assert f"reads  {place}  default.orders\n" in program.ok("lineage", job)
+    statements = len(impala.statements)
+    program.ok("run", job)
+    # Nobody wants to know.
+    assert not any(sql.startswith("EXPLAIN") for sql in impala.statements[statements:])

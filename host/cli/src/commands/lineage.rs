@@ -6,7 +6,7 @@ use std::path::Path;
 
 use longshore_engine::incremental::LoadState;
 use longshore_engine::lineage::Transformation;
-use longshore_model::error::Result;
+use longshore_model::error::{Error, Result};
 use longshore_run::inspection;
 use longshore_run::lineage::{DatasetName, FieldOrigin, JobLineage, OutputDataset, job_event};
 
@@ -18,10 +18,13 @@ pub(super) fn lineage(app: &App, path: &Path, params: &ParamArgs) -> Result<()> 
     let job = params.read_job(app, path)?;
     // Which rows a window has does not change what they are made of.
     let loads = LoadState::default();
-    let plan = app.io.block_on(async {
-        inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await
+    let lineage = app.io.block_on(async {
+        let plan = inspection::plan(&job, app.resolve(&job).await?, &app.settings, loads).await?;
+        let lineage = JobLineage::new(&job, &plan).await;
+        plan.source.release().await;
+        Ok::<_, Error>(lineage)
     })?;
-    let (lineage, namespace) = (JobLineage::new(&job, &plan), &app.settings.lineage.namespace);
+    let namespace = &app.settings.lineage.namespace;
     if app.json {
         show::json(&job_event(&job, namespace, &lineage))
     } else {

@@ -1,6 +1,7 @@
 //! `JobLineage`: the datasets that a job reads and writes, and which columns come from which.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use arrow::datatypes::FieldRef;
 use longshore_engine::lineage::{Dependencies, InputColumn, Transformation};
@@ -10,6 +11,7 @@ use longshore_model::config::job::{Input, Source};
 use longshore_model::config::target::To;
 use longshore_model::relation::Relation;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::dataset::{DatasetField, DatasetName, FieldOrigin, InputDataset, OutputDataset};
 use super::name::{source, target};
@@ -26,12 +28,13 @@ pub struct JobLineage {
 }
 
 impl JobLineage {
-    /// The lineage of a job by its plan.
-    pub fn new(job: &Job, plan: &RunPlan) -> Self {
+    /// The lineage of a job by its plan. The source is asked what its queries read, for a limited time.
+    pub async fn new(job: &Job, plan: &RunPlan) -> Self {
         let mut lineage = Self::default();
         let mut places = BTreeMap::new();
+        let tables = tables_of_queries(plan).await;
         for relation in &plan.relations {
-            lineage.add_relation(job, relation, &mut places);
+            lineage.add_relation(job, relation, &tables, &mut places);
         }
         lineage
     }
@@ -40,13 +43,14 @@ impl JobLineage {
         &mut self,
         job: &Job,
         plan: &RelationPlan,
+        tables: &BTreeMap<String, Vec<String>>,
         places: &mut BTreeMap<DatasetName, usize>,
     ) {
         let mut read = Vec::new();
         for (number, input) in plan.relation.inputs.iter().enumerate() {
             let columns: Vec<&ColumnPlan> =
                 plan.columns.iter().filter(|column| column.input == number).collect();
-            let datasets = datasets(job, input);
+            let datasets = datasets(job, input, tables);
             let is_table = matches!(input.relation, Relation::Table(_));
             for dataset in &datasets {
                 let fields = if is_table {
@@ -92,17 +96,43 @@ struct ReadInput<'a> {
     columns: Vec<&'a ColumnPlan>,
 }
 
-/// The datasets of an input: several for a query over several tables.
-fn datasets(job: &Job, input: &Input) -> Vec<DatasetName> {
+/// How long the source may take to tell what the queries of a run read. What it has told by then counts.
+const QUERIES_TIMEOUT_SECS: u64 = 10;
+
+/// The tables that the queries of a run read, as far as the source knows. It sees what is behind views.
+async fn tables_of_queries(plan: &RunPlan) -> BTreeMap<String, Vec<String>> {
+    let mut tables = BTreeMap::new();
+    let inputs = plan.relations.iter().flat_map(|relation| &relation.relation.inputs);
+    let asking = async {
+        for input in inputs {
+            let Relation::Query(query) = &input.relation else { continue };
+            match plan.source.tables_of_query(query).await {
+                Ok(found) => drop(tables.insert(query.clone(), found)),
+                Err(error) => tracing::debug!("{}: what it reads: {error}", input.name),
+            }
+        }
+    };
+    if timeout(Duration::from_secs(QUERIES_TIMEOUT_SECS), asking).await.is_err() {
+        tracing::debug!("the source did not tell in time what its queries read");
+    }
+    tables
+}
+
+/// The datasets of an input: several for a query over several tables. What the source does not know of a
+/// query is read from its text.
+fn datasets(job: &Job, input: &Input, tables: &BTreeMap<String, Vec<String>>) -> Vec<DatasetName> {
     match (&job.source, &input.relation) {
         (Source::Files(files), Relation::Table(path)) => vec![source::of_files(files, path)],
         (Source::Files(_), Relation::Query(_)) => Vec::new(),
         (Source::Connector(connector), Relation::Table(table)) => {
             vec![source::of_table(connector, table)]
         }
-        (Source::Connector(connector), Relation::Query(query)) => {
-            source::of_query(connector, query)
-        }
+        (Source::Connector(connector), Relation::Query(query)) => match tables.get(query) {
+            Some(tables) if !tables.is_empty() => {
+                tables.iter().map(|table| source::of_table(connector, table)).collect()
+            }
+            _ => source::of_query(connector, query),
+        },
     }
 }
 

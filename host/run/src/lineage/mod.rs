@@ -50,16 +50,16 @@ impl RunLineage<'_> {
     }
 
     /// Tells what a run will read and write. Nothing of it stops the run.
-    pub(super) fn tell_planned(&self, run: &str, job: &Job, plan: &RunPlan) {
-        if let Err(error) = self.post_planned(run, job, plan) {
+    pub(super) async fn tell_planned(&self, run: &str, job: &Job, plan: &RunPlan) {
+        if let Err(error) = self.post_planned(run, job, plan).await {
             tracing::warn!("run {run}: no lineage of its plan: {error}");
         }
     }
 
-    fn post_planned(&self, run: &str, job: &Job, plan: &RunPlan) -> Result<()> {
+    async fn post_planned(&self, run: &str, job: &Job, plan: &RunPlan) -> Result<()> {
         let Some(transport) = &self.settings.transport else { return Ok(()) };
         let Some(mut events) = self.ledger.lineage::<RunEvents>(run)? else { return Ok(()) };
-        events.plan(&JobLineage::new(job, plan));
+        events.plan(&JobLineage::new(job, plan).await);
         let running = message(transport, events.event(EventType::Running));
         self.ledger.record_lineage(run, &events, &[running])
     }

@@ -17,7 +17,7 @@ pub(in crate::lineage) fn of_table(connector: &Connector, table: &str) -> Datase
     server(connector).table(table)
 }
 
-/// The tables that a query at the source reads; none of a query that is not understood.
+/// The tables that a query at the source reads, by its text; none of a query that is not understood.
 pub(in crate::lineage) fn of_query(connector: &Connector, query: &str) -> Vec<DatasetName> {
     let server = server(connector);
     let tables = tables_of_query(&connector.scheme, query);

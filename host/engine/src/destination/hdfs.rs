@@ -176,10 +176,11 @@ impl Folders for HdfsFolder {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {
-        let (from, full) = (self.at(from), self.at(to));
-        match self.asked(to, self.client.rename(&from, &full, false)).await {
+        let (source, full) = (self.at(from), self.at(to));
+        match self.asked(to, self.client.rename(&source, &full, false)).await {
             Ok(()) => Ok(true),
-            Err(error) if error.code() == Some(EXISTS) => Ok(false),
+            // It was renamed already if the client asked again because an answer was lost.
+            Err(error) if error.code() == Some(EXISTS) => Ok(!self.exists(from).await?),
             Err(error) => Err(error),
         }
     }

@@ -19,7 +19,8 @@ use longshore_model::part::{Part, RelationTarget};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
-    Attribute, Attributes, GetOptions, ObjectStore, ObjectStoreExt, PutOptions, PutPayload,
+    Attribute, Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutOptions,
+    PutPayload,
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -76,6 +77,16 @@ struct Held {
     key: String,
     upload: String,
     pieces: Vec<String>,
+    /// The mark of the store for the single file that was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+}
+
+impl Held {
+    /// Whether an object is what this upload becomes: as large, and not what was there before.
+    fn is_completed_as(&self, part: &Part, there: &ObjectMeta) -> bool {
+        there.size == part.bytes && (self.before.is_none() || self.before != there.e_tag)
+    }
 }
 
 impl MultipartCommitter {
@@ -111,14 +122,24 @@ impl MultipartCommitter {
         format!("{}/{}", staging(&target.run), self.place(target, file))
     }
 
-    /// Whether the single file is there as this run wrote it, as far as its size tells.
-    async fn is_completed(&self, file: &str, parts: &[Part]) -> Result<Option<bool>> {
-        let key = self.files.key(file);
-        match self.files.asked(file, self.files.store.head(&key)).await {
-            Ok(there) => Ok(Some(parts.iter().any(|part| part.bytes == there.size))),
+    /// What the store says of a file, if it is there.
+    async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+        match self.files.asked(path, self.files.store.head(&self.files.key(path))).await {
+            Ok(there) => Ok(Some(there)),
             Err(error) if error.class() == Class::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the single file is there as this run wrote it, as far as can be told.
+    async fn is_completed(&self, file: &str, parts: &[Part]) -> Result<Option<bool>> {
+        let Some(there) = self.head(file).await? else { return Ok(None) };
+        for part in parts {
+            if held(&part.token)?.is_completed_as(part, &there) {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
     }
 
     /// Takes a published file back, unless it is in the place of another one, which is gone.
@@ -139,11 +160,11 @@ impl MultipartCommitter {
     async fn complete(&self, target: &RelationTarget, part: &Part) -> Result<()> {
         let path = self.place(target, &part.file);
         let held = held(&part.token)?;
-        let (key, pieces) = (stored(&held.key)?, part_ids(held.pieces));
+        let (key, pieces) = (stored(&held.key)?, part_ids(held.pieces.clone()));
         let completing = self.uploads.complete_multipart(&key, &held.upload, pieces);
         let Err(error) = self.files.asked(&path, completing).await else { return Ok(()) };
         match self.files.asked(&path, self.files.store.head(&key)).await {
-            Ok(there) if there.size == part.bytes => Ok(()),
+            Ok(there) if held.is_completed_as(part, &there) => Ok(()),
             _ if error.class() == Class::NotFound => Err(Error::new(
                 Class::Stale,
                 format!("{}: the store gave its upload up", self.files.url(&path)),
@@ -204,8 +225,8 @@ impl MultipartCommitter {
         let beginning = self.beginning.clone().read_owned().await;
         let begin = async move {
             let written = |upload: &str| {
-                let (key, upload, pieces) = (key.to_string(), upload.to_owned(), Vec::new());
-                serde_json::to_vec(&Held { key, upload, pieces })
+                let (key, upload) = (key.to_string(), upload.to_owned());
+                serde_json::to_vec(&Held { key, upload, pieces: Vec::new(), before: None })
             };
             files.put(&journal, &written("")?).await?;
             let upload = files.asked(&path, uploads.create_multipart(&key)).await?;
@@ -416,6 +437,10 @@ impl Folder for MultipartCommitter {
     async fn create_part(&self, target: &RelationTarget, file: &str) -> Result<Box<dyn PartFile>> {
         let path = self.place(target, file);
         let key = self.files.key(&path);
+        let before = match &self.file {
+            Some(only) => self.head(only).await?.and_then(|there| there.e_tag),
+            None => None,
+        };
         let upload = self.begin_upload(&path, &key, self.journal(target, file)).await?;
         let what = format!("writing {}", self.files.url(&path));
         let uploader = ObjectUpload {
@@ -423,6 +448,7 @@ impl Folder for MultipartCommitter {
             url: self.files.url(&path),
             key,
             upload,
+            before,
             pending: Vec::new(),
             pending_bytes: 0,
             sending: JoinSet::new(),
@@ -493,6 +519,7 @@ struct ObjectUpload {
     url: String,
     key: Key,
     upload: String,
+    before: Option<String>,
     pending: Vec<Bytes>,
     pending_bytes: usize,
     sending: JoinSet<(usize, object_store::Result<PartId>)>,
@@ -553,6 +580,7 @@ impl Uploader for ObjectUpload {
             key: self.key.to_string(),
             upload: self.upload.clone(),
             pieces: std::mem::take(&mut self.sent),
+            before: self.before.take(),
         };
         serde_json::to_string(&held).map_err(|error| Error::internal(error.to_string()))
     }

@@ -423,19 +423,15 @@ impl Folders for SftpFolder {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<bool> {
-        let from = self.at(from);
+        let source = self.at(from);
         let renamed =
-            self.asked(to, |c, full| async move { c.sftp.rename(from, full).await }).await;
-        match renamed {
-            Ok(()) => Ok(true),
-            // The protocol has no code for a name that is taken.
-            Err(error) => {
-                if self.is_there(to).await? {
-                    Ok(false)
-                } else {
-                    Err(error)
-                }
-            }
+            self.asked(to, |c, full| async move { c.sftp.rename(source, full).await }).await;
+        let Err(error) = renamed else { return Ok(true) };
+        // The protocol has no code for a name that is taken; and an answer may be lost on its way.
+        match (self.is_there(from).await?, self.is_there(to).await?) {
+            (true, true) => Ok(false),
+            (false, true) => Ok(true),
+            _ => Err(error),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Publishing in stores with folders: parts lie in `.longshore/staging/RUN/RELATION`, and a rename
 //! shows them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -13,8 +16,8 @@ use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::part::{Part, RelationTarget};
 
-use super::files::{Folders, files_beneath, parent};
-use super::{
+use crate::destination::files::{Folders, files_beneath, parent};
+use crate::destination::{
     ByteStream, Entry, Folder, HIDDEN, Manifests, PartFile, Publication, Published, Target,
     name_lock, probe_path, staging,
 };
@@ -36,10 +39,31 @@ impl<F: Folders> RenameCommitter<F> {
         format!("{}/{}", staging(&target.run), target.relation)
     }
 
-    /// Removes from a staged folder what an attempt that was cut off left in it.
+    /// Where a version is kept that a run has replaced.
+    fn put_aside(target: &RelationTarget) -> String {
+        format!("{}/{}", all_put_aside(&target.name), target.run)
+    }
+
+    /// Whether a folder is the one that this run publishes: the names of parts are the run's own, and all of
+    /// them appear at once.
+    async fn is_published_at(&self, folder: &str, parts: &[Part]) -> Result<bool> {
+        match parts.first() {
+            Some(part) => self.folders.is_taken(&format!("{folder}/{}", part.file)).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Removes from a staged folder what an attempt that was cut off left in it. What is published from it must
+    /// be there.
     async fn keep_only(&self, staged: &str, parts: &[Part]) -> Result<()> {
         let keep: BTreeSet<&str> = parts.iter().map(|part| part.file.as_str()).collect();
         let there = files_beneath(&self.folders, staged).await?;
+        let found: BTreeSet<&str> = there.iter().map(String::as_str).collect();
+        if let Some(missing) = keep.difference(&found).next() {
+            let url = self.folders.url(staged);
+            return Err(Error::new(Class::Stale, format!("{url}/{missing} is gone"))
+                .with_hint("run the job again; nobody but Longshore may change its staging"));
+        }
         for file in there.iter().filter(|file| !keep.contains(file.as_str())) {
             self.folders.remove(&format!("{staged}/{file}")).await?;
         }
@@ -81,16 +105,33 @@ impl<F: Folders> RenameCommitter<F> {
     /// A whole new folder in the place of the one that is there. The old one is kept out of sight
     /// until the next one comes: whoever reads it can go on.
     async fn publish_instead(&self, target: &RelationTarget, parts: &[Part]) -> Result<bool> {
-        let staged = Self::staged(target);
-        let replaced = format!("{HIDDEN}/replaced/{}", target.name);
-        let old = format!("{replaced}/{}", target.run);
-        if self.folders.exists(&staged).await? {
-            self.keep_only(&staged, parts).await?;
-            self.folders.remove(&replaced).await?;
-            self.folders.make_folder(&replaced).await?;
-            self.swap(&staged, &target.name, &old).await?;
+        let (staged, old) = (Self::staged(target), Self::put_aside(target));
+        if !self.folders.exists(&staged).await? {
+            return Ok(true);
         }
+        if self.is_published_at(&target.name, parts).await? {
+            // Both were exchanged before an interruption: what is staged is the old one.
+            self.folders.rename(&staged, &old).await?;
+            return Ok(true);
+        }
+        self.keep_only(&staged, parts).await?;
+        // What this run has put aside before an interruption is needed if it is taken back.
+        if !self.folders.exists(&old).await? {
+            let all = all_put_aside(&target.name);
+            self.folders.remove(&all).await?;
+            self.folders.make_folder(&all).await?;
+        }
+        self.swap(&staged, &target.name, &old).await?;
         Ok(true)
+    }
+
+    /// Puts the version back that was put aside, if nothing is in its place.
+    async fn put_back(&self, target: &RelationTarget) -> Result<()> {
+        let old = Self::put_aside(target);
+        if self.folders.exists(&old).await? && !self.folders.exists(&target.name).await? {
+            self.folders.rename(&old, &target.name).await?;
+        }
+        Ok(())
     }
 
     async fn swap(&self, staged: &str, name: &str, old: &str) -> Result<()> {
@@ -212,6 +253,11 @@ impl<F: Folders> RenameCommitter<F> {
     }
 }
 
+/// Where the versions of a name are kept that were replaced.
+fn all_put_aside(name: &str) -> String {
+    format!("{HIDDEN}/replaced/{name}")
+}
+
 #[async_trait]
 impl<F: Folders> Target for RenameCommitter<F> {
     fn url(&self, path: &str) -> String {
@@ -276,13 +322,13 @@ impl<F: Folders> Target for RenameCommitter<F> {
             return Ok(());
         }
         let staged = Self::staged(target);
-        if self.folders.exists(&staged).await? {
-            return Ok(());
+        if !self.folders.exists(&staged).await? {
+            self.folders.rename(&target.name, &staged).await?;
+        } else if self.is_published_at(&target.name, parts).await? {
+            return self.folders.exchange(&staged, &target.name).await.map(drop);
         }
-        self.folders.rename(&target.name, &staged).await?;
-        let old = format!("{HIDDEN}/replaced/{}/{}", target.name, target.run);
-        if target.mode == Mode::Replace && self.folders.exists(&old).await? {
-            self.folders.rename(&old, &target.name).await?;
+        if target.mode == Mode::Replace {
+            self.put_back(target).await?;
         }
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Daemon {
             }
         }
         drop(scheduler);
-        daemon.drain(&control, runs, signals).await;
+        daemon.drain(&control, &mut queue, runs, signals).await;
         queue.put_away(&daemon.ledger, inbox.folder());
         Ok(())
     }
@@ -166,6 +166,7 @@ impl Daemon {
     async fn drain(
         &self,
         control: &RunControl,
+        queue: &mut RunQueue,
         mut runs: JoinSet<WorkResult>,
         mut signals: tokio::sync::mpsc::Receiver<Signal>,
     ) {
@@ -177,7 +178,11 @@ impl Daemon {
         let mut told_again = false;
         loop {
             tokio::select! {
-                ended = runs.join_next() => if ended.is_none() { break },
+                ended = runs.join_next() => match ended {
+                    Some(Ok(ended)) => queue.record(ended),
+                    Some(Err(error)) => tracing::error!("a run ended without a word: {error}"),
+                    None => break,
+                },
                 () = &mut deadline, if !deadline.is_elapsed() => control.interrupt(),
                 Some(Signal::Stop) = signals.recv() => {
                     control.interrupt();

@@ -12,7 +12,7 @@ use longshore_model::format::grouped;
 use longshore_model::trace_context::TraceParent;
 use longshore_run::ledger::{JobAdvances, NewMessage, NewRun, Owner, TriggerEntry};
 use longshore_run::lineage::RunLineage;
-use longshore_run::phase::Outcome;
+use longshore_run::phase::{Outcome, Phase};
 use longshore_run::{RunControl, Runner, Status, TakeOver, TriggerKind, forget_old_runs};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ impl Daemon {
         let next = next.unwrap_or_else(|_| {
             let error = Error::internal("the program panicked")
                 .with_hint("this is a fault of Longshore: report it, with the log");
-            self.refused(&taken, &error)
+            self.cannot_go_on(&taken, &error)
         });
         if let NextStep::ResumeLater = next {
             log_error(self.ledger.release_claim(&taken.run));
@@ -78,7 +78,7 @@ impl Daemon {
         let begun_with = entry.map(|entry| entry.parameters);
         let job = match self.read(inbox, taken, begun_with, trigger).await {
             Ok(job) => job,
-            Err(error) => return self.refused(taken, &error),
+            Err(error) => return self.cannot_go_on(taken, &error),
         };
         self.run_job(inbox, claimed, &job, take_over, trace_parent, control).await
     }
@@ -169,6 +169,29 @@ impl Daemon {
     fn failed(&self, taken: &InboxJob, error: &Error, report: Value) -> NextStep {
         tracing::error!("{}: {error}{}", taken.name, next_step(error));
         NextStep::PutAway(JobOutcome::Failed, report)
+    }
+
+    /// Ends a run whose job cannot be worked on. One that has begun waits if that may pass, or if some of it may be
+    /// published: a commit is only ever completed.
+    fn cannot_go_on(&self, taken: &InboxJob, error: &Error) -> NextStep {
+        let phase = match self.ledger.entry(&taken.run) {
+            Ok(entry) => entry.map(|entry| entry.phase).filter(|phase| !phase.is_done()),
+            Err(error) => {
+                tracing::error!("{}: {error}{}", taken.name, next_step(&error));
+                return NextStep::ResumeLater;
+            }
+        };
+        let waits = match phase {
+            None => false,
+            Some(Phase::Committing) => true,
+            Some(_) => error.class().is_transient(),
+        };
+        if waits {
+            tracing::error!("{}: {error}{}: it is tried again", taken.name, next_step(error));
+            NextStep::ResumeLater
+        } else {
+            self.refused(taken, error)
+        }
     }
 
     /// Ends a run that could not be opened.

@@ -110,14 +110,19 @@ pub(super) enum CommitError {
     Incomplete(Error),
 }
 
-impl From<Error> for CommitError {
-    fn from(error: Error) -> Self {
-        Self::TakenBack(error)
-    }
+/// Publishes a run.
+pub(super) async fn commit(
+    ledger: &Ledger,
+    targets: CommitTargets<'_>,
+    retry: Retry,
+    commit: Commit,
+) -> Result<RunReport, CommitError> {
+    commit.record(ledger).map_err(CommitError::TakenBack)?;
+    publish_recorded(ledger, targets, retry, commit).await
 }
 
-/// Publishes a run, or completes what was interrupted.
-pub(super) async fn commit(
+/// Publishes a commit that is in the ledger.
+async fn publish_recorded(
     ledger: &Ledger,
     targets: CommitTargets<'_>,
     retry: Retry,
@@ -125,12 +130,11 @@ pub(super) async fn commit(
 ) -> Result<RunReport, CommitError> {
     let run = commit.manifest.run.clone();
     let target = targets.target;
-    commit.record(ledger)?;
     let published = catch_panic(publish(ledger, targets, retry, &mut commit)).await;
     let manifest = match published {
         Ok(manifest) => manifest,
         Err(error) if !commit.removing && take_back(targets, &commit).await => {
-            return Err(error.into());
+            return Err(CommitError::TakenBack(error));
         }
         Err(error) => return Err(CommitError::Incomplete(error)),
     };
@@ -241,10 +245,11 @@ pub(super) async fn roll_forward(
     retry: Retry,
     run: &str,
 ) -> Result<RunReport, CommitError> {
-    let recorded: Option<Commit> = ledger.commit(run)?;
-    let mut recorded = recorded.ok_or_else(|| {
-        Error::new(Class::Stale, format!("run {run}: the ledger has no commit to go on with"))
-    })?;
+    let recorded: Option<Commit> = ledger.commit(run).map_err(CommitError::Incomplete)?;
+    let Some(mut recorded) = recorded else {
+        let missing = format!("run {run}: the ledger has no commit to go on with");
+        return Err(CommitError::TakenBack(Error::new(Class::Stale, missing)));
+    };
     // The manifest is written last. Once it is there, the staging may be gone, and nothing is left to publish.
     if let Some(manifest) = written_manifest(targets.target, retry, run).await? {
         release(targets.target, retry, &recorded).await;
@@ -253,7 +258,8 @@ pub(super) async fn roll_forward(
     }
     // An older version may have recorded it; this one writes it.
     recorded.manifest.format = FORMAT;
-    commit(ledger, targets, retry, recorded).await
+    recorded.record(ledger).map_err(CommitError::Incomplete)?;
+    publish_recorded(ledger, targets, retry, recorded).await
 }
 
 /// The manifest of a run, if it has been written. One that this version cannot read is written again.

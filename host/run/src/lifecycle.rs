@@ -56,8 +56,9 @@ impl ActiveRun<'_> {
     }
 
     async fn resume(&self, watch: &mut impl FnMut(Arc<Progress>)) -> Result<RunReport, RunEnd> {
-        let phase = self.phase()?;
-        self.ledger().end_left_attempts(self.id)?;
+        // Without the ledger nobody knows what is in the target: it stays as it is.
+        let phase = self.phase().map_err(RunEnd::Interrupted)?;
+        self.ledger().end_left_attempts(self.id).map_err(RunEnd::Interrupted)?;
         match phase.resume() {
             Resume::Plan => match self.find_published().await? {
                 Some(report) => Ok(report),
@@ -102,7 +103,8 @@ impl ActiveRun<'_> {
 
     async fn roll_forward(&self) -> Result<RunReport, RunEnd> {
         tracing::info!("run {}: going on with its commit", self.id);
-        self.ledger().event(self.id, "resumed in the middle of its commit")?;
+        let told = self.ledger().event(self.id, "resumed in the middle of its commit");
+        told.map_err(RunEnd::Interrupted)?;
         SnapshotLease::new(self.runner.holders, self.id).end().await;
         Ok(roll_forward(self.ledger(), self.commit_targets(), self.retry(), self.id).await?)
     }

@@ -34,26 +34,32 @@ pub enum FaultKind {
     Relation,
 }
 
-/// Reads all parts of a manifest again. It is an error if a later run has taken the place of those that differ.
+/// Reads all parts of a manifest again. It is an error if a later run has taken the place of all those that differ.
 pub async fn check_parts(manifest: &Manifest, target: &dyn Folder) -> Result<Vec<Fault>> {
-    let mut faults = Vec::new();
+    let (mut faults, mut replaced) = (Vec::new(), None);
     for relation in &manifest.relations {
         let own = relation.parts.iter().map(|part| (&relation.published_as, part));
         let quarantine = relation.quarantine.iter();
         let apart = quarantine.flat_map(|own| own.parts.iter().map(|part| (&own.folder, part)));
+        let before = faults.len();
         for (folder, part) in own.chain(apart) {
             let path = format!("{folder}/{}", part.file);
             if let Some(what) = fault(target, &path, part).await? {
                 faults.push(Fault { path: target.url(&path), what, kind: FaultKind::Part });
             }
         }
-        if !faults.is_empty()
+        if faults.len() > before
             && let Some(later) = superseded_by(target, manifest, relation).await?
         {
-            return Err(superseded(manifest, relation, &later));
+            faults.truncate(before);
+            replaced.get_or_insert_with(|| superseded(manifest, relation, &later));
         }
     }
-    Ok(faults)
+    // Damage goes before what a later run explains.
+    match replaced {
+        Some(error) if faults.is_empty() => Err(error),
+        _ => Ok(faults),
+    }
 }
 
 async fn fault(target: &dyn Folder, path: &str, part: &Part) -> Result<Option<String>> {

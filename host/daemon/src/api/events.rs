@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::ApiError;
@@ -108,6 +108,7 @@ impl Stream {
     async fn follow(&mut self) -> Result<std::convert::Infallible, Gone> {
         self.catch_up().await?;
         let mut look = interval(Duration::from_secs(REVOCATION_LOOK_SECS));
+        let mut keep_alive = interval(Duration::from_secs(KEEP_ALIVE_SECS));
         loop {
             tokio::select! {
                 _ = look.tick() => self.check_credential().await?,
@@ -122,9 +123,7 @@ impl Stream {
                         self.reader.event(None, "log", &line).await?;
                     }
                 }
-                () = sleep(Duration::from_secs(KEEP_ALIVE_SECS)) => {
-                    self.reader.comment("alive").await?;
-                }
+                _ = keep_alive.tick() => self.reader.comment("alive").await?,
                 () = self.reader.buffer.closed() => return Err(Gone),
             }
         }

@@ -498,3 +498,22 @@ def test_a_key_may_have_any_name(program):
     line, code = program.refused("run", rows_job(program, checks=[{"unique": ["rows"]}]))
     assert code == 4 and "2 of 2 rows fail" in line
     program.ok("run", rows_job(program, checks=[{"unique": ["id", "rows"]}]))
+
+
+#: Queries that name no column, and whether they find rows that fail in three rows.
+COUNTS = {
+    "SELECT count(*) AS n FROM data HAVING count(*) > 2": True,
+    "SELECT count(*) AS n FROM data HAVING count(*) > 3": False,
+    "SELECT 1 AS x FROM data": True,
+    "SELECT 1 AS x WHERE NOT EXISTS (SELECT 1 FROM data)": False,
+    "SELECT 1 AS x WHERE (SELECT count(*) FROM data) <> (SELECT count(*) FROM good)": False,
+    "SELECT row_number() OVER () AS x FROM data": True,
+}
+
+
+@pytest.mark.parametrize("sql", COUNTS)
+def test_a_query_that_names_no_column_sees_every_row(program, sql):
+    report = program.report(
+        "run", rows_job(program, checks=[{"name": "own", "sql": sql, "severity": "warn"}])
+    )
+    assert results(report)["own"]["outcome"] == ("failed" if COUNTS[sql] else "passed")

@@ -550,3 +550,28 @@ def test_a_source_without_rows_goes_with_what_is_there(program, schema):
     table = ds.dataset(program.lake / "goods").to_table()
     assert table.schema.field("id").type == pa.int64()
     assert sorted(table["name"].to_pylist()) == ["x", "x", "y", "y", "z", "z"]
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, [{"a": 1}], [[1]], ["x"]], ids=json.dumps)
+def test_a_nested_column_that_is_null_in_a_whole_run_is_null(program, value):
+    source = program.folder / "in"
+    source.mkdir()
+    job = program.job(
+        {"url": f"file://{source}"},
+        relations=[
+            {
+                "table": "rows.jsonl",
+                "as": "rows",
+                "checks": [{"not_null": ["o"], "severity": "warn", "name": "there"}],
+            }
+        ],
+        target={"url": f"file://{program.lake}", "mode": "append"},
+    )
+    (source / "rows.jsonl").write_text(json.dumps({"id": 1, "o": value}) + "\n")
+    program.ok("run", job)
+    for rows in ['{"id": 2, "o": null}\n', '{"id": 3}\n{"id": 4, "o": null}\n']:
+        (source / "rows.jsonl").write_text(rows)
+        report = program.report("run", job)
+        assert report["checks"][0]["failing"] == rows.count("\n"), report["checks"]
+    found = {row["id"]: row["o"] for row in pq.read_table(program.lake / "rows").to_pylist()}
+    assert found == {1: value, 2: None, 3: None, 4: None}

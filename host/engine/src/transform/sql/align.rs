@@ -229,6 +229,9 @@ fn rewrite_try_cast(one: TryCast, schema: &DFSchema) -> DfResult<Transformed<Exp
     if is_text(&expr.get_type(schema)?) && is_read(to) {
         return Ok(Transformed::yes(Conversion::OfText(to.clone()).or_null(*expr)));
     }
+    if is_text(&expr.get_type(schema)?) && to.is_nested() {
+        return Ok(Transformed::yes(Conversion::NestedOfNull(to.clone()).or_null(*expr)));
+    }
     Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })))
 }
 
@@ -255,6 +258,10 @@ fn rewrite_cast(one: Cast, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
         }
         (_, text) if is_uuid(&from) && is_text(text) => {
             Transformed::yes(cast(Conversion::TextOfUuid.of(*expr), to))
+        }
+        // Arrow would make a list of one text of it, and of NULL a list of NULL.
+        (text, nested) if is_text(text) && nested.is_nested() => {
+            Transformed::yes(Conversion::NestedOfNull(to).of(*expr))
         }
         // Arrow casts no nested value to text: it becomes JSON, as in CSV.
         (nested, text) if nested.is_nested() && is_text(text) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, FixedSizeBinaryArray, FixedSizeBinaryBuilder,
-    Int64Array, PrimitiveArray, StringArray,
+    Int64Array, PrimitiveArray, StringArray, new_null_array,
 };
 use arrow::compute::CastOptions;
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, TimeUnit};
@@ -34,6 +34,8 @@ pub(super) enum Conversion {
     UuidOfText,
     /// A text to a date, a time, a timestamp or a double.
     OfText(DataType),
+    /// NULL to a list, struct or map; a text is none.
+    NestedOfNull(DataType),
     /// A coarser timestamp to microseconds.
     Microseconds(Option<Arc<str>>),
 }
@@ -71,6 +73,7 @@ impl ScalarUDFImpl for Convert {
             Conversion::TextOfUuid => "uuid_text",
             Conversion::UuidOfText => "uuid_of_text",
             Conversion::OfText(_) => "read_text",
+            Conversion::NestedOfNull(_) => "nested_of_null",
             Conversion::Microseconds(_) => "microseconds",
         }
     }
@@ -83,7 +86,7 @@ impl ScalarUDFImpl for Convert {
         Ok(match &self.what {
             Conversion::TextOfNested(_) | Conversion::TextOfUuid => DataType::Utf8,
             Conversion::UuidOfText => DataType::FixedSizeBinary(UUID_BYTES),
-            Conversion::OfText(to) => to.clone(),
+            Conversion::OfText(to) | Conversion::NestedOfNull(to) => to.clone(),
             Conversion::Microseconds(zone) => {
                 DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
             }
@@ -105,6 +108,7 @@ impl ScalarUDFImpl for Convert {
                 numbers_of_texts::<Float32Type>(values, self.or_null)?
             }
             Conversion::OfText(to) => moments_of_texts(values, to, self.or_null)?,
+            Conversion::NestedOfNull(to) => nested_of_nulls(values, to, self.or_null)?,
             Conversion::Microseconds(_) => {
                 let options = CastOptions { safe: false, ..CastOptions::default() };
                 arrow::compute::cast_with_options(values, args.return_type(), &options)?
@@ -155,6 +159,14 @@ fn uuids_of_texts(values: &ArrayRef) -> DfResult<ArrayRef> {
         uuids.append_value(bytes)?;
     }
     Ok(Arc::new(uuids.finish()))
+}
+
+fn nested_of_nulls(values: &ArrayRef, to: &DataType, or_null: bool) -> DfResult<ArrayRef> {
+    let text = arrow::compute::cast(values, &DataType::Utf8)?;
+    if !or_null && let Some(text) = text.as_string::<i32>().iter().flatten().next() {
+        return Err(unreadable(&to.to_string(), text));
+    }
+    Ok(new_null_array(to, values.len()))
 }
 
 fn moments_of_texts(values: &ArrayRef, to: &DataType, or_null: bool) -> DfResult<ArrayRef> {

@@ -78,6 +78,14 @@ LEFT = {
     "e IN (SELECT f FROM data)": [],
     "f IN (SELECT e FROM data)": [],
     "e <> ALL (SELECT f FROM data)": [1, 2, 3],
+    "k IS DISTINCT FROM 1 AND k < 3": [2],
+    "k > 5 OR k IS NOT DISTINCT FROM 2 AND e = 123456.79": [2],
+    "NOT k IS DISTINCT FROM 1 OR k = 3": [1, 3],
+    "k >= 2 AND k IS DISTINCT FROM 3 OR k = 1": [1, 2],
+    "CAST(e AS DECIMAL(10,1)) = 123456.8": [1, 2],
+    "CAST(e AS BIGINT) IN (123456, 123457)": [1, 2],
+    "CAST(ms AS DATE) = DATE '2024-01-01'": [1],
+    "k NOT IN (SELECT k FROM data WHERE k > 1)": [1],
     "f IN (2.5, 1e-20)": [2, 3],
     "f > 0.5": [3],
     "b = 9007199254740992.0": [],
@@ -91,6 +99,41 @@ LEFT = {
     "ts = '9999-12-31'": [3],
     "ts = '0001-01-01 00:00'": [1],
 }  # fmt: skip
+
+
+#: What is computed otherwise than SQL has it, with a word of what says so and of another way.
+NOT_SQL = {
+    "SELECT k FROM data WHERE k = ANY (SELECT k FROM data)": ("`k` is a column of the query and of the one", "another name"),
+    "SELECT k FROM data EXCEPT ALL SELECT 1": ("EXCEPT ALL", "row_number()"),
+    "SELECT 1 UNION SELECT k FROM data INTERSECT ALL SELECT 1": ("INTERSECT ALL", "row_number()"),
+    "SELECT k FROM data WHERE 9 NOT IN (SELECT b FROM data)": ("NOT IN of a constant", "NOT EXISTS"),
+    "SELECT k FROM data WHERE NOT 9 IN (SELECT b FROM data)": ("NOT IN of a constant", "NOT EXISTS"),
+    "SELECT k FROM data x WHERE k NOT IN (SELECT b FROM data y WHERE y.k > x.k)": ("depends on the row", "NOT EXISTS"),
+    "SELECT k FROM data WHERE CAST(k AS VARCHAR) SIMILAR TO '1%'": ("SIMILAR TO", "LIKE"),
+    "SELECT CAST(ts AS TIMESTAMP(3)) AS t FROM data": ("TIMESTAMP(3)", "date_trunc"),
+    "SELECT ts::timestamp(0) AS t FROM data": ("TIMESTAMP(0)", "date_trunc"),
+    "SELECT CAST('[1]' AS BIGINT[]) AS l FROM data": ("'[1]'", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", NOT_SQL)
+def test_what_is_not_computed_as_sql_has_it_is_refused_with_another_way(program, sql):
+    said, _ = program.refused("run", step(program, sql))
+    assert all(word is None or word in said for word in NOT_SQL[sql]), said
+
+
+def test_a_distinct_query_with_a_limit_keeps_every_value(program):
+    sql = """WITH s AS (SELECT k FROM data ORDER BY k LIMIT 3),
+        t AS (SELECT * FROM s UNION ALL SELECT * FROM s UNION ALL SELECT * FROM s)
+        SELECT DISTINCT k FROM t ORDER BY k LIMIT 3"""
+    for _ in range(5):
+        assert sorted(made(program, sql)) == [[1], [2], [3]]
+
+
+def test_a_cast_that_fails_fails_in_a_condition_too(program):
+    said, _ = program.refused("run", step(program, "SELECT k FROM data WHERE CAST(b AS SMALLINT) > 0"))
+    assert "9007199254740993" in said, said
+    assert made(program, "SELECT k FROM data WHERE TRY_CAST(b AS SMALLINT) > 0 ORDER BY k") == [[2], [3]]
 
 
 @pytest.mark.parametrize("condition", LEFT)

@@ -14,7 +14,9 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result as DfResult};
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Cast, ScalarFunction, TryCast, WindowFunction,
+};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::utils::merge_schema;
@@ -27,6 +29,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::{apply, apply_cmp};
 use longshore_model::error::Error;
 
+use super::narrowing::{NarrowingCast, is_narrowing};
 use crate::datafusion_fault::IntoDataFusion;
 
 /// The whole of a day in an interval's smallest part.
@@ -105,6 +108,20 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
             }
             Transformed::yes(call(Checked::new(None, &[own])?, vec![*inner]))
         }
+        Expr::Cast(Cast { expr, field }) => {
+            let from = type_of(&expr, schema)?;
+            if !is_narrowing(&from, field.data_type()) {
+                return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+            }
+            Transformed::yes(stays(*expr, field.data_type(), false))
+        }
+        Expr::TryCast(TryCast { expr, field }) => {
+            let from = type_of(&expr, schema)?;
+            if !is_narrowing(&from, field.data_type()) {
+                return Ok(Transformed::no(Expr::TryCast(TryCast { expr, field })));
+            }
+            Transformed::yes(stays(*expr, field.data_type(), true))
+        }
         Expr::WindowFunction(window) => {
             check_default(&window, schema)?;
             Transformed::no(Expr::WindowFunction(window))
@@ -164,6 +181,11 @@ fn type_of(expr: &Expr, schema: &DFSchema) -> DfResult<DataType> {
     {
         return Ok(checked.gives.clone());
     }
+    if let Expr::ScalarFunction(function) = expr
+        && let Some(narrowed) = function.func.inner().downcast_ref::<NarrowingCast>()
+    {
+        return Ok(narrowed.to().clone());
+    }
     expr.get_type(schema)
 }
 
@@ -181,6 +203,12 @@ fn is_checked(op: Operator, left: &DataType, right: &DataType) -> bool {
         matches!((a, b), (DataType::Date32 | DataType::Date64, DataType::Interval(_)))
     };
     (is_exact(left) && is_exact(right)) || moves_date(left, right) || moves_date(right, left)
+}
+
+/// A cast that the optimizer does not take out.
+fn stays(expr: Expr, to: &DataType, or_null: bool) -> Expr {
+    let function = Arc::new(ScalarUDF::new_from_impl(NarrowingCast::new(to.clone(), or_null)));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
 }
 
 fn call(function: Checked, args: Vec<Expr>) -> Expr {

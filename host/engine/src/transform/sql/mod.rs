@@ -6,9 +6,13 @@ mod condition;
 mod convert;
 #[cfg(test)]
 mod fuzz;
+mod group_limits;
 mod joins;
 mod limits;
+mod narrowing;
 mod numbers;
+mod precedence;
+mod refused;
 mod sizes;
 mod sort_joins;
 mod spilling;
@@ -94,6 +98,7 @@ fn new_session_state(runtime: Arc<RuntimeEnv>, streams: usize) -> DfResult<Sessi
         .with_runtime_env(runtime)
         .with_default_features()
         .with_type_planner(Arc::new(types::SqlTypes))
+        .with_physical_optimizer_rule(Arc::new(group_limits::NoGroupLimits))
         .build();
     state.register_expr_planner(Arc::new(align::AlignTypes))?;
     state.register_function_rewrite(Arc::new(align::AlignTypes))?;
@@ -131,6 +136,7 @@ fn read_statement(state: &SessionState, sql: &str) -> Result<Statement> {
         Statement::Statement(parsed) if matches!(parsed.as_ref(), SqlStatement::Query(_)) => {
             check_work(parsed)?;
             joins::refuse_sides_of_keys(parsed)?;
+            refused::refuse_text(parsed)?;
             Ok(statement)
         }
         _ => Err(Error::data("that is no query").with_hint("write a SELECT")),
@@ -139,6 +145,12 @@ fn read_statement(state: &SessionState, sql: &str) -> Result<Statement> {
 
 fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
     let parsed = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect);
+    let parsed = parsed.map(|mut statement| {
+        if let Statement::Statement(parsed) = &mut statement {
+            precedence::repair(parsed.as_mut());
+        }
+        statement
+    });
     parsed.map_err(|error| match error.find_root() {
         DataFusionError::SQL(cause, _) if **cause == ParserError::RecursionLimitExceeded => {
             limits::too_deep()
@@ -231,6 +243,7 @@ impl Rows {
             .with_allow_dml(false)
             .with_allow_statements(false);
         read_only.verify_plan(&logical).map_err(from_datafusion)?;
+        refused::refuse_plan(&logical)?;
         let query = DataFrame::new(
             state,
             numbers::of_plan(joins::merge_using_keys(logical).map_err(from_datafusion)?)

@@ -24,6 +24,15 @@ pub(super) struct SqlTypes;
 impl TypePlanner for SqlTypes {
     fn plan_type_field(&self, sql: &SqlType) -> DfResult<Option<FieldRef>> {
         let data_type = match sql {
+            SqlType::Timestamp(Some(0..6), _)
+            | SqlType::Datetime(Some(0..6))
+            | SqlType::Time(Some(0..6), _) => {
+                return Err(Error::config(format!("{sql}: parts of seconds are not cut"))
+                    .with_hint(
+                        "cast without a number, and cut with date_trunc('second', t) or date_trunc('millisecond', t)",
+                    )
+                    .external());
+            }
             SqlType::Timestamp(precision, zone) if !matches!(precision, Some(7..)) => {
                 let has_zone = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
                 DataType::Timestamp(TimeUnit::Microsecond, has_zone.then(|| "UTC".into()))

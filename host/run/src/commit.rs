@@ -110,6 +110,14 @@ pub(super) enum CommitError {
     Incomplete(Error),
 }
 
+impl CommitError {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::TakenBack(error) | Self::Incomplete(error) => error,
+        }
+    }
+}
+
 /// Publishes a run.
 pub(super) async fn commit(
     ledger: &Ledger,

@@ -11,6 +11,7 @@ mod execution;
 mod fingerprint;
 mod incremental;
 pub mod inspection;
+mod interrupted;
 pub mod ledger;
 mod lifecycle;
 pub mod lineage;

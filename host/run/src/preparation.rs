@@ -38,6 +38,9 @@ impl ActiveRun<'_> {
     pub(super) async fn prepare(&self, lease: &SnapshotLease<'_>) -> Result<Preparation> {
         // Before anything is asked of the source: a target that cannot be written ends the run.
         let is_planned = self.phase()? == Phase::Reading;
+        if !is_planned {
+            self.pass_interrupted().await?;
+        }
         let mut targets = self.reserve(is_planned).await?;
         let plan = if is_planned {
             self.plan_again(lease).await?

@@ -103,6 +103,9 @@ pub trait Folder: Target {
     /// Holds a relation's name, so that no other run publishes into it, until the run lets go of it.
     async fn lock(&self, target: &RelationTarget) -> Result<()>;
 
+    /// Lets go of a name that a run holds which is not worked on any more; fine if it does not.
+    async fn let_go(&self, run: &str, name: &str) -> Result<()>;
+
     /// Removes a part that is not published.
     async fn remove_part(
         &self,

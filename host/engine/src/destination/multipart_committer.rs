@@ -466,6 +466,10 @@ impl Folder for MultipartCommitter {
         name_lock::lock(self.files.as_ref(), &target.run, &target.name).await
     }
 
+    async fn let_go(&self, run: &str, name: &str) -> Result<()> {
+        name_lock::release(self.files.as_ref(), run, name).await
+    }
+
     async fn remove_part(
         &self,
         target: &RelationTarget,

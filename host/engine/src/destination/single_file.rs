@@ -93,6 +93,10 @@ impl Folder for SingleFile {
         self.folder.lock(target).await
     }
 
+    async fn let_go(&self, run: &str, name: &str) -> Result<()> {
+        self.folder.let_go(run, name).await
+    }
+
     async fn remove_part(
         &self,
         target: &RelationTarget,

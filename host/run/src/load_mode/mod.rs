@@ -45,6 +45,7 @@ impl ActiveRun<'_> {
         if !mode.adds_beside() {
             return Ok(());
         }
+        self.pass_interrupted().await?;
         if mode.reads_first() {
             // What an attempt that was cut off has left there.
             self.target().discard(self.id).await?;

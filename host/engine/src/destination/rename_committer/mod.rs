@@ -362,6 +362,10 @@ impl<F: Folders> Folder for RenameCommitter<F> {
         name_lock::lock(&self.folders, &target.run, &target.name).await
     }
 
+    async fn let_go(&self, run: &str, name: &str) -> Result<()> {
+        name_lock::release(&self.folders, run, name).await
+    }
+
     async fn remove_part(
         &self,
         target: &RelationTarget,

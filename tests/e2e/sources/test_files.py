@@ -457,3 +457,19 @@ def test_a_look_at_files_is_not_steered_by_what_is_in_them(program):
     assert "\x1b" not in shown and "\r" not in shown and "x" * 100 + "…" in shown and "x" * 101 not in shown
     [[row]] = program.report("preview", f"file://{path}").values()
     assert row["long"] == "x" * 5_000
+
+
+def test_months_of_an_interval_in_parquet_are_not_lost(program):
+    path = program.folder / "intervals.parquet"
+    with duckdb.connect() as database:
+        database.sql(
+            f"COPY (SELECT 1 AS id, INTERVAL '3 days 2 seconds' AS v UNION ALL SELECT 2, INTERVAL '1 year 2 months')"
+            f" TO '{path}' (FORMAT parquet)"
+        )
+    job = program.job({"url": f"file://{path}"}, target={"url": f"file://{program.lake}", "format": "csv"})
+    said, code = program.refused("run", job)
+    assert "row 2, column `v`: an interval of 14 months would lose them" in said and code == 4, said
+    only = program.job({"url": f"file://{path}"}, transform=[{"sql": "SELECT id FROM data"}])
+    assert program.report("run", only)["rows"] == 2
+    few = [{"sql": "SELECT id, v FROM data WHERE id = 1"}]
+    assert "14 months" in program.refused("run", program.job({"url": f"file://{path}"}, transform=few))[0]

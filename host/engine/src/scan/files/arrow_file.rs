@@ -64,6 +64,7 @@ pub(super) async fn inspect(store: &Opened, meta: &ObjectMeta) -> Result<FileInf
         groups,
         rows: None,
         int96: BTreeSet::new(),
+        intervals: BTreeSet::new(),
     })
 }
 

@@ -27,6 +27,8 @@ pub(super) struct FilesInfo {
     pub(super) metadata: Arc<FileMetadataCache>,
     /// Columns with INT96 in them.
     pub(super) int96: BTreeSet<String>,
+    /// Columns with INTERVAL of Parquet in them.
+    pub(super) intervals: BTreeSet<String>,
     /// Columns of text of which nothing but NULL was seen.
     pub(super) untyped: BTreeSet<String>,
     /// Tells schemas apart.
@@ -66,6 +68,8 @@ pub(super) struct FileInfo {
     pub(super) rows: Option<u64>,
     /// Columns with INT96 in them.
     pub(super) int96: BTreeSet<String>,
+    /// Columns with INTERVAL of Parquet in them.
+    pub(super) intervals: BTreeSet<String>,
 }
 
 /// How a file is packed, by the job's word or its ending.

@@ -96,6 +96,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     }
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
+    let intervals = looks.iter().flat_map(|(_, look)| look.intervals.clone()).collect();
     let groups = if is_text {
         vec![Vec::new(); found.len()]
     } else {
@@ -113,6 +114,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         rows,
         metadata,
         int96,
+        intervals,
         untyped,
         digest,
         unfit,
@@ -138,6 +140,7 @@ pub(super) async fn look_at_table(
     });
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
+    let intervals = looks.iter().flat_map(|(_, look)| look.intervals.clone()).collect();
     let groups = looks.into_iter().map(|(_, look)| look.groups).collect();
     let digest = hex::encode(Sha256::digest(encode_schema(&schema)?));
     Ok(FilesInfo {
@@ -149,6 +152,7 @@ pub(super) async fn look_at_table(
         rows,
         metadata,
         int96,
+        intervals,
         untyped: BTreeSet::new(),
         digest,
         unfit,

@@ -5,6 +5,7 @@
 
 mod arrow_file;
 mod bytes;
+mod changed_values;
 mod column;
 mod csv;
 mod cut;
@@ -14,7 +15,6 @@ mod filter;
 #[cfg(test)]
 mod fuzz;
 mod inspect;
-mod int96;
 mod json;
 mod json_shape;
 mod json_wrong;

@@ -27,12 +27,13 @@ use object_store::ObjectMeta;
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
-use parquet::schema::types::Type as Described;
+use parquet::schema::types::{ColumnDescriptor, Type as Described};
 
+use super::changed_values::is_interval;
 use super::file_info::{FileInfo, FilesInfo, Group};
 use super::parquet_fault::{Fault, damage, fault};
 use super::parquet_footer::{self, Factory};
-use super::{DAMAGED, Rows, Slice, detail, filter, int96, shown};
+use super::{DAMAGED, Rows, Slice, changed_values, detail, filter, shown};
 use crate::datafusion_fault::from_datafusion;
 use crate::ipc::catch_panic;
 use crate::store::Opened;
@@ -72,12 +73,18 @@ pub(super) async fn inspect(
     };
     let groups: Vec<Group> = metadata.row_groups().iter().map(group).collect();
     let rows: u64 = groups.iter().map(|group| group.rows).sum();
-    let leaves = metadata.file_metadata().schema_descr().columns().iter();
-    let int96 = leaves
-        .filter(|leaf| leaf.physical_type() == Physical::INT96)
-        .filter_map(|leaf| leaf.path().parts().first().cloned())
-        .collect();
-    Ok(FileInfo { fields: schema.fields().clone(), groups, rows: Some(rows), int96 })
+    let leaves = metadata.file_metadata().schema_descr().columns();
+    let with = |is_sought: fn(&ColumnDescriptor) -> bool| {
+        let sought = leaves.iter().filter(|leaf| is_sought(leaf));
+        sought.filter_map(|leaf| leaf.path().parts().first().cloned()).collect()
+    };
+    Ok(FileInfo {
+        fields: schema.fields().clone(),
+        groups,
+        rows: Some(rows),
+        int96: with(|leaf| leaf.physical_type() == Physical::INT96),
+        intervals: with(is_interval),
+    })
 }
 
 /// Nothing can be read of it.
@@ -87,7 +94,7 @@ fn holds_empty_group(column: &Described) -> bool {
             || column.get_fields().iter().any(|field| holds_empty_group(field)))
 }
 
-/// The rows of slices, once their INT96 has been looked at.
+/// The rows of slices, once the values have been looked at that the reader would change.
 pub(super) fn read(
     store: &Opened,
     int96: Int96,
@@ -113,8 +120,10 @@ pub(super) fn read(
     let rows = rows.boxed();
     // A filter may ask for columns that are not read.
     let is_read = |name: &String| scan.filter.is_some() || schema.index_of(name).is_ok();
-    let columns: Vec<String> = info.int96.iter().filter(|name| is_read(name)).cloned().collect();
-    if columns.is_empty() || int96 == Int96::Truncated {
+    let moments = info.int96.iter().filter(|_| int96 != Int96::Truncated);
+    let sought = moments.chain(&info.intervals).filter(|name| is_read(name));
+    let columns: Vec<String> = sought.cloned().collect();
+    if columns.is_empty() {
         return Ok(rows);
     }
     let (store, metadata) = (store.clone(), info.metadata.clone());
@@ -124,8 +133,9 @@ pub(super) fn read(
             let failed = |error| fault(&store, &meta.location, error);
             let fetching = parquet_footer::fetch(&store, &meta, &metadata, None);
             let metadata = guarded(fetching).await.map_err(failed)?;
-            let slice = int96::Slice { metadata: &metadata, range: slice.range };
-            let found = int96::find_unfit(store.objects.as_ref(), &meta, slice, &columns, int96);
+            let slice = changed_values::Slice { metadata: &metadata, range: slice.range };
+            let found =
+                changed_values::find_unfit(store.objects.as_ref(), &meta, slice, &columns, int96);
             if let Some(unfit) = guarded(found).await.map_err(failed)? {
                 return Err(unfit.refusal(&shown(&store, &meta.location), int96));
             }

@@ -1,6 +1,6 @@
 //! Files of lines, CSV and JSON: read block by block, with what happens to rows that cannot be read.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ pub(super) async fn inspect(
         }
         _ => None,
     };
-    Ok(FileInfo { fields, groups: Vec::new(), rows, int96: BTreeSet::new() })
+    let (int96, intervals) = Default::default();
+    Ok(FileInfo { fields, groups: Vec::new(), rows, int96, intervals })
 }
 
 /// Reads on until a sample has more lines than are wanted; whether there may be more.

@@ -1,5 +1,6 @@
-//! INT96 of Parquet, the timestamps of Impala, Hive and Spark: nanoseconds of any day. The reader gives a
-//! 64-bit timestamp and cuts off, or wraps, what does not fit. So the values are looked at before.
+//! Values of Parquet that the reader would change in silence, so that they are looked at before: INT96, the
+//! timestamps of Impala, Hive and Spark, are nanoseconds of any day, of which the reader makes a 64-bit timestamp;
+//! of an INTERVAL it drops the months.
 
 use std::ops::Range;
 
@@ -9,14 +10,17 @@ use datafusion::error::Result as DfResult;
 use longshore_model::config::files::Int96;
 use longshore_model::error::Error;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use parquet::basic::Type as Physical;
+use parquet::basic::{ConvertedType, Type as Physical};
 use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
-use parquet::data_type::{Int96 as Value, Int96Type};
+use parquet::data_type::{
+    DataType, FixedLenByteArray, FixedLenByteArrayType, Int96 as Value, Int96Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::ColumnDescriptor;
 
 use super::parquet_footer::start_of;
 
@@ -36,47 +40,67 @@ pub(super) struct Slice<'a> {
     pub(super) range: Option<(u64, u64)>,
 }
 
-/// A value that the unit cannot hold.
+/// A value that would be changed.
 pub(super) struct Unfit {
     column: String,
     row: u64,
-    nanos: i128,
+    value: UnfitValue,
+}
+
+enum UnfitValue {
+    /// A moment that the unit cannot hold, since 1970.
+    Nanos(i128),
+    /// An interval with so many months.
+    Months(u32),
 }
 
 impl Unfit {
     /// Says so of a file's value.
     pub(super) fn refusal(&self, file: &str, unit: Int96) -> Error {
-        let Self { column, row, .. } = self;
-        let (why, hint) = match unit {
-            Int96::Nanoseconds => (
-                "is not between 1677 and 2262, as nanoseconds must be",
-                "leave `source.parquet.int96` out to read microseconds",
+        let Self { column, row, value } = self;
+        let (text, why, hint) = match value {
+            UnfitValue::Months(months) => (
+                format!("an interval of {months} months"),
+                "would lose them",
+                "leave the column out in an `sql` step, or write it to the file as a text",
             ),
-            _ if self.nanos % NANOS_A_MICROSECOND == 0 => (
-                "is further from 1970 than microseconds reach",
-                "write the file again without it; a table that is read directly can be read through its server",
-            ),
-            _ => (
-                "is finer than microseconds",
-                "keep it with `source.parquet: { int96: nanoseconds }`, or cut it off with \
-                 `int96: truncated`; a table that is read directly can be read through its server",
-            ),
+            UnfitValue::Nanos(nanos) => {
+                let (why, hint) = moment_refusal(*nanos, unit);
+                (moment_text(*nanos), why, hint)
+            }
         };
-        Error::data(format!("{file}: row {row}, column `{column}`: {} {why}", self.text()))
-            .with_hint(hint)
-    }
-
-    fn text(&self) -> String {
-        let seconds = i64::try_from(self.nanos.div_euclid(NANOS_A_SECOND)).unwrap_or(i64::MAX);
-        let nanos = self.nanos.rem_euclid(NANOS_A_SECOND) as u32;
-        match DateTime::from_timestamp(seconds, nanos) {
-            Some(at) => at.format("%Y-%m-%d %H:%M:%S%.9f").to_string(),
-            None => format!("{} nanoseconds since 1970", self.nanos),
-        }
+        Error::data(format!("{file}: row {row}, column `{column}`: {text} {why}")).with_hint(hint)
     }
 }
 
-/// Finds the first value of these columns that the unit cannot hold.
+fn moment_refusal(nanos: i128, unit: Int96) -> (&'static str, &'static str) {
+    match unit {
+        Int96::Nanoseconds => (
+            "is not between 1677 and 2262, as nanoseconds must be",
+            "leave `source.parquet.int96` out to read microseconds",
+        ),
+        _ if nanos % NANOS_A_MICROSECOND == 0 => (
+            "is further from 1970 than microseconds reach",
+            "write the file again without it; a table that is read directly can be read through its server",
+        ),
+        _ => (
+            "is finer than microseconds",
+            "keep it with `source.parquet: { int96: nanoseconds }`, or cut it off with \
+             `int96: truncated`; a table that is read directly can be read through its server",
+        ),
+    }
+}
+
+fn moment_text(nanos: i128) -> String {
+    let seconds = i64::try_from(nanos.div_euclid(NANOS_A_SECOND)).unwrap_or(i64::MAX);
+    let part = nanos.rem_euclid(NANOS_A_SECOND) as u32;
+    match DateTime::from_timestamp(seconds, part) {
+        Some(at) => at.format("%Y-%m-%d %H:%M:%S%.9f").to_string(),
+        None => format!("{nanos} nanoseconds since 1970"),
+    }
+}
+
+/// Finds the first value of these columns that would be changed.
 pub(super) async fn find_unfit(
     objects: &dyn ObjectStore,
     file: &ObjectMeta,
@@ -92,9 +116,10 @@ pub(super) async fn find_unfit(
                 let (start, length) = column.byte_range();
                 let bytes = objects.get_range(&file.location, start..start + length).await?;
                 let chunk = Chunk { start, bytes };
-                if let Some(mut unfit) = unfit_of(chunk, column, group.num_rows(), unit)? {
-                    unfit.row += first_row + 1;
-                    return Ok(Some(unfit));
+                let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+                if let Some((row, value)) = unfit_of(chunk, column, rows, unit)? {
+                    let (column, row) = (column.column_path().string(), first_row + row + 1);
+                    return Ok(Some(Unfit { column, row, value }));
                 }
             }
         }
@@ -104,25 +129,44 @@ pub(super) async fn find_unfit(
 }
 
 fn is_sought(column: &ColumnChunkMetaData, columns: &[String]) -> bool {
-    let path = column.column_descr().path();
-    column.column_type() == Physical::INT96
-        && path.parts().first().is_some_and(|name| columns.contains(name))
+    let described = column.column_descr();
+    (described.physical_type() == Physical::INT96 || is_interval(described))
+        && described.path().parts().first().is_some_and(|name| columns.contains(name))
 }
 
-/// The first value of a column chunk that the unit cannot hold; its row counts from 0.
+/// Whether a column holds months, days and milliseconds.
+pub(super) fn is_interval(column: &ColumnDescriptor) -> bool {
+    column.converted_type() == ConvertedType::INTERVAL
+}
+
+/// The first value of a column chunk that would be changed, and its row, which counts from 0.
 fn unfit_of(
     chunk: Chunk,
     column: &ColumnChunkMetaData,
-    rows: i64,
+    rows: usize,
     unit: Int96,
-) -> Result<Option<Unfit>, ParquetError> {
+) -> Result<Option<(u64, UnfitValue)>, ParquetError> {
+    if is_interval(column.column_descr()) {
+        let found = find::<FixedLenByteArrayType>(chunk, column, rows, |value| months(value) == 0)?;
+        return Ok(found.map(|(row, value)| (row, UnfitValue::Months(months(&value)))));
+    }
+    let found = find::<Int96Type>(chunk, column, rows, |value| fits(nanos(value), unit))?;
+    Ok(found.map(|(row, value)| (row, UnfitValue::Nanos(nanos(&value)))))
+}
+
+/// The first value of a column chunk that does not fit, and its row.
+fn find<T: DataType>(
+    chunk: Chunk,
+    column: &ColumnChunkMetaData,
+    rows: usize,
+    fits: impl Fn(&T::T) -> bool,
+) -> Result<Option<(u64, T::T)>, ParquetError> {
     let described = column.column_descr_ptr();
     let (most_defined, most_repeated) = (described.max_def_level(), described.max_rep_level());
-    let rows = usize::try_from(rows).unwrap_or(0);
     let pages = SerializedPageReader::new(chunk.into(), column, rows, None)?;
     let pages: Box<dyn PageReader> = Box::new(pages);
     let reader = get_column_reader(described, pages);
-    let mut reader: ColumnReaderImpl<Int96Type> = get_typed_column_reader(reader);
+    let mut reader: ColumnReaderImpl<T> = get_typed_column_reader(reader);
     let (mut values, mut defined, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
     let mut rows_before = 0;
     loop {
@@ -138,11 +182,9 @@ fn unfit_of(
         if read == 0 {
             return Ok(None);
         }
-        let unfit = values.iter().map(nanos).position(|nanos| !fits(nanos, unit));
-        if let Some(place) = unfit {
+        if let Some(place) = values.iter().position(|value| !fits(value)) {
             let levels = Levels { defined: &defined, most_defined, repeated: &repeated };
-            let (row, nanos) = (rows_before + levels.row_of(place), nanos(&values[place]));
-            return Ok(Some(Unfit { column: column.column_path().string(), row, nanos }));
+            return Ok(Some((rows_before + levels.row_of(place), values.swap_remove(place))));
         }
         rows_before += read as u64;
     }
@@ -180,6 +222,11 @@ fn nanos(value: &Value) -> i128 {
     let of_day = (u64::from(high) << 32 | u64::from(low)) as i64;
     // The reader takes the day for a signed number, too.
     (i128::from(day as i32) - EPOCH_JULIAN_DAY) * NANOS_A_DAY + i128::from(of_day)
+}
+
+/// The first of an interval's three numbers.
+fn months(value: &FixedLenByteArray) -> u32 {
+    value.data().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
 fn fits(nanos: i128, unit: Int96) -> bool {

@@ -61,7 +61,7 @@ pub mod report {
     pub use longshore_model::config::target::Mode;
     pub use longshore_model::relation::Consistency;
     pub use longshore_model::schema_change::{ChangeAction, ChangeKind, SchemaChange};
-    pub use longshore_model::watermark::{Transactions, Watermark, WindowRange};
+    pub use longshore_model::watermark::{Transactions, ValueOrder, Watermark, WindowRange};
     pub use longshore_run::{
         CheckReport, CheckResult, LoadRecord, Trigger, TriggerKind, WindowRecord,
     };

@@ -11,12 +11,25 @@ pub struct Watermark {
     /// The greatest value that was loaded; none where there was no row with a value yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// The order that it is the greatest in; not known of watermarks that older versions or people have set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<ValueOrder>,
     /// The transactions of PostgreSQL that the run saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transactions: Option<Transactions>,
     /// The files that were changed in the very instant of the value, and that were loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+}
+
+/// The order of a column's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueOrder {
+    /// That of numbers and of time.
+    Value,
+    /// That of texts, byte by byte.
+    Bytes,
 }
 
 /// The transactions whose rows a snapshot of PostgreSQL shows, as far as the next run must know them.

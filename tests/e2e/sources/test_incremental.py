@@ -629,3 +629,30 @@ def test_a_watermark_says_nothing_of_another_target(program):
     assert code == 2 and "is empty" in line and "longshore state reset" in line
     program.ok("state", "reset", into("two"), "t")
     program.ok("run", into("two"))
+
+
+def test_a_watermark_of_another_order_is_refused(program, server):
+    with server.connect() as connection:
+        connection.execute(
+            "DROP TABLE IF EXISTS retyped; CREATE TABLE retyped AS SELECT g AS id FROM generate_series(1, 9) g"
+        )
+    job = program.postgres(
+        server,
+        relations=[{"table": "retyped", "incremental": {"column": "id", "late": "ignore"}}],
+        transform=[{"sql": "SELECT CAST(id AS INT) AS id FROM data"}],
+        target={"url": f"file://{program.lake}", "mode": "append"},
+    )
+    program.ok("run", job)
+    with server.connect() as connection:
+        connection.execute("ALTER TABLE retyped ALTER id TYPE bigint; INSERT INTO retyped VALUES (10)")
+    assert program.report("run", job)["rows"] == 1
+    with server.connect() as connection:
+        connection.execute(
+            "ALTER TABLE retyped ALTER id TYPE text COLLATE \"C\"; INSERT INTO retyped VALUES ('11')"
+        )
+    said, _ = program.refused("run", job)
+    assert "its values were numbers or times, and are texts: what is new after 10 is not known" in said, said
+    program.ok("state", "set", job, "retyped", "10")
+    assert program.report("run", job)["rows"] == 1
+    with server.connect() as connection:
+        connection.execute("DROP TABLE retyped")

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from support.daemon import Daemon
+from support.longshore import rows_job
 
 APART = {"partition_by": ["origin", "month"]}
 
@@ -111,3 +112,13 @@ def test_a_daemon_that_is_killed_loses_and_doubles_nothing(program, flights):
     daemon.stop()
     assert kills and counts(program) == [tuple(row) for row in theirs(flights)]
     assert not [path for path in program.published() if "staging" in path]
+
+
+def test_append_lays_files_as_those_that_are_there(program):
+    target = {"url": f"file://{program.lake}", "mode": "append"}
+    program.ok("run", rows_job(program, target={**target, "partition_by": ["name"]}))
+    for partition_by in [[], ["id"]]:
+        said, code = program.refused(
+            "run", rows_job(program, target={**target, "partition_by": partition_by})
+        )
+        assert "name=one" in said and "partition_by" in said and code == 2, said

@@ -58,7 +58,7 @@ fn after(window: &Window, files: &[SourceFile]) -> Watermark {
     let mut names: Vec<String> =
         files.iter().filter(is_last).map(|file| file.name.clone()).collect();
     names.sort();
-    Watermark { column: None, value, transactions: None, files: names }
+    Watermark { value, files: names, ..Watermark::default() }
 }
 
 /// The greatest of some values, if it is greater than the last that was loaded.

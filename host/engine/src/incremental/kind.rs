@@ -5,6 +5,7 @@ use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDel
 use longshore_model::config::Dialect;
 use longshore_model::config::incremental::Lag;
 use longshore_model::error::{Error, Result};
+use longshore_model::watermark::ValueOrder;
 
 /// The longest text.
 const TEXT_LIMIT_BYTES: usize = 1_000;
@@ -28,6 +29,14 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The order of its values.
+    pub(super) fn order(self) -> ValueOrder {
+        match self {
+            Self::Text => ValueOrder::Bytes,
+            _ => ValueOrder::Value,
+        }
+    }
+
     /// The kind of a column; none where its values do not tell what is new.
     pub(super) fn of(dialect: Dialect, field: &Field, source_type: &str) -> Option<Self> {
         let kind = Self::by_type(field.data_type(), &source_type.to_ascii_lowercase())?;

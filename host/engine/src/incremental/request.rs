@@ -7,7 +7,7 @@ use longshore_model::config::Dialect;
 use longshore_model::config::incremental::Incremental;
 use longshore_model::config::job::Input;
 use longshore_model::error::{Error, Result, ResultExt};
-use longshore_model::watermark::{Backfill, Watermark, WindowRange};
+use longshore_model::watermark::{Backfill, ValueOrder, Watermark, WindowRange};
 
 use super::kind::Kind;
 use crate::scan::{Described, Source};
@@ -54,6 +54,27 @@ impl WindowRequest<'_> {
                 self.input.name
             ),
         ))
+    }
+
+    /// Refuses a watermark of another order: of the values since then, some would be taken for older ones.
+    pub(super) fn check_order(&self, kind: Kind, before: Option<&Watermark>) -> Result<()> {
+        let Some(Watermark { order: Some(order), value: Some(value), .. }) = before else {
+            return Ok(());
+        };
+        if *order == kind.order() {
+            return Ok(());
+        }
+        let (then, now) = match kind.order() {
+            ValueOrder::Bytes => ("numbers or times", "texts"),
+            ValueOrder::Value => ("texts", "numbers or times"),
+        };
+        Err(Error::config(format!(
+            "`incremental.column`: its values were {then}, and are {now}: what is new after {value} is not known"
+        ))
+        .with_hint(format!(
+            "give it a value to go on from: `longshore state set JOB_FILE {} VALUE`",
+            self.input.name
+        )))
     }
 }
 

@@ -85,6 +85,7 @@ impl WindowRequest<'_> {
     /// The window that follows the watermark.
     async fn next(&self, column: &WatchedColumn<'_>, range: WindowRange) -> Result<Window> {
         let before = self.watermark(&range)?;
+        self.check_order(column.kind, before)?;
         self.check_nulls(column).await?;
         let read = |value: Option<&str>| value.map(|value| column.kind.read(value)).transpose();
         let initial = read(self.incremental.initial.as_deref());
@@ -103,6 +104,7 @@ impl WindowRequest<'_> {
         let after = Watermark {
             column: range.column.clone(),
             value: to.clone(),
+            order: Some(column.kind.order()),
             transactions: late.transactions,
             files: Vec::new(),
         };

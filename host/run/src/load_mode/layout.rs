@@ -16,7 +16,7 @@ impl ActiveRun<'_> {
         let Destination::Files { folder, partition_by, .. } = &self.destination else {
             return Ok(());
         };
-        if !target.mode.is_load() {
+        if !target.mode.adds_beside() {
             return Ok(());
         }
         let check = || check(folder.as_ref(), target, partition_by);

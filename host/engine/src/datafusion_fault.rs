@@ -43,9 +43,73 @@ fn own(error: &DataFusionError) -> Option<Error> {
     }
 }
 
+/// How what DataFusion says begins, and a part of it: what that means, and what to do.
+const KNOWN: [(&str, &str, &str, &str); 6] = [
+    (
+        "",
+        "single SQL statement",
+        "several statements, where one is read",
+        "write one SELECT; what comes before it can be a step of its own",
+    ),
+    ("No SQL statements", "", "no query", "write a SELECT"),
+    (
+        "",
+        "does not support logical expression",
+        "a query within the query stands where it cannot be computed",
+        "join its table instead, or compute it in a step before",
+    ),
+    (
+        "Scalar subquery",
+        "more than one row",
+        "a query that stands for one value gives several rows",
+        "choose one of them: SELECT max(a) ..",
+    ),
+    (
+        "Timestamp ",
+        "out of range",
+        "a moment that this function cannot reach: it counts nanoseconds, from 1677 to 2262",
+        "leave such rows out with WHERE, or use date_part and make_date",
+    ),
+    (
+        "",
+        "Cannot cast timezone to different timezone",
+        "a local time that the time zone has not, or has twice",
+        "keep the moment in UTC, and leave the zone to who reads it",
+    ),
+];
+
+fn known(text: &str) -> Option<Error> {
+    let is_said = |(start, part): (&str, &str)| text.starts_with(start) && text.contains(part);
+    let (_, _, cause, hint) = KNOWN.iter().find(|(start, part, _, _)| is_said((start, part)))?;
+    Some(Error::data(*cause).with_hint(*hint))
+}
+
+/// `Invalid function 'foo'.\nDid you mean 'floor'?`
+fn no_function(text: &str) -> Option<Error> {
+    let name = text.strip_prefix("Invalid function '")?.split('\'').next()?;
+    let near = text.split_once("Did you mean '").and_then(|(_, near)| near.split('\'').next());
+    let error = Error::data(format!("no function `{name}`"));
+    Some(match near {
+        Some(near) => error.with_hint(format!("there is `{near}`")),
+        None => error.with_hint("use another one"),
+    })
+}
+
 /// What DataFusion says, in our words, and who must act.
 fn classify(error: &DataFusionError) -> Error {
-    match error.find_root() {
+    let root = error.find_root();
+    let told = match root {
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Execution(text) => no_function(text).or_else(|| known(text)),
+        DataFusionError::ArrowError(error, _) => known(&error.to_string()),
+        _ => None,
+    };
+    told.unwrap_or_else(|| classify_root(root))
+}
+
+fn classify_root(root: &DataFusionError) -> Error {
+    match root {
         DataFusionError::ResourcesExhausted(_) => out_of_memory(),
         DataFusionError::IoError(error) => Error::io("SQL", std::io::Error::from(error.kind())),
         DataFusionError::Internal(text) => {

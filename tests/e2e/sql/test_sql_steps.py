@@ -86,6 +86,11 @@ LEFT = {
     "CAST(e AS BIGINT) IN (123456, 123457)": [1, 2],
     "CAST(ms AS DATE) = DATE '2024-01-01'": [1],
     "k NOT IN (SELECT k FROM data WHERE k > 1)": [1],
+    "e / 2 = 61728.395": [2],
+    "e / 2 IN (61728.39, 61728.395)": [1, 2],
+    "e / 2 BETWEEN 61728.394 AND 61728.396": [2],
+    "CASE WHEN e > 0 THEN e / 2 ELSE 0 END = 61728.395": [2],
+    "coalesce(e / 2, 0) = 61728.395": [2],
     "f IN (2.5, 1e-20)": [2, 3],
     "f > 0.5": [3],
     "b = 9007199254740992.0": [],
@@ -114,6 +119,25 @@ NOT_SQL = {
     "SELECT ts::timestamp(0) AS t FROM data": ("TIMESTAMP(0)", "date_trunc"),
     "SELECT CAST('[1]' AS BIGINT[]) AS l FROM data": ("'[1]'", None),
 }  # fmt: skip
+
+
+#: What is wrong in a query, with what says so and a next step.
+WRONG = {
+    "SELECT k FROM data; SELECT 1": ("several statements", "write one SELECT"),
+    "-- nothing": ("no query", "write a SELECT"),
+    "SELECT floo(k) AS f FROM data": ("no function `floo`", "there is `floor`"),
+    "SELECT k FROM data WHERE k = (SELECT k FROM data)": ("gives several rows", "max(a)"),
+    "SELECT (SELECT count(*) FROM data y WHERE y.k < x.k) IN (SELECT k FROM data) AS c FROM data x": (
+        "a query within the query", "join"
+    ),
+    "SELECT date_trunc('month', ts) AS m FROM data": ("from 1677 to 2262", "WHERE"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", WRONG)
+def test_what_is_wrong_in_a_query_is_said_in_our_words(program, sql):
+    said, _ = program.refused("run", step(program, sql))
+    assert all(words in said for words in WRONG[sql]), said
 
 
 @pytest.mark.parametrize("sql", NOT_SQL)

@@ -107,6 +107,6 @@ fn failure(reports: &[CheckReport]) -> Option<Error> {
     }
     let text = format!("{} failed: {}", counted(fatal.len() as u64, "check"), fatal.join("; "));
     Some(Error::data(text).with_code(Some(CHECK.to_owned())).with_hint(
-        "nothing is published; correct the rows at the source, or give the check `allow` or `severity: warn`",
+        "nothing is published; correct the rows at the source, or give the check other limits or `severity: warn`",
     ))
 }

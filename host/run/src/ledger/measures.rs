@@ -15,6 +15,7 @@ const LAST_ROWS: &str = "
     FROM runs JOIN jobs ON jobs.id = runs.job, json_each(runs.report, '$.relations') AS relation
     WHERE jobs.name = ?1 AND runs.phase = 'succeeded' AND runs.id <> ?3
       AND json_extract(relation.value, '$.relation') = ?2
+      AND json_extract(relation.value, '$.rows') > 0
     ORDER BY runs.finished DESC LIMIT 1";
 
 impl Ledger {
@@ -60,7 +61,7 @@ impl Ledger {
         })
     }
 
-    /// The rows that the last successful run of a job has published of a relation, this run left out.
+    /// The rows that a job has published of a relation in its last successful run that had any, this run left out.
     pub fn last_rows(&self, job: &str, relation: &str, run: &str) -> Result<Option<u64>> {
         self.with_connection(|connection| {
             let mut statement = connection.prepare_cached(LAST_ROWS)?;

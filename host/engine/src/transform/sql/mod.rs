@@ -37,6 +37,7 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType, cast};
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
@@ -103,6 +104,8 @@ fn new_session_state(runtime: Arc<RuntimeEnv>, streams: usize) -> DfResult<Sessi
     state.register_expr_planner(Arc::new(align::AlignTypes))?;
     state.register_function_rewrite(Arc::new(align::AlignTypes))?;
     state.add_analyzer_rule(Arc::new(checked::CheckedArithmetic));
+    // Checked quotients have more digits: what they are compared with gets them, too.
+    state.add_analyzer_rule(Arc::new(TypeCoercion::new()));
     Ok(state)
 }
 

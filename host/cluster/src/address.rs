@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use longshore_model::config::cluster::ClusterAddress;
 use longshore_model::error::{Error, Result};
 use tokio::net::UdpSocket;
 
@@ -18,6 +19,16 @@ pub(crate) async fn own_address(peer: &str) -> Result<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).await.map_err(finding)?;
     socket.connect(peer).await.map_err(finding)?;
     Ok(socket.local_addr().map_err(finding)?.ip())
+}
+
+/// Where a process listens that others know by this address: on all of its own addresses of the same family.
+pub(crate) fn listen_for(address: &ClusterAddress) -> SocketAddr {
+    let host = address.host.trim_start_matches('[').trim_end_matches(']');
+    let any: IpAddr = match host.parse() {
+        Ok(IpAddr::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(any, address.port.unwrap_or(0))
 }
 
 /// An address as URLs have it.

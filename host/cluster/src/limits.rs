@@ -30,6 +30,9 @@ pub(crate) const SCHEDULER_SILENCE_SECS: u64 = 60;
 /// How often somebody is told that attempts wait for an executor.
 pub(crate) const WAIT_NOTICE_SECS: u64 = 30;
 
+/// Connections to drivers that an executor keeps.
+pub(crate) const DRIVER_LIMIT: usize = 64;
+
 /// How often an executor asks whether the driver still has a run.
 pub(crate) const SESSION_LOOK_SECS: u64 = 5;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use super::members::MembersWatch;
 use super::run::DriverRun;
 use super::scheduler_client::SchedulerClient;
 use super::service::{Session, Sessions, serve};
-use crate::address::{in_url, own_address, unguessable};
+use crate::address::{in_url, listen_for, own_address, unguessable};
 use crate::tls::ClusterTls;
 
 /// Clusters of Ballista.
@@ -84,11 +84,7 @@ impl BallistaClusters {
         }
         let (listen, host) = match &settings.address {
             // Others may know this machine by an address that it does not know itself.
-            Some(address) => {
-                let listen =
-                    SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port.unwrap_or(0));
-                (listen, address.host.clone())
-            }
+            Some(address) => (listen_for(address), address.host.clone()),
             None => (SocketAddr::new(own, 0), in_url(own)),
         };
         let port = serve(listen, tls, self.sessions.clone()).await?.port();

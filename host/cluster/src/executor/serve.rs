@@ -1,7 +1,7 @@
 //! The service of an executor, from its start to its end.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use super::carry_out::Worker;
 use super::engine::{QuietMetrics, StageEngine};
 use super::sessions::Sessions;
 use super::shuffle_folder::ShuffleFolder;
-use crate::address::{in_url, own_address};
+use crate::address::{in_url, listen_for, own_address};
 use crate::config::executor_config;
 use crate::executor_id::new_id;
 use crate::http::NO_TLS;
@@ -138,7 +138,7 @@ async fn serve_rows(
     let listen = match (options.listen, own) {
         (Some(listen), _) => listen,
         // Others may know this machine by an address that it does not know itself.
-        (None, Some(own)) => (Ipv4Addr::UNSPECIFIED, own.port.unwrap_or(0)).into(),
+        (None, Some(own)) => listen_for(own),
         (None, None) => SocketAddr::new(own_address(options.scheduler.authority()).await?, 0),
     };
     let hint = "give another address with --listen";

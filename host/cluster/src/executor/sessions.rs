@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tonic::transport::Channel;
 
 use crate::http::{Answer, REFUSED, ask};
-use crate::limits::{DRIVER_SILENCE_SECS, SESSION_LOOK_SECS};
+use crate::limits::{DRIVER_LIMIT, DRIVER_SILENCE_SECS, SESSION_LOOK_SECS};
 use crate::message::Assignment;
 use crate::tls::ClusterTls;
 
@@ -39,6 +39,10 @@ impl Sessions {
         if let Some(channel) = drivers.get(url) {
             return Ok(channel.clone());
         }
+        // Most are of processes that have ended. Those in use are held by their users, too.
+        if drivers.len() >= DRIVER_LIMIT {
+            drivers.clear();
+        }
         let channel = self.tls.channel(url)?;
         drivers.insert(url.to_owned(), channel.clone());
         Ok(channel)
@@ -57,7 +61,11 @@ impl Sessions {
             let opening = io.spawn(async move { own.open(session, driver).await });
             opening.await.map_err(fault)?
         };
-        cell.get_or_try_init(open).await.cloned()
+        let run = cell.get_or_try_init(open).await.cloned();
+        if run.is_err() {
+            self.runs.lock().remove(&assignment.session);
+        }
+        run
     }
 
     async fn open(self: Arc<Self>, session: String, driver: Channel) -> Result<Arc<ExecutorRun>> {

@@ -9,7 +9,7 @@ use longshore_model::config::target::To;
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::layout::MANIFESTS as MANIFESTS_KEPT;
-use longshore_run::ledger::RunEntry;
+use longshore_run::ledger::{RunEntry, TriggerEntry};
 use serde_json::Value;
 
 use super::answer::{Answer, ApiError, Json};
@@ -49,7 +49,8 @@ async fn read_manifest(
         let bytes = std::fs::read(&kept).map_err(|error| Error::io(kept.display(), error))?;
         return parsed(&bytes, &url).map(Some);
     }
-    let place = match place_of_job(&entry) {
+    let trigger = state.ledger.trigger(&run)?;
+    let place = match place_of_job(&entry, trigger.as_ref()) {
         Some(place) => place,
         None => place_of(url.rsplit_once(MANIFESTS).map_or(url.as_str(), |(root, _)| root))?,
     };
@@ -69,11 +70,19 @@ fn place_of(root: &str) -> Result<Place> {
 }
 
 /// The job says how its target is reached, if its file is still there.
-fn place_of_job(entry: &RunEntry) -> Option<Place> {
+fn place_of_job(entry: &RunEntry, trigger: Option<&TriggerEntry>) -> Option<Place> {
     let name = entry.file.file_name()?.to_string_lossy().into_owned();
-    let folder = entry.file.parent().unwrap_or(Path::new("/"));
+    // It was dropped into the inbox, and lies in a folder of that now.
+    let inbox = entry.file.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+    let folder = trigger.map_or(inbox, |trigger| &trigger.folder);
     let arguments = Arguments::of_run(&entry.parameters);
-    let job = Job::read_in(&entry.file, &name, folder, &arguments, &Policy::default()).ok()?;
+    let job = match Job::read_in(&entry.file, &name, folder, &arguments, &Policy::default()) {
+        Ok(job) => job,
+        Err(error) => {
+            tracing::debug!("{}: {error}", entry.file.display());
+            return None;
+        }
+    };
     match job.target.to {
         To::Folder(place, _) => Some(place),
         To::Sink(_) => None,

@@ -143,7 +143,7 @@ impl Ledger {
         self.triggers(
             "state = 'waiting' AND NOT (is_exclusive AND EXISTS (
                SELECT 1 FROM triggers AS earlier WHERE earlier.job = triggers.job
-                 AND earlier.state <> 'over' AND earlier.rowid < triggers.rowid))",
+                 AND earlier.folder = triggers.folder AND earlier.state <> 'over' AND earlier.rowid < triggers.rowid))",
         )
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::reachable;
 use super::tls::{self, TlsOptions};
@@ -84,7 +85,7 @@ impl Connection {
         let dialling = {
             let endpoint = endpoint.clone();
             async move {
-                let task = io.spawn(dial(endpoint));
+                let task = AbortOnDropHandle::new(io.spawn(dial(endpoint)));
                 task.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
             }
         };

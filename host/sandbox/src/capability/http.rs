@@ -15,6 +15,7 @@ use reqwest::{Client, Method};
 use tokio::net::lookup_host;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::address::reachable;
@@ -79,7 +80,9 @@ impl HttpClient {
             .headers(headers(&request.headers)?)
             .body(request.body)
             .send();
-        let asked = timeout(patience, io.spawn(asking)).await.map_err(|_| {
+        // Nobody waits for an answer any more that comes too late.
+        let asked = AbortOnDropHandle::new(io.spawn(asking));
+        let asked = timeout(patience, asked).await.map_err(|_| {
             Error::timeout(format!("{endpoint} did not answer in {} ms", patience.as_millis()))
         })?;
         let answer = asked.map_err(|error| Error::internal(error.to_string()))?;

@@ -154,6 +154,21 @@ def test_a_distinct_query_with_a_limit_keeps_every_value(program):
         assert sorted(made(program, sql)) == [[1], [2], [3]]
 
 
+@pytest.mark.parametrize("place", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
+def test_nan_is_the_greatest_double_wherever_it_comes(program, kind, place):
+    rows = f"(SELECT k, CASE WHEN k = {place} THEN CAST('NaN' AS {kind}) ELSE CAST(-z AS {kind}) END AS x FROM data)"
+    least = -max(z for k, z in [(1, 0.0), (2, 1.0), (3, 2.0)] if k != place)
+    found = f"min(x) = {least} AS least, isnan(max(x)) AS greatest"
+    assert made(program, f"SELECT {found} FROM {rows}") == [[True, True]]
+    assert made(program, f"SELECT {found} FROM {rows} GROUP BY k > 0") == [[True, True]]
+    over = found.replace("(x)", "(x) OVER (PARTITION BY k > 0)")
+    assert made(program, f"SELECT {over} FROM {rows}") == [[True, True]] * 3
+    assert made(program, f"SELECT k FROM {rows} GROUP BY k HAVING max(x) < 0.5 ORDER BY k") == [
+        [k] for k in (1, 2, 3) if k != place
+    ]
+
+
 def test_a_cast_that_fails_fails_in_a_condition_too(program):
     said, _ = program.refused("run", step(program, "SELECT k FROM data WHERE CAST(b AS SMALLINT) > 0"))
     assert "9007199254740993" in said, said

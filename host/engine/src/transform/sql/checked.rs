@@ -30,6 +30,7 @@ use datafusion::physical_expr_common::datum::{apply, apply_cmp};
 use longshore_model::error::Error;
 
 use super::narrowing::{NarrowingCast, is_narrowing};
+use super::ordered_doubles::{OrderedDoubles, numbers_of};
 use crate::datafusion_fault::IntoDataFusion;
 
 /// The whole of a day in an interval's smallest part.
@@ -59,7 +60,7 @@ impl AnalyzerRule for CheckedArithmetic {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> DfResult<LogicalPlan> {
         let checked = plan.transform_up_with_subqueries(|node| {
             let node = check_node(node)?;
-            Ok(Transformed::yes(checked_sums(node)?))
+            Ok(Transformed::yes(checked_aggregates(node)?))
         })?;
         Ok(checked.data)
     }
@@ -402,69 +403,121 @@ fn plain(error: &ArrowError) -> String {
     }
 }
 
-/// Sums in a type that they cannot leave, and the result checked against the sum's own type. An aggregate
-/// must be the outermost of its expression, so the check is a projection on top.
-fn checked_sums(node: LogicalPlan) -> DfResult<LogicalPlan> {
+/// Aggregates over values of another type: sums in one that they cannot leave, and the least and the greatest double
+/// in one that has an order. An aggregate must be the outermost of its expression, so the way back to its own type is
+/// a projection on top.
+fn checked_aggregates(node: LogicalPlan) -> DfResult<LogicalPlan> {
     let (input, schema) = match &node {
         LogicalPlan::Aggregate(aggregate) => (aggregate.input.clone(), aggregate.schema.clone()),
         LogicalPlan::Window(window) => (window.input.clone(), window.schema.clone()),
         _ => return Ok(node),
     };
-    let widen = |exprs: &[Expr]| -> DfResult<Vec<(Expr, Option<DataType>)>> {
-        exprs.iter().map(|expr| widened(expr, input.schema())).collect()
+    let turn = |exprs: &[Expr]| -> DfResult<Vec<(Expr, Option<WayBack>)>> {
+        exprs.iter().map(|expr| turned(expr, input.schema())).collect()
     };
-    let (node, types) = match node {
+    let (node, ways) = match node {
         LogicalPlan::Aggregate(aggregate) => {
-            let (exprs, types) =
-                widen(&aggregate.aggr_expr)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
-            if types.iter().all(Option::is_none) {
+            let (exprs, ways) =
+                turn(&aggregate.aggr_expr)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+            if ways.iter().all(Option::is_none) {
                 return Ok(LogicalPlan::Aggregate(aggregate));
             }
-            let wide = Aggregate::try_new(aggregate.input, aggregate.group_expr, exprs)?;
-            (LogicalPlan::Aggregate(wide), types)
+            let turned = Aggregate::try_new(aggregate.input, aggregate.group_expr, exprs)?;
+            (LogicalPlan::Aggregate(turned), ways)
         }
         LogicalPlan::Window(window) => {
-            let (exprs, types) =
-                widen(&window.window_expr)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
-            if types.iter().all(Option::is_none) {
+            let (exprs, ways) =
+                turn(&window.window_expr)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+            if ways.iter().all(Option::is_none) {
                 return Ok(LogicalPlan::Window(window));
             }
-            (LogicalPlan::Window(Window::try_new(exprs, window.input)?), types)
+            (LogicalPlan::Window(Window::try_new(exprs, window.input)?), ways)
         }
         other => return Ok(other),
     };
-    // What was not widened comes first: groups, or the window's input.
-    let kept = schema.fields().len() - types.len();
-    let mut narrow = Vec::with_capacity(schema.fields().len());
+    // What was not turned comes first: groups, or the window's input.
+    let kept = schema.fields().len() - ways.len();
+    let mut back = Vec::with_capacity(schema.fields().len());
     for (place, (relation, field)) in schema.iter().enumerate() {
         let column = Expr::Column(Column::new(relation.cloned(), field.name()));
-        narrow.push(match place.checked_sub(kept).and_then(|at| types[at].clone()) {
-            Some(to) => cast(column, to).alias_qualified(relation.cloned(), field.name()),
+        back.push(match place.checked_sub(kept).and_then(|at| ways[at].clone()) {
+            Some(way) => way.of(column).alias_qualified(relation.cloned(), field.name()),
             None => column,
         });
     }
-    Ok(LogicalPlan::Projection(Projection::try_new(narrow, Arc::new(node))?))
+    Ok(LogicalPlan::Projection(Projection::try_new(back, Arc::new(node))?))
 }
 
-/// A sum over a wider type, under its own name, and the type that it had; or the expression as it is.
-fn widened(expr: &Expr, schema: &DFSchema) -> DfResult<(Expr, Option<DataType>)> {
+/// The way from an aggregate over values of another type back to its own.
+#[derive(Clone)]
+enum WayBack {
+    /// From a wider type.
+    Cast(DataType),
+    /// From numbers in the order of doubles of this type.
+    Double(DataType),
+}
+
+impl WayBack {
+    fn of(self, expr: Expr) -> Expr {
+        match self {
+            Self::Cast(to) => cast(expr, to),
+            Self::Double(to) => of_doubles(expr, to),
+        }
+    }
+}
+
+fn of_doubles(expr: Expr, gives: DataType) -> Expr {
+    let function = Arc::new(ScalarUDF::new_from_impl(OrderedDoubles::new(gives)));
+    Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
+}
+
+/// An aggregate over values of another type, under its own name, and the way back; or the expression as it is.
+fn turned(expr: &Expr, schema: &DFSchema) -> DfResult<(Expr, Option<WayBack>)> {
     let (inner, name) = match expr {
         Expr::Alias(alias) => (alias.expr.as_ref(), (alias.relation.clone(), alias.name.clone())),
         other => (other, other.qualified_name()),
     };
-    let (is_sum, args) = match inner {
-        Expr::AggregateFunction(function) => (function.func.name() == "sum", &function.params.args),
-        Expr::WindowFunction(window) => (is_sum(&window.fun), &window.params.args),
+    let (aggregate, args) = match inner {
+        Expr::AggregateFunction(function) => (function.func.name(), &function.params.args),
+        Expr::WindowFunction(window) => (aggregate_name(&window.fun), &window.params.args),
         _ => return Ok((expr.clone(), None)),
     };
     let [arg] = args.as_slice() else { return Ok((expr.clone(), None)) };
-    let wide = match arg.get_type(schema)? {
-        _ if !is_sum => None,
-        data_type if data_type.is_integer() => Some(DataType::Decimal128(38, 0)),
-        DataType::Decimal128(precision, scale) if precision > SUMMABLE_DIGITS => {
-            Some(DataType::Decimal256(76, scale))
+    let own = arg.get_type(schema)?;
+    let (arg, way) = match aggregate {
+        "sum" => {
+            let Some(wide) = summable(&own)? else { return Ok((expr.clone(), None)) };
+            (cast(arg.clone(), wide), WayBack::Cast(inner.get_type(schema)?))
         }
-        DataType::Decimal256(precision, _) if precision > SUMMABLE_DIGITS_256 => {
+        "min" | "max" => {
+            let Some(numbers) = numbers_of(&own) else { return Ok((expr.clone(), None)) };
+            (of_doubles(arg.clone(), numbers), WayBack::Double(own))
+        }
+        _ => return Ok((expr.clone(), None)),
+    };
+    let turned = match inner.clone() {
+        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
+            params.args = vec![arg];
+            Expr::AggregateFunction(AggregateFunction { func, params })
+        }
+        Expr::WindowFunction(window) => {
+            let WindowFunction { fun, mut params } = *window;
+            params.args = vec![arg];
+            Expr::WindowFunction(Box::new(WindowFunction { fun, params }))
+        }
+        other => other,
+    };
+    Ok((turned.alias_qualified(name.0, name.1), Some(way)))
+}
+
+/// The type that sums of a type cannot leave, if it is another one.
+fn summable(own: &DataType) -> DfResult<Option<DataType>> {
+    Ok(match own {
+        own if own.is_integer() => Some(DataType::Decimal128(38, 0)),
+        DataType::Decimal128(precision, scale) if *precision > SUMMABLE_DIGITS => {
+            Some(DataType::Decimal256(76, *scale))
+        }
+        DataType::Decimal256(precision, _) if *precision > SUMMABLE_DIGITS_256 => {
             return Err(Error::data(format!(
                 "sum() of numbers with {precision} digits can overflow"
             ))
@@ -472,25 +525,12 @@ fn widened(expr: &Expr, schema: &DFSchema) -> DfResult<(Expr, Option<DataType>)>
             .external());
         }
         _ => None,
-    };
-    let Some(wide) = wide else { return Ok((expr.clone(), None)) };
-    let to = inner.get_type(schema)?;
-    let arg = vec![cast(arg.clone(), wide)];
-    let sum = match inner.clone() {
-        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
-            params.args = arg;
-            Expr::AggregateFunction(AggregateFunction { func, params })
-        }
-        Expr::WindowFunction(window) => {
-            let WindowFunction { fun, mut params } = *window;
-            params.args = arg;
-            Expr::WindowFunction(Box::new(WindowFunction { fun, params }))
-        }
-        other => other,
-    };
-    Ok((sum.alias_qualified(name.0, name.1), Some(to)))
+    })
 }
 
-fn is_sum(function: &WindowFunctionDefinition) -> bool {
-    matches!(function, WindowFunctionDefinition::AggregateUDF(function) if function.name() == "sum")
+fn aggregate_name(function: &WindowFunctionDefinition) -> &str {
+    match function {
+        WindowFunctionDefinition::AggregateUDF(function) => function.name(),
+        WindowFunctionDefinition::WindowUDF(_) => "",
+    }
 }

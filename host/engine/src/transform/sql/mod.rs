@@ -11,6 +11,7 @@ mod joins;
 mod limits;
 mod narrowing;
 mod numbers;
+mod ordered_doubles;
 mod precedence;
 mod refused;
 mod sizes;

@@ -142,6 +142,23 @@ def test_a_catalog_that_lies_or_refuses_takes_back_what_was_published(program, p
     check_words(program.ok("run", job))
 
 
+@pytest.mark.parametrize("abuse", ["loop-prepare", "trap-prepare", "error-prepare"])
+def test_a_connector_that_cannot_look_up_many_is_asked_for_each(program, plugins, abuse):
+    job = program.job({"url": "hostile:", "abuse": abuse}, tables=["t", "u", "v"])
+    done = program.call("run", job)
+    check_words(done.stderr + done.stdout)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert {path.split("/")[0] for path in program.published()} >= {"t", "u", "v"}
+
+
+@pytest.mark.parametrize("abuse", ["loop-tables", "tables-escapes", "tables-huge"])
+def test_what_a_connector_tells_for_lineage_is_bounded(program, plugins, abuse):
+    job = program.job({"url": "hostile:", "abuse": abuse}, query="SELECT x FROM t")
+    shown = program.ok("lineage", job)
+    check_words(shown)
+    assert len(shown) < 100_000 and "writes" in shown, shown[:2_000]
+
+
 @pytest.mark.parametrize("abuse", ["kerberos-elsewhere", "kerberos-service", "kerberos-early"])
 def test_tickets_are_for_the_hosts_that_the_job_names(program, plugins, abuse):
     words = {"kerberos-early": "protects messages of a login it did not begin"}.get(

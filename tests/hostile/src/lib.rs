@@ -14,6 +14,7 @@ use longshore_sdk::bindings::capabilities::longshore::plugin::types::{
     Description, EndpointField, Error, ErrorClass,
 };
 use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_api as api;
+use longshore_sdk::bindings::connector::exports::longshore::plugin::connector_lookup_api as lookup;
 use longshore_sdk::bindings::connector::longshore::plugin::connector_types::ConnectorFeatures;
 use longshore_sdk::host::odbc::{Attribute, Fetch, Login, Setting, Statement};
 use longshore_sdk::host::{self, Kerberos, Level, OdbcSession};
@@ -71,6 +72,26 @@ impl api::Guest for Hostile {
         ConnectorFeatures {
             pushdown: Pushdown { projection: false, filter: None, limit: false },
             consistency: Consistency::Unknown,
+        }
+    }
+}
+
+impl lookup::Guest for Hostile {
+    fn prepare(session: api::SessionBorrow<'_>, _: Vec<api::Relation>) -> Result<(), Error> {
+        match session.get::<Session>().abuse.as_str() {
+            "loop-prepare" => endless(),
+            "trap-prepare" => core::arch::wasm32::unreachable(),
+            "error-prepare" => Err(error(ErrorClass::Data, ESCAPES)),
+            _ => Ok(()),
+        }
+    }
+
+    fn tables_of_query(session: api::SessionBorrow<'_>, _: String) -> Result<Vec<String>, Error> {
+        match session.get::<Session>().abuse.as_str() {
+            "loop-tables" => endless(),
+            "tables-escapes" => Ok(vec![ESCAPES.into(); 100]),
+            "tables-huge" => Ok(vec!["x".repeat(16 << 20); 8]),
+            _ => Ok(Vec::new()),
         }
     }
 }

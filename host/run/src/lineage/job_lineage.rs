@@ -99,6 +99,9 @@ struct ReadInput<'a> {
 /// How long the source may take to tell what the queries of a run read. What it has told by then counts.
 const QUERIES_TIMEOUT_SECS: u64 = 10;
 
+/// The names of the tables that a query reads, together.
+const NAMES_LIMIT_BYTES: usize = 64 << 10;
+
 /// The tables that the queries of a run read, as far as the source knows. It sees what is behind views.
 async fn tables_of_queries(plan: &RunPlan) -> BTreeMap<String, Vec<String>> {
     let mut tables = BTreeMap::new();
@@ -107,6 +110,9 @@ async fn tables_of_queries(plan: &RunPlan) -> BTreeMap<String, Vec<String>> {
         for input in inputs {
             let Relation::Query(query) = &input.relation else { continue };
             match plan.source.tables_of_query(query).await {
+                Ok(found) if found.iter().map(String::len).sum::<usize>() > NAMES_LIMIT_BYTES => {
+                    tracing::debug!("{}: the names of what it reads are too long", input.name);
+                }
                 Ok(found) => drop(tables.insert(query.clone(), found)),
                 Err(error) => tracing::debug!("{}: what it reads: {error}", input.name),
             }

@@ -42,9 +42,10 @@ fn dialect(scheme: &str) -> Box<dyn Dialect> {
     }
 }
 
-/// Whether names that stand in no quotes are written in small letters.
+/// Whether names that stand in no quotes are written in small letters; of a server that writes them in capitals,
+/// [`Server::of_query`](super::server::Server::of_query) makes those of it.
 fn folds(scheme: &str) -> bool {
-    !matches!(scheme, "mysql" | "mariadb" | "sqlserver" | "mssql" | "sqlite")
+    !matches!(scheme, "mysql" | "mariadb" | "sqlserver" | "mssql" | "sqlite" | "vertica")
 }
 
 #[cfg(test)]
@@ -63,6 +64,7 @@ mod tests {
         assert_eq!(tables("postgres", query), ["Log", "items", "shop/orders"]);
         assert_eq!(tables("impala", "SELECT * FROM `Raw`.`Nation`"), ["Raw/Nation"]);
         assert_eq!(tables("mysql", "SELECT * FROM Orders"), ["Orders"]);
+        assert_eq!(tables("vertica", "SELECT * FROM Orders"), ["Orders"]);
         assert!(tables("postgres", "SELECT 1").is_empty());
         assert!(tables("oracle", "SELEKT nothing").is_empty());
         assert!(tables("postgres", &"(".repeat(10_000)).is_empty());

@@ -156,6 +156,15 @@ impl Server {
         DatasetName { namespace: self.namespace.clone(), name: whole.join(".") }
     }
 
+    /// A table that a query names, by the parts of its name: in small letters where it stands in no quotes.
+    pub(super) fn of_query(&self, parts: Vec<String>) -> DatasetName {
+        let in_capitals = |part: String| {
+            let is_small = !part.chars().any(char::is_uppercase);
+            if self.folds == Folds::Upper && is_small { part.to_uppercase() } else { part }
+        };
+        self.of_parts(parts.into_iter().map(in_capitals).collect())
+    }
+
     fn folded(&self, part: NamePart) -> String {
         match self.folds {
             Folds::Lower if !part.is_quoted => part.text.to_lowercase(),
@@ -196,6 +205,19 @@ mod tests {
     fn table(url: &str, name: &str) -> String {
         let DatasetName { namespace, name } = Server::of_url(url).table(name);
         format!("{namespace} {name}")
+    }
+
+    #[test]
+    fn a_query_names_tables_as_a_job_does() {
+        for (url, part, name) in [
+            ("oracle://me@db/xe", "orders", "orders"),
+            ("oracle://me@db/xe", "Orders", "\"Orders\""),
+            ("postgres://db/shop", "orders", "Orders"),
+            ("vertica://db/shop", "Orders", "Orders"),
+        ] {
+            let server = Server::of_url(url);
+            assert_eq!(server.of_query(vec![part.to_owned()]), server.table(name), "{url} {part}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(in crate::lineage) fn of_table(connector: &Connector, table: &str) -> Datase
 pub(in crate::lineage) fn of_query(connector: &Connector, query: &str) -> Vec<DatasetName> {
     let server = server(connector);
     let tables = tables_of_query(&connector.scheme, query);
-    tables.into_iter().map(|parts| server.of_parts(parts)).collect()
+    tables.into_iter().map(|parts| server.of_query(parts)).collect()
 }
 
 /// Files: the folder that holds them all. Patterns and the folders of partitions are no part of its name.

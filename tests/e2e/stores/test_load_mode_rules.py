@@ -406,3 +406,17 @@ def test_zero_is_one_key_whatever_its_sign(program, lake):
     assert code == 4 and "key" in line
     load.run([{"id": -0.0, "n": 2}])
     assert [row["n"] for row in load.rows()] == [2]
+
+
+def test_a_run_without_values_or_rows_goes_into_history(program):
+    source = program.folder / "in"
+    source.mkdir()
+    job = program.job(
+        {"url": f"file://{source}/n.csv"},
+        target={"url": f"file://{program.lake}", "mode": "scd2", "scd2": {"key": ["id"]}},
+    )
+    for rows in ["id,o\n1,5\n", "id,o\n2,\n", "id,o\n"]:
+        (source / "n.csv").write_text(rows)
+        report = program.report("run", job)
+    found = pq.read_table(program.lake / report["relations"][0]["published_as"]).to_pylist()
+    assert sorted((row["id"], row["o"]) for row in found) == [(1, 5), (2, None)]

@@ -121,6 +121,27 @@ impl Expectation {
         }
     }
 
+    /// The columns of rows, of which those that nothing but NULL was seen of get the target's types; none if that changes
+    /// nothing.
+    pub fn typed(
+        &self,
+        schema: &SchemaRef,
+        untyped: &BTreeSet<String>,
+    ) -> Option<Vec<AlignedColumn>> {
+        let there = |name: &String| self.columns.iter().find(|column| column.name == *name);
+        let column = |(place, field): (usize, &FieldRef)| AlignedColumn {
+            name: field.name().clone(),
+            from: Some(place),
+            cast: Some(field.name())
+                .filter(|name| untyped.contains(*name))
+                .and_then(|name| there(name)?.data_type())
+                .filter(|known| known != field.data_type()),
+            nullable: field.is_nullable(),
+        };
+        let columns: Vec<AlignedColumn> = schema.fields().iter().enumerate().map(column).collect();
+        columns.iter().any(|column| column.cast.is_some()).then_some(columns)
+    }
+
     /// Refuses every change but of what may be NULL, which files say each by itself, and of what is nothing else.
     fn refuse_all(&self, mut changes: Vec<SchemaChange>, new: &[ColumnRecord]) -> Alignment {
         let mut refusals = Vec::new();

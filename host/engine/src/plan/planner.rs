@@ -299,6 +299,12 @@ impl<'a> Planner<'a> {
             None => None,
             Some(expected) => Some(expected.align_seen(&rows.schema()?, &untyped)),
         };
+        if has_versions
+            && let Some(expected) = asking.expected
+            && let Some(columns) = expected.typed(&rows.schema()?, &untyped)
+        {
+            rows = rows.align(&columns)?;
+        }
         if let Some(Outcome::Columns(columns)) = alignment.as_ref().map(|aligned| &aligned.outcome)
         {
             rows = rows.align(columns)?;

@@ -48,7 +48,7 @@ pub(crate) const BUSY_SECS: u64 = 5;
 /// How long an executor whose disk is full takes no more work: what it failed is tried elsewhere meanwhile.
 pub(crate) const FULL_DISK_SECS: u64 = 30;
 
-/// How often an executor that does no work is missed before the scheduler forgets it.
+/// Seconds without a request after which the scheduler forgets an executor.
 pub(crate) const EXECUTOR_TIMEOUT_SECS: u64 = 20;
 
 /// How long the scheduler remembers a job that is over, in some 15 KB. Drivers hear of it from executors.

@@ -46,7 +46,8 @@ impl CheckReport {
         Self { relation: relation.to_owned(), result: result.clone() }
     }
 
-    /// It in a line, with some of the rows that fail. Errors, logs and events are without: others read them, too.
+    /// The result as one line, with some of the rows that fail. Errors, logs and events have none of them: more people
+    /// read those.
     pub fn with_samples(&self) -> String {
         let mut text = self.to_string();
         for (position, sample) in self.result.samples.iter().enumerate() {
@@ -57,7 +58,7 @@ impl CheckReport {
     }
 }
 
-/// It in a line.
+/// The result as one line, without rows.
 impl Display for CheckReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let CheckResult { name, severity, found, .. } = &self.result;

@@ -21,7 +21,7 @@ const MONEY_PRECISION: u8 = 19;
 const DEPTH_LIMIT: usize = 8;
 
 /// The first oid that is not one of PostgreSQL's own.
-const FIRST_FOREIGN_OID: u32 = 16_384;
+const FIRST_USER_OID: u32 = 16_384;
 
 /// A decimal's digits, and how many of them are behind the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,9 +314,6 @@ enum Form {
 
 const MONEY_OID: u32 = 790;
 
-/// The first type that does not come with every server of its version, and that somebody can change.
-const FIRST_OWN_OID: u32 = 16_384;
-
 /// `char(n)`.
 const CHAR_OID: u32 = 1042;
 
@@ -340,7 +337,7 @@ impl Types {
     /// Those that are the same as long as the session lasts.
     fn builtin(&self) -> Self {
         let is_builtin = |(oid, own): &(&u32, &Type)| {
-            **oid < FIRST_OWN_OID && !matches!(own.form, Form::Composite { .. })
+            **oid < FIRST_USER_OID && !matches!(own.form, Form::Composite { .. })
         };
         let known = self.known.iter().filter(is_builtin);
         let known = known.map(|(oid, own)| (*oid, own.clone())).collect();
@@ -440,7 +437,7 @@ impl Resolver<'_> {
             }
             Form::Composite { attributes } => self.composite(attributes, depth),
             Form::Base | Form::Other => Way {
-                foreign: oid >= FIRST_FOREIGN_OID && matches!(found.form, Form::Base),
+                foreign: oid >= FIRST_USER_OID && matches!(found.form, Form::Base),
                 ..Way::text(format!("moved as text: Arrow has no {}", found.name))
             },
         }

@@ -631,6 +631,23 @@ def test_a_watermark_says_nothing_of_another_target(program):
     program.ok("run", into("two"))
 
 
+def test_values_below_zero_need_no_other_way_to_be_given(program, server):
+    with server.connect() as connection:
+        connection.execute(
+            "DROP TABLE IF EXISTS below; CREATE TABLE below AS SELECT g AS id FROM generate_series(-9, 9) g"
+        )
+    job = program.postgres(
+        server,
+        relations=[{"table": "below", "incremental": {"column": "id"}}],
+        target={"url": f"file://{program.lake}", "mode": "append"},
+    )
+    assert program.report("run", job, "--from", "-5", "--to", "-2")["rows"] == 3
+    program.ok("state", "set", job, "below", "-3")
+    assert program.report("run", job)["rows"] == 12
+    with server.connect() as connection:
+        connection.execute("DROP TABLE below")
+
+
 def test_a_watermark_of_another_order_is_refused(program, server):
     with server.connect() as connection:
         connection.execute(

@@ -32,10 +32,16 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     key: RunKey,
     /// Load a window of the incremental relations once more: from this value. The watermark stays
-    #[arg(long, value_name = "VALUE", requires = "to", conflicts_with = "run_key")]
+    #[arg(
+        long,
+        value_name = "VALUE",
+        requires = "to",
+        conflicts_with = "run_key",
+        allow_negative_numbers = true
+    )]
     from: Option<String>,
     /// The value before which the window ends
-    #[arg(long, value_name = "VALUE", requires = "from")]
+    #[arg(long, value_name = "VALUE", requires = "from", allow_negative_numbers = true)]
     to: Option<String>,
     #[command(flatten)]
     watch: WatchArgs,

@@ -31,6 +31,7 @@ pub(super) enum StateCommand {
         /// The table or query, by its name in the job
         relation: String,
         /// The value, as in `incremental.initial`
+        #[arg(allow_negative_numbers = true)]
         value: String,
     },
     /// Take watermarks away: the next run begins anew

@@ -129,7 +129,7 @@ async fn claim(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// False: a run has marked it already.
+/// Creates the mark of a name. False if it exists already.
 async fn mark(files: &dyn Files, run: &str, name: &str) -> Result<bool> {
     files.put_new(&path(name), run.as_bytes(), &format!("{}/.mark", staging(run))).await
 }

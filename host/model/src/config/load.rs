@@ -1,4 +1,4 @@
-//! What load modes want to know of a relation: as it is written, and checked.
+//! The options of load modes: as a job gives them, and checked.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -62,8 +62,9 @@ pub fn cluster_of<'a>(
 /// A run that a cluster carries out.
 #[async_trait]
 pub trait ClusterRun: Send + Sync {
-    /// Carries out an attempt at a task; gives what it wrote, a partition after the other. A relation that is made as
-    /// a whole comes with its plan, which may be cut up. `on_news` is told how it goes on. When the future is dropped, the attempt is given up wherever it runs.
+    /// Runs an attempt at a task; gives what it wrote, one partition after the other. A relation that is made as a
+    /// whole comes with its plan, which may be cut up. `on_news` receives progress. Dropping the future cancels the
+    /// attempt, wherever it runs.
     async fn attempt(
         &self,
         order: AttemptOrder,

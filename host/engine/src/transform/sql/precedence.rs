@@ -1,5 +1,5 @@
 //! `a IS DISTINCT FROM b AND c`: the parser takes `b AND c` for the second value (apache/datafusion-sqlparser-rs#2436).
-//! Here AND, OR and XOR bind as SQL has it.
+//! Here AND and OR bind as SQL has it.
 
 use std::ops::ControlFlow;
 
@@ -24,7 +24,7 @@ pub(super) fn repair(parsed: &mut impl VisitMut) {
     let _ = parsed.visit(&mut Repair);
 }
 
-/// Whether the last of an expression's values has taken an AND, an OR or an XOR. Parentheses are expressions of
+/// Whether the last of an expression's values has taken an AND or an OR. Parentheses are expressions of
 /// their own.
 fn has_swallowed(expr: &Expr) -> bool {
     match expr {
@@ -48,8 +48,7 @@ fn is_connective(op: &BinaryOperator) -> bool {
 fn rank(op: &BinaryOperator) -> u8 {
     match op {
         BinaryOperator::Or => 1,
-        BinaryOperator::Xor => 2,
-        BinaryOperator::And => 3,
+        BinaryOperator::And => 2,
         _ => 0,
     }
 }
@@ -171,9 +170,9 @@ mod tests {
             let wrapped = |(text, rank): (&String, u8), least: u8| {
                 if rank < least { format!("({text})") } else { text.clone() }
             };
-            let pair = (inner.clone(), inner.clone(), 0..3_usize);
+            let pair = (inner.clone(), inner.clone(), 0..2_usize);
             let joined = pair.prop_map(move |(left, right, op)| {
-                let (word, rank) = [("OR", 1), ("XOR", 2), ("AND", 3)][op];
+                let (word, rank) = [("OR", 1), ("AND", 2)][op];
                 let whole = format!("({} {word} {})", left.0, right.0);
                 let short = format!(
                     "{} {word} {}",

@@ -99,7 +99,10 @@ fn wanted(data_type: &DataType) -> String {
         _ if data_type.is_numeric() => "write a number".into(),
         DataType::Date32 | DataType::Date64 => "write a date, such as \"2026-11-20\"".into(),
         DataType::Timestamp(_, _) => "write a timestamp, such as \"2026-11-20T06:00:00Z\"".into(),
-        _ if is_text(data_type) => "write a text, within quotes".into(),
+        _ if is_text(data_type) => {
+            "write a text, within quotes; cast the column in an `sql` step if its texts are numbers"
+                .into()
+        }
         _ => "check another column, or cast it in an `sql` step".into(),
     }
 }

@@ -55,6 +55,8 @@ impl Kind {
 
     fn by_type(data_type: &DataType, source_type: &str) -> Option<Self> {
         match data_type {
+            // Its texts have a sign of the currency, as the server's language has it.
+            _ if source_type == "money" => None,
             data_type if data_type.is_integer() => Some(Self::Integer),
             DataType::Decimal32(..)
             | DataType::Decimal64(..)

@@ -2,7 +2,7 @@
 
 use longshore_model::config::Dialect;
 use longshore_model::config::incremental::{LateRows, NullRows, Watched};
-use longshore_model::error::{Error, Result, ResultExt};
+use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::relation::Relation;
 use longshore_model::watermark::{Backfill, Transactions, Watermark, Window, WindowRange};
 
@@ -151,7 +151,10 @@ impl WindowRequest<'_> {
         let sql = format!("SELECT {} AS newest FROM {table}{is_new}", column.greatest());
         let newest = value(self.source, sql, self.snapshot).await?;
         let newest = newest.map(|newest| column.kind.read(&newest)).transpose();
-        newest.context("the greatest value")
+        newest.map_err(|error| {
+            let error = error.with_class(Class::Data).with_context("the greatest value");
+            error.with_hint("leave such rows out: make the relation a query with a WHERE")
+        })
     }
 
     /// The last transaction before the oldest that is running, if it came after the last that was loaded.

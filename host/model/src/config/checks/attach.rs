@@ -80,10 +80,9 @@ impl Relations<'_> {
     fn read(self, raw: RawCheck) -> Result<Check> {
         let check = Check::read(raw)?;
         if check.severity == Severity::Quarantine && !self.has_quarantine {
-            let text =
-                "`severity`: sinks and the modes merge, snapshot and scd2 have no quarantine";
+            let text = "`severity`: sinks, single files, and the modes merge, snapshot and scd2 have no quarantine";
             return Err(Error::config(text)
-                .with_hint("choose `fail` or `warn`, or a target of files with another mode"));
+                .with_hint("choose `fail` or `warn`, or a folder of files with another mode"));
         }
         if matches!(check.rule, Rule::Rows { change: Some(_), .. }) && !self.publishes_what_it_reads
         {

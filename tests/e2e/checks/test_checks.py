@@ -360,7 +360,7 @@ def test_a_sink_has_no_quarantine(program):
     target = {"url": "postgres://postgres@127.0.0.1:1/lake"}
     checks = [{"severity": "quarantine", "not_null": ["id"]}]
     line, code = program.refused("validate", rows_job(program, target=target, checks=checks))
-    assert code == 2 and "sinks and the modes merge" in line, line
+    assert code == 2 and "sinks, single files, and the modes merge" in line, line
 
 
 def test_a_run_that_is_killed_counts_each_row_once(program, flights):

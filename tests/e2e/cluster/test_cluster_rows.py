@@ -59,7 +59,8 @@ def test_rows_files_and_manifest_are_the_same_on_any_number_of_executors(program
     }
     report = both(program, job)
     assert report["rows"] > 100_000 and report["relations"][0]["chunks"] > 4
-    assert all("taken up" in executor.said() for executor in cluster.executors)
+    # Who asks first gets the next chunk: one that asks late may get none of a short run.
+    assert sum("taken up" in executor.said() for executor in cluster.executors) >= min(executors, 2)
 
 
 def test_steps_and_plugins_of_the_driver_are_carried_out_by_executors_that_have_none(program, cluster):

@@ -11,15 +11,17 @@ ROWS = 60_000
 
 
 @contextlib.contextmanager
-def schema(server, sql):
+def schema(server, sql, name="c"):
     """Tables of a test's own."""
     with server.connect() as connection:
-        connection.execute("DROP SCHEMA IF EXISTS c CASCADE; CREATE SCHEMA c; SET search_path = c, public")
+        connection.execute(
+            f"DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}; SET search_path = {name}, public"
+        )
         connection.execute(sql)
         connection.execute("ANALYZE")
     yield server
     with server.connect() as connection:
-        connection.execute("DROP SCHEMA c CASCADE")
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def scan(program, job):
@@ -352,12 +354,12 @@ KINDS = [
 
 
 def test_tables_that_are_looked_up_together_are_planned_as_each_alone(server, program):
-    with schema(server, MANY) as made:
+    with schema(server, MANY, "many") as made:
         with made.connect() as connection:
-            connection.execute("SET search_path = c")
+            connection.execute("SET search_path = many")
             for number in range(40):
                 connection.execute(f"CREATE TABLE t{number} AS SELECT {number} AS v")
-        tables = [f"c.{name}" for name in [*KINDS, *(f"t{number}" for number in range(40))]]
+        tables = [f"many.{name}" for name in [*KINDS, *(f"t{number}" for number in range(40))]]
         job = program.postgres(server, tables=tables, chunk={"rows": 5_000})
         together = {relation["name"]: relation for relation in program.report("plan", job)["relations"]}
         assert len(together) == len(tables)
@@ -367,12 +369,12 @@ def test_tables_that_are_looked_up_together_are_planned_as_each_alone(server, pr
             ]
             # How many chunks are read at a time, and so their size, is the same.
             assert together[alone["name"]] == alone, table
-        job = program.postgres(server, tables=[*tables, "c.nowhere", '"c"."Parent"'])
+        job = program.postgres(server, tables=[*tables, "many.nowhere", '"many"."Parent"'])
         missing, _ = program.refused("plan", job)
-        assert "no table `c.nowhere`" in missing, missing
+        assert "no table `many.nowhere`" in missing, missing
 
 
 def test_a_table_that_is_missing_among_many_is_named_with_its_likely_name(server, program):
-    with schema(server, 'CREATE TABLE "Orders" (id int); CREATE TABLE a (id int)'):
-        missing, _ = program.refused("plan", program.postgres(server, tables=["c.a", "c.orders"]))
-        assert "no table `c.orders`" in missing and 'there is `c."Orders"`' in missing, missing
+    with schema(server, 'CREATE TABLE "Orders" (id int); CREATE TABLE a (id int)', "many"):
+        missing, _ = program.refused("plan", program.postgres(server, tables=["many.a", "many.orders"]))
+        assert "no table `many.orders`" in missing and 'there is `many."Orders"`' in missing, missing

@@ -108,7 +108,7 @@ pub trait Connector: Sized + 'static {
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo>;
 
     /// Tells which relations are described and planned next in this session, so that a catalog can be asked
-    /// for all of them at once. What is wrong with a relation is told when it is described.
+    /// for all of them at once. Errors of a single relation belong to `describe_relation`.
     fn prepare(&mut self, _relations: &[Relation]) -> Result<()> {
         Ok(())
     }

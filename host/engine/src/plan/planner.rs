@@ -33,7 +33,7 @@ use crate::write::Partitioning;
 /// So many relations are worth a session of their own while they are planned.
 const RELATIONS_PER_SESSION: usize = 16;
 
-/// So many relations are looked up at once, at the most. What is known of them is kept until they are planned.
+/// The most relations that are looked up at once. The source keeps what it found until they are planned.
 const GROUP_LIMIT_RELATIONS: usize = 256;
 
 /// The plan of a run.

@@ -11,7 +11,7 @@ use crate::types::{Column, Described};
 impl Catalog<'_> {
     /// Looks a query up: the server describes it without running it.
     pub(super) fn query(&mut self, query: &str) -> Result<Table> {
-        // What is no one statement is the server's to refuse, in its own words.
+        // If it is not a single statement, the server refuses it and says why.
         let query = sql::statement(query, Lexis::POSTGRESQL).unwrap_or(query);
         let statement = self.session.describe(query)?;
         if statement.is_empty() {

@@ -53,8 +53,8 @@ impl<F: Folders> RenameCommitter<F> {
         }
     }
 
-    /// Removes from a staged folder what an attempt that was cut off left in it. What is published from it must
-    /// be there.
+    /// Removes the leftovers of interrupted attempts from a staged folder. A part that is to be published and is not
+    /// in it is an error.
     async fn keep_only(&self, staged: &str, parts: &[Part]) -> Result<()> {
         let keep: BTreeSet<&str> = parts.iter().map(|part| part.file.as_str()).collect();
         let there = files_beneath(&self.folders, staged).await?;

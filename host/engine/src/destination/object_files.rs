@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::store_url::encoded_path;
 use longshore_model::error::{Class, Result};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use super::files::{ByteStream, Entry, Files};
 use super::request::{STORE_TIMEOUT_SECS, absent_is_fine, within};
@@ -52,6 +52,15 @@ impl ObjectFiles {
         let work = async { work.await.map_err(|error| object_error(&self.url(path), &error)) };
         // Its own retries are within.
         within(STORE_TIMEOUT_SECS * 2, || self.url(path), work).await
+    }
+
+    /// What the store says of an object, if it is there.
+    pub(super) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+        match self.asked(path, self.store.head(&self.key(path))).await {
+            Ok(there) => Ok(Some(there)),
+            Err(error) if error.class() == Class::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -113,11 +122,7 @@ impl Files for ObjectFiles {
     }
 
     async fn is_taken(&self, path: &str) -> Result<bool> {
-        match self.asked(path, self.store.head(&self.key(path))).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.class() == Class::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.head(path).await?.is_some())
     }
 
     async fn remove(&self, path: &str) -> Result<()> {

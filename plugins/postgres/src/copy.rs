@@ -10,10 +10,10 @@ use longshore_sdk::array::RecordBatch;
 use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Reader, Result};
 
+use crate::column::Column;
 use crate::decode::ColumnBuilder;
 use crate::field::Field;
 use crate::session::CopyStream;
-use crate::types::Column;
 use longshore_postgres_client::fault;
 
 /// What is asked of the host at a time.
@@ -303,8 +303,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::column::{Digits, Kind};
     use crate::policy::SpecialValues;
-    use crate::types::{Digits, Kind};
 
     fn columns() -> Vec<Column> {
         vec![Column::of_kind("a", Kind::Int4), Column::of_kind("b", Kind::Text)]

@@ -16,6 +16,7 @@
 //! | `decode` | fields become arrays |
 
 mod chunks;
+mod column;
 mod copy;
 mod decode;
 mod field;
@@ -201,7 +202,7 @@ impl Connector for Postgres {
         self.session.commit()?;
         Ok(RelationInfo {
             schema: table.schema(),
-            columns: table.columns.iter().map(types::Column::describe).collect(),
+            columns: table.columns.iter().map(column::Column::describe).collect(),
             rows: table.rows,
             bytes: table.bytes,
         })

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from support.daemon import PATIENCE, Daemon, drop, lives, serves, settled
+from support.daemon import PATIENCE, Daemon, drop, lives, serves, settled, told
 from support.longshore import LONGSHORE, only, runs
 from support.ports import free_port
 from support.proxy import FaultyHttp
@@ -235,6 +235,56 @@ def test_an_upload_whose_id_was_lost_is_ended_though_the_listing_fails_at_first(
         program.ok("run", store_job(program, killer, folder))
     assert counts["create"] > 1 and counts["list uploads"] == 3
     assert uploads(s3, folder) == []
+
+
+def file_job(program, killer, folder, letter):
+    """A file that has as many bytes with any letter."""
+    path = program.folder / "rows.csv"
+    path.write_text("id,name\n" + "".join(f"{n},{letter}\n" for n in range(100, 200)))
+    target = killer.target(f"{folder}/out.csv", mode="replace")
+    return program.job({"url": f"file://{path}"}, "file.yaml", target=target), path.read_bytes()
+
+
+def test_a_single_file_whose_completion_lost_its_answer_is_published(program, s3, folder):
+    """What is there has as many bytes as before, and another mark of the store."""
+    only(program)
+    counts = collections.Counter()
+
+    def answer(_, method, path):
+        counts[kind(method, path)] += 1
+        return "lose" if counts["complete"] in (1, 3) and kind(method, path) == "complete" else None
+
+    with FaultyHttp(s3.port, answer) as proxy:
+        killer = Killer(s3)
+        killer.proxy = proxy
+        for letter in "ab":
+            job, rows = file_job(program, killer, folder, letter)
+            program.ok("run", job)
+            assert s3.files(folder)["out.csv"] == rows
+    assert counts["complete"] == 4, "each was asked again"
+
+
+def test_a_single_file_whose_upload_was_ended_by_somebody_is_not_taken_for_published(program, s3, folder):
+    only(program)
+    client = s3.client()
+    armed, ended = [], []
+
+    def answer(_, method, path):
+        if kind(method, path) == "complete" and armed and not ended:
+            [upload] = [upload for upload in s3.open_uploads() if upload["Key"].startswith(f"{folder}/")]
+            client.abort_multipart_upload(Bucket="lake", Key=upload["Key"], UploadId=upload["UploadId"])
+            ended.append(upload)
+
+    with FaultyHttp(s3.port, answer) as proxy:
+        killer = Killer(s3)
+        killer.proxy = proxy
+        job, before = file_job(program, killer, folder, "a")
+        program.ok("run", job)
+        armed.append(True)
+        job, rows = file_job(program, killer, folder, "b")
+        done = program.call("run", job)
+    there = s3.files(folder)["out.csv"]
+    assert ended and there == (rows if done.returncode == 0 else before), (done.returncode, done.stderr)
 
 
 def test_what_is_somebody_elses_stays(program, s3, killer, folder):

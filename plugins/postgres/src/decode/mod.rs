@@ -17,9 +17,9 @@ use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer, i256
 use longshore_sdk::schema::{ArrowError, DataType};
 use longshore_sdk::{Error, Result};
 
+use crate::column::{Column, Digits, Kind};
 use crate::field::Field;
 use crate::policy::SpecialValues;
-use crate::types::{Column, Digits, Kind};
 use bytes::Bytes;
 use nested::{Lists, Structs};
 

@@ -11,9 +11,10 @@ use longshore_postgres_client::quote_ident;
 use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Error, Relation, Result};
 
+use crate::column::{Column, Described};
 use crate::policy::Policy;
 use crate::session::{Session, StatementColumn};
-use crate::types::{Column, Described, Types};
+use crate::types::Types;
 pub(crate) use files::{File, guard, of_places};
 pub(crate) use leaves::Leaf;
 pub(crate) use tables::list;
@@ -122,7 +123,7 @@ impl Catalog<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Kind;
+    use crate::column::Kind;
 
     #[test]
     fn a_select_asks_for_no_more_than_is_wanted() {

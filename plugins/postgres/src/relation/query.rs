@@ -6,7 +6,7 @@ use longshore_sdk::{Error, Result};
 use longshore_values::unique_names;
 
 use super::{Catalog, Form, Table};
-use crate::types::{Column, Described};
+use crate::column::{Column, Described};
 
 impl Catalog<'_> {
     /// Looks a query up: the server describes it without running it.
@@ -66,7 +66,7 @@ fn rename_twins(columns: &mut [Column]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Kind;
+    use crate::column::Kind;
 
     #[test]
     fn columns_of_the_same_name_get_numbers() {

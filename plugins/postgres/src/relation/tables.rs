@@ -7,9 +7,10 @@ use longshore_sdk::{Error, ErrorClass, Result};
 
 use super::leaves::{self, Leaf, whole_or_parts};
 use super::{Catalog, Form, Table};
+use crate::column::{Column, Described};
 use crate::policy::Policy;
 use crate::session::Session;
-use crate::types::{Column, Described, Types};
+use crate::types::Types;
 
 /// The first version with declared partitions.
 const PARTITIONS_SINCE: u32 = 100_000;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::ApiError;
@@ -108,7 +108,8 @@ impl Stream {
     async fn follow(&mut self) -> Result<std::convert::Infallible, Gone> {
         self.catch_up().await?;
         let mut look = interval(Duration::from_secs(REVOCATION_LOOK_SECS));
-        let mut keep_alive = interval(Duration::from_secs(KEEP_ALIVE_SECS));
+        let keep_alive = Duration::from_secs(KEEP_ALIVE_SECS);
+        let mut keep_alive = interval_at(Instant::now() + keep_alive, keep_alive);
         loop {
             tokio::select! {
                 _ = look.tick() => self.check_credential().await?,

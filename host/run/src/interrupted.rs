@@ -1,14 +1,16 @@
 //! Runs that were interrupted in the way of this one: a run that was killed keeps the names of its relations, and may
 //! have published some of its parts.
 
-use longshore_engine::destination::Folder;
+use std::collections::HashSet;
+
+use longshore_engine::destination::{Folder, HeldName};
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result, ResultExt};
 
 use super::commit::{Commit, CommitError, roll_forward};
 use super::destination::Destination;
 use super::runner::ActiveRun;
-use crate::ledger::Owner;
+use crate::ledger::{Owner, RunLock};
 use crate::phase::{Outcome, Phase};
 use crate::retry::Work;
 
@@ -23,32 +25,54 @@ impl ActiveRun<'_> {
         if matches!(self.job.target.mode, Mode::Version | Mode::Error) {
             return Ok(());
         }
-        for owner in [Owner::Daemon, Owner::Command] {
-            for run in self.ledger().unfinished(owner)? {
-                if run != self.id {
-                    self.pass(&run, folder.as_ref()).await.context(format!("run {run}"))?;
-                }
-            }
+        for run in self.ledger().committing()? {
+            self.pass_committing(&run).await.context(format!("run {run}"))?;
+        }
+        if self.is_alone()? {
+            return Ok(());
+        }
+        let relations: HashSet<&str> =
+            self.job.relations.iter().map(|relation| relation.name.as_str()).collect();
+        let names = || folder.held_names(&relations);
+        for held in self.retry().run(Work::Request, LETTING_GO, names).await? {
+            self.pass_holder(folder.as_ref(), &held).await.context(format!("run {}", held.run))?;
         }
         Ok(())
     }
 
-    async fn pass(&self, run: &str, folder: &dyn Folder) -> Result<()> {
-        // Whoever works on it goes on.
-        let Some(_lock) = self.ledger().lock_run(run)? else { return Ok(()) };
-        let Some(entry) = self.ledger().entry(run)? else { return Ok(()) };
-        match entry.phase {
-            Phase::Done(_) => Ok(()),
-            Phase::Committing => self.complete(run).await,
-            // Nothing is visible. It takes the names again if it is resumed.
-            Phase::Planning | Phase::Reading => {
-                for relation in &self.job.relations {
-                    let let_go = || folder.let_go(run, &relation.name);
-                    self.retry().run(Work::Request, LETTING_GO, let_go).await?;
-                }
-                Ok(())
+    /// Whether no other run of this ledger is unfinished.
+    fn is_alone(&self) -> Result<bool> {
+        for owner in [Owner::Daemon, Owner::Command] {
+            if self.ledger().unfinished(owner)?.iter().any(|run| run != self.id) {
+                return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    /// The phase of another run, while this process holds it; none if somebody works on it, or nobody knows it.
+    fn take_dead(&self, run: &str) -> Result<Option<(RunLock, Phase)>> {
+        if run == self.id || self.ledger().entry(run)?.is_none() {
+            return Ok(None);
+        }
+        let Some(lock) = self.ledger().lock_run(run)? else { return Ok(None) };
+        let entry = self.ledger().entry(run)?;
+        Ok(entry.map(|entry| (lock, entry.phase)))
+    }
+
+    async fn pass_committing(&self, run: &str) -> Result<()> {
+        match self.take_dead(run)? {
+            Some((_lock, Phase::Committing)) => self.complete(run).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing of a run that has not begun to publish is visible. It takes the names again if it is resumed.
+    async fn pass_holder(&self, folder: &dyn Folder, held: &HeldName) -> Result<()> {
+        let Some((_lock, Phase::Planning | Phase::Reading)) = self.take_dead(&held.run)? else {
+            return Ok(());
+        };
+        self.retry().run(Work::Request, LETTING_GO, || folder.let_go(held)).await
     }
 
     /// Completes the commit of a dead run of the same job, if it is into one of these relations.

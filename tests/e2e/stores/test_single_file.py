@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.stores import job
+from support.wait import wait_for
 
 #: The rows of `orders` at the scale of `job`.
 ORDERS = 15_000
@@ -78,3 +79,20 @@ def test_no_rows_are_a_file_too(program, lake, folder, name):
         assert gzip.decompress(data) == b"k\n"
     else:
         assert read(data).schema.names == ["k"] and read(data).num_rows == 0
+
+
+def test_a_run_that_was_killed_holds_its_file_up_for_no_other_job(program, lake, folder):
+    """Its name is held from the run's beginning."""
+    file = f"{folder}/orders.parquet"
+    target = {"mode": "replace"}
+    long = job(
+        program, lake, file, "long.yaml", {"url": "tpch:", "scale": 20}, tables=["orders"], target=target
+    )
+    running = program.start("run", long)
+    wait_for(
+        lambda: running.poll() is not None or any(".longshore/names/" in path for path in lake.files(folder))
+    )
+    running.kill()
+    assert running.wait() < 0, "it was over before"
+    assert program.report("run", a_file(program, lake, folder, target=target))["rows"] == ORDERS
+    assert read(lake.files(folder)["orders.parquet"]).num_rows == ORDERS

@@ -26,6 +26,7 @@ mod sink;
 #[cfg(any(feature = "azure", feature = "hdfs", feature = "s3", feature = "sftp"))]
 mod upload;
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::io::Write;
 use std::ops::Range;
@@ -103,8 +104,11 @@ pub trait Folder: Target {
     /// Holds a relation's name, so that no other run publishes into it, until the run lets go of it.
     async fn lock(&self, target: &RelationTarget) -> Result<()>;
 
+    /// The names of these relations that runs hold, in one listing and a request for each that is held.
+    async fn held_names(&self, relations: &HashSet<&str>) -> Result<Vec<HeldName>>;
+
     /// Lets go of a name that a run holds which is not worked on any more; fine if it does not.
-    async fn let_go(&self, run: &str, name: &str) -> Result<()>;
+    async fn let_go(&self, held: &HeldName) -> Result<()>;
 
     /// Removes a part that is not published.
     async fn remove_part(
@@ -128,6 +132,15 @@ pub trait Folder: Target {
 
     /// What is directly in a folder; nothing if it is not there.
     async fn list(&self, folder: &str) -> Result<Vec<Entry>>;
+}
+
+/// A name in a target that a run holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldName {
+    /// The name of a relation, or of a single file.
+    pub name: String,
+    /// The run's id, as it is in the target: anybody can write there.
+    pub run: String,
 }
 
 /// What is to be published of one relation.

@@ -4,14 +4,15 @@
 //! its own id in it. It removes the file when the relation is published or given up. Where that takes
 //! two steps, the first is in the run's staging: a crash leaves nothing that is not the run's own.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::RelationTarget;
 
-use super::files::{Files, read_small};
-use super::{HIDDEN, staging};
+use super::files::{Entry, Files, read_small};
+use super::{HIDDEN, HeldName, staging};
 
 /// How many versions of a relation are looked through for a free name.
 pub const VERSION_LIMIT: u32 = 100_000;
@@ -161,6 +162,25 @@ pub(super) async fn release_all(files: &dyn Files, run: &str) -> Result<()> {
         release(files, run, &entry.name).await?;
     }
     Ok(())
+}
+
+/// Which names of these relations runs hold, or whether one holds the single file.
+pub(super) async fn held_names(
+    files: &dyn Files,
+    relations: &HashSet<&str>,
+    file: Option<&str>,
+) -> Result<Vec<HeldName>> {
+    let is_asked = |name: &str| file.map_or(relations.contains(name), |file| file == name);
+    let mut listed = files.list(&format!("{HIDDEN}/{NAMES}")).await?.unwrap_or_default();
+    listed.retain(|entry| is_asked(&entry.name));
+    let mut held = Vec::new();
+    for Entry { name, .. } in listed {
+        let run = holder(files, &name).await?;
+        if !run.is_empty() {
+            held.push(HeldName { name, run });
+        }
+    }
+    Ok(held)
 }
 
 /// The run that holds a name; empty if none does.

@@ -3,6 +3,7 @@
 //!
 //! Manifests lie in the state folder: nothing is left beside the file.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use longshore_model::error::Result;
 use longshore_model::part::{Part, RelationTarget};
 
 use super::local::LocalFolder;
-use super::{ByteStream, Entry, Folder, Manifests, PartFile, Publication, Published, Target};
+use super::{
+    ByteStream, Entry, Folder, HeldName, Manifests, PartFile, Publication, Published, Target,
+};
 
 /// One file of a folder.
 #[derive(Debug)]
@@ -93,8 +96,12 @@ impl Folder for SingleFile {
         self.folder.lock(target).await
     }
 
-    async fn let_go(&self, run: &str, name: &str) -> Result<()> {
-        self.folder.let_go(run, name).await
+    async fn held_names(&self, relations: &HashSet<&str>) -> Result<Vec<HeldName>> {
+        self.folder.held_names(relations).await
+    }
+
+    async fn let_go(&self, held: &HeldName) -> Result<()> {
+        self.folder.let_go(held).await
     }
 
     async fn remove_part(

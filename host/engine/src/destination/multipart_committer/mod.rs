@@ -4,7 +4,7 @@
 mod part_upload;
 mod uploads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ use super::object_files::ObjectFiles;
 use super::request::absent_is_fine;
 use super::upload::WRITE_TIMEOUT_SECS;
 use super::{
-    Folder, Manifests, PartFile, Publication, Published, Target, name_lock, probe_path, staging,
+    Folder, HeldName, Manifests, PartFile, Publication, Published, Target, name_lock, probe_path,
+    staging,
 };
 use crate::store::client::REQUEST_TIMEOUT_SECS;
 use crate::store::open_uploads::OpenUploads;
@@ -225,8 +226,12 @@ impl Folder for MultipartCommitter {
         name_lock::lock(self.files.as_ref(), &target.run, &target.name).await
     }
 
-    async fn let_go(&self, run: &str, name: &str) -> Result<()> {
-        name_lock::release(self.files.as_ref(), run, name).await
+    async fn held_names(&self, relations: &HashSet<&str>) -> Result<Vec<HeldName>> {
+        name_lock::held_names(self.files.as_ref(), relations, self.file.as_deref()).await
+    }
+
+    async fn let_go(&self, held: &HeldName) -> Result<()> {
+        name_lock::release(self.files.as_ref(), &held.run, &held.name).await
     }
 
     async fn remove_part(

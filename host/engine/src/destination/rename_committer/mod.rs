@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use arrow::datatypes::SchemaRef;
@@ -18,8 +18,8 @@ use longshore_model::part::{Part, RelationTarget};
 
 use crate::destination::files::{Folders, files_beneath, parent};
 use crate::destination::{
-    ByteStream, Entry, Folder, HIDDEN, Manifests, PartFile, Publication, Published, Target,
-    name_lock, probe_path, staging,
+    ByteStream, Entry, Folder, HIDDEN, HeldName, Manifests, PartFile, Publication, Published,
+    Target, name_lock, probe_path, staging,
 };
 
 /// A target over a store with folders.
@@ -362,8 +362,12 @@ impl<F: Folders> Folder for RenameCommitter<F> {
         name_lock::lock(&self.folders, &target.run, &target.name).await
     }
 
-    async fn let_go(&self, run: &str, name: &str) -> Result<()> {
-        name_lock::release(&self.folders, run, name).await
+    async fn held_names(&self, relations: &HashSet<&str>) -> Result<Vec<HeldName>> {
+        name_lock::held_names(&self.folders, relations, self.file.as_deref()).await
+    }
+
+    async fn let_go(&self, held: &HeldName) -> Result<()> {
+        name_lock::release(&self.folders, &held.run, &held.name).await
     }
 
     async fn remove_part(

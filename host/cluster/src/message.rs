@@ -6,7 +6,7 @@ use longshore_engine::scan::ReadAmount;
 use longshore_engine::write::Written;
 use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::{Error, ErrorReport, Result};
-use longshore_model::part::Part;
+use longshore_model::part::{Part, StagedPart};
 use longshore_run::cluster::AttemptOrder;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ pub(crate) enum Step {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// What it wrote.
-    Written(Vec<Part>, Option<ChunkChecks>),
+    Written(Vec<StagedPart>, Option<ChunkChecks>),
     /// Why it wrote nothing.
     Failed(ErrorReport),
 }
@@ -82,7 +82,9 @@ pub(crate) enum Outcome {
 impl From<Result<Written>> for Outcome {
     fn from(done: Result<Written>) -> Self {
         match done {
-            Ok(Written { parts, checks }) => Self::Written(parts, checks),
+            Ok(Written { parts, checks }) => {
+                Self::Written(parts.into_iter().map(StagedPart::from).collect(), checks)
+            }
             Err(error) => Self::Failed(error.report()),
         }
     }
@@ -91,7 +93,9 @@ impl From<Result<Written>> for Outcome {
 impl From<Outcome> for Result<Written> {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Written(parts, checks) => Ok(Written { parts, checks }),
+            Outcome::Written(parts, checks) => {
+                Ok(Written { parts: parts.into_iter().map(Part::from).collect(), checks })
+            }
             Outcome::Failed(report) => Err(Error::reported(report)),
         }
     }
@@ -115,5 +119,26 @@ impl Hello {
             version: self.longshore,
             executors: self.executors,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_told_with_what_its_publication_needs() {
+        let part = Part {
+            chunk: 7,
+            file: "part-7".into(),
+            rows: 3,
+            bytes: 100,
+            checksum: None,
+            token: "an upload".into(),
+        };
+        let outcome = Outcome::from(Ok(Written::from(vec![part.clone()])));
+        let told = serde_json::to_vec(&outcome).unwrap();
+        let heard: Outcome = serde_json::from_slice(&told).unwrap();
+        assert_eq!(Result::from(heard).unwrap().parts, [part]);
     }
 }

@@ -27,6 +27,27 @@ pub struct Part {
     pub token: String,
 }
 
+/// A part that is not published yet, with its token: as the ledger and other processes are told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StagedPart {
+    #[serde(flatten)]
+    part: Part,
+    token: String,
+}
+
+impl From<Part> for StagedPart {
+    fn from(mut part: Part) -> Self {
+        let token = std::mem::take(&mut part.token);
+        Self { part, token }
+    }
+}
+
+impl From<StagedPart> for Part {
+    fn from(StagedPart { part, token }: StagedPart) -> Self {
+        Self { token, ..part }
+    }
+}
+
 /// The target of one relation in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelationTarget {

@@ -1,7 +1,7 @@
 //! What checks found in a chunk, as the ledger keeps it.
 
 use longshore_model::error::Result;
-use longshore_model::part::Part;
+use longshore_model::part::StagedPart;
 use serde::{Deserialize, Serialize};
 
 use super::kept_rows::KeptFile;
@@ -20,31 +20,10 @@ pub struct ChunkChecks {
     pub measures: Vec<Measure>,
     /// The parts of rows that are quarantined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub quarantine: Vec<QuarantinePart>,
+    pub quarantine: Vec<StagedPart>,
     /// The files of rows that are needed again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptFile>,
-}
-
-/// A part of rows that are quarantined, with what the store needs to publish it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct QuarantinePart {
-    #[serde(flatten)]
-    part: Part,
-    token: String,
-}
-
-impl From<Part> for QuarantinePart {
-    fn from(mut part: Part) -> Self {
-        let token = std::mem::take(&mut part.token);
-        Self { part, token }
-    }
-}
-
-impl From<QuarantinePart> for Part {
-    fn from(QuarantinePart { part, token }: QuarantinePart) -> Self {
-        Self { token, ..part }
-    }
 }
 
 /// The measurement of a check.

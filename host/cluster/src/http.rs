@@ -41,7 +41,7 @@ fn away(error: &(dyn std::error::Error + 'static)) -> Error {
     Error::connection(told(error)).with_code(code)
 }
 
-/// Asks for something; a body is JSON.
+/// Asks for something; a body is JSON, or bytes of a file.
 pub(crate) async fn ask(channel: &Channel, path: &str, body: Option<Vec<u8>>) -> Result<Answer> {
     let method = if body.is_some() { Method::POST } else { Method::GET };
     let request = Request::builder()

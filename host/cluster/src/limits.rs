@@ -54,5 +54,8 @@ pub(crate) const EXECUTOR_TIMEOUT_SECS: u64 = 20;
 /// How long the scheduler remembers a job that is over, in some 15 KB. Drivers hear of it from executors.
 pub(crate) const FINISHED_JOB_SECS: u64 = 10;
 
+/// The pieces in which an executor hands files over to the driver.
+pub(crate) const SCRATCH_PIECE_BYTES: usize = 4 << 20;
+
 /// The largest message between processes: the spec of a run with 10,000 chunks has a tenth of it.
 pub(crate) const MESSAGE_LIMIT_BYTES: usize = 256 << 20;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
-use longshore_engine::plan::RelationPlan;
 use longshore_engine::write::{FileParts, Parts, SinkParts};
 use longshore_model::config::place::Place;
 use longshore_model::config::target::{Format, Mode, ParquetCodec, To};
@@ -105,10 +104,9 @@ impl Destination {
         }))
     }
 
-    /// Whether other processes can write a relation's parts. A sink's session is this process's, and so is the folder
-    /// of rows that are needed again.
-    pub(super) fn can_be_written_by_others(&self, relation: &RelationPlan) -> bool {
-        matches!(self, Self::Files { scratch: None, .. }) && relation.kept.is_empty()
+    /// Whether rows are read into the run's scratch folder first.
+    pub(super) fn reads_into_scratch(&self) -> bool {
+        matches!(self, Self::Files { scratch: Some(_), .. })
     }
 
     /// What holds the parts that are read, until the relation's own are made of them.

@@ -258,7 +258,8 @@ impl ActiveRun<'_> {
             path: plugin.path().to_owned(),
         };
         let plugins = plan.plugins.all().map(file).collect();
-        clusters.open(url, &settings.cluster, spec, plugins).await.map(Some)
+        let scratch = self.scratch.path();
+        clusters.open(url, &settings.cluster, spec, plugins, scratch).await.map(Some)
     }
 
     /// Reserves the names of new versions, for relations that do not go with what is there. Done again, it gives

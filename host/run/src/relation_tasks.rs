@@ -111,10 +111,7 @@ impl RelationTasksBuilder<'_> {
         progress.slots.rows.store(kept_rows, Ordering::Relaxed);
         RelationTasks {
             writer: Arc::new(RelationWriter::new(relation, parts)),
-            cluster: self
-                .cluster
-                .clone()
-                .filter(|_| self.destination.can_be_written_by_others(relation)),
+            cluster: self.cluster.clone(),
             schema: relation.written.clone(),
             adds_nothing: self.targets[index].mode == Mode::Append
                 && relation.windows().iter().any(|window| window.before.is_some()),

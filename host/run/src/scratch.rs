@@ -22,6 +22,11 @@ impl Scratch {
         Self { folder: settings.state.join(SCRATCH).join(run) }
     }
 
+    /// A folder of a run that another process drives.
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     /// Where it lies. It may not be there yet.
     pub fn path(&self) -> &Path {
         &self.folder

@@ -121,9 +121,15 @@ impl Chunk {
         format!("relation = {} AND chunk = {}", quote_literal(&self.relation), self.chunk)
     }
 
-    /// Removes what an earlier attempt brought in.
+    /// Removes what an earlier attempt brought in. An attempt that was given up, and goes on elsewhere, takes nothing
+    /// away from a later one.
     pub(crate) fn replace(&self, client: &mut Client, staging: &str) -> Result<()> {
-        let (run, place) = (&self.run_table, self.place());
+        let (run, place, attempt) = (&self.run_table, self.place(), self.attempt);
+        let later = format!("SELECT 1 FROM {run} WHERE {place} AND attempt > {attempt}");
+        if !client.query(&later)?.is_empty() {
+            let chunk = self.chunk;
+            return Err(Error::internal(format!("a later attempt has written chunk {chunk}")));
+        }
         let found = client.query(&format!("DELETE FROM {run} WHERE {place} RETURNING xid"))?;
         for xid in found.into_iter().flatten().flatten() {
             remove(client, staging, &xid)?;
@@ -138,9 +144,13 @@ impl Chunk {
         // `xmin` is the lower half of a transaction's number.
         let xid = client.value(&format!(
             "INSERT INTO {run_table} (relation, chunk, attempt, xid, rows) VALUES \
-             ({relation}, {chunk}, {attempt}, (txid_current() & 4294967295)::text, {rows}) RETURNING xid"
+             ({relation}, {chunk}, {attempt}, (txid_current() & 4294967295)::text, {rows}) \
+             ON CONFLICT DO NOTHING RETURNING xid"
         ))?;
-        let xid = xid.ok_or_else(|| Error::internal("the server gave no transaction's number"))?;
+        // One that was given up, and went on elsewhere. The next attempt takes its place.
+        let xid = xid.ok_or_else(|| {
+            Error::timeout(format!("another attempt has written chunk {chunk} meanwhile"))
+        })?;
         Ok(Receipt { chunk: *chunk, xid, rows })
     }
 }

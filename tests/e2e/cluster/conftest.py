@@ -1,11 +1,13 @@
 """A cluster, and the program that can use it."""
 
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from support.cluster import CLUSTER, Cluster, ClusterProgram
+from support.database_lake import DatabaseLake
 from support.gate import Gate, gated_job
 from support.networks import Switch
 
@@ -41,6 +43,17 @@ def gate(server):
 @pytest.fixture
 def job(program, server):
     return gated_job(program, server)
+
+
+@pytest.fixture
+def database(server):
+    """A database of the test's own, that rows are copied to."""
+    name = f"cluster{random.randrange(10**9)}"
+    with server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield DatabaseLake(server, name)
+    with server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import signal
 
 import pyarrow.parquet
 
-from support.gate import CHUNKS, arrived, begun, staged
+from support.gate import CHUNKS, arrived, begun, gated_job, staged
 from support.longshore import runs
 from support.wait import wait_for
 
@@ -42,6 +42,25 @@ def test_an_executor_that_is_paused_is_not_waited_for_and_harms_nothing_when_it_
     assert program.report("run", other)["rows"] == CHUNKS * 100
     again = pyarrow.parquet.read_table(program.lake / "numbers_v2")
     assert again.num_rows == CHUNKS * 100
+
+
+def test_executors_that_are_killed_and_paused_bring_each_row_into_a_sink_once(
+    program, cluster, gate, server, database
+):
+    cluster.grow(3, slots=2)
+    run = begun(program, gated_job(program, server, target=database.target()), gate, chunks=4)
+    killed, paused, _ = cluster.executors
+    killed.kill()
+    paused.send(signal.SIGSTOP)
+    gate.open()
+    ended(run)
+    once = (CHUNKS * 100, CHUNKS * 100)
+    assert database.rows("SELECT count(*), count(DISTINCT id) FROM numbers") == [once]
+    paused.send(signal.SIGCONT)
+    # What it had in hand finds no place any more.
+    wait_for(lambda: not gate.readers())
+    assert database.rows("SELECT count(*), count(DISTINCT id) FROM numbers") == [once]
+    assert database.tables() == ["numbers"]
 
 
 def test_a_scheduler_that_is_killed_and_started_again_is_enough(program, cluster, gate, job):

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -42,6 +43,7 @@ impl Cluster for BallistaClusters {
         settings: &ClusterSettings,
         spec: RunSpec,
         plugins: Vec<PluginFile>,
+        scratch: &Path,
     ) -> Result<Arc<dyn ClusterRun>> {
         let tls = ClusterTls::read(settings)?;
         let scheduler = SchedulerClient::new(url, &tls)?;
@@ -52,6 +54,7 @@ impl Cluster for BallistaClusters {
             spec: Bytes::from(serde_json::to_vec(&spec)?),
             plugins: plugins.into_iter().map(|file| (file.digest, file.path)).collect(),
             attempts: Default::default(),
+            scratch: scratch.to_owned(),
         });
         self.sessions.lock().insert(name.clone(), session.clone());
         let (sessions, io) = (self.sessions.clone(), Handle::current());

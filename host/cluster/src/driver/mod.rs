@@ -6,6 +6,7 @@ mod cluster;
 mod members;
 mod run;
 mod scheduler_client;
+mod scratch;
 mod service;
 
 pub(crate) use cluster::BallistaClusters;

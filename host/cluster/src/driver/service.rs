@@ -1,4 +1,5 @@
-//! What a driver serves to executors: the specs of its runs, the plugins of these, and an ear for their news.
+//! What a driver serves to executors: the specs of its runs, the plugins of these, an ear for their news, and a
+//! place for their files.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,9 +13,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use longshore_model::error::Result;
 use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
 use tonic::service::Routes;
 
 use super::attempts::Attempts;
+use super::scratch::{scratch_path, write_piece};
 use crate::limits::MESSAGE_LIMIT_BYTES;
 use crate::message::AttemptMessage;
 use crate::server::ClusterServer;
@@ -31,6 +34,8 @@ pub(super) struct Session {
     pub(super) plugins: HashMap<String, PathBuf>,
     /// What was heard of its attempts.
     pub(super) attempts: Attempts,
+    /// Where the files arrive that attempts write for later steps of the run.
+    pub(super) scratch: PathBuf,
 }
 
 /// Serves executors for as long as the process runs; gives the port.
@@ -46,6 +51,7 @@ pub(super) async fn serve(
         .route("/sessions/{session}/alive", get(alive))
         .route("/sessions/{session}/plugins/{digest}", get(plugin))
         .route("/sessions/{session}/attempts", post(news))
+        .route("/sessions/{session}/scratch/{offset}/{file}", post(scratch_piece))
         .layer(DefaultBodyLimit::max(MESSAGE_LIMIT_BYTES))
         .with_state(sessions);
     Ok(server.serve_beside(Routes::from(routes)))
@@ -87,4 +93,19 @@ async fn news(
     let message: AttemptMessage =
         serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     find(&sessions, &session)?.attempts.hear(message).map_err(|_| StatusCode::GONE)
+}
+
+/// Takes a piece of a file; its name is in hex.
+async fn scratch_piece(
+    State(sessions): State<Sessions>,
+    Path((session, offset, file)): Path<(String, u64, String)>,
+    piece: Bytes,
+) -> Result<(), StatusCode> {
+    let session = find(&sessions, &session)?;
+    let path = scratch_path(&session.scratch, &file).ok_or(StatusCode::BAD_REQUEST)?;
+    let writing = spawn_blocking(move || write_piece(&path, offset, &piece));
+    writing.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map_err(|error| {
+        tracing::warn!("{}: {error}", session.scratch.display());
+        StatusCode::INSUFFICIENT_STORAGE
+    })
 }

@@ -13,7 +13,7 @@ use longshore_engine::datafusion_fault::from_datafusion;
 use longshore_engine::scan::ReadCounter;
 use longshore_engine::write::Written;
 use longshore_model::error::{Class, Error, Result};
-use longshore_run::cluster::ExecutorRun;
+use longshore_run::cluster::{AttemptOrder, ExecutorRun};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
@@ -131,7 +131,10 @@ async fn carried_out(
     tokio::select! {
         done = work => {
             let (run, done) = match done {
-                Ok((run, written)) => (Some(run), Ok(written)),
+                Ok((run, written)) => {
+                    let handed = handed_over(&line, &run, assignment.order, &written).await;
+                    (Some(run), handed.map(|()| written))
+                }
                 Err(error) => (None, Err(error)),
             };
             let written = done.as_ref().ok().cloned();
@@ -147,6 +150,25 @@ async fn carried_out(
             Ok(false)
         }
     }
+}
+
+/// Hands the files over that later steps of the run need. What an attempt wrote without them is removed.
+async fn handed_over(
+    line: &DriverLine,
+    run: &ExecutorRun,
+    order: AttemptOrder,
+    written: &Written,
+) -> Result<()> {
+    let files = run.scratch_files(order, written);
+    let handed = tokio::select! {
+        handed = line.hand_over(run.scratch(), &files) => handed,
+        () = line.report() => Err(Error::cancelled("nobody waits for the attempt")),
+    };
+    match handed {
+        Ok(()) => run.remove_scratch_files(order, written),
+        Err(_) => run.discard(order, written).await,
+    }
+    handed
 }
 
 impl Worker {

@@ -1,17 +1,20 @@
 //! The line to the driver of an attempt.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use longshore_engine::scan::{ReadAmount, ReadCounter};
 use longshore_engine::write::Written;
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Error, Result, ResultExt};
 use parking_lot::Mutex;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 
 use crate::http::{REFUSED, ask};
-use crate::limits::{DRIVER_SILENCE_SECS, REPORT_MILLIS};
+use crate::limits::{DRIVER_SILENCE_SECS, REPORT_MILLIS, SCRATCH_PIECE_BYTES};
 use crate::message::{Assignment, AttemptMessage, News, Outcome, Step, WriterNews};
 
 /// Says to a driver how far an attempt is.
@@ -118,6 +121,57 @@ impl DriverLine {
                     return tracing::warn!("{driver}: {error}: an attempt is given up");
                 }
             }
+        }
+    }
+
+    /// Copies files from a folder of this machine into the run's scratch folder, which is the driver's.
+    pub(super) async fn hand_over(&self, folder: &Path, files: &[PathBuf]) -> Result<()> {
+        for name in files {
+            let (path, name) = (folder.join(name), hex::encode(name.to_string_lossy().as_bytes()));
+            let handed = self.hand_over_file(&path, &name).await;
+            handed.context("handing rows over to the driver")?;
+        }
+        Ok(())
+    }
+
+    async fn hand_over_file(&self, path: &Path, name: &str) -> Result<()> {
+        let fault = |error| Error::io(path.display(), error);
+        let mut file = File::open(path).await.map_err(fault)?;
+        let mut offset = 0;
+        loop {
+            let mut piece = Vec::new();
+            let next = (&mut file).take(SCRATCH_PIECE_BYTES as u64);
+            let bytes = { next }.read_to_end(&mut piece).await.map_err(fault)?;
+            self.send_piece(name, offset, piece).await?;
+            if bytes < SCRATCH_PIECE_BYTES {
+                return Ok(());
+            }
+            offset += bytes as u64;
+        }
+    }
+
+    async fn send_piece(&self, name: &str, offset: u64, piece: Vec<u8>) -> Result<()> {
+        let path = format!("/sessions/{}/scratch/{offset}/{name}", self.assignment.session);
+        let begun = Instant::now();
+        let answer = loop {
+            match ask(&self.channel, &path, Some(piece.clone())).await {
+                Ok(answer) => break answer,
+                Err(error) if begun.elapsed().as_secs() >= DRIVER_SILENCE_SECS => {
+                    return Err(error);
+                }
+                Err(error) => tracing::debug!("{}: {error}", self.assignment.driver),
+            }
+            sleep(Duration::from_millis(REPORT_MILLIS)).await;
+        };
+        match answer.status {
+            StatusCode::OK => Ok(()),
+            StatusCode::GONE => Err(Error::cancelled("the driver has let go of the run")),
+            StatusCode::INSUFFICIENT_STORAGE => {
+                Err(Error::resource("the driver cannot write into its scratch folder").with_hint(
+                    "make room where the driver's state folder is, or give it another by --state",
+                ))
+            }
+            other => Err(Error::internal(format!("the driver answered {other}"))),
         }
     }
 

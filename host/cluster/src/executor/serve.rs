@@ -22,6 +22,7 @@ use longshore_cli::cluster::ExecutorOptions;
 use longshore_cli::stop_signals::StopSignals;
 use longshore_model::config::cluster::ClusterAddress;
 use longshore_model::error::{Error, Result};
+use longshore_model::layout::SCRATCH;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
@@ -69,7 +70,7 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     let executor = Arc::new(executor(&name, &address, &options, &folder, tls.clone())?);
     let worker = Arc::new(Worker {
         name: name.clone(),
-        sessions: Arc::new(Sessions::new(host.clone(), tls)),
+        sessions: Arc::new(Sessions::new(host.clone(), tls, shuffles.path().join(SCRATCH))),
         compute: host.threads.compute.handle().clone(),
         done: asking.clone(),
         full: full.clone(),

@@ -1,6 +1,7 @@
 //! The runs that an executor works on. Each is opened with its first attempt, and closed when its driver lets go of it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tokio::task::JoinError;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 
+use crate::address::unguessable;
 use crate::http::{Answer, REFUSED, ask};
 use crate::limits::{DRIVER_LIMIT, DRIVER_SILENCE_SECS, SESSION_LOOK_SECS};
 use crate::message::Assignment;
@@ -26,11 +28,13 @@ pub(super) struct Sessions {
     tls: ClusterTls,
     drivers: Mutex<HashMap<String, Channel>>,
     runs: Mutex<HashMap<String, Arc<OnceCell<Arc<ExecutorRun>>>>>,
+    /// Where each run has a folder for what it needs of this machine's disk.
+    scratch: PathBuf,
 }
 
 impl Sessions {
-    pub(super) fn new(host: Host, tls: ClusterTls) -> Self {
-        Self { host, tls, drivers: Mutex::default(), runs: Mutex::default() }
+    pub(super) fn new(host: Host, tls: ClusterTls, scratch: PathBuf) -> Self {
+        Self { host, tls, drivers: Mutex::default(), runs: Mutex::default(), scratch }
     }
 
     /// The connection to a driver. Call it on the runtime that serves connections.
@@ -73,7 +77,10 @@ impl Sessions {
         let spec: RunSpec = serde_json::from_slice(&spec.body)?;
         tracing::info!("run {}: taken up", spec.run);
         let catalog = self.catalog(&session, &driver, &spec).await?;
-        let run = Arc::new(ExecutorRun::open(spec, &catalog, &self.host.settings).await?);
+        // No name that comes from outside.
+        let scratch = self.scratch.join(unguessable()?);
+        let run = ExecutorRun::open(spec, &catalog, &self.host.settings, scratch).await?;
+        let run = Arc::new(run);
         tokio::spawn(self.clone().keep(session, driver, run.clone()));
         Ok(run)
     }

@@ -129,7 +129,7 @@ impl SinkTarget {
     }
 
     /// Closes what is open: nothing more comes.
-    async fn close(&self) {
+    pub async fn close(&self) {
         join_all(self.sessions.drain().into_iter().map(close)).await;
     }
 }

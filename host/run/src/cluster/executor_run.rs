@@ -1,11 +1,14 @@
 //! A run on an executor: planned again by its spec, as a run is that resumes. Attempts write parts into the run's
 //! staging; nothing here writes a ledger, or commits.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
+use longshore_engine::destination::staged_path;
 use longshore_engine::plan::{Planner, ResumeState, RunPlan};
 use longshore_engine::scan::{Lane, ReadCounter, Slots};
 use longshore_engine::transform::SqlTurn;
@@ -47,8 +50,14 @@ pub struct WholePlan {
 }
 
 impl ExecutorRun {
-    /// Plans a run by its spec. Call it on the runtime that serves connections.
-    pub async fn open(spec: RunSpec, catalog: &Catalog, settings: &Settings) -> Result<Self> {
+    /// Plans a run by its spec; what it needs of this machine's disk is in `scratch`, which is its own. Call it on the
+    /// runtime that serves connections.
+    pub async fn open(
+        spec: RunSpec,
+        catalog: &Catalog,
+        settings: &Settings,
+        scratch: PathBuf,
+    ) -> Result<Self> {
         let policy = spec.job.policy(&settings.policy);
         let job = spec.job.check(&policy)?;
         // Secrets come with the job: none of this machine's is for it.
@@ -56,7 +65,7 @@ impl ExecutorRun {
         let pinned = spec.built_by.plugins.clone();
         let resolver = Resolver { pinned, ..Resolver::new(catalog, &settings) };
         let plugins = Arc::new(resolver.resolve(&job).await?);
-        let scratch = Scratch::of(&settings, &spec.run);
+        let scratch = Scratch::at(scratch);
         let destination = Destination::open(&job, &plugins, &settings, Some(&scratch)).await?;
         let scans = spec.scans.into_iter();
         let restored = scans.map(|scans| scans.into_iter().map(|scan| scan.restored()).collect());
@@ -70,6 +79,10 @@ impl ExecutorRun {
             plan.source.release().await;
             return Err(Error::config(difference)
                 .with_hint("give the executors the program and the plugins of the driver"));
+        }
+        if destination.reads_into_scratch() || plan.relations.iter().any(|own| !own.kept.is_empty())
+        {
+            scratch.create()?;
         }
         // The driver hands out no more chunks than that; a relation that is made as a whole has all of its own.
         let places = Arc::new(Semaphore::new(plan.parallel));
@@ -113,9 +126,38 @@ impl ExecutorRun {
         Ok(WholePlan { plan, context, _turn: turn })
     }
 
-    /// Removes what an attempt has written, and nobody wants.
+    /// Where the files lie that its driver needs.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The files in scratch of what an attempt has written: its driver needs them in the run's own scratch folder.
+    pub fn scratch_files(&self, order: AttemptOrder, written: &Written) -> Vec<PathBuf> {
+        let kept = written.checks.iter().flat_map(|checks| &checks.kept);
+        let mut files: Vec<PathBuf> = kept.map(|file| PathBuf::from(&file.name)).collect();
+        if let (true, Some(target)) =
+            (self.destination.reads_into_scratch(), self.targets.get(order.relation))
+        {
+            files.extend(written.parts.iter().map(|part| staged_path(target, &part.file).into()));
+        }
+        files
+    }
+
+    /// Removes the files in scratch of what an attempt has written.
+    pub fn remove_scratch_files(&self, order: AttemptOrder, written: &Written) {
+        for file in self.scratch_files(order, written) {
+            let path = self.scratch.path().join(file);
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::debug!("{}: {error}", path.display());
+            }
+        }
+    }
+
+    /// Removes what an attempt has written, and nobody wants. A sink does so itself: a later attempt takes its place, or
+    /// the commit leaves it out.
     pub async fn discard(&self, order: AttemptOrder, written: &Written) {
-        let Destination::Files { folder, .. } = &self.destination else { return };
+        self.remove_scratch_files(order, written);
+        let Destination::Files { folder, scratch: None, .. } = &self.destination else { return };
         let Some(target) = self.targets.get(order.relation) else { return };
         for part in &written.parts {
             if let Err(error) = folder.remove_part(target, &part.file, Some(&part.token)).await {
@@ -132,9 +174,12 @@ impl ExecutorRun {
         Ok(relation)
     }
 
-    /// Lets go of the source's sessions, and of what has spilled.
+    /// Lets go of the sessions of the source and of a sink, and of what has spilled.
     pub async fn close(&self) {
         self.plan.source.release().await;
+        if let Destination::Sink(sink) = &self.destination {
+            sink.close().await;
+        }
         if let Err(error) = self.scratch.remove() {
             tracing::warn!("{error}");
         }

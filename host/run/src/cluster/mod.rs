@@ -5,7 +5,7 @@ mod executor_run;
 mod run_spec;
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,12 +24,14 @@ pub use run_spec::RunSpec;
 #[async_trait]
 pub trait Cluster: Debug + Send + Sync {
     /// Hands a run that is planned to the cluster of a URL. It lets go of the run when what this gives is dropped.
+    /// Files that attempts write for later steps of the run arrive in `scratch`, which may not be there yet.
     async fn open(
         &self,
         url: &ClusterUrl,
         settings: &ClusterSettings,
         spec: RunSpec,
         plugins: Vec<PluginFile>,
+        scratch: &Path,
     ) -> Result<Arc<dyn ClusterRun>>;
 }
 

@@ -869,7 +869,7 @@ def test_folders_of_plugins_are_added_to_those_at_hand(program):
     assert json.loads(program.ok("--json", "--plugins", mine, "plugin", "inspect", "tpch"))["path"] == str(
         mine / "tpch.wasm"
     )
-    job = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
+    job = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"])
     assert program.report("--plugins", mine, "--plugins", more, "run", job)["rows"] == 25
 
 
@@ -945,7 +945,10 @@ def test_every_line_of_a_daemons_log_has_its_time_and_level(program, gate):
         drop(
             daemon,
             program.job(
-                {"url": "tpch:", "scale": 0.5}, "big.yaml", tables=["lineitem"], chunk={"rows": 100_000}
+                {"url": "tpch:", "scale": 0.5, "text_mib": 1},
+                "big.yaml",
+                tables=["lineitem"],
+                chunk={"rows": 100_000},
             ),
         )
         settled(daemon)

@@ -148,7 +148,7 @@ def test_tables_and_schemas_are_parameters(program, server):
 
 def test_a_run_goes_on_and_is_retried_with_the_values_that_it_began_with(program):
     parameters = {"at": {"type": "timestamp", "default": "{{ scheduled }}"}, "n": "integer"}
-    source = {"url": "tpch:", "scale": 20}
+    source = {"url": "tpch:", "scale": 20, "text_mib": 1}
     step = [{"sql": "SELECT *, {{ at }} AS at, {{ n }} AS n FROM data"}]
     job = program.job(
         source, parameters=parameters, tables=["lineitem"], transform=step, chunk={"rows": 100_000}

@@ -8,7 +8,11 @@ import pytest
 from support.longshore import QUICK, only, rows_job, runs
 from support.wait import wait_for
 
-LONG = {"source": {"url": "tpch:", "scale": 1}, "tables": ["orders"], "chunk": {"rows": 50_000}}
+LONG = {
+    "source": {"url": "tpch:", "scale": 1, "text_mib": 1},
+    "tables": ["orders"],
+    "chunk": {"rows": 50_000},
+}
 
 
 def keyed(program, job, *args, key="nightly"):

@@ -30,7 +30,9 @@ def test_no_port_answers_without_a_certificate_of_the_cluster(program, cluster):
     cluster.grow(1)
     own = free_port()
     program.env["LONGSHORE_CLUSTER_ADDRESS"] = f"127.0.0.1:{own}"
-    job = program.job({"url": "tpch:", "scale": 0.5}, tables=["lineitem"], chunk={"rows": 5_000})
+    job = program.job(
+        {"url": "tpch:", "scale": 0.5, "text_mib": 1}, tables=["lineitem"], chunk={"rows": 5_000}
+    )
     run = program.start("run", job)
     wait_for(lambda: "taken up" in cluster.executors[0].said())
     line = next(text for text in cluster.executors[0].said().splitlines() if "serves https" in text)
@@ -91,6 +93,6 @@ def test_an_executor_holds_plugins_against_its_own_policy(program, cluster):
         yaml.safe_dump({"signers": ["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"]})
     )
     cluster.grow(1, env={"LONGSHORE_POLICY": str(policy)})
-    job = program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
+    job = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"])
     said, code = program.refused("run", job)
     assert "sign" in said, said

@@ -136,7 +136,7 @@ def test_an_executor_without_room_leaves_its_work_to_others(program, cluster, di
     cluster.grow(1, slots=1)
     cluster.grow(1, slots=2, env={"LONGSHORE_STATE": str(disk)})
     sort = {"sql": "SELECT * FROM data ORDER BY l_comment, l_orderkey, l_linenumber"}
-    source = {"url": "tpch:", "scale": 0.05}
+    source = {"url": "tpch:", "scale": 0.05, "text_mib": 1}
     job = program.job(source, tables=["lineitem"], transform=[sort], chunk={"rows": 20_000})
     report = program.report("run", job)
     program.alone("run", job)

@@ -40,7 +40,7 @@ def job(program, server, switch):
 
 def test_executors_on_other_machines_send_rows_to_each_other(program, cluster):
     sql = "SELECT l_shipmode, count(*) AS n FROM data GROUP BY 1 ORDER BY 1"
-    source = {"url": "tpch:", "scale": 0.02}
+    source = {"url": "tpch:", "scale": 0.02, "text_mib": 1}
     job = program.job(source, tables=["lineitem"], transform=[{"sql": sql}], chunk={"rows": 10_000})
     assert program.report("run", job)["rows"] == 7
     table, alone = program.lake / "lineitem", program.alone("run", job)

@@ -11,7 +11,7 @@ import pytest
 from support.longshore import PLUGINS
 from support.stores import S3, Azure, job, rows, visible
 
-TPCH = {"url": "tpch:", "scale": 0.02}
+TPCH = {"url": "tpch:", "scale": 0.02, "text_mib": 1}
 
 
 def tables_of(folder):
@@ -141,7 +141,7 @@ def same_rows(program, name, sql):
     found = []
     for call, lake in [(program.report, "many"), (program.alone, "one")]:
         job = program.job(
-            {"url": "tpch:", "scale": 0.01},
+            {"url": "tpch:", "scale": 0.01, "text_mib": 1},
             name=f"{name}.yaml",
             relations=[{"table": "orders"}, {"table": "lineitem"}],
             sql=sql,
@@ -262,7 +262,7 @@ def test_every_load_mode_gives_the_same(program, cluster, load):
         for number, condition in enumerate(loads):
             query = f"SELECT *, {number} AS load FROM data WHERE {condition}"
             job = {
-                "source": {"url": "tpch:", "scale": 0.01},
+                "source": {"url": "tpch:", "scale": 0.01, "text_mib": 1},
                 "tables": ["orders"],
                 "transform": [{"sql": query}],
                 "target": {"url": f"file://{lake}", **target},

@@ -50,7 +50,9 @@ def test_a_daemon_can_be_the_scheduler_and_shows_its_executors(program, cluster)
     try:
         cluster.start_executor(slots=2, scheduler=url)
         wait_for(lambda: program.report("cluster", "status")["executors"])
-        job = program.job({"url": "tpch:", "scale": 0.01}, tables=["orders"], chunk={"rows": 5_000})
+        job = program.job(
+            {"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["orders"], chunk={"rows": 5_000}
+        )
         drop(daemon, job)
         [report] = daemon.reports("done")
         api = Api(program)
@@ -83,7 +85,9 @@ def test_a_daemon_without_clusters_says_which_program_has_them(program, cluster)
 def test_the_parts_of_a_relation_made_as_a_whole_name_all_their_executors(program, cluster):
     cluster.grow(2, slots=2)
     sql = "SELECT l_shipmode, count(*) AS n FROM data GROUP BY 1"
-    job = program.job({"url": "tpch:", "scale": 0.02}, tables=["lineitem"], transform=[{"sql": sql}])
+    job = program.job(
+        {"url": "tpch:", "scale": 0.02, "text_mib": 1}, tables=["lineitem"], transform=[{"sql": sql}]
+    )
     report = program.report("run", job)
     details = program.report("runs", "show", report["run"])
     assert sum(one["done"] for one in details["executors"]) >= 1
@@ -98,6 +102,6 @@ def test_an_executor_is_reached_by_the_address_that_it_is_given(program, cluster
     addresses = {one["address"] for one in program.report("cluster", "status")["executors"]}
     assert addresses == {f"localhost:{port}" for port in ports}
     sort = {"sql": "SELECT o_orderkey FROM data ORDER BY o_comment, o_orderkey"}
-    source = {"url": "tpch:", "scale": 0.02}
+    source = {"url": "tpch:", "scale": 0.02, "text_mib": 1}
     job = program.job(source, tables=["orders"], transform=[sort], chunk={"rows": 5_000})
     assert program.report("run", job)["rows"] == 30_000

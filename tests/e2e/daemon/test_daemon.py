@@ -88,13 +88,15 @@ def test_a_second_daemon_on_one_state_folder_refuses(daemon, program):
     assert "another daemon" in line and code == 2
 
 
-LONG = {"url": "tpch:", "scale": 20}
+LONG = {"url": "tpch:", "scale": 20, "text_mib": 1}
 
 
 def test_a_stopped_daemon_leaves_the_run_to_go_on(program):
     """What was read is kept; what was cut off is read again; the rest is read for the first time."""
     daemon = Daemon(program, "--drain-secs", "1")
-    job = program.job({"url": "tpch:", "scale": 1}, "long.yaml", tables=["lineitem"], chunk={"rows": 200_000})
+    job = program.job(
+        {"url": "tpch:", "scale": 1, "text_mib": 1}, "long.yaml", tables=["lineitem"], chunk={"rows": 200_000}
+    )
     job.rename(daemon.inbox / "long.yaml")
     wait_for(lambda: len(list(program.lake.rglob("part-*"))) > 4)
     assert daemon.stop() == 0
@@ -112,7 +114,9 @@ def test_a_stopped_daemon_leaves_the_run_to_go_on(program):
 
 def test_a_stop_lets_chunks_finish(program):
     daemon = Daemon(program)
-    job = program.job({"url": "tpch:", "scale": 1}, "long.yaml", tables=["lineitem"], chunk={"rows": 200_000})
+    job = program.job(
+        {"url": "tpch:", "scale": 1, "text_mib": 1}, "long.yaml", tables=["lineitem"], chunk={"rows": 200_000}
+    )
     job.rename(daemon.inbox / "long.yaml")
     wait_for(lambda: list(program.lake.rglob("part-*")))
     assert daemon.stop() == 0
@@ -144,7 +148,9 @@ def test_a_second_signal_ends_the_wait_of_a_stop(program):
 
 
 def test_a_killed_daemon_comes_back_and_finishes(daemon, program):
-    job = program.job({"url": "tpch:", "scale": 0.5}, "long.yaml", tables=["orders"], chunk={"rows": 100_000})
+    job = program.job(
+        {"url": "tpch:", "scale": 0.5, "text_mib": 1}, "long.yaml", tables=["orders"], chunk={"rows": 100_000}
+    )
     job.rename(daemon.inbox / "long.yaml")
     wait_for(lambda: list(program.lake.rglob("part-*")))
     daemon.stop(signal.SIGKILL)
@@ -167,7 +173,7 @@ def test_an_interrupted_run_leaves_nothing(program):
 
 
 def test_progress_is_told_where_there_is_no_terminal(program):
-    job = program.job({"url": "tpch:", "scale": 1}, tables=["lineitem"])
+    job = program.job({"url": "tpch:", "scale": 1, "text_mib": 1}, tables=["lineitem"])
     done = program.call("run", job)
     assert done.returncode == 0
     assert any(line.startswith("lineitem: ") and "%" in line for line in done.stderr.splitlines()), (

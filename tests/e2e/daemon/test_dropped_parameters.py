@@ -116,7 +116,7 @@ def test_values_stay_those_that_a_run_began_with(program):
     daemon = Daemon(program)
     parameters = {"at": {"type": "timestamp", "default": "{{ scheduled }}"}, "n": "integer"}
     step = [{"sql": "SELECT *, {{ at }} AS at, {{ n }} AS n FROM data"}]
-    source = {"url": "tpch:", "scale": 5}
+    source = {"url": "tpch:", "scale": 5, "text_mib": 1}
     long = program.job(
         source,
         "long.yaml",

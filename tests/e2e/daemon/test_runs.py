@@ -13,7 +13,7 @@ from support.daemon import Daemon
 from support.longshore import PLUGINS, only
 from support.wait import wait_for
 
-LONG = {"url": "tpch:", "scale": 20}
+LONG = {"url": "tpch:", "scale": 20, "text_mib": 1}
 QUICK = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
 
 
@@ -63,7 +63,7 @@ def test_a_run_of_the_daemons_is_cancelled_and_retried(program):
 
 
 def test_a_run_in_the_foreground_that_was_killed_goes_on_by_retry(program):
-    job = program.job({"url": "tpch:", "scale": 1}, tables=["orders"], chunk={"rows": 50_000})
+    job = program.job({"url": "tpch:", "scale": 1, "text_mib": 1}, tables=["orders"], chunk={"rows": 50_000})
     run = program.start("run", job)
     wait_for(
         lambda: (json.loads(program.ok("--json", "runs")) or [{"tasks": {"done": 0}}])[0]["tasks"]["done"] > 3
@@ -90,7 +90,7 @@ def test_a_run_in_the_foreground_that_was_killed_goes_on_by_retry(program):
 def test_an_interrupted_run_waits_for_its_plugin_and_keeps_what_it_has_read(program):
     only(program, "tpch")
     plugin = program.folder / "plugins/tpch.wasm"
-    job = program.job({"url": "tpch:", "scale": 1}, tables=["orders"], chunk={"rows": 50_000})
+    job = program.job({"url": "tpch:", "scale": 1, "text_mib": 1}, tables=["orders"], chunk={"rows": 50_000})
     run = program.start("run", job)
     wait_for(lambda: any(run["tasks"]["done"] > 3 for run in program.report("runs")))
     run.kill()
@@ -110,7 +110,7 @@ def test_an_interrupted_run_waits_for_its_plugin_and_keeps_what_it_has_read(prog
 
 def test_parts_of_an_earlier_version_are_kept(program):
     """Their checksums are SHA-256 in the ledger."""
-    job = program.job({"url": "tpch:", "scale": 3}, tables=["orders"], chunk={"rows": 50_000})
+    job = program.job({"url": "tpch:", "scale": 3, "text_mib": 1}, tables=["orders"], chunk={"rows": 50_000})
     run = program.start("run", job)
     wait_for(
         lambda: (json.loads(program.ok("--json", "runs")) or [{"tasks": {"done": 0}}])[0]["tasks"]["done"] > 3
@@ -150,7 +150,9 @@ def test_a_run_that_was_cut_off_can_be_given_up(program):
 
 def test_a_part_that_was_touched_is_made_again(program):
     daemon = Daemon(program, "--drain-secs", "0")
-    job = program.job({"url": "tpch:", "scale": 3}, "long.yaml", tables=["orders"], chunk={"rows": 50_000})
+    job = program.job(
+        {"url": "tpch:", "scale": 3, "text_mib": 1}, "long.yaml", tables=["orders"], chunk={"rows": 50_000}
+    )
     job.rename(daemon.inbox / "long.yaml")
     wait_for(lambda: any(run["tasks"]["done"] > 6 for run in json.loads(program.ok("--json", "runs"))))
     daemon.stop(signal.SIGKILL)

@@ -15,7 +15,7 @@ from support.stores import S3, Hdfs, HdfsKerberos, HdfsPair, Sftp, job, rows, vi
 from support.wait import wait_for
 
 #: Enough rows to be caught in the middle.
-BUSY = {"url": "tpch:", "scale": 1}
+BUSY = {"url": "tpch:", "scale": 1, "text_mib": 1}
 BUSY_ROWS = 1_500_000
 
 #: Dropped at once; `make soak` drops a thousand.
@@ -297,7 +297,7 @@ def test_a_full_disk_ends_a_run_clearly_wherever_it_is(program, small_disk):
     assert not list(small_disk.rglob("*.parquet"))
     # The ledger's own disk.
     (small_disk / "filler").write_bytes(b"x" * ((8 << 20) - (700 << 10)))
-    file = program.job({"url": "tpch:", "scale": 0.1}, tables=["orders"], chunk={"rows": 50})
+    file = program.job({"url": "tpch:", "scale": 0.1, "text_mib": 1}, tables=["orders"], chunk={"rows": 50})
     line, code = program.refused("--state", small_disk / "state", "run", file, env=quick)
     assert code == 6 and "the ledger" in line and "make room where the state folder is" in line, line
     assert program.published() == []

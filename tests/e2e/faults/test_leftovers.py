@@ -367,7 +367,10 @@ def test_a_local_run_that_the_daemon_sets_aside_leaves_nothing(program):
         drop(
             daemon,
             program.job(
-                {"url": "tpch:", "scale": 20}, "long.yaml", tables=["lineitem"], chunk={"rows": 100_000_000}
+                {"url": "tpch:", "scale": 20, "text_mib": 1},
+                "long.yaml",
+                tables=["lineitem"],
+                chunk={"rows": 100_000_000},
             ),
         )
         for life in range(1, 4):

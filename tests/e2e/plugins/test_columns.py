@@ -137,7 +137,7 @@ def test_steps_follow_each_other_in_any_order(changed):
 
 def test_a_column_is_not_hashed_twice(program):
     line, code = program.refused(
-        "run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"],
+        "run", program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"],
                            transform=[mask("n_name", "n_name", mode="hash")])
     )  # fmt: skip
     assert "`n_name` is named twice" in line and code == 2

@@ -69,7 +69,8 @@ def test_a_wrong_column_is_named(program, with_example):
     for column, says in [("key", "`key` is"), ("nam", "no column `nam`")]:
         steps = [{"sql": sql}, {"plugin": with_example, "columns": [column]}]
         line, code = program.refused(
-            "run", program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"], transform=steps)
+            "run",
+            program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"], transform=steps),
         )
         assert says in line and code == 2, line
 

@@ -8,7 +8,7 @@ from support.longshore import PLUGINS
 from support.plugins import minisign, names
 from support.wait import wait_for
 
-JOB = {"source": {"url": "tpch:", "scale": 0.01}, "tables": ["nation"]}
+JOB = {"source": {"url": "tpch:", "scale": 0.01, "text_mib": 1}, "tables": ["nation"]}
 
 
 def hostile(program, version="1.0.1000", name="hostile.wasm"):

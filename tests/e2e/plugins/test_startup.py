@@ -32,7 +32,7 @@ def unstamped(component):
 
 
 def tpch(program):
-    return program.job({"url": "tpch:", "scale": 0.01}, tables=["nation"])
+    return program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"])
 
 
 def test_a_list_of_the_plugins_compiles_none_and_a_closer_look_one(cold):

@@ -88,7 +88,7 @@ def test_copy_needs_no_job_file_and_takes_odd_names(longshore, program):
 
 
 def test_copy_reads_tables_and_queries(longshore, program):
-    source = {"url": "tpch:", "scale": 0.01}
+    source = {"url": "tpch:", "scale": 0.01, "text_mib": 1}
     assert longshore.copy(source, "lake", tables="nation").relations[0].published_as == "nation"
     report = longshore.copy(source, "lake", tables=["nation", "region"], mode="replace")
     assert [relation.rows for relation in report.relations] == [25, 5]

@@ -159,7 +159,11 @@ def test_it_takes_a_job_and_publishes_it(podman, images, image, tmp_path):
     health = ["--health-cmd", json.dumps(HEALTH), "--health-interval", "disable"]
     container = podman.run("--detach", "--tmpfs", "/tmp", *health, *mounts, images[image]).stdout.strip()
     wait_for(lambda: podman("healthcheck", "run", container, check=False).returncode == 0, 60)
-    job = {"source": {"url": "tpch:", "scale": 0.1}, "tables": ["orders"], "target": {"url": "file:///lake"}}
+    job = {
+        "source": {"url": "tpch:", "scale": 0.1, "text_mib": 1},
+        "tables": ["orders"],
+        "target": {"url": "file:///lake"},
+    }
     (tmp_path / "lake/job").write_text(json.dumps(job))
     shutil.chown(tmp_path / "lake/job", UID, UID)
     (tmp_path / "lake/job").rename(state / "inbox/demo.json")

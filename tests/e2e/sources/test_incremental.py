@@ -447,7 +447,13 @@ def test_what_cannot_be_is_refused_and_says_why(server, program, table, keys, wh
 
 
 def test_a_connector_that_filters_nothing_is_refused(program):
-    path = job(program, None, table="orders", column="o_orderkey", source={"url": "tpch:", "scale": 0.01})
+    path = job(
+        program,
+        None,
+        table="orders",
+        column="o_orderkey",
+        source={"url": "tpch:", "scale": 0.01, "text_mib": 1},
+    )
     assert "the connector `tpch` does not choose rows by their values" in program.refused("run", path)[0]
 
 

@@ -211,7 +211,12 @@ def test_a_listing_never_shows_half_a_relation(program, lake, folder):
 def test_a_single_part_is_not_seen_before_the_commit(program, lake, folder):
     """A run that is killed after its parts are written shows nothing, and its retry cleans up."""
     file = job(
-        program, lake, folder, tables=["orders"], source={"url": "tpch:", "scale": 5}, chunk={"rows": 100_000}
+        program,
+        lake,
+        folder,
+        tables=["orders"],
+        source={"url": "tpch:", "scale": 5, "text_mib": 1},
+        chunk={"rows": 100_000},
     )
     run = program.start("run", file)
     wait_for(lambda: any(run["tasks"]["done"] for run in runs(program)))

@@ -86,7 +86,13 @@ def test_a_run_that_was_killed_holds_its_file_up_for_no_other_job(program, lake,
     file = f"{folder}/orders.parquet"
     target = {"mode": "replace"}
     long = job(
-        program, lake, file, "long.yaml", {"url": "tpch:", "scale": 20}, tables=["orders"], target=target
+        program,
+        lake,
+        file,
+        "long.yaml",
+        {"url": "tpch:", "scale": 20, "text_mib": 1},
+        tables=["orders"],
+        target=target,
     )
     running = program.start("run", long)
     wait_for(

@@ -120,10 +120,14 @@ async fn carried_out(
         None => Role::Reader,
     };
     let count = ReadCounter::default();
-    let line = DriverLine::new(driver, assignment.clone(), role, count.clone());
+    let line = Arc::new(DriverLine::new(driver, assignment.clone(), role, count.clone()));
     if line.begin(name).await? == Wanted::No {
         return Ok(false);
     }
+    // A task of its own: work may keep its thread, as when it waits for a disk, and is not lost for that.
+    let mut reporting = JoinSet::new();
+    let told = line.clone();
+    reporting.spawn_on(async move { told.report().await }, sessions.io());
     let work = async {
         let run = sessions.run(&assignment, line.channel()).await?;
         Ok((run.clone(), work(run, count).await?))
@@ -132,11 +136,13 @@ async fn carried_out(
         done = work => {
             let (run, done) = match done {
                 Ok((run, written)) => {
-                    let handed = handed_over(&line, &run, assignment.order, &written).await;
-                    (Some(run), handed.map(|()| written))
+                    let handed = handed_over(&line, &run, assignment.order, &written);
+                    let handed = handed.await.map(|()| written);
+                    (Some(run), handed)
                 }
                 Err(error) => (None, Err(error)),
             };
+            reporting.shutdown().await;
             let written = done.as_ref().ok().cloned();
             let is_wanted = line.end(done).await == Wanted::Yes;
             if let (false, Some(run), Some(written)) = (is_wanted, &run, &written) {
@@ -145,7 +151,7 @@ async fn carried_out(
             Ok(run.is_some())
         }
         // What it was writing is removed when the work is dropped.
-        () = line.report() => {
+        _ = reporting.join_next() => {
             tracing::debug!("{:?} is given up", assignment.order);
             Ok(false)
         }
@@ -160,10 +166,7 @@ async fn handed_over(
     written: &Written,
 ) -> Result<()> {
     let files = run.scratch_files(order, written);
-    let handed = tokio::select! {
-        handed = line.hand_over(run.scratch(), &files) => handed,
-        () = line.report() => Err(Error::cancelled("nobody waits for the attempt")),
-    };
+    let handed = line.hand_over(run.scratch(), &files).await;
     match handed {
         Ok(()) => run.remove_scratch_files(order, written),
         Err(_) => run.discard(order, written).await,

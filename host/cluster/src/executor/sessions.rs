@@ -11,6 +11,7 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_plugins::{Admission, Catalog, Compile, Plugin};
 use longshore_run::cluster::{ExecutorRun, RunSpec};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::task::JoinError;
 use tokio::time::sleep;
@@ -37,6 +38,11 @@ impl Sessions {
         Self { host, tls, drivers: Mutex::default(), runs: Mutex::default(), scratch }
     }
 
+    /// The runtime that serves connections.
+    pub(super) fn io(&self) -> &Handle {
+        self.host.threads.io.handle()
+    }
+
     /// The connection to a driver. Call it on the runtime that serves connections.
     pub(super) fn driver(&self, url: &str) -> Result<Channel> {
         let mut drivers = self.drivers.lock();
@@ -61,8 +67,7 @@ impl Sessions {
         let cell = self.runs.lock().entry(assignment.session.clone()).or_default().clone();
         let (own, session, driver) = (self.clone(), assignment.session.clone(), driver.clone());
         let open = || async {
-            let io = self.host.threads.io.handle();
-            let opening = io.spawn(async move { own.open(session, driver).await });
+            let opening = self.io().spawn(async move { own.open(session, driver).await });
             opening.await.map_err(fault)?
         };
         let run = cell.get_or_try_init(open).await.cloned();

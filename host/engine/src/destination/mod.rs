@@ -118,6 +118,10 @@ pub trait Folder: Target {
         token: Option<&str>,
     ) -> Result<()>;
 
+    /// Removes the folders for a relation's parts that are empty: a process that learns late of a run's end may have made
+    /// them again.
+    async fn remove_empty_folders(&self, target: &RelationTarget);
+
     /// A file's bytes.
     async fn read(&self, path: &str) -> Result<ByteStream>;
 

@@ -113,6 +113,10 @@ impl Folder for SingleFile {
         self.folder.remove_part(target, file, token).await
     }
 
+    async fn remove_empty_folders(&self, target: &RelationTarget) {
+        self.folder.remove_empty_folders(target).await;
+    }
+
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.folder.read(self.inner(path)).await
     }

@@ -174,11 +174,16 @@ impl ExecutorRun {
         Ok(relation)
     }
 
-    /// Lets go of the sessions of the source and of a sink, and of what has spilled.
+    /// Lets go of the sessions of the source and of a sink, of what has spilled, and of empty folders.
     pub async fn close(&self) {
         self.plan.source.release().await;
-        if let Destination::Sink(sink) = &self.destination {
-            sink.close().await;
+        match &self.destination {
+            Destination::Sink(sink) => sink.close().await,
+            Destination::Files { folder, .. } => {
+                for target in &self.targets {
+                    folder.remove_empty_folders(target).await;
+                }
+            }
         }
         if let Err(error) = self.scratch.remove() {
             tracing::warn!("{error}");

@@ -247,6 +247,9 @@ impl Folder for MultipartCommitter {
         }
     }
 
+    /// An object store has no folders.
+    async fn remove_empty_folders(&self, _: &RelationTarget) {}
+
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.files.read(path).await
     }

@@ -379,6 +379,12 @@ impl<F: Folders> Folder for RenameCommitter<F> {
         self.folders.remove(&format!("{}/{file}", Self::staged(target))).await
     }
 
+    async fn remove_empty_folders(&self, target: &RelationTarget) {
+        self.folders.remove_empty(&Self::staged(target)).await;
+        self.folders.remove_empty(&staging(&target.run)).await;
+        self.remove_own_folders().await;
+    }
+
     async fn read(&self, path: &str) -> Result<ByteStream> {
         self.folders.read(path).await
     }

@@ -1,6 +1,5 @@
 //! A relation of the source as a DataFusion table: what a query needs of it is asked of the source.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -38,7 +37,7 @@ pub(super) struct RelationTable {
     /// The rows that the run loads, if the relation is incremental.
     pub(super) window: Option<Window>,
     /// How it was scanned when the run began, if it goes on.
-    pub(super) recorded: Option<Mutex<VecDeque<ScanPlan>>>,
+    pub(super) recorded: Option<Mutex<Vec<ScanPlan>>>,
     pub(super) scans: Mutex<Vec<ScanPlan>>,
 }
 
@@ -78,7 +77,7 @@ impl RelationTable {
             snapshot: self.snapshot.clone(),
         };
         let plan = match &self.recorded {
-            Some(recorded) => next_recorded(recorded, &scan)?,
+            Some(recorded) => take_recorded(recorded, &scan)?,
             None => self.plan_chunks(&scan).await?,
         };
         let input = chunk_rows(&plan.chunks)?;
@@ -115,10 +114,12 @@ impl RelationTable {
     }
 }
 
-/// The scan that was made in this place before; it must be the same one.
-fn next_recorded(recorded: &Mutex<VecDeque<ScanPlan>>, wanted: &Scan) -> Result<ScanPlan> {
-    let next = recorded.lock().pop_front();
-    next.filter(|plan| plan.is_of(wanted)).ok_or_else(|| {
+/// The same scan as it was made before. A query that reads a relation several times plans these at the same time: they
+/// come in any order.
+fn take_recorded(recorded: &Mutex<Vec<ScanPlan>>, wanted: &Scan) -> Result<ScanPlan> {
+    let mut recorded = recorded.lock();
+    let place = recorded.iter().position(|plan| plan.is_of(wanted));
+    place.map(|place| recorded.remove(place)).ok_or_else(|| {
         Error::new(Class::Stale, "the run would be planned otherwise than when it began")
     })
 }

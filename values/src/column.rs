@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, StringArray};
 use arrow_json::writer::make_encoder;
 use arrow_schema::{ArrowError, FieldRef};
 
-use super::json::json_options;
+use super::json::{check_durations, json_options};
 use super::temporal::{Write, temporal_writer};
 
 /// A column as texts, where its text is not what Arrow's own writers write: dates, times and moments as
@@ -16,6 +16,7 @@ pub fn text_column(field: &FieldRef, column: &ArrayRef) -> Result<Option<ArrayRe
         return Ok(Some(texts(column, write)));
     }
     if !field.data_type().is_nested() {
+        check_durations(column)?;
         return Ok(None);
     }
     let options = json_options();

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod plan_node;
 mod pool;
 pub mod scan;
+mod sound_values;
 mod spill;
 mod store;
 pub mod transform;

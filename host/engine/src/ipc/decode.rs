@@ -12,6 +12,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::grant::shown;
 
 use super::frames::{BATCH_LIMIT_BYTES, Frames};
+use crate::sound_values::sound;
 
 /// The most columns of a schema.
 pub const BATCH_COLUMN_LIMIT: usize = 10_000;
@@ -104,6 +105,7 @@ impl IpcDecoder {
         if self.frames.has_dictionaries() && written() > BATCH_LIMIT_BYTES {
             return Err(hostile(format!("more than {BATCH_LIMIT_BYTES} bytes to one batch")));
         }
+        let batch = sound(batch).map_err(|unsound| hostile(unsound.to_string()))?;
         batch.with_schema(self.expected.clone()).map_err(|error| hostile(error.to_string()))
     }
 

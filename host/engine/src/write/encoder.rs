@@ -59,7 +59,8 @@ pub(super) fn arrow_fault(error: ArrowError) -> Error {
             Ok(error) => io_fault(*error),
             Err(other) => Error::internal(format!("writing a part: {other}")),
         },
-        other => Error::data(format!("the format cannot hold it: {other}"))
-            .with_hint("cast the column to another type in an `sql` step"),
+        other => Error::data(format!("the format cannot hold it: {other}")).with_hint(
+            "cast the column to another type in an `sql` step, or write Parquet or Arrow",
+        ),
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -45,7 +45,7 @@ impl Partitioning {
         }
         let fields = columns
             .iter()
-            .map(|(place, _)| SortField::new(schema.field(*place).data_type().clone()));
+            .map(|(place, _)| SortField::new(plain(schema.field(*place).data_type()).clone()));
         Ok(Some(Self {
             rows: RowConverter::new(fields.collect()).map_err(fault)?,
             schema: Arc::new(schema.project(&rest).map_err(fault)?),
@@ -69,8 +69,11 @@ impl Partitioning {
 
     /// A batch's rows, folder by folder, without the columns that the folders tell.
     pub(super) fn split(&self, batch: &RecordBatch) -> Result<Vec<(String, RecordBatch)>> {
-        let keys: Vec<ArrayRef> =
-            self.columns.iter().map(|(place, _)| batch.column(*place).clone()).collect();
+        let keys = self.columns.iter().map(|(place, _)| {
+            let column = batch.column(*place);
+            cast(column, plain(column.data_type())).map_err(fault)
+        });
+        let keys = keys.collect::<Result<Vec<ArrayRef>>>()?;
         let rows = self.rows.convert_columns(&keys).map_err(fault)?;
         let (mut groups, mut known): (Vec<Vec<u32>>, HashMap<_, usize>) = Default::default();
         for (number, row) in rows.iter().enumerate() {
@@ -140,13 +143,21 @@ fn column(name: &str, schema: &SchemaRef) -> Result<(usize, String)> {
             .with_hint(format!("the columns are {}", known.join(", ")))
     })?;
     let data_type = schema.field(place).data_type();
-    if !names_folders(data_type) {
+    if !names_folders(plain(data_type)) {
         return Err(Error::config(format!(
             "`target.partition_by`: `{name}` is {data_type}, whose values do not name folders"
         ))
         .with_hint("partition by texts, whole numbers, dates or booleans"));
     }
     Ok((place, name.to_owned()))
+}
+
+/// The type of a dictionary's values, or the type itself.
+fn plain(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    }
 }
 
 /// Whether a type's values read the same to everybody.
@@ -189,7 +200,8 @@ pub(crate) fn folder_values(
         let text = percent_decode_str(text).decode_utf8().map_err(|_| misplaced())?;
         let value = match text.as_ref() {
             NULL_FOLDER => ScalarValue::try_from(data_type),
-            text => ScalarValue::try_from_string(text.to_owned(), data_type),
+            text => ScalarValue::try_from_string(text.to_owned(), plain(data_type))
+                .and_then(|value| value.cast_to(data_type)),
         };
         value.map_err(|_| {
             Error::data(format!("{file}: the folder {folder} is no {data_type}"))

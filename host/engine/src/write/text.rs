@@ -8,11 +8,11 @@ use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordB
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json;
-use arrow::json::writer::LineDelimited;
+use arrow::json::writer::{LineDelimited, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use longshore_model::config::target::{CsvStyle, TextCodec};
 use longshore_model::error::{Error, Result, ResultExt};
-use longshore_values::{JsonValues, text_column};
+use longshore_values::{JsonValues, json_options, text_column};
 
 use super::checksum_writer::ChecksumWriter;
 use super::compressed_writer::CompressedWriter;
@@ -190,6 +190,19 @@ pub(crate) fn texts_of(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> 
     Ok((0..batch.num_rows()).map(row).collect())
 }
 
+/// An error of a batch, with the column that it is of.
+fn blamed(batch: &RecordBatch, error: ArrowError) -> Error {
+    let options = json_options();
+    let fields = batch.schema_ref().fields().iter();
+    let mut columns = fields.zip(batch.columns());
+    let bad = columns.find(|(field, column)| make_encoder(field, column, &options).is_err());
+    let error = arrow_fault(error);
+    match bad {
+        Some((field, _)) => error.with_context(format!("column `{}`", field.name())),
+        None => error,
+    }
+}
+
 /// Writes one file of JSON lines.
 pub(super) struct JsonEncoder {
     writer: json::Writer<CompressedWriter, LineDelimited>,
@@ -205,7 +218,7 @@ impl JsonEncoder {
 
 impl Encoder for JsonEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch).map_err(arrow_fault)
+        self.writer.write(batch).map_err(|error| blamed(batch, error))
     }
 
     fn memory_bytes(&self) -> usize {

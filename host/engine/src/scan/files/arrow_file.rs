@@ -25,6 +25,7 @@ use super::file_info::{FileInfo, FilesInfo, Group};
 use super::text::arrange;
 use super::{DAMAGED, Rows, Slice, detail, file_error, shown};
 use crate::ipc::catch_panic;
+use crate::sound_values::{WIDER_TYPE, sound};
 use crate::store::Opened;
 
 /// Bytes behind the footer: its length, and the mark.
@@ -126,7 +127,11 @@ impl Reader {
             };
             let rows = batch.num_rows().min(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= rows as u64;
-            let batch = typed(&batch.slice(0, rows), &self.info).map_err(damaged)?;
+            let batch = sound(batch.slice(0, rows)).map_err(|unsound| {
+                Error::data(format!("{}: {unsound}", shown(&self.store, &open.key)))
+                    .with_hint(WIDER_TYPE)
+            })?;
+            let batch = typed(&batch, &self.info).map_err(damaged)?;
             return arrange(batch, &self.schema, &open.slice.partitions).map(Some);
         }
         Ok(None)

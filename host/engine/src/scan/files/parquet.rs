@@ -18,6 +18,7 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use datafusion::prelude::SessionContext;
+use futures::future::ready;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use longshore_model::config::files::Int96;
@@ -36,6 +37,7 @@ use super::parquet_footer::{self, Factory};
 use super::{DAMAGED, Rows, Slice, changed_values, detail, filter, shown};
 use crate::datafusion_fault::from_datafusion;
 use crate::ipc::catch_panic;
+use crate::sound_values::{WIDER_TYPE, sound};
 use crate::store::Opened;
 
 /// What the reader knows the store by; nobody sees it.
@@ -116,6 +118,14 @@ pub(super) fn read(
     let rows = rows.or_else(move |error| {
         let blame = blame.clone();
         async move { Err(blame.told(error).await) }
+    });
+    let file = match slices.as_slice() {
+        [one] => format!("{}: ", shown(store, &one.meta()?.location)),
+        _ => String::new(),
+    };
+    let rows = rows.and_then(move |batch| {
+        let told = |unsound| Error::data(format!("{file}{unsound}")).with_hint(WIDER_TYPE);
+        ready(sound(batch).map_err(told))
     });
     let rows = rows.boxed();
     // A filter may ask for columns that are not read.

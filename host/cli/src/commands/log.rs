@@ -20,7 +20,7 @@ pub(super) struct LogArgs {
     /// Log what Longshore does in detail; twice: what its libraries do, too
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Say nothing but errors, and show no progress
+    /// Say nothing but the answer and errors, and show no progress
     #[arg(short, long, global = true)]
     quiet: bool,
 }

@@ -50,7 +50,12 @@ pub(super) fn unpacked(store: &Opened, key: &Key, bytes: u64, packing: Packing) 
     };
     let url = store.url(key);
     let damaged = move |error: std::io::Error| {
-        let text = format!("{url}: cannot be unpacked: {error}");
+        let cause = match (packing, error.to_string()) {
+            // So its decoder says that nothing more comes.
+            (Packing::Xz, text) if text == "out of memory" => "it ends too early".to_owned(),
+            (_, text) => text,
+        };
+        let text = format!("{url}: cannot be unpacked: {cause}");
         match error.into_inner().map(|inner| inner.downcast::<Error>()) {
             Some(Ok(own)) => *own,
             _ => Error::data(text).with_hint(

@@ -21,6 +21,8 @@ use super::file_info::FilesInfo;
 use super::json_shape::{Shape, unquoted};
 use super::json_wrong::Wrong;
 
+const WITH_JQ: &str = "make lines of it, with jq 1.7 or later, as older ones round long numbers";
+
 /// The columns of a text, and how many of its rows were looked at.
 pub(super) fn sample(files: &Files, text: &[u8]) -> Result<(Fields, usize)> {
     let mut shapes = Shape::Unseen;
@@ -72,11 +74,11 @@ fn no_row(text: &[u8], number: usize, wrong: Wrong) -> Error {
         Some((_, Err(twice @ Wrong::Twice(_)))) => told(&twice),
         _ if text.trim_ascii_start().starts_with(b"[") => {
             Error::data(format!("begins with an array: {lines}"))
-                .with_hint("make lines of it: jq -c '.[]' FILE > FILE.jsonl")
+                .with_hint(format!("{WITH_JQ}: jq -c '.[]' FILE > FILE.jsonl"))
         }
         Some((value, Ok(_))) if number == 0 && value.starts_with('{') && value.contains('\n') => {
             Error::data(format!("line 1: an object goes over several lines: {lines}"))
-                .with_hint("make lines of it: jq -c . FILE > FILE.jsonl")
+                .with_hint(format!("{WITH_JQ}: jq -c . FILE > FILE.jsonl"))
         }
         _ => told(&wrong),
     }

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
 use longshore_model::config::files::{BadRows, FileFormat, Files, Packing};
-use longshore_model::error::{Error, Result};
+use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::Scan;
 use object_store::ObjectMeta;
 
@@ -32,6 +32,14 @@ const HEADER_BYTES: u64 = 1 << 20;
 /// Beyond so many bytes before a bad row, its line's number is not counted: they would be read for it.
 const LINE_COUNT_LIMIT_BYTES: u64 = 1 << 30;
 
+/// How packed files begin.
+const PACKED: [(&[u8], &str); 4] = [
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"PK\x03\x04", "zip"),
+];
+
 /// Tells a file's columns from its first rows.
 pub(super) async fn inspect(
     store: &Opened,
@@ -46,6 +54,9 @@ pub(super) async fn inspect(
     let (mut sample, mut is_whole, mut wanted) = (Vec::new(), false, files.sample_rows);
     let told = loop {
         is_whole |= !read_sample(&mut lines, &mut sample, wanted).await?;
+        if packing == Packing::None {
+            refuse_packed(&sample).context(shown(store, key))?;
+        }
         let told = match format {
             FileFormat::Csv => csv::sample(&style, files, &sample),
             _ => json::sample(files, &sample),
@@ -75,6 +86,17 @@ pub(super) async fn inspect(
 }
 
 /// Reads on until a sample has more lines than are wanted; whether there may be more.
+/// Refuses what is not text at all, but packed: its name does not say so.
+fn refuse_packed(begin: &[u8]) -> Result<()> {
+    let Some((_, name)) = PACKED.iter().find(|(mark, _)| begin.starts_with(mark)) else {
+        return Ok(());
+    };
+    Err(Error::data(format!("it is packed with {name}")).with_hint(match *name {
+        "zip" => "unpack it: archives are not read".to_owned(),
+        name => format!("say so with `source.compression: {name}`"),
+    }))
+}
+
 async fn read_sample(lines: &mut Lines, sample: &mut Vec<u8>, wanted: usize) -> Result<bool> {
     let mut count = count_lines(sample);
     while count <= wanted as u64 && sample.len() < SAMPLE_LIMIT_BYTES {

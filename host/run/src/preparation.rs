@@ -108,6 +108,7 @@ impl ActiveRun<'_> {
         let mut planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
         planner.resume = record.resume_state(self.job)?;
         planner.expected = self.ledger().expected(self.id)?;
+        planner.now = self.created;
         let source = planner.source(self.job)?;
         let plan = planner.plan_aside(self.job, source).await?;
         if let Some(difference) = built_by.difference(&BuiltBy::new(&plan)) {
@@ -126,7 +127,7 @@ impl ActiveRun<'_> {
         // Before the snapshot: what another run has published by then is seen in it.
         let loads = self.load_state().await?;
         let planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
-        let mut planner = Planner { expected, ..planner };
+        let mut planner = Planner { expected, now: self.created, ..planner };
         let source = planner.source(self.job)?;
         let snapshot = match source.connector().filter(|_| source.needs_holder()) {
             Some(connector) => lease.begin(self.job, connector.plugin.digest()).await,
@@ -252,7 +253,8 @@ impl ActiveRun<'_> {
         let (settings, targets) = (self.runner.settings, targets.to_vec());
         let expected = self.ledger().expected(self.id)?;
         let record = PlanRecord::new(plan, false);
-        let spec = RunSpec::new(self.id, self.job, settings, record, expected, targets)?;
+        let run = (self.id, self.created);
+        let spec = RunSpec::new(run, self.job, settings, record, expected, targets)?;
         let file = |(_, plugin): (String, &Plugin)| PluginFile {
             digest: plugin.digest().to_owned(),
             path: plugin.path().to_owned(),

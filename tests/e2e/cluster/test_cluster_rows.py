@@ -162,6 +162,38 @@ def test_joins_of_several_tables_give_the_same(program, cluster):
     both(program, {"source": TPCH, "relations": relations, "sql": sql, "chunk": {"rows": 1_000}})
 
 
+def test_now_is_one_moment_on_all_executors(program, cluster):
+    cluster.grow(2)
+    sql = "SELECT n, count(*) AS c FROM (SELECT o_orderkey, now() AS n FROM data) x GROUP BY n"
+    for number, step in enumerate([sql, "SELECT o_orderkey, now() AS n FROM data"]):
+        target = {"url": f"file://{program.folder}/{number}"}
+        job = program.job(
+            TPCH, tables=["orders"], transform=[{"sql": step}], target=target, chunk={"rows": 1_000}
+        )
+        program.report("run", job)
+        moments = pyarrow.parquet.read_table(program.folder / str(number) / "orders", columns=["n"])["n"]
+        assert len(moments.unique()) == 1, moments.unique()
+
+
+def test_a_table_that_is_read_many_times_is_planned_alike_by_all(program, cluster):
+    """Its scans are planned at the same time, and come in any order."""
+    cluster.grow(2)
+    exists = [
+        f"EXISTS (SELECT 1 FROM orders o{n} WHERE o.o_orderkey = o{n}.o_orderkey AND o{n}.o_totalprice > {n * 900})"
+        for n in range(1, 8)
+    ]
+    job = program.job(
+        {"url": "tpch:", "scale": 0.01, "text_mib": 1},
+        name="many.yaml",
+        relations=[{"table": "orders"}],
+        sql=f"SELECT o_orderkey FROM orders o WHERE {' AND '.join(exists)}",
+        chunk={"rows": 1_000},
+    )
+    many, one = program.report("run", job), program.alone("run", job)
+    assert many["rows"] == one["rows"] > 1_000
+    assert many["interruptions"] == [] == one["interruptions"]
+
+
 def test_files_are_read_by_executors(program, cluster):
     cluster.grow(2)
     folder = program.folder / "in"

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use chrono::Utc;
 use datafusion::catalog::TableProvider;
 use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
@@ -93,7 +94,7 @@ pub async fn columns_to_keep(relations: &[Asked<'_>]) -> Result<Vec<BTreeSet<usi
             let tables: Vec<KeptRows> =
                 relations.iter().map(|other| KeptRows::planned(other.schema.clone())).collect();
             let named = named(position, relations, tables);
-            let rows = Rows::over(named, &sql).await.context(at())?;
+            let rows = Rows::over(named, &sql, Utc::now()).await.context(at())?;
             for (table, columns) in rows.columns_read().context(at())? {
                 let of = position_of(position, relations, &table);
                 kept[of].extend(columns);

@@ -98,9 +98,9 @@ fn table(input: usize, changed: Option<(InputColumn, usize)>) -> Arc<dyn TablePr
 async fn rows(query: &str, changed: Option<(InputColumn, usize)>) -> Rows {
     let mut steps = query.split("|>");
     let tables = [("a", table(0, changed)), ("b", table(1, changed))];
-    let mut rows = Rows::over(tables, steps.next().unwrap()).await.unwrap();
+    let mut rows = Rows::over(tables, steps.next().unwrap(), chrono::Utc::now()).await.unwrap();
     for step in steps {
-        rows = rows.sql(step).await.unwrap();
+        rows = rows.sql(step, chrono::Utc::now()).await.unwrap();
     }
     rows
 }

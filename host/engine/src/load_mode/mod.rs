@@ -24,7 +24,7 @@ mod versions;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use longshore_model::config::load::{Duplicates, Load, Merge, REMOVES};
 use longshore_model::error::{Error, Result, ResultExt};
 
@@ -51,8 +51,9 @@ pub fn columns(load: &Load, schema: &SchemaRef) -> Result<SchemaRef> {
     Ok(schema.clone())
 }
 
-/// Rows for a sink that merges: a column tells which of them remove the rows with their keys.
-pub(crate) async fn marked(rows: Rows, load: &Load) -> Result<Rows> {
+/// Rows for a sink that merges: a column tells which of them remove the rows with their keys; `now` is what `now()` is in
+/// the condition.
+pub(crate) async fn marked(rows: Rows, load: &Load, now: DateTime<Utc>) -> Result<Rows> {
     if rows.schema()?.field_with_name(REMOVES).is_ok() {
         return Err(Error::config(format!(
             "a column is called `{REMOVES}`, as one of Longshore's own"
@@ -60,7 +61,7 @@ pub(crate) async fn marked(rows: Rows, load: &Load) -> Result<Rows> {
         .with_hint("give it another name in an `sql` step"));
     }
     let Load::Merge(Merge { deleted: Some(condition), .. }) = load else { return Ok(rows) };
-    rows.sql(&format!("SELECT *, ({condition}) IS TRUE AS \"{REMOVES}\" FROM {TABLE}")).await
+    rows.sql(&format!("SELECT *, ({condition}) IS TRUE AS \"{REMOVES}\" FROM {TABLE}"), now).await
 }
 
 /// The columns that the relation has in a sink: those that are written, but for that mark.

@@ -20,12 +20,13 @@ impl Planner<'_> {
     /// Plans a whole run on its source. When what it gives is dropped, the plan is resume up: nobody waits for
     /// the thread, which ends as soon as it can.
     pub async fn plan_aside(self, job: &Job, source: Arc<dyn Source>) -> Result<RunPlan> {
-        let Planner { plugins, limit, resume, loads, expected, .. } = self;
+        let Planner { plugins, limit, resume, loads, expected, now, .. } = self;
         let settings = self.settings.clone();
         let (job, io) = (job.clone(), Handle::current());
         let (mut send, planned) = oneshot::channel();
         let work = move || {
-            let planner = Planner { plugins, settings: &settings, limit, resume, loads, expected };
+            let planner =
+                Planner { plugins, settings: &settings, limit, resume, loads, expected, now };
             let planning = AssertUnwindSafe(planner.plan_on(&job, source)).catch_unwind();
             let _entered = io.enter();
             io.block_on(async move {

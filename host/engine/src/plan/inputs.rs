@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::FieldRef;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::TableProvider;
 use longshore_model::config::job::Source as JobSource;
 use longshore_model::config::job::{Input, JobRelation};
@@ -76,6 +77,8 @@ pub(super) struct PlanContext<'a> {
     pub(super) loads: Option<&'a LoadState>,
     /// What the target holds, if it is known.
     pub(super) expected: Option<&'a Expectation>,
+    /// What `now()` is.
+    pub(super) now: DateTime<Utc>,
 }
 
 /// One input of a relation.
@@ -209,7 +212,7 @@ impl PlanContext<'_> {
         for (index, step) in self.job.steps.iter().enumerate() {
             let at = format!("transform[{index}]");
             rows = match step {
-                Step::Sql(sql) => rows.sql(sql).await.context(at)?,
+                Step::Sql(sql) => rows.sql(sql, self.now).await.context(at)?,
                 Step::Plugin { wanted, .. } => {
                     let bound = self.transforms.get(&index).ok_or_else(|| {
                         Error::internal(format!("transform `{wanted}` is not bound"))

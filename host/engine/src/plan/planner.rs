@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -136,6 +137,8 @@ pub struct Planner<'a> {
     pub loads: Option<LoadState>,
     /// What the target holds of each relation, in the job's order; nothing is known of those beyond.
     pub expected: Vec<Option<Expectation>>,
+    /// What `now()` is in the job's SQL: the same for all of a run, also after an interruption and on other machines.
+    pub now: DateTime<Utc>,
 }
 
 /// What a plan takes from before, and does not ask the source for.
@@ -151,7 +154,7 @@ impl<'a> Planner<'a> {
     /// A planner for whole runs.
     pub fn new(plugins: Arc<PluginSet>, settings: &'a Settings) -> Self {
         let (limit, resume, loads, expected) = Default::default();
-        Self { plugins, settings, limit, resume, loads, expected }
+        Self { plugins, settings, limit, resume, loads, expected, now: Utc::now() }
     }
 
     /// The job's source, of which nothing is asked yet. Call it on the runtime that serves connections.
@@ -213,6 +216,7 @@ impl<'a> Planner<'a> {
                 recorded: self.resume.scans.as_ref().and_then(|scans| scans.get(position)).cloned(),
                 loads: self.loads.as_ref(),
                 expected: self.expected.get(position).and_then(Option::as_ref),
+                now: self.now,
             })
             .collect();
         // A session costs as much as several relations.
@@ -288,7 +292,7 @@ impl<'a> Planner<'a> {
             (Some(sql), _) => {
                 let names = relation.inputs.iter().map(|input| input.name.as_str());
                 let tables = inputs.iter().map(InputPlan::as_table);
-                Rows::over(names.zip(tables), sql).await.context("sql")?
+                Rows::over(names.zip(tables), sql, asking.now).await.context("sql")?
             }
         };
         let mut rows = asking.steps(rows).await?;
@@ -317,7 +321,7 @@ impl<'a> Planner<'a> {
         if is_sink && let Some(load) = &relation.load {
             // Of the rows as they are read: a sink joins them itself.
             load_mode::columns(load, &rows.schema()?)?;
-            rows = load_mode::marked(rows, load).await?;
+            rows = load_mode::marked(rows, load, asking.now).await?;
         }
         let physical = rows.into_plan().await?;
         // Told before anything is read.

@@ -73,6 +73,7 @@ impl ExecutorRun {
         planner.resume =
             ResumeState { snapshot: Some(spec.snapshot), scans: Some(restored.collect()) };
         planner.expected = spec.expected;
+        planner.now = spec.began;
         let source = planner.source(&job)?;
         let plan = planner.plan_aside(&job, source).await?;
         if let Some(difference) = spec.built_by.difference(&BuiltBy::new(&plan)) {

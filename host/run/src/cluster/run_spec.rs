@@ -1,5 +1,6 @@
 //! All that another process needs to carry out tasks of a run.
 
+use chrono::{DateTime, Utc};
 use longshore_engine::drift::Expectation;
 use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_model::config::{Job, PortableJob, Settings};
@@ -15,6 +16,8 @@ use crate::plan_record::{BuiltBy, PlanRecord};
 pub struct RunSpec {
     /// The run's id.
     pub run: String,
+    /// When it began: `now()` in its SQL.
+    pub(super) began: DateTime<Utc>,
     /// The program and the plugins that planned it.
     pub built_by: BuiltBy,
     /// The job.
@@ -45,7 +48,7 @@ impl RecordedScan {
 impl RunSpec {
     /// That of a run which is planned.
     pub(crate) fn new(
-        run: &str,
+        (run, began): (&str, DateTime<Utc>),
         job: &Job,
         settings: &Settings,
         plan: PlanRecord,
@@ -56,6 +59,7 @@ impl RunSpec {
         let scans = plan.scans.into_iter();
         Ok(Self {
             run: run.to_owned(),
+            began,
             built_by: plan.built_by,
             job: PortableJob::new(job, &settings.policy, settings.secrets.as_deref())?,
             snapshot: plan.snapshot,

@@ -168,7 +168,9 @@ fn planned(sql: &str) -> Result<()> {
     let rows = RecordBatch::try_from_iter(columns).unwrap();
     let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let planning = async { Rows::Table(Arc::new(table)).sql(sql).await?.into_plan().await };
+    let planning = async {
+        Rows::Table(Arc::new(table)).sql(sql, chrono::Utc::now()).await?.into_plan().await
+    };
     runtime.block_on(planning).map(drop)
 }
 

@@ -27,6 +27,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
     MemorySchemaProvider, Session, TableProvider,
@@ -205,21 +206,22 @@ pub enum Rows {
 }
 
 impl Rows {
-    /// Puts a query on top.
-    pub async fn sql(self, sql: &str) -> Result<Self> {
+    /// Puts a query on top; `now` is what `now()` is in it.
+    pub async fn sql(self, sql: &str, now: DateTime<Utc>) -> Result<Self> {
         let table = match self {
             Self::Table(table) => table,
             Self::Query(_, query) => query.into_view(),
         };
-        Self::over([(TABLE, table)], sql).await
+        Self::over([(TABLE, table)], sql, now).await
     }
 
     /// A query over several tables.
     pub async fn over<'a>(
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
+        now: DateTime<Utc>,
     ) -> Result<Self> {
-        Self::over_in(session_state()?, tables, sql).await
+        Self::over_in(session_state()?, tables, sql, now).await
     }
 
     /// The same in a session.
@@ -227,6 +229,7 @@ impl Rows {
         state: &SessionState,
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
+        now: DateTime<Utc>,
     ) -> Result<Self> {
         let context = session_context(state)?;
         let mut names = Vec::new();
@@ -234,7 +237,8 @@ impl Rows {
             context.register_table(TableReference::bare(name), table).map_err(from_datafusion)?;
             names.push(name);
         }
-        let state = context.state();
+        let mut state = context.state();
+        state.execution_props_mut().query_execution_start_time = Some(now);
         let mut statement = read_statement(&state, sql)?;
         if let Statement::Statement(parsed) = &mut statement {
             numbers::read_exponents(parsed);

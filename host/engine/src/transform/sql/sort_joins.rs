@@ -150,7 +150,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let sql = QUERIES[query];
             runtime.block_on(async {
-                let plan = Rows::over([("a", table(&a)), ("b", table(&b))], sql).await.unwrap();
+                let plan = Rows::over([("a", table(&a)), ("b", table(&b))], sql, chrono::Utc::now()).await.unwrap();
                 let plan = plan.into_plan().await.unwrap();
                 let sorted = with_sort_joins(&plan).unwrap();
                 let Some(sorted) = sorted else {

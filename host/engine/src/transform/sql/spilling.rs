@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::Utc;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
@@ -33,7 +34,7 @@ impl SpillingSession {
         tables: impl IntoIterator<Item = (&'a str, Arc<dyn TableProvider>)>,
         sql: &str,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = Rows::over_in(&self.state, tables, sql).await?.into_plan().await?;
+        let plan = Rows::over_in(&self.state, tables, sql, Utc::now()).await?.into_plan().await?;
         Ok(with_sort_joins(&plan)?.unwrap_or(plan))
     }
 

@@ -303,7 +303,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::column::{Digits, Kind};
+    use crate::kind::{Digits, Kind};
     use crate::policy::SpecialValues;
 
     fn columns() -> Vec<Column> {

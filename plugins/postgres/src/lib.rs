@@ -20,6 +20,7 @@ mod column;
 mod copy;
 mod decode;
 mod field;
+mod kind;
 mod policy;
 mod relation;
 mod session;

@@ -17,8 +17,9 @@ use longshore_sdk::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer, i256
 use longshore_sdk::schema::{ArrowError, DataType};
 use longshore_sdk::{Error, Result};
 
-use crate::column::{Column, Digits, Kind};
+use crate::column::Column;
 use crate::field::Field;
+use crate::kind::{Digits, Kind};
 use crate::policy::SpecialValues;
 use bytes::Bytes;
 use nested::{Lists, Structs};

@@ -7,8 +7,8 @@ use longshore_sdk::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use longshore_sdk::schema::{DataType, Field as ArrowField};
 
 use super::{Builder, Cause};
-use crate::column::Kind;
 use crate::field::Field;
+use crate::kind::Kind;
 
 /// The most lists of one batch of one column.
 const OFFSET_LIMIT: usize = i32::MAX as usize;

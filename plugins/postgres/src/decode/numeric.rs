@@ -3,8 +3,8 @@
 use longshore_sdk::buffer::i256;
 
 use super::{Cause, Special, slice};
-use crate::column::Digits;
 use crate::field::Field;
+use crate::kind::Digits;
 
 /// All powers of ten of 64 bits.
 const POWERS: [u64; 20] = {

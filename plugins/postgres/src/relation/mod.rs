@@ -123,7 +123,7 @@ impl Catalog<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::column::Kind;
+    use crate::kind::Kind;
 
     #[test]
     fn a_select_asks_for_no_more_than_is_wanted() {

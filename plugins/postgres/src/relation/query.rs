@@ -66,7 +66,7 @@ fn rename_twins(columns: &mut [Column]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::column::Kind;
+    use crate::kind::Kind;
 
     #[test]
     fn columns_of_the_same_name_get_numbers() {

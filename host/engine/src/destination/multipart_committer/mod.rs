@@ -1,6 +1,7 @@
 //! Publishing in object stores, which cannot rename: each part is an upload to its last place that
 //! nobody sees until it is completed, and the commit completes them all.
 
+mod held_upload;
 mod part_upload;
 mod uploads;
 
@@ -19,7 +20,8 @@ use longshore_model::part::{Part, RelationTarget};
 use object_store::multipart::MultipartStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use self::uploads::{HeldUpload, Uploads};
+use self::held_upload::HeldUpload;
+use self::uploads::Uploads;
 use super::files::{ByteStream, Entry, Files, files_beneath};
 use super::object_files::ObjectFiles;
 use super::request::absent_is_fine;

@@ -10,7 +10,7 @@ use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use tokio::task::JoinSet;
 
-use super::uploads::HeldUpload;
+use super::held_upload::HeldUpload;
 use crate::destination::upload::{PIECE_BYTES, Uploader};
 use crate::store::object_error;
 

@@ -9,14 +9,12 @@ use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
-use object_store::{
-    Attribute, Attributes, GetOptions, ObjectMeta, ObjectStoreExt, PutOptions, PutPayload,
-};
-use serde::{Deserialize, Serialize};
+use object_store::{Attribute, Attributes, GetOptions, ObjectStoreExt, PutOptions, PutPayload};
 use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 
 use super::COMMIT_REQUESTS_AT_ONCE;
+use super::held_upload::HeldUpload;
 use super::part_upload::{PartUpload, UPLOAD_BYTES_AT_ONCE};
 use crate::destination::PartFile;
 use crate::destination::files::Files;
@@ -28,36 +26,6 @@ use crate::store::open_uploads::{OpenUpload, OpenUploads};
 
 /// What says of a file that it only took the place of an upload.
 const GIVEN_UP: (&str, &str) = ("longshore", "given-up");
-
-/// The description of an upload, which is needed to complete it. It is the token of a part.
-#[derive(Serialize, Deserialize)]
-pub(super) struct HeldUpload {
-    /// Where it becomes an object, encoded as the store wants it.
-    pub(super) key: String,
-    /// The store's id; empty while it is being begun.
-    pub(super) upload: String,
-    /// The ids of its pieces, in their order.
-    pub(super) pieces: Vec<String>,
-    /// The mark of the store for the single file that was there before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) before: Option<String>,
-}
-
-impl HeldUpload {
-    pub(super) fn parse(token: &str) -> Result<Self> {
-        serde_json::from_str(token)
-            .map_err(|error| Error::internal(format!("an upload's description: {error}")))
-    }
-
-    pub(super) fn token(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| Error::internal(error.to_string()))
-    }
-
-    /// Whether an object is what this upload becomes: as large, and not what was there before.
-    pub(super) fn is_completed_as(&self, part: &Part, there: &ObjectMeta) -> bool {
-        there.size == part.bytes && (self.before.is_none() || self.before != there.e_tag)
-    }
-}
 
 /// The uploads into a target.
 pub(super) struct Uploads {

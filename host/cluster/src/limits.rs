@@ -36,6 +36,9 @@ pub(crate) const DRIVER_LIMIT: usize = 64;
 /// How often an executor asks whether the driver still has a run.
 pub(crate) const SESSION_LOOK_SECS: u64 = 5;
 
+/// How long an executor that ends tells drivers what it gives up.
+pub(crate) const STOP_NOTICE_SECS: u64 = 2;
+
 /// How often an executor with a free place asks for work, while there is some.
 pub(crate) const BUSY_POLL_MILLIS: u64 = 10;
 

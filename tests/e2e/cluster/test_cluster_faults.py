@@ -121,6 +121,21 @@ def test_an_executor_that_is_told_to_stop_ends_what_it_has(program, cluster, gat
     arrived(program)
 
 
+def test_an_executor_that_gives_up_tells_the_driver(program, cluster, gate, job):
+    cluster.start_executor("--drain-secs", "0")
+    cluster.grow(1, slots=2)
+    run = begun(program, job, gate, chunks=4)
+    cluster.executors[0].send(signal.SIGTERM)
+    assert cluster.executors[0].ended() == 0
+    gate.open()
+    ended(run)
+    arrived(program)
+    [shown] = runs(program)
+    attempts = json.loads(program.ok("--json", "runs", "show", shown["run"]))["attempts"]
+    told = [attempt for attempt in attempts if "was told to stop" in json.dumps(attempt)]
+    assert len(told) == 2, attempts
+
+
 def test_an_error_of_the_source_has_its_class_and_is_not_tried_again(program, cluster, server):
     cluster.grow(1)
     relation = {"query": "SELECT 1 / (id - 5) AS x FROM generate_series(1, 9) AS t (id)", "as": "x"}

@@ -124,6 +124,7 @@ async fn carried_out(
     if line.begin(name).await? == Wanted::No {
         return Ok(false);
     }
+    sessions.begun(&line);
     // A task of its own: work may keep its thread, as when it waits for a disk, and is not lost for that.
     let mut reporting = JoinSet::new();
     let told = line.clone();

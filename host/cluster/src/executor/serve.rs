@@ -68,9 +68,10 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     let (slots, asking) = (Arc::new(Semaphore::new(options.slots)), Arc::new(Notify::new()));
     let full = Arc::new(Notify::new());
     let executor = Arc::new(executor(&name, &address, &options, &folder, tls.clone())?);
+    let sessions = Arc::new(Sessions::new(host.clone(), tls, shuffles.path().join(SCRATCH)));
     let worker = Arc::new(Worker {
         name: name.clone(),
-        sessions: Arc::new(Sessions::new(host.clone(), tls, shuffles.path().join(SCRATCH))),
+        sessions: sessions.clone(),
         compute: host.threads.compute.handle().clone(),
         done: asking.clone(),
         full: full.clone(),
@@ -95,7 +96,10 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
         ended = polling => ended.map_err(|error| Error::internal(error.to_string())),
         () = keep_asking(&asking, &slots, options.slots) => Ok(()),
         () = pause_when_full(&full, &slots, options.slots) => Ok(()),
-        () = drained(&mut signals, &slots, &options) => Ok(()),
+        () = drained(&mut signals, &slots, &options) => {
+            sessions.give_up(&name).await;
+            Ok(())
+        }
     }
 }
 

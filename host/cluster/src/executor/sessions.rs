@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use http::StatusCode;
 use longshore::program::Host;
 use longshore_model::error::{Class, Error, Result};
@@ -14,12 +15,13 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::task::JoinError;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
+use super::driver_line::DriverLine;
 use crate::address::unguessable;
 use crate::http::{Answer, REFUSED, ask};
-use crate::limits::{DRIVER_LIMIT, DRIVER_SILENCE_SECS, SESSION_LOOK_SECS};
+use crate::limits::{DRIVER_LIMIT, DRIVER_SILENCE_SECS, SESSION_LOOK_SECS, STOP_NOTICE_SECS};
 use crate::message::Assignment;
 use crate::tls::ClusterTls;
 
@@ -31,11 +33,37 @@ pub(super) struct Sessions {
     runs: Mutex<HashMap<String, Arc<OnceCell<Arc<ExecutorRun>>>>>,
     /// Where each run has a folder for what it needs of this machine's disk.
     scratch: PathBuf,
+    /// What is under way.
+    lines: Mutex<Vec<Weak<DriverLine>>>,
 }
 
 impl Sessions {
     pub(super) fn new(host: Host, tls: ClusterTls, scratch: PathBuf) -> Self {
-        Self { host, tls, drivers: Mutex::default(), runs: Mutex::default(), scratch }
+        Self {
+            host,
+            tls,
+            drivers: Mutex::default(),
+            runs: Mutex::default(),
+            scratch,
+            lines: Mutex::default(),
+        }
+    }
+
+    /// Remembers that an attempt is under way, as long as somebody has the line.
+    pub(super) fn begun(&self, line: &Arc<DriverLine>) {
+        let mut lines = self.lines.lock();
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(line));
+    }
+
+    /// Tells the drivers of what is under way that it is given up: they need not wait until they miss this executor.
+    pub(super) async fn give_up(&self, name: &str) {
+        let lines: Vec<_> = self.lines.lock().drain(..).filter_map(|line| line.upgrade()).collect();
+        let told = lines.iter().map(|line| {
+            line.end(Err(Error::connection(format!("executor {name} was told to stop"))))
+        });
+        // Who does not answer misses it later.
+        let _ = timeout(Duration::from_secs(STOP_NOTICE_SECS), join_all(told)).await;
     }
 
     /// The runtime that serves connections.

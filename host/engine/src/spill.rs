@@ -11,7 +11,7 @@ use datafusion::common::DataFusionError;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::disk_manager::{DiskManager, DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{
-    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+    FairSpillPool, GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SpillFile, TempFileFactory};
@@ -55,24 +55,47 @@ impl SqlBudget {
     }
 }
 
+/// Nodes of which a plan has as many as the source has chunks, and which pass on at once what does not fit.
+const PASSING: [&str; 2] = ["PartialHashAggregateStream", "RepartitionExec"];
+
+/// What of SQL's memory such nodes hold together: one of so many parts.
+const PASSING_PARTS: usize = 4;
+
 /// Memory for SQL, shared fairly among what can spill. What is held counts in the process's budget.
 #[derive(Debug)]
 pub(crate) struct SqlMemory {
     pool: FairSpillPool,
+    /// For nodes that pass rows on: most wait for their chunk and hold nothing, so that a fair share for each would leave
+    /// nothing for the others.
+    passing: GreedyMemoryPool,
     held: Mutex<Account>,
 }
 
 impl SqlMemory {
     /// Memory of so many bytes.
     pub(crate) fn new(bytes: u64) -> Arc<Self> {
-        let pool = FairSpillPool::new(usize::try_from(bytes).unwrap_or(usize::MAX));
-        Arc::new(Self { pool, held: Mutex::new(memory().account()) })
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let passing = bytes / PASSING_PARTS;
+        Arc::new(Self {
+            pool: FairSpillPool::new(bytes - passing),
+            passing: GreedyMemoryPool::new(passing),
+            held: Mutex::new(memory().account()),
+        })
+    }
+
+    fn pool_of(&self, consumer: &MemoryConsumer) -> &dyn MemoryPool {
+        let is_passing = |node: &&str| consumer.name().starts_with(*node);
+        if consumer.can_spill() && PASSING.iter().any(is_passing) {
+            &self.passing
+        } else {
+            &self.pool
+        }
     }
 
     fn count(&self) {
         // Counted anew within the lock: the last one to count sees all that was before.
         let mut held = self.held.lock();
-        held.set(self.pool.reserved());
+        held.set(self.reserved());
     }
 }
 
@@ -88,31 +111,31 @@ impl MemoryPool for SqlMemory {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.pool.register(consumer);
+        self.pool_of(consumer).register(consumer);
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        self.pool.unregister(consumer);
+        self.pool_of(consumer).unregister(consumer);
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.pool.grow(reservation, additional);
+        self.pool_of(reservation.consumer()).grow(reservation, additional);
         self.count();
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.pool.shrink(reservation, shrink);
+        self.pool_of(reservation.consumer()).shrink(reservation, shrink);
         self.count();
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DfResult<()> {
-        self.pool.try_grow(reservation, additional)?;
+        self.pool_of(reservation.consumer()).try_grow(reservation, additional)?;
         self.count();
         Ok(())
     }
 
     fn reserved(&self) -> usize {
-        self.pool.reserved()
+        self.pool.reserved() + self.passing.reserved()
     }
 
     fn memory_limit(&self) -> MemoryLimit {
@@ -181,6 +204,19 @@ mod tests {
         assert_eq!(sql.held.lock().bytes(), 1_000);
         drop(held);
         assert_eq!(sql.held.lock().bytes(), 0);
+    }
+
+    #[test]
+    fn nodes_that_wait_for_their_chunk_leave_the_others_their_share() {
+        let pool: Arc<dyn MemoryPool> = SqlMemory::new(1 << 20);
+        let spilling =
+            |name: String| MemoryConsumer::new(name).with_can_spill(true).register(&pool);
+        let node = |number| spilling(format!("PartialHashAggregateStream[{number}]"));
+        let waiting: Vec<_> = (0..1_000).map(node).collect();
+        let sort = spilling("ExternalSorter[0]".into());
+        sort.try_grow(700 << 10).unwrap();
+        waiting[0].try_grow(200 << 10).unwrap();
+        assert!(waiting[1].try_grow(100 << 10).is_err(), "more than a quarter");
     }
 
     #[test]

@@ -23,8 +23,8 @@ use longshore_model::part::Part;
 pub(super) struct RelationWriter {
     writer: Arc<PartWriter>,
     chunkwise: bool,
-    /// Whether its joins are by sorting, since rows did not fit into memory.
-    sort_joins: AtomicBool,
+    /// Whether it makes do with little memory, since rows did not fit: joins are by sorting, and batches are small.
+    is_frugal: AtomicBool,
 }
 
 /// What an attempt needs before it begins.
@@ -39,7 +39,7 @@ impl RelationWriter {
     /// Hands a relation's rows to what takes them.
     pub(super) fn new(relation: &RelationPlan, parts: Arc<dyn Parts>) -> Self {
         let writer = Arc::new(PartWriter::new(relation.physical.clone(), parts));
-        Self { writer, chunkwise: relation.chunkwise, sort_joins: AtomicBool::new(false) }
+        Self { writer, chunkwise: relation.chunkwise, is_frugal: AtomicBool::new(false) }
     }
 
     /// Whether each chunk can be made alone.
@@ -57,30 +57,28 @@ impl RelationWriter {
         self.writer.write_empty().await
     }
 
-    /// Whether joins are by sorting.
-    pub(super) fn has_sort_joins(&self) -> bool {
-        self.sort_joins.load(Ordering::Relaxed)
+    /// Whether it makes do with little memory.
+    pub(super) fn is_frugal(&self) -> bool {
+        self.is_frugal.load(Ordering::Relaxed)
     }
 
-    /// From now on, joins are by sorting, or not.
-    pub(super) fn set_sort_joins(&self, sort_joins: bool) {
-        self.sort_joins.store(sort_joins, Ordering::Relaxed);
+    /// From now on, it makes do with little memory, or not.
+    pub(super) fn set_frugal(&self, is_frugal: bool) {
+        self.is_frugal.store(is_frugal, Ordering::Relaxed);
     }
 
     /// The plan of all of it, which nobody has executed.
     pub(super) fn plan(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        let spilling = if self.has_sort_joins() { self.writer.with_sort_joins()? } else { None };
+        let spilling = if self.is_frugal() { self.writer.with_sort_joins()? } else { None };
         let plan = spilling.map_or_else(|| self.writer.clone(), Arc::new);
         reset_plan_states(plan).map_err(from_datafusion)
     }
 
-    /// Learns from an attempt: where rows do not fit into memory, the next one has joins that spill.
-    pub(super) fn learn(&self, done: &Result<Written>) -> Result<()> {
-        let is_out_of_memory = done.as_ref().is_err_and(|error| error.code() == Some(SQL_MEMORY));
-        if is_out_of_memory && self.writer.with_sort_joins()?.is_some() {
-            self.set_sort_joins(true);
+    /// Learns from an attempt: where rows do not fit into memory, the next one makes do with less.
+    pub(super) fn learn(&self, done: &Result<Written>) {
+        if done.as_ref().is_err_and(|error| error.code() == Some(SQL_MEMORY)) {
+            self.set_frugal(true);
         }
-        Ok(())
     }
 
     /// Waits until there is room for one more attempt.
@@ -89,7 +87,7 @@ impl RelationWriter {
             return slots.take().await.map(Admitted::Chunk);
         }
         let plan = self.plan()?;
-        let turn = SqlTurn::of_plan(&plan, scratch).await?;
+        let turn = SqlTurn::of_plan(&plan, scratch, self.is_frugal()).await?;
         Ok(Admitted::Whole(plan, turn))
     }
 
@@ -117,7 +115,7 @@ impl RelationWriter {
                 let running =
                     (0..partitions(&*plan)).map(|own| collect(&plan, own, context.clone()));
                 let done = futures::future::try_join_all(running).await.and_then(merged);
-                self.learn(&done)?;
+                self.learn(&done);
                 done
             }
         }

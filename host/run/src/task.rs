@@ -61,8 +61,8 @@ pub(super) async fn run_on_cluster(
         let _running = slots.start_attempt();
         let attempt = attempt.begin()?;
         let Task { relation, chunk } = attempts.task;
-        let sort_joins = writer.has_sort_joins();
-        let order = AttemptOrder { relation, chunk, attempt: attempt.number, sort_joins };
+        let is_frugal = writer.is_frugal();
+        let order = AttemptOrder { relation, chunk, attempt: attempt.number, is_frugal };
         let whole = if writer.is_chunkwise() { None } else { Some(writer.plan()?) };
         let lane = Lane::new(slots.clone());
         let hear = |news| match news {
@@ -70,7 +70,7 @@ pub(super) async fn run_on_cluster(
             AttemptNews::Read(amount) => lane.add_read(amount),
         };
         let done = cluster.attempt(order, whole, &hear).await.and_then(merged);
-        writer.learn(&done)?;
+        writer.learn(&done);
         attempt.end(done).inspect_err(|_| slots.take_off(&lane.read()))
     })
     .await

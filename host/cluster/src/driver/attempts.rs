@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     const ORDER: AttemptOrder =
-        AttemptOrder { relation: 0, chunk: 7, attempt: 1, sort_joins: false };
+        AttemptOrder { relation: 0, chunk: 7, attempt: 1, is_frugal: false };
 
     fn say(attempts: &Attempts, claim: &str, rows: u64, step: Step) -> Result<(), NotWanted> {
         let read = ReadAmount { rows, bytes: 10 * rows };

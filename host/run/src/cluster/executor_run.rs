@@ -171,7 +171,7 @@ impl ExecutorRun {
         let relation = self.relations.get(order.relation);
         let relation = relation
             .ok_or_else(|| Error::internal("an attempt at a relation that the job has not"))?;
-        relation.writer.set_sort_joins(order.sort_joins);
+        relation.writer.set_frugal(order.is_frugal);
         Ok(relation)
     }
 

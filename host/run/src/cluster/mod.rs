@@ -93,6 +93,6 @@ pub struct AttemptOrder {
     pub chunk: usize,
     /// The number of the attempt, as the ledger has it.
     pub attempt: u32,
-    /// Whether joins are by sorting, since rows did not fit into memory before.
-    pub sort_joins: bool,
+    /// Whether it makes do with little memory, since rows did not fit before.
+    pub is_frugal: bool,
 }

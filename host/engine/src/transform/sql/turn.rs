@@ -15,16 +15,24 @@ use super::new_task_context;
 use crate::datafusion_fault::from_datafusion;
 use crate::spill::{SqlBudget, SqlMemory, spilling_runtime};
 
+/// Rows of a batch where memory was short: a batch of large values can be more than a plan may hold.
+const FRUGAL_BATCH_ROWS: usize = 64;
+
 /// A plan's turn. Another plan has it when this is dropped.
 pub struct SqlTurn {
     runtime: Arc<RuntimeEnv>,
     sort_reservation_bytes: usize,
+    is_frugal: bool,
     _permit: SemaphorePermit<'static>,
 }
 
 impl SqlTurn {
-    /// Waits until there is memory for one more plan, which spills into this folder.
-    pub async fn of_plan(plan: &Arc<dyn ExecutionPlan>, folder: &Path) -> Result<Self> {
+    /// Waits until there is memory for one more plan, which spills into this folder. A frugal one takes small batches.
+    pub async fn of_plan(
+        plan: &Arc<dyn ExecutionPlan>,
+        folder: &Path,
+        is_frugal: bool,
+    ) -> Result<Self> {
         let budget = SqlBudget::of_process();
         let permit = budget.turn().await.map_err(|error| Error::internal(error.to_string()))?;
         let memory = SqlMemory::new(budget.share_bytes);
@@ -32,7 +40,7 @@ impl SqlTurn {
         // A sort merges what it holds before it spills: it compares keys, which may be all of its rows once more.
         let reserved = budget.share_bytes / 2 / sorts(plan).max(1) as u64;
         let sort_reservation_bytes = usize::try_from(reserved).unwrap_or(usize::MAX);
-        Ok(Self { runtime, sort_reservation_bytes, _permit: permit })
+        Ok(Self { runtime, sort_reservation_bytes, is_frugal, _permit: permit })
     }
 
     /// A context to run the plan in; `configure` adds what its nodes look for.
@@ -41,8 +49,10 @@ impl SqlTurn {
         configure: impl FnOnce(SessionConfig) -> SessionConfig,
     ) -> Result<Arc<TaskContext>> {
         let reserved = self.sort_reservation_bytes;
-        let configure =
-            |config: SessionConfig| configure(config.with_sort_spill_reservation_bytes(reserved));
+        let configure = |config: SessionConfig| {
+            let config = configure(config.with_sort_spill_reservation_bytes(reserved));
+            if self.is_frugal { config.with_batch_size(FRUGAL_BATCH_ROWS) } else { config }
+        };
         Ok(Arc::new(new_task_context(configure)?.with_runtime(self.runtime.clone())))
     }
 }

@@ -653,7 +653,15 @@ MADE = {
     "SELECT max(ti) AS x, min(ti) AS y FROM data": "SELECT max(ti), min(ti) FROM kinds",
     "SELECT id, CAST('12:30' AS time) > ti AS x FROM data": "SELECT id, time '12:30' > ti FROM kinds",
     "SELECT id, CASE WHEN c5 = 'ab' THEN 1 END AS x FROM data": "SELECT id, CASE WHEN c5 = 'ab' THEN 1 END FROM kinds",
-}
+    "SELECT id FROM data WHERE c5 IN (SELECT vc FROM data)": "SELECT id FROM kinds WHERE c5 IN (SELECT vc FROM kinds)",
+    "SELECT id FROM data WHERE vc IN (SELECT c5 FROM data)": "SELECT id FROM kinds WHERE vc IN (SELECT c5 FROM kinds)",
+    "SELECT id FROM data WHERE c5 IN (SELECT c5 FROM data WHERE id > 1)":
+        "SELECT id FROM kinds WHERE c5 IN (SELECT c5 FROM kinds WHERE id > 1)",
+    "SELECT id FROM data WHERE c5 NOT IN (SELECT trim(vc) FROM data WHERE id < 4)":
+        "SELECT id FROM kinds WHERE c5 NOT IN (SELECT trim(vc) FROM kinds WHERE id < 4)",
+    "SELECT a.id, b.id AS r FROM data a JOIN (SELECT id, trim(vc) AS c5 FROM data) b USING (c5)":
+        "SELECT a.id, b.id FROM kinds a JOIN (SELECT id, trim(vc) AS c5 FROM kinds) b USING (c5)",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("sql", MADE)

@@ -20,6 +20,7 @@ use longshore_model::error::Error;
 use longshore_values::{MomentUnit, is_padded};
 
 use super::convert::{Conversion, UUID_BYTES, read_sql_moment, read_uuid, unreadable};
+use super::padding::unpadded_subquery;
 use super::types::is_uuid;
 use super::{numbers, sizes};
 use crate::datafusion_fault::IntoDataFusion;
@@ -86,11 +87,13 @@ impl FunctionRewrite for AlignTypes {
             }
             Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
                 let (expr, subquery) = numbers::of_subquery(expr, subquery, schema)?;
+                let (expr, subquery) = unpadded_subquery(expr, subquery, schema)?;
                 Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
             }
             Expr::SetComparison(sought) => {
                 let SetComparison { expr, subquery, op, quantifier } = sought;
                 let (expr, subquery) = numbers::of_subquery(expr, subquery, schema)?;
+                let (expr, subquery) = unpadded_subquery(expr, subquery, schema)?;
                 let sought = SetComparison { expr, subquery, op, quantifier };
                 Ok(Transformed::yes(Expr::SetComparison(sought)))
             }

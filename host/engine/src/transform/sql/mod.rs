@@ -12,6 +12,7 @@ mod limits;
 mod narrowing;
 mod numbers;
 mod ordered_doubles;
+mod padding;
 mod precedence;
 mod refused;
 mod sizes;

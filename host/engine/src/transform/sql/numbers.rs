@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use longshore_model::error::Error;
 
+use super::padding::unpadded;
 use crate::datafusion_fault::IntoDataFusion;
 
 /// Functions that give one of their arguments, or a list of them.
@@ -177,7 +178,12 @@ fn of_join(mut join: Join) -> DfResult<Join> {
         } else if meet_as_doubles(&types.0, &types.1) {
             *right = as_double(std::mem::take(right));
         } else {
-            continue;
+            let [own_left, own_right] = [left.clone(), right.clone()];
+            *left = unpadded(std::mem::take(left), join.left.schema())?;
+            *right = unpadded(std::mem::take(right), join.right.schema())?;
+            if (&*left, &*right) == (&own_left, &own_right) {
+                continue;
+            }
         }
         // With USING both sides would have to be columns.
         join.join_constraint = JoinConstraint::On;

@@ -1,13 +1,12 @@
 """A cluster, and the program that can use it."""
 
-import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from support.cluster import CLUSTER, Cluster, ClusterProgram
-from support.database_lake import DatabaseLake
+from support.database_lake import new_database
 from support.gate import Gate, gated_job
 from support.networks import Switch
 
@@ -48,12 +47,8 @@ def job(program, server):
 @pytest.fixture
 def database(server):
     """A database of the test's own, that rows are copied to."""
-    name = f"cluster{random.randrange(10**9)}"
-    with server.connect() as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield DatabaseLake(server, name)
-    with server.connect() as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(server) as database:
+        yield database
 
 
 @pytest.fixture

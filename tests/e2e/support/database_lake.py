@@ -1,5 +1,19 @@
 """A database as a target."""
 
+import contextlib
+import random
+
+
+@contextlib.contextmanager
+def new_database(server):
+    """A database of a test's own."""
+    name = f"lake{random.randrange(10**9)}"
+    with server.connect() as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield DatabaseLake(server, name)
+    with server.connect() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
 
 class DatabaseLake:
     """A database that rows are copied to."""

@@ -140,8 +140,8 @@ impl DriverLine {
         let mut offset = 0;
         loop {
             let mut piece = Vec::new();
-            let next = (&mut file).take(SCRATCH_PIECE_BYTES as u64);
-            let bytes = { next }.read_to_end(&mut piece).await.map_err(fault)?;
+            let mut next = (&mut file).take(SCRATCH_PIECE_BYTES as u64);
+            let bytes = next.read_to_end(&mut piece).await.map_err(fault)?;
             self.send_piece(name, offset, piece).await?;
             if bytes < SCRATCH_PIECE_BYTES {
                 return Ok(());

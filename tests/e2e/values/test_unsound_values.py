@@ -20,8 +20,8 @@ def copied(program, table, to, *flags):
     return (program.folder / to).read_text()
 
 
-def refused(program, source, to):
-    line, code = program.refused("copy", source, to)
+def refused(program, source, to, *flags):
+    line, code = program.refused("copy", source, to, *flags)
     assert code == 4, line
     return line
 
@@ -96,3 +96,22 @@ def test_a_packed_file_without_the_ending_says_how_it_is_packed(program):
     assert "it is packed with gzip" in refused(program, "in.csv", "out.jsonl")
     program.ok("copy", "in.csv", "out.jsonl", "--option", "compression=gzip")
     assert (program.folder / "out.jsonl").read_text() == '{"a":1}\n'
+
+
+def test_a_word_for_null_says_how_it_is_read(program):
+    only(program)
+    (program.folder / "in.csv").write_text("a,b\n1,2\nNA,3\n")
+    line = refused(program, "in.csv", "out.jsonl", "--option", "sample_rows=1")
+    step = 'csv.null=["","NA"]'
+    assert f"--option '{step}'" in line, line
+    program.ok("copy", "in.csv", "out.jsonl", "--option", "sample_rows=1", "--option", step)
+    assert (program.folder / "out.jsonl").read_text() == '{"a":1,"b":2}\n{"a":null,"b":3}\n'
+
+
+def test_two_columns_of_one_name_can_be_read_as_told(program):
+    only(program)
+    (program.folder / "in.csv").write_text("a,a\n1,2\n")
+    assert "leave that row out" in refused(program, "in.csv", "out.jsonl")
+    step = "SELECT * FROM data WHERE column_1 <> 'a'"
+    program.ok("copy", "in.csv", "out.jsonl", "--option", "csv.header=false", "--sql", step)
+    assert (program.folder / "out.jsonl").read_text() == '{"column_1":"1","column_2":"2"}\n'

@@ -50,6 +50,18 @@ impl Style {
         ((!value.is_quoted || self.quoted_nulls) && self.nulls.iter().any(reads_so))
             || (alone && !value.is_quoted && value.text.is_empty())
     }
+
+    /// How a word is read as NULL, if people mean that with it.
+    fn null_hint(&self, text: &str) -> Option<String> {
+        const WORDS: [&str; 12] =
+            ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "\\n"];
+        if !WORDS.contains(&text.to_lowercase().as_str()) {
+            return None;
+        }
+        let nulls: Vec<&str> = self.nulls.iter().map(String::as_str).chain([text]).collect();
+        let nulls = serde_json::to_string(&nulls).ok()?;
+        Some(format!("read it as NULL with `source.csv.null: {nulls}`, "))
+    }
 }
 
 /// Names for columns without any.
@@ -78,7 +90,9 @@ pub(super) fn header(style: &Style, text: &[u8]) -> Result<Option<Header>> {
         let name = value.text.into_owned();
         if names.contains(&name) {
             return Err(Error::data(format!("two columns are called `{name}`"))
-                .with_hint("rename one, or set `csv: { header: false }` and skip the first row"));
+                .with_hint(
+                    "rename one; or set `csv: { header: false }`, and leave that row out in an `sql` step",
+                ));
         }
         names.push(name);
     }
@@ -289,7 +303,11 @@ impl CsvDecoder {
                 column.append_null();
             } else if !column.append(&value.text) {
                 let field = self.schema.field(place);
-                return Err(BadRow::value(&Cell::column(field), &value.text, &value.text));
+                let bad = BadRow::value(&Cell::column(field), &value.text, &value.text);
+                return Err(match self.style.null_hint(&value.text) {
+                    Some(hint) => BadRow { hint: hint + &bad.hint, ..bad },
+                    None => bad,
+                });
             }
         }
         if count != self.places.len() {

@@ -654,7 +654,7 @@ MADE = {
     "SELECT id, CAST('12:30' AS time) > ti AS x FROM data": "SELECT id, time '12:30' > ti FROM kinds",
     "SELECT id, CASE WHEN c5 = 'ab' THEN 1 END AS x FROM data": "SELECT id, CASE WHEN c5 = 'ab' THEN 1 END FROM kinds",
     "SELECT id FROM data WHERE c5 IN (SELECT vc FROM data)": "SELECT id FROM kinds WHERE c5 IN (SELECT vc FROM kinds)",
-    "SELECT id FROM data WHERE vc IN (SELECT c5 FROM data)": "SELECT id FROM kinds WHERE vc IN (SELECT c5 FROM kinds)",
+    "SELECT id FROM data WHERE vc IN (SELECT c5 FROM data)": "SELECT id FROM kinds WHERE vc::text IN (SELECT c5 FROM kinds)",
     "SELECT id FROM data WHERE c5 IN (SELECT c5 FROM data WHERE id > 1)":
         "SELECT id FROM kinds WHERE c5 IN (SELECT c5 FROM kinds WHERE id > 1)",
     "SELECT id FROM data WHERE c5 NOT IN (SELECT trim(vc) FROM data WHERE id < 4)":

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 
 import pyarrow.parquet
 
@@ -134,6 +135,36 @@ def test_an_executor_that_gives_up_tells_the_driver(program, cluster, gate, job)
     attempts = json.loads(program.ok("--json", "runs", "show", shown["run"]))["attempts"]
     told = [attempt for attempt in attempts if "was told to stop" in json.dumps(attempt)]
     assert len(told) == 2, attempts
+
+
+#: Has each part wait for the disk, longer than an executor may be silent.
+SLOW_DISK = """
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int slow(int file) {
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    if (strstr(path, "/part-")) sleep(17);
+    return 0;
+}
+int fsync(int file) { return slow(file); }
+int fdatasync(int file) { return slow(file); }
+"""
+
+
+def test_an_executor_that_waits_for_its_disk_is_not_taken_for_lost(program, cluster):
+    source, library = program.folder / "slow.c", program.folder / "slow.so"
+    source.write_text(SLOW_DISK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    cluster.grow(1, env={"LD_PRELOAD": str(library)})
+    job = program.job({"url": "tpch:", "scale": 0.01, "text_mib": 1}, tables=["nation"])
+    run = program.report("run", job)["run"]
+    attempts = json.loads(program.ok("--json", "runs", "show", run))["attempts"]
+    assert attempts == [], "those that failed"
 
 
 def test_an_error_of_the_source_has_its_class_and_is_not_tried_again(program, cluster, server):

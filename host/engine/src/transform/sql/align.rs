@@ -87,13 +87,13 @@ impl FunctionRewrite for AlignTypes {
             }
             Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
                 let (expr, subquery) = numbers::of_subquery(expr, subquery, schema)?;
-                let (expr, subquery) = unpadded_subquery(expr, subquery, schema)?;
+                let (expr, subquery) = unpadded_subquery(*expr, subquery, schema)?;
                 Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr, subquery, negated })))
             }
             Expr::SetComparison(sought) => {
                 let SetComparison { expr, subquery, op, quantifier } = sought;
                 let (expr, subquery) = numbers::of_subquery(expr, subquery, schema)?;
-                let (expr, subquery) = unpadded_subquery(expr, subquery, schema)?;
+                let (expr, subquery) = unpadded_subquery(*expr, subquery, schema)?;
                 let sought = SetComparison { expr, subquery, op, quantifier };
                 Ok(Transformed::yes(Expr::SetComparison(sought)))
             }

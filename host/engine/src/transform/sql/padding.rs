@@ -12,13 +12,13 @@ use longshore_values::is_padded;
 pub(super) fn unpadded(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
     // To work out a field is slow, and only that of a text can say so.
     let is_text = expr.get_type(schema)?.is_string();
-    let is_padded = is_text && is_padded(&*expr.to_field(schema)?.1);
+    let is_padded = is_text && is_padded(&expr.to_field(schema)?.1);
     Ok(if is_padded { rtrim(vec![expr]) } else { expr })
 }
 
 /// What is sought among a subquery's rows, and the subquery, without such blanks.
 pub(super) fn unpadded_subquery(
-    expr: Box<Expr>,
+    expr: Expr,
     mut subquery: Subquery,
     schema: &DFSchema,
 ) -> DfResult<(Box<Expr>, Subquery)> {
@@ -30,5 +30,5 @@ pub(super) fn unpadded_subquery(
         let projection = Projection::try_new(vec![texts], plan.clone())?;
         subquery.subquery = Arc::new(LogicalPlan::Projection(projection));
     }
-    Ok((Box::new(unpadded(*expr, schema)?), subquery))
+    Ok((Box::new(unpadded(expr, schema)?), subquery))
 }

@@ -58,7 +58,7 @@ impl SqlBudget {
 /// Nodes of which a plan has as many as the source has chunks, and which pass on at once what does not fit.
 const PASSING: [&str; 2] = ["PartialHashAggregateStream", "RepartitionExec"];
 
-/// What of SQL's memory such nodes hold together: one of so many parts.
+/// These nodes together hold at most SQL's memory divided by this.
 const PASSING_PARTS: usize = 4;
 
 /// Memory for SQL, shared fairly among what can spill. What is held counts in the process's budget.

@@ -33,7 +33,7 @@ pub(super) struct Sessions {
     runs: Mutex<HashMap<String, Arc<OnceCell<Arc<ExecutorRun>>>>>,
     /// Where each run has a folder for what it needs of this machine's disk.
     scratch: PathBuf,
-    /// What is under way.
+    /// The lines of the attempts that are running.
     lines: Mutex<Vec<Weak<DriverLine>>>,
 }
 

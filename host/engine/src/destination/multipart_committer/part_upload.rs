@@ -20,7 +20,7 @@ const UPLOAD_PIECE_BYTES: usize = 8 << 20;
 /// Pieces of one part that are sent at the same time.
 const UPLOAD_PIECES_AT_ONCE: usize = 2;
 
-/// What is on its way to the store at the same time.
+/// The bytes of one part that are sent at the same time.
 pub(super) const UPLOAD_BYTES_AT_ONCE: usize = UPLOAD_PIECE_BYTES * UPLOAD_PIECES_AT_ONCE;
 
 /// An upload that pieces are sent to.

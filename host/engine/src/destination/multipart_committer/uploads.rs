@@ -1,5 +1,5 @@
-//! The uploads of runs in a store, from their beginning to their completion or end. What is open is written down in
-//! `.longshore/staging/RUN`, so that the uploads of a run that died can be given up from anywhere.
+//! The uploads of runs in an object store: an upload begins, is completed, or is given up. The folder
+//! `.longshore/staging/RUN` lists a run's open uploads, so that they can be given up from anywhere when the run has died.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub(super) fn unpadded(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
     Ok(if is_padded { rtrim(vec![expr]) } else { expr })
 }
 
-/// What is sought among a subquery's rows, and the subquery, without such blanks.
+/// Both sides of `IN (SELECT ..)`, the value and the subquery, without those blanks.
 pub(super) fn unpadded_subquery(
     expr: Expr,
     mut subquery: Subquery,

@@ -40,8 +40,6 @@ const COMMIT_REQUESTS_AT_ONCE: usize = 32;
 pub(super) struct MultipartCommitter {
     files: Arc<ObjectFiles>,
     uploads: Uploads,
-    /// The only file that is published, if it is one.
-    file: Option<String>,
 }
 
 impl fmt::Debug for MultipartCommitter {
@@ -62,12 +60,12 @@ impl MultipartCommitter {
         let files = ObjectFiles::new(Arc::new(client(REQUEST_TIMEOUT_SECS)?), base, prefix);
         let files = Arc::new(files);
         let uploads = Uploads::new(files.clone(), Arc::new(client(WRITE_TIMEOUT_SECS)?), open);
-        Ok(Self { files, uploads, file: None })
+        Ok(Self { files, uploads })
     }
 
     /// The same, which publishes only the file of this name, if there is one.
     pub(super) fn only(self, file: Option<String>) -> Self {
-        Self { uploads: self.uploads.only(file.clone()), file, ..self }
+        Self { uploads: self.uploads.only(file), ..self }
     }
 
     /// Whether the single file is there as this run wrote it, as far as can be told.
@@ -122,7 +120,7 @@ impl MultipartCommitter {
     }
 
     async fn publish_relation(&self, target: &RelationTarget, parts: &[Part]) -> Result<()> {
-        if self.file.is_some() {
+        if self.uploads.file.is_some() {
             return self.complete_all(target, parts).await;
         }
         match target.mode {
@@ -148,7 +146,7 @@ impl Target for MultipartCommitter {
     }
 
     async fn reserve(&self, run: &str, relation: &str, mode: Mode) -> Result<RelationTarget> {
-        match &self.file {
+        match &self.uploads.file {
             None => name_lock::reserve(self.files.as_ref(), run, relation, mode).await,
             Some(file) => {
                 name_lock::reserve_file(self.files.as_ref(), run, relation, file, mode).await
@@ -168,7 +166,7 @@ impl Target for MultipartCommitter {
 
     async fn publish(&self, relations: &[Publication]) -> Result<Published> {
         for (position, Publication { target, parts, .. }) in relations.iter().enumerate() {
-            if self.file.is_some()
+            if self.uploads.file.is_some()
                 && target.mode == Mode::Error
                 && self.is_completed(&target.name, parts).await? == Some(false)
             {
@@ -190,7 +188,7 @@ impl Target for MultipartCommitter {
     }
 
     async fn retract(&self, Publication { target, parts, .. }: &Publication) -> Result<()> {
-        if self.file.is_some() {
+        if self.uploads.file.is_some() {
             return self.retract_file(target, parts).await;
         }
         for part in parts {
@@ -229,7 +227,7 @@ impl Folder for MultipartCommitter {
     }
 
     async fn held_names(&self, relations: &HashSet<&str>) -> Result<Vec<HeldName>> {
-        name_lock::held_names(self.files.as_ref(), relations, self.file.as_deref()).await
+        name_lock::held_names(self.files.as_ref(), relations, self.uploads.file.as_deref()).await
     }
 
     async fn let_go(&self, held: &HeldName) -> Result<()> {
@@ -268,7 +266,7 @@ impl Folder for MultipartCommitter {
     }
 
     async fn check_name(&self, relation: &str, mode: Mode) -> Result<()> {
-        match &self.file {
+        match &self.uploads.file {
             None => name_lock::check(self.files.as_ref(), relation, mode).await,
             Some(file) => name_lock::check_file(self.files.as_ref(), file, mode).await,
         }

@@ -39,7 +39,7 @@ pub(super) struct Uploads {
     /// given up, also when whoever began it is gone.
     beginning: Arc<RwLock<()>>,
     /// The only file that is published, if it is one.
-    file: Option<String>,
+    pub(super) file: Option<String>,
 }
 
 impl Uploads {

@@ -11,6 +11,7 @@ pub mod figures;
 pub mod file_lock;
 pub mod format;
 pub mod grant;
+pub mod json_syntax;
 pub mod layout;
 pub mod limits;
 pub mod memory;

@@ -14,6 +14,7 @@ use super::positions::positions;
 use super::shape::check_shape;
 use super::small_file::read_small_file;
 use crate::error::{Error, Result, ResultExt};
+use crate::json_syntax::syntax_words;
 
 /// The largest file that is read: a job is written by people.
 pub const DOCUMENT_LIMIT_BYTES: u64 = 4 << 20;
@@ -53,7 +54,7 @@ impl Document {
             "yaml" | "yml" => parse_yaml(text),
             "toml" => parse_toml(text),
             "json" => {
-                serde_json::from_str(text).map(Tree::into_value).map_err(|error| error.to_string())
+                serde_json::from_str(text).map(Tree::into_value).map_err(|error| json_cause(&error))
             }
             other => {
                 return Err(Error::config(format!("`.{other}` is not a format of Longshore's"))
@@ -145,6 +146,13 @@ impl Document {
                 .with_hint("begin with `source:`, as in the README's first job"));
         }
         typed("", Value::clone(&self.value)).map_err(|error| self.locate(error))
+    }
+}
+
+fn json_cause(error: &serde_json::Error) -> String {
+    match syntax_words(error) {
+        Some(words) => format!("{words}, at line {} column {}", error.line(), error.column()),
+        None => error.to_string(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can be wrong with a line of JSON, in words that need no parser to understand.
 
+use longshore_model::json_syntax::{syntax_words, without_place};
+
 use super::records::Fault;
 
 /// How deep values are looked into.
@@ -28,14 +30,12 @@ pub(super) enum Wrong {
 impl Wrong {
     /// The parser's error in a line.
     pub(super) fn syntax(line: &str, error: &serde_json::Error) -> Self {
-        let told = error.to_string();
-        let told = &told[..told.rfind(" at line ").unwrap_or(told.len())];
-        if is_half(told) {
+        if is_half(without_place(&error.to_string())) {
             return Self::Half("a key".into());
         }
         let bytes = error.column().saturating_sub(1).min(line.len());
         let character = String::from_utf8_lossy(&line.as_bytes()[..bytes]).chars().count() + 1;
-        Self::Syntax(words(told), character)
+        Self::Syntax(syntax_words(error).unwrap_or("it cannot be read"), character)
     }
 
     /// The next step.
@@ -60,30 +60,6 @@ fn is_half(told: &str) -> bool {
             | "unexpected end of hex escape"
             | "invalid unicode code point"
     )
-}
-
-/// What the parser says, in other words.
-fn words(told: &str) -> &'static str {
-    match told {
-        "EOF while parsing a list" => "the array does not end",
-        "EOF while parsing an object" => "the object does not end",
-        "EOF while parsing a string" => "the text does not end",
-        "EOF while parsing a value" => "a value is missing",
-        "expected `:`" => "a `:` is missing behind a key",
-        "expected `,` or `]`" => "a `,` or a `]` is missing",
-        "expected `,` or `}`" => "a `,` or a `}` is missing",
-        "expected ident" => "a word that is none of null, true and false",
-        "expected value" => "no value stands there",
-        "invalid escape" => "no such escape is known",
-        "invalid number" => "no number is written so",
-        "number out of range" => "the number is too large",
-        "key must be a string" => "a key stands without quotes",
-        "trailing comma" => "a `,` has nothing behind it",
-        "trailing characters" => "something stands behind the object",
-        "recursion limit exceeded" => "its values lie too deep",
-        _ if told.starts_with("control character") => "a control character must be escaped",
-        _ => "it cannot be read",
-    }
 }
 
 /// A key as YAML takes it.

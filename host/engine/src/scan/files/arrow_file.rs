@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{FileDecoder, read_footer_length};
@@ -118,7 +118,6 @@ impl Reader {
                 continue;
             };
             let bytes = block_bytes(&self.store, &open.key, &block).await?;
-            let damaged = |error| damaged(&self.store, &open.key, None, &error);
             let decode = || open.decoder.read_record_batch(&block, &Buffer::from(bytes));
             let batch = match decoded(decode) {
                 Ok(Some(batch)) => batch,
@@ -131,7 +130,8 @@ impl Reader {
                 Error::data(format!("{}: {unsound}", shown(&self.store, &open.key)))
                     .with_hint(WIDER_TYPE)
             })?;
-            let batch = typed(&batch, &self.info).map_err(damaged)?;
+            let batch = typed(&batch, &self.info)
+                .map_err(|error| error.with_context(shown(&self.store, &open.key)))?;
             return arrange(batch, &self.schema, &open.slice.partitions).map(Some);
         }
         Ok(None)
@@ -143,15 +143,24 @@ const EXACT: CastOptions<'static> =
     CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// A batch's columns in the types that all files share.
-fn typed(batch: &RecordBatch, info: &FilesInfo) -> Result<RecordBatch, ArrowError> {
+fn typed(batch: &RecordBatch, info: &FilesInfo) -> Result<RecordBatch> {
     let (mut fields, mut columns) = (Vec::new(), Vec::new());
     for field in info.file_fields() {
         let Some(column) = batch.column_by_name(field.name()) else { continue };
         fields.push(field.clone());
-        columns.push(cast_with_options(column, field.data_type(), &EXACT)?);
+        let cast = cast_with_options(column, field.data_type(), &EXACT);
+        columns.push(cast.map_err(|_| misfit(field, column.data_type()))?);
     }
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+        .map_err(|error| Error::internal(error.to_string()))
+}
+
+/// A value that its type holds, and the type that it is read as does not.
+fn misfit(field: &Field, own: &DataType) -> Error {
+    let (name, read_as) = (field.name(), field.data_type());
+    Error::data(format!("column `{name}`: a value of {own} does not fit into {read_as}"))
+        .with_hint("write the column again in that type, or leave the file out with a pattern")
 }
 
 /// Opens a file, or one of its columns.

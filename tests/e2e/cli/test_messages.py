@@ -1072,18 +1072,10 @@ def test_a_folder_with_a_dot_in_its_name_is_a_folder(program):
 
 @pytest.mark.parametrize("text", ['{\n  "n": 1\n}\n', '[{"n": 1}, {"n": 2}]', '[\n  {"n": 1},\n  {"n": 2}\n]\n'],
                          ids=["pretty", "list", "pretty-list"])  # fmt: skip
-def test_json_that_is_not_lines_is_read_or_told_with_a_step_that_works(program, text):
+def test_a_preview_of_json_that_is_not_lines_shows_the_data(program, text):
     (program.folder / "t.json").write_text(text)
-    job = program.job({"url": f"file://{program.folder}/t.json"})
-    done = program.call("run", job)
-    if done.returncode:
-        line = plain(done.stderr)
-        assert (
-            done.returncode == 4
-            and "t.json" in line
-            and re.search(r"a line|jq -c", line)
-            and "columns" not in line
-        ), line
+    shown = plain(program.ok("preview", "t.json", env={"LONGSHORE_PLUGINS": str(program.folder)}))
+    assert "n" in shown and "1" in shown, shown
 
 
 # postgres-sink (72)

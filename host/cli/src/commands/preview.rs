@@ -153,7 +153,8 @@ fn holds_data(path: &Path, ending: &str) -> bool {
     let Ok(text) = text else { return path.is_file() };
     match serde_json::from_slice::<serde_json::Value>(&text) {
         Ok(value) => !["source", "target"].iter().any(|key| value.get(key).is_some()),
-        // A job is one value.
+        // A job is one object.
+        Err(_) if text.trim_ascii_start().starts_with(b"[") => true,
         Err(_) => {
             let lines = serde_json::Deserializer::from_slice(&text);
             let first: Vec<_> = lines.into_iter::<serde_json::Value>().take(2).collect();

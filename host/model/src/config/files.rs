@@ -100,7 +100,7 @@ pub enum FileFormat {
     Parquet,
     /// Separated values.
     Csv,
-    /// A JSON object a line.
+    /// JSON objects: on a line each, in an array, over several lines, or one behind the other.
     Json,
     /// Arrow IPC files.
     Arrow,

@@ -22,6 +22,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::file_info::{FileInfo, FilesInfo, Group};
+use super::json_values::Layout;
 use super::text::arrange;
 use super::{DAMAGED, Rows, Slice, detail, file_error, shown};
 use crate::ipc::catch_panic;
@@ -66,6 +67,7 @@ pub(super) async fn inspect(store: &Opened, meta: &ObjectMeta) -> Result<FileInf
         rows: None,
         int96: BTreeSet::new(),
         intervals: BTreeSet::new(),
+        layout: Layout::Lines,
     })
 }
 

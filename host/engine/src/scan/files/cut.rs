@@ -6,6 +6,7 @@ use longshore_model::error::Result;
 use longshore_sandbox::{ChunkHints, Scan};
 
 use super::file_info::{FilesInfo, packing};
+use super::json_values::Layout;
 use super::{Descriptor, Slice, filter, shown};
 use crate::scan::{Chunk, DESCRIPTOR_LIMIT_BYTES};
 use crate::store::Opened;
@@ -98,6 +99,7 @@ fn units(store: &Opened, files: &Files, info: &FilesInfo, wanted: &[bool], size:
         let groups = &info.groups[place];
         let is_text = matches!(info.format, FileFormat::Csv | FileFormat::Json);
         let is_lines = packing(files, &meta.location) == Packing::None
+            && info.layout == Layout::Lines
             && !(info.format == FileFormat::Csv && files.csv.newlines);
         if is_text && is_lines && meta.size > size {
             let pieces = meta.size.div_ceil(size);

@@ -8,6 +8,7 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use longshore_model::config::files::{FileFormat, Files, Packing};
 use object_store::path::Path as Key;
 
+use super::json_values::Layout;
 use super::listing::Found;
 
 /// The memory that reading a file of lines takes: one piece of it, and the records that reach into it.
@@ -33,6 +34,8 @@ pub(super) struct FilesInfo {
     pub(super) untyped: BTreeSet<String>,
     /// Tells schemas apart.
     pub(super) digest: String,
+    /// How the rows of text lie in them: as values, where they do in one of them.
+    pub(super) layout: Layout,
     /// Why they do not hold the table that they should, if so.
     pub(super) unfit: Option<String>,
 }
@@ -70,6 +73,8 @@ pub(super) struct FileInfo {
     pub(super) int96: BTreeSet<String>,
     /// Columns with INTERVAL of Parquet in them.
     pub(super) intervals: BTreeSet<String>,
+    /// How the rows of text lie in it.
+    pub(super) layout: Layout,
 }
 
 /// How a file is packed, by the job's word or its ending.

@@ -13,6 +13,7 @@ use object_store::path::Path as Key;
 use sha2::{Digest, Sha256};
 
 use super::file_info::{FileInfo, FilesInfo, ending};
+use super::json_values::Layout;
 use super::listing::Found;
 use super::schema::{Rule, Union, carried, exact, settled};
 use super::{Table, arrow_file, parquet, shown, text};
@@ -97,6 +98,8 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
     let intervals = looks.iter().flat_map(|(_, look)| look.intervals.clone()).collect();
+    let has_values = looks.iter().any(|(_, look)| look.layout == Layout::Values);
+    let layout = if has_values { Layout::Values } else { Layout::Lines };
     let groups = if is_text {
         vec![Vec::new(); found.len()]
     } else {
@@ -117,6 +120,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         intervals,
         untyped,
         digest,
+        layout,
         unfit,
     })
 }
@@ -155,6 +159,7 @@ pub(super) async fn look_at_table(
         intervals,
         untyped: BTreeSet::new(),
         digest,
+        layout: Layout::Lines,
         unfit,
     })
 }

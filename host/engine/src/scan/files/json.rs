@@ -1,4 +1,4 @@
-//! JSON lines: an object a line. Each value is read from the text that stands in the file.
+//! Lines of JSON, an object each. Each value is read from the text that stands in the file.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,12 +19,11 @@ use super::column::{Column, Reading, shown_value, type_word};
 use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, utf8};
 use super::file_info::FilesInfo;
 use super::json_shape::{Shape, unquoted};
+use super::json_values::Layout;
 use super::json_wrong::Wrong;
 
-const WITH_JQ: &str = "make lines of it, with jq 1.7 or later, as older ones round long numbers";
-
 /// The columns of a text, and how many of its rows were looked at.
-pub(super) fn sample(files: &Files, text: &[u8]) -> Result<(Fields, usize)> {
+pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<(Fields, usize)> {
     let mut shapes = Shape::Unseen;
     let (mut rows, mut first_bad) = (0, None);
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -40,11 +39,11 @@ pub(super) fn sample(files: &Files, text: &[u8]) -> Result<(Fields, usize)> {
             Err(wrong) if files.bad_rows == BadRows::Skip => {
                 first_bad.get_or_insert((number, wrong));
             }
-            Err(wrong) => return Err(no_row(text, number, wrong)),
+            Err(wrong) => return Err(no_row(layout, number, &wrong)),
         }
     }
     match first_bad.filter(|_| rows == 0) {
-        Some((number, wrong)) => Err(no_row(text, number, wrong)),
+        Some((number, wrong)) => Err(no_row(layout, number, &wrong)),
         None => Ok((shapes.fields()?, rows)),
     }
 }
@@ -63,32 +62,10 @@ fn trimmed(line: &str) -> &str {
     line.trim_matches([' ', '\t', '\r'])
 }
 
-/// What is wrong with a line that is no row, and what makes it one.
-fn no_row(text: &[u8], number: usize, wrong: Wrong) -> Error {
-    let told = |wrong: &Wrong| {
-        Error::data(format!("line {}: {wrong}", number + 1)).with_hint(wrong.hint())
-    };
-    let lines = "JSON is read as an object a line";
-    match first_value(text) {
-        // Who makes lines of it by other means would leave one of both out.
-        Some((_, Err(twice @ Wrong::Twice(_)))) => told(&twice),
-        _ if text.trim_ascii_start().starts_with(b"[") => {
-            Error::data(format!("begins with an array: {lines}"))
-                .with_hint(format!("{WITH_JQ}: jq -c '.[]' FILE > FILE.jsonl"))
-        }
-        Some((value, Ok(_))) if number == 0 && value.starts_with('{') && value.contains('\n') => {
-            Error::data(format!("line 1: an object goes over several lines: {lines}"))
-                .with_hint(format!("{WITH_JQ}: jq -c . FILE > FILE.jsonl"))
-        }
-        _ => told(&wrong),
-    }
-}
-
-/// The value that a text begins with, and its shape.
-fn first_value(text: &[u8]) -> Option<(&str, Result<Shape, Wrong>)> {
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
-    let value = values.next()?.ok()?;
-    Some((value.get(), Shape::of("", value, 0)))
+/// What is wrong with a line that is no row.
+fn no_row(layout: Layout, number: usize, wrong: &Wrong) -> Error {
+    let place = format!("{} {}", layout.row_word(), number + 1);
+    Error::data(format!("{place}: {wrong}")).with_hint(wrong.hint())
 }
 
 /// Decodes records into the columns that are wanted: a key that is no column is an error and not lost.

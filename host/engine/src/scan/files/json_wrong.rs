@@ -12,7 +12,7 @@ pub(super) const DEPTH_LIMIT: usize = 64;
 pub(super) enum Wrong {
     #[error("it is not UTF-8")]
     NotUtf8,
-    #[error("the line is no object: JSON is read as an object a line")]
+    #[error("no object stands there: a row of JSON is an object")]
     NoObject,
     /// What it is, and at which character.
     #[error("not valid JSON: {0}, at character {1}")]
@@ -40,15 +40,17 @@ impl Wrong {
 
     /// The next step.
     pub(super) fn hint(&self) -> String {
-        let skip = "leave such lines out with `bad_rows: skip`";
+        let skip = "leave such rows out with `bad_rows: skip`";
         match self {
             Self::NotUtf8 => format!("{}, or {skip}", Fault::NotUtf8.hint()),
-            Self::NoObject => format!("write an object on each line, or {skip}"),
+            Self::NoObject => format!(
+                "make objects of such values with jq 1.7 or later: jq -c '{{value: .}}' FILE > FILE.jsonl, or {skip}"
+            ),
             Self::Deep(column) => format!(
                 "keep them as they stand: `source.columns: {{ {}: string }}`, or {skip}",
                 key_word(column)
             ),
-            _ => format!("correct the line, or {skip}"),
+            _ => format!("correct it, or {skip}"),
         }
     }
 }

@@ -213,7 +213,7 @@ pub(super) struct Lines {
 }
 
 /// The mark that some programs begin UTF-8 with.
-const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// And UTF-16.
 const UTF16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
@@ -238,11 +238,12 @@ impl Lines {
 
     /// The next block.
     pub(super) async fn next(&mut self) -> Result<Option<Block>> {
+        let has_quotes = self.splitter.marks.is_some();
         while !self.done {
             let Some(piece) = self.pieces.try_next().await? else {
                 self.done = true;
                 if matches!(self.splitter.at, At::Quoted | At::Escaped) {
-                    return Err(unclear(Unclear::Open(self.at)));
+                    return Err(unclear(Unclear::Open(self.at), true));
                 }
                 let bytes = std::mem::take(&mut self.held);
                 let is_rest = !bytes.is_empty() && !self.skips && self.at < self.to;
@@ -255,7 +256,7 @@ impl Lines {
             if self.skips && !self.skip() {
                 continue;
             }
-            if let Some(block) = self.cut().map_err(unclear)? {
+            if let Some(block) = self.cut().map_err(|cause| unclear(cause, has_quotes))? {
                 return Ok(Some(block));
             }
         }
@@ -344,12 +345,15 @@ impl Lines {
     }
 }
 
-fn unclear(cause: Unclear) -> Error {
+fn unclear(cause: Unclear, has_quotes: bool) -> Error {
     let hint = match cause {
         Unclear::LineEndInQuotes(_) => {
             "add `csv: { newlines: true }` to `source`: then a file is one chunk"
         }
         Unclear::Returns(_) => "convert the line ends, as with `tr '\\r' '\\n'`",
+        Unclear::TooLong(_) if !has_quotes => {
+            "check that the file is whole, and its rows are small"
+        }
         Unclear::Open(_) | Unclear::TooLong(_) => {
             "check that the file is whole; where quotes mean nothing, add `csv: { quote: \"\" }`"
         }

@@ -17,6 +17,7 @@ mod fuzz;
 mod inspect;
 mod json;
 mod json_shape;
+mod json_values;
 mod json_wrong;
 mod lines;
 mod listing;

@@ -32,6 +32,7 @@ use parquet::schema::types::{ColumnDescriptor, Type as Described};
 
 use super::changed_values::is_interval;
 use super::file_info::{FileInfo, FilesInfo, Group};
+use super::json_values::Layout;
 use super::parquet_fault::{Fault, damage, fault};
 use super::parquet_footer::{self, Factory};
 use super::{DAMAGED, Rows, Slice, changed_values, detail, filter, shown};
@@ -86,6 +87,7 @@ pub(super) async fn inspect(
         rows: Some(rows),
         int96: with(|leaf| leaf.physical_type() == Physical::INT96),
         intervals: with(is_interval),
+        layout: Layout::Lines,
     })
 }
 

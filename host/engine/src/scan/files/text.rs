@@ -13,11 +13,12 @@ use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::Scan;
 use object_store::ObjectMeta;
 
-use super::bytes::{from, unpacked};
+use super::bytes::{Pieces, from, unpacked};
 use super::csv::{CsvDecoder, Header, Style};
 use super::decode::{BadRow, Decode};
 use super::file_info::{FileInfo, FilesInfo, packing};
 use super::json::JsonDecoder;
+use super::json_values::{Layout, lines_of};
 use super::lines::{Block, Lines, Marks, Splitter};
 use super::{Rows, Slice, csv, json, shown};
 use crate::datafusion_fault::from_datafusion;
@@ -50,16 +51,19 @@ pub(super) async fn inspect(
     let (key, packing) = (&meta.location, packing(files, &meta.location));
     let style = Style::of(files, key);
     let marks = (format == FileFormat::Csv).then_some(style.marks);
-    let mut lines = Lines::new(unpacked(store, key, meta.size, packing)?, marks, None);
+    let name = shown(store, key);
+    let pieces = unpacked(store, key, meta.size, packing)?;
+    let (layout, pieces) = laid_out(format, pieces).await.context(name.as_str())?;
+    let mut lines = Lines::new(pieces, marks, None);
     let (mut sample, mut is_whole, mut wanted) = (Vec::new(), false, files.sample_rows);
     let told = loop {
-        is_whole |= !read_sample(&mut lines, &mut sample, wanted).await?;
+        is_whole |= !read_sample(&mut lines, &mut sample, wanted).await.context(name.as_str())?;
         if packing == Packing::None {
-            refuse_packed(&sample).context(shown(store, key))?;
+            refuse_packed(&sample).context(name.as_str())?;
         }
         let told = match format {
             FileFormat::Csv => csv::sample(&style, files, &sample),
-            _ => json::sample(files, &sample),
+            _ => json::sample(files, layout, &sample),
         };
         let is_all = is_whole || sample.len() >= SAMPLE_LIMIT_BYTES;
         // Comments, empty lines, or rows that are left out.
@@ -72,7 +76,7 @@ pub(super) async fn inspect(
         }
         wanted = wanted.saturating_mul(4);
     };
-    let (fields, rows) = told.map_err(|error| error.with_context(shown(store, key)))?;
+    let (fields, rows) = told.context(name)?;
     let lines = memchr::memchr_iter(b'\n', &sample).count().max(1);
     let rows = match (is_whole, packing) {
         (true, _) if rows < files.sample_rows => Some(rows as u64),
@@ -82,10 +86,17 @@ pub(super) async fn inspect(
         _ => None,
     };
     let (int96, intervals) = Default::default();
-    Ok(FileInfo { fields, groups: Vec::new(), rows, int96, intervals })
+    Ok(FileInfo { fields, groups: Vec::new(), rows, int96, intervals, layout })
 }
 
-/// Reads on until a sample has more lines than are wanted; whether there may be more.
+/// A whole file as lines: JSON's rows may lie in it otherwise.
+async fn laid_out(format: FileFormat, pieces: Pieces) -> Result<(Layout, Pieces)> {
+    match format {
+        FileFormat::Json => lines_of(pieces).await,
+        _ => Ok((Layout::Lines, pieces)),
+    }
+}
+
 /// Refuses what is not text at all, but packed: its name does not say so.
 fn refuse_packed(begin: &[u8]) -> Result<()> {
     let Some((_, name)) = PACKED.iter().find(|(mark, _)| begin.starts_with(mark)) else {
@@ -97,6 +108,7 @@ fn refuse_packed(begin: &[u8]) -> Result<()> {
     }))
 }
 
+/// Reads on until a sample has more lines than are wanted; whether there may be more.
 async fn read_sample(lines: &mut Lines, sample: &mut Vec<u8>, wanted: usize) -> Result<bool> {
     let mut count = count_lines(sample);
     while count <= wanted as u64 && sample.len() < SAMPLE_LIMIT_BYTES {
@@ -153,6 +165,7 @@ struct OpenSlice {
     marks: Option<Marks>,
     /// Where the first row can begin: behind the columns' names.
     rows_from: u64,
+    layout: Layout,
     /// It may have been cut within a value: the slice before tells, when it comes so far.
     is_cut: bool,
     partitions: Vec<(String, Option<String>)>,
@@ -167,6 +180,7 @@ struct OpenSlice {
 struct Refused {
     name: String,
     meta: ObjectMeta,
+    layout: Layout,
     is_cut: bool,
     at: u64,
     lines_before: Option<u64>,
@@ -220,6 +234,8 @@ impl Given {
         let meta = slice.meta()?;
         let key = &meta.location;
         let packing = packing(&self.files, key);
+        let name = shown(&self.store, key);
+        let begins = slice.range.is_none_or(|(start, _)| start == 0);
         let pieces = match slice.range {
             None => unpacked(&self.store, key, meta.size, packing)?,
             Some((start, end)) => {
@@ -227,11 +243,17 @@ impl Given {
                 from(&self.store, key, range, meta.size)
             }
         };
+        let (layout, pieces) = if begins {
+            laid_out(self.info.format, pieces).await.context(name.as_str())?
+        } else {
+            (Layout::Lines, pieces)
+        };
+        if layout == Layout::Values && slice.range.is_some() {
+            return Err(cut_values(&name));
+        }
         let style = Style::of(&self.files, key);
         let is_csv = self.info.format == FileFormat::Csv;
         let marks = is_csv.then_some(style.marks);
-        let name = shown(&self.store, key);
-        let begins = slice.range.is_none_or(|(start, _)| start == 0);
         let mut lines = Lines::new(pieces, marks, slice.range);
         let mut headed = Headed::default();
         let decoder: Box<dyn Decode> = if is_csv {
@@ -255,7 +277,8 @@ impl Given {
             decoder,
             marks,
             rows_from: headed.rows_from,
-            is_cut: is_csv && !begins,
+            layout,
+            is_cut: slice.range.is_some(),
             partitions: slice.partitions.clone(),
             left_out: LeftOut::default(),
             lines_before: begins.then_some(headed.lines),
@@ -290,19 +313,28 @@ impl Given {
 
     /// A bad row's place in its file.
     async fn refusal(&self, refused: Refused) -> Error {
-        let Refused { name, meta, is_cut, at, lines_before, bad } = refused;
-        let lines = match lines_before {
-            Some(lines) => Some(lines),
-            None => self.count_lines(&meta, at).await,
-        };
-        let line = lines.map(|lines| format!(", line {}", lines + 1)).unwrap_or_default();
-        let within_a_value = if is_cut {
+        let Refused { name, meta, layout, is_cut, at, lines_before, bad } = refused;
+        let is_json = self.info.format == FileFormat::Json;
+        if is_json && is_cut && self.holds_values(&meta).await {
+            return cut_values(&name);
+        }
+        let within_a_value = if lines_before.is_none() && !is_json {
             "; where values hold line ends, add `csv: { newlines: true }`"
         } else {
             ""
         };
-        Error::data(format!("{name}: at byte {at}{line}: {}", bad.cause))
+        let lines = match lines_before {
+            Some(lines) => Some(lines),
+            None => self.count_lines(&meta, at).await,
+        };
+        Error::data(format!("{name}: {}: {}", place(layout, at, lines), bad.cause))
             .with_hint(format!("{}{within_a_value}", bad.hint))
+    }
+
+    /// Whether the rows of a file of JSON are values and no lines.
+    async fn holds_values(&self, meta: &ObjectMeta) -> bool {
+        let pieces = from(&self.store, &meta.location, 0..HEADER_BYTES.min(meta.size), meta.size);
+        matches!(lines_of(pieces).await, Ok((Layout::Values, _)))
     }
 
     /// Line ends before a byte, unless they are too many to be read for a message, or cannot be.
@@ -316,6 +348,23 @@ impl Given {
             lines += memchr::memchr_iter(b'\n', &piece.ok()?).count() as u64;
         }
         Some(lines)
+    }
+}
+
+/// A file that was cut at line ends, where its rows do not end: it was not in the sample.
+fn cut_values(name: &str) -> Error {
+    Error::data(format!("{name}: its rows are no lines, as those of the files of the sample are"))
+        .with_hint("name files of one kind with a pattern")
+}
+
+/// Where a row stands in its file, as far as the lines before it are counted.
+fn place(layout: Layout, at: u64, lines_before: Option<u64>) -> String {
+    let row = lines_before.map(|lines| format!("{} {}", layout.row_word(), lines + 1));
+    match (layout, row) {
+        // Bytes are counted in the lines that were made.
+        (Layout::Values, row) => row.unwrap_or_default(),
+        (Layout::Lines, Some(row)) => format!("at byte {at}, {row}"),
+        (Layout::Lines, None) => format!("at byte {at}"),
     }
 }
 
@@ -370,6 +419,7 @@ impl OpenSlice {
                     return Ok(Err(Refused {
                         name: self.name.clone(),
                         meta: self.meta.clone(),
+                        layout: self.layout,
                         is_cut: self.is_cut,
                         at: at + start as u64,
                         lines_before,
@@ -409,9 +459,16 @@ impl OpenSlice {
         if bad_rows == BadRows::Fail {
             return Err((first.start, bad));
         }
+        if self.left_out.first.is_none() {
+            let at = at + first.start as u64;
+            // Behind a header, lines are not counted from the file's beginning.
+            let is_counted = self.layout == Layout::Values;
+            let before = self.lines_before.filter(|_| is_counted);
+            let before = before.map(|lines| lines + count_lines(&text[..first.start]));
+            let place = place(self.layout, at, before);
+            self.left_out.first = Some(format!("{}: {place}: {}", self.name, bad.cause));
+        }
         self.left_out.rows += 1;
-        let place = format!("{}: at byte {}: {}", self.name, at + first.start as u64, bad.cause);
-        self.left_out.first.get_or_insert(place);
         Ok(())
     }
 

@@ -158,7 +158,8 @@ pub(in crate::config) enum RawFormat {
     Parquet,
     /// Separated values, one line a row.
     Csv,
-    /// JSON lines: one object a row.
+    /// JSON, an object a row: on a line each, which is how they are written; read also from an array, from
+    /// several lines, or one behind the other.
     Json,
     /// Arrow IPC files.
     Arrow,

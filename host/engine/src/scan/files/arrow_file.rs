@@ -68,6 +68,7 @@ pub(super) async fn inspect(store: &Opened, meta: &ObjectMeta) -> Result<FileInf
         int96: BTreeSet::new(),
         intervals: BTreeSet::new(),
         layout: Layout::Lines,
+        doubt: None,
     })
 }
 

@@ -75,6 +75,8 @@ pub(super) struct FileInfo {
     pub(super) intervals: BTreeSet<String>,
     /// How the rows of text lie in it.
     pub(super) layout: Layout,
+    /// What people should know of it.
+    pub(super) doubt: Option<String>,
 }
 
 /// How a file is packed, by the job's word or its ending.

@@ -55,6 +55,11 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     let places: Vec<usize> =
         if is_text && bytes > FEW_BYTES { spread(found.len()) } else { (0..found.len()).collect() };
     let looks = look_into(store, files, format, &found, places, &metadata).await?;
+    let mut doubts = looks.iter().filter_map(|(place, look)| Some((*place, look.doubt.as_ref()?)));
+    // Others most likely have the same.
+    if let Some((place, doubt)) = doubts.next() {
+        tracing::warn!("{}: {doubt}", shown(store, &found[place].meta.location));
+    }
     let mut union = Union::new(match format {
         FileFormat::Csv => Rule::Csv,
         FileFormat::Json => Rule::Json,

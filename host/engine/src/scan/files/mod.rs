@@ -8,6 +8,7 @@ mod bytes;
 mod changed_values;
 mod column;
 mod csv;
+mod csv_delimiter;
 mod cut;
 mod decode;
 mod file_info;

@@ -88,6 +88,7 @@ pub(super) async fn inspect(
         int96: with(|leaf| leaf.physical_type() == Physical::INT96),
         intervals: with(is_interval),
         layout: Layout::Lines,
+        doubt: None,
     })
 }
 

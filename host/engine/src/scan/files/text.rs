@@ -20,7 +20,7 @@ use super::file_info::{FileInfo, FilesInfo, packing};
 use super::json::JsonDecoder;
 use super::json_values::{Layout, lines_of};
 use super::lines::{Block, Lines, Marks, Splitter};
-use super::{Rows, Slice, csv, json, shown};
+use super::{Rows, Slice, csv, csv_delimiter, json, shown};
 use crate::datafusion_fault::from_datafusion;
 use crate::store::Opened;
 
@@ -85,8 +85,11 @@ pub(super) async fn inspect(
         }
         _ => None,
     };
+    let is_one_column = format == FileFormat::Csv && fields.len() == 1;
+    let is_asked = is_one_column && files.csv.delimiter.is_none();
+    let doubt = if is_asked { csv_delimiter::doubt(style.marks, &sample) } else { None };
     let (int96, intervals) = Default::default();
-    Ok(FileInfo { fields, groups: Vec::new(), rows, int96, intervals, layout })
+    Ok(FileInfo { fields, groups: Vec::new(), rows, int96, intervals, layout, doubt })
 }
 
 /// A whole file as lines: JSON's rows may lie in it otherwise.

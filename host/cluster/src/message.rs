@@ -2,7 +2,7 @@
 
 use longshore_cli::cluster::{ClusterStatus, ExecutorStatus};
 use longshore_engine::check::ChunkChecks;
-use longshore_engine::scan::ReadAmount;
+use longshore_engine::scan::{LeftOut, ReadAmount};
 use longshore_engine::write::Written;
 use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::{Error, ErrorReport, Result};
@@ -42,8 +42,21 @@ pub(crate) enum News {
     Writing(WriterNews),
     /// So much more is read, for others to write.
     Reading(ReadAmount),
+    /// A partition of a fragment is read to its end.
+    Read(ReaderNews),
     /// They cannot be read.
     Broken(ErrorReport),
+}
+
+/// A partition of a fragment that is read to its end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReaderNews {
+    /// The fragment's number.
+    pub(crate) fragment: usize,
+    /// What was read since the last news.
+    pub(crate) read: ReadAmount,
+    /// The rows of it that were left out.
+    pub(crate) left_out: LeftOut,
 }
 
 /// How far a partition is that is written.
@@ -74,7 +87,7 @@ pub(crate) enum Step {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// What it wrote.
-    Written(Vec<StagedPart>, Option<ChunkChecks>),
+    Written(Vec<StagedPart>, Option<ChunkChecks>, LeftOut),
     /// Why it wrote nothing.
     Failed(ErrorReport),
 }
@@ -82,8 +95,8 @@ pub(crate) enum Outcome {
 impl From<Result<Written>> for Outcome {
     fn from(done: Result<Written>) -> Self {
         match done {
-            Ok(Written { parts, checks }) => {
-                Self::Written(parts.into_iter().map(StagedPart::from).collect(), checks)
+            Ok(Written { parts, checks, left_out }) => {
+                Self::Written(parts.into_iter().map(StagedPart::from).collect(), checks, left_out)
             }
             Err(error) => Self::Failed(error.report()),
         }
@@ -93,8 +106,9 @@ impl From<Result<Written>> for Outcome {
 impl From<Outcome> for Result<Written> {
     fn from(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Written(parts, checks) => {
-                Ok(Written { parts: parts.into_iter().map(Part::from).collect(), checks })
+            Outcome::Written(parts, checks, left_out) => {
+                let parts = parts.into_iter().map(Part::from).collect();
+                Ok(Written { parts, checks, left_out })
             }
             Outcome::Failed(report) => Err(Error::reported(report)),
         }

@@ -56,6 +56,7 @@ pub use transfer::Transfer;
 pub mod report {
     pub use longshore_engine::check::Sample;
     pub use longshore_engine::load_mode::RowChanges;
+    pub use longshore_engine::scan::LeftOut;
     pub use longshore_model::config::ParameterRecord;
     pub use longshore_model::config::checks::{CheckOutcome, Severity};
     pub use longshore_model::config::target::Mode;

@@ -27,6 +27,8 @@ pub struct Figures {
     pub rows_read: Counter,
     /// The same in bytes, as they are in memory.
     pub bytes_read: Counter,
+    /// Rows that could not be read and were left out of chunks that are written.
+    pub rows_left_out: Counter,
     /// Rows of parts that were written.
     pub rows_written: Counter,
     /// Bytes of parts that were written.
@@ -72,6 +74,7 @@ impl Figures {
         Self {
             rows_read: Counter::default(),
             bytes_read: Counter::default(),
+            rows_left_out: Counter::default(),
             rows_written: Counter::default(),
             bytes_written: Counter::default(),
             chunks_done: Counter::default(),

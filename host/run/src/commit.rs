@@ -302,6 +302,7 @@ pub(super) fn published_report(target: &dyn Target, manifest: Manifest, at: Stri
             retries: relation.retries,
             incremental: relation.incremental.iter().map(WindowRecord::range_only).collect(),
             drift: relation.drift.clone(),
+            left_out: relation.left_out.clone(),
         })
         .collect();
     let results = manifest.relations.iter().map(|relation| (&relation.name, &relation.checks));

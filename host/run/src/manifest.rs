@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use longshore_engine::check::ChunkChecks;
 use longshore_engine::drift::ColumnRecord;
 use longshore_engine::plan::{RelationPlan, RunPlan};
+use longshore_engine::scan::LeftOut;
 use longshore_engine::write::Written;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::Mode;
@@ -154,6 +155,9 @@ pub struct RelationRecord {
     /// What its load mode did with what was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadRecord>,
+    /// The rows that could not be read and were left out, if there are any.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub left_out: LeftOut,
     /// The rows that failed checks and are beside it, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<QuarantineRecord>,
@@ -191,6 +195,8 @@ pub(super) struct RelationOutput {
     pub(super) measures: BTreeMap<usize, ChunkChecks>,
     /// What they came to.
     pub(super) checks: Vec<CheckResult>,
+    /// The rows that could not be read, by task.
+    pub(super) left_out: BTreeMap<usize, LeftOut>,
     pub(super) retries: u32,
     pub(super) schema: SchemaRef,
     /// The files in its folder that the parts take the place of.
@@ -206,6 +212,7 @@ impl RelationOutput {
             parts: Vec::new(),
             measures: BTreeMap::new(),
             checks: Vec::new(),
+            left_out: BTreeMap::new(),
             retries: 0,
             schema,
             replaced: Vec::new(),
@@ -216,7 +223,15 @@ impl RelationOutput {
     /// Adds what a task has written.
     pub(super) fn add(&mut self, task: usize, written: Written) {
         self.parts.extend(written.parts);
+        self.left_out.insert(task, written.left_out);
         self.measures.extend(written.checks.map(|checks| (task, checks)));
+    }
+
+    /// The rows that could not be read and were left out.
+    fn left_out(&self) -> LeftOut {
+        let mut all = LeftOut::default();
+        self.left_out.values().cloned().for_each(|left_out| all.merge(left_out));
+        all
     }
 
     /// The parts of rows in quarantine.
@@ -302,6 +317,7 @@ fn record(
         checks: finished.checks.clone(),
         load: finished.load.clone(),
         drift: plan.alignment.as_ref().map_or_else(Vec::new, |aligned| aligned.changes.clone()),
+        left_out: finished.left_out(),
         quarantine: QuarantineRecord::new(target, finished.quarantine()),
         parts: finished.parts.iter().map(|part| published(job, part)).collect(),
     }

@@ -105,7 +105,7 @@ impl RelationWriter {
             let lane = Arc::new(lane.counting(read.clone()));
             |config| configure(config).with_extension(lane)
         };
-        match admitted {
+        let written = match admitted {
             Admitted::Chunk(slot) => {
                 let context = task_context(configure(Lane::with(slots.clone(), slot)))?;
                 collect(&(self.writer.clone() as Arc<dyn ExecutionPlan>), chunk, context).await
@@ -118,7 +118,8 @@ impl RelationWriter {
                 self.learn(&done);
                 done
             }
-        }
+        };
+        Ok(Written { left_out: read.left_out(), ..written? })
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use longshore_engine::scan::LeftOut;
 use longshore_model::config::ParameterRecord;
 use longshore_model::config::checks::CheckOutcome;
 use longshore_model::error::ErrorReport;
@@ -123,6 +124,9 @@ pub struct RelationReport {
     /// How its columns differed from those that were there before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<SchemaChange>,
+    /// The rows that could not be read and were left out.
+    #[serde(default, skip_serializing_if = "LeftOut::is_empty")]
+    pub left_out: LeftOut,
 }
 
 impl RunReport {
@@ -160,6 +164,9 @@ impl RunReport {
             }
             for change in &relation.drift {
                 let _ = writeln!(text, "  schema change: {change}");
+            }
+            if !relation.left_out.is_empty() {
+                let _ = writeln!(text, "  {}", relation.left_out);
             }
         }
         for check in self.checks.iter().filter(|check| check.result.outcome != CheckOutcome::Passed)

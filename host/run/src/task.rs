@@ -128,6 +128,7 @@ impl RunningAttempt<'_> {
                 ledger.done(run, *task, self.number, written)?;
                 figures().attempts_succeeded.add(1);
                 figures().rows_written.add(rows);
+                figures().rows_left_out.add(written.left_out.rows);
                 figures().bytes_written.add(bytes);
             }
             Err(error) => {

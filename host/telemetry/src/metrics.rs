@@ -86,9 +86,15 @@ impl Collector for Collected {
 
 impl Collected {
     fn rows(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Figures { rows_read, bytes_read, rows_written, bytes_written, .. } = self.figures;
+        let Figures { rows_read, bytes_read, rows_left_out, .. } = self.figures;
+        let Figures { rows_written, bytes_written, .. } = self.figures;
         page.counter("read_rows", "Rows read of sources, retries included", rows_read.get())?;
         page.counter("read_bytes", "Bytes read of sources, in memory", bytes_read.get())?;
+        page.counter(
+            "left_out_rows",
+            "Rows that could not be read and were left out",
+            rows_left_out.get(),
+        )?;
         page.counter("written_rows", "Rows of parts that were written", rows_written.get())?;
         page.counter("written_bytes", "Bytes of parts that were written", bytes_written.get())
     }

@@ -46,6 +46,8 @@ class RelationReport(Told):
     chunks: int = 0
     #: How often its tasks were tried again.
     retries: int = 0
+    #: The rows that could not be read and were left out: `rows`, how many, and `first`, which and why. Empty if none.
+    left_out: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def relation_facts(manifest, known):
     for relation in manifest["relations"]:
         parts = [[part[key] for key in known] for part in relation["parts"]]
         rest = {key: relation[key] for key in ("name", "published_as", "rows", "schema") if key in relation}
+        rest["left_out"] = relation.get("left_out", {}).get("rows")
         facts.append((rest, parts))
     return facts
 
@@ -99,6 +100,22 @@ def test_sql_over_all_rows_gives_the_same(program, cluster, sql):
         program,
         {"source": TPCH, "tables": ["lineitem"], "transform": [{"sql": sql}], "chunk": {"rows": 20_000}},
     )
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM data", "SELECT a % 7 AS k, count(*) AS n FROM data GROUP BY 1 ORDER BY 1"]
+)
+def test_rows_that_are_left_out_are_counted_wherever_they_are_read(program, cluster, sql):
+    cluster.grow(2)
+    data = program.folder / "data" / "t"
+    data.mkdir(parents=True)
+    for file in range(4):
+        lines = ["a", *map(str, range(1_000)), *["x"] * file]
+        (data / f"{file}.csv").write_text("\n".join(lines) + "\n")
+    source = {"url": f"file://{data.parent}", "sample_rows": 100, "bad_rows": "skip"}
+    job = {"source": source, "tables": ["t"], "chunk": {"bytes": 1_000}, "transform": [{"sql": sql}]}
+    [relation] = both(program, job)["relations"]
+    assert relation["left_out"]["rows"] == 6
 
 
 #: Joins and subqueries of which some cannot be divided among processes.

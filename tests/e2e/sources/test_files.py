@@ -4,7 +4,9 @@ import datetime
 import gzip
 import json
 import random
+import re
 import subprocess
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -186,6 +188,56 @@ def test_bad_rows_are_named_or_left_out(program, data):
     assert rows(program, "t", "SELECT count(*), sum(a) FROM data") == [f"(998, {499_500 - 499 - 699})"]
 
 
+@pytest.mark.parametrize("ending, delimiter", [("csv", ";"), ("csv", "\t"), ("csv", "|"), ("tsv", ",")])
+def test_one_column_that_is_several_with_another_delimiter_has_a_warning(program, data, ending, delimiter):
+    own = "," if ending == "csv" else "\t"
+    (data / f"t.{ending}").write_text(delimiter.join("ab") + "\n" + delimiter.join("12") + "\n")
+    one, two = {f"a{delimiter}b": [f"1{delimiter}2"]}, {"a": [1], "b": [2]}
+    told = f"t.{ending}: it is read as one column, and with the delimiter {json.dumps(delimiter)} it has 2"
+    for csv, expected in [({}, one), ({"delimiter": own}, one), ({"delimiter": delimiter}, two)]:
+        done = program.call("--json", "run", program.job(source(data, csv=csv), tables=[f"t.{ending}"]))
+        [relation] = json.loads(done.stdout)["relations"]
+        assert pq.read_table(relation["folder"]).to_pydict() == expected
+        assert (told in done.stderr) == (csv == {}), done.stderr
+    assert told in program.call("plan", program.job(source(data), tables=[f"t.{ending}"])).stderr
+
+
+def test_a_value_that_the_type_of_all_files_cannot_hold_is_named(program, data):
+    (data / "t").mkdir()
+    for name, unit, value in [("a", "s", 10**15), ("b", "ns", 1)]:
+        column = pa.array([value], pa.timestamp(unit))
+        feather.write_feather(pa.table({"at": column}), data / f"t/{name}.arrow", compression="uncompressed")
+    line, code = program.refused("run", program.job(source(data), tables=["t"]))
+    assert (
+        "a.arrow: column `at`: a value of Timestamp(s) does not fit into Timestamp(ns)" in line and code == 4
+    )
+    assert "damaged" not in line
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM data", "SELECT count(*) AS n, sum(a) AS a FROM data"])
+def test_the_report_and_the_manifest_count_the_rows_that_are_left_out(program, data, sql):
+    (data / "t").mkdir()
+    for file in range(4):
+        lines = ["a"] + [f"{n}" for n in range(1_000)]
+        if file in (1, 3):
+            lines[500 + file] = "x"
+        (data / f"t/{file}.csv").write_text("\n".join(lines) + "\n")
+    files = source(data, sample_rows=100, bad_rows="skip")
+    keys = {"tables": ["t"], "chunk": {"bytes": 1_000}, "transform": [{"sql": sql}]}
+    report = program.report("run", program.job(files, **keys))
+    [relation] = report["relations"]
+    assert relation["left_out"]["rows"] == 2
+    assert re.fullmatch(
+        r"t/\d.csv: at byte \d+: column `a`: 'x' is not exactly a bigint", relation["left_out"]["first"]
+    )
+    [published] = json.loads(Path(report["manifest"]).read_text())["relations"]
+    assert published["left_out"] == relation["left_out"]
+    shown = program.ok("runs", "show", report["run"])
+    assert f"2 rows left out; the first is {relation['left_out']['first']}" in shown
+    whole = program.report("run", program.job(source(data, bad_rows="fail"), tables=["t/0.csv"]))
+    assert "left_out" not in whole["relations"][0]
+
+
 def test_json_lines_keep_their_shape(program, data):
     objects = [
         {"n": n, "name": None if n % 3 == 0 else f"é{n}", "tags": list(range(n % 4)), "at": {"x": n / 2}}
@@ -204,9 +256,66 @@ def test_json_lines_keep_their_shape(program, data):
     (data / "later.jsonl").write_text('{"a": 1}\n' * 200 + '{"a": 1, "b": 2}\n')
     line, _ = program.refused("run", program.job(source(data, sample_rows=10), tables=["later.jsonl"]))
     assert "'b'" in line
-    (data / "array.json").write_text('[{"a": 1}]')
-    line, _ = program.refused("plan", program.job(source(data), tables=["array.json"]))
-    assert "array.json: begins with an array" in line
+
+
+@pytest.mark.parametrize("layout", ["array", "pretty", "pretty-array", "concatenated"])
+def test_json_in_other_layouts_than_lines_holds_the_rows_that_duckdb_reads(program, data, layout):
+    objects = [
+        {"n": n, "name": None if n % 3 == 0 else f"é{n}\n[{{", "tags": list(range(n % 4)), "at": {"x": n / 2}}
+        for n in range(3_000)
+    ]
+    indent = 2 if layout.startswith("pretty") else None
+    if layout.endswith("array"):
+        text = json.dumps(objects, indent=indent)
+    else:
+        text = "".join(json.dumps(value, indent=indent) for value in objects)
+    (data / "events.json").write_text(text)
+    (data / "packed.json.gz").write_bytes(gzip.compress(text.encode()))
+    job = program.job(source(data), tables=["events.json"], chunk={"bytes": 20_000})
+    assert len(program.report("plan", job)["relations"][0]["scans"][0]["chunks"]) == 1
+    program.ok("run", job)
+    program.ok("run", program.job(source(data), tables=["packed.json.gz"]))
+    expected = theirs(f"SELECT * FROM read_json('{data}/events.json')")
+    assert len(expected) == 3_000
+    assert rows(program, "events") == expected
+    assert rows(program, "packed") == expected
+
+
+def test_a_bad_object_of_an_array_is_named_by_its_number(program, data):
+    objects = [f'{{"a": {n}}}' for n in range(1_000)]
+    objects[700] = '{"a": "x"}'
+    objects[800] = '{"a": 8x}'
+    for layout in ("[\n  " + ",\n  ".join(objects) + "\n]", "\n{\n".join(["", *(o[1:] for o in objects)])):
+        (data / "t.json").write_text(layout)
+        early = source(data, sample_rows=10)
+        line, _ = program.refused("run", program.job(early, tables=["t.json"]))
+        assert "t.json: object 701: column `a`" in line
+        done = program.call("run", program.job({**early, "bad_rows": "skip"}, tables=["t.json"]))
+        told = "2 rows left out; the first is t.json: object 701: column `a`"
+        assert told in done.stderr and told in done.stdout
+        assert rows(program, "t", "SELECT count(*), sum(a) FROM data") == ["(998, 498000)"]
+        objects[800] = '{"a": 800}'
+        objects[700] = '{"a": 700}'
+        (data / "t.json").write_text("[" + ",".join(objects))
+        for options in ({}, {"bad_rows": "skip"}):
+            line, _ = program.refused("run", program.job({**early, **options}, tables=["t.json"]))
+            assert "t.json: line 1: the array does not end" in line and "is whole" in line
+        objects[700], objects[800] = '{"a": "x"}', '{"a": 8x}'
+
+
+def test_an_array_that_the_sample_did_not_show_is_told_from_lines(program, data):
+    line = json.dumps({"a": 1, "pad": "x" * 1_000}) + "\n"
+    folder = data / "many"
+    folder.mkdir()
+    for n in range(20):
+        (folder / f"{n:02}.json").write_text(line * 4_000)
+    objects = ",\n".join([line.strip()] * 4_000)
+    (folder / "05.json").write_text(f"[{objects}]")
+    job = program.job(source(data), tables=["many"], chunk={"bytes": 1 << 20})
+    refused, _ = program.refused("run", job)
+    assert "05.json: its rows are no lines, as those of the files of the sample are" in refused
+    job = program.job(source(data), tables=["many"], chunk={"bytes": 64 << 20})
+    assert program.report("run", job)["rows"] == 80_000
 
 
 def test_parquet_and_arrow_arrive_with_their_types(program, data):

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use longshore_daemon::{Submissions, given_arguments, lock};
+use longshore_engine::scan::LeftOut;
 use longshore_model::config::{Arguments, Job, Policy};
 use longshore_model::error::{Error, Result};
 use longshore_model::format::{counted, grouped};
@@ -159,6 +160,9 @@ fn as_text(details: &RunDetails) -> String {
             );
             for load in relation["incremental"].as_array().into_iter().flatten() {
                 let _ = writeln!(text, "  {}", load_text(load));
+            }
+            if let Ok(left_out) = serde_json::from_value::<LeftOut>(relation["left_out"].clone()) {
+                let _ = writeln!(text, "  {left_out}");
             }
         }
         if let Some(message) = report["error"]["message"].as_str() {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use longshore_engine::scan::ReadAmount;
+use longshore_engine::scan::{LeftOut, ReadAmount};
 use longshore_model::error::ErrorReport;
 use longshore_run::cluster::AttemptOrder;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::message::{AttemptMessage, News, Outcome, Step, WriterNews};
+use crate::message::{AttemptMessage, News, Outcome, ReaderNews, Step, WriterNews};
 
 /// The attempts that are waited for.
 #[derive(Default)]
@@ -39,6 +39,8 @@ pub(super) enum Heard {
     Begun(String),
     /// So much more is read.
     Read(ReadAmount),
+    /// These rows of a fragment that others write were left out.
+    LeftOut(usize, LeftOut),
     /// A partition is over.
     Ended(usize, Outcome),
     /// The attempt has failed.
@@ -70,6 +72,9 @@ impl Attempts {
         let attempt = attempts.get_mut(&message.order).ok_or(NotWanted)?;
         let heard = match message.news {
             News::Reading(read) => vec![Heard::Read(read)],
+            News::Read(ReaderNews { fragment, read, left_out }) => {
+                vec![Heard::Read(read), Heard::LeftOut(fragment, left_out)]
+            }
             News::Broken(error) => vec![Heard::Broken(error)],
             News::Writing(news) => attempt.hear(news)?,
         };
@@ -139,7 +144,7 @@ mod tests {
     }
 
     fn ended() -> Step {
-        Step::Ended(Outcome::Written(Vec::new(), None))
+        Step::Ended(Outcome::Written(Vec::new(), None, LeftOut::default()))
     }
 
     #[test]
@@ -167,6 +172,7 @@ mod tests {
                 Heard::Read(more) => read = read.plus(more),
                 Heard::Ended(..) => over += 1,
                 Heard::Begun(executor) => assert_eq!(executor, "one"),
+                Heard::LeftOut(..) => panic!("a writer tells what it left out at its end"),
                 Heard::Broken(error) => panic!("{error:?}"),
             }
         }

@@ -52,11 +52,15 @@ impl ClusterRun for DriverRun {
         let pause = Duration::from_secs(LOOK_SECS);
         let mut looks = interval_at((Instant::now() + pause).into(), pause);
         let mut watch = Watch::new(partitions);
-        let mut written = BTreeMap::new();
+        let (mut written, mut left_out) = (BTreeMap::new(), BTreeMap::new());
         while written.len() < partitions {
             tokio::select! {
                 heard = awaited.heard.recv() => match heard {
                     Some(Heard::Read(amount)) => on_news(AttemptNews::Read(amount)),
+                    // Whoever reads them again leaves the same rows out, of which the first tells them.
+                    Some(Heard::LeftOut(fragment, rows)) => {
+                        left_out.insert((fragment, rows.first.clone()), rows);
+                    }
                     Some(Heard::Begun(executor)) => on_news(AttemptNews::Begun(executor)),
                     Some(Heard::Broken(error)) => return Err(self.broken(Error::reported(error))),
                     Some(Heard::Ended(partition, outcome)) => {
@@ -72,7 +76,9 @@ impl ClusterRun for DriverRun {
             }
         }
         job.is_over = true;
-        Ok(written.into_values().collect())
+        let left_out =
+            left_out.into_values().map(|left_out| Written { left_out, ..Written::default() });
+        Ok(left_out.chain(written.into_values()).collect())
     }
 }
 

@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 use super::ballista_fault::not_fetched;
 use super::driver_line::{DriverLine, Role, Wanted};
 use super::sessions::Sessions;
-use crate::address::unguessable;
 use crate::limits::FULL_DISK_SECS;
 use crate::message::{Assignment, PLANS_DIFFER};
 use crate::plan::{CarryOut, FragmentTask, OutsideInput, find, shape};
@@ -80,7 +79,7 @@ impl CarryOut for Worker {
             Ok(driver) => driver,
             Err(error) => return tracing::warn!("{error}"),
         };
-        DriverLine::new(driver, assignment, Role::Reader, ReadCounter::default())
+        DriverLine::new(driver, assignment, Role::Reader(None), ReadCounter::default())
             .end(Err(error))
             .await;
     }
@@ -101,7 +100,7 @@ impl CarryOut for Worker {
 async fn attempt(name: String, sessions: Arc<Sessions>, assignment: Assignment) -> Result<()> {
     let order = assignment.order;
     let work = async |run: Arc<ExecutorRun>, count: ReadCounter| run.attempt(order, &count).await;
-    carried_out(&name, &sessions, assignment, Some(0), work).await?;
+    carried_out(&name, &sessions, assignment, Role::writer(0)?, work).await?;
     Ok(())
 }
 
@@ -111,14 +110,10 @@ async fn carried_out(
     name: &str,
     sessions: &Arc<Sessions>,
     assignment: Assignment,
-    writes: Option<usize>,
+    role: Role,
     work: impl AsyncFnOnce(Arc<ExecutorRun>, ReadCounter) -> Result<Written>,
 ) -> Result<bool> {
     let driver = sessions.driver(&assignment.driver)?;
-    let role = match writes {
-        Some(partition) => Role::Writer { partition, claim: unguessable()? },
-        None => Role::Reader,
-    };
     let count = ReadCounter::default();
     let line = Arc::new(DriverLine::new(driver, assignment.clone(), role, count.clone()));
     if line.begin(name).await? == Wanted::No {
@@ -177,17 +172,21 @@ async fn handed_over(
 
 impl Worker {
     async fn carry_out(&self, task: FragmentTask, batches: &Batches) -> Result<()> {
-        let number = task.numbers.get(task.partition).copied().unwrap_or(task.partition);
-        let writes = (task.number == WRITER).then_some(number);
+        let is_writer = task.number == WRITER;
+        let role = if is_writer {
+            Role::writer(task.numbers.get(task.partition).copied().unwrap_or(task.partition))?
+        } else {
+            Role::Reader(Some(task.number))
+        };
         let assignment = task.assignment.clone();
         let work = async |run: Arc<ExecutorRun>, count: ReadCounter| {
             run_fragment(run, count, task, batches).await
         };
-        if carried_out(&self.name, &self.sessions, assignment, writes, work).await? {
+        if carried_out(&self.name, &self.sessions, assignment, role, work).await? {
             return Ok(());
         }
         // Rows that end early must not pass for all of them. A writer has none.
-        if writes.is_some() { Ok(()) } else { Err(Error::cancelled("a fragment was given up")) }
+        if is_writer { Ok(()) } else { Err(Error::cancelled("a fragment was given up")) }
     }
 }
 
@@ -221,6 +220,7 @@ async fn run_fragment(
             return Err(Error::cancelled("nobody takes the rows of a fragment"));
         }
     }
+    written.left_out = count.left_out();
     Ok(written)
 }
 

@@ -13,9 +13,10 @@ use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 use tonic::transport::Channel;
 
+use crate::address::unguessable;
 use crate::http::{REFUSED, ask};
 use crate::limits::{DRIVER_SILENCE_SECS, REPORT_MILLIS, SCRATCH_PIECE_BYTES};
-use crate::message::{Assignment, AttemptMessage, News, Outcome, Step, WriterNews};
+use crate::message::{Assignment, AttemptMessage, News, Outcome, ReaderNews, Step, WriterNews};
 
 /// Says to a driver how far an attempt is.
 pub(super) struct DriverLine {
@@ -36,8 +37,8 @@ pub(super) enum Role {
         /// The name.
         claim: String,
     },
-    /// It reads rows that others write.
-    Reader,
+    /// It reads rows that others write, in the fragment of this number, if it knows that.
+    Reader(Option<usize>),
 }
 
 /// Whether the driver still waits for an attempt.
@@ -45,6 +46,13 @@ pub(super) enum Role {
 pub(super) enum Wanted {
     Yes,
     No,
+}
+
+impl Role {
+    /// That of who writes a partition.
+    pub(super) fn writer(partition: usize) -> Result<Self> {
+        Ok(Self::Writer { partition, claim: unguessable()? })
+    }
 }
 
 impl DriverLine {
@@ -83,7 +91,7 @@ impl DriverLine {
 
     fn news(&self, read: ReadAmount, step: Step) -> News {
         match &self.role {
-            Role::Reader => News::Reading(read),
+            Role::Reader(_) => News::Reading(read),
             Role::Writer { partition, claim } => {
                 let (partition, claim) = (*partition, claim.clone());
                 News::Writing(WriterNews { partition, claim, read, step })
@@ -180,8 +188,11 @@ impl DriverLine {
     pub(super) async fn end(&self, done: Result<Written>) -> Wanted {
         let read = self.untold();
         let news = match (&self.role, done) {
-            (Role::Reader, Ok(_)) => News::Reading(read),
-            (Role::Reader, Err(error)) => News::Broken(error.report()),
+            (Role::Reader(Some(fragment)), Ok(Written { left_out, .. })) => {
+                News::Read(ReaderNews { fragment: *fragment, read, left_out })
+            }
+            (Role::Reader(None), Ok(_)) => News::Reading(read),
+            (Role::Reader(_), Err(error)) => News::Broken(error.report()),
             (Role::Writer { .. }, done) => self.news(read, Step::Ended(Outcome::from(done))),
         };
         let message = AttemptMessage { order: self.assignment.order, news };

@@ -145,6 +145,7 @@ function phases(shown) {
 function facts(shown) {
   const report = shown.report ?? {};
   const parameters = Object.entries(shown.parameters ?? {});
+  const incomplete = (report.relations ?? []).filter((relation) => relation.left_out);
   const fact = (name, value) => (value === undefined || value === null || value === "" ? null : h("div", {}, h("dt", {}, name), h("dd", {}, value)));
   return [
     h("dl", { class: "figures" },
@@ -153,10 +154,12 @@ function facts(shown) {
       fact("Took", seconds(report.seconds ?? since(shown.created))),
       fact("Consistency", report.consistency),
       fact("Restarts", shown.restarts || null),
+      fact("Rows left out", incomplete.length ? number(incomplete.reduce((all, { left_out }) => all + left_out.rows, 0)) : null),
       fact("Retries", shown.tasks.failed_attempts || null)),
     h("p", { class: "small" }, shown.file ? ["Job file: ", h("code", {}, shown.file)] : null,
       shown.trigger ? ` · Asked for by ${triggerText(shown.trigger)}` : null),
     parameters.length ? h("p", { class: "small" }, "Parameters: ", h("code", {}, parameters.map(([name, value]) => `${name}=${value}`).join(" "))) : null,
+    incomplete.map(({ relation, left_out }) => h("p", { class: "small quiet" }, `${relation}: ${number(left_out.rows)} rows left out; the first is ${left_out.first}`)),
     (report.interruptions ?? []).map((text) => h("p", { class: "small quiet" }, text)),
   ];
 }

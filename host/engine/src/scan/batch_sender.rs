@@ -7,6 +7,7 @@ use datafusion::error::Result as DfResult;
 use longshore_model::memory::{Account, memory};
 use tokio::sync::mpsc::Sender;
 
+use super::left_out::LeftOut;
 use super::slots::Lane;
 
 /// Batches that wait between reading and what comes after it.
@@ -41,6 +42,11 @@ impl BatchSender {
             let _ = self.batches.reserve_many(self.batches.max_capacity()).await;
         }
         is_wanted
+    }
+
+    /// Counts rows that could not be read and are left out.
+    pub(super) fn leave_out(&self, rows: LeftOut) {
+        self.lane.leave_out(rows);
     }
 
     /// Notes what the reader itself holds, which is counted elsewhere.

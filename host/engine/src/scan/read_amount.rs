@@ -1,9 +1,11 @@
-//! How much an attempt has read.
+//! How much an attempt has read, and what it left out.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use super::left_out::LeftOut;
 
 /// Rows, and their bytes as they are in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,21 +33,36 @@ impl ReadAmount {
 
 /// Counts what one attempt reads. Copies count together.
 #[derive(Clone, Debug, Default)]
-pub struct ReadCounter(Arc<Mutex<ReadAmount>>);
+pub struct ReadCounter(Arc<Mutex<Read>>);
+
+#[derive(Debug, Default)]
+struct Read {
+    amount: ReadAmount,
+    left_out: LeftOut,
+}
 
 impl ReadCounter {
     /// How much so far.
     pub fn amount(&self) -> ReadAmount {
-        *self.0.lock()
+        self.0.lock().amount
+    }
+
+    /// The rows that were left out so far.
+    pub fn left_out(&self) -> LeftOut {
+        self.0.lock().left_out.clone()
+    }
+
+    pub(super) fn leave_out(&self, more: LeftOut) {
+        self.0.lock().left_out.merge(more);
     }
 
     pub(super) fn add(&self, more: ReadAmount) {
-        let mut amount = self.0.lock();
-        *amount = amount.plus(more);
+        let mut read = self.0.lock();
+        read.amount = read.amount.plus(more);
     }
 
     /// How much so far; it counts from nothing again.
     pub(super) fn take(&self) -> ReadAmount {
-        std::mem::take(&mut self.0.lock())
+        std::mem::take(&mut self.0.lock().amount)
     }
 }

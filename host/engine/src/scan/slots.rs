@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::left_out::LeftOut;
 use super::read_amount::{ReadAmount, ReadCounter};
 
 /// How long the other chunks of a relation wait for the first one's first batch, which tells what they will hold.
@@ -177,6 +178,11 @@ impl Lane {
     pub(super) fn count(&self, rows: usize, bytes: usize) {
         self.add_read(ReadAmount { rows: rows as u64, bytes: bytes as u64 });
         self.slots.learn(bytes as u64, self.beside_bytes.load(Ordering::Relaxed));
+    }
+
+    /// Counts rows that were left out.
+    pub(super) fn leave_out(&self, rows: LeftOut) {
+        self.read.leave_out(rows);
     }
 
     /// The reader holds so many bytes beside its batches.

@@ -8,6 +8,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 
 use crate::check::ChunkChecks;
+use crate::scan::LeftOut;
 
 /// What was written of a chunk, or of several.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,11 +17,13 @@ pub struct Written {
     pub parts: Vec<Part>,
     /// What the checks found, if there are any.
     pub checks: Option<ChunkChecks>,
+    /// The rows of it that could not be read and were left out.
+    pub left_out: LeftOut,
 }
 
 impl From<Vec<Part>> for Written {
     fn from(parts: Vec<Part>) -> Self {
-        Self { parts, checks: None }
+        Self { parts, ..Self::default() }
     }
 }
 
@@ -28,6 +31,7 @@ impl Written {
     /// Adds what was written of a later chunk.
     pub fn merge(&mut self, later: Self) -> Result<()> {
         self.parts.extend(later.parts);
+        self.left_out.merge(later.left_out);
         match (&mut self.checks, later.checks) {
             (Some(checks), Some(later)) => return checks.merge(later),
             (checks, later) => *checks = checks.take().or(later),
@@ -51,7 +55,7 @@ impl Written {
             if rows.column(CHECKS).is_null(row) {
                 written.parts.push(part(rows, row));
             } else {
-                written.merge(Self { parts: Vec::new(), checks: Some(checks(rows, row)?) })?;
+                written.merge(Self { checks: Some(checks(rows, row)?), ..Self::default() })?;
             }
         }
         Ok(written)
@@ -132,7 +136,7 @@ mod tests {
         let measures = vec![Measure::Nulls(2), Measure::Count];
         let quarantine = vec![part.clone().into()];
         let checks = ChunkChecks { rows: 3, measures, quarantine, ..ChunkChecks::default() };
-        let written = Written { parts: vec![part], checks: Some(checks) };
+        let written = Written { parts: vec![part], checks: Some(checks), ..Written::default() };
         let mut again = Written::default();
         for rows in written.to_rows().unwrap() {
             again.merge(Written::from_rows(&rows).unwrap()).unwrap();

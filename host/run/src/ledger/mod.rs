@@ -65,7 +65,7 @@ pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 pub use watermarks::{JobAdvances, WatermarkEntry};
 
 /// The migrations from one version to the next. The number of those that are done is the version.
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("schema.sql"),
     include_str!("takes.sql"),
     include_str!("phase.sql"),
@@ -84,6 +84,7 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("lineage.sql"),
     include_str!("executors.sql"),
     include_str!("trigger_traces.sql"),
+    include_str!("left_out.sql"),
 ];
 
 /// How long a statement waits for another process that writes.

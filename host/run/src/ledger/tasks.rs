@@ -85,6 +85,9 @@ impl Ledger {
 
     /// Records that an attempt succeeded, its parts, which are durable, and what its checks found.
     pub fn done(&self, run: &str, task: Task, attempt: u32, written: &Written) -> Result<()> {
+        let left_out = &written.left_out;
+        let left_out =
+            (!left_out.is_empty()).then(|| serde_json::to_string(left_out)).transpose()?;
         self.change(|change| {
             reset_crashes(change, run)?;
             if let Some(found) = &written.checks {
@@ -111,9 +114,10 @@ impl Ledger {
             }
             change
                 .prepare_cached(
-                    "UPDATE tasks SET done = 1 WHERE run = ?1 AND relation = ?2 AND chunk = ?3",
+                    "UPDATE tasks SET done = 1, left_out = ?4
+                     WHERE run = ?1 AND relation = ?2 AND chunk = ?3",
                 )?
-                .execute(params![run, task.relation, task.chunk])?;
+                .execute(params![run, task.relation, task.chunk, left_out])?;
             change
                 .prepare_cached(
                     "UPDATE attempts SET finished = ?5
@@ -146,14 +150,17 @@ impl Ledger {
         self.with_connection(|connection| {
             let mut tasks = HashMap::new();
             let mut statement = connection.prepare_cached(
-                "SELECT relation, chunk, attempts, done FROM tasks WHERE run = ?1",
+                "SELECT relation, chunk, attempts, done, left_out FROM tasks WHERE run = ?1",
             )?;
             let mut rows = statement.query([run])?;
             while let Some(row) = rows.next()? {
                 let task = Task { relation: row.get(0)?, chunk: row.get(1)? };
                 let checks = measures.remove(&task);
-                let written =
-                    row.get::<_, bool>(3)?.then(|| Written { checks, ..Written::default() });
+                let left_out: Option<String> = row.get(4)?;
+                let left_out = left_out.map(|text| serde_json::from_str(&text)).transpose()?;
+                let left_out = left_out.unwrap_or_default();
+                let written = Written { checks, left_out, ..Written::default() };
+                let written = row.get::<_, bool>(3)?.then_some(written);
                 tasks.insert(task, Progress { attempts: row.get(2)?, written });
             }
             let mut statement = connection.prepare_cached(

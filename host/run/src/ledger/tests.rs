@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use longshore_engine::check::{ChunkChecks, Measure};
+use longshore_engine::scan::LeftOut;
 use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_engine::write::Written;
 use longshore_model::config::ParameterRecord;
@@ -82,7 +83,8 @@ fn part(chunk: u64) -> Part {
 fn written() -> Written {
     let measures = vec![Measure::Nulls(1)];
     let checks = ChunkChecks { rows: 1, measures, ..ChunkChecks::default() };
-    Written { parts: vec![part(0)], checks: Some(checks) }
+    let left_out = LeftOut { rows: 2, first: "t.csv: line 3: it is not UTF-8".into() };
+    Written { parts: vec![part(0)], checks: Some(checks), left_out }
 }
 
 #[test]

@@ -50,6 +50,7 @@ use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
+use super::left_out::LeftOut;
 use super::source::ChunkRead;
 use crate::datafusion_fault::from_datafusion;
 use crate::store;
@@ -62,6 +63,17 @@ const DAMAGED: &str = "it is damaged";
 
 /// A chunk's rows.
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
+
+/// The rows of a chunk that are left out, so far.
+type SharedLeftOut = Arc<parking_lot::Mutex<LeftOut>>;
+
+/// A chunk that is read.
+struct OpenChunk {
+    rows: Rows,
+    /// What is in memory beside its batches.
+    held_bytes: u64,
+    left_out: SharedLeftOut,
+}
 
 /// Files of a store, as a source.
 pub struct FileSource {
@@ -177,8 +189,8 @@ impl FileSource {
         Ok(self.inspect(relation).await?.unfit.clone())
     }
 
-    /// Opens one chunk: its rows, which are of `schema`, and how many bytes are in memory beside them.
-    async fn open_chunk(&self, chunk: ChunkRead<'_>) -> Result<(Rows, u64)> {
+    /// Opens one chunk, for rows of `schema`.
+    async fn open_chunk(&self, chunk: ChunkRead<'_>) -> Result<OpenChunk> {
         let ChunkRead { scan, descriptor, schema, .. } = chunk;
         let info = self.inspect(&scan.relation).await?;
         let Descriptor { schema: planned, slices } = serde_json::from_slice(descriptor)?;
@@ -197,17 +209,19 @@ impl FileSource {
         }
         let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags, sizes));
         let store = Opened { objects, ..self.store.clone() };
-        let (schema, held) = (schema.clone(), info.held_bytes());
+        let (schema, held_bytes) = (schema.clone(), info.held_bytes());
+        let left_out = SharedLeftOut::default();
         let rows = match info.format {
             FileFormat::Parquet => {
                 parquet::read(&store, self.files.int96, &info, scan, slices, &schema)?
             }
             FileFormat::Arrow => arrow_file::read(store, info, scan, slices, schema),
             FileFormat::Csv | FileFormat::Json => {
-                text::read(store, self.files.clone(), info, scan, slices, schema)
+                let given = text::Given::new(store, self.files.clone(), info, schema, &left_out);
+                text::read(given, scan, slices)
             }
         };
-        Ok((rows, held))
+        Ok(OpenChunk { rows, held_bytes, left_out })
     }
 
     async fn find(&self, sought: &Sought) -> Result<Vec<listing::Found>> {

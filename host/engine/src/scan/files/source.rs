@@ -14,7 +14,7 @@ use longshore_sandbox::{
 };
 
 use super::listing::Found;
-use super::{FileSource, cut, listing};
+use super::{FileSource, OpenChunk, cut, listing};
 use crate::batch::batch_bytes;
 use crate::scan::batch_sender::BatchSender;
 use crate::scan::described::{Described, ScanPlan};
@@ -157,16 +157,17 @@ impl Source for FileSource {
     }
 
     async fn read(&self, chunk: ChunkRead<'_>, batches: &mut BatchSender) -> Result<()> {
-        let (mut rows, held) = self.open_chunk(chunk).await?;
-        batches.count_held(held);
-        batches.note_held(held);
+        let OpenChunk { mut rows, held_bytes, left_out } = self.open_chunk(chunk).await?;
+        batches.count_held(held_bytes);
+        batches.note_held(held_bytes);
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             let bytes = batch_bytes(&batch);
             if !batches.send(batch, bytes).await {
-                return Ok(());
+                break;
             }
         }
+        batches.leave_out(std::mem::take(&mut left_out.lock()));
         Ok(())
     }
 }

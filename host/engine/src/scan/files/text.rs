@@ -20,8 +20,9 @@ use super::file_info::{FileInfo, FilesInfo, packing};
 use super::json::JsonDecoder;
 use super::json_values::{Layout, lines_of};
 use super::lines::{Block, Lines, Marks, Splitter};
-use super::{Rows, Slice, csv, csv_delimiter, json, shown};
+use super::{Rows, SharedLeftOut, Slice, csv, csv_delimiter, json, shown};
 use crate::datafusion_fault::from_datafusion;
+use crate::scan::left_out::LeftOut;
 use crate::store::Opened;
 
 /// The most bytes of a file that are looked at to tell its types.
@@ -122,17 +123,9 @@ async fn read_sample(lines: &mut Lines, sample: &mut Vec<u8>, wanted: usize) -> 
     Ok(true)
 }
 
-/// The rows of slices, in `schema`.
-pub(super) fn read(
-    store: Opened,
-    files: Files,
-    info: Arc<FilesInfo>,
-    scan: &Scan,
-    slices: Vec<Slice>,
-    schema: SchemaRef,
-) -> Rows {
+/// The rows of slices, in the schema that is given.
+pub(super) fn read(given: Given, scan: &Scan, slices: Vec<Slice>) -> Rows {
     let left = scan.limit.unwrap_or(u64::MAX);
-    let given = Given { store, files, info, schema };
     let ready = VecDeque::new();
     let reader = Reader { given, slices: slices.into(), open: None, ready, left };
     let next = |mut reader: Reader| async move {
@@ -142,11 +135,12 @@ pub(super) fn read(
 }
 
 /// The inputs that all slices of a chunk share.
-struct Given {
+pub(super) struct Given {
     store: Opened,
     files: Files,
     info: Arc<FilesInfo>,
     schema: SchemaRef,
+    left_out: SharedLeftOut,
 }
 
 struct Reader {
@@ -190,13 +184,6 @@ struct Refused {
     bad: BadRow,
 }
 
-/// Rows of a slice that could not be read.
-#[derive(Default)]
-struct LeftOut {
-    rows: u64,
-    first: Option<String>,
-}
-
 impl Reader {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         while self.left > 0 {
@@ -223,7 +210,7 @@ impl Reader {
                     Err(refused) => return Err(self.given.refusal(refused).await),
                 },
                 None => {
-                    open.tell();
+                    self.given.tell(open);
                     self.open = None;
                 }
             }
@@ -233,6 +220,25 @@ impl Reader {
 }
 
 impl Given {
+    pub(super) fn new(
+        store: Opened,
+        files: Files,
+        info: Arc<FilesInfo>,
+        schema: SchemaRef,
+        left_out: &SharedLeftOut,
+    ) -> Self {
+        Self { store, files, info, schema, left_out: left_out.clone() }
+    }
+
+    /// Tells which rows of a slice were left out.
+    fn tell(&self, slice: &mut OpenSlice) {
+        let left_out = std::mem::take(&mut slice.left_out);
+        if !left_out.is_empty() {
+            tracing::warn!("{left_out}");
+            self.left_out.lock().merge(left_out);
+        }
+    }
+
     async fn open(&self, slice: &Slice) -> Result<OpenSlice> {
         let meta = slice.meta()?;
         let key = &meta.location;
@@ -462,25 +468,17 @@ impl OpenSlice {
         if bad_rows == BadRows::Fail {
             return Err((first.start, bad));
         }
-        if self.left_out.first.is_none() {
+        if self.left_out.is_empty() {
             let at = at + first.start as u64;
             // Behind a header, lines are not counted from the file's beginning.
             let is_counted = self.layout == Layout::Values;
             let before = self.lines_before.filter(|_| is_counted);
             let before = before.map(|lines| lines + count_lines(&text[..first.start]));
             let place = place(self.layout, at, before);
-            self.left_out.first = Some(format!("{}: {place}: {}", self.name, bad.cause));
+            self.left_out.first = format!("{}: {place}: {}", self.name, bad.cause);
         }
         self.left_out.rows += 1;
         Ok(())
-    }
-
-    /// Logs the rows that were left out.
-    fn tell(&self) {
-        if let LeftOut { rows, first: Some(first) } = &self.left_out {
-            let rows = longshore_model::format::counted(*rows, "row");
-            tracing::warn!("{rows} left out; the first is {first}");
-        }
     }
 }
 

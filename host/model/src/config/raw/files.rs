@@ -142,7 +142,7 @@ pub enum RawBadRows {
     /// The run fails and names it.
     #[default]
     Fail,
-    /// It is left out, counted and logged.
+    /// It is left out; the report counts such rows and names the first.
     Skip,
 }
 

@@ -71,8 +71,8 @@ async fn rows_of(source: &FileSource, table: &str, chunk: u64) -> Result<Table> 
     for chunk in &scanned.chunks {
         let chunk =
             ChunkRead { scan: &scan, descriptor: &chunk.descriptor, schema: &schema, tapes: None };
-        let (rows, _) = source.open_chunk(chunk).await?;
-        batches.extend(rows.try_collect::<Vec<_>>().await?);
+        let open = source.open_chunk(chunk).await?;
+        batches.extend(open.rows.try_collect::<Vec<_>>().await?);
     }
     Ok(Table { schema, batches })
 }

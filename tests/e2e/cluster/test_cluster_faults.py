@@ -69,9 +69,15 @@ def test_a_scheduler_that_is_killed_and_started_again_is_enough(program, cluster
     run = begun(program, job, gate)
     cluster.scheduler.kill()
     gate.open()
+    silence = f"{cluster.url} does not answer: waiting for it"
+    for executor in cluster.executors:
+        wait_for(lambda executor=executor: silence in executor.said())
     cluster.start_scheduler()
     ended(run)
     arrived(program)
+    for executor in cluster.executors:
+        # Once, and not each time that it asks.
+        assert executor.said().count(silence) == 1 and "poll work loop" not in executor.said()
 
 
 def test_a_run_whose_driver_is_killed_resumes(program, cluster, gate, job):

@@ -12,6 +12,9 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::show;
 
+/// It repeats every second that a scheduler does not answer, which executors say themselves.
+const REPETITIVE: &str = "ballista_executor::execution_loop=error";
+
 #[derive(Args, Clone, Debug)]
 pub(super) struct LogArgs {
     /// What to log: error, warn, info, debug, trace, or a filter such as longshore_engine::scan=debug
@@ -38,6 +41,10 @@ impl LogArgs {
             _ if is_daemon => "warn,longshore=info",
             _ => "warn,longshore_sandbox=info",
         };
+        let default = match self.verbose {
+            0 | 1 => &format!("{default},{REPETITIVE}"),
+            _ => default,
+        };
         // The flags are for this one call; a variable may be there for all.
         let filter = self.log.as_deref().filter(|_| !self.quiet && self.verbose == 0);
         start(filter, default, is_daemon);
@@ -48,7 +55,7 @@ fn start(filter: Option<&str>, default: &str, is_daemon: bool) {
     // A level alone is ours: those of other crates say nothing to most.
     let own_level = filter
         .filter(|text| text.parse::<tracing::Level>().is_ok())
-        .map(|level| format!("warn,longshore={level}"));
+        .map(|level| format!("warn,longshore={level},{REPETITIVE}"));
     let filter = own_level.as_deref().or(filter).unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
         show::warning(&format!("--log: {error}: logging `{default}`"));

@@ -90,11 +90,12 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
         codec(Some(worker)),
         Some(asking.clone()),
         Some(slots.clone()),
-        health,
+        health.clone(),
     );
     tokio::select! {
         ended = polling => ended.map_err(|error| Error::internal(error.to_string())),
         () = keep_asking(&asking, &slots, options.slots) => Ok(()),
+        () = tell_silence(&health, options.scheduler.to_string()) => Ok(()),
         () = pause_when_full(&full, &slots, options.slots) => Ok(()),
         () = drained(&mut signals, &slots, &options) => {
             sessions.give_up(&name).await;
@@ -118,6 +119,21 @@ async fn greet(channel: &Channel, options: &ExecutorOptions) -> Result<()> {
             Err(error) => return Err(error),
         }
         sleep(SCHEDULER_WAIT).await;
+    }
+}
+
+/// Says when the scheduler no longer answers, and when it does again.
+async fn tell_silence(health: &ExecutorHealth, scheduler: String) {
+    // It was greeted.
+    let mut answered = true;
+    loop {
+        sleep(SCHEDULER_WAIT).await;
+        match (answered, health.is_ready()) {
+            (true, false) => tracing::warn!("{scheduler} does not answer: waiting for it"),
+            (false, true) => tracing::info!("{scheduler} answers"),
+            _ => {}
+        }
+        answered = health.is_ready();
     }
 }
 

@@ -295,7 +295,7 @@ def test_what_is_accepted_is_taken_and_nothing_else(goods):
     assert program.call("schema", "diff", job).returncode == 0
     goods.set({"id": "bigint", "name": "string", "city": "string"})
     job = goods.job()
-    done = program.call("--json", "schema", "diff", job)
+    done = program.call("schema", "--json", "diff", job)
     [relation] = json.loads(done.stdout)["relations"]
     assert done.returncode == 4 and {own["action"] for own in relation["changes"]} == {"fail"}
     assert [own["name"] for own in relation["columns"]] == ["id", "name", "city"]

@@ -186,7 +186,6 @@ enum Command {
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// Print the JSON Schema of a job file, or look at how the columns of a source have changed
-    #[command(args_conflicts_with_subcommands = true)]
     Schema {
         #[command(subcommand)]
         command: Option<schema_drift::SchemaCommand>,
@@ -246,6 +245,11 @@ fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), Failed
         Command::Schema { api, command: None } => {
             show::json(&if *api { schema::api() } else { schema::job() });
             return Ok(());
+        }
+        Command::Schema { api: true, command: Some(_) } => {
+            return Err(Error::config("`schema --api` has no subcommand")
+                .with_hint("leave one of both out")
+                .into());
         }
         Command::Docs(args) => return Ok(docs::docs(args)?),
         Command::Init(args) => return Ok(init::init(args)?),

@@ -126,6 +126,8 @@ impl<'a> Execution<'a> {
                 relation.output.add(done.chunk, written);
                 relation.output.retries += done.retries;
                 relation.done += 1;
+                let tasks = &self.relations[done.relation];
+                tasks.check_left_out(&relation.output).context(progress.name.clone())?;
             }
             // The run drains: what fails now is done when it resumes.
             Err(error) if progress.slots.is_closed() => tracing::debug!("{error}"),
@@ -171,6 +173,7 @@ impl<'a> Execution<'a> {
     async fn complete(self) -> Result<Vec<RelationOutput>> {
         let mut outputs: Vec<RelationOutput> = self.states.into_iter().map(|r| r.output).collect();
         for (tasks, output) in self.relations.iter().zip(&mut outputs) {
+            tasks.check_left_out(output).context(tasks.progress.name.clone())?;
             tasks.complete(output).await?;
         }
         Ok(outputs)

@@ -227,8 +227,13 @@ impl RelationOutput {
         self.measures.extend(written.checks.map(|checks| (task, checks)));
     }
 
-    /// The rows that could not be read and were left out.
-    fn left_out(&self) -> LeftOut {
+    /// How many rows could not be read and were left out.
+    pub(super) fn left_out_rows(&self) -> u64 {
+        self.left_out.values().map(|left_out| left_out.rows).sum()
+    }
+
+    /// These rows.
+    pub(super) fn left_out(&self) -> LeftOut {
         let mut all = LeftOut::default();
         self.left_out.values().cloned().for_each(|left_out| all.merge(left_out));
         all

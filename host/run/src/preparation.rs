@@ -237,6 +237,7 @@ impl ActiveRun<'_> {
             tasks: self.intact_tasks(targets).await?,
             scratch: self.scratch.clone(),
             cluster: self.open_on_cluster(plan, targets).await?,
+            left_out_limit: self.job.left_out_limit(),
         };
         Ok(builder.build())
     }

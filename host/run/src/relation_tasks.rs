@@ -10,8 +10,9 @@ use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
 use longshore_engine::write::{Parts, Written};
 use longshore_model::config::target::Mode;
-use longshore_model::error::Result;
+use longshore_model::error::{Error, Result};
 use longshore_model::figures::figures;
+use longshore_model::format::counted;
 use longshore_model::part::RelationTarget;
 use longshore_sandbox::tape::TapeFolder;
 use tokio::sync::Semaphore;
@@ -50,6 +51,8 @@ pub(super) struct RelationTasks {
     scratch: Scratch,
     /// What was written by tasks that were done before an interruption.
     kept: HashMap<usize, Written>,
+    /// The most of its rows that may be left out, if there is a limit.
+    left_out_limit: Option<u64>,
     pub(super) progress: Arc<RelationProgress>,
 }
 
@@ -68,6 +71,8 @@ pub(super) struct RelationTasksBuilder<'a> {
     pub(super) scratch: Scratch,
     /// The cluster that reads and writes rows, if one does.
     pub(super) cluster: Option<Arc<dyn ClusterRun>>,
+    /// The most rows of a relation that may be left out, if there is a limit.
+    pub(super) left_out_limit: Option<u64>,
 }
 
 impl RelationTasksBuilder<'_> {
@@ -125,6 +130,7 @@ impl RelationTasksBuilder<'_> {
             },
             scratch: self.scratch.clone(),
             kept,
+            left_out_limit: self.left_out_limit,
             progress: Arc::new(progress),
         }
     }
@@ -170,6 +176,17 @@ impl RelationTasks {
             output.add(*chunk, written.clone());
         }
         output
+    }
+
+    /// An error where more rows are left out than may be.
+    pub(super) fn check_left_out(&self, output: &RelationOutput) -> Result<()> {
+        let Some(limit) = self.left_out_limit else { return Ok(()) };
+        if output.left_out_rows() <= limit {
+            return Ok(());
+        }
+        let (left_out, most) = (output.left_out(), counted(limit, "row"));
+        Err(Error::data(format!("more than {most} cannot be read: {left_out}"))
+            .with_hint(format!("correct them, or raise `source.bad_rows: {{ skip: {limit} }}`")))
     }
 
     /// Sorts the parts, and gives a relation without rows its empty one.

@@ -234,6 +234,18 @@ def test_the_report_and_the_manifest_count_the_rows_that_are_left_out(program, d
     assert published["left_out"] == relation["left_out"]
     shown = program.ok("runs", "show", report["run"])
     assert f"2 rows left out; the first is {relation['left_out']['first']}" in shown
+    enough = program.report("run", program.job(source(data, sample_rows=100, bad_rows={"skip": 2}), **keys))
+    assert enough["relations"][0]["left_out"]["rows"] == 2
+    before = program.published()
+    line, code = program.refused(
+        "run", program.job(source(data, sample_rows=100, bad_rows={"skip": 1}), **keys)
+    )
+    assert re.search(
+        r"t: more than 1 row cannot be read: 2 rows left out; the first is t/\d.csv: at byte", line
+    )
+    assert "raise `source.bad_rows: { skip: 1 }`" in line and code == 4 and program.published() == before
+    line, code = program.refused("plan", program.job(source(data, bad_rows={"skip": "x"}), **keys))
+    assert "bad_rows" in line and code == 2
     whole = program.report("run", program.job(source(data, bad_rows="fail"), tables=["t/0.csv"]))
     assert "left_out" not in whole["relations"][0]
 

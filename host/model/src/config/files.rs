@@ -9,7 +9,7 @@ use strum::IntoStaticStr;
 
 use super::document::typed;
 use super::place::{Place, Sections, Side, check_place};
-use super::raw::{RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
+use super::raw::{RawBadRowsOrLimit, RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
 use super::store_url::{StoreUrl, joined};
 use super::target::one_byte;
 use crate::error::{Error, Result};
@@ -48,6 +48,8 @@ pub struct Files {
     pub columns: BTreeMap<String, Declared>,
     /// What happens to rows that cannot be read.
     pub bad_rows: BadRows,
+    /// The most rows of a relation that are left out, if the job says.
+    pub bad_rows_limit: Option<u64>,
     /// Whether folders such as `day=2026-11-20` are columns.
     pub partitions: bool,
     /// All that the job says, but secrets.
@@ -77,6 +79,7 @@ impl Files {
             sample_rows: 0,
             columns: BTreeMap::new(),
             bad_rows: BadRows::Fail,
+            bad_rows_limit: None,
             partitions: true,
             shown: Value::Null,
         }
@@ -191,6 +194,11 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
                 .with_hint(format!("give 1 to {SAMPLE_ROWS_LIMIT}")));
         }
     };
+    let (bad_rows, bad_rows_limit) = match raw.bad_rows {
+        None => (BadRows::default(), None),
+        Some(RawBadRowsOrLimit::All(bad_rows)) => (bad_rows, None),
+        Some(RawBadRowsOrLimit::Limited(limit)) => (BadRows::Skip, Some(limit.skip)),
+    };
     Ok(Files {
         place,
         sought,
@@ -206,7 +214,8 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
         int96: raw.parquet.unwrap_or_default().int96,
         sample_rows,
         columns: columns.collect::<Result<_>>()?,
-        bad_rows: raw.bad_rows,
+        bad_rows,
+        bad_rows_limit,
         partitions: raw.partitions.unwrap_or(true),
         shown: Value::Object(shown),
     })

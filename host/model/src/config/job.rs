@@ -135,6 +135,14 @@ impl Job {
         Self::read_in(&whole, &path.display().to_string(), folder, arguments, policy)
     }
 
+    /// The most rows of a relation that may be left out because they cannot be read, if there is a limit.
+    pub fn left_out_limit(&self) -> Option<u64> {
+        match &self.source {
+            Source::Files(files) => files.bad_rows_limit,
+            Source::Connector(_) => None,
+        }
+    }
+
     /// A job that reads files and writes nothing: for a look at them, under a name for people.
     pub fn of_files(name: &str, url: &str) -> Result<Self> {
         let raw = json!({ "source": { "url": url }, "target": { "url": "file:///" } });

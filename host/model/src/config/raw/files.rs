@@ -28,9 +28,9 @@ pub(in crate::config) struct RawFiles {
     /// price: \"decimal(12,2)\" }`. `{ type: bigint, lenient: true }` takes other spellings, too.
     #[serde(default)]
     pub(in crate::config) columns: BTreeMap<String, RawColumn>,
-    /// What happens to a row of CSV or JSON that cannot be read.
-    #[serde(default)]
-    pub(in crate::config) bad_rows: RawBadRows,
+    /// What happens to a row of CSV or JSON that cannot be read; `fail` if absent. `{ skip: 100 }` leaves at most
+    /// so many rows of a relation out, and fails where there are more.
+    pub(in crate::config) bad_rows: Option<RawBadRowsOrLimit>,
     /// Whether folders such as `day=2026-11-20` are columns; they are if absent.
     pub(in crate::config) partitions: Option<bool>,
     /// What an `s3://` store wants to know.
@@ -133,6 +133,24 @@ pub(in crate::config) enum RawNulls {
     One(String),
     /// Several.
     Several(Vec<String>),
+}
+
+/// What happens to rows that cannot be read.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "write fail, skip, or { skip: 100 }")]
+pub(in crate::config) enum RawBadRowsOrLimit {
+    /// The same for all of them.
+    All(RawBadRows),
+    /// Some may be left out.
+    Limited(RawBadRowsLimit),
+}
+
+/// How many rows are left out.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawBadRowsLimit {
+    /// The most rows of a relation.
+    pub(in crate::config) skip: u64,
 }
 
 /// What happens to a row that cannot be read.

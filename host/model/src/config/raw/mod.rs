@@ -21,7 +21,7 @@ use super::record::Record;
 use super::schedule::RawSchedule;
 
 pub use files::{RawBadRows, RawInt96, RawPacking};
-pub(super) use files::{RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
+pub(super) use files::{RawBadRowsOrLimit, RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
 pub(super) use parameter::{RawParameter, RawParameterKeys, RawParameterType};
 pub(super) use source::{
     RawDirect, RawDirectFiles, RawDirectMode, RawKerberos, RawKeys, RawSource,

@@ -273,6 +273,10 @@ def test_what_is_not_meant_for_it_is_answered_as_an_error(api):
     ]:
         status, _, body = api.call(method, path, "{", headers)
         assert status == expected and body["error"]["message"], (method, path, body)
+    for days in (0, 36_501):
+        body = json.dumps({"name": "t", "role": "viewer", "days": days})
+        status, _, body = api.call("POST", "/api/v1/tokens", body, {"Content-Type": "application/json"})
+        assert status == 400 and body["error"]["message"] == "`days` is not from 1 to 36500", body
         assert "deserialize" not in body["error"]["message"]
 
 

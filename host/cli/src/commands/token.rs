@@ -8,7 +8,9 @@ use longshore_daemon::api::ApiPlace;
 use longshore_daemon::api::limits::LOGIN_SECS;
 use longshore_daemon::is_running;
 use longshore_model::error::{Error, Result};
-use longshore_run::ledger::{Ledger, NewAuditEntry, NewToken, Role, TokenKind};
+use longshore_run::ledger::{
+    Ledger, NewAuditEntry, NewToken, Role, TOKEN_LIFE_LIMIT_DAYS, TokenKind,
+};
 use serde_json::json;
 
 use super::table::Table;
@@ -33,7 +35,7 @@ pub(super) enum TokenCommand {
         #[arg(long, value_enum)]
         role: RoleArg,
         /// After how many days it ends; never, if absent
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKEN_LIFE_LIMIT_DAYS)))]
         days: Option<u32>,
     },
     /// List the tokens

@@ -223,7 +223,10 @@ pub(super) fn checked_limit(limit: usize) -> Result<usize, ApiError> {
 /// A moment as the ledger writes it.
 fn moment(name: &str, text: &str) -> Result<String, ApiError> {
     let at = DateTime::parse_from_rfc3339(text);
-    let at = at.map_err(|error| ApiError::bad_request(format!("`{name}`: {error}")))?;
+    let at = at.map_err(|_| {
+        let what = format!("`{name}` is no moment such as 2026-11-20T10:00:00Z");
+        ApiError::bad_request(what)
+    })?;
     Ok(at.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use longshore_run::ledger::{AuditEntry, NewToken, Role, TokenKind, TokenRecord};
+use longshore_run::ledger::{
+    AuditEntry, NewToken, Role, TOKEN_LIFE_LIMIT_DAYS, TokenKind, TokenRecord,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,11 +75,15 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<TokenBody>,
 ) -> Result<Response, ApiError> {
     let TokenBody { name, role, days } = body;
-    let days = days.map(|days| Duration::from_secs(u64::from(days.min(36_500)) * SECONDS_OF_A_DAY));
+    if days.is_some_and(|days| !(1..=TOKEN_LIFE_LIMIT_DAYS).contains(&days)) {
+        let what = format!("`days` is not from 1 to {TOKEN_LIFE_LIMIT_DAYS}");
+        return Err(ApiError::bad_request(what));
+    }
+    let lifetime = days.map(|days| Duration::from_secs(u64::from(days) * SECONDS_OF_A_DAY));
     let named = name.clone();
     let create = move |state: &super::state::ApiState| {
         let kind = TokenKind::Token;
-        state.ledger.create_token(NewToken { name: &named, role, kind, lifetime: days })
+        state.ledger.create_token(NewToken { name: &named, role, kind, lifetime })
     };
     let token = state.read(create).await?;
     Ok((StatusCode::CREATED, Json(NewTokenAnswer { name, role, token })).into_response())

@@ -59,7 +59,9 @@ pub use schedules::{
 };
 pub use tasks::{Progress as TaskProgress, Task};
 pub use times::{AttemptTimes, RelationTimes};
-pub use tokens::{NewToken, Role, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord};
+pub use tokens::{
+    NewToken, Role, TOKEN_LIFE_LIMIT_DAYS, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord,
+};
 pub use totals::{LastSuccess, Waiting};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 pub use watermarks::{JobAdvances, WatermarkEntry};

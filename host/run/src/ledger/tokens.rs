@@ -26,6 +26,9 @@ const TOKEN_LIMIT: u64 = 1_000;
 /// The longest name of a token.
 pub const TOKEN_NAME_LIMIT_BYTES: usize = 100;
 
+/// The longest life of a token that ends.
+pub const TOKEN_LIFE_LIMIT_DAYS: u32 = 36_500;
+
 /// What somebody may do over the HTTP API; each role may also do what those before it may.
 #[derive(
     Clone,

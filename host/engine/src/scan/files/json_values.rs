@@ -267,12 +267,18 @@ struct Nesting {
 }
 
 impl Nesting {
-    /// How many of the next bytes change nothing: those of a text, up to what may end it.
+    /// How many of the next bytes change nothing, and are no line ends.
     fn plain_bytes(&self, text: &[u8]) -> usize {
-        if !self.in_text || self.is_escaped {
+        if self.is_escaped {
             return 0;
         }
-        memchr3(b'"', b'\\', b'\n', text).unwrap_or(text.len())
+        let next = if self.in_text {
+            memchr3(b'"', b'\\', b'\n', text)
+        } else {
+            let is_mark = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b'\n');
+            text.iter().position(is_mark)
+        };
+        next.unwrap_or(text.len())
     }
 
     /// Moves over a byte; whether nothing is open behind it.

@@ -2,7 +2,7 @@
 
 use longshore_cli::cluster::{ClusterStatus, ExecutorStatus};
 use longshore_engine::check::ChunkChecks;
-use longshore_engine::scan::{LeftOut, ReadAmount};
+use longshore_engine::scan::{LeftOut, PlacedLeftOut, ReadAmount};
 use longshore_engine::write::Written;
 use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::{Error, ErrorReport, Result};
@@ -56,7 +56,7 @@ pub(crate) struct ReaderNews {
     /// What was read since the last news.
     pub(crate) read: ReadAmount,
     /// The rows of it that were left out.
-    pub(crate) left_out: LeftOut,
+    pub(crate) left_out: PlacedLeftOut,
 }
 
 /// How far a partition is that is written.

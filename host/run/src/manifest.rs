@@ -235,7 +235,7 @@ impl RelationOutput {
     /// These rows.
     pub(super) fn left_out(&self) -> LeftOut {
         let mut all = LeftOut::default();
-        self.left_out.values().cloned().for_each(|left_out| all.merge(left_out));
+        self.left_out.values().cloned().for_each(|left_out| all.append(left_out));
         all
     }
 

@@ -119,7 +119,7 @@ impl RelationWriter {
                 done
             }
         };
-        Ok(Written { left_out: read.left_out(), ..written? })
+        Ok(Written { left_out: read.left_out().rows, ..written? })
     }
 }
 

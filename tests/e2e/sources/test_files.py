@@ -227,15 +227,18 @@ def test_the_report_and_the_manifest_count_the_rows_that_are_left_out(program, d
     report = program.report("run", program.job(files, **keys))
     [relation] = report["relations"]
     assert relation["left_out"]["rows"] == 2
-    assert re.fullmatch(
-        r"t/\d.csv: at byte \d+: column `a`: 'x' is not exactly a bigint", relation["left_out"]["first"]
-    )
+    place = "t/1.csv: at byte 1892"
+    assert relation["left_out"]["first"] == f"{place}: column `a`: 'x' is not exactly a bigint"
     [published] = json.loads(Path(report["manifest"]).read_text())["relations"]
     assert published["left_out"] == relation["left_out"]
     shown = program.ok("runs", "show", report["run"])
     assert f"2 rows left out; the first is {relation['left_out']['first']}" in shown
+    counted = program.report(
+        "run", program.job(files, **{**keys, "transform": [{"sql": "SELECT 1 AS n FROM data"}]})
+    )
+    assert counted["relations"][0]["left_out"] == relation["left_out"] and counted["rows"] == 3_998
     enough = program.report("run", program.job(source(data, sample_rows=100, bad_rows={"skip": 2}), **keys))
-    assert enough["relations"][0]["left_out"]["rows"] == 2
+    assert enough["relations"][0]["left_out"] == relation["left_out"]
     before = program.published()
     line, code = program.refused(
         "run", program.job(source(data, sample_rows=100, bad_rows={"skip": 1}), **keys)
@@ -313,6 +316,37 @@ def test_a_bad_object_of_an_array_is_named_by_its_number(program, data):
             line, _ = program.refused("run", program.job({**early, **options}, tables=["t.json"]))
             assert "t.json: line 1: the array does not end" in line and "is whole" in line
         objects[700], objects[800] = '{"a": "x"}', '{"a": 8x}'
+
+
+def test_files_whose_rows_are_all_bad_are_left_out_where_such_rows_are(program, data):
+    (data / "t").mkdir()
+    (data / "t/1.json").write_text('{"g": 01}\n{"g": 02}\n')
+    (data / "t/2.json").write_text('[null, {"g": 1}, {"g": 2}]')
+    skips = source(data, bad_rows="skip")
+    done = program.call("--json", "run", program.job(skips, tables=["t"]))
+    [relation] = json.loads(done.stdout)["relations"]
+    assert (relation["rows"], relation["left_out"]["rows"]) == (2, 3)
+    told = "t/1.json: no row of it can be read: line 1: not valid JSON"
+    assert told in done.stderr
+    line, code = program.refused("run", program.job(skips, tables=["t/1.json"]))
+    assert told in line and "source.columns" in line and code == 4
+    named = source(data, bad_rows="skip", columns={"g": "bigint"})
+    [relation] = program.report("run", program.job(named, tables=["t/1.json"]))["relations"]
+    assert (relation["rows"], relation["left_out"]["rows"]) == (0, 2)
+
+
+@pytest.mark.parametrize("depth", [55, 56, 57])
+@pytest.mark.parametrize("around", [("[", "]"), ('{"k":', "}")])
+def test_values_are_as_deep_as_a_single_file_can_be_or_refused_at_once(program, data, depth, around):
+    value = around[0] * depth + "1" + around[1] * depth
+    (data / "t.json").write_text(f'{{"a": {value}}}\n')
+    job = program.job({"url": f"file://{data}/t.json"}, target={"url": f"file://{program.lake}/out.jsonl"})
+    if depth <= 56:
+        program.ok("run", job)
+        assert json.loads((program.lake / "out.jsonl").read_text()) == json.loads(f'{{"a": {value}}}')
+    else:
+        line, code = program.refused("run", job)
+        assert "more than 56 arrays and objects deep" in line and code == 4
 
 
 def test_an_array_that_the_sample_did_not_show_is_told_from_lines(program, data):

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use longshore_engine::scan::{LeftOut, ReadAmount};
+use longshore_engine::scan::{PlacedLeftOut, ReadAmount};
 use longshore_model::error::ErrorReport;
 use longshore_run::cluster::AttemptOrder;
 use parking_lot::Mutex;
@@ -40,7 +40,7 @@ pub(super) enum Heard {
     /// So much more is read.
     Read(ReadAmount),
     /// These rows of a fragment that others write were left out.
-    LeftOut(usize, LeftOut),
+    LeftOut(usize, PlacedLeftOut),
     /// A partition is over.
     Ended(usize, Outcome),
     /// The attempt has failed.
@@ -132,6 +132,8 @@ impl Drop for Awaited<'_> {
 
 #[cfg(test)]
 mod tests {
+    use longshore_engine::scan::LeftOut;
+
     use super::*;
 
     const ORDER: AttemptOrder =

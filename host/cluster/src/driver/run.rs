@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_engine::plan_node::partitions;
+use longshore_engine::scan::PlacedLeftOut;
 use longshore_engine::write::Written;
 use longshore_model::error::{Error, Result};
 use longshore_run::cluster::{AttemptNews, AttemptOrder, ClusterRun};
@@ -57,9 +58,9 @@ impl ClusterRun for DriverRun {
             tokio::select! {
                 heard = awaited.heard.recv() => match heard {
                     Some(Heard::Read(amount)) => on_news(AttemptNews::Read(amount)),
-                    // Whoever reads them again leaves the same rows out, of which the first tells them.
-                    Some(Heard::LeftOut(fragment, rows)) => {
-                        left_out.insert((fragment, rows.first.clone()), rows);
+                    // Whoever reads them again leaves the same rows out, which the first of them tells.
+                    Some(Heard::LeftOut(fragment, own)) => {
+                        left_out.insert((fragment, own.place.clone()), own);
                     }
                     Some(Heard::Begun(executor)) => on_news(AttemptNews::Begun(executor)),
                     Some(Heard::Broken(error)) => return Err(self.broken(Error::reported(error))),
@@ -76,9 +77,10 @@ impl ClusterRun for DriverRun {
             }
         }
         job.is_over = true;
-        let left_out =
-            left_out.into_values().map(|left_out| Written { left_out, ..Written::default() });
-        Ok(left_out.chain(written.into_values()).collect())
+        let mut all = PlacedLeftOut::default();
+        left_out.into_values().for_each(|own| all.merge(own));
+        let left_out = Written { left_out: all.rows, ..Written::default() };
+        Ok(std::iter::once(left_out).chain(written.into_values()).collect())
     }
 }
 

@@ -220,7 +220,7 @@ async fn run_fragment(
             return Err(Error::cancelled("nobody takes the rows of a fragment"));
         }
     }
-    written.left_out = count.left_out();
+    written.left_out = count.left_out().rows;
     Ok(written)
 }
 

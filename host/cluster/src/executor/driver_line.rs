@@ -188,8 +188,9 @@ impl DriverLine {
     pub(super) async fn end(&self, done: Result<Written>) -> Wanted {
         let read = self.untold();
         let news = match (&self.role, done) {
-            (Role::Reader(Some(fragment)), Ok(Written { left_out, .. })) => {
-                News::Read(ReaderNews { fragment: *fragment, read, left_out })
+            (Role::Reader(Some(fragment)), Ok(_)) => {
+                let (fragment, left_out) = (*fragment, self.count.left_out());
+                News::Read(ReaderNews { fragment, read, left_out })
             }
             (Role::Reader(None), Ok(_)) => News::Reading(read),
             (Role::Reader(_), Err(error)) => News::Broken(error.report()),

@@ -7,7 +7,7 @@ use datafusion::error::Result as DfResult;
 use longshore_model::memory::{Account, memory};
 use tokio::sync::mpsc::Sender;
 
-use super::left_out::LeftOut;
+use super::left_out::PlacedLeftOut;
 use super::slots::Lane;
 
 /// Batches that wait between reading and what comes after it.
@@ -45,7 +45,7 @@ impl BatchSender {
     }
 
     /// Counts rows that could not be read and are left out.
-    pub(super) fn leave_out(&self, rows: LeftOut) {
+    pub(super) fn leave_out(&self, rows: PlacedLeftOut) {
         self.lane.leave_out(rows);
     }
 

@@ -25,7 +25,7 @@ pub use described::{Described, ScanPlan};
 pub use direct::DirectSource;
 pub use files::FileSource;
 pub(crate) use files::{ParquetReaders, fetch_footer};
-pub use left_out::LeftOut;
+pub use left_out::{LeftOut, PlacedLeftOut, RowPlace};
 pub use odbc::OdbcLane;
 pub use read_amount::{ReadAmount, ReadCounter};
 pub use slots::{Lane, Slot, Slots};

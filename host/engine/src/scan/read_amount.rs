@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::left_out::LeftOut;
+use super::left_out::PlacedLeftOut;
 
 /// Rows, and their bytes as they are in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct ReadCounter(Arc<Mutex<Read>>);
 #[derive(Debug, Default)]
 struct Read {
     amount: ReadAmount,
-    left_out: LeftOut,
+    left_out: PlacedLeftOut,
 }
 
 impl ReadCounter {
@@ -48,11 +48,11 @@ impl ReadCounter {
     }
 
     /// The rows that were left out so far.
-    pub fn left_out(&self) -> LeftOut {
+    pub fn left_out(&self) -> PlacedLeftOut {
         self.0.lock().left_out.clone()
     }
 
-    pub(super) fn leave_out(&self, more: LeftOut) {
+    pub(super) fn leave_out(&self, more: PlacedLeftOut) {
         self.0.lock().left_out.merge(more);
     }
 

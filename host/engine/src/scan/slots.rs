@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::left_out::LeftOut;
+use super::left_out::PlacedLeftOut;
 use super::read_amount::{ReadAmount, ReadCounter};
 
 /// How long the other chunks of a relation wait for the first one's first batch, which tells what they will hold.
@@ -181,7 +181,7 @@ impl Lane {
     }
 
     /// Counts rows that were left out.
-    pub(super) fn leave_out(&self, rows: LeftOut) {
+    pub(super) fn leave_out(&self, rows: PlacedLeftOut) {
         self.read.leave_out(rows);
     }
 

@@ -31,7 +31,7 @@ impl Written {
     /// Adds what was written of a later chunk.
     pub fn merge(&mut self, later: Self) -> Result<()> {
         self.parts.extend(later.parts);
-        self.left_out.merge(later.left_out);
+        self.left_out.append(later.left_out);
         match (&mut self.checks, later.checks) {
             (Some(checks), Some(later)) => return checks.merge(later),
             (checks, later) => *checks = checks.take().or(later),

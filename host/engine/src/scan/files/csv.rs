@@ -13,7 +13,7 @@ use longshore_values::{
 use object_store::path::Path as Key;
 
 use super::column::{Column, Reading};
-use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, utf8};
+use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, Sampled, utf8};
 use super::file_info::{FilesInfo, ending};
 use super::lines::{Marks, Splitter};
 use super::records::{Fault, Records, Value};
@@ -100,7 +100,7 @@ pub(super) fn header(style: &Style, text: &[u8]) -> Result<Option<Header>> {
 }
 
 /// The columns of a text, and how many of its rows were looked at.
-pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<(Fields, usize)> {
+pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<Sampled> {
     let header = if style.header { header(style, text)? } else { None };
     let Header { names, length } = header.unwrap_or_default();
     let (before, text) = text.split_at(length);
@@ -118,7 +118,7 @@ pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<(Field
         }
         line += count_lines(record);
     }
-    Ok((seen.fields(), rows))
+    Ok(Sampled { fields: seen.fields(), rows, doubt: None })
 }
 
 /// The columns of a file, as far as they were seen.
@@ -276,7 +276,8 @@ impl CsvDecoder {
                 Error::data(format!("the column `{name}` is in none of the files of the sample"))
                     .with_hint(format!("name its type: `source.columns: {{ {name}: string }}`"))
             })?;
-            let is_wanted = wanted.index_of(&name).is_ok();
+            // Which rows are left out does not depend on the columns that are wanted.
+            let is_wanted = files.bad_rows == BadRows::Skip || wanted.index_of(&name).is_ok();
             places.push(is_wanted.then_some(fields.len()));
             if is_wanted {
                 fields.push(field.clone());

@@ -46,8 +46,8 @@ fn told(own: u8, other: u8, values: usize) -> String {
     let shown = |byte: u8| format!("{:?}", char::from(byte)).replace('\'', "\"");
     let (own, other) = (shown(own), shown(other));
     format!(
-        "it is read as one column, and with the delimiter {other} it has {values}: say which it is with \
-         `source.csv.delimiter: {other}`, or {own}"
+        "it is read as one column, and with the delimiter {other} it has {values}: set `csv.delimiter` of the \
+         source to {other}, or to {own}"
     )
 }
 

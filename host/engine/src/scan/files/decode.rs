@@ -1,7 +1,7 @@
 //! What all decoders of text share: rows are made of whole records, or a row is told as bad.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use longshore_model::error::Result;
 
 use super::column::{Column, Reading, shown_value, type_word};
@@ -10,6 +10,15 @@ use super::records::Fault;
 
 /// Rows to a batch.
 pub(super) const BATCH_ROWS: usize = 8_192;
+
+/// What the first rows of a file tell.
+pub(super) struct Sampled {
+    pub(super) fields: Fields,
+    /// How many rows they are.
+    pub(super) rows: usize,
+    /// Why none can be read, where all are left out.
+    pub(super) doubt: Option<String>,
+}
 
 /// Makes rows of whole records.
 pub(super) trait Decode: Send {

@@ -55,11 +55,10 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     let places: Vec<usize> =
         if is_text && bytes > FEW_BYTES { spread(found.len()) } else { (0..found.len()).collect() };
     let looks = look_into(store, files, format, &found, places, &metadata).await?;
-    let mut doubts = looks.iter().filter_map(|(place, look)| Some((*place, look.doubt.as_ref()?)));
-    // Others most likely have the same.
-    if let Some((place, doubt)) = doubts.next() {
-        tracing::warn!("{}: {doubt}", shown(store, &found[place].meta.location));
-    }
+    let doubt = looks.iter().find_map(|(place, look)| {
+        let doubt = look.doubt.as_ref()?;
+        Some(format!("{}: {doubt}", shown(store, &found[*place].meta.location)))
+    });
     let mut union = Union::new(match format {
         FileFormat::Csv => Rule::Csv,
         FileFormat::Json => Rule::Json,
@@ -82,6 +81,16 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         own_fields.iter().map(|field| typed(field, carried(field.data_type()))).collect()
     };
     let file_columns = fields.len();
+    if file_columns == 0
+        && let Some(doubt) = doubt
+    {
+        return Err(Error::data(doubt)
+            .with_hint("correct the file, name its columns under `source.columns`, or leave it out with a pattern"));
+    }
+    // Other files most likely have the same.
+    if let Some(doubt) = doubt {
+        tracing::warn!("{doubt}");
+    }
     if file_columns == 0 {
         let first = found.first().map(|found| store.url(&found.meta.location)).unwrap_or_default();
         return Err(Error::data(format!("{first}: no columns in it"))

@@ -16,14 +16,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use super::column::{Column, Reading, shown_value, type_word};
-use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, utf8};
+use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, Sampled, utf8};
 use super::file_info::FilesInfo;
 use super::json_shape::{Shape, unquoted};
 use super::json_values::Layout;
 use super::json_wrong::Wrong;
 
 /// The columns of a text, and how many of its rows were looked at.
-pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<(Fields, usize)> {
+pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<Sampled> {
     let mut shapes = Shape::Unseen;
     let (mut rows, mut first_bad) = (0, None);
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -42,10 +42,10 @@ pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<(Fiel
             Err(wrong) => return Err(no_row(layout, number, &wrong)),
         }
     }
-    match first_bad.filter(|_| rows == 0) {
-        Some((number, wrong)) => Err(no_row(layout, number, &wrong)),
-        None => Ok((shapes.fields()?, rows)),
-    }
+    let doubt = first_bad.filter(|_| rows == 0).map(|(number, wrong)| {
+        format!("no row of it can be read: {}: {wrong}", place(layout, number))
+    });
+    Ok(Sampled { fields: shapes.fields()?, rows, doubt })
 }
 
 /// What a line looks like; nothing of an empty one.
@@ -64,8 +64,11 @@ fn trimmed(line: &str) -> &str {
 
 /// What is wrong with a line that is no row.
 fn no_row(layout: Layout, number: usize, wrong: &Wrong) -> Error {
-    let place = format!("{} {}", layout.row_word(), number + 1);
-    Error::data(format!("{place}: {wrong}")).with_hint(wrong.hint())
+    Error::data(format!("{}: {wrong}", place(layout, number))).with_hint(wrong.hint())
+}
+
+fn place(layout: Layout, number: usize) -> String {
+    format!("{} {}", layout.row_word(), number + 1)
 }
 
 /// Decodes records into the columns that are wanted: a key that is no column is an error and not lost.

@@ -29,13 +29,30 @@ impl Layout {
         let text = without_blanks(begin.strip_prefix(UTF8_MARK).unwrap_or(begin));
         match text.first() {
             None => is_all.then_some(Self::Lines),
-            Some(b'[') => match without_blanks(&text[1..]).first() {
-                None => is_all.then_some(Self::Values),
-                Some(b'{' | b']') => Some(Self::Values),
-                Some(_) => Some(Self::Lines),
-            },
+            Some(b'[') => Self::of_array(without_blanks(&text[1..]), is_all),
             Some(b'{') => Self::of_objects(text, is_all),
             Some(_) => Some(Self::Lines),
+        }
+    }
+
+    /// By what an array begins with: lines may begin with `[`, too.
+    fn of_array(text: &[u8], is_all: bool) -> Option<Self> {
+        let end = match text.first() {
+            None => return is_all.then_some(Self::Values),
+            Some(b'{' | b']') => return Some(Self::Values),
+            Some(b'[' | b'"') => first_end(text),
+            Some(_) => Ok(text.iter().position(|byte| ends_word(*byte))),
+        };
+        let end = match end {
+            Ok(Some(end)) => end,
+            Ok(None) if !is_all && text.len() < RECORD_LIMIT_BYTES => return None,
+            _ => return Some(Self::Lines),
+        };
+        let (value, behind) = text.split_at(end);
+        match without_blanks(behind).first() {
+            None if !is_all => None,
+            Some(b',' | b']') if is_json(value) => Some(Self::Values),
+            _ => Some(Self::Lines),
         }
     }
 
@@ -45,6 +62,7 @@ impl Layout {
             Ok(Some(end)) => end,
             Ok(None) if !is_all && text.len() < RECORD_LIMIT_BYTES => return None,
             // A line that is cut off must not take those behind it with it.
+            Ok(None) if !is_all && !has_second_object(text) => return Some(Self::Values),
             _ => return Some(Self::Lines),
         };
         let (object, behind) = text.split_at(end);
@@ -53,8 +71,7 @@ impl Layout {
             None | Some(b'\n') => memchr(b'\n', object).is_some(),
             Some(next) => *next == b'{',
         };
-        let is_valid = || serde_json::from_slice::<IgnoredAny>(object).is_ok();
-        Some(if goes_on && is_valid() { Self::Values } else { Self::Lines })
+        Some(if goes_on && is_json(object) { Self::Values } else { Self::Lines })
     }
 
     /// What rows are counted by, in errors.
@@ -320,6 +337,16 @@ fn first_end(text: &[u8]) -> Result<Option<usize>, Fault> {
     Ok(None)
 }
 
+fn is_json(value: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(value).is_ok()
+}
+
+/// Whether the second line is an object.
+fn has_second_object(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').nth(1).unwrap_or_default();
+    without_blanks(line).first() == Some(&b'{') && is_json(line)
+}
+
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -360,6 +387,10 @@ mod tests {
             ("{\n}\n{}\n", "{ }\n{}\n"),
             ("{\"a\":\"}\\\"{\"}{\"b\":[]} {}", "{\"a\":\"}\\\"{\"}\n{\"b\":[]}\n{}\n"),
             ("[{\"a\":\"x\ny\"},tru]", "{\"a\":\"x\ry\"}\ntru\n"),
+            ("[null , {}]", "null\n{}\n"),
+            ("[[{}],{}]", "[{}]\n{}\n"),
+            ("[\n1\n]", "1\n"),
+            ("[\"a,\",2]", "\"a,\"\n2\n"),
         ] {
             for piece in 1..6 {
                 assert_eq!(lines(text.as_bytes(), piece).unwrap(), (Layout::Values, made.into()));
@@ -377,8 +408,10 @@ mod tests {
             " {} \r\n{",
             "{\"a\":\n{}\n{}\n",
             "{\"a\":1},\n{}",
-            "[1]\n{}",
-            "[[{}]]",
+            "[INFO] x\n{}",
+            "[2026-11-20 10:00] x",
+            "[\"a\" b]",
+            "[[1]x]",
             "7",
             "{}]",
             "{]",

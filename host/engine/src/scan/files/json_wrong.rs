@@ -5,7 +5,8 @@ use longshore_model::json_syntax::{syntax_words, without_place};
 use super::records::Fault;
 
 /// How deep values are looked into.
-pub(super) const DEPTH_LIMIT: usize = 64;
+/// Arrow files, in which rows wait for a single file, describe up to 60.
+pub(super) const DEPTH_LIMIT: usize = 56;
 
 /// Why a line is no row.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +45,7 @@ impl Wrong {
         match self {
             Self::NotUtf8 => format!("{}, or {skip}", Fault::NotUtf8.hint()),
             Self::NoObject => format!(
-                "make objects of such values with jq 1.7 or later: jq -c '{{value: .}}' FILE > FILE.jsonl, or {skip}"
+                "make objects of such values with jq 1.7 or later: jq -c '(arrays[], scalars) | {{value: .}}' FILE > FILE.jsonl, or {skip}"
             ),
             Self::Deep(column) => format!(
                 "keep them as they stand: `source.columns: {{ {}: string }}`, or {skip}",

@@ -50,7 +50,7 @@ use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::left_out::LeftOut;
+use super::left_out::PlacedLeftOut;
 use super::source::ChunkRead;
 use crate::datafusion_fault::from_datafusion;
 use crate::store;
@@ -65,7 +65,7 @@ const DAMAGED: &str = "it is damaged";
 pub(super) type Rows = BoxStream<'static, Result<RecordBatch>>;
 
 /// The rows of a chunk that are left out, so far.
-type SharedLeftOut = Arc<parking_lot::Mutex<LeftOut>>;
+type SharedLeftOut = Arc<parking_lot::Mutex<PlacedLeftOut>>;
 
 /// A chunk that is read.
 struct OpenChunk {

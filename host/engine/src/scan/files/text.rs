@@ -15,14 +15,14 @@ use object_store::ObjectMeta;
 
 use super::bytes::{Pieces, from, unpacked};
 use super::csv::{CsvDecoder, Header, Style};
-use super::decode::{BadRow, Decode};
+use super::decode::{BadRow, Decode, Sampled};
 use super::file_info::{FileInfo, FilesInfo, packing};
 use super::json::JsonDecoder;
 use super::json_values::{Layout, lines_of};
 use super::lines::{Block, Lines, Marks, Splitter};
 use super::{Rows, SharedLeftOut, Slice, csv, csv_delimiter, json, shown};
 use crate::datafusion_fault::from_datafusion;
-use crate::scan::left_out::LeftOut;
+use crate::scan::left_out::{LeftOut, PlacedLeftOut};
 use crate::store::Opened;
 
 /// The most bytes of a file that are looked at to tell its types.
@@ -69,7 +69,7 @@ pub(super) async fn inspect(
         let is_all = is_whole || sample.len() >= SAMPLE_LIMIT_BYTES;
         // Comments, empty lines, or rows that are left out.
         let is_nothing = match &told {
-            Ok((fields, _)) => fields.is_empty(),
+            Ok(sampled) => sampled.fields.is_empty(),
             Err(_) => files.bad_rows == BadRows::Skip,
         };
         if is_all || !is_nothing {
@@ -77,7 +77,7 @@ pub(super) async fn inspect(
         }
         wanted = wanted.saturating_mul(4);
     };
-    let (fields, rows) = told.context(name)?;
+    let Sampled { fields, rows, doubt } = told.context(name)?;
     let lines = memchr::memchr_iter(b'\n', &sample).count().max(1);
     let rows = match (is_whole, packing) {
         (true, _) if rows < files.sample_rows => Some(rows as u64),
@@ -88,7 +88,8 @@ pub(super) async fn inspect(
     };
     let is_one_column = format == FileFormat::Csv && fields.len() == 1;
     let is_asked = is_one_column && files.csv.delimiter.is_none();
-    let doubt = if is_asked { csv_delimiter::doubt(style.marks, &sample) } else { None };
+    let doubt =
+        doubt.or_else(|| is_asked.then(|| csv_delimiter::doubt(style.marks, &sample)).flatten());
     let (int96, intervals) = Default::default();
     Ok(FileInfo { fields, groups: Vec::new(), rows, int96, intervals, layout, doubt })
 }
@@ -166,7 +167,7 @@ struct OpenSlice {
     /// It may have been cut within a value: the slice before tells, when it comes so far.
     is_cut: bool,
     partitions: Vec<(String, Option<String>)>,
-    left_out: LeftOut,
+    left_out: PlacedLeftOut,
     /// Lines before what comes next, if the slice began with the file.
     lines_before: Option<u64>,
     /// For counting lines.
@@ -233,8 +234,8 @@ impl Given {
     /// Tells which rows of a slice were left out.
     fn tell(&self, slice: &mut OpenSlice) {
         let left_out = std::mem::take(&mut slice.left_out);
-        if !left_out.is_empty() {
-            tracing::warn!("{left_out}");
+        if !left_out.rows.is_empty() {
+            tracing::warn!("{}", left_out.rows);
             self.left_out.lock().merge(left_out);
         }
     }
@@ -289,7 +290,7 @@ impl Given {
             layout,
             is_cut: slice.range.is_some(),
             partitions: slice.partitions.clone(),
-            left_out: LeftOut::default(),
+            left_out: PlacedLeftOut::default(),
             lines_before: begins.then_some(headed.lines),
             meta,
         })
@@ -419,12 +420,15 @@ impl OpenSlice {
             Ok(decoded) => batches = decoded,
             Err(_) => {
                 let records = Splitter::new(self.marks).records(text);
-                if let Err((start, bad)) =
-                    self.salvage(text, at, &records, given.files.bad_rows, &mut batches)
-                {
-                    let skipped = bytes.len() - text.len() + start;
-                    let lines_before =
-                        lines_before.map(|lines| lines + count_lines(&bytes[..skipped]));
+                let block = Rest {
+                    text,
+                    at,
+                    lines_before: lines_before
+                        .map(|lines| lines + count_lines(&bytes[..no_rows as usize])),
+                    bad_rows: given.files.bad_rows,
+                };
+                if let Err((start, bad)) = self.salvage(&block, &records, &mut batches) {
+                    let lines_before = block.lines_before_row(start);
                     return Ok(Err(Refused {
                         name: self.name.clone(),
                         meta: self.meta.clone(),
@@ -446,14 +450,12 @@ impl OpenSlice {
     /// them, with where it begins, unless such rows are left out.
     fn salvage(
         &mut self,
-        text: &[u8],
-        at: u64,
+        block: &Rest<'_>,
         records: &[Range<usize>],
-        bad_rows: BadRows,
         batches: &mut Vec<RecordBatch>,
     ) -> Result<(), (usize, BadRow)> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
-        let bad = match self.decoder.decode(&text[first.start..last.end]) {
+        let bad = match self.decoder.decode(&block.text[first.start..last.end]) {
             Ok(decoded) => {
                 batches.extend(decoded);
                 return Ok(());
@@ -462,23 +464,40 @@ impl OpenSlice {
         };
         if records.len() > 1 {
             let (left, right) = records.split_at(records.len() / 2);
-            self.salvage(text, at, left, bad_rows, batches)?;
-            return self.salvage(text, at, right, bad_rows, batches);
+            self.salvage(block, left, batches)?;
+            return self.salvage(block, right, batches);
         }
-        if bad_rows == BadRows::Fail {
+        if block.bad_rows == BadRows::Fail {
             return Err((first.start, bad));
         }
-        if self.left_out.is_empty() {
-            let at = at + first.start as u64;
-            // Behind a header, lines are not counted from the file's beginning.
-            let is_counted = self.layout == Layout::Values;
-            let before = self.lines_before.filter(|_| is_counted);
-            let before = before.map(|lines| lines + count_lines(&text[..first.start]));
-            let place = place(self.layout, at, before);
-            self.left_out.first = format!("{}: {place}: {}", self.name, bad.cause);
-        }
-        self.left_out.rows += 1;
+        self.leave_out(block, first.start, &bad);
         Ok(())
+    }
+
+    fn leave_out(&mut self, block: &Rest<'_>, start: usize, bad: &BadRow) {
+        let LeftOut { rows, first } = &mut self.left_out.rows;
+        if *rows == 0 {
+            let (at, before) = (block.at + start as u64, block.lines_before_row(start));
+            *first = format!("{}: {}: {}", self.name, place(self.layout, at, before), bad.cause);
+            self.left_out.place = (self.meta.location.to_string(), at);
+        }
+        *rows += 1;
+    }
+}
+
+/// What of a block is read record by record.
+struct Rest<'a> {
+    text: &'a [u8],
+    /// Where it begins in the file.
+    at: u64,
+    /// The lines of the file before it, if they are counted.
+    lines_before: Option<u64>,
+    bad_rows: BadRows,
+}
+
+impl Rest<'_> {
+    fn lines_before_row(&self, start: usize) -> Option<u64> {
+        self.lines_before.map(|lines| lines + count_lines(&self.text[..start]))
     }
 }
 

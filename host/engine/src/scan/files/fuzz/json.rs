@@ -356,7 +356,9 @@ fn is_in_lines(text: &[u8]) -> bool {
     let text = text.trim_start_matches('\u{feff}').trim_start_matches(BLANKS);
     if let Some(behind) = text.strip_prefix('[') {
         let behind = behind.trim_start_matches(BLANKS);
-        return !behind.is_empty() && !behind.starts_with(['{', ']']);
+        let mut reader = Reader { text: behind, at: 0 };
+        let goes_on = reader.node().is_some() && behind[reader.at..].starts_with([',', ']']);
+        return !(behind.is_empty() || behind.starts_with(['{', ']']) || goes_on);
     }
     let Some(first) = (Reader { text, at: 0 }).node() else { return true };
     if !text.starts_with('{') {

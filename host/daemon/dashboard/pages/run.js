@@ -159,7 +159,7 @@ function facts(shown) {
     h("p", { class: "small" }, shown.file ? ["Job file: ", h("code", {}, shown.file)] : null,
       shown.trigger ? ` · Asked for by ${triggerText(shown.trigger)}` : null),
     parameters.length ? h("p", { class: "small" }, "Parameters: ", h("code", {}, parameters.map(([name, value]) => `${name}=${value}`).join(" "))) : null,
-    incomplete.map(({ relation, left_out }) => h("p", { class: "small quiet" }, `${relation}: ${number(left_out.rows)} rows left out; the first is ${left_out.first}`)),
+    incomplete.map(({ relation, left_out }) => h("p", { class: "small quiet" }, `${relation}, rows left out: ${number(left_out.rows)}. The first: ${left_out.first}`)),
     (report.interruptions ?? []).map((text) => h("p", { class: "small quiet" }, text)),
   ];
 }

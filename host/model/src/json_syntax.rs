@@ -1,4 +1,4 @@
-//! What is wrong with a text that is no JSON, in words that need no parser to understand.
+//! Plain descriptions of syntax errors in JSON.
 
 use serde_json::Error;
 use serde_json::error::Category;

@@ -20,7 +20,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use longshore::program::Host;
 use longshore_cli::cluster::ExecutorOptions;
 use longshore_cli::stop_signals::StopSignals;
-use longshore_model::config::cluster::ClusterAddress;
+use longshore_model::config::cluster::{ClusterAddress, ClusterUrl};
 use longshore_model::error::{Error, Result};
 use longshore_model::layout::SCRATCH;
 use tokio::sync::{Notify, Semaphore};
@@ -95,7 +95,7 @@ pub(crate) async fn serve(host: &Host, options: ExecutorOptions) -> Result<()> {
     tokio::select! {
         ended = polling => ended.map_err(|error| Error::internal(error.to_string())),
         () = keep_asking(&asking, &slots, options.slots) => Ok(()),
-        () = tell_silence(&health, options.scheduler.to_string()) => Ok(()),
+        () = tell_silence(&health, &options.scheduler) => Ok(()),
         () = pause_when_full(&full, &slots, options.slots) => Ok(()),
         () = drained(&mut signals, &slots, &options) => {
             sessions.give_up(&name).await;
@@ -123,7 +123,7 @@ async fn greet(channel: &Channel, options: &ExecutorOptions) -> Result<()> {
 }
 
 /// Says when the scheduler no longer answers, and when it does again.
-async fn tell_silence(health: &ExecutorHealth, scheduler: String) {
+async fn tell_silence(health: &ExecutorHealth, scheduler: &ClusterUrl) {
     // It was greeted.
     let mut answered = true;
     loop {

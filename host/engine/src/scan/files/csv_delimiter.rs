@@ -1,14 +1,14 @@
 //! A text that seems to be of one column because its values stand between other delimiters.
 
 use super::decode::utf8;
-use super::lines::{Marks, Splitter};
+use super::lines::Marks;
 use super::records::Records;
 
 /// What values stand between, if not commas.
 const DELIMITERS: [u8; 4] = [b';', b'\t', b'|', b','];
 
-/// Records that are looked at.
-const RECORD_LIMIT: usize = 100;
+/// How many records are looked at.
+const SAMPLE_RECORDS: usize = 100;
 
 /// What people should know of a text that is read as one column: its first records, two or more, all have the same
 /// number of values with another delimiter.
@@ -24,13 +24,8 @@ pub(super) fn doubt(marks: Marks, text: &[u8]) -> Option<String> {
 
 /// The number of values that all records have, if they are several records of several values.
 fn values_of_each(marks: Marks, text: &str) -> Option<usize> {
-    let mut counts = Vec::new();
-    for record in Splitter::new(Some(marks)).records(text.as_bytes()).into_iter().take(RECORD_LIMIT)
-    {
-        let mut records = Records::new(marks, text.get(record)?);
-        if records.skip_to_record(false).is_none() {
-            continue;
-        }
+    let (mut records, mut counts) = (Records::new(marks, text), Vec::new());
+    while counts.len() < SAMPLE_RECORDS && records.skip_to_record(false).is_some() {
         let mut count = 0;
         while records.next_value().ok()?.is_some() {
             count += 1;

@@ -81,20 +81,12 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         own_fields.iter().map(|field| typed(field, carried(field.data_type()))).collect()
     };
     let file_columns = fields.len();
-    if file_columns == 0
-        && let Some(doubt) = doubt
-    {
-        return Err(Error::data(doubt)
-            .with_hint("correct the file, name its columns under `source.columns`, or leave it out with a pattern"));
+    if file_columns == 0 {
+        return Err(no_columns(store, &found, doubt));
     }
     // Other files most likely have the same.
     if let Some(doubt) = doubt {
         tracing::warn!("{doubt}");
-    }
-    if file_columns == 0 {
-        let first = found.first().map(|found| store.url(&found.meta.location)).unwrap_or_default();
-        return Err(Error::data(format!("{first}: no columns in it"))
-            .with_hint("leave empty files out with a pattern"));
     }
     for field in partition_fields(store, &found)? {
         // A file's own column goes before its folder.
@@ -137,6 +129,16 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         layout,
         unfit,
     })
+}
+
+fn no_columns(store: &Opened, found: &[Found], doubt: Option<String>) -> Error {
+    if let Some(doubt) = doubt {
+        return Error::data(doubt)
+            .with_hint("correct the file, name its columns under `source.columns`, or leave it out with a pattern");
+    }
+    let first = found.first().map(|found| store.url(&found.meta.location)).unwrap_or_default();
+    Error::data(format!("{first}: no columns in it"))
+        .with_hint("leave empty files out with a pattern")
 }
 
 /// Looks into the files of a table.

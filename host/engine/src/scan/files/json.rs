@@ -62,7 +62,7 @@ fn trimmed(line: &str) -> &str {
     line.trim_matches([' ', '\t', '\r'])
 }
 
-/// What is wrong with a line that is no row.
+/// The error for a line that is not a row.
 fn no_row(layout: Layout, number: usize, wrong: &Wrong) -> Error {
     Error::data(format!("{}: {wrong}", place(layout, number))).with_hint(wrong.hint())
 }

@@ -4,8 +4,7 @@ use longshore_model::json_syntax::{syntax_words, without_place};
 
 use super::records::Fault;
 
-/// How deep values are looked into.
-/// Arrow files, in which rows wait for a single file, describe up to 60.
+/// How deep values may lie. Rows of a single file wait in Arrow files, which can describe 60 levels.
 pub(super) const DEPTH_LIMIT: usize = 56;
 
 /// Why a line is no row.

@@ -243,7 +243,7 @@ impl Lines {
             let Some(piece) = self.pieces.try_next().await? else {
                 self.done = true;
                 if matches!(self.splitter.at, At::Quoted | At::Escaped) {
-                    return Err(unclear(Unclear::Open(self.at), true));
+                    return Err(unclear(Unclear::Open(self.at), has_quotes));
                 }
                 let bytes = std::mem::take(&mut self.held);
                 let is_rest = !bytes.is_empty() && !self.skips && self.at < self.to;

@@ -70,7 +70,7 @@ type SharedLeftOut = Arc<parking_lot::Mutex<PlacedLeftOut>>;
 /// A chunk that is read.
 struct OpenChunk {
     rows: Rows,
-    /// What is in memory beside its batches.
+    /// The bytes that are in memory besides its batches.
     held_bytes: u64,
     left_out: SharedLeftOut,
 }
@@ -217,7 +217,8 @@ impl FileSource {
             }
             FileFormat::Arrow => arrow_file::read(store, info, scan, slices, schema),
             FileFormat::Csv | FileFormat::Json => {
-                let given = text::Given::new(store, self.files.clone(), info, schema, &left_out);
+                let (files, left_out) = (self.files.clone(), left_out.clone());
+                let given = text::Given { store, files, info, schema, left_out };
                 text::read(given, scan, slices)
             }
         };

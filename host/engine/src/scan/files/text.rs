@@ -137,11 +137,11 @@ pub(super) fn read(given: Given, scan: &Scan, slices: Vec<Slice>) -> Rows {
 
 /// The inputs that all slices of a chunk share.
 pub(super) struct Given {
-    store: Opened,
-    files: Files,
-    info: Arc<FilesInfo>,
-    schema: SchemaRef,
-    left_out: SharedLeftOut,
+    pub(super) store: Opened,
+    pub(super) files: Files,
+    pub(super) info: Arc<FilesInfo>,
+    pub(super) schema: SchemaRef,
+    pub(super) left_out: SharedLeftOut,
 }
 
 struct Reader {
@@ -164,7 +164,7 @@ struct OpenSlice {
     /// Where the first row can begin: behind the columns' names.
     rows_from: u64,
     layout: Layout,
-    /// It may have been cut within a value: the slice before tells, when it comes so far.
+    /// Whether it is not the whole file: it may have been cut within a value.
     is_cut: bool,
     partitions: Vec<(String, Option<String>)>,
     left_out: PlacedLeftOut,
@@ -221,16 +221,6 @@ impl Reader {
 }
 
 impl Given {
-    pub(super) fn new(
-        store: Opened,
-        files: Files,
-        info: Arc<FilesInfo>,
-        schema: SchemaRef,
-        left_out: &SharedLeftOut,
-    ) -> Self {
-        Self { store, files, info, schema, left_out: left_out.clone() }
-    }
-
     /// Tells which rows of a slice were left out.
     fn tell(&self, slice: &mut OpenSlice) {
         let left_out = std::mem::take(&mut slice.left_out);
@@ -485,7 +475,7 @@ impl OpenSlice {
     }
 }
 
-/// What of a block is read record by record.
+/// The part of a block that is read record by record.
 struct Rest<'a> {
     text: &'a [u8],
     /// Where it begins in the file.

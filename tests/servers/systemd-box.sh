@@ -27,8 +27,9 @@ case $action in
       --link-journal=no --private-network --console=pipe --boot -- --unit=basic.target \
       </dev/null >"$box/log" 2>&1 &
     echo $! >"$box/pid"
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
       run systemctl is-active -q basic.target 2>/dev/null && exit 0
+      kill -0 "$(cat "$box/pid")" 2>/dev/null || break
       sleep 0.1
     done
     tail "$box/log" >&2

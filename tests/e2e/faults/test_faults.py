@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from support.daemon import reports_of
 from support.proxy import FaultyHttp
 from support.stores import S3, Hdfs, HdfsKerberos, HdfsPair, Sftp, job, rows, visible
 from support.wait import wait_for
@@ -313,7 +314,7 @@ def test_hundreds_of_jobs_at_once_are_each_run_once(program, flights):
         for number in range(JOBS):
             (program.folder / "next").write_text(text.replace("lake", f"lake/{number}"))
             (program.folder / "next").rename(inbox / f"job{number}.yaml")
-        wait_for(lambda: len(list((inbox / "done").glob("*.report.json"))) >= JOBS, 0.2 * JOBS)
+        wait_for(lambda: len(reports_of(inbox, "done")) >= JOBS, 0.2 * JOBS)
     finally:
         daemon.terminate()
         assert daemon.wait(120) == 0

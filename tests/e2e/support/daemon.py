@@ -10,6 +10,16 @@ from support.longshore import rows_job
 from support.wait import wait_for
 
 
+def reports_of(inbox, outcome):
+    """The reports of the jobs that are put away. A report is written before its job file leaves `running`."""
+    under_way = {path.name.rsplit(".", 1)[0] for path in (inbox / "running").glob("*")}
+    return [
+        report
+        for report in sorted((inbox / outcome).glob("*.report.json"))
+        if report.name.removesuffix(".report.json") not in under_way
+    ]
+
+
 class Daemon:
     def __init__(self, program, *args):
         self.program, self.args = program, args
@@ -24,7 +34,7 @@ class Daemon:
 
     def reports(self, outcome, count=1):
         def found():
-            reports = sorted((self.inbox / outcome).glob("*.report.json"))
+            reports = reports_of(self.inbox, outcome)
             return reports if len(reports) >= count else None
 
         try:
@@ -73,7 +83,7 @@ def lives(daemon):
 
 def endings(daemon):
     """The reports so far, by their files' names."""
-    found = [path for part in ["done", "failed"] for path in (daemon.inbox / part).glob("*.report.json")]
+    found = [path for part in ["done", "failed"] for path in reports_of(daemon.inbox, part)]
     return {path.name: {**json.loads(path.read_text()), "in": path.parent.name} for path in found}
 
 

@@ -1,7 +1,7 @@
 // The map of a run's chunks: a square for each, drawn on a canvas, so that 10,000 are as quick as 10.
 
 import { get } from "./api.js";
-import { bytes, fill, h, number } from "./dom.js";
+import { bytes, counted, fill, h, number } from "./dom.js";
 
 /** The states, by their letters. */
 const STATES = {
@@ -80,9 +80,9 @@ function relationMap(path, name) {
     const counts = {};
     for (const letter of now.states) counts[letter] = (counts[letter] ?? 0) + 1;
     const told = Object.entries(STATES).map(([letter, [word, kind]]) => [counts[letter] ?? 0, word, kind]);
-    title.textContent = `${name}: ${number(now.states.length)} chunks`;
+    title.textContent = `${name}: ${counted(now.states.length, "chunk")}`;
     fill(legend, told.map(([count, word, kind]) => h("li", {}, h("i", { class: kind }), `${number(count)} ${word}`)));
-    canvas.setAttribute("aria-label", `${name}: ${told.filter(([count]) => count).map(([count, word]) => `${count} chunks ${word}`).join(", ")}`);
+    canvas.setAttribute("aria-label", `${name}: ${told.filter(([count]) => count).map(([count, word]) => `${counted(count, "chunk")} ${word}`).join(", ")}`);
     redraw();
   };
   const choose = async (chunk) => {
@@ -96,7 +96,7 @@ function relationMap(path, name) {
       const more = await get(`${path}/chunks/${encodeURIComponent(name)}/${chunk}`);
       if (chosen !== chunk) return;
       const errors = more.attempts.filter((attempt) => attempt.error).map((attempt) => `attempt ${attempt.attempt + 1}: ${attempt.error}`);
-      const rows = more.rows === null ? "" : `, about ${number(more.rows)} rows`;
+      const rows = more.rows === null ? "" : `, about ${counted(more.rows, "row")}`;
       const size = more.bytes === null ? "" : `, ${bytes(more.bytes)}`;
       detail.textContent += `, ${more.label}${rows}${size}${errors.length ? `. ${errors.join("; ")}` : ""}`;
     } catch {

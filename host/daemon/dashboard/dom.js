@@ -45,6 +45,9 @@ export const runLink = (run, text = run) => h("a", { href: `/ui/runs/${encodeURI
 const whole = new Intl.NumberFormat("en");
 export const number = (value) => (value === null || value === undefined ? "–" : whole.format(Math.round(value)));
 
+/** How many, and of what: `1 chunk`, `2 chunks`. */
+export const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
+
 export function bytes(value) {
   if (value === null || value === undefined) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from support.daemon import Daemon, drop, endings, lives, log, settled
+from support.daemon import PATIENCE, Daemon, drop, endings, lives, log, settled
 from support.longshore import QUICK, only, rows_job
 from support.wait import wait_for
 
@@ -681,8 +681,8 @@ def test_a_link_in_the_inbox_is_held_to_what_may_be_read(program, vault):
     daemon = Daemon(program)
     try:
         (daemon.inbox / "link.yaml").symlink_to("../place/vault/canary.yaml")
-        wait_for(lambda: lives(daemon) and ("link.yaml" in log(program)), 40)
-        wait_for(lambda: endings(daemon) or os.path.lexists(daemon.inbox / "link.yaml"), 40)
+        wait_for(lambda: lives(daemon) and ("link.yaml" in log(program)), PATIENCE)
+        wait_for(lambda: endings(daemon) or os.path.lexists(daemon.inbox / "link.yaml"), PATIENCE)
         assert CANARY not in log(program) + json.dumps(endings(daemon))
     finally:
         daemon.stop(signal.SIGKILL)
@@ -697,7 +697,7 @@ def test_a_policy_that_is_read_again_holds_for_the_next_job(program, vault):
         vault.watched.opened()
         policy(program, 'read = ["file://HERE/data"]')
         daemon.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "settings were read again" in log(program), 40)
+        wait_for(lambda: "settings were read again" in log(program), PATIENCE)
         drop(daemon, program.job(vault.fill({"url": "file://HERE/vault/canary.csv"}), "later.yaml"))
         failed = next(report for report in settled(daemon, 2) if report["status"] == "failed")
         assert "the policy forbids it" in failed["error"]["message"] and not vault.watched.opened()

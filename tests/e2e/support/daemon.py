@@ -56,8 +56,8 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* +(ERROR|WARN|INFO|DEBUG|T
 
 PARTS = ["running", "done", "failed"]
 
-#: Nothing that is tried here may take longer than this.
-PATIENCE = 40
+#: Nothing that is tried here may take longer than this, in seconds; a busy disk can hold all up for 40.
+PATIENCE = 120
 
 
 def drop(daemon, job, name=None):
@@ -102,14 +102,18 @@ def settled(daemon, count=1):
         ) from None
 
 
+def report_of(daemon, name):
+    """The report of a job of this name, when it is done."""
+    found = lambda: [it for it in reports_of(daemon.inbox, "done") if it.name.startswith(f"{name}.")]
+    report, *_ = wait_for(lambda: lives(daemon) and found(), PATIENCE)
+    return json.loads(report.read_text())
+
+
 def serves(daemon, name="after"):
     """A job that is dropped now is run."""
     program = daemon.program
     drop(daemon, rows_job(program, f"{name}.yaml", target={"url": f"file://{program.folder}/{name}"}))
-    report = wait_for(
-        lambda: lives(daemon) and list((daemon.inbox / "done").glob(f"{name}.*.report.json")), PATIENCE
-    )
-    assert json.loads(report[0].read_text())["rows"] == 3
+    assert report_of(daemon, name)["rows"] == 3
 
 
 def left(daemon):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from support.kerberos import Kdc
 from support.longshore import ROOT
 from support.ports import free_port
-from support.wait import wait_port
+from support.wait import wait_for, wait_port
 
 HADOOP = ROOT / "target/stores/hadoop"
 AZURITE = ROOT / "target/stores/azurite"
@@ -532,9 +532,9 @@ class HdfsKerberos(Hdfs):
         return [command[0], f"-Djava.security.krb5.conf={self.folder}/krb5.conf", *command[1:]]
 
     def wait_usable(self, nodes=None):
-        # The pages of the NameNode want a ticket too.
-        wait_port(self.port)
-        time.sleep(4)
+        # The pages of the NameNode want a ticket too; its log tells when a DataNode has said what it holds.
+        log = self.folder / "namenode.log"
+        wait_for(lambda: log.read_text().count("BLOCK* processReport") >= (nodes or self.nodes))
 
     def target(self, path, **options):
         hdfs = {"conf_dir": str(self.folder / "conf"), **options.pop("hdfs", {})}

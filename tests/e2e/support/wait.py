@@ -13,7 +13,7 @@ def wait_for(found, seconds=120):
     raise AssertionError("nothing came")
 
 
-def wait_port(port, patience=60):
+def wait_port(port, patience=120):
     until = time.monotonic() + patience
     while True:
         try:

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { chart } from "../chart.js";
-import { bytes, fill, h, moment, number, problem, runLink, seconds, since, state, table } from "../dom.js";
+import { bytes, counted, fill, h, moment, number, problem, runLink, seconds, since, state, table } from "../dom.js";
 
 /** More relations than this are summed up. */
 const RELATIONS = 6;
@@ -81,13 +81,13 @@ function card(run) {
   return h("section", { class: "card", "aria-label": `Run of ${run.job}` },
     h("div", { class: "row between" },
       h("h3", {}, runLink(run.run, run.job)),
-      h("span", { class: "row small" }, state(run.phase), h("span", {}, `${number(run.rows)} rows`),
+      h("span", { class: "row small" }, state(run.phase), h("span", {}, counted(run.rows, "row")),
         h("span", {}, `${number(run.rows_per_second)} rows/s`), h("span", {}, `${bytes(run.bytes_per_second)}/s`),
         h("span", {}, run.eta_seconds === null ? `since ${seconds(since(run.started))}` : `${seconds(run.eta_seconds)} to go`))),
     bar("All relations", fraction, run.job),
     h("div", { class: "bars small" }, shown.map((relation) => [
       h("span", {}, relation.name), bar(relation.name, relation.fraction, run.job),
-      h("span", { class: "quiet" }, `${number(relation.done)} of ${number(relation.chunks)} chunks`)])),
+      h("span", { class: "quiet" }, `${number(relation.done)} of ${counted(relation.chunks, "chunk")}`)])),
     rest > 0 && shown.length ? h("p", { class: "small quiet" }, `and ${rest} more: done, or not begun`) : null);
 }
 

@@ -12,8 +12,9 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::show;
 
-/// It repeats every second that a scheduler does not answer, which executors say themselves.
-const REPETITIVE: &str = "ballista_executor::execution_loop=error";
+/// What libraries warn of and Longshore tells itself: that a scheduler does not answer, each second, and that a file
+/// of HDFS is not written to its end.
+const TOLD_TWICE: &str = "ballista_executor::execution_loop=error,hdfs_native::file=error";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct LogArgs {
@@ -42,7 +43,7 @@ impl LogArgs {
             _ => "warn,longshore_sandbox=info",
         };
         let default = match self.verbose {
-            0 | 1 => &format!("{default},{REPETITIVE}"),
+            0 | 1 => &format!("{default},{TOLD_TWICE}"),
             _ => default,
         };
         // The flags are for this one call; a variable may be there for all.
@@ -55,7 +56,7 @@ fn start(filter: Option<&str>, default: &str, is_daemon: bool) {
     // A level alone is ours: those of other crates say nothing to most.
     let own_level = filter
         .filter(|text| text.parse::<tracing::Level>().is_ok())
-        .map(|level| format!("warn,longshore={level},{REPETITIVE}"));
+        .map(|level| format!("warn,longshore={level},{TOLD_TWICE}"));
     let filter = own_level.as_deref().or(filter).unwrap_or(default);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
         show::warning(&format!("--log: {error}: logging `{default}`"));

@@ -57,7 +57,9 @@ pub(crate) fn hdfs_error(url: &str, error: HdfsError) -> Error {
     let (class, code, hint) = match &error {
         HdfsError::FileNotFound(_) => (Class::NotFound, None, None),
         HdfsError::AlreadyExists(_) => (Class::Resource, Some(EXISTS), None),
-        HdfsError::RPCError(java, _) | HdfsError::FatalRPCError(java, _) => java_class(java),
+        HdfsError::RPCError(java, said) | HdfsError::FatalRPCError(java, said) => {
+            java_class(java, said)
+        }
         HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => (
             Class::Auth,
             None,
@@ -73,15 +75,32 @@ pub(crate) fn hdfs_error(url: &str, error: HdfsError) -> Error {
         | HdfsError::XmlParseError(_) => (Class::Config, None, None),
         _ => (Class::Resource, None, None),
     };
-    let mut own = Error::new(class, format!("{url}: {}", brief(&error.to_string())))
-        .with_code(code.map(str::to_owned));
+    let mut own =
+        Error::new(class, format!("{url}: {}", cause(&error))).with_code(code.map(str::to_owned));
     if let Some(hint) = hint {
         own = own.with_hint(hint);
     }
     own.with_source(error)
 }
 
-fn java_class(java: &str) -> (Class, Option<&'static str>, Option<&'static str>) {
+/// What went wrong, without the name of Java's class where there is a text.
+fn cause(error: &HdfsError) -> String {
+    let said = match error {
+        HdfsError::RPCError(_, said) | HdfsError::FatalRPCError(_, said) => brief(said),
+        _ => "",
+    };
+    if has_no_data_node(said) {
+        return "HDFS has no data node that takes the file".into();
+    }
+    if said.is_empty() { brief(&error.to_string()).to_owned() } else { said.to_owned() }
+}
+
+/// Whether a name node says that no data node takes a block. Nothing but its text tells, in Hadoop 2 and 3.
+fn has_no_data_node(said: &str) -> bool {
+    said.contains("could only be replicated to") || said.contains("could only be written to")
+}
+
+fn java_class(java: &str, said: &str) -> (Class, Option<&'static str>, Option<&'static str>) {
     match java.rsplit('.').next().unwrap_or(java) {
         "FileNotFoundException" => (Class::NotFound, None, None),
         "FileAlreadyExistsException" => (Class::Resource, Some(EXISTS), None),
@@ -109,10 +128,53 @@ fn java_class(java: &str) -> (Class, Option<&'static str>, Option<&'static str>)
         "ParentNotDirectoryException" | "InvalidPathException" | "PathIsNotDirectoryException" => {
             (Class::Config, None, Some("check the path in `url`"))
         }
+        _ if has_no_data_node(said) => (
+            Class::Resource,
+            None,
+            Some(
+                "look with `hdfs dfsadmin -report` whether data nodes live and have room, and whether this machine \
+                 reaches them",
+            ),
+        ),
         _ => (Class::Resource, None, None),
     }
 }
 
 fn brief(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(java: &str, said: &str) -> Error {
+        hdfs_error("hdfs://lake/t/part", HdfsError::RPCError(java.into(), said.into()))
+    }
+
+    #[test]
+    fn an_error_of_the_name_node_is_told_without_javas_names() {
+        let error = told(
+            "org.apache.hadoop.security.AccessControlException",
+            "Permission denied: user=ada, access=WRITE\n\tat org.apache.hadoop.Checker.check",
+        );
+        let text = error.to_string();
+        assert_eq!(text, "hdfs://lake/t/part: Permission denied: user=ada, access=WRITE");
+        assert_eq!(error.class(), Class::Auth);
+        let text = told("java.io.IOException", "").to_string();
+        assert!(text.contains("java.io.IOException"), "{text}");
+    }
+
+    #[test]
+    fn data_nodes_that_take_nothing_are_told_by_hadoop_2_and_3() {
+        for said in [
+            "File /t/part could only be replicated to 0 nodes instead of minReplication (=1).  There are 0 datanode(s)",
+            "File /t/part could only be written to 0 of the 1 minReplication nodes. There are 1 datanode(s) running",
+        ] {
+            let error = told("java.io.IOException", said);
+            let text = error.to_string();
+            assert_eq!(text, "hdfs://lake/t/part: HDFS has no data node that takes the file");
+            assert!(error.hint().is_some_and(|hint| hint.contains("dfsadmin -report")));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use datafusion::physical_plan::displayable;
 use longshore_engine::incremental::LoadState;
 use longshore_engine::plan::{ColumnPlan, Planner, RelationPlan, RunPlan};
-use longshore_engine::scan::ScanPlan;
+use longshore_engine::scan::{Chunk, ScanPlan};
 use longshore_engine::write::parquet_type;
 use longshore_model::config::checks::Check;
 use longshore_model::config::{Job, Settings};
@@ -95,8 +95,9 @@ pub fn plan_json(job: &Job, plan: &RunPlan, there: &[ExistingFiles]) -> Value {
         },
         "parallel": plan.parallel,
         "grants": grants(plan),
-        "relations": plan.relations.iter().map(relation_json).collect::<Vec<_>>(),
     });
+    // `json!` copies the values that it is given: there may be thousands of relations.
+    answer["relations"] = plan.relations.iter().map(relation_json).collect();
     for (index, there) in there.iter().enumerate() {
         answer["relations"][index]["load"] = json!(there);
     }
@@ -117,16 +118,16 @@ fn relation_json(relation: &RelationPlan) -> Value {
         })
     };
     let scan = |scan: &ScanPlan| {
-        json!({
+        let chunk = |chunk: &Chunk| json!({ "label": chunk.label, "rows": chunk.rows, "bytes": chunk.bytes });
+        let mut told = json!({
             "input": relation.relation.inputs[scan.input].name,
             "strategy": scan.strategy,
             "projection": scan.projection,
             "filter": scan.filter,
             "limit": scan.limit,
-            "chunks": scan.chunks.iter().map(|chunk| json!({
-                "label": chunk.label, "rows": chunk.rows, "bytes": chunk.bytes,
-            })).collect::<Vec<_>>(),
-        })
+        });
+        told["chunks"] = scan.chunks.iter().map(chunk).collect();
+        told
     };
     let check = |check: &Check| {
         json!({
@@ -142,14 +143,13 @@ fn relation_json(relation: &RelationPlan) -> Value {
         "rows": relation.rows,
         "bytes": relation.bytes,
         "chunkwise": relation.chunkwise,
-        "columns": relation.columns.iter().map(column).collect::<Vec<_>>(),
-        "published": published_columns(relation).iter().map(|[name, arrow, parquet]| {
-            json!({ "name": name, "type": arrow, "parquet": parquet })
-        }).collect::<Vec<_>>(),
-        "scans": relation.scans.iter().map(scan).collect::<Vec<_>>(),
         "drift": relation.alignment.iter().flat_map(|own| &own.changes).collect::<Vec<_>>(),
         "plan": nodes(relation),
     });
+    answer["columns"] = relation.columns.iter().map(column).collect();
+    let published = |[name, arrow, parquet]: [String; 3]| json!({ "name": name, "type": arrow, "parquet": parquet });
+    answer["published"] = published_columns(relation).into_iter().map(published).collect();
+    answer["scans"] = relation.scans.iter().map(scan).collect();
     let windows = relation.windows();
     if !windows.is_empty() {
         answer["incremental"] = windows.into_iter().map(window_json).collect();

@@ -43,7 +43,7 @@ fn path(key: &Key) -> PathBuf {
     Path::new("/").join(key.as_ref())
 }
 
-fn fault(path: &Path, error: std::io::Error) -> Error {
+pub(super) fn fault(path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound => {
             Error::NotFound { path: path.display().to_string(), source: Box::new(error) }
@@ -161,7 +161,10 @@ fn walk(
     is_taken
 }
 
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+/// Work that may wait for the disk.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::Generic { store: STORE, source: Box::new(error) })?
 }

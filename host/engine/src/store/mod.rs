@@ -13,6 +13,7 @@ mod hdfs_objects;
 mod local_objects;
 #[cfg(any(feature = "azure", feature = "s3"))]
 pub(crate) mod open_uploads;
+mod ranges;
 mod read_only;
 #[cfg(feature = "s3")]
 pub(crate) mod s3;

@@ -18,8 +18,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::Scan;
+use object_store::ObjectMeta;
 use object_store::path::Path as Key;
-use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::file_info::{FileInfo, FilesInfo, Group};
 use super::json_values::Layout;
@@ -250,7 +250,7 @@ async fn block_bytes(store: &Opened, key: &Key, block: &Block) -> Result<Bytes> 
 }
 
 async fn bytes(store: &Opened, key: &Key, range: Range<u64>) -> Result<Bytes> {
-    let got = store.objects.get_range(key, range).await;
+    let got = store.get_range(key, range).await;
     got.map_err(|error| file_error(store, key, &error))
 }
 

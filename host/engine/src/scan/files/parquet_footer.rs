@@ -13,7 +13,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use longshore_model::error::Error;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::{SortOrder, Type as Physical};
@@ -154,7 +154,7 @@ fn own(error: Error) -> ParquetError {
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, PqResult<Bytes>> {
         async move {
-            let got = self.store.objects.get_range(&self.meta.location, range).await;
+            let got = self.store.get_range(&self.meta.location, range).await;
             got.map_err(|error| self.failed(&error))
         }
         .boxed()
@@ -162,7 +162,7 @@ impl AsyncFileReader for Reader {
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, PqResult<Vec<Bytes>>> {
         async move {
-            let got = self.store.objects.get_ranges(&self.meta.location, &ranges).await;
+            let got = self.store.get_ranges(&self.meta.location, &ranges).await;
             got.map_err(|error| self.failed(&error))
         }
         .boxed()

@@ -31,6 +31,7 @@ use object_store::path::Path as Key;
 
 pub(crate) use fault::object_error;
 pub(crate) use local_objects::UNREADABLE;
+pub(crate) use ranges::read_at;
 pub(crate) use read_only::{BeyondEnd, Pinned, ReadOnly, Reads};
 
 /// How URLs of this machine's files begin.

@@ -39,7 +39,7 @@ impl Opened {
 }
 
 /// Reads a range. The library's own way writes zeros before, which takes as long as the copy.
-fn read_at(file: &File, range: Range<u64>) -> IoResult<Bytes> {
+pub(crate) fn read_at(file: &File, range: Range<u64>) -> IoResult<Bytes> {
     let length = usize::try_from(range.end.saturating_sub(range.start));
     let length = length.map_err(|_| IoError::from(ErrorKind::OutOfMemory))?;
     let mut bytes = Vec::with_capacity(length);

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
@@ -13,10 +12,13 @@ use longshore_model::config::files::Packing;
 use longshore_model::error::{Error, Result};
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResultPayload, ObjectStore};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::file_error;
-use crate::store::Opened;
+use crate::store::{Opened, read_at};
 
 /// Bytes of a local file that are read at a time.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -29,6 +31,38 @@ pub(super) type Pieces = BoxStream<'static, Result<Bytes>>;
 
 /// Bytes that are unpacked at a time.
 const UNPACKED_BYTES: usize = 256 << 10;
+
+/// Pieces that wait for somebody to take them, beside the one that is made.
+const PIECES_AHEAD: usize = 1;
+
+/// Pieces that are made on a thread of their own, while those before them are worked on. A task would not do: the
+/// thread that takes a piece is the one that goes on with it.
+pub(super) fn ahead(pieces: Pieces) -> Pieces {
+    let (send, receive) = channel(PIECES_AHEAD);
+    let making = spawn_blocking(move || Handle::current().block_on(make(pieces, send)));
+    let next = |(mut receive, making): (Receiver<Result<Bytes>>, JoinHandle<()>)| async move {
+        if let Some(piece) = receive.recv().await {
+            return Ok(Some((piece?, (receive, making))));
+        }
+        // The end of the pieces is the end of the file only if their thread has come to its own.
+        making.await.map(|()| None).map_err(|error| Error::internal(error.to_string()))
+    };
+    futures::stream::try_unfold((receive, making), next).boxed()
+}
+
+/// Makes pieces until nobody takes them.
+async fn make(mut pieces: Pieces, send: Sender<Result<Bytes>>) {
+    loop {
+        let piece = tokio::select! {
+            piece = pieces.next() => piece,
+            () = send.closed() => None,
+        };
+        let Some(piece) = piece else { return };
+        if send.send(piece).await.is_err() {
+            return;
+        }
+    }
+}
 
 /// A whole file, unpacked: all that was packed into it, one stream behind the other.
 pub(super) fn unpacked(store: &Opened, key: &Key, bytes: u64, packing: Packing) -> Result<Pieces> {
@@ -105,14 +139,44 @@ fn local(file: File, range: Range<u64>, url: String) -> Pieces {
             if length == 0 {
                 return Ok(None);
             }
-            let reading = tokio::task::spawn_blocking(move || {
-                let mut piece = vec![0; length as usize];
-                file.read_exact_at(&mut piece, start).map(|()| Bytes::from(piece))
-            });
+            let reading = spawn_blocking(move || read_at(&file, start..start + length));
             let read = reading.await.map_err(|error| Error::internal(error.to_string()))?;
             let piece = read.map_err(|error| Error::io(&url, error))?;
             Ok(Some((piece, start + length)))
         }
     };
     futures::stream::try_unfold(range.start, next).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_that_are_made_ahead_are_the_same_in_the_same_order() {
+        let made = (0..100_u8).map(|byte| Ok(Bytes::from(vec![byte; 3])));
+        let taken: Vec<Bytes> =
+            ahead(futures::stream::iter(made).boxed()).try_collect().await.unwrap();
+        assert_eq!(taken.len(), 100);
+        assert!(taken.iter().zip(0..).all(|(piece, byte)| **piece == [byte; 3]));
+    }
+
+    #[tokio::test]
+    async fn an_error_ahead_comes_behind_the_pieces_before_it() {
+        let made = [Ok(Bytes::from("a")), Err(Error::data("damaged")), Ok(Bytes::from("b"))];
+        let mut pieces = ahead(futures::stream::iter(made).boxed());
+        assert_eq!(pieces.try_next().await.unwrap().unwrap(), "a");
+        assert_eq!(pieces.try_next().await.unwrap_err().to_string(), "damaged");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ahead_is_no_end_of_the_file() {
+        let made = futures::stream::iter(0..2).map(|at| {
+            assert_eq!(at, 0, "the maker panics");
+            Ok(Bytes::from("a"))
+        });
+        let mut pieces = ahead(made.boxed());
+        assert_eq!(pieces.try_next().await.unwrap().unwrap(), "a");
+        assert!(pieces.try_next().await.is_err());
+    }
 }

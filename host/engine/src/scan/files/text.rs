@@ -13,7 +13,7 @@ use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::Scan;
 use object_store::ObjectMeta;
 
-use super::bytes::{Pieces, from, unpacked};
+use super::bytes::{Pieces, ahead, from, unpacked};
 use super::csv::{CsvDecoder, Header, Style};
 use super::decode::{BadRow, Decode, Sampled};
 use super::file_info::{FileInfo, FilesInfo, packing};
@@ -237,7 +237,8 @@ impl Given {
         let name = shown(&self.store, key);
         let begins = slice.range.is_none_or(|(start, _)| start == 0);
         let pieces = match slice.range {
-            None => unpacked(&self.store, key, meta.size, packing)?,
+            None if packing == Packing::None => from(&self.store, key, 0..meta.size, meta.size),
+            None => ahead(unpacked(&self.store, key, meta.size, packing)?),
             Some((start, end)) => {
                 let range = start.saturating_sub(1)..end.min(meta.size);
                 from(&self.store, key, range, meta.size)
@@ -251,6 +252,7 @@ impl Given {
         if layout == Layout::Values && slice.range.is_some() {
             return Err(cut_values(&name));
         }
+        let pieces = if layout == Layout::Values { ahead(pieces) } else { pieces };
         let style = Style::of(&self.files, key);
         let is_csv = self.info.format == FileFormat::Csv;
         let marks = is_csv.then_some(style.marks);

@@ -2,17 +2,19 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::files::Packing;
+use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResultPayload, ObjectStore};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::io::{ReaderStream, StreamReader};
@@ -35,11 +37,18 @@ const UNPACKED_BYTES: usize = 256 << 10;
 /// Pieces that wait for somebody to take them, beside the one that is made.
 const PIECES_AHEAD: usize = 1;
 
+/// Each file that is read ahead takes one: with one for each core, all are busy. The threads that may wait are few.
+static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores())));
+
 /// Pieces that are made on a thread of their own, while those before them are worked on. A task would not do: the
 /// thread that takes a piece is the one that goes on with it.
 pub(super) fn ahead(pieces: Pieces) -> Pieces {
+    let Ok(turn) = TURNS.clone().try_acquire_owned() else { return pieces };
     let (send, receive) = channel(PIECES_AHEAD);
-    let making = spawn_blocking(move || Handle::current().block_on(make(pieces, send)));
+    let making = spawn_blocking(move || {
+        Handle::current().block_on(make(pieces, send));
+        drop(turn);
+    });
     let next = |(mut receive, making): (Receiver<Result<Bytes>>, JoinHandle<()>)| async move {
         if let Some(piece) = receive.recv().await {
             return Ok(Some((piece?, (receive, making))));
@@ -150,6 +159,8 @@ fn local(file: File, range: Range<u64>, url: String) -> Pieces {
 
 #[cfg(test)]
 mod tests {
+    use futures::TryFutureExt;
+
     use super::*;
 
     #[tokio::test]
@@ -178,5 +189,19 @@ mod tests {
         let mut pieces = ahead(made.boxed());
         assert_eq!(pieces.try_next().await.unwrap().unwrap(), "a");
         assert!(pieces.try_next().await.is_err());
+    }
+
+    #[test]
+    fn more_files_than_threads_are_read_all_the_same() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(cores() + 1)
+            .build()
+            .unwrap();
+        let waiting = |_| spawn_blocking(|| Bytes::from("a")).map_err(|_| Error::internal("lost"));
+        let read = |_| ahead(futures::stream::iter(0..20).then(waiting).boxed()).count();
+        let files = (0..4 * cores()).map(read);
+        let counts = runtime.block_on(async { futures::future::join_all(files).await });
+        assert!(counts.iter().all(|pieces| *pieces == 20));
     }
 }

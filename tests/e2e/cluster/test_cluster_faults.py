@@ -110,11 +110,11 @@ def test_a_cancelled_run_leaves_neither_files_nor_queries(program, cluster, gate
     run = begun(program, job, gate, chunks=4)
     run.send_signal(signal.SIGINT)
     assert run.wait(60) == 130
-    wait_for(lambda: gate.waiting() == 0)
+    wait_for(lambda: gate.waiting() == 0, seconds=20)
     assert [run["state"] for run in runs(program)] == ["cancelled"]
     assert program.published() == []
     # Not even an empty folder, once the executors know.
-    wait_for(lambda: not list(program.lake.rglob("*")))
+    wait_for(lambda: not list(program.lake.rglob("*")), seconds=20)
 
 
 def test_an_executor_that_is_told_to_stop_ends_what_it_has(program, cluster, gate, job):

@@ -591,7 +591,7 @@ def spelled(folder):
 )
 def test_a_second_daemon_on_one_inbox_refuses(daemon, program, spelling):
     inbox = spelled(program.folder)[spelling]
-    line, code = program.refused("serve", "--inbox", inbox, "--state", program.folder / "other", seconds=60)
+    line, code = program.refused("serve", "--inbox", inbox, "--state", program.folder / "other", seconds=20)
     assert code == 2 and "inbox" in line and str(inbox).rstrip("/") in line, line
     serves(daemon)
 
@@ -609,7 +609,7 @@ def test_the_second_daemon_takes_nothing_up(gated, gate, program):
     """Not of a run that the first one has under way, however both are started."""
     held(gated, gate)
     line, code = program.refused(
-        "serve", "--inbox", gated.inbox, "--state", program.folder / "other", seconds=60
+        "serve", "--inbox", gated.inbox, "--state", program.folder / "other", seconds=20
     )
     assert code == 2, line
     gate.open.set()
@@ -719,7 +719,7 @@ NAMING = {
 @pytest.mark.parametrize("kind", ODD)
 def test_a_query_file_that_is_no_text_file_is_refused_at_once(program, kind, key):
     file = odd(program.folder, kind)
-    line, code = program.refused("run", NAMING[key](only(program), file), seconds=60)
+    line, code = program.refused("run", NAMING[key](only(program), file), seconds=20)
     assert code == 2 and key.split(".")[-1] in line and file in line and "next: " in line, line
 
 
@@ -750,7 +750,7 @@ ODD_SECRETS = [
 def test_a_secret_that_is_no_text_file_is_refused_at_once(program, kind, key):
     file = odd(program.folder, kind)
     line, code = program.refused(
-        "run", rows_job(only(program), target=SECRETS[key]({"file": file})), env=QUICK, seconds=60
+        "run", rows_job(only(program), target=SECRETS[key]({"file": file})), env=QUICK, seconds=20
     )
     assert code == 2 and key.split(".")[-1] in line and file in line, line
 
@@ -760,7 +760,7 @@ def test_a_fifo_in_the_folder_of_secrets_is_refused_at_once(program):
     secrets.mkdir()
     os.mkfifo(secrets / "key")
     job = rows_job(only(program), target=SECRETS["s3.access_key_id"]({"secret": "key"}))
-    line, code = program.refused("--secrets", secrets, "run", job, seconds=60)
+    line, code = program.refused("--secrets", secrets, "run", job, seconds=20)
     assert code == 2 and "access_key_id" in line, line
 
 

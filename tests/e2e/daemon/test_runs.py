@@ -272,10 +272,10 @@ def test_a_holder_ends_with_a_daemon_that_dies_before_it_has_a_plan(program, ser
             wait_for(lambda: list(sockets.glob("*.sock")))
         finally:
             daemon.stop(signal.SIGKILL)
-        wait_for(lambda: not list(sockets.glob("*.sock")))
+        wait_for(lambda: not list(sockets.glob("*.sock")), 30)
         blocker.execute("ROLLBACK")
         held = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
-        wait_for(lambda: connection.execute(held).fetchone() == (0,))
+        wait_for(lambda: connection.execute(held).fetchone() == (0,), 30)
 
 
 def test_verify_reads_the_source_again_if_told(program, server):

@@ -311,7 +311,7 @@ def check_end_of_sleep(program, job):
         process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(120) != 0
+        assert process.wait(30) != 0
     finally:
         process.kill()
 

@@ -44,7 +44,7 @@ def counted(program):
 
 def ended(program, before):
     """No more of them than before, in a moment: the system takes its time."""
-    wait_for(lambda: counted(program) <= before)
+    wait_for(lambda: counted(program) <= before, 10)
 
 
 # What there is

@@ -145,7 +145,7 @@ def one_round(server, folder, env, seed, longest=0.6):
                 while b"taking jobs" not in (folder / "daemon.log").read_bytes()[said_before:]:
                     time.sleep(0.005)
                 daemon.send_signal(signal.SIGTERM)
-                assert daemon.wait(120) == 0
+                assert daemon.wait(30) == 0
                 break
             daemon.kill()
             daemon.wait()

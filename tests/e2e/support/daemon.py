@@ -56,8 +56,9 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* +(ERROR|WARN|INFO|DEBUG|T
 
 PARTS = ["running", "done", "failed"]
 
-#: Nothing that is tried here may take longer than this, in seconds; a busy disk can hold all up for 40.
-PATIENCE = 120
+#: Nothing that is tried here may take longer than this, in seconds. The daemon tries again after a minute what
+#: failed: that must not hide what should come at once.
+PATIENCE = 50
 
 
 def drop(daemon, job, name=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -46,7 +46,8 @@ def copy_job(
         )
     if others := [key for key in OF_RUNS if key in keys]:
         raise ConfigError(f"`{others[0]}` is no key of a job", hint="give it to `run`, beside the job")
-    tables = [tables] if isinstance(tables, str) else list(tables or [])
+    tables = _listed("tables", [tables] if isinstance(tables, str) else tables)
+    _listed("relations", keys.get("relations"))
     if query is not None and tables:
         raise ConfigError("`query` and `tables` are both given", hint="give one of them")
     if as_ is not None and len(tables) > 1:
@@ -76,6 +77,14 @@ def copy_job(
     return {**job, **keys}
 
 
+def _listed(key: str, names: Iterable[Any] | None) -> list[Any]:
+    """Names as a list. Where none is given, files are copied whole: an empty list is one that nobody filled."""
+    listed = [] if names is None else list(names)
+    if names is not None and not listed:
+        raise ConfigError(f"`{key}` is empty", hint="name one at least, or leave it out")
+    return listed
+
+
 def _files_name(url: str) -> str:
     """What files are published as: `orders` for `/data/orders.csv`, for `/data/orders/` and for `/data/orders/*.csv`."""
     folders = [name for name in urlsplit(url).path.split("/") if name and not re.search(r"[*?\[]", name)]
@@ -98,16 +107,29 @@ def place_keys(
     # A path that is empty would be the current folder: most likely, a variable had no value.
     if not keys.get("url"):
         raise ConfigError(f"`{key}` has no `url`", hint="give it one, such as file:///lake")
-    return {**keys, "url": url_of(keys["url"], cwd)}
+    return {**keys, "url": url_of(keys["url"], cwd, argument=key)}
 
 
-def url_of(place: str | os.PathLike[str], cwd: str | os.PathLike[str] | None = None) -> str:
-    """A URL as it is, and a path as one."""
-    text = os.fspath(place)
+def url_of(place: str | os.PathLike[str], cwd: str | os.PathLike[str] | None = None, *, argument: str) -> str:
+    """A URL as it is, and a path as one. An error names the argument that it was given as."""
+    text = _utf8(os.fsdecode(place), argument)
     if isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) and not os.path.exists(text):
         return text
-    path = Path(cwd or ".").absolute() / Path(text).expanduser()
-    whole = os.path.normpath(path) + ("/" if text.endswith("/") else "")
+    path = Path(os.fsdecode(cwd or ".")).absolute() / Path(text).expanduser()
+    # What the path itself does not hold, its folder brings.
+    whole = _utf8(os.path.normpath(path), "cwd") + ("/" if text.endswith("/") else "")
     # A path is a name, unless only a pattern makes sense of it.
     is_pattern = isinstance(place, str) and re.search(r"[*?\[]", whole) and not os.path.exists(whole)
     return "file://" + quote(whole, safe="/*[]" if is_pattern else "/")
+
+
+def _utf8(path: str, argument: str) -> str:
+    """A path that a job can hold: jobs are UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"`{argument}`: the path is no UTF-8 text",
+            hint="rename it, or give a link to it that has another name",
+        ) from None
+    return path

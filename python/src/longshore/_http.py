@@ -173,7 +173,7 @@ def _checked(url: str) -> str:
 def _tls(ca_file: Any) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"`ca_file`: {ca_file}: {error}", hint="give a file of certificates in PEM"
         ) from error

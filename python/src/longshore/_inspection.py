@@ -117,10 +117,10 @@ def _named(what: Job, cwd: str | os.PathLike[str] | None) -> Job:
         not what
         or isinstance(what, Mapping)
         or is_text(what)
-        or os.fspath(what).endswith((".yaml", ".yml", ".toml", ".json"))
+        or os.fsdecode(what).endswith((".yaml", ".yml", ".toml", ".json"))
     ):
         return what
-    return url_of(what, cwd)
+    return url_of(what, cwd, argument="what")
 
 
 def _pyarrow() -> Any:

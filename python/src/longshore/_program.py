@@ -47,6 +47,9 @@ STANDARD_INPUT = "-"
 #: Beyond it, a decimal has more digits than any that the program takes.
 MAX_DECIMAL_EXPONENT = 100
 
+#: What to do about a path that no file can have.
+PATH_HINT = "give a path without NUL characters and lone surrogates"
+
 #: How much of what the program said is told where it told no error.
 TAIL_CHARS = 2_000
 
@@ -207,6 +210,8 @@ def run_key_flags(run_key: str | None) -> list[str]:
 def environment(env: Mapping[str, str] | None, state: str | os.PathLike[str] | None) -> dict[str, str]:
     """The environment of the program."""
     own = {"LONGSHORE_STATE": os.fspath(state)} if state is not None else {}
+    if not all(map(_is_variable, own, own.values())):
+        raise ConfigError("`state` is no path", hint=PATH_HINT)
     own.update(env or {})
     for name, value in own.items():
         if not _is_variable(name, value):
@@ -256,9 +261,7 @@ def popen(
         except OSError as error:
             raise _not_started(arguments[0], cwd, error) from error
         except ValueError:
-            raise ConfigError(
-                "the path of the job, or `cwd`, is none", hint="give paths without NUL characters"
-            ) from None
+            raise ConfigError("the path of the job, or `cwd`, is none", hint=PATH_HINT) from None
 
 
 def _not_started(program: str, cwd: str | os.PathLike[str] | None, error: OSError) -> LongshoreError:

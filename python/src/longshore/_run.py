@@ -17,7 +17,7 @@ from typing import IO, Any, Callable
 from ._copy import copy_job, password_of
 from ._program import Job, error_told, failure, param_flags, popen, run_key_flags
 from ._report import Progress, Report
-from .errors import LongshoreError
+from .errors import LongshoreError, in_python
 
 log = logging.getLogger("longshore")
 
@@ -127,7 +127,8 @@ def start_copy(
 class Run:
     """A run that is under way in a process of its own. It can be asked and cancelled from any thread.
 
-    As a context manager, it waits for the run's end, and cancels it if the block raises.
+    As a context manager, it waits for the run's end, unless `wait` has told of it already; and cancels the run if the
+    block raises.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -138,6 +139,7 @@ class Run:
         self._id: str | None = None
         self._is_stopped = False
         self._has_ended = False
+        self._is_told = False
         self._answer = b""
         self._said: list[str] = []
         assert process.stdout is not None and process.stderr is not None
@@ -184,10 +186,12 @@ class Run:
         try:
             has_ended = self._follow(timeout, on_progress)
         except BaseException:
+            self._is_told = True
             self._stop_now()
             raise
         if not has_ended:
             raise TimeoutError(f"run {self._id or ''} has not ended after {timeout} s")
+        self._is_told = True
         return self._result()
 
     def add_listener(self, listener: Callable[[], object]) -> None:
@@ -208,10 +212,10 @@ class Run:
         if os.getpid() != self._owner:
             # A forked process leaves the block, too, and the run is its parent's.
             return
-        if error is None:
-            self.wait()
-        else:
+        if error is not None:
             self._stop_now()
+        elif not self._is_told:
+            self.wait()
 
     # --- what is behind it
 
@@ -308,7 +312,7 @@ class Run:
         except LongshoreError as error:
             errors = [error.message, *(other.message for other in error.also)]
         for line in self._said:
-            text = line[len(SAID) :]
+            text = in_python(line[len(SAID) :])
             if line.startswith(SAID) and not any(text.startswith(error) for error in errors):
                 log.warning("%s", text)
 

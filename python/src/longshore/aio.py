@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import _run
 from ._report import Report
 from ._run import OnProgress, Run, start
+from .errors import LongshoreError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -76,6 +78,9 @@ async def _stop(run: Run, changed: asyncio.Event) -> None:
             await asyncio.shield(ended)
         except asyncio.CancelledError:
             run.kill()
+    # Something else is raised already: a block around the run must not raise its end, too.
+    with suppress(LongshoreError):
+        run.wait()
 
 
 async def _follow(run: Run, changed: asyncio.Event, on_progress: OnProgress | None) -> None:

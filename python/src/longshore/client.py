@@ -288,7 +288,7 @@ def _document(job: Job, name: str | None) -> dict[str, str]:
         own = str(job.get("name", UNNAMED)) if isinstance(job, Mapping) else UNNAMED
         format = "json" if isinstance(job, Mapping) else "yaml"
         return {"name": name or own, "document": text, "format": format}
-    path = Path(os.fspath(job))  # type: ignore[arg-type]
+    path = Path(os.fsdecode(job))  # type: ignore[arg-type]
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ class LongshoreError(Exception):
         report: Report | None = None,
         raw: Mapping[str, Any] | None = None,
     ) -> None:
+        # A path may hold what no text has; a message can be printed.
+        message = message.encode("utf-8", "replace").decode()
         super().__init__(message)
         raw = raw or {}
         self.message = message
@@ -74,8 +77,8 @@ class _PlatformError(LongshoreError):
     exit_code = 3
 
 
-class ConfigError(_JobError):
-    """The job, a setting, an argument or a plugin's config is wrong."""
+class ConfigError(_JobError, ValueError):
+    """The job, a setting, an argument or a plugin's config is wrong. It is a `ValueError`, too."""
 
     error_class, exit_code = "config", 2
 
@@ -167,16 +170,35 @@ _CLASSES: dict[str, type[LongshoreError]] = {
 }
 
 
+#: What a job is called that came by standard input.
+JOB = "the job"
+
+#: What the program says to people who call it, and what it is here. A job of keys has one line, which nobody sees.
+_WORDS = (
+    (r"^stdin\.json: line 1, column \d+: |^stdin\.(?:json|yaml): ", f"{JOB}: "),
+    (r"(^|: )--param (\w+): ", r"\1`params`: `\2`: "),
+    (r"^give --param (\w+)=VALUE$", r"give params={'\1': ..}"),
+)
+
+
+def in_python(text: str) -> str:
+    """A message or a hint of the program, in the words of this package."""
+    for theirs, ours in _WORDS:
+        text = re.sub(theirs, ours, text, count=1)
+    return text
+
+
 def error_of(
     raw: Mapping[str, Any], *, run: str | None = None, report: Report | None = None
 ) -> LongshoreError:
     """The error that the program told of. A class that this version does not know is a `LongshoreError`."""
     kind = _CLASSES.get(str(raw.get("class")), LongshoreError)
+    hint, about = raw.get("next_step"), raw.get("object")
     return kind(
-        str(raw.get("message", "the program gave no reason")),
-        hint=raw.get("next_step"),
+        in_python(str(raw.get("message", "the program gave no reason"))),
+        hint=hint and in_python(hint),
         code=raw.get("code"),
-        object=raw.get("object"),
+        object=JOB if about in ("stdin.json", "stdin.yaml") else about,
         run=run,
         report=report,
         raw=raw,

@@ -90,3 +90,27 @@ def test_a_task_that_is_cancelled_cancels_its_run_and_waits_for_its_end(
     asyncio.run(cancelled())
     assert not children()
     assert [run["state"] for run in runs(program)] in (["cancelled"], ["interrupted"])
+
+
+def test_a_block_does_not_raise_again_what_was_awaited(longshore, program, gate, held):
+    def on_progress(progress):
+        if progress.relations:
+            raise ValueError("mine")
+
+    async def awaited():
+        with longshore.start(held) as run:
+            with pytest.raises(ValueError, match="mine"):
+                await longshore.aio.wait(run, on_progress=on_progress)
+            assert run.done
+        with longshore.start({**held, "tabels": []}) as run:
+            with pytest.raises(longshore.ConfigError):
+                await longshore.aio.wait(run)
+        with longshore.start(held) as run:
+            task = asyncio.create_task(longshore.aio.wait(run))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(awaited())
+    assert not children()

@@ -1,5 +1,6 @@
 """Scripts that were written for the Impala Transfer Tool, as they are but for the import."""
 
+import sqlite3
 import warnings
 
 import pyarrow.csv
@@ -80,7 +81,7 @@ def test_queries_come_into_the_process(compat, program, warehouse):
     assert (info["row_count"], info["column_names"]) == (1000, ["id", "name"])
     chunks = compat.ChunkProcessor(600, str(program.folder / "temp"))
     queries = chunks.generate_chunk_queries("SELECT id FROM orders ORDER BY id", info["row_count"])
-    assert queries == [f"SELECT id FROM orders ORDER BY id LIMIT 600 OFFSET {start}" for start in (0, 600)]
+    assert queries == [f"SELECT id FROM orders ORDER BY id\nLIMIT 600 OFFSET {start}" for start in (0, 600)]
     path = chunks.process_chunk(0, queries[0], executor)
     assert pyarrow.parquet.read_table(path).num_rows == 600
     assert compat.FileTransferManager(f"file://{program.folder}/landing").transfer_files(
@@ -149,6 +150,11 @@ SOURCES = [
         None,
     ),
     (
+        {"source_host": "h", "source_port": 1, "source_database": "a;b}", "odbc_driver": "{Impala}"},
+        {"url": "odbc:Driver={Impala};Host=h;Port=1;Database={a;b}}}"},
+        None,
+    ),
+    (
         {"source_host": "h", "source_port": 3306, "odbc_driver": "MariaDB Unicode"},
         {"url": "mariadb://h:3306/default", "driver": "MariaDB Unicode"},
         None,
@@ -191,11 +197,113 @@ def test_what_cannot_be_served_says_what_to_do_and_raises_nothing(compat, caplog
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://ada:s3cr3t/x@db/shop", "postgresql://ada:s3cr3t[x@db/shop", "//ada:s3cr3t@db/shop"]
+    "url",
+    [
+        "postgresql://ada:s3cr3t/x@db/shop",
+        "postgresql://ada:s3cr3t[x@db/shop",
+        "//ada:s3cr3t@db/shop",
+        "postgresql://ada:12/s3cr3t@db/shop",
+        "postgresql://ada:12?s3cr3t@db/shop",
+    ],
 )
 def test_a_password_that_makes_a_url_unreadable_is_not_shown(compat, caplog, url):
     assert compat.ImpalaTransferTool(sqlalchemy_url=url).transfer_table("t") is False
     assert "`sqlalchemy_url`" in caplog.text and "s3cr3t" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "string, url, password",
+    [
+        ("Driver={X};Server=h;PWD=ab{c;UID=u", "odbc:Driver={X};Server=h;UID=u", "ab{c"),
+        (" Driver = {My {x}} D} ;; pwd = {a;b}}c} ; UID = u ;", "odbc:Driver={My {x}} D};UID=u", "a;b}c"),
+        ("DSN=s;Password=a}b=c", "odbc:DSN=s", "a}b=c"),
+        ('DSN=s;PWD={"a;b"}', "odbc:DSN=s", '"a;b"'),
+        # Drivers take the first.
+        ("DSN=s;PWD=a;Password=b", "odbc:DSN=s", "a"),
+        ("DSN=s;UseToken=1;Encrypt=yes", "odbc:DSN=s;UseToken=1;Encrypt=yes", None),
+    ],
+)
+def test_a_connection_string_is_read_by_the_rules_of_odbc(compat, string, url, password):
+    source, env = compat.ConnectionManager("pyodbc", "h", odbc_connection_string=string).source()
+    assert source["url"] == url and list(env.values()) == ([] if password is None else [password])
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        'PWD="s3;cr3t"',
+        'PWD="s3;cr3t=x"',
+        "PWD='s3;cr3t=x'",
+        "PWD=s3;cr3t",
+        "PWD={s3cr3t",
+        "PWD={s3cr3t}}",
+        "PWD={s3}cr3t",
+        'App="a;cr3t=x"',
+        "Passwd=s3cr3t",
+        "AccessToken=s3cr3t",
+        "Client_Secret=12345",
+        "SSL Key Password=s3cr3t",
+    ],
+)
+def test_no_part_of_a_secret_of_a_connection_string_is_shown(compat, caplog, attribute):
+    tool = compat.ImpalaTransferTool("h", odbc_connection_string=f"DSN=s;{attribute};UID=u")
+    assert tool.transfer_table("t") is False and tool.connection_manager.get_connection_info()["url"] is None
+    assert "`odbc_connection_string`" in caplog.text
+    assert not any(part in caplog.text for part in ("s3", "cr3t", "12345"))
+
+
+@pytest.mark.parametrize(
+    "query, bare",
+    [
+        ("SELECT a FROM t -- all of them", "SELECT a FROM t"),
+        ("SELECT a FROM t; -- it's all\n;", "SELECT a FROM t"),
+        ("SELECT a FROM t /* all */ ; ;", "SELECT a FROM t"),
+        ("SELECT a FROM t # all of MySQL's", "SELECT a FROM t # all of MySQL's"),
+        ("SELECT 'a; -- b', \"; -- c\"", "SELECT 'a; -- b', \"; -- c\""),
+        (r"SELECT 'it\'s -- x'", r"SELECT 'it\'s -- x'"),
+        (
+            r"SELECT a FROM t WHERE a LIKE 'x' ESCAPE '\'; -- all",
+            r"SELECT a FROM t WHERE a LIKE 'x' ESCAPE '\'",
+        ),
+    ],
+)
+def test_what_a_query_ends_with_does_not_swallow_the_limits_of_its_chunks(compat, query, bare):
+    queries = compat.ChunkProcessor(600).generate_chunk_queries(query, 1000)
+    assert queries == [f"{bare}\nLIMIT 600 OFFSET {start}" for start in (0, 600)]
+    assert compat.ChunkProcessor(0).generate_chunk_queries(query, 2)[1] == f"{bare}\nLIMIT 1 OFFSET 1"
+
+
+def test_a_count_is_a_whole_number_whatever_the_driver_gives(compat, program):
+    with sqlite3.connect(program.folder / "shop.db") as database:
+        database.execute("CREATE TABLE orders (id integer PRIMARY KEY)")
+        database.executemany("INSERT INTO orders VALUES (?)", [(id,) for id in range(1000)])
+    manager = compat.ConnectionManager(sqlalchemy_url=f"sqlite:///{program.folder}/shop.db")
+    executor, chunks = compat.QueryExecutor(manager), compat.ChunkProcessor(600)
+    query = "SELECT id FROM orders ORDER BY id -- all of them"
+    rows = executor.get_query_info(query)["row_count"]
+    assert (type(rows), rows) == (int, 1000) and chunks.validate_chunk_size(rows)
+    counts = [len(executor.execute_query(chunk)) for chunk in chunks.generate_chunk_queries(query, rows)]
+    assert counts == [600, 400]
+
+
+def test_files_are_transferred_all_or_none(compat, program, caplog):
+    there = [program.folder / folder / "rows.csv" for folder in ("a", "b")]
+    for number, path in enumerate(there):
+        path.parent.mkdir()
+        path.write_text(f"id\n{number}\n")
+    transfer = compat.FileTransferManager(f"file://{program.lake}")
+    # A link that leads nowhere, a folder, and what no path can be.
+    (program.folder / "gone.csv").symlink_to("nowhere.csv")
+    (program.folder / "folder.csv").mkdir()
+    for wrong in ("none.csv", "gone.csv", "folder.csv", "no\0ne.csv", "\udcff.csv"):
+        caplog.clear()
+        assert transfer.transfer_files([str(there[0]), wrong], "rows") is False
+        assert wrong.replace("\udcff", "?") in caplog.text
+    assert transfer.transfer_files([], "rows") is False and not program.published()
+    # Two of one name are two.
+    assert transfer.transfer_files([str(path) for path in there], "rows") is True
+    parts = [pyarrow.csv.read_csv(path) for path in (program.lake / "rows").glob("*.csv")]
+    assert sorted(id for part in parts for id in part["id"].to_pylist()) == [0, 1]
 
 
 def test_utilities_do_what_their_names_say(compat, program):

@@ -98,6 +98,74 @@ def test_copy_reads_tables_and_queries(longshore, program):
             longshore.copy(source, "lake", **wrong)
 
 
+@pytest.mark.parametrize("given", [{"tables": []}, {"tables": ()}, {"tables": iter([])}, {"relations": []}])
+def test_an_empty_list_is_not_everything(longshore, program, given):
+    rows_job(program)
+    [key] = given
+    with pytest.raises(ValueError, match=f"`{key}` is empty") as caught:
+        longshore.copy(program.folder, "lake", **given)
+    assert isinstance(caught.value, longshore.ConfigError) and not program.published()
+
+
+def test_errors_of_a_job_speak_of_what_python_was_given(longshore, program):
+    rows_job(program)
+    job = {
+        "name": "x",
+        "source": {"url": f"file://{program.folder}/rows.csv"},
+        "target": {"url": f"file://{program.lake}"},
+    }
+    dated = {**job, "parameters": {"day": "date"}}
+    for wrong, params, words in [
+        ({**job, "source": {"url": 5}}, {}, "the job: `source.url` is a whole number"),
+        ({**job, "tabels": []}, {}, "the job: unknown key `tabels`"),
+        (dated, {}, "the job: `parameters.day` has no value; next: give params={'day': ..}"),
+        (dated, {"day": "x"}, "the job: `params`: `day`: `x` is not a date"),
+        (job, {"day": "x"}, "the job: `params`: `day`: the job has no parameter `day`"),
+        # The line of a text is known to whoever wrote it.
+        ("name: x\ntabels: []\n", {}, "the job: line 2, column 1: unknown key `tabels`"),
+    ]:
+        for ask in (longshore.run, longshore.validate):
+            with pytest.raises(longshore.ConfigError) as caught:
+                ask(wrong, params=params)
+            told = [str(caught.value), *map(str, caught.value.also)]
+            assert told[0].startswith(words) and caught.value.object == "the job"
+            assert not any("stdin" in text or "--param" in text for text in told), told
+
+
+@pytest.mark.parametrize("path", ["\udcff", "/a/\ud800.csv", b"/a/\xff.csv"])
+def test_a_path_that_is_no_text_is_an_error_that_names_its_argument(longshore, program, path):
+    rows = str(rows_job(program).with_name("rows.csv"))
+    asks = {
+        "source": [lambda: longshore.copy(path, "lake"), lambda: longshore.copy({"url": path}, "lake")],
+        "target": [lambda: longshore.copy(rows, path), lambda: longshore.copy_job(rows, {"url": path})],
+        "cwd": [lambda: longshore.copy("rows.csv", "lake", cwd=path)],
+        "what": [lambda: longshore.preview(path)],
+    }
+    for argument, calls in asks.items():
+        for call in calls:
+            with pytest.raises(longshore.ConfigError, match=f"`{argument}`: the path is no UTF-8") as caught:
+                call()
+            # It can be printed and written down.
+            assert str(caught.value).encode() and caught.value.hint
+    for call in (lambda: longshore.run(path), lambda: longshore.run(rows, cwd=path)):
+        with pytest.raises(longshore.ConfigError) as caught:
+            call()
+        assert str(caught.value).encode()
+
+
+def test_a_state_folder_that_is_no_path_is_named_so(longshore, program):
+    for state in ("a\0", "\ud800"):
+        with pytest.raises(longshore.ConfigError, match="`state`"):
+            longshore.run(rows_job(program), state=state)
+
+
+def test_a_path_of_bytes_is_that_path(longshore, program):
+    rows_job(program)
+    for path in (b"rows.csv", os.fsencode(program.folder / "rows.csv")):
+        assert longshore.preview(path).num_rows == 3
+        assert longshore.copy(path, b"lake", mode="replace").rows == 3
+
+
 def test_errors_have_a_class_and_say_who_must_act(longshore, program):
     job = {**json.loads(rows_job(program, "x.json").read_text()), "name": "x"}
     with pytest.raises(longshore.ConfigError) as caught:
@@ -370,6 +438,37 @@ def test_a_block_that_raises_cancels_the_run(longshore, program, gate, held):
         wait_for(lambda: gate.requests)
         raise KeyError("mine")
     assert [run["state"] for run in runs(program)] == ["cancelled"] and nothing_is_left(program)
+
+
+@pytest.mark.parametrize("stop", ["cancel", "interrupt"])
+def test_a_block_does_not_raise_again_what_wait_has_raised(longshore, program, gate, held, stop):
+    with longshore.start(held) as run:
+        wait_for(lambda: gate.requests)
+        getattr(run, stop)()
+        with pytest.raises(longshore.Cancelled):
+            run.wait()
+    assert run.done
+    # Whoever asks again is told again.
+    with pytest.raises(longshore.Cancelled):
+        run.wait()
+
+
+def test_a_block_does_not_raise_again_an_error_or_what_a_callback_has_raised(longshore, program, gate, held):
+    with longshore.start({**held, "tabels": []}) as run, pytest.raises(longshore.ConfigError):
+        run.wait()
+    with longshore.start(held) as run, pytest.raises(ZeroDivisionError):
+        run.wait(on_progress=lambda progress: 1 / 0)
+    assert run.done and nothing_is_left(program)
+
+
+def test_a_block_that_has_not_waited_for_the_end_raises_the_error(longshore, program, gate, held):
+    with pytest.raises(longshore.ConfigError), longshore.start({**held, "tabels": []}):
+        pass
+    with pytest.raises(longshore.Cancelled), longshore.start(held) as run:
+        # That it goes on says nothing of its end.
+        with pytest.raises(TimeoutError):
+            run.wait(timeout=0.01)
+        run.cancel()
 
 
 def test_a_run_can_be_cancelled_before_it_begins(longshore, program, gate, held):

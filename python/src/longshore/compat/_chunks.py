@@ -14,6 +14,7 @@ from ..errors import InternalError
 from ._files import FileManager
 from ._log import log
 from ._query import QueryExecutor
+from ._sql import bare
 
 #: Where that tool puts its files.
 TEMP_DIR = os.path.join(tempfile.gettempdir(), "impala_transfer")
@@ -30,13 +31,14 @@ class ChunkProcessor:
 
     def generate_chunk_queries(self, base_query: str, total_rows: int) -> list[str]:
         """A query for each chunk. Without an ORDER BY over a key, the server may give a row twice, or not at all."""
-        base = base_query.strip().rstrip(";").rstrip()
-        starts = range(0, max(total_rows, 1), max(self.chunk_size, 1))
+        base, size = bare(base_query), max(self.chunk_size, 1)
+        starts = range(0, max(total_rows, 1), size)
         if len(starts) == 1:
             return [base]
         if "order by" not in base.lower():
             log.warning("chunks of a query without ORDER BY may overlap: longshore.copy cuts tables safely")
-        return [f"{base} LIMIT {self.chunk_size} OFFSET {start}" for start in starts]
+        # On a line of its own: a comment at the end would take it in.
+        return [f"{base}\nLIMIT {size} OFFSET {start}" for start in starts]
 
     def process_chunk(
         self, chunk_id: int, query: str, query_executor: QueryExecutor, output_format: str = "parquet"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -44,6 +44,16 @@ KEPT = {"postgres": {"sslmode"}}
 
 #: What a connection string calls its password.
 PASSWORDS = {"pwd", "password"}
+
+#: What the names of other secrets hold, in small letters and without what stands between words.
+SECRET = re.compile(r"pass(w|phrase|$)|pwd|secret|token|apikey|accesskey|credential")
+
+#: What is no secret, whatever its name is.
+SWITCH = re.compile(r"(?i)yes|no|true|false|on|off|[01]?")
+
+#: An attribute of a connection string, by ODBC's rules: only a value that begins with a brace is in braces, where two
+#: of them are one; another value ends at the semicolon.
+ATTRIBUTE = re.compile(r"\s*(?P<name>[^=;]+?)\s*=\s*(?P<written>\{(?:[^}]|\}\})*\}|(?!\{)[^;]*?)\s*(?:;|\Z)")
 
 
 class ConnectionManager:
@@ -139,8 +149,9 @@ class ConnectionManager:
         if scheme is not None:
             return {"url": self._url(scheme, "pyodbc"), "driver": name}, None
         self._url("odbc", "pyodbc")
-        attributes = f"Host={self.source_host};Port={self.source_port};Database={self.source_database}"
-        return {"url": f"odbc:Driver={{{name}}};{attributes}"}, None
+        host, database = _written(str(self.source_host)), _written(self.source_database)
+        attributes = f"Host={host};Port={self.source_port};Database={database}"
+        return {"url": f"odbc:Driver={_in_braces(name)};{attributes}"}, None
 
     def _of_sqlalchemy(self) -> tuple[dict[str, Any], str | None]:
         if not self.sqlalchemy_url:
@@ -150,22 +161,61 @@ class ConnectionManager:
 
 def _of_connection_string(text: str) -> tuple[dict[str, Any], str | None]:
     """A connection string without its password, which nobody may see."""
-    attributes = [part for part in re.findall(r"(?:\{(?:[^}]|\}\})*\}|[^;{])+", text) if part.strip()]
     password, kept = None, []
-    for attribute in attributes:
-        name, _, value = attribute.partition("=")
-        if name.strip().lower() in PASSWORDS:
-            value = value.strip()
-            password = value[1:-1].replace("}}", "}") if value.startswith("{") else value
+    for name, value, written in _attributes(text):
+        plain = re.sub(r"[\s_-]", "", name.lower())
+        if plain in PASSWORDS:
+            # Of two, drivers take the first.
+            password = value if password is None else password
+        elif SECRET.search(plain) and not SWITCH.fullmatch(value):
+            raise ConfigError(
+                f"`odbc_connection_string`: `{name}` is a secret, and would be shown",
+                hint="give a password as PWD; set others in a data source of odbc.ini, and name it: DSN=..",
+            )
         else:
-            kept.append(attribute.strip())
+            kept.append(f"{name}={written}")
     return {"url": "odbc:" + ";".join(kept)}, password
+
+
+def _attributes(text: str) -> Iterator[tuple[str, str, str]]:
+    """The names of attributes, their values, and these as they are written. No error shows a value: it may be a
+    password, or the rest of one."""
+    number = 0
+    while text := text.lstrip("; \t\r\n"):
+        number += 1
+        found = ATTRIBUTE.match(text)
+        if found is None or _is_open(found["written"]):
+            raise ConfigError(
+                f"`odbc_connection_string`: attribute {number} is not NAME=VALUE",
+                hint="write a value with a semicolon, or with a quote or a brace at its begin, as in PWD={a;b}",
+            )
+        written = found["written"]
+        value = written[1:-1].replace("}}", "}") if written.startswith("{") else written
+        yield found["name"], value, written
+        text = text[found.end() :]
+
+
+def _is_open(written: str) -> bool:
+    """Whether a value begins with a quote and does not end with it. To ODBC it is a sign as others are, but whoever
+    wrote it may have meant that a semicolon belongs to the value."""
+    return written[:1] in ("'", '"') and (len(written) == 1 or written[-1] != written[0])
+
+
+def _written(value: str) -> str:
+    """A value, as a connection string has it."""
+    return _in_braces(value) if re.search(r"[;{}]|^['\"\s]|\s$", value) else value
+
+
+def _in_braces(value: str) -> str:
+    return "{" + value.replace("}", "}}") + "}"
 
 
 def _of_sqlalchemy_url(text: str) -> tuple[dict[str, Any], str | None]:
     try:
         url = urlsplit(text)
         url.port  # noqa: B018
+        if _has_cut_password(url):
+            raise ValueError
     except ValueError:
         # Its text shows what it refuses: that may be a part of the password.
         raise ConfigError(
@@ -189,6 +239,12 @@ def _of_sqlalchemy_url(text: str) -> tuple[dict[str, Any], str | None]:
     if (driver := query.get("driver")) and scheme not in ("postgres", "impala", "hive"):
         source["driver"] = driver[0]
     return source, unquote(url.password) if url.password else None
+
+
+def _has_cut_password(url: SplitResult) -> bool:
+    """Whether what looks like a port is the begin of a password: `//ada:12/x@db`."""
+    rest = url.path + url.query + url.fragment
+    return ":" in url.netloc and "@" not in url.netloc and "@" in rest
 
 
 def _rebuilt(scheme: str, url: SplitResult, query: Mapping[str, list[str]]) -> str:

@@ -26,6 +26,7 @@ class FileTransferManager:
     def transfer_files(self, filepaths: Sequence[str], target_table: str) -> bool:
         """Publishes files of one format as one table, all or none of them."""
         try:
+            _check_there(filepaths)
             with tempfile.TemporaryDirectory(prefix="longshore-") as folder:
                 for number, path in enumerate(filepaths):
                     # Under one name for each, wherever they lie.
@@ -53,7 +54,19 @@ class FileTransferManager:
         return (
             target
             if "://" in target
-            else "hdfs://" + url_of(os.path.join("/", target)).removeprefix("file://")
+            else "hdfs://"
+            + url_of(os.path.join("/", target), argument="target_hdfs_path").removeprefix("file://")
+        )
+
+
+def _check_there(filepaths: Sequence[str]) -> None:
+    """A link to a file that is not there would be no file of its folder, and nobody would miss it."""
+    if not filepaths:
+        raise ConfigError("`filepaths` is empty", hint="give one file at least")
+    if missing := [path for path in filepaths if not os.path.isfile(path)]:
+        raise ConfigError(
+            f"`filepaths`: not there, or no files: {', '.join(map(str, missing))}",
+            hint="nothing is transferred: give files that are there",
         )
 
 

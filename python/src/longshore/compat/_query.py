@@ -6,6 +6,7 @@ from typing import Any
 
 from .._inspection import preview
 from ._connection import ConnectionManager
+from ._sql import bare
 
 #: As many rows as there may be.
 ALL_ROWS = 2**31 - 1
@@ -20,9 +21,9 @@ class QueryExecutor:
     def get_query_info(self, query: str) -> dict[str, Any]:
         """How many rows a query has, and what its columns are called."""
         columns = self._rows(query, 1).column_names
-        counted = f"SELECT count(*) AS row_count FROM ({_bare(query)}) counted"
-        [(row_count,)] = self.execute_query(counted)
-        return {"query": query, "row_count": row_count, "columns": columns, "column_names": columns}
+        [(rows,)] = self.execute_query(f"SELECT count(*) AS row_count FROM (\n{bare(query)}\n) counted")
+        # Some databases give a count as a text or as a decimal.
+        return {"query": query, "row_count": int(rows), "columns": columns, "column_names": columns}
 
     def execute_query(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of a query, in the memory of this process."""
@@ -39,11 +40,7 @@ class QueryExecutor:
         source, env = self.connection_manager.source()
         job = {
             "source": source,
-            "relations": [{"query": _bare(query), "as": "query_result"}],
+            "relations": [{"query": bare(query), "as": "query_result"}],
             "target": {"url": "file:///"},
         }
         return preview(job, rows, env=env)
-
-
-def _bare(query: str) -> str:
-    return query.strip().rstrip(";").rstrip()

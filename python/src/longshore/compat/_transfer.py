@@ -15,6 +15,7 @@ from ._connection import ConnectionManager
 from ._files import FileManager, FileTransferManager
 from ._log import failed, log
 from ._query import QueryExecutor
+from ._sql import bare
 
 #: It is called with a message and a percentage; with -1 after a failure.
 ProgressCallback = Callable[[str, float], object]
@@ -157,7 +158,7 @@ class ImpalaTransferTool:
 
 
 def _query(query: str, target_table: str | None) -> dict[str, Any]:
-    return {"query": query.strip().rstrip(";"), "as_": target_table or QUERY_RESULT}
+    return {"query": bare(query), "as_": target_table or QUERY_RESULT}
 
 
 def _tell(tell: ProgressCallback, progress: Progress) -> None:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longshore_engine::destination;
 use longshore_engine::destination::{Folder, SinkTarget, Target};
-use longshore_engine::write::{FileParts, Parts, SinkParts};
+use longshore_engine::write::{FileParts, Parts, SinkParts, format_before_join};
 use longshore_model::config::place::Place;
 use longshore_model::config::target::{Format, Mode, ParquetCodec, To};
 use longshore_model::config::territory::real_path;
@@ -50,9 +50,8 @@ impl Destination {
                     }
                 };
                 let partition_by = job.target.partition_by.clone();
-                // A single file can be of any format: Arrow holds every value.
                 let scratch_format = match job.target.file {
-                    Some(_) => Format::Arrow,
+                    Some(_) => format_before_join(format),
                     None => Format::Parquet(ParquetCodec::Snappy),
                 };
                 let format = format.clone();

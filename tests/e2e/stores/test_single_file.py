@@ -3,6 +3,7 @@
 import gzip
 import io
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,6 +31,7 @@ def test_several_chunks_become_one_file_and_nothing_is_left_beside_it(program, l
     assert list(files) == ["orders.parquet"], "a leftover"
     keys = read(files["orders.parquet"]).column("o_orderkey").to_pylist()
     assert len(keys) == ORDERS and keys == sorted(keys), "the order of the chunks"
+    assert pq.ParquetFile(io.BytesIO(files["orders.parquet"])).num_row_groups == 1, "short ones are joined"
     assert "intact" in program.ok("verify", report["manifest"], "--job", file)
     assert "the same rows" in program.ok("verify", report["manifest"], "--job", file, "--source")
     lake.put(f"{folder}/orders.parquet", b"something else")
@@ -37,6 +39,24 @@ def test_several_chunks_become_one_file_and_nothing_is_left_beside_it(program, l
     assert done.returncode == 4 and "14 bytes" in done.stderr, done.stderr
     if hasattr(lake, "open_uploads"):
         assert lake.open_uploads(f"{folder}/") == []
+
+
+def test_long_row_groups_of_chunks_are_those_of_the_file(program, lake, folder):
+    source = {"url": "tpch:", "scale": 0.2, "text_mib": 1}
+    target = {"compression": "zstd"}
+    keys = {"tables": ["orders"], "chunk": {"rows": 150_000}, "target": target}
+    file = job(program, lake, f"{folder}/orders.parquet", "one.yaml", source, **keys)
+    report = program.report("run", file)
+    program.report("run", job(program, lake, f"{folder}/parts/", "parts.yaml", source, **keys))
+    files = lake.files(folder)
+    one = pq.ParquetFile(io.BytesIO(files["orders.parquet"]))
+    parts = [read(files[name]) for name in sorted(files) if name.startswith("parts/orders/part")]
+    rows = [one.metadata.row_group(group).num_rows for group in range(one.num_row_groups)]
+    assert rows == [150_000, 150_000], (rows, report)
+    assert one.schema_arrow.equals(parts[0].schema, check_metadata=True)
+    assert one.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert one.read().equals(pa.concat_tables(parts))
+    assert "the same rows" in program.ok("verify", report["manifest"], "--job", file, "--source")
 
 
 def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(program, lake, folder):

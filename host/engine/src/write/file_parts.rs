@@ -57,8 +57,18 @@ impl FileParts {
         Err(error)
     }
 
-    fn file_name(&self, chunk: u64, attempt: Attempt) -> String {
+    pub(super) fn file_name(&self, chunk: u64, attempt: Attempt) -> String {
         format!("{}.{}", part_name(&self.target.run, chunk, attempt), self.format.ending())
+    }
+
+    /// Removes a file that is not finished.
+    pub(super) async fn keep_or_remove<T>(&self, file: &str, written: Result<T>) -> Result<T> {
+        if written.is_err()
+            && let Err(error) = self.folder.remove_part(&self.target, file, None).await
+        {
+            tracing::debug!("{error}");
+        }
+        written
     }
 
     async fn encode(
@@ -99,7 +109,6 @@ impl FileParts {
 
 #[async_trait]
 impl Parts for FileParts {
-    /// A file that is not finished is removed.
     async fn write(
         &self,
         rows: SendableRecordBatchStream,
@@ -113,12 +122,8 @@ impl Parts for FileParts {
         }
         let file = self.file_name(chunk, attempt);
         let written = self.encode(rows, chunk, &file).await;
-        if written.is_err()
-            && let Err(error) = self.folder.remove_part(&self.target, &file, None).await
-        {
-            tracing::debug!("{error}");
-        }
-        Ok(written?.into_iter().collect::<Vec<_>>().into())
+        let part = self.keep_or_remove(&file, written).await?;
+        Ok(part.into_iter().collect::<Vec<_>>().into())
     }
 
     /// A file without rows; no value names a folder for it.

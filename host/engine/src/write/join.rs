@@ -1,45 +1,118 @@
-//! Files of Arrow in the scratch folder of a run, written again as the one file that their rows are to become.
+//! Files in the scratch folder of a run, which become the one file that their rows are to be in.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::FileReader;
-use datafusion::error::DataFusionError;
+use datafusion::error::Result as DfResult;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use longshore_model::config::target::{Format, ParquetCodec};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tokio::task::spawn_blocking;
 
-use super::part_file::FileParts;
+use super::checksum_writer::ChecksumWriter;
+use super::part_file::{FileParts, finish_file};
 use super::part_writer::{Attempt, Parts};
+use super::row_groups::{OpenFile, RowGroupWriter, are_long, is_parquet};
 use crate::datafusion_fault::IntoDataFusion;
 
 /// Batches that are read ahead of the writer.
 const BATCHES_AHEAD: usize = 2;
 
+type ArrowResult<T> = std::result::Result<T, ArrowError>;
+
+/// The rows of one file.
+type Rows = Box<dyn RecordBatchReader + Send>;
+
+/// The format in which chunks are kept until they become one file of `format`.
+pub fn format_before_join(format: &Format) -> Format {
+    match format {
+        // Row groups can be copied.
+        Format::Parquet(codec) => Format::Parquet(*codec),
+        // It holds every value of the others.
+        Format::Csv(..) | Format::Json(_) | Format::Arrow => Format::Arrow,
+    }
+}
+
 /// Writes the rows of these files, one after the other, into one part.
 pub async fn join_files(parts: &FileParts, schema: SchemaRef, files: Vec<PathBuf>) -> Result<Part> {
-    let written = parts.write(read_all(schema.clone(), files), 0, Attempt(0), None).await?;
-    let part = match written.parts.into_iter().next() {
-        Some(part) => Some(part),
-        None => parts.write_empty(schema).await?,
-    };
-    part.ok_or_else(|| Error::internal("one file became none"))
+    let (is_copied, schema, files) = off_worker(move || {
+        let schema = schema_of(&files, schema)?;
+        Ok((are_long(&files)?, schema, files))
+    })
+    .await?;
+    match parts.format {
+        Format::Parquet(codec) if is_copied => {
+            let file = parts.file_name(0, Attempt(0));
+            let copied = copy_row_groups(parts, &file, schema, codec, files).await;
+            parts.keep_or_remove(&file, copied).await
+        }
+        _ => {
+            let rows = read_all(schema.clone(), files);
+            let written = parts.write(rows, 0, Attempt(0), None).await?;
+            let part = match written.parts.into_iter().next() {
+                Some(part) => Some(part),
+                None => parts.write_empty(schema).await?,
+            };
+            part.ok_or_else(|| Error::internal("one file became none"))
+        }
+    }
+}
+
+async fn copy_row_groups(
+    parts: &FileParts,
+    file: &str,
+    schema: SchemaRef,
+    codec: ParquetCodec,
+    files: Vec<PathBuf>,
+) -> Result<Part> {
+    let output = parts.folder.create_part(&parts.target, file).await?;
+    let mut writer = RowGroupWriter::new(schema, codec, ChecksumWriter::new(output))?;
+    for path in files {
+        let open = off_worker(move || OpenFile::open(&path)).await?;
+        for group in 0..open.groups() {
+            writer.copy(&open, group)?;
+            // In between others have their turn, and a run can be stopped.
+            tokio::task::yield_now().await;
+        }
+    }
+    let (encoded, rows) = writer.finish()?;
+    finish_file(encoded, 0, rows, file.to_owned()).await
+}
+
+async fn off_worker<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    spawn_blocking(work).await.map_err(|error| Error::internal(error.to_string()))?
+}
+
+/// The schema of the files: Parquet has fewer types than Arrow.
+fn schema_of(files: &[PathBuf], schema: SchemaRef) -> Result<SchemaRef> {
+    match files.first().filter(|file| is_parquet(file)) {
+        Some(file) => Ok(read(file)?.schema()),
+        None => Ok(schema),
+    }
 }
 
 /// The rows of files, read on a thread of their own.
 fn read_all(schema: SchemaRef, files: Vec<PathBuf>) -> SendableRecordBatchStream {
+    let types = schema.clone();
     let mut stream = RecordBatchReceiverStreamBuilder::new(schema, BATCHES_AHEAD);
     let rows = stream.tx();
     stream.spawn_blocking(move || {
         for file in files {
             for batch in read(&file).map_err(Error::external)? {
-                let batch: std::result::Result<RecordBatch, DataFusionError> =
-                    batch.map_err(|error| damaged(&file, &error).external());
+                let batch: DfResult<RecordBatch> = batch
+                    .and_then(|batch| in_types_of(&types, batch))
+                    .map_err(|error| damaged(&file, &error).external());
                 if rows.blocking_send(batch).is_err() {
                     // Nobody wants the rest.
                     return Ok(());
@@ -51,12 +124,29 @@ fn read_all(schema: SchemaRef, files: Vec<PathBuf>) -> SendableRecordBatchStream
     stream.build()
 }
 
-fn read(path: &Path) -> Result<FileReader<BufReader<File>>> {
-    let file = File::open(path).map_err(|error| Error::io(path.display(), error))?;
-    FileReader::try_new_buffered(file, None).map_err(|error| damaged(path, &error))
+/// An earlier version left Arrow, whose types may be others than those that are read from Parquet.
+fn in_types_of(schema: &SchemaRef, batch: RecordBatch) -> ArrowResult<RecordBatch> {
+    if batch.schema_ref().fields() == schema.fields() {
+        return Ok(batch);
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let columns = batch.columns().iter().zip(schema.fields());
+    let cast =
+        columns.map(|(column, field)| cast_with_options(column, field.data_type(), &options));
+    RecordBatch::try_new(schema.clone(), cast.collect::<ArrowResult<_>>()?)
 }
 
-fn damaged(path: &Path, error: &ArrowError) -> Error {
+fn read(path: &Path) -> Result<Rows> {
+    let file = File::open(path).map_err(|error| Error::io(path.display(), error))?;
+    if is_parquet(path) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|rows| rows.build());
+        return Ok(Box::new(reader.map_err(|error| damaged(path, &error))?));
+    }
+    let reader = FileReader::try_new_buffered(file, None);
+    Ok(Box::new(reader.map_err(|error: ArrowError| damaged(path, &error))?))
+}
+
+pub(super) fn damaged(path: &Path, error: &dyn Display) -> Error {
     Error::resource(format!("{}: {error}", path.display()))
         .with_hint("check the disk of the state folder, then run again")
 }

@@ -15,13 +15,14 @@ mod part_rows;
 mod part_writer;
 mod partitioned_writer;
 mod partitioning;
+mod row_groups;
 mod sink_parts;
 mod text;
 mod types;
 
 pub use encoder::{Encoded, Encoder};
 pub use format::open_encoder;
-pub use join::join_files;
+pub use join::{format_before_join, join_files};
 pub use parquet::{ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
 pub use part_file::FileParts;
 pub use part_rows::Written;

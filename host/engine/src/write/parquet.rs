@@ -11,6 +11,7 @@ use parquet::arrow::{ArrowWriter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
 use super::checksum_writer::ChecksumWriter;
@@ -83,6 +84,12 @@ impl ParquetEncoder {
         let writer = ArrowWriter::try_new_with_options(file, schema, options).map_err(unfit)?;
         Ok(Self { writer })
     }
+
+    /// What takes whole row groups of other files.
+    pub(super) fn into_group_writer(self) -> Result<SerializedFileWriter<ChecksumWriter>> {
+        let (writer, _) = self.writer.into_serialized_writer().map_err(encoding)?;
+        Ok(writer)
+    }
 }
 
 impl Encoder for ParquetEncoder {
@@ -130,7 +137,7 @@ fn unfit(error: ParquetError) -> Error {
     }
 }
 
-fn encoding(error: ParquetError) -> Error {
+pub(super) fn encoding(error: ParquetError) -> Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {
             Ok(error) => io_fault(*error),

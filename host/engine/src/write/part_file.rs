@@ -50,7 +50,17 @@ pub(super) async fn finish(
     rows: u64,
     file: String,
 ) -> Result<Part> {
-    let Encoded { file: output, bytes, checksum } = guarded(|| encoder.finish())?;
+    finish_file(guarded(|| encoder.finish())?, chunk, rows, file).await
+}
+
+/// Makes a file durable, and a part.
+pub(super) async fn finish_file(
+    encoded: Encoded,
+    chunk: u64,
+    rows: u64,
+    file: String,
+) -> Result<Part> {
+    let Encoded { file: output, bytes, checksum } = encoded;
     let token = output.finish().await?;
     Ok(Part { chunk, file, rows, bytes, checksum: Some(checksum), token })
 }

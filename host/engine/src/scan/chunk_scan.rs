@@ -19,6 +19,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream,
 };
 use futures::StreamExt;
+use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
 use longshore_sandbox::Scan;
 use longshore_sandbox::tape::Tapes;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::batch_sender::{BATCHES_AHEAD, BatchSender};
 use super::chunk::Chunk;
+use super::own_thread::OwnThread;
 use super::slots::Lane;
 use super::source::{ChunkRead, Source};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
@@ -141,13 +143,17 @@ impl ExecutionPlan for ChunkScan {
         let tapes = context.session_config().get_extension::<Tapes>();
         let descriptors = self.input.execute(partition, context)?;
         let (source, scan, schema) = (self.source.clone(), self.scan.clone(), self.schema());
+        let leaves_cores_idle = self.properties.partitioning.partition_count() < cores();
         let begin = move || {
-            // A task of its own: the next batch is read while the one before is worked on.
             let mut stream = RecordBatchReceiverStream::builder(schema.clone(), BATCHES_AHEAD);
             let reader =
                 PartitionReader { source, scan, schema, lane, tapes, batches: stream.tx() };
-            stream
-                .spawn(async move { reader.read_all(descriptors).await.map_err(Error::external) });
+            // The next batch is read while the one before is worked on.
+            let reading = reader.read_until_unwanted(descriptors);
+            match leaves_cores_idle.then(OwnThread::claim).flatten() {
+                Some(thread) => stream.spawn_blocking(move || thread.block_on(reading)),
+                None => stream.spawn(reading),
+            }
             stream.build()
         };
         Ok(lazy_stream(self.schema(), begin))
@@ -165,6 +171,14 @@ struct PartitionReader {
 }
 
 impl PartitionReader {
+    async fn read_until_unwanted(self, descriptors: SendableRecordBatchStream) -> DfResult<()> {
+        let batches = self.batches.clone();
+        tokio::select! {
+            done = self.read_all(descriptors) => done.map_err(Error::external),
+            () = batches.closed() => Ok(()),
+        }
+    }
+
     async fn read_all(self, mut descriptors: SendableRecordBatchStream) -> Result<()> {
         while let Some(rows) = descriptors.next().await {
             let rows = rows.map_err(from_datafusion)?;

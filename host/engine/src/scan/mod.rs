@@ -13,6 +13,7 @@ mod direct;
 mod files;
 mod left_out;
 mod odbc;
+mod own_thread;
 mod read_amount;
 mod slots;
 mod source;

@@ -2,23 +2,21 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use async_compression::tokio::bufread::{BzDecoder, GzipDecoder, XzDecoder, ZstdDecoder};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::files::Packing;
-use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetResultPayload, ObjectStore};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use super::super::own_thread::OwnThread;
 use super::file_error;
 use crate::store::{Opened, read_at};
 
@@ -37,18 +35,11 @@ const UNPACKED_BYTES: usize = 256 << 10;
 /// Pieces that wait for somebody to take them, beside the one that is made.
 const PIECES_AHEAD: usize = 1;
 
-/// Each file that is read ahead takes one: with one for each core, all are busy. The threads that may wait are few.
-static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores())));
-
-/// Pieces that are made on a thread of their own, while those before them are worked on. A task would not do: the
-/// thread that takes a piece is the one that goes on with it.
+/// Pieces that are made on a thread of their own, while those before them are worked on.
 pub(super) fn ahead(pieces: Pieces) -> Pieces {
-    let Ok(turn) = TURNS.clone().try_acquire_owned() else { return pieces };
+    let Some(thread) = OwnThread::claim() else { return pieces };
     let (send, receive) = channel(PIECES_AHEAD);
-    let making = spawn_blocking(move || {
-        Handle::current().block_on(make(pieces, send));
-        drop(turn);
-    });
+    let making = thread.spawn(make(pieces, send));
     let next = |(mut receive, making): (Receiver<Result<Bytes>>, JoinHandle<()>)| async move {
         if let Some(piece) = receive.recv().await {
             return Ok(Some((piece?, (receive, making))));
@@ -160,6 +151,7 @@ fn local(file: File, range: Range<u64>, url: String) -> Pieces {
 #[cfg(test)]
 mod tests {
     use futures::TryFutureExt;
+    use longshore_model::config::settings::cores;
 
     use super::*;
 

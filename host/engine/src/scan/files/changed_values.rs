@@ -9,7 +9,7 @@ use chrono::DateTime;
 use datafusion::error::Result as DfResult;
 use longshore_model::config::files::Int96;
 use longshore_model::error::Error;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::ObjectMeta;
 use parquet::basic::{ConvertedType, Type as Physical};
 use parquet::column::page::PageReader;
 use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
@@ -23,6 +23,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::parquet_footer::start_of;
+use crate::store::Opened;
 
 /// The Julian day of 1970-01-01.
 const EPOCH_JULIAN_DAY: i128 = 2_440_588;
@@ -102,7 +103,7 @@ fn moment_text(nanos: i128) -> String {
 
 /// Finds the first value of these columns that would be changed.
 pub(super) async fn find_unfit(
-    objects: &dyn ObjectStore,
+    store: &Opened,
     file: &ObjectMeta,
     slice: Slice<'_>,
     columns: &[String],
@@ -114,7 +115,7 @@ pub(super) async fn find_unfit(
         if slice.range.is_none_or(is_read) {
             for column in group.columns().iter().filter(|column| is_sought(column, columns)) {
                 let (start, length) = column.byte_range();
-                let bytes = objects.get_range(&file.location, start..start + length).await?;
+                let bytes = store.get_range(&file.location, start..start + length).await?;
                 let chunk = Chunk { start, bytes };
                 let rows = usize::try_from(group.num_rows()).unwrap_or(0);
                 if let Some((row, value)) = unfit_of(chunk, column, rows, unit)? {

@@ -44,7 +44,7 @@ impl Style {
         Self { marks, header: csv.header, nulls, quoted_nulls }
     }
 
-    /// Whether a value is NULL; `alone` if it is its row's only one: then nothing at all is an empty line.
+    /// Whether a value is NULL. `alone` if its row has no other: an empty one is an empty line then.
     fn is_null(&self, value: &Value<'_>, alone: bool) -> bool {
         let reads_so = |null: &String| *null == value.text;
         ((!value.is_quoted || self.quoted_nulls) && self.nulls.iter().any(reads_so))
@@ -364,6 +364,17 @@ impl Decode for CsvDecoder {
             self.rows = 0;
         }
         decoded
+    }
+
+    fn another(&self) -> Result<Box<dyn Decode>> {
+        Ok(Box::new(Self {
+            style: self.style.clone(),
+            schema: self.schema.clone(),
+            readings: self.readings.clone(),
+            columns: columns(&self.schema, &self.readings)?,
+            places: self.places.clone(),
+            rows: 0,
+        }))
     }
 }
 

@@ -21,9 +21,12 @@ pub(super) struct Sampled {
 }
 
 /// Makes rows of whole records.
-pub(super) trait Decode: Send {
+pub(super) trait Decode: Send + Sync {
     /// All rows of a block; after an error it starts again.
     fn decode(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, BadRow>;
+
+    /// One that decodes the same columns.
+    fn another(&self) -> Result<Box<dyn Decode>>;
 }
 
 /// Why a row cannot be read, and what can be done about it.

@@ -59,16 +59,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         let doubt = look.doubt.as_ref()?;
         Some(format!("{}: {doubt}", shown(store, &found[*place].meta.location)))
     });
-    let mut union = Union::new(match format {
-        FileFormat::Csv => Rule::Csv,
-        FileFormat::Json => Rule::Json,
-        FileFormat::Parquet | FileFormat::Arrow => Rule::Exact,
-    });
-    for (place, look) in &looks {
-        let name = shown(store, &found[*place].meta.location);
-        union.add(&name, &look.fields)?;
-    }
-    let own_fields = union.fields();
+    let own_fields = united(store, format, &looks, &found)?;
     let own: Vec<String> = own_fields.iter().map(|field| field.name().clone()).collect();
     let is_untyped = |field: &&FieldRef| {
         is_text && field.data_type() == &DataType::Null && !files.columns.contains_key(field.name())
@@ -88,19 +79,7 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
     if let Some(doubt) = doubt {
         tracing::warn!("{doubt}");
     }
-    for field in partition_fields(store, &found)? {
-        // A file's own column goes before its folder.
-        if own.contains(field.name()) {
-            let first = found.first().map(|found| shown(store, &found.meta.location));
-            tracing::warn!(
-                "{}: `{}` is a column of the files: what their folders say of it is not read",
-                first.unwrap_or_default(),
-                field.name()
-            );
-        } else if fields.iter().all(|known| known.name() != field.name()) {
-            fields.push(field);
-        }
-    }
+    add_partition_fields(store, &found, &own, &mut fields)?;
     let rows = rows(&looks, &found);
     let int96 = looks.iter().flat_map(|(_, look)| look.int96.clone()).collect();
     let intervals = looks.iter().flat_map(|(_, look)| look.intervals.clone()).collect();
@@ -129,6 +108,47 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
         layout,
         unfit,
     })
+}
+
+/// The columns of all files together.
+fn united(
+    store: &Opened,
+    format: FileFormat,
+    looks: &[(usize, FileInfo)],
+    found: &[Found],
+) -> Result<Vec<FieldRef>> {
+    let mut union = Union::new(match format {
+        FileFormat::Csv => Rule::Csv,
+        FileFormat::Json => Rule::Json,
+        FileFormat::Parquet | FileFormat::Arrow => Rule::Exact,
+    });
+    for (place, look) in looks {
+        let name = shown(store, &found[*place].meta.location);
+        union.add(&name, &look.fields)?;
+    }
+    Ok(union.fields())
+}
+
+/// Adds the columns of folders; a file's `own` column goes before its folder.
+fn add_partition_fields(
+    store: &Opened,
+    found: &[Found],
+    own: &[String],
+    fields: &mut Vec<FieldRef>,
+) -> Result<()> {
+    for field in partition_fields(store, found)? {
+        if own.contains(field.name()) {
+            let first = found.first().map(|found| shown(store, &found.meta.location));
+            tracing::warn!(
+                "{}: `{}` is a column of the files: what their folders say of it is not read",
+                first.unwrap_or_default(),
+                field.name()
+            );
+        } else if fields.iter().all(|known| known.name() != field.name()) {
+            fields.push(field);
+        }
+    }
+    Ok(())
 }
 
 fn no_columns(store: &Opened, found: &[Found], doubt: Option<String>) -> Error {

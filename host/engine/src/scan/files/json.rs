@@ -141,6 +141,11 @@ impl Decode for JsonDecoder {
         }
         decoded
     }
+
+    fn another(&self) -> Result<Box<dyn Decode>> {
+        let (schema, files) = (self.schema.clone(), self.files.clone());
+        Ok(Box::new(Self { rows: rows_of(&schema, &files)?, schema, files, count: 0 }))
+    }
 }
 
 fn rows_of(schema: &SchemaRef, files: &Files) -> Result<Node> {
@@ -426,7 +431,7 @@ fn misfit(cell: &Cell<'_>, raw: &str) -> BadRow {
     BadRow::value(cell, &text, raw)
 }
 
-/// Takes a value as it stands in the file; whether it fits.
+/// Appends a value as it stands in the file; false if it does not fit.
 fn take_leaf(column: &mut Column, takes_all: bool, raw: &str) -> bool {
     match raw.as_bytes().first() {
         Some(b'n') => {

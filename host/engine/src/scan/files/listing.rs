@@ -49,10 +49,10 @@ pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Resu
     let url = store.url(&whole);
     refuse_pipes(store, &whole)?;
     let mut root = whole.clone();
-    let mut metas = match store.objects.head(&whole).await {
+    let (mut metas, no_file) = match store.objects.head(&whole).await {
         Ok(meta) => return Ok(vec![Found { meta, partitions: Vec::new() }]),
         // A folder, then, or what listing says of it.
-        Err(_) => list(store, &whole, |_| true).await?,
+        Err(error) => (list(store, &whole, |_| true).await?, error),
     };
     if let Some(pattern) = sought.pattern.as_ref().filter(|_| metas.is_empty()) {
         let globs: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
@@ -68,6 +68,10 @@ pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Resu
         metas = list(store, &root, |key| pattern.matches_with(key.as_ref(), MATCHING)).await?;
     }
     if metas.is_empty() {
+        let refusal = object_error(&url, &no_file);
+        if refusal.class() == Class::Auth {
+            return Err(refusal);
+        }
         return Err(Error::not_found(format!("{url}: no files there"))
             .with_hint("check the path: `longshore test-connection JOB` lists what is there"));
     }

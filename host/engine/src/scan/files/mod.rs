@@ -11,6 +11,7 @@ mod csv;
 mod csv_delimiter;
 mod cut;
 mod decode;
+mod decoded_blocks;
 mod file_info;
 mod filter;
 #[cfg(test)]

@@ -147,8 +147,7 @@ pub(super) fn read(
             let fetching = parquet_footer::fetch(&store, &meta, &metadata, None);
             let metadata = guarded(fetching).await.map_err(failed)?;
             let slice = changed_values::Slice { metadata: &metadata, range: slice.range };
-            let found =
-                changed_values::find_unfit(store.objects.as_ref(), &meta, slice, &columns, int96);
+            let found = changed_values::find_unfit(&store, &meta, slice, &columns, int96);
             if let Some(unfit) = guarded(found).await.map_err(failed)? {
                 return Err(unfit.refusal(&shown(&store, &meta.location), int96));
             }

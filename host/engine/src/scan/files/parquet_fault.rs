@@ -12,7 +12,7 @@ use crate::store::Opened;
 
 const WRITE_AGAIN: &str = "write the file again, or leave it out with a pattern";
 
-/// Words of what describes a file, in the reader's own types: nobody knows them who writes files.
+/// Words of the reader's own types, which people who write files do not know.
 const OF_FOOTERS: [&str; 7] = [
     "Unexpected",
     "Expected",

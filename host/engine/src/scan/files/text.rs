@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::files::{BadRows, FileFormat, Files, Packing};
 use longshore_model::error::{Error, Result, ResultExt};
 use longshore_sandbox::Scan;
@@ -16,6 +16,7 @@ use object_store::ObjectMeta;
 use super::bytes::{Pieces, ahead, from, unpacked};
 use super::csv::{CsvDecoder, Header, Style};
 use super::decode::{BadRow, Decode, Sampled};
+use super::decoded_blocks::{Blocks, DecodedBlock, DecodedBlocks};
 use super::file_info::{FileInfo, FilesInfo, packing};
 use super::json::JsonDecoder;
 use super::json_values::{Layout, lines_of};
@@ -156,13 +157,8 @@ struct Reader {
 struct OpenSlice {
     /// For errors.
     name: String,
-    lines: Lines,
-    /// What was read to know the columns' names.
-    first: Option<Block>,
-    decoder: Box<dyn Decode>,
+    blocks: DecodedBlocks,
     marks: Option<Marks>,
-    /// Where the first row can begin: behind the columns' names.
-    rows_from: u64,
     layout: Layout,
     /// Whether it is not the whole file: it may have been cut within a value.
     is_cut: bool,
@@ -201,10 +197,7 @@ impl Reader {
                     self.open.insert(opened)
                 }
             };
-            let block = match open.first.take() {
-                Some(first) => Ok(Some(first)),
-                None => open.lines.next().await,
-            };
+            let block = open.blocks.try_next().await;
             match block.map_err(|error| error.with_context(open.name.clone()))? {
                 Some(block) => match open.batches(block, &self.given)? {
                     Ok(batches) => self.ready.extend(batches),
@@ -272,15 +265,14 @@ impl Given {
         } else {
             Box::new(JsonDecoder::new(&self.files, &self.info)?)
         };
+        let blocks = Blocks { first: headed.block, lines, rows_from: headed.rows_from };
+        let is_cut = slice.range.is_some();
         Ok(OpenSlice {
             name,
-            lines,
-            first: headed.block,
-            decoder,
+            blocks: if is_cut { blocks.decoded(decoder) } else { blocks.decoded_ahead(decoder) },
             marks,
-            rows_from: headed.rows_from,
             layout,
-            is_cut: slice.range.is_some(),
+            is_cut,
             partitions: slice.partitions.clone(),
             left_out: PlacedLeftOut::default(),
             lines_before: begins.then_some(headed.lines),
@@ -398,28 +390,26 @@ impl Headed {
 impl OpenSlice {
     fn batches(
         &mut self,
-        block: Block,
+        decoded: DecodedBlock,
         given: &Given,
     ) -> Result<Result<Vec<RecordBatch>, Refused>> {
-        let Block { mut at, bytes } = block;
-        let mut text = bytes.as_slice();
+        let DecodedBlock { block: Block { at, bytes }, no_rows, rows, mut decoder } = decoded;
+        let (before, text) = bytes.split_at(no_rows);
+        let at = at + no_rows as u64;
         let lines_before = self.lines_before;
-        let no_rows = self.rows_from.saturating_sub(at).min(bytes.len() as u64);
-        text = &text[no_rows as usize..];
-        at += no_rows;
-        let mut batches = Vec::new();
-        match self.decoder.decode(text) {
-            Ok(decoded) => batches = decoded,
+        let batches = match rows {
+            Ok(batches) => batches,
             Err(_) => {
                 let records = Splitter::new(self.marks).records(text);
                 let block = Rest {
                     text,
                     at,
-                    lines_before: lines_before
-                        .map(|lines| lines + count_lines(&bytes[..no_rows as usize])),
+                    lines_before: lines_before.map(|lines| lines + count_lines(before)),
                     bad_rows: given.files.bad_rows,
                 };
-                if let Err((start, bad)) = self.salvage(&block, &records, &mut batches) {
+                let mut batches = Vec::new();
+                let salvaged = self.salvage(&mut *decoder, &block, &records, &mut batches);
+                if let Err((start, bad)) = salvaged {
                     let lines_before = block.lines_before_row(start);
                     return Ok(Err(Refused {
                         name: self.name.clone(),
@@ -431,8 +421,9 @@ impl OpenSlice {
                         bad,
                     }));
                 }
+                batches
             }
-        }
+        };
         self.lines_before = lines_before.map(|lines| lines + count_lines(&bytes));
         let arranged = batches.into_iter().map(|b| arrange(b, &given.schema, &self.partitions));
         arranged.collect::<Result<_>>().map(Ok)
@@ -442,12 +433,13 @@ impl OpenSlice {
     /// them, with where it begins, unless such rows are left out.
     fn salvage(
         &mut self,
+        decoder: &mut dyn Decode,
         block: &Rest<'_>,
         records: &[Range<usize>],
         batches: &mut Vec<RecordBatch>,
     ) -> Result<(), (usize, BadRow)> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
-        let bad = match self.decoder.decode(&block.text[first.start..last.end]) {
+        let bad = match decoder.decode(&block.text[first.start..last.end]) {
             Ok(decoded) => {
                 batches.extend(decoded);
                 return Ok(());
@@ -456,8 +448,8 @@ impl OpenSlice {
         };
         if records.len() > 1 {
             let (left, right) = records.split_at(records.len() / 2);
-            self.salvage(block, left, batches)?;
-            return self.salvage(block, right, batches);
+            self.salvage(decoder, block, left, batches)?;
+            return self.salvage(decoder, block, right, batches);
         }
         if block.bad_rows == BadRows::Fail {
             return Err((first.start, bad));

@@ -1,0 +1,90 @@
+//! The blocks of a slice, decoded: one after the other, or several at a time where a file is one chunk.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::RecordBatch;
+use futures::future::{Either, ready};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use longshore_model::config::settings::cores;
+use longshore_model::error::{Error, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::decode::{BadRow, Decode};
+use super::lines::{Block, Lines};
+
+/// Blocks that may be decoded ahead: with one for each core, all are busy.
+static AHEAD: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores())));
+
+/// Blocks in their order, each with its rows.
+pub(super) type DecodedBlocks = BoxStream<'static, Result<DecodedBlock>>;
+
+/// A block, and its rows.
+pub(super) struct DecodedBlock {
+    pub(super) block: Block,
+    /// Bytes that it begins with which hold no rows: the columns' names, and what comes before them.
+    pub(super) no_rows: usize,
+    pub(super) rows: Result<Vec<RecordBatch>, BadRow>,
+    /// For parts of the block, where all of it cannot be decoded.
+    pub(super) decoder: Box<dyn Decode>,
+}
+
+/// Where a slice's blocks come from.
+pub(super) struct Blocks {
+    /// What was read of the lines before.
+    pub(super) first: Option<Block>,
+    pub(super) lines: Lines,
+    /// Where in the file the first row can begin.
+    pub(super) rows_from: u64,
+}
+
+impl Blocks {
+    /// Decodes block by block.
+    pub(super) fn decoded(self, decoder: Box<dyn Decode>) -> DecodedBlocks {
+        let rows_from = self.rows_from;
+        let decode = move |block| ready(decoded(block, rows_from, decoder.another()));
+        self.stream().and_then(decode).boxed()
+    }
+
+    /// Decodes several blocks at a time, each in a task, as far as others do not.
+    pub(super) fn decoded_ahead(self, decoder: Box<dyn Decode>) -> DecodedBlocks {
+        let Some(ahead) = claim() else { return self.decoded(decoder) };
+        let at_once = 1 + ahead.num_permits();
+        let rows_from = self.rows_from;
+        let decode = move |block: Result<Block>| {
+            let _held = &ahead;
+            let decoder = decoder.another();
+            match block {
+                Ok(block) => Either::Left(in_task(move || decoded(block, rows_from, decoder))),
+                Err(error) => Either::Right(ready(Err(error))),
+            }
+        };
+        self.stream().map(decode).buffered(at_once).boxed()
+    }
+
+    fn stream(self) -> BoxStream<'static, Result<Block>> {
+        let next = |mut lines: Lines| async { Ok(lines.next().await?.map(|block| (block, lines))) };
+        let rest = futures::stream::try_unfold(self.lines, next);
+        futures::stream::iter(self.first.map(Ok)).chain(rest).boxed()
+    }
+}
+
+/// All places that are free.
+fn claim() -> Option<OwnedSemaphorePermit> {
+    let free = u32::try_from(AHEAD.available_permits()).unwrap_or(u32::MAX);
+    AHEAD.clone().try_acquire_many_owned(free.max(1)).ok()
+}
+
+async fn in_task<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let task = tokio::spawn(async { work() });
+    task.await.map_err(|error| Error::internal(error.to_string()))?
+}
+
+fn decoded(block: Block, rows_from: u64, decoder: Result<Box<dyn Decode>>) -> Result<DecodedBlock> {
+    let mut decoder = decoder?;
+    let no_rows = rows_from.saturating_sub(block.at).min(block.bytes.len() as u64) as usize;
+    let rows = decoder.decode(&block.bytes[no_rows..]);
+    Ok(DecodedBlock { block, no_rows, rows, decoder })
+}

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -109,11 +109,11 @@ impl FunctionRewrite for AlignTypes {
             Expr::ScalarFunction(function) if function.name() == "to_date" => {
                 rewrite_to_date(function, schema)
             }
-            // The clock has nanoseconds: what it is compared with mostly has not.
+            Expr::ScalarFunction(function) if matches!(function.name(), "ceil" | "floor") => {
+                rewrite_to_whole(function, schema)
+            }
             Expr::ScalarFunction(function) if function.name() == "now" => {
-                let now = Expr::ScalarFunction(function);
-                let to = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-                Ok(Transformed::yes(cast(now, to)))
+                Ok(Transformed::yes(in_microseconds(Expr::ScalarFunction(function))))
             }
             other => Ok(Transformed::no(other)),
         }
@@ -212,6 +212,32 @@ fn rewrite_to_date(mut function: ScalarFunction, schema: &DFSchema) -> DfResult<
         return Ok(Transformed::yes(date));
     }
     Ok(Transformed::no(Expr::ScalarFunction(function)))
+}
+
+/// The clock has nanoseconds: what it is compared with mostly has not.
+fn in_microseconds(now: Expr) -> Expr {
+    cast(now, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))
+}
+
+/// 99.5 becomes 100: it has a digit more, for which the function makes no room.
+fn rewrite_to_whole(
+    mut function: ScalarFunction,
+    schema: &DFSchema,
+) -> DfResult<Transformed<Expr>> {
+    let [number] = function.args.as_mut_slice() else {
+        return Ok(Transformed::no(Expr::ScalarFunction(function)));
+    };
+    let (DataType::Decimal32(precision, scale)
+    | DataType::Decimal64(precision, scale)
+    | DataType::Decimal128(precision, scale)) = number.get_type(schema)?
+    else {
+        return Ok(Transformed::no(Expr::ScalarFunction(function)));
+    };
+    if scale <= 0 || precision == DECIMAL128_MAX_PRECISION {
+        return Ok(Transformed::no(Expr::ScalarFunction(function)));
+    }
+    *number = cast(std::mem::take(number), DataType::Decimal128(precision + 1, scale));
+    Ok(Transformed::yes(Expr::ScalarFunction(function)))
 }
 
 /// Types that a text is read as by our own rules.

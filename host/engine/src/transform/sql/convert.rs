@@ -209,7 +209,7 @@ where
     Ok(Arc::new(PrimitiveArray::<T>::from_iter(read)))
 }
 
-/// That a text cannot be read as what it is cast to.
+/// The error of a text that cannot be read as what it is cast to.
 pub(super) fn unreadable(what: &str, text: &str) -> DataFusionError {
     let example = match what {
         "date" => "'2026-11-20'",

@@ -7,6 +7,7 @@ mod convert;
 #[cfg(test)]
 mod fuzz;
 mod group_limits;
+mod ignored;
 mod joins;
 mod limits;
 mod narrowing;
@@ -142,6 +143,7 @@ fn read_statement(state: &SessionState, sql: &str) -> Result<Statement> {
         Statement::Statement(parsed) if matches!(parsed.as_ref(), SqlStatement::Query(_)) => {
             check_work(parsed)?;
             joins::refuse_sides_of_keys(parsed)?;
+            ignored::refuse_ignored(parsed)?;
             refused::refuse_text(parsed)?;
             Ok(statement)
         }

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import termios
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from support.longshore import LONGSHORE, PASSWORD, ROOT, only
+from support.longshore import LONGSHORE, NOBODY, PASSWORD, ROOT, only
 from support.wait import wait_for
 
 TPCH = ["tpch:", "--option", "scale=0.01", "--option", "text_mib=1", "--table", "nation"]
@@ -123,7 +124,10 @@ def test_a_second_copy_is_refused_until_it_may_replace(here):
         (["people.csv", "out.parquet", "--format", "csv"], ["--format is csv", "out.parquet"]),
         (["people.csv", "out.csv.bz2"], ["TARGET", "bz2"]),
         (["people.csv", "out.parquet", "--mode", "append"], ["--mode is append", "TARGET"]),
-        (["people.csv", "out.parquet", "--query", "SELECT 1"], ["--sql"]),
+        (["people.csv", "out.parquet", "--query", "SELECT 1"], ["--query", "--sql"]),
+        (["people.csv", "out.parquet", "--chunk-by", "age"], ["--chunk-by age", "--table"]),
+        (["people.csv", "out.parquet", "--sql", "FROM data"], ["--sql", "SELECT *"]),
+        (["people.csv", "out.parquet", "--sql", "SELECT * FROM data TABLESAMPLE (1)"], ["TABLESAMPLE", "random()"]),
         (["people.csv", "out.parquet", "--option", "zzz=1"], ["zzz"]),
         (["people.csv", "out.parquet", "--option", "zzz"], ["--option", "gives no value"]),
         (["people.csv", "out.parquet", "--target-option", "zzz=1"], ["zzz"]),
@@ -152,6 +156,7 @@ SECRETS = [
     (["people.csv", "impala://h/db?pwd=s3cr3t"], [], "--target-password-env"),
     (["people.csv", "https://h/hook?token=s3cr3t"], [], "--target-option 'token="),
     (["people.csv"], ["--target-option", "s3.secret_access_key=s3cr3t"], "'s3.secret_access_key="),
+    (["people.csv", "azure://c/x?sig=s3cr3t"], [], "--target-option 'azure.sas="),
     (["people.csv"], ["--target-option", 'headers={"authorization":"s3cr3t"}'], "'token="),
     (["people.csv"], ["--option", "s3.session_token=s3cr3t"], "--option 's3.session_token="),
 ]
@@ -184,6 +189,40 @@ def test_a_name_that_cannot_be_read_spoils_only_what_it_is_in(here):
     line, code = refused(here, "in", "o.csv")
     assert code == 2 and "UTF-8" in line and "with a pattern" in line, line
     assert copy(here, "in/x*.csv", "o.csv")["rows"] == 1
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(here):
+    copy(here, "people.csv", "out.csv")
+    for mode in [0o600, 0o664]:
+        (here.work / "out.csv").chmod(mode)
+        copy(here, "people.csv", "out.csv", "--mode", "replace")
+        assert (here.work / "out.csv").stat().st_mode & 0o777 == mode
+
+
+def test_a_file_that_may_not_be_read_is_not_told_as_missing(here):
+    if os.getuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    # A checkout may lie where nobody may look.
+    binary = shutil.copy(LONGSHORE, here.folder / "longshore")
+    own = {name: here.folder / name for name in ["own_state", "own_cache"]}
+    for folder in own.values():
+        folder.mkdir()
+        os.chown(folder, NOBODY, NOBODY)
+    env = {**here.env, "LONGSHORE_STATE": str(own["own_state"]), "LONGSHORE_CACHE": str(own["own_cache"])}
+    os.chown(here.work, NOBODY, NOBODY)
+    (here.work / "people.csv").chmod(0o600)
+    for source in ["people.csv", "."]:
+        done = subprocess.run(
+            [binary, "copy", source, "out.parquet"],
+            env=env, cwd=here.work, user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 5 and "people.csv" in done.stderr, done.stderr
+
+
+def test_a_tab_can_be_written_as_people_write_it(here):
+    (here.work / "tabs.csv").write_text("a\tb\n1\t2\n")
+    copy(here, "tabs.csv", "out.jsonl", "--option", "csv.delimiter=\\t")
+    assert json.loads((here.work / "out.jsonl").read_text()) == {"a": 1, "b": 2}
 
 
 def test_a_link_that_leads_nowhere_takes_the_name(here):
@@ -399,6 +438,21 @@ def test_answers_that_make_no_job_are_asked_for_again(here):
     assert "the tables: the address names files already" in said and "give `-` for all of them" in said
     job = yaml.safe_load((here.folder / "new.yaml").read_text())
     assert (job["source"]["url"], job["target"]["url"]) == ("raw/*.csv", "lake2") and "tables" not in job
+
+
+def test_an_address_with_a_secret_is_asked_for_again(here):
+    master, slave = pty.openpty()
+    asking = subprocess.Popen(
+        [LONGSHORE, "init", "new.yaml"], stdin=slave, stdout=slave, stderr=slave, env=here.env,
+        cwd=here.folder, start_new_session=True,
+    )  # fmt: skip
+    here.started.append(asking)
+    os.close(slave)
+    os.write(master, b"postgres\npostgres://u:s3cr3t@h/d\nPW\norders\nlake\n" + b"postgres://u@h/d\n\n\n\n")
+    assert asking.wait(60) == 0
+    assert "the address holds a secret" in os.read(master, 65536).decode()
+    text = (here.folder / "new.yaml").read_text()
+    assert "s3cr3t" not in text and yaml.safe_load(text)["source"]["password"] == {"env": "PW"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "elvish", "powershell"])

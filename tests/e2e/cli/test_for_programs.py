@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,37 @@ def test_arguments_that_are_no_command_are_told_as_json(program, args):
     error = json.loads(done.stdout)["error"]
     assert done.returncode == 2 and error["class"] == "config"
     assert args[-1].strip("-") in error["message"] or args[1] in error["message"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["preview", "job.yaml"],
+        ["--json", "plan", "job.yaml"],
+        ["schema"],
+        ["completions", "bash"],
+        ["--help"],
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_a_failure(program, args):
+    rows_job(program, "job.yaml")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [LONGSHORE, *args],
+            env=program.env,
+            cwd=program.folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 6 and "cannot be written to stdout" in done.stderr, done
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(program):
+    shell = f"set -o pipefail; {LONGSHORE} schema | head -c 10"
+    done = subprocess.run(["bash", "-c", shell], env=program.env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done
 
 
 def test_progress_comes_as_lines_of_json(program, gate):

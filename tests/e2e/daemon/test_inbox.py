@@ -28,11 +28,8 @@ from support.daemon import (
     told,
 )
 from support.endpoint import held
-from support.longshore import LONGSHORE, QUICK, only, rows_job, runs
+from support.longshore import LONGSHORE, NOBODY, QUICK, only, rows_job, runs
 from support.wait import wait_for
-
-#: A user of every Linux who owns nothing.
-NOBODY = 65534
 
 
 def published(program, relation):

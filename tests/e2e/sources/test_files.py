@@ -561,7 +561,7 @@ def test_damaged_files_are_refused_or_read_and_never_worse(program, data, name):
 @pytest.mark.parametrize(
     "keys, relation, words",
     [
-        ({}, {"query": "SELECT 1", "as": "x"}, "`relations[0]`: files have no queries of their own"),
+        ({}, {"query": "SELECT 1", "as": "x"}, "`relations[0].query`: files have no queries of their own"),
         ({}, {"table": "../x"}, "leads out of `source.url`"),
         ({}, {"table": "*.csv"}, "gives no name"),
         ({}, {"table": "t.csv", "chunk_by": "a"}, "files are not cut by a column"),

@@ -17,6 +17,9 @@ HOSTILE = ROOT / "target/hostile"
 
 PASSWORD = "secret"
 
+#: A user of every Linux who owns nothing.
+NOBODY = 65534
+
 
 class Program:
     """The program, with folders of its own."""

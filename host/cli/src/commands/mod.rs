@@ -240,6 +240,21 @@ impl From<Error> for Failed {
     }
 }
 
+fn dispatch_plugin(app: &App, command: PluginCommand) -> Result<(), Failed> {
+    match command {
+        PluginCommand::New(args) => Ok(plugin_new::new(&args)?),
+        PluginCommand::Build(args) => Ok(plugin_build::build(app, &args)?),
+        PluginCommand::Compile(args) => plugin_compile::compile(app, &args),
+        PluginCommand::List(args) => Ok(plugin::list(app, &args)?),
+        PluginCommand::Inspect { plugin } => Ok(plugin::inspect(app, &plugin)?),
+        PluginCommand::Install(args) => Ok(plugin_install::install(app, &args)?),
+        PluginCommand::Lock => Ok(plugin_install::lock(app)?),
+        PluginCommand::Check(subject) => plugin_check::check(app, &subject),
+        PluginCommand::Bench(args) => Ok(plugin_bench::bench(app, &args)?),
+        PluginCommand::Replay(args) => plugin_replay::replay(app, &args),
+    }
+}
+
 fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), Failed> {
     match &cli.command {
         Command::Schema { api, command: None } => {
@@ -290,20 +305,10 @@ fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), Failed
         Command::State(command) => Ok(state::state(&app, command)?),
         Command::Cluster(command) => Ok(cluster::cluster(&app, program, command)?),
         Command::Odbc(command) => Ok(odbc::odbc(&app, &command)?),
-        Command::Plugin(PluginCommand::Build(args)) => Ok(plugin_build::build(&app, &args)?),
-        Command::Plugin(PluginCommand::Compile(args)) => plugin_compile::compile(&app, &args),
-        Command::Plugin(PluginCommand::List(args)) => Ok(plugin::list(&app, &args)?),
-        Command::Plugin(PluginCommand::Inspect { plugin }) => Ok(plugin::inspect(&app, &plugin)?),
-        Command::Plugin(PluginCommand::Install(args)) => Ok(plugin_install::install(&app, &args)?),
-        Command::Plugin(PluginCommand::Lock) => Ok(plugin_install::lock(&app)?),
-        Command::Plugin(PluginCommand::Check(subject)) => plugin_check::check(&app, &subject),
-        Command::Plugin(PluginCommand::Bench(args)) => Ok(plugin_bench::bench(&app, &args)?),
-        Command::Plugin(PluginCommand::Replay(args)) => plugin_replay::replay(&app, &args),
+        Command::Plugin(command) => dispatch_plugin(&app, command),
         Command::Schema { command: Some(command), .. } => schema_drift::schema(&app, &command),
-        Command::Plugin(PluginCommand::New(_))
-        | Command::Docs(_)
-        | Command::Init(_)
-        | Command::Completions(_)
-        | Command::Schema { .. } => Ok(()),
+        Command::Docs(_) | Command::Init(_) | Command::Completions(_) | Command::Schema { .. } => {
+            Ok(())
+        }
     }
 }

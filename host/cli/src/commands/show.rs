@@ -1,6 +1,7 @@
 //! What people see: answers on stdout; logs and errors on stderr.
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use longshore_model::error::Error;
@@ -12,10 +13,29 @@ use super::board;
 /// Whether only errors are said.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
+/// Why an answer could not be written.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
 /// An answer for people.
 pub(super) fn answer(text: &str) {
-    // Whoever reads has closed the pipe: there is nobody to tell.
-    let _ = writeln!(stdout(), "{}", plain(text.trim_end()));
+    note_unwritten(writeln!(stdout(), "{}", plain(text.trim_end())));
+}
+
+/// Keeps in mind that an answer could not be written: the command goes on, and fails at its end.
+pub(super) fn note_unwritten(written: io::Result<()>) {
+    match written {
+        // Whoever reads has closed the pipe: there is nobody to tell.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => drop(UNWRITTEN.set(error)),
+        _ => {}
+    }
+}
+
+/// The error of an answer that could not be written.
+pub(super) fn unwritten() -> Option<Error> {
+    note_unwritten(stdout().flush());
+    let cause = UNWRITTEN.get()?;
+    let error = Error::resource(format!("the answer cannot be written to stdout: {cause}"));
+    Some(error.with_hint("check where stdout leads, then ask again"))
 }
 
 /// An answer for machines.

@@ -28,7 +28,7 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ! {
     ignore_size_limit_signal();
     keep_little_memory(cores());
     match on_large_stack(|| dispatch(cli, program)) {
-        Ok(()) => end(0),
+        Ok(()) => end_answered(),
         Err(Failed { error, reported }) => {
             if json && !reported {
                 show::json(&json!({ "error": error.report() }));
@@ -37,6 +37,13 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ! {
             end(error.exit_code())
         }
     }
+}
+
+/// Ends the program with success, if its answer could be written.
+fn end_answered() -> ! {
+    let Some(error) = show::unwritten() else { end(0) };
+    show::failure(&error);
+    end(error.exit_code())
 }
 
 /// Ends the process at once. Threads may still be in C libraries, and these must not be taken down around them: libkrb5
@@ -55,7 +62,11 @@ fn end_misunderstood(error: &clap::Error) -> ! {
         let error = Error::config(cause).with_hint("`longshore --help` lists commands and options");
         show::json(&json!({ "error": error.report() }));
     }
-    error.exit()
+    if error.use_stderr() {
+        error.exit();
+    }
+    show::note_unwritten(error.print());
+    end_answered()
 }
 
 /// A file that grows beyond what the user may write is an error of that write, and not the program's end.

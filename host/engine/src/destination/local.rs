@@ -191,6 +191,14 @@ impl Files for LocalFolder {
     }
 }
 
+/// A file that takes the place of another can be read by those who could read that one, and by nobody else.
+fn keep_permissions(new: &Path, old: &Path) -> io::Result<()> {
+    match old.symlink_metadata() {
+        Ok(old) if old.is_file() => fs::set_permissions(new, old.permissions()),
+        _ => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Folders for LocalFolder {
     async fn create(&self, path: &str) -> Result<Box<dyn PartFile>> {
@@ -208,7 +216,9 @@ impl Folders for LocalFolder {
 
     async fn rename_over(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.held(from)?, self.held(to)?);
-        fs::rename(&from, &to).map_err(|error| publishing(&to, error))
+        keep_permissions(&from, &to)
+            .and_then(|()| fs::rename(&from, &to))
+            .map_err(|error| publishing(&to, error))
     }
 
     async fn remove_empty(&self, path: &str) {
@@ -236,6 +246,7 @@ impl Folders for LocalFolder {
 
     async fn exchange(&self, a: &str, b: &str) -> Result<bool> {
         let (a, b) = (self.held(a)?, self.held(b)?);
+        keep_permissions(&a, &b).map_err(|error| publishing(&b, error))?;
         match renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
             Err(Errno::INVAL) => Ok(false),

@@ -164,7 +164,7 @@ pub(super) fn check_file_relations(
     for (index, relation) in raw.iter_mut().enumerate() {
         let at = format!("relations[{index}]");
         if relation.query.is_some() || relation.query_file.is_some() {
-            return Err(Error::config(format!("`{at}`: files have no queries of their own"))
+            return Err(Error::config(format!("`{at}.query`: files have no queries of their own"))
                 .with_hint("name the files as a table, and query them with the job's `sql`"));
         }
         if relation.chunk_by.is_some() {

@@ -319,6 +319,8 @@ fn check_format(raw: &RawFolder, file: Option<&FileName>) -> Result<Format> {
 pub(super) fn one_byte(side: Side, key: &str, text: &str) -> Result<u8> {
     match text.as_bytes() {
         [byte] if !matches!(byte, b'\n' | b'\r' | 0) => Ok(*byte),
+        // As people write it on a command line.
+        br"\t" => Ok(b'\t'),
         _ => Err(Error::config(format!("`{side}.csv.{key}`: `{text}` is not one ASCII character"))
             .with_hint("write one, such as \";\" or \"\\t\"")),
     }

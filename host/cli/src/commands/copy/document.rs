@@ -167,6 +167,14 @@ fn relations(
     query: Option<String>,
 ) -> Result<Map<String, Value>> {
     let mut keys = Map::new();
+    if let Some(column) = &what.chunk_by
+        && tables.is_empty()
+        && query.is_none()
+    {
+        let said =
+            format!("--chunk-by {column}: neither --table nor --query says what is cut by it");
+        return Err(Error::config(said).with_hint("add one; files are not cut by a column"));
+    }
     if let Some(query) = query {
         keys.insert("query".into(), json!(query));
         if let Some(column) = &what.chunk_by {

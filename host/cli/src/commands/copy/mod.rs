@@ -20,6 +20,7 @@ use super::run::{self, RunKey};
 use super::watched::WatchArgs;
 use super::{App, Failed, kept_job, new_file, plan, show};
 use document::CopyJob;
+pub(super) use secrets::secret_in;
 
 #[derive(Args)]
 pub(super) struct CopyArgs {

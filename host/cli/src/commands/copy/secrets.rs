@@ -69,8 +69,12 @@ impl Side {
         if is_password {
             return error.with_hint(format!("leave it out, and give {}", self.password));
         }
-        // The header is made of the token.
-        let key = if plain(key).ends_with("authorization") { "token" } else { key };
+        let key = match plain(key).as_str() {
+            // The header is made of the token.
+            header if header.ends_with("authorization") => "token",
+            "sig" => "azure.sas",
+            _ => key,
+        };
         let reference = format!("{} '{key}={{\"env\":\"NAME\"}}'", self.option);
         error.with_hint(format!("name the environment variable that holds it: {reference}"))
     }
@@ -92,7 +96,7 @@ fn is_reference(value: &Map<String, Value>) -> bool {
 }
 
 /// The name of a secret in a URL: a password before its host, or a parameter as in `?token=` and `;PWD=`.
-fn secret_in(url: &str) -> Option<String> {
+pub(in super::super) fn secret_in(url: &str) -> Option<String> {
     let (_, rest) = url.split_once(':').filter(|_| is_url(url))?;
     let parameters = match rest.strip_prefix("//") {
         None => rest,

@@ -92,7 +92,8 @@ fn by_questions() -> Result<String> {
     loop {
         let text = answers.to_yaml();
         // What was typed can be no job: it is told now, and not when the job runs.
-        match Job::of_command(&text, &Policy::default()) {
+        let job = Job::of_command(&text, &Policy::default());
+        match job.and_then(|_| answers.check_secrets()) {
             Ok(_) => return Ok(text),
             Err(error) => answers = answers.ask_again(&error)?,
         }

@@ -7,6 +7,7 @@ use longshore_model::error::{Error, Result};
 use serde_json::{Value, json};
 use strum::VariantArray;
 
+use super::super::copy::secret_in;
 use super::super::yaml::YamlWriter;
 use super::Example;
 
@@ -73,6 +74,18 @@ impl Answers {
         let tables = tables.filter(|table| !table.is_empty() && table != NONE).collect();
         let password_env = password_env.trim_matches('-').to_owned();
         Ok(Self { example: self.example, url, password_env, tables, target })
+    }
+
+    /// Refuses secrets, which would lie in the file.
+    pub(super) fn check_secrets(&self) -> Result<()> {
+        for (what, url) in [("the address", &self.url), ("the target", &self.target)] {
+            if let Some(name) = secret_in(url) {
+                let said = format!("{what} holds a secret, `{name}`, which would lie in the file");
+                return Err(Error::config(said)
+                    .with_hint("leave it out, and name the environment variable that holds it"));
+            }
+        }
+        Ok(())
     }
 
     /// The job: the example, with what was answered in the places of its keys.

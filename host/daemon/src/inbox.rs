@@ -24,9 +24,9 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use serde_json::json;
 
 use super::arrival::{Arrival, FileState, Seen};
+use super::inbox_folder::InboxFolder;
 use super::inbox_job::{InboxJob, shown, write_public};
 use super::parameter_file::{is_parameter_file, job_of_parameters, parameter_file};
-use super::part::Part;
 use super::watched_folder::{LOCK, WatchedFolder, identity};
 
 /// The endings of job files.
@@ -47,13 +47,13 @@ pub struct Inbox {
 
 /// How the folder has changed since the last look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tended {
-    /// Nothing.
-    AsBefore,
+pub enum FolderState {
+    /// It has not.
+    Unchanged,
     /// It is there, for the first time or again.
-    Anew,
+    Reopened,
     /// It cannot be used now.
-    Gone,
+    Unavailable,
 }
 
 impl Inbox {
@@ -80,9 +80,9 @@ impl Inbox {
     }
 
     /// Sees to it that the folder is the one that is watched and locked, and whole.
-    pub fn tend(&mut self) -> Tended {
+    pub fn refresh(&mut self) -> FolderState {
         if self.is_as_opened() {
-            return Tended::AsBefore;
+            return FolderState::Unchanged;
         }
         let held = self.open.take().map(|open| open.lock);
         match WatchedFolder::open(&self.folder, held) {
@@ -93,7 +93,7 @@ impl Inbox {
                 self.told.clear();
                 self.lost = None;
                 tracing::info!("inbox {}: the folder is back", shown(&self.folder));
-                Tended::Anew
+                FolderState::Reopened
             }
             Err(error) => {
                 let text = error.to_string();
@@ -101,7 +101,7 @@ impl Inbox {
                     tracing::error!("{text}: no jobs are taken until the folder is back");
                     self.lost = Some(text);
                 }
-                Tended::Gone
+                FolderState::Unavailable
             }
         }
     }
@@ -225,7 +225,7 @@ impl Inbox {
         if !is_there(path) {
             return None;
         }
-        let Ok(running) = Part::open(&self.folder, RUNNING) else {
+        let Ok(running) = InboxFolder::open(&self.folder, RUNNING) else {
             // The inbox is at fault, not the job: it waits until the inbox is whole.
             self.open.iter_mut().for_each(|open| open.identity.clear());
             return None;
@@ -246,7 +246,7 @@ impl Inbox {
         job: &Path,
         parameters: Option<&Path>,
         taken: &InboxJob,
-        running: &Part,
+        running: &InboxFolder,
         policy: &Policy,
     ) -> Result<()> {
         let to = running.file(taken.parameter_file_name());
@@ -293,7 +293,7 @@ impl Inbox {
         self.told.insert(path.to_owned(), Some(state));
         tracing::error!("{}: not taken: {error}", shown(path));
         let Some(name) = path.file_name() else { return };
-        let failed = match Part::open(&self.folder, FAILED) {
+        let failed = match InboxFolder::open(&self.folder, FAILED) {
             Ok(failed) => failed,
             Err(error) => return tracing::warn!("its report cannot be written: {error}"),
         };
@@ -316,7 +316,8 @@ impl Inbox {
     /// The job files that a daemon which died had taken.
     pub fn left_running(&self) -> Result<Vec<InboxJob>> {
         let running = self.folder.join(RUNNING);
-        let listed = Part::open(&self.folder, RUNNING).and_then(|part| fs::read_dir(part.path()));
+        let listed =
+            InboxFolder::open(&self.folder, RUNNING).and_then(|open| fs::read_dir(open.path()));
         let listed = listed.map_err(|error| Error::io(shown(&running), error))?;
         let named = listed.flatten().map(|entry| running.join(entry.file_name()));
         Ok(named.filter_map(InboxJob::of).collect())
@@ -325,7 +326,7 @@ impl Inbox {
     /// Gives back the parameter files of jobs that were not taken: the daemon died in between. `is_known` tells
     /// whether a run has begun.
     pub fn give_back_parameters(&self, is_known: impl Fn(&str) -> bool) {
-        let Ok(running) = Part::open(&self.folder, RUNNING) else { return };
+        let Ok(running) = InboxFolder::open(&self.folder, RUNNING) else { return };
         for entry in fs::read_dir(running.path()).into_iter().flatten().flatten() {
             let path = running.file(entry.file_name());
             let Some(job) = job_of_parameters(&path).filter(|job| !is_there(job)) else { continue };
@@ -458,14 +459,23 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("inbox");
         let mut inbox = Inbox::open(&folder).unwrap();
-        assert_eq!(inbox.tend(), Tended::AsBefore);
+        assert_eq!(inbox.refresh(), FolderState::Unchanged);
         fs::rename(&folder, parent.path().join("away")).unwrap();
-        assert_eq!((inbox.tend(), inbox.tend()), (Tended::Gone, Tended::Gone));
+        assert_eq!(
+            (inbox.refresh(), inbox.refresh()),
+            (FolderState::Unavailable, FolderState::Unavailable)
+        );
         assert!(inbox.ready(usize::MAX).is_empty());
         fs::create_dir(&folder).unwrap();
-        assert_eq!((inbox.tend(), inbox.tend()), (Tended::Anew, Tended::AsBefore));
+        assert_eq!(
+            (inbox.refresh(), inbox.refresh()),
+            (FolderState::Reopened, FolderState::Unchanged)
+        );
         fs::remove_dir(folder.join("running")).unwrap();
-        assert_eq!((inbox.tend(), folder.join("running").is_dir()), (Tended::Anew, true));
+        assert_eq!(
+            (inbox.refresh(), folder.join("running").is_dir()),
+            (FolderState::Reopened, true)
+        );
     }
 
     #[test]
@@ -478,9 +488,9 @@ mod tests {
         fs::write(&job, "x").unwrap();
         assert!(inbox.take(&job, RUN, &Policy::default()).is_none());
         assert!(job.exists(), "the inbox is at fault, and the job was refused");
-        assert_eq!(inbox.tend(), Tended::Gone);
+        assert_eq!(inbox.refresh(), FolderState::Unavailable);
         fs::remove_file(&running).unwrap();
-        assert_eq!(inbox.tend(), Tended::Anew);
+        assert_eq!(inbox.refresh(), FolderState::Reopened);
         assert!(inbox.take(&job, RUN, &Policy::default()).is_some());
     }
 

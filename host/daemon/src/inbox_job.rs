@@ -11,10 +11,11 @@ use longshore_model::config::document::DOCUMENT_LIMIT_BYTES;
 use longshore_model::error::{Error, Result};
 use longshore_model::format::is_steering;
 use longshore_model::layout::{DONE, FAILED, RUNNING};
+use longshore_run::is_run_id;
 use serde::Serialize;
 
+use super::inbox_folder::InboxFolder;
 use super::parameter_file::parameter_file;
-use super::part::Part;
 
 /// The longest name of a job without its ending: with the run's id and the endings of its report, a file
 /// system takes no longer one.
@@ -98,8 +99,8 @@ pub(super) fn put_away(
     report: &impl Serialize,
 ) -> Result<PathBuf> {
     let fault = |error| Error::io(format!("putting {} away", shown(&taken.path)), error);
-    let part = |name| Part::open(inbox, name).map_err(fault);
-    let (running, folder) = (part(RUNNING)?, part(outcome.folder())?);
+    let open = |name| InboxFolder::open(inbox, name).map_err(fault);
+    let (running, folder) = (open(RUNNING)?, open(outcome.folder())?);
     let text = serde_json::to_vec_pretty(report)?;
     write_public(&folder.file(taken.report_name()), &text).map_err(fault)?;
     for name in [taken.parameter_file_name(), PathBuf::from(taken.file_name())] {
@@ -120,18 +121,25 @@ pub(super) fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Also to another file system: one may be mounted at `done`.
 pub(super) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let mut bytes = Vec::new();
-            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-            let file = File::options().read(true).custom_flags(flags).open(from)?;
-            // Who may not read it there may not read it here.
-            let mode = file.metadata()?.permissions().mode() & 0o777;
-            file.take(DOCUMENT_LIMIT_BYTES).read_to_end(&mut bytes)?;
-            atomic_file::write_with_mode(to, &bytes, mode)?;
-            fs::remove_file(from)
-        }
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => move_by_copy(from, to),
         moved => moved,
     }
+}
+
+/// Copies a file whole, and then removes it: one that has grown beyond what a job file may hold stays.
+fn move_by_copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(from)?;
+    // Who may not read it there may not read it here.
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    file.take(DOCUMENT_LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > DOCUMENT_LIMIT_BYTES {
+        let what = format!("the file has more than {DOCUMENT_LIMIT_BYTES} bytes by now");
+        return Err(io::Error::other(what));
+    }
+    atomic_file::write_with_mode(to, &bytes, mode)?;
+    fs::remove_file(from)
 }
 
 /// A name as a job is called by: text on one line, short enough for the names that are made of it.
@@ -159,15 +167,6 @@ fn with_run(name: &str, run: &str) -> String {
         Some((stem, ending)) => format!("{stem}.{run}.{ending}"),
         None => format!("{name}.{run}"),
     }
-}
-
-/// `20261128T083137Z-0a1b2c3d`: nothing else is taken for one, as it becomes a part of paths.
-fn is_run_id(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() == 25
-        && bytes[..8].iter().chain(&bytes[9..15]).all(u8::is_ascii_digit)
-        && (bytes[8], bytes[15], bytes[16]) == (b'T', b'Z', b'-')
-        && bytes[17..].iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -201,6 +200,19 @@ mod tests {
             assert!(taken.report_name().len() + 20 <= 255, "{}", taken.name);
             assert!(!taken.name.contains(is_steering) && taken.name.ends_with(".yaml"));
         }
+    }
+
+    #[test]
+    fn a_file_is_copied_whole_or_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, vec![b'x'; DOCUMENT_LIMIT_BYTES as usize + 1]).unwrap();
+        assert!(move_by_copy(&from, &to).is_err());
+        assert!(from.exists() && !to.exists());
+        fs::write(&from, vec![b'x'; DOCUMENT_LIMIT_BYTES as usize]).unwrap();
+        move_by_copy(&from, &to).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().len(), DOCUMENT_LIMIT_BYTES);
+        assert!(!from.exists());
     }
 
     #[test]

@@ -44,8 +44,6 @@ pub(super) fn writers(path: &Path) -> io::Result<Writers> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -53,9 +51,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.yaml");
         let writer = File::create(&path).unwrap();
-        assert_ne!(writers(&path).unwrap(), Writers::None);
+        let open = writers(&path).unwrap();
         drop(writer);
-        assert_ne!(writers(&path).unwrap(), Writers::Some);
-        fs::remove_file(path).unwrap();
+        let closed = writers(&path).unwrap();
+        if closed == Writers::Unknown {
+            return eprintln!("skipped: the file system has no leases");
+        }
+        assert_eq!((open, closed), (Writers::Some, Writers::None));
     }
 }

@@ -10,9 +10,9 @@ use longshore_model::error::{Error, Result};
 use longshore_model::layout::RUNNING;
 use longshore_run::ledger::TriggerEntry;
 
+use super::inbox_folder::InboxFolder;
 use super::inbox_job::{InboxJob, shown};
 use super::parameter_file::parameter_file;
-use super::part::Part;
 
 /// How long reading a job and the files that it names may take.
 const READ_JOB_SECS: u64 = 30;
@@ -30,7 +30,7 @@ pub(super) fn read_job(
     policy: &Policy,
 ) -> Result<Job> {
     let InboxJob { name, path, .. } = taken;
-    let running = Part::open(inbox, RUNNING)
+    let running = InboxFolder::open(inbox, RUNNING)
         .map_err(|error| Error::io(format!("inbox {}", shown(&inbox.join(RUNNING))), error))?;
     let arguments = match (begun_with, &trigger) {
         (Some(record), _) => Arguments::of_run(&record),
@@ -53,7 +53,7 @@ fn arguments_of_trigger(entry: &TriggerEntry) -> Arguments {
 /// What the parameter file gives that was taken with a job.
 fn read_arguments(
     taken: &InboxJob,
-    running: &Part,
+    running: &InboxFolder,
     inbox: &Path,
     policy: &Policy,
 ) -> Result<Arguments> {

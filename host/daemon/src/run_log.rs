@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use chrono::{SecondsFormat, Utc};
+use longshore_run::is_run_id;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -25,9 +26,6 @@ const TARGET: &str = "longshore";
 
 /// The field that names the run of a line.
 const RUN: &str = "run";
-
-/// Digits and letters of a run's id, as in `20261128T083137Z-0a1b2c3d`.
-const RUN_ID_BYTES: usize = 25;
 
 static LOG: LazyLock<Log> = LazyLock::new(Log::default);
 
@@ -155,14 +153,8 @@ impl Visit for Seen {
 
 /// The run that a text names.
 fn run_in(text: &str) -> Option<&str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-    words.filter(|word| word.len() == RUN_ID_BYTES).find(|word| is_run_id(word))
-}
-
-fn is_run_id(word: &str) -> bool {
-    let bytes = word.as_bytes();
-    (bytes[8], bytes[15], bytes[16]) == (b'T', b'Z', b'-')
-        && bytes[..8].iter().chain(&bytes[9..15]).all(u8::is_ascii_digit)
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.find(|word| is_run_id(word))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::api::Api;
 use super::daemon::Daemon;
-use super::inbox::{Inbox, Tended};
+use super::inbox::{FolderState, Inbox};
 use super::inbox_job::{InboxJob, Outcome as JobOutcome};
 use super::log_error::{log_error, next_step};
 use super::outbox::deliver_outbox;
@@ -63,7 +63,7 @@ impl Daemon {
         let control = RunControl::default();
         let mut runs: JoinSet<WorkResult> = JoinSet::new();
         loop {
-            if inbox.tend() == Tended::Anew {
+            if inbox.refresh() == FolderState::Reopened {
                 daemon.recover(&inbox, &mut queue);
                 queue.try_again_now();
             }

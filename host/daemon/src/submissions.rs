@@ -25,9 +25,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
+use super::inbox_folder::InboxFolder;
 use super::inbox_job::{InboxJob, move_file};
 use super::parameter_file::parameter_file;
-use super::part::Part;
 
 /// Job files may hold secrets.
 const SPOOLED_MODE: u32 = 0o600;
@@ -184,7 +184,7 @@ impl Submissions {
 
     fn place(&self, inbox: &Path, job: &InboxJob) -> Result<()> {
         let fault = |error| Error::io(format!("placing {}", job.name), error);
-        let running = Part::open(inbox, RUNNING).map_err(fault)?;
+        let running = InboxFolder::open(inbox, RUNNING).map_err(fault)?;
         match move_file(&self.spooled(job), &running.file(job.file_name())) {
             // It is told when the job is read.
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -10,20 +10,23 @@ use longshore_model::file_lock;
 use longshore_model::layout::{DONE, FAILED, RUNNING};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
+use super::inbox_folder::InboxFolder;
 use super::inbox_job::shown;
-use super::part::Part;
 
 /// What the daemon that has the folder holds locked. It is never removed: who comes next locks the same.
 pub(super) const LOCK: &str = ".longshore.lock";
+
+/// How many events wait. The files of those that find no room are found by the next look, a little later.
+const EVENT_LIMIT: usize = 4_096;
 
 /// The folder as it is now, locked and watched.
 pub(super) struct WatchedFolder {
     /// Which folders these are: others may have their names by now.
     pub(super) identity: Vec<(u64, u64)>,
     pub(super) lock: File,
-    pub(super) events: UnboundedReceiver<Event>,
+    pub(super) events: Receiver<Event>,
     _watcher: Option<RecommendedWatcher>,
 }
 
@@ -33,18 +36,18 @@ impl WatchedFolder {
         let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
         // The folder itself is not made: where one is mounted, another would hide it.
         fs::metadata(folder).map_err(fault)?;
-        for part in [RUNNING, DONE, FAILED] {
-            let path = folder.join(part);
-            Part::open(folder, part)
+        for name in [RUNNING, DONE, FAILED] {
+            let path = folder.join(name);
+            InboxFolder::open(folder, name)
                 .map_err(|error| Error::io(format!("inbox {}", shown(&path)), error))?;
         }
         let lock = lock(folder, held)?;
-        let (send, events) = unbounded_channel();
+        let (send, events) = channel(EVENT_LIMIT);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // Looking at the folder makes events too: they are not news.
             if let Some(event) = event.ok().filter(|event| is_news(&event.kind)) {
-                // Whoever listened is gone when the daemon stops.
-                let _ = send.send(event);
+                // There is no room, or whoever listened is gone.
+                let _ = send.try_send(event);
             }
         });
         let watcher = watcher.and_then(|mut watcher| {
@@ -63,7 +66,7 @@ pub(super) fn identity(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
     let numbers = |m: Metadata| (m.dev(), m.ino());
     // The folder itself may be a link.
     let own = fs::metadata(folder).map(numbers);
-    let of = |part: &str| fs::symlink_metadata(folder.join(part)).map(numbers);
+    let of = |name: &str| fs::symlink_metadata(folder.join(name)).map(numbers);
     std::iter::once(own).chain([RUNNING, DONE, FAILED, LOCK].into_iter().map(of)).collect()
 }
 
@@ -71,11 +74,8 @@ pub(super) fn identity(folder: &Path) -> io::Result<Vec<(u64, u64)>> {
 fn lock(folder: &Path, held: Option<File>) -> Result<File> {
     let path = folder.join(LOCK);
     let fault = |error| Error::io(format!("inbox {}", shown(folder)), error);
-    let is_same = |held: &File| {
-        let (own, there) = (held.metadata().ok(), fs::symlink_metadata(&path).ok());
-        own.zip(there).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
-    };
-    if let Some(held) = held.filter(is_same) {
+    let is_there = |held: &File| file_lock::is_at(held, &path).unwrap_or(false);
+    if let Some(held) = held.filter(is_there) {
         return Ok(held);
     }
     // Not where a link leads, and without waiting for whoever reads a pipe.

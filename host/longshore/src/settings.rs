@@ -175,6 +175,7 @@ impl SettingsBuilder {
             retry.backoff_millis = wait.as_millis().try_into().unwrap_or(u64::MAX);
         }
         checked.history_runs = self.history_runs.unwrap_or(checked.history_runs);
+        self.limits.check()?;
         checked.limits = self.limits;
         let (components, traps) = (self.components, self.traps);
         Ok(Settings(Arc::new(Inner { checked, state, components, traps })))

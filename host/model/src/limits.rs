@@ -1,7 +1,14 @@
 //! What one instance of a plugin may use.
 
+use std::ops::RangeInclusive;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// The longest compute time that one call may have.
+pub const CALL_LIMIT_SECS: u64 = 86_400;
 
 /// The limits of one instance. Each has a key of the same name under `[limits]` in `longshore.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -50,6 +57,13 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Refuses times that are none, or that cannot be reckoned with.
+    pub fn check(&self) -> Result<()> {
+        within("limits.call_secs", self.call_secs, 1..=CALL_LIMIT_SECS)?;
+        within("limits.describe_secs", self.describe_secs, 1..=CALL_LIMIT_SECS)?;
+        Ok(())
+    }
+
     /// [`Self::memory_mib`] in bytes.
     pub fn memory_bytes(&self) -> usize {
         (self.memory_mib as usize) << 20
@@ -64,4 +78,16 @@ impl Limits {
     pub fn log_bytes(&self) -> usize {
         (self.log_kib as usize) << 10
     }
+}
+
+/// A number in its range; `at` is its key.
+pub(crate) fn within(at: &str, value: u64, range: RangeInclusive<u64>) -> Result<u64> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Error::config(format!("`{at}` is {value}")).with_hint(format!(
+        "give {} to {}",
+        range.start(),
+        range.end()
+    )))
 }

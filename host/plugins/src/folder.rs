@@ -14,8 +14,7 @@ use longshore_model::error::{Error, Result};
 use longshore_sandbox::Sandbox;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::RwLock;
-use tokio::sync::Mutex;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -237,18 +236,16 @@ impl Plugins {
     /// Keeps looking, for as long as the answer is kept: for a daemon.
     pub async fn watch(self: &Arc<Self>) -> Result<Watching> {
         let plugins = self.clone();
-        let (send, mut events) = unbounded_channel();
-        let watchers = watch(plugins.folders.all(), &send);
+        let news = Arc::new(Notify::new());
+        let watchers = watch(plugins.folders.all(), &news);
         plugins.look(Duration::ZERO, Compile::AtOnce).await?;
         plugins.tell(&Catalog::default());
         let task = tokio::spawn(async move {
-            // Should nobody tell: the folders are looked at from time to time all the same.
-            let _send = send;
             let mut wait = LOOK_MILLIS;
             let mut is_readable = true;
             loop {
-                let _ = timeout(Duration::from_millis(wait), events.recv()).await;
-                while events.try_recv().is_ok() {}
+                // Should nobody tell: the folders are looked at from time to time all the same.
+                let _ = timeout(Duration::from_millis(wait), news.notified()).await;
                 let before = plugins.serving();
                 let looked =
                     plugins.look(Duration::from_millis(SETTLE_MILLIS), Compile::AtOnce).await;
@@ -335,16 +332,15 @@ impl Drop for Watching {
 }
 
 /// Tells of news in folders, where the kernel can.
-fn watch(folders: &[PathBuf], send: &UnboundedSender<()>) -> Vec<RecommendedWatcher> {
-    folders.iter().filter_map(|folder| watch_one(folder, send.clone())).collect()
+fn watch(folders: &[PathBuf], news: &Arc<Notify>) -> Vec<RecommendedWatcher> {
+    folders.iter().filter_map(|folder| watch_one(folder, news.clone())).collect()
 }
 
-fn watch_one(folder: &Path, send: UnboundedSender<()>) -> Option<RecommendedWatcher> {
+fn watch_one(folder: &Path, news: Arc<Notify>) -> Option<RecommendedWatcher> {
     let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Looking at the folder makes events too: they are not news.
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            // Whoever listened is gone when the daemon stops.
-            let _ = send.send(());
+            news.notify_one();
         }
     });
     let watching = watching.and_then(|mut watcher| {

@@ -310,7 +310,11 @@ fn login_files() -> impl Iterator<Item = PathBuf> {
 
 /// Only a registry of this machine is spoken to without TLS.
 fn is_this_machine(registry: &str) -> bool {
-    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    let host = match registry.rsplit_once(':') {
+        // An address in brackets has colons of its own.
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => registry,
+    };
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
@@ -427,6 +431,8 @@ mod tests {
             Some("https://a.example/token".into())
         );
         assert!(realm(r#"Bearer realm="http://127.0.0.1:1/token""#).is_some());
+        assert!(realm(r#"Bearer realm="http://[::1]:1/token""#).is_some());
+        assert_eq!(realm(r#"Bearer realm="http://[::2]/token""#), None);
         assert_eq!(realm(r#"Bearer realm="http://a.example/token""#), None);
         assert_eq!(realm(r#"Basic realm="https://a.example""#), None);
         assert_eq!(realm("Bearer"), None);
@@ -436,6 +442,7 @@ mod tests {
     fn only_this_machine_is_spoken_to_without_tls() {
         assert!(is_this_machine("localhost:5000") && is_this_machine("127.0.0.1"));
         assert!(is_this_machine("[::1]:5000") && !is_this_machine("127.0.0.1.example:5000"));
+        assert!(is_this_machine("[::1]") && !is_this_machine("[::2]"));
         assert!(!is_this_machine("registry.example"));
     }
 }

@@ -177,7 +177,12 @@ async fn publish(
                 Published::Taken(position) => position,
             };
         let refused = &publications[taken].target;
-        tracing::warn!("{}: somebody else made it meanwhile", target.url(&refused.name));
+        let what = format!("{}: somebody else made it meanwhile", target.url(&refused.name));
+        if taken >= commit.relations.len() {
+            // Folders in quarantine have no other name.
+            return Err(Error::config(what).with_hint("move it away, then run again"));
+        }
+        tracing::warn!("{what}");
         let reserve = || target.reserve(&run, &refused.relation, refused.mode);
         let other = retry.run(Work::Request, PUBLISHING, reserve).await?;
         commit.manifest.relations[taken].published_as = other.name.clone();

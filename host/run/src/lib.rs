@@ -56,7 +56,7 @@ pub use progress::{Progress, RelationProgress};
 pub use report::{RelationReport, RunReport, Status};
 pub use retention::forget_old_runs;
 pub use retry::{RESUME_WAIT, TakeOver};
-pub use run_id::new_run_id;
+pub use run_id::{is_run_id, new_run_id};
 pub use runner::Runner;
 pub use snapshot_holder::{HOLDER_START_SECS, HolderLauncher, hold};
 pub use trace::SPAN_LIMIT;

@@ -200,7 +200,7 @@ impl ActiveRun<'_> {
             finished: rfc3339(Utc::now()),
             seconds: seconds_since(self.created),
             threads: cores(),
-            interruptions: self.runner.interruptions(self.id),
+            interruptions: self.runner.interruptions(self.id)?,
         };
         let relations = targets.iter().zip(finished);
         let record = Commit {

@@ -174,7 +174,7 @@ impl Retries {
             Work::Relation => policy.limit,
             _ => 0,
         };
-        let wait = backoff(policy.backoff_millis, before + self.count);
+        let wait = backoff(policy.backoff_millis, before.saturating_add(self.count));
         self.count += 1;
         wait
     }

@@ -87,27 +87,27 @@ impl Runner<'_> {
         })
     }
 
-    /// The end of a run that could not be opened. Half of a commit may be visible: if its store does not
-    /// answer, the commit is completed later.
+    /// The end of a run that could not be opened. Half of a commit may be visible: whatever is in the way now, the
+    /// commit is completed later.
     fn end_of_closed_run(&self, id: &str, end: RunEnd) -> RunEnd {
-        let entry = self.ledger.entry(id).ok().flatten();
-        let is_committing = entry.is_some_and(|entry| entry.phase == Phase::Committing);
-        match self.keep_for_retry(id, end) {
-            RunEnd::Failed(error) if is_committing && error.class().is_transient() => {
+        match end {
+            RunEnd::PreparationFailed(error) | RunEnd::Failed(error)
+                if self.may_be(id, |phase| phase == Phase::Committing) =>
+            {
                 RunEnd::Interrupted(error)
             }
-            end => end,
+            end => self.keep_for_retry(id, end),
         }
     }
 
     /// The end of a run that somebody starts again: after an error that passes, what it has read is kept. A
     /// commit that was taken back has nothing left to keep.
     pub(super) fn keep_for_retry(&self, id: &str, end: RunEnd) -> RunEnd {
-        let entry = self.ledger.entry(id).ok().flatten();
-        let has_begun = entry.is_some_and(|entry| entry.phase.is_cancellable());
         match end {
             RunEnd::PreparationFailed(error) | RunEnd::Failed(error)
-                if self.is_retried && has_begun && error.class().is_transient() =>
+                if self.is_retried
+                    && error.class().is_transient()
+                    && self.may_be(id, Phase::is_cancellable) =>
             {
                 let text = format!("{error}: what was read is kept");
                 if let Err(error) = self.ledger.event(id, &text) {
@@ -116,6 +116,17 @@ impl Runner<'_> {
                 RunEnd::Interrupted(error)
             }
             end => end,
+        }
+    }
+
+    /// Whether a run may be in such a phase. Without the ledger nobody knows, and nothing is given up.
+    fn may_be(&self, id: &str, is_such: impl Fn(Phase) -> bool) -> bool {
+        match self.ledger.entry(id) {
+            Ok(entry) => entry.is_some_and(|entry| is_such(entry.phase)),
+            Err(error) => {
+                tracing::warn!("run {id}: {error}");
+                true
+            }
         }
     }
 
@@ -130,7 +141,7 @@ impl Runner<'_> {
     ) -> RunReport {
         RunReport {
             run: id.to_owned(),
-            trigger: self.trigger(id),
+            trigger: or_nothing(id, self.trigger(id)),
             job: job.name.clone(),
             parameters: job.parameters.clone(),
             status,
@@ -141,11 +152,93 @@ impl Runner<'_> {
             consistency: None,
             relations: Vec::new(),
             checks: Vec::new(),
-            interruptions: self.interruptions(id),
+            interruptions: or_nothing(id, self.interruptions(id)),
             manifest: None,
             advances: Vec::new(),
             tapes: tape::kept(&self.settings.state, id),
             error: Some(error.report()),
         }
+    }
+}
+
+/// What the ledger says of a run, for a report that is made in any case: nothing, if it cannot be read.
+fn or_nothing<T: Default>(id: &str, found: Result<T>) -> T {
+    found.unwrap_or_else(|error| {
+        tracing::warn!("run {id}: {error}");
+        T::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use longshore_model::config::{ParameterRecord, PluginFolders, Settings};
+    use longshore_model::layout::LEDGER;
+    use longshore_plugins::Catalog;
+    use longshore_sandbox::{Snapshot, SnapshotResult};
+    use serde_json::json;
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::ledger::{Ledger, NewRun, Owner};
+    use crate::plan_record::{BuiltBy, PlanRecord};
+
+    fn runner<'a>(
+        ledger: &'a Ledger,
+        catalog: &'a Catalog,
+        settings: &'a Settings,
+        compute: &'a Handle,
+    ) -> Runner<'a> {
+        Runner {
+            catalog,
+            settings,
+            compute,
+            ledger,
+            owner: Owner::Command,
+            holders: None,
+            is_resumed: true,
+            is_retried: false,
+            trace_parent: None,
+            parent_run: None,
+            own_folders: &[],
+            clusters: None,
+        }
+    }
+
+    fn begin(ledger: &Ledger, run: &str) {
+        let parameters = ParameterRecord::default();
+        let (id, file, owner) = (run, Path::new("/in/shop.yaml"), Owner::Command);
+        let new = NewRun { id, job: "shop", digest: "d", file, parameters: &parameters, owner };
+        ledger.begin(&new).unwrap();
+        let snapshot = Snapshot { token: "t".into(), label: "PostgreSQL".into() };
+        let plan = PlanRecord {
+            built_by: BuiltBy::default(),
+            snapshot: SnapshotResult::Opened(snapshot),
+            has_holder: false,
+            scans: Vec::new(),
+        };
+        ledger.plan(run, &plan).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_run_that_may_be_half_published_is_kept_after_any_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        begin(&ledger, "reads");
+        begin(&ledger, "commits");
+        ledger.record_commit("commits", &json!({}), JobAdvances::NONE).unwrap();
+        let (catalog, compute) = (Catalog::default(), Handle::current());
+        let own = || folder.path().to_owned();
+        let settings = Settings::with_defaults(PluginFolders::from(folder.path()), own(), own());
+        let runner = runner(&ledger, &catalog, &settings, &compute);
+        let is_kept = |run: &str| {
+            let end = runner.end_of_closed_run(run, Error::auth("the login was revoked").into());
+            end.is_resumable()
+        };
+        assert_eq!(["unknown", "reads", "commits"].map(is_kept), [false, false, true]);
+        let other = rusqlite::Connection::open(folder.path().join(LEDGER)).unwrap();
+        other.execute_batch("ALTER TABLE runs RENAME TO gone").unwrap();
+        assert!(is_kept("reads"), "without the ledger nobody knows");
     }
 }

@@ -68,7 +68,7 @@ pub(super) struct ActiveRun<'a> {
     resolver: Resolver<'a>,
     target_plugins: PluginSet,
     plugins: OnceCell<Arc<PluginSet>>,
-    /// The trigger of the run, if it is known.
+    /// The trigger of the run, if it has one.
     pub(super) trigger: Option<Trigger>,
     /// When it began, perhaps in another process.
     pub(super) created: DateTime<Utc>,
@@ -90,7 +90,7 @@ impl Runner<'_> {
     ) -> Result<ActiveRun<'a>, RunEnd> {
         let lock = self.ledger.lock_run(id)?.ok_or_else(|| locked(id))?;
         let is_new = self.ledger.entry(id)?.is_none() && !self.is_resumed;
-        let trigger = self.trigger(id);
+        let trigger = self.trigger(id)?;
         self.begin(id, job, trigger.as_ref())?;
         // A run that is refused is among the runs, for whoever waits for its end.
         check_target(job, self.own_folders)?;
@@ -143,17 +143,16 @@ impl Runner<'_> {
         RunLineage { settings: &self.settings.lineage, ledger: self.ledger }
     }
 
-    /// What asked for a run, if it is known.
-    pub(super) fn trigger(&self, id: &str) -> Option<Trigger> {
-        self.ledger.trigger(id).ok().flatten().map(|entry| entry.trigger)
+    /// What asked for a run, if anybody did.
+    pub(super) fn trigger(&self, id: &str) -> Result<Option<Trigger>> {
+        Ok(self.ledger.trigger(id)?.map(|entry| entry.trigger))
     }
 
     /// What happened to a run, as its manifest and its report say.
-    pub(super) fn interruptions(&self, id: &str) -> Vec<String> {
-        let details = self.ledger.details(id).ok().flatten();
-        let events = details.into_iter().flat_map(|run| run.events);
+    pub(super) fn interruptions(&self, id: &str) -> Result<Vec<String>> {
+        let events = self.ledger.details(id)?.into_iter().flat_map(|run| run.events);
         // What has changed is told with each relation.
-        events.filter(|event| event.kind.is_none()).map(|event| event.text).collect()
+        Ok(events.filter(|event| event.kind.is_none()).map(|event| event.text).collect())
     }
 }
 

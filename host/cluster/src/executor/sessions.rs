@@ -100,7 +100,14 @@ impl Sessions {
         };
         let run = cell.get_or_try_init(open).await.cloned();
         if run.is_err() {
-            self.runs.lock().remove(&assignment.session);
+            let mut runs = self.runs.lock();
+            drop(cell);
+            // Another attempt may be opening the run by the same cell, or has.
+            let is_idle =
+                |cell: &Arc<OnceCell<_>>| Arc::strong_count(cell) == 1 && !cell.initialized();
+            if runs.get(&assignment.session).is_some_and(is_idle) {
+                runs.remove(&assignment.session);
+            }
         }
         run
     }

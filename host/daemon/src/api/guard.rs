@@ -124,7 +124,7 @@ async fn authorise(
     let (Access::Role(needed), Some(credential)) = (rules.access, credential) else {
         return Ok(Caller { name: String::new(), role: Role::Viewer });
     };
-    let caller = authenticate(rules, credential).await.map_err(|error| (None, error))?;
+    let caller = authenticated(&rules.state, credential).await.map_err(|error| (None, error))?;
     if caller.role >= needed {
         return Ok(caller);
     }
@@ -132,10 +132,6 @@ async fn authorise(
     let error = Error::auth(format!("`{}` is {has}, and this needs {needs}", caller.name))
         .with_hint("use a token of that role: `longshore token create`");
     Err((Some(caller), ApiError::forbidden(error)))
-}
-
-async fn authenticate(rules: &Rules, credential: Credential) -> Result<Caller, ApiError> {
-    authenticated(&rules.state, credential).await
 }
 
 /// The caller to whom a credential belongs.

@@ -35,7 +35,7 @@ pub(super) struct DueTime {
 pub(super) struct SkippedTimes {
     pub(super) first: DateTime<Utc>,
     pub(super) last: DateTime<Utc>,
-    why: &'static str,
+    why: String,
 }
 
 impl SkippedTimes {
@@ -125,15 +125,15 @@ fn newest_started(
 }
 
 /// Why a missed time is not run, if so many newer ones are, and it is so old.
-fn refusal(schedule: &Schedule, newer: usize, age: TimeDelta) -> Option<&'static str> {
+fn refusal(schedule: &Schedule, newer: usize, age: TimeDelta) -> Option<String> {
     if age > schedule.window {
-        return Some("missed, and older than the window");
+        return Some("missed, and older than the window".into());
     }
     match schedule.catch_up {
-        CatchUp::None => Some("missed, and not caught up"),
-        CatchUp::Latest if newer > 0 => Some("missed, and only the latest is caught up"),
+        CatchUp::None => Some("missed, and not caught up".into()),
+        CatchUp::Latest if newer > 0 => Some("missed, and only the latest is caught up".into()),
         CatchUp::All if newer >= CATCH_UP_LIMIT => {
-            Some("missed, and only the latest 100 are caught up")
+            Some(format!("missed, and only the latest {CATCH_UP_LIMIT} are caught up"))
         }
         CatchUp::Latest | CatchUp::All => None,
     }

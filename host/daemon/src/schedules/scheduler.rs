@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,9 +39,12 @@ const QUEUE_LIMIT: usize = 100;
 /// A cursor that lies further ahead was written by a clock that was wrong.
 const AHEAD_LIMIT: TimeDelta = TimeDelta::days(1);
 
+/// How much news of the folder waits: after one, the whole folder is looked through.
+const NEWS_LIMIT: usize = 1;
+
 /// The thread. It ends when this is dropped.
 pub(crate) struct Scheduler {
-    wake: Sender<Wake>,
+    wake: SyncSender<Wake>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,7 +59,7 @@ impl Scheduler {
         schedules: Schedules,
         settings: impl Fn() -> Settings + Send + 'static,
     ) -> Result<Self> {
-        let (wake, woken) = channel();
+        let (wake, woken) = sync_channel(NEWS_LIMIT);
         let folder = schedules.jobs.lock().folder().to_owned();
         let news = wake.clone();
         let work = move || {
@@ -80,10 +83,10 @@ impl Drop for Scheduler {
 }
 
 /// Watches the folder of standing jobs. Without news it is looked through all the same.
-fn watch(folder: &Path, news: Sender<Wake>) -> Option<::notify::RecommendedWatcher> {
+fn watch(folder: &Path, news: SyncSender<Wake>) -> Option<::notify::RecommendedWatcher> {
     let watcher = ::notify::recommended_watcher(move |event: ::notify::Result<::notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = news.send(Wake::Changed);
+            let _ = news.try_send(Wake::Changed);
         }
     });
     let watched = watcher.and_then(|mut watcher| {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::cluster::{ClusterArgs, ClusterSettings};
 use super::document::Document;
+use super::job::PARALLEL_LIMIT;
 use super::lineage::{Lineage, RawLineage};
 use super::notify::raw::RawWebhook;
 use super::notify::{Webhook, check_webhooks};
@@ -17,15 +18,21 @@ use super::policy::Policy;
 use super::traces::Traces;
 use crate::bundled::bundled;
 use crate::error::{Error, Result, ResultExt};
-use crate::limits::Limits;
+use crate::limits::{Limits, within};
 use crate::memory::{MIN_BUDGET_BYTES, automatic_budget};
 use crate::retry::{RELATION_RETRY_LIMIT, RETRY_BACKOFF_MILLIS, RETRY_LIMIT, RetryPolicy};
 
 /// How long a holder waits for a daemon to come back, unless the operator says.
 pub const HOLD_SECS: u64 = 3_600;
 
+/// The longest that a holder may wait: a year.
+pub const HOLD_LIMIT_SECS: u64 = 31_536_000;
+
 /// How many runs the ledger keeps, unless the operator says.
 pub const DEFAULT_HISTORY_RUNS: u64 = 10_000;
+
+/// The most runs that the ledger may keep.
+pub const HISTORY_LIMIT_RUNS: u64 = 1_000_000_000;
 
 /// Where `longshore.toml` is looked for, if it is not named.
 const DEFAULT_FILES: [&str; 2] = ["longshore.toml", "/etc/longshore/longshore.toml"];
@@ -280,10 +287,16 @@ impl Settings {
             }
             None => RawSettings::default(),
         };
-        let parallel = args.parallel.or(raw.parallel).unwrap_or_else(cores);
-        if parallel == 0 {
-            return Err(Error::config("`parallel` is 0").with_hint("give 1 or more"));
-        }
+        let parallel = match args.parallel.or(raw.parallel) {
+            Some(given) => within("parallel", given as u64, 1..=PARALLEL_LIMIT)? as usize,
+            None => cores(),
+        };
+        let hold_secs = args.hold_secs.or(raw.hold_secs).unwrap_or(HOLD_SECS);
+        let hold_secs = within("hold_secs", hold_secs, 0..=HOLD_LIMIT_SECS)?;
+        let history_runs = args.history_runs.or(raw.history_runs).unwrap_or(DEFAULT_HISTORY_RUNS);
+        let history_runs = within("history_runs", history_runs, 0..=HISTORY_LIMIT_RUNS)?;
+        raw.limits.check()?;
+        let retry = retry_policy(&args, &raw);
         let policy_file = args.policy.or(raw.policy);
         let mut policy = policy_file.as_deref().map(Policy::read).transpose()?.unwrap_or_default();
         let secrets = args
@@ -309,19 +322,9 @@ impl Settings {
                 Some(text) => memory_bytes(&text)?,
                 None => automatic_budget(),
             },
-            retry: RetryPolicy {
-                limit: args.retries.or(raw.retries).unwrap_or(RETRY_LIMIT),
-                relation_limit: args
-                    .relation_retries
-                    .or(raw.relation_retries)
-                    .unwrap_or(RELATION_RETRY_LIMIT),
-                backoff_millis: args
-                    .retry_backoff_millis
-                    .or(raw.retry_backoff_millis)
-                    .unwrap_or(RETRY_BACKOFF_MILLIS),
-            },
-            hold_secs: args.hold_secs.or(raw.hold_secs).unwrap_or(HOLD_SECS),
-            history_runs: args.history_runs.or(raw.history_runs).unwrap_or(DEFAULT_HISTORY_RUNS),
+            retry,
+            hold_secs,
+            history_runs,
             limits: raw.limits,
             notify: check_webhooks(raw.notify)?,
             traces: Traces::of_environment(),
@@ -331,6 +334,16 @@ impl Settings {
                 ClusterArgs::of(raw.cluster, raw.cluster_tls, raw.cluster_address),
             )?,
         })
+    }
+}
+
+fn retry_policy(args: &SettingsArgs, raw: &RawSettings) -> RetryPolicy {
+    let backoff_millis = args.retry_backoff_millis.or(raw.retry_backoff_millis);
+    let relation_limit = args.relation_retries.or(raw.relation_retries);
+    RetryPolicy {
+        limit: args.retries.or(raw.retries).unwrap_or(RETRY_LIMIT),
+        relation_limit: relation_limit.unwrap_or(RELATION_RETRY_LIMIT),
+        backoff_millis: backoff_millis.unwrap_or(RETRY_BACKOFF_MILLIS),
     }
 }
 
@@ -376,4 +389,30 @@ pub fn default_cache() -> PathBuf {
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     base.unwrap_or_else(env::temp_dir).join("longshore")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    #[test]
+    fn a_number_that_cannot_be_reckoned_with_is_refused_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("longshore.toml");
+        for (text, said) in [
+            ("parallel = 0", "`parallel` is 0"),
+            ("parallel = 1025", "`parallel` is 1025"),
+            ("hold_secs = 9223372036854775807", "`hold_secs` is 9223372036854775807"),
+            ("history_runs = 9223372036854775807", "`history_runs` is 9223372036854775807"),
+            ("[limits]\ncall_secs = 0", "`limits.call_secs` is 0"),
+            ("[limits]\ndescribe_secs = 86401", "`limits.describe_secs` is 86401"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let args = SettingsArgs { config: Some(file.clone()), ..SettingsArgs::default() };
+            let error = Settings::resolve(args).err().unwrap();
+            assert_eq!((error.to_string().as_str(), error.class()), (said, Class::Config));
+            assert!(error.hint().is_some_and(|hint| hint.starts_with("give ")), "{text}");
+        }
+    }
 }

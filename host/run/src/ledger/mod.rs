@@ -38,6 +38,7 @@ use longshore_model::figures::figures;
 use longshore_model::layout::LEDGER;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rustix::process::getuid;
 use tokio::sync::watch;
 
 use fault::LedgerError;
@@ -150,7 +151,9 @@ impl Ledger {
             connection.execute_batch("PRAGMA foreign_keys = ON;")?;
             Ok(connection)
         };
-        Self::prepare(open()?, &std::env::temp_dir().join("longshore"))
+        // Each user has a folder: nobody else could write into it.
+        let folder = format!("longshore-{}", getuid().as_raw());
+        Self::prepare(open()?, &std::env::temp_dir().join(folder))
     }
 
     fn prepare(connection: Connection, state: &Path) -> Result<Self> {

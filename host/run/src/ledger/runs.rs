@@ -206,9 +206,9 @@ impl Ledger {
         moved: JobAdvances<'_>,
     ) -> Result<()> {
         let report = serde_json::to_string(report)?;
-        self.change_for_good(|change| {
+        let has_ended = self.change_for_good(|change| {
             if phase(change, run)?.is_none() {
-                return Ok(());
+                return Ok(false);
             }
             advance(change, run, Event::Finish(outcome))?;
             change.execute(
@@ -221,15 +221,12 @@ impl Ledger {
             watermarks::move_claimed(change, run, moved)?;
             watermarks::release_claims(change, run)?;
             outbox::post(change, messages)?;
-            let figures = figures();
-            let count = match outcome {
-                Outcome::Succeeded => &figures.runs_succeeded,
-                Outcome::Failed => &figures.runs_failed,
-                Outcome::Cancelled => &figures.runs_cancelled,
-            };
-            count.add(1);
-            Ok(())
-        })
+            Ok(true)
+        })?;
+        if has_ended {
+            count(outcome);
+        }
+        Ok(())
     }
 
     /// Records where the job file of a run that is over lies now. Nobody claims the run any more, and its trigger
@@ -263,6 +260,17 @@ impl Ledger {
     pub fn is_cancel_requested(&self, run: &str) -> Result<bool> {
         self.with_connection(|connection| Ok(is_cancel_requested(connection, run)?))
     }
+}
+
+/// Counts a run that has ended.
+fn count(outcome: Outcome) {
+    let figures = figures();
+    let count = match outcome {
+        Outcome::Succeeded => &figures.runs_succeeded,
+        Outcome::Failed => &figures.runs_failed,
+        Outcome::Cancelled => &figures.runs_cancelled,
+    };
+    count.add(1);
 }
 
 fn is_cancel_requested(connection: &Connection, run: &str) -> rusqlite::Result<bool> {

@@ -115,7 +115,7 @@ impl HolderClient {
         read.map_err(|_| Error::timeout("the holder says nothing"))?.map_err(fault)?;
         match serde_json::from_str(&line) {
             Ok(HolderReply::Held(hold)) => Ok(hold),
-            Ok(HolderReply::Failed(report)) => Err(Error::new(report.class, report.message)),
+            Ok(HolderReply::Failed(report)) => Err(Error::reported(report)),
             Err(error) => Err(Error::internal(format!("a holder said `{line}`: {error}"))),
         }
     }

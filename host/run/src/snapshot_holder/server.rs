@@ -16,7 +16,7 @@ use longshore_sandbox::Relation;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::protocol::{HolderReply, KEEP, RELEASE};
 use super::socket::SocketPath;
@@ -26,6 +26,9 @@ const LOOK_SECS: u64 = 2;
 
 /// How long a holder waits for a client before the run's plan is recorded.
 const UNKEPT_SECS: u64 = 2;
+
+/// The wait after a client that could not be accepted: the process may have no file left.
+const ACCEPT_WAIT_MILLIS: u64 = 100;
 
 /// Keeps a job's snapshot until a client releases it, or the holder is `alone` for too long.
 pub async fn hold(
@@ -113,10 +116,16 @@ impl Serving {
                 alone.min(Duration::from_secs(UNKEPT_SECS))
             };
             tokio::select! {
-                accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                    self.clients.fetch_add(1, Ordering::SeqCst);
-                    let serving = self.clone();
-                    tokio::spawn(async move { serving.attend(client).await });
+                accepted = listener.accept() => match accepted {
+                    Ok((client, _)) => {
+                        self.clients.fetch_add(1, Ordering::SeqCst);
+                        let serving = self.clone();
+                        tokio::spawn(async move { serving.attend(client).await });
+                    }
+                    Err(error) => {
+                        tracing::debug!("the holder cannot accept a client: {error}");
+                        sleep(Duration::from_millis(ACCEPT_WAIT_MILLIS)).await;
+                    }
                 },
                 () = self.changed.notified() => since = Instant::now(),
                 () = self.released.notified() => return,

@@ -9,12 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// `running`, `done` or `failed`.
-pub(super) struct Part {
+pub(super) struct InboxFolder {
     path: PathBuf,
     _open: File,
 }
 
-impl Part {
+impl InboxFolder {
     /// Opens it in an inbox; makes it, if need be.
     pub(super) fn open(inbox: &Path, name: &str) -> io::Result<Self> {
         let inbox = folders(libc::O_PATH).open(inbox)?;
@@ -64,12 +64,12 @@ mod tests {
     fn a_link_is_no_folder_and_none_takes_the_place_of_an_open_one() {
         let (inbox, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let done = inbox.path().join("done");
-        let part = Part::open(inbox.path(), "done").unwrap();
+        let folder = InboxFolder::open(inbox.path(), "done").unwrap();
         fs::rename(&done, inbox.path().join("aside")).unwrap();
         symlink(outside.path(), &done).unwrap();
-        fs::write(part.file("report"), "x").unwrap();
+        fs::write(folder.file("report"), "x").unwrap();
         assert!(inbox.path().join("aside/report").exists());
-        let told = Part::open(inbox.path(), "done").err().unwrap();
+        let told = InboxFolder::open(inbox.path(), "done").err().unwrap();
         assert_eq!(told.kind(), ErrorKind::NotADirectory);
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }

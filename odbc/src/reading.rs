@@ -87,12 +87,12 @@ fn columns(
 }
 
 /// What the driver tells of a block, whenever it has fetched one: hence atomic.
-struct Told {
+struct BlockReport {
     rows: Box<AtomicUsize>,
     states: Vec<AtomicU16>,
 }
 
-impl Told {
+impl BlockReport {
     fn new(rows: usize) -> Self {
         Self { rows: Box::default(), states: (0..rows).map(|_| AtomicU16::default()).collect() }
     }
@@ -115,7 +115,7 @@ impl Batches {
     ) -> Result<()> {
         let row_bytes: usize = self.columns.iter().map(|column| column.row_bytes(again)).sum();
         let size = (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS);
-        let told = Told::new(size);
+        let told = BlockReport::new(size);
         // SAFETY: what the driver writes into outlives the statement's use of it: all is taken back
         // before this returns.
         unsafe {
@@ -138,7 +138,7 @@ impl Batches {
         &mut self,
         statement: &mut StatementImpl<'_>,
         again: bool,
-        told: &Told,
+        told: &BlockReport,
         piece: Piece<'_>,
     ) -> Result<()> {
         loop {

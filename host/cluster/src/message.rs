@@ -3,7 +3,7 @@
 use longshore_cli::cluster::{ClusterStatus, ExecutorStatus};
 use longshore_engine::check::ChunkChecks;
 use longshore_engine::scan::{LeftOut, PlacedLeftOut, ReadAmount};
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::config::cluster::ClusterUrl;
 use longshore_model::error::{Error, ErrorReport, Result};
 use longshore_model::part::{Part, StagedPart};
@@ -92,10 +92,10 @@ pub(crate) enum Outcome {
     Failed(ErrorReport),
 }
 
-impl From<Result<Written>> for Outcome {
-    fn from(done: Result<Written>) -> Self {
+impl From<Result<WriteResult>> for Outcome {
+    fn from(done: Result<WriteResult>) -> Self {
         match done {
-            Ok(Written { parts, checks, left_out }) => {
+            Ok(WriteResult { parts, checks, left_out }) => {
                 Self::Written(parts.into_iter().map(StagedPart::from).collect(), checks, left_out)
             }
             Err(error) => Self::Failed(error.report()),
@@ -103,12 +103,12 @@ impl From<Result<Written>> for Outcome {
     }
 }
 
-impl From<Outcome> for Result<Written> {
+impl From<Outcome> for Result<WriteResult> {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Written(parts, checks, left_out) => {
                 let parts = parts.into_iter().map(Part::from).collect();
-                Ok(Written { parts, checks, left_out })
+                Ok(WriteResult { parts, checks, left_out })
             }
             Outcome::Failed(report) => Err(Error::reported(report)),
         }
@@ -150,7 +150,7 @@ mod tests {
             checksum: None,
             token: "an upload".into(),
         };
-        let outcome = Outcome::from(Ok(Written::from(vec![part.clone()])));
+        let outcome = Outcome::from(Ok(WriteResult::from(vec![part.clone()])));
         let told = serde_json::to_vec(&outcome).unwrap();
         let heard: Outcome = serde_json::from_slice(&told).unwrap();
         assert_eq!(Result::from(heard).unwrap().parts, [part]);

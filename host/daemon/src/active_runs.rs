@@ -22,7 +22,7 @@ struct ActiveRun {
 
 /// How far a run is, and how quick.
 #[derive(Clone)]
-pub struct Reading {
+pub struct RunProgress {
     /// Its progress.
     pub progress: Arc<Progress>,
     /// Rows read.
@@ -47,26 +47,26 @@ impl ActiveRuns {
         })
     }
 
-    fn keep(&self, run: &str, progress: Arc<Progress>) -> Kept {
+    fn keep(&self, run: &str, progress: Arc<Progress>) -> ActiveRunGuard {
         let active = ActiveRun::new(progress.clone());
         self.0.lock().insert(run.to_owned(), active);
-        Kept { runs: self.clone(), run: run.to_owned(), progress }
+        ActiveRunGuard { runs: self.clone(), run: run.to_owned(), progress }
     }
 
     /// How far a run is; none if this process does not read it.
-    pub fn reading(&self, run: &str) -> Option<Reading> {
+    pub fn progress(&self, run: &str) -> Option<RunProgress> {
         self.0.lock().get_mut(run).map(ActiveRun::look)
     }
 }
 
 /// Keeps a run among the active ones until it is dropped.
-struct Kept {
+struct ActiveRunGuard {
     runs: ActiveRuns,
     run: String,
     progress: Arc<Progress>,
 }
 
-impl Drop for Kept {
+impl Drop for ActiveRunGuard {
     fn drop(&mut self) {
         let mut runs = self.runs.0.lock();
         // A run that restarted has another progress by now.
@@ -81,9 +81,9 @@ impl ActiveRun {
         Self { pace: Pace::new(&progress), progress }
     }
 
-    fn look(&mut self) -> Reading {
+    fn look(&mut self) -> RunProgress {
         let Speed { rows_per_second, bytes_per_second, left } = self.pace.look(&self.progress);
-        Reading {
+        RunProgress {
             progress: self.progress.clone(),
             rows: self.progress.rows(),
             bytes: self.progress.bytes(),
@@ -103,11 +103,11 @@ mod tests {
         let runs = ActiveRuns::default();
         let watch = runs.watch(Arc::new(|_, _, _| Box::new(())));
         let first = watch("r1", "shop", Arc::default());
-        assert!(runs.reading("r1").is_some());
+        assert!(runs.progress("r1").is_some());
         let second = watch("r1", "shop", Arc::default());
         drop(first);
-        assert!(runs.reading("r1").is_some());
+        assert!(runs.progress("r1").is_some());
         drop(second);
-        assert!(runs.reading("r1").is_none());
+        assert!(runs.progress("r1").is_none());
     }
 }

@@ -17,7 +17,7 @@ pub(super) const QUIET_MILLIS: u64 = 2_000;
 const QUIET_UNKNOWN_MILLIS: u64 = 5_000;
 
 /// What is known of a file that is not taken yet.
-pub(super) struct Seen {
+pub(super) struct ArrivingFile {
     pub(super) state: FileState,
     since: Instant,
     arrival: Arrival,
@@ -49,7 +49,7 @@ impl FileState {
     }
 }
 
-impl Seen {
+impl ArrivingFile {
     /// A file that was not seen before.
     pub(super) fn new(state: FileState) -> Self {
         Self { state, since: Instant::now(), arrival: Arrival::Unknown }

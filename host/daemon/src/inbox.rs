@@ -23,7 +23,7 @@ use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use serde_json::json;
 
-use super::arrival::{Arrival, FileState, Seen};
+use super::arrival::{Arrival, ArrivingFile, FileState};
 use super::inbox_folder::InboxFolder;
 use super::inbox_job::{InboxJob, shown, write_public};
 use super::parameter_file::{is_parameter_file, job_of_parameters, parameter_file};
@@ -35,7 +35,7 @@ const ENDINGS: [&str; 4] = ["yaml", "yml", "toml", "json"];
 /// A watched folder, with `running`, `done` and `failed` in it.
 pub struct Inbox {
     folder: PathBuf,
-    seen: HashMap<PathBuf, Seen>,
+    seen: HashMap<PathBuf, ArrivingFile>,
     /// Files that were found completely written and are not taken yet, oldest first.
     found: VecDeque<PathBuf>,
     /// What was reported: no job file, or one that was not taken in this state.
@@ -170,7 +170,8 @@ impl Inbox {
         if self.told.get(path) == Some(&Some(state.clone())) {
             return false;
         }
-        let seen = self.seen.entry(path.to_owned()).or_insert_with(|| Seen::new(state.clone()));
+        let seen =
+            self.seen.entry(path.to_owned()).or_insert_with(|| ArrivingFile::new(state.clone()));
         seen.note(state, arrival);
         seen.is_complete(path)
     }

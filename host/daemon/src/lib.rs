@@ -36,4 +36,4 @@ pub use schedules::{
 };
 pub use serve::{DRAIN_SECS, Signal};
 pub use state_lock::{is_running, lock};
-pub use submissions::{Submission, Submissions, Submitted, given_arguments};
+pub use submissions::{Submission, Submissions, SubmittedRun, given_arguments};

@@ -93,7 +93,7 @@ impl<S: Subscriber> Layer<S> for RunLogLayer {
         if !metadata.target().starts_with(TARGET) || *metadata.level() > Level::DEBUG {
             return;
         }
-        let mut seen = Seen::default();
+        let mut seen = EventFields::default();
         event.record(&mut seen);
         let Some(run) = seen.run.or_else(|| run_in(&seen.text).map(str::to_owned)) else { return };
         LOG.add(LogLine {
@@ -109,13 +109,13 @@ impl<S: Subscriber> Layer<S> for RunLogLayer {
 
 /// What an event holds.
 #[derive(Default)]
-struct Seen {
+struct EventFields {
     run: Option<String>,
     text: String,
     fields: Map<String, Value>,
 }
 
-impl Seen {
+impl EventFields {
     fn add(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.text = text,
@@ -127,7 +127,7 @@ impl Seen {
     }
 }
 
-impl Visit for Seen {
+impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = format!("{value:?}");
         text.truncate(text.floor_char_boundary(TEXT_LIMIT_BYTES));

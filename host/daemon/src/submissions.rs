@@ -70,7 +70,7 @@ pub struct Submission<'a> {
 
 /// The run that a submission gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submitted {
+pub struct SubmittedRun {
     /// The run's id.
     pub run: String,
     /// Whether the key asked for it for the first time.
@@ -86,7 +86,7 @@ impl Submissions {
     }
 
     /// Writes a submission down. Whatever happens after that, its run begins.
-    pub fn submit(&self, submission: &Submission<'_>) -> Result<Submitted> {
+    pub fn submit(&self, submission: &Submission<'_>) -> Result<SubmittedRun> {
         if submission.document.len() as u64 > DOCUMENT_LIMIT_BYTES {
             return Err(Error::config(format!(
                 "{}: the job file has more than {DOCUMENT_LIMIT_BYTES} bytes",
@@ -95,7 +95,7 @@ impl Submissions {
             .with_hint("move what it lists into files of their own"));
         }
         let digest = hex::encode(Sha256::digest(submission.document));
-        let known = |entry: TriggerEntry| Submitted {
+        let known = |entry: TriggerEntry| SubmittedRun {
             is_same_job: entry.digest == digest
                 && entry.job == submission.job
                 && entry.arguments == *submission.arguments,
@@ -133,12 +133,12 @@ impl Submissions {
             return entry.map(known).ok_or_else(|| Error::internal("a trigger is gone"));
         }
         self.news.notify_one();
-        Ok(Submitted { run, is_new: true, is_same_job: true })
+        Ok(SubmittedRun { run, is_new: true, is_same_job: true })
     }
 
     /// Asks for another attempt at a run of the daemon that has ended, with the values and the folder that it had. A
     /// run has one such attempt: who asks again is given it, and may try that one again.
-    pub fn retry(&self, run: &str, requested_by: Option<&str>) -> Result<Submitted> {
+    pub fn retry(&self, run: &str, requested_by: Option<&str>) -> Result<SubmittedRun> {
         let gone = || Error::not_found(format!("run {run} has left no job file"));
         let recorded = self.ledger.entry(run)?.ok_or_else(gone)?;
         let trigger = self.ledger.trigger(run)?;
@@ -268,7 +268,7 @@ mod tests {
             self.folder.path().join("inbox")
         }
 
-        fn submit(&self, key: &str, document: &str) -> Submitted {
+        fn submit(&self, key: &str, document: &str) -> SubmittedRun {
             let submission = Submission {
                 key,
                 job: "shop.yaml",
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn a_crash_after_the_file_was_placed_places_it_no_second_time() {
         let bench = Bench::new();
-        let Submitted { run, .. } = bench.submit("k", "a: 1");
+        let SubmittedRun { run, .. } = bench.submit("k", "a: 1");
         let [job] = bench.place(&[]).try_into().unwrap();
         bench.submissions.ledger.set_trigger_state(&run, TriggerState::Waiting).unwrap();
         assert!(bench.place(&[&run]).is_empty());
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn a_trigger_whose_file_was_taken_away_is_over() {
         let bench = Bench::new();
-        let Submitted { run, .. } = bench.submit("k", "a: 1");
+        let SubmittedRun { run, .. } = bench.submit("k", "a: 1");
         bench.place(&[]);
         assert!(bench.submissions.tidy(|_| true).unwrap().is_empty());
         assert_eq!(bench.submissions.ledger.open_triggers().unwrap().len(), 1);

@@ -73,7 +73,7 @@ pub mod report {
 pub mod program {
     pub use crate::host::Host;
     pub use crate::threads::{Threads, on_large_stack, threads};
-    pub use crate::work::{Ended, Task, Work, check_run_key, holders_folder};
+    pub use crate::work::{RunResult, Task, Work, check_run_key, holders_folder};
 }
 
 /// Sets what all transfers of this process together may hold in memory, from now on, in bytes. Without it, that is a

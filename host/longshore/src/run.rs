@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::events::{Events, tell};
 use crate::threads::{UnderWay, threads};
-use crate::work::{Ended, Task, Telling};
+use crate::work::{RunResult, Task, Telling};
 
 /// A run that is under way on Longshore's own threads. Await it for its report.
 ///
@@ -23,7 +23,7 @@ pub struct Run {
     handle: CancelOnDrop,
     recorded: watch::Receiver<Option<(Ledger, String)>>,
     progress: watch::Receiver<Option<Arc<Progress>>>,
-    ended: oneshot::Receiver<Result<Ended>>,
+    ended: oneshot::Receiver<Result<RunResult>>,
     delivered: oneshot::Receiver<Result<u64>>,
 }
 
@@ -124,7 +124,7 @@ impl Run {
 
     /// The end of the run, before others are told of it. To be awaited once.
     #[doc(hidden)]
-    pub async fn ended(&mut self) -> Result<Ended> {
+    pub async fn ended(&mut self) -> Result<RunResult> {
         (&mut self.ended).await.unwrap_or_else(|_| Err(panicked()))
     }
 
@@ -143,7 +143,7 @@ impl Run {
     }
 
     async fn finish(mut self) -> Result<RunReport> {
-        let Ended { report, result } = self.ended().await?;
+        let RunResult { report, result } = self.ended().await?;
         self.tell_others().await;
         result.map(|()| report)
     }

@@ -179,12 +179,13 @@ impl Transfer {
 
     /// Asks the source, the target and the catalog.
     pub async fn test_connection(self) -> Result<ConnectionTest> {
-        self.look(|Looking { host, job, .. }| async move { host.test_connection(&job).await }).await
+        self.look(|JobInspection { host, job, .. }| async move { host.test_connection(&job).await })
+            .await
     }
 
     /// Tells what a run would do, without reading rows.
     pub async fn plan(self) -> Result<Plan> {
-        self.look(|Looking { host, job, .. }| async move {
+        self.look(|JobInspection { host, job, .. }| async move {
             let (plan, there) = host.plan(&job).await?;
             Plan::of_json(plan_json(&job, &plan, &there))
         })
@@ -193,12 +194,14 @@ impl Transfer {
 
     /// Reads the first rows of each relation, as they would be published.
     pub async fn preview(self, rows: usize) -> Result<Vec<RelationPreview>> {
-        self.look(move |Looking { host, job, .. }| async move { host.preview(&job, rows).await })
-            .await
+        self.look(
+            move |JobInspection { host, job, .. }| async move { host.preview(&job, rows).await },
+        )
+        .await
     }
 
     /// Looks at the job on a thread of Longshore's own, until the future is dropped.
-    async fn look<T, F>(self, look: impl FnOnce(Looking) -> F + Send + 'static) -> Result<T>
+    async fn look<T, F>(self, look: impl FnOnce(JobInspection) -> F + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>>,
@@ -209,7 +212,7 @@ impl Transfer {
             let looking = async {
                 let host = self.host()?;
                 let job = self.job(&self.arguments(), &host.settings.policy)?;
-                look(Looking { host, job, name: self.origin.name }).await
+                look(JobInspection { host, job, name: self.origin.name }).await
             };
             let done = io.block_on(async {
                 tokio::select! {
@@ -300,7 +303,7 @@ impl fmt::Debug for Transfer {
 }
 
 /// A job that is looked at.
-struct Looking {
+struct JobInspection {
     host: Host,
     job: Job,
     name: String,

@@ -51,7 +51,7 @@ pub enum Task {
 }
 
 /// The end of a run.
-pub struct Ended {
+pub struct RunResult {
     /// Its report.
     pub report: RunReport,
     /// Why it did not succeed.
@@ -62,7 +62,7 @@ pub struct Ended {
 pub(crate) struct Telling {
     pub(crate) recorded: watch::Sender<Option<(Ledger, String)>>,
     pub(crate) progress: watch::Sender<Option<Arc<Progress>>>,
-    pub(crate) ended: oneshot::Sender<Result<Ended>>,
+    pub(crate) ended: oneshot::Sender<Result<RunResult>>,
 }
 
 impl Task {
@@ -106,7 +106,7 @@ impl Task {
             Self::Done(report, host, ledger) => {
                 let Telling { ended, .. } = telling;
                 // Whoever waited may have gone.
-                let _ = ended.send(Ok(Ended { report: *report, result: Ok(()) }));
+                let _ = ended.send(Ok(RunResult { report: *report, result: Ok(()) }));
                 deliver(&host, &ledger, None).await
             }
         }
@@ -147,14 +147,14 @@ impl Work {
         &self,
         progress: &watch::Sender<Option<Arc<Progress>>>,
         control: &RunControl,
-    ) -> Result<Ended> {
+    ) -> Result<RunResult> {
         let catalog = self.host.catalog_for(&self.job).await?;
         let runner = self.runner(&catalog)?;
         let watch = |now| {
             progress.send_replace(Some(now));
         };
         let (report, result) = runner.run(&self.run, &self.job, watch, control).await;
-        Ok(Ended { report, result })
+        Ok(RunResult { report, result })
     }
 
     /// Gives up the run, which no process works on: removes what it left.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use longshore_model::config::Signer;
 use longshore_model::error::{Error, Result};
-use longshore_sandbox::{Compiled, Component, Kind, PluginInfo, Sandbox};
+use longshore_sandbox::{CompiledComponent, Component, Kind, PluginInfo, Sandbox};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OnceCell, Semaphore};
@@ -39,7 +39,7 @@ pub(super) struct ComponentFile {
     /// When the file last changed: seconds and nanoseconds.
     pub(super) changed: (i64, i64),
     sandbox: Sandbox,
-    compiled: OnceCell<Compiled>,
+    compiled: OnceCell<CompiledComponent>,
     /// What the component says that it is, once this machine has asked it.
     described: OnceCell<PluginInfo>,
     /// What the file held, until it is compiled: the file may change.
@@ -115,11 +115,11 @@ impl ComponentFile {
         Component::new(self.compile().await?, self.stamp.contract)
     }
 
-    async fn compile(&self) -> Result<&Compiled> {
+    async fn compile(&self) -> Result<&CompiledComponent> {
         self.compiled.get_or_try_init(|| self.compile_bytes()).await
     }
 
-    async fn compile_bytes(&self) -> Result<Compiled> {
+    async fn compile_bytes(&self) -> Result<CompiledComponent> {
         let _turn = COMPILER.acquire().await;
         let bytes = self.bytes.lock().clone();
         let bytes = bytes.ok_or_else(|| Error::internal("a component that was compiled before"))?;

@@ -38,7 +38,7 @@ pub struct Plugins {
     sandbox: Sandbox,
     folders: PluginFolders,
     serving: RwLock<Arc<Catalog>>,
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<SeenFile>>,
     /// The state folder in which is written down what serves.
     state: Option<PathBuf>,
     /// Who must have signed what serves, if anybody must.
@@ -46,7 +46,7 @@ pub struct Plugins {
 }
 
 /// A file that was looked at.
-struct Seen {
+struct SeenFile {
     slot: Slot,
     state: ComponentState,
     /// What the file holds now could not be used, and may still change.
@@ -223,18 +223,18 @@ impl Plugins {
         patience: Duration,
         admission: &Admission,
         compile: Compile,
-    ) -> Seen {
+    ) -> SeenFile {
         let (serving, fault) = match Plugin::load(&self.sandbox, path, admission, compile).await {
             Ok(plugin) => (Some(Arc::new(plugin)), None),
             Err(error) => (last, Some(Arc::new(error))),
         };
         let unsettled = fault.is_some() && state.age() < patience;
         let fault = fault.filter(|_| !unsettled);
-        Seen { slot: Slot { path: path.to_owned(), serving, fault }, state, unsettled }
+        SeenFile { slot: Slot { path: path.to_owned(), serving, fault }, state, unsettled }
     }
 
     /// Keeps looking, for as long as the answer is kept: for a daemon.
-    pub async fn watch(self: &Arc<Self>) -> Result<Watching> {
+    pub async fn watch(self: &Arc<Self>) -> Result<FolderWatch> {
         let plugins = self.clone();
         let news = Arc::new(Notify::new());
         let watchers = watch(plugins.folders.all(), &news);
@@ -262,7 +262,7 @@ impl Plugins {
                 }
             }
         });
-        Ok(Watching { task, _watchers: watchers })
+        Ok(FolderWatch { task, _watchers: watchers })
     }
 
     /// Tells the log what has changed.
@@ -303,7 +303,7 @@ impl Plugins {
 
 enum Looked {
     Same(PathBuf),
-    Read(Seen),
+    Read(SeenFile),
 }
 
 impl Looked {
@@ -320,12 +320,12 @@ impl Slot {
 }
 
 /// Somebody looks at the folders.
-pub struct Watching {
+pub struct FolderWatch {
     task: JoinHandle<()>,
     _watchers: Vec<RecommendedWatcher>,
 }
 
-impl Drop for Watching {
+impl Drop for FolderWatch {
     fn drop(&mut self) {
         self.task.abort();
     }

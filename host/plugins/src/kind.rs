@@ -2,7 +2,7 @@
 
 use longshore_model::error::Result;
 use longshore_sandbox::{
-    Compiled, Component, Connector, ContractVersion, PluginInfo, Sink, Transform,
+    CompiledComponent, Component, Connector, ContractVersion, PluginInfo, Sink, Transform,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ impl PluginKind {
     /// Asks a component of this kind what it is; errors call it `name`.
     pub(super) async fn describe(
         self,
-        compiled: &Compiled,
+        compiled: &CompiledComponent,
         contract: ContractVersion,
         name: &str,
     ) -> Result<PluginInfo> {

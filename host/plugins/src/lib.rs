@@ -18,7 +18,7 @@ mod stamping;
 pub use admission::{Admission, Lock, Locked, signature_of};
 pub use catalog::{Catalog, Slot};
 pub use component_file::{COMPILE_LIMIT_SECS, COMPONENT_LIMIT_BYTES};
-pub use folder::{Plugins, Watching};
+pub use folder::{FolderWatch, Plugins};
 pub use grants::{Secrets, bind};
 pub use installation::{Installation, install, lock};
 pub use kind::PluginKind;

@@ -4,7 +4,7 @@
 //! this process or by the next one. It is taken back only when the store refuses for good.
 
 use longshore_engine::catalog::{Registrar, Table};
-use longshore_engine::destination::{Publication, Published, Target};
+use longshore_engine::destination::{Publication, PublishResult, Target};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 use longshore_model::watermark::Advance;
@@ -173,8 +173,8 @@ async fn publish(
         let publications = commit.publications();
         let taken =
             match retry.run(Work::Request, PUBLISHING, || target.publish(&publications)).await? {
-                Published::As(names) => break names,
-                Published::Taken(position) => position,
+                PublishResult::As(names) => break names,
+                PublishResult::Taken(position) => position,
             };
         let refused = &publications[taken].target;
         let what = format!("{}: somebody else made it meanwhile", target.url(&refused.name));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_engine::load_mode::{Loaded, RowChanges};
+use longshore_engine::load_mode::{LoadResult, RowChanges};
 use longshore_model::config::target::Mode;
 use longshore_model::format::{counted, grouped, human_bytes};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
-    pub(super) fn new(mode: Mode, loaded: &Loaded) -> Self {
+    pub(super) fn new(mode: Mode, loaded: &LoadResult) -> Self {
         Self {
             mode,
             rows: mode.reads_first().then_some(loaded.rows),

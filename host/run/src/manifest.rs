@@ -7,7 +7,7 @@ use longshore_engine::check::ChunkChecks;
 use longshore_engine::drift::ColumnRecord;
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::LeftOut;
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::config::job::{Input, JobRelation};
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Job, ParameterRecord, Step};
@@ -221,7 +221,7 @@ impl RelationOutput {
     }
 
     /// Adds what a task has written.
-    pub(super) fn add(&mut self, task: usize, written: Written) {
+    pub(super) fn add(&mut self, task: usize, written: WriteResult) {
         self.parts.extend(written.parts);
         self.left_out.insert(task, written.left_out);
         self.measures.extend(written.checks.map(|checks| (task, checks)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use longshore_engine::catalog::Table;
 use longshore_engine::drift::{Alignment, Expectation};
 use longshore_engine::plan::{Planner, RelationPlan, ResumeState, RunPlan};
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::config::target::Mode;
 use longshore_model::config::{Record, Settings};
 use longshore_model::error::{Class, Error, Result};
@@ -17,7 +17,7 @@ use longshore_sandbox::tape::TapeFolder;
 
 use super::cluster::{ClusterRun, PluginFile, RunSpec, cluster_of};
 use super::destination::{Destination, quarantine_target};
-use super::drift::{Expected, check_columns};
+use super::drift::{ExpectedColumns, check_columns};
 use super::plan_record::{BuiltBy, PlanRecord};
 use super::relation_tasks::{RelationTasks, RelationTasksBuilder};
 use super::runner::ActiveRun;
@@ -84,7 +84,7 @@ impl ActiveRun<'_> {
     /// What the relations' targets hold. A relation of which there are versions goes to the last one.
     async fn expect(&self, targets: &mut [RelationTarget]) -> Result<Vec<Option<Expectation>>> {
         let accepted = self.ledger().accepted_schemas(&self.job.name)?;
-        let expected = Expected::of_job(self.job, self.target(), &accepted).await?;
+        let expected = ExpectedColumns::of_job(self.job, self.target(), &accepted).await?;
         for (target, expected) in targets.iter_mut().zip(&expected) {
             if !matches!(target.mode, Mode::Version | Mode::Error)
                 && let Some(expected) = expected
@@ -110,7 +110,7 @@ impl ActiveRun<'_> {
         planner.expected = self.ledger().expected(self.id)?;
         planner.now = self.created;
         let source = planner.source(self.job)?;
-        let plan = planner.plan_aside(self.job, source).await?;
+        let plan = planner.plan_on_own_thread(self.job, source).await?;
         if let Some(difference) = built_by.difference(&BuiltBy::new(&plan)) {
             plan.source.release().await;
             return Err(Error::new(Class::Stale, difference));
@@ -135,7 +135,7 @@ impl ActiveRun<'_> {
         };
         planner.resume = ResumeState { snapshot, ..ResumeState::default() };
         planner.loads = Some(loads);
-        let plan = planner.plan_aside(self.job, source).await?;
+        let plan = planner.plan_on_own_thread(self.job, source).await?;
         for warning in self.runner.catalog.warnings(&plan.plugins.digests()) {
             tracing::warn!("run {}: {warning}", self.id);
             self.ledger().event(self.id, &warning)?;
@@ -309,7 +309,7 @@ impl ActiveRun<'_> {
     }
 
     /// Whether all that a task has written is as it was.
-    async fn is_intact(&self, target: &RelationTarget, written: &Written) -> Result<bool> {
+    async fn is_intact(&self, target: &RelationTarget, written: &WriteResult) -> Result<bool> {
         if let Some(checks) = &written.checks {
             let quarantine: Vec<Part> = checks.quarantine.iter().cloned().map(Part::from).collect();
             if !checks.kept.iter().all(|file| file.is_intact(self.scratch.path()))

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use longshore_engine::check::{CheckedParts, Keep};
 use longshore_engine::plan::{RelationPlan, RunPlan};
 use longshore_engine::scan::Slots;
-use longshore_engine::write::{Parts, Written};
+use longshore_engine::write::{Parts, WriteResult};
 use longshore_model::config::target::Mode;
 use longshore_model::error::{Error, Result};
 use longshore_model::figures::figures;
@@ -32,7 +32,7 @@ pub(super) struct TaskResult {
     pub(super) relation: usize,
     pub(super) chunk: usize,
     /// Its parts, and what its checks found.
-    pub(super) result: Result<Written>,
+    pub(super) result: Result<WriteResult>,
     /// How often it was retried.
     pub(super) retries: u32,
 }
@@ -50,7 +50,7 @@ pub(super) struct RelationTasks {
     /// Where its rows spill.
     scratch: Scratch,
     /// What was written by tasks that were done before an interruption.
-    kept: HashMap<usize, Written>,
+    kept: HashMap<usize, WriteResult>,
     /// The most of its rows that may be left out, if there is a limit.
     left_out_limit: Option<u64>,
     pub(super) progress: Arc<RelationProgress>,
@@ -88,7 +88,7 @@ impl RelationTasksBuilder<'_> {
         relation: &RelationPlan,
         places: &Arc<Semaphore>,
     ) -> RelationTasks {
-        let kept: HashMap<usize, Written> = self
+        let kept: HashMap<usize, WriteResult> = self
             .tasks
             .iter_mut()
             .filter(|(task, _)| task.relation == index)

@@ -15,7 +15,7 @@ use longshore_engine::plan::RelationPlan;
 use longshore_engine::plan_node::partitions;
 use longshore_engine::scan::{Lane, ReadCounter, Slot, Slots};
 use longshore_engine::transform::{SqlTurn, task_context};
-use longshore_engine::write::{PartWriter, Parts, Written};
+use longshore_engine::write::{PartWriter, Parts, WriteResult};
 use longshore_model::error::Result;
 use longshore_model::part::Part;
 
@@ -28,7 +28,7 @@ pub(super) struct RelationWriter {
 }
 
 /// What an attempt needs before it begins.
-pub(super) enum Admitted {
+pub(super) enum AttemptAdmission {
     /// A place to read its chunk in.
     Chunk(Slot),
     /// A plan that nobody has executed, and its turn at the memory of SQL.
@@ -75,42 +75,42 @@ impl RelationWriter {
     }
 
     /// Learns from an attempt: where rows do not fit into memory, the next one makes do with less.
-    pub(super) fn learn(&self, done: &Result<Written>) {
+    pub(super) fn learn(&self, done: &Result<WriteResult>) {
         if done.as_ref().is_err_and(|error| error.code() == Some(SQL_MEMORY)) {
             self.set_frugal(true);
         }
     }
 
     /// Waits until there is room for one more attempt.
-    pub(super) async fn admit(&self, slots: &Slots, scratch: &Path) -> Result<Admitted> {
+    pub(super) async fn admit(&self, slots: &Slots, scratch: &Path) -> Result<AttemptAdmission> {
         if self.chunkwise {
-            return slots.take().await.map(Admitted::Chunk);
+            return slots.take().await.map(AttemptAdmission::Chunk);
         }
         let plan = self.plan()?;
         let turn = SqlTurn::of_plan(&plan, scratch, self.is_frugal()).await?;
-        Ok(Admitted::Whole(plan, turn))
+        Ok(AttemptAdmission::Whole(plan, turn))
     }
 
     /// Makes a chunk, or all of the relation; counts the rows that are read. `configure` adds what nodes of the plan
     /// look for.
     pub(super) async fn execute(
         &self,
-        admitted: Admitted,
+        admitted: AttemptAdmission,
         chunk: usize,
         slots: &Arc<Slots>,
         read: &ReadCounter,
         configure: impl FnOnce(SessionConfig) -> SessionConfig,
-    ) -> Result<Written> {
+    ) -> Result<WriteResult> {
         let configure = |lane: Lane| {
             let lane = Arc::new(lane.counting(read.clone()));
             |config| configure(config).with_extension(lane)
         };
         let written = match admitted {
-            Admitted::Chunk(slot) => {
+            AttemptAdmission::Chunk(slot) => {
                 let context = task_context(configure(Lane::with(slots.clone(), slot)))?;
                 collect(&(self.writer.clone() as Arc<dyn ExecutionPlan>), chunk, context).await
             }
-            Admitted::Whole(plan, turn) => {
+            AttemptAdmission::Whole(plan, turn) => {
                 let context = turn.task_context(configure(Lane::new(slots.clone())))?;
                 let running =
                     (0..partitions(&*plan)).map(|own| collect(&plan, own, context.clone()));
@@ -119,7 +119,7 @@ impl RelationWriter {
                 done
             }
         };
-        Ok(Written { left_out: read.left_out().rows, ..written? })
+        Ok(WriteResult { left_out: read.left_out().rows, ..written? })
     }
 }
 
@@ -127,19 +127,19 @@ async fn collect(
     plan: &Arc<dyn ExecutionPlan>,
     partition: usize,
     context: Arc<TaskContext>,
-) -> Result<Written> {
+) -> Result<WriteResult> {
     let rows: Vec<_> = plan
         .execute(partition, context)
         .map_err(from_datafusion)?
         .try_collect()
         .await
         .map_err(from_datafusion)?;
-    rows.iter().map(Written::from_rows).collect::<Result<Vec<_>>>().and_then(merged)
+    rows.iter().map(WriteResult::from_rows).collect::<Result<Vec<_>>>().and_then(merged)
 }
 
 /// What was written of several chunks, in their order.
-pub(super) fn merged(each: Vec<Written>) -> Result<Written> {
-    let mut all = Written::default();
+pub(super) fn merged(each: Vec<WriteResult>) -> Result<WriteResult> {
+    let mut all = WriteResult::default();
     each.into_iter().try_for_each(|written| all.merge(written))?;
     Ok(all)
 }

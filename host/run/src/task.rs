@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::prelude::SessionConfig;
 use longshore_engine::scan::{Lane, ReadCounter, Slots};
-use longshore_engine::write::{Attempt, Written};
+use longshore_engine::write::{Attempt, WriteResult};
 use longshore_model::error::Result;
 use longshore_model::figures::figures;
 use longshore_sandbox::tape::{TapeFolder, Tapes};
@@ -36,7 +36,7 @@ pub(super) async fn run_here(
     scratch: &Path,
     slots: &Arc<Slots>,
     attempts: &AttemptLog,
-) -> (Result<Written>, u32) {
+) -> (Result<WriteResult>, u32) {
     retry(slots, attempts, |attempt| async move {
         let admitted = writer.admit(slots, scratch).await?;
         let _running = slots.start_attempt();
@@ -55,7 +55,7 @@ pub(super) async fn run_on_cluster(
     writer: &RelationWriter,
     slots: &Arc<Slots>,
     attempts: &AttemptLog,
-) -> (Result<Written>, u32) {
+) -> (Result<WriteResult>, u32) {
     retry(slots, attempts, |attempt| async move {
         let _place = slots.take_elsewhere().await?;
         let _running = slots.start_attempt();
@@ -117,7 +117,7 @@ impl RunningAttempt<'_> {
         }
     }
 
-    fn end(&self, done: Result<Written>) -> Result<Written> {
+    fn end(&self, done: Result<WriteResult>) -> Result<WriteResult> {
         let AttemptLog { ledger, run, task, relation, .. } = self.attempts;
         match &done {
             Ok(written) => {
@@ -143,11 +143,11 @@ impl RunningAttempt<'_> {
     }
 }
 
-async fn retry<'a, F: Future<Output = Result<Written>> + 'a>(
+async fn retry<'a, F: Future<Output = Result<WriteResult>> + 'a>(
     slots: &Slots,
     attempts: &'a AttemptLog,
     run: impl Fn(NextAttempt<'a>) -> F,
-) -> (Result<Written>, u32) {
+) -> (Result<WriteResult>, u32) {
     let mut retries = attempts.retry.of(Work::Chunk);
     loop {
         let error = match run(NextAttempt(attempts)).await {

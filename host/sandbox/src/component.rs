@@ -11,7 +11,7 @@ use wasmtime::component::{InstancePre, ResourceAny};
 
 use crate::capability::HostEnv;
 use crate::contract::ContractVersion;
-use crate::engine::{Compiled, Sandbox};
+use crate::engine::{CompiledComponent, Sandbox};
 use crate::plugin_info::PluginInfo;
 use crate::store::{State, Usage, begin_call, call_error};
 
@@ -38,7 +38,7 @@ pub(crate) mod sealed {
         /// The word for the kind.
         const NAME: &'static str;
         /// A component whose imports and exports are those of the world.
-        type Checked: Clone + Send + Sync;
+        type CheckedComponent: Clone + Send + Sync;
         /// An instance's exports.
         type Exports: Send + Sync;
 
@@ -46,11 +46,11 @@ pub(crate) mod sealed {
         fn check(
             version: ContractVersion,
             instance: InstancePre<State>,
-        ) -> wasmtime::Result<Self::Checked>;
+        ) -> wasmtime::Result<Self::CheckedComponent>;
 
         /// Makes an instance.
         async fn instantiate(
-            checked: &Self::Checked,
+            checked: &Self::CheckedComponent,
             store: &mut Store<State>,
         ) -> wasmtime::Result<Self::Exports>;
 
@@ -65,7 +65,7 @@ pub(crate) mod sealed {
 /// A component of a kind, compiled and checked. Cheap to clone.
 pub struct Component<K: Kind> {
     sandbox: Sandbox,
-    checked: K::Checked,
+    checked: K::CheckedComponent,
 }
 
 impl<K: Kind> Clone for Component<K> {
@@ -76,7 +76,7 @@ impl<K: Kind> Clone for Component<K> {
 
 impl<K: Kind> Component<K> {
     /// A compiled component, as one of this kind.
-    pub fn new(compiled: &Compiled, version: ContractVersion) -> Result<Self> {
+    pub fn new(compiled: &CompiledComponent, version: ContractVersion) -> Result<Self> {
         let checked = K::check(version, compiled.instance.clone())
             .map_err(|error| Error::config(format!("not a {}: {error:#}", K::NAME)))?;
         Ok(Self { sandbox: compiled.sandbox.clone(), checked })

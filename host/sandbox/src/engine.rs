@@ -78,7 +78,7 @@ impl Sandbox {
 
     /// A component ready to make instances: from the cache, or compiled. Takes a second or so for
     /// one that is new; call it where blocking is allowed.
-    pub fn compile(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<Compiled> {
+    pub fn compile(&self, name: &str, digest: &str, bytes: &[u8]) -> Result<CompiledComponent> {
         let Inner { engine, cache, .. } = &*self.0;
         if let Some(component) = cache.load(engine, digest) {
             return self.bind_imports(&component);
@@ -90,23 +90,23 @@ impl Sandbox {
     }
 
     /// Compiles a component without looking for it in the cache.
-    pub fn compile_new(&self, bytes: &[u8]) -> Result<Compiled> {
+    pub fn compile_new(&self, bytes: &[u8]) -> Result<CompiledComponent> {
         let component = Component::from_binary(&self.0.engine, bytes)
             .map_err(|error| Error::config(format!("not a valid component: {error:#}")))?;
         self.bind_imports(&component)
     }
 
     /// Keeps a compiled component in the cache, with what it says that it is.
-    pub fn keep(&self, digest: &str, compiled: &Compiled, info: &PluginInfo) {
+    pub fn keep(&self, digest: &str, compiled: &CompiledComponent, info: &PluginInfo) {
         self.0.cache.store(digest, compiled.instance.component());
         self.0.cache.store_info(digest, info);
     }
 
-    fn bind_imports(&self, component: &Component) -> Result<Compiled> {
+    fn bind_imports(&self, component: &Component) -> Result<CompiledComponent> {
         let instance = self.0.linker.instantiate_pre(component).map_err(|error| {
             Error::config(format!("asks for what this host does not offer: {error:#}"))
         })?;
-        Ok(Compiled { sandbox: self.clone(), instance })
+        Ok(CompiledComponent { sandbox: self.clone(), instance })
     }
 
     /// Whether the component of this digest need not be compiled again.
@@ -138,7 +138,7 @@ impl Sandbox {
 
 /// A compiled component with its imports bound.
 #[derive(Clone)]
-pub struct Compiled {
+pub struct CompiledComponent {
     pub(super) sandbox: Sandbox,
     pub(super) instance: InstancePre<State>,
 }

@@ -36,7 +36,7 @@ pub use contract::v0_6::odbc_types::{
 pub use contract::v0_6::sink_types::{FinishedLoad, Load};
 pub use contract::v0_6::transform_types::{ColumnMapping, ColumnSource};
 pub use contract::v0_6::types::{Description, EndpointField, Mode as LoadMode, Relation};
-pub use engine::{Compiled, Sandbox};
+pub use engine::{CompiledComponent, Sandbox};
 pub use plugin_info::PluginInfo;
 pub use sink::{OpenTarget, OpenWriter};
 pub use store::{INSTANCE_LIMIT, PluginTrap, TABLE_LIMIT_ELEMENTS, Usage};

@@ -17,13 +17,14 @@ macro_rules! world {
         #[async_trait]
         impl World for $kind {
             const NAME: &'static str = $name;
-            type Checked = PerVersion<v0_6::$module::$pre<State>, v0_5::$module::$pre<State>>;
+            type CheckedComponent =
+                PerVersion<v0_6::$module::$pre<State>, v0_5::$module::$pre<State>>;
             type Exports = PerVersion<v0_6::$module::$instance, v0_5::$module::$instance>;
 
             fn check(
                 version: ContractVersion,
                 instance: InstancePre<State>,
-            ) -> wasmtime::Result<Self::Checked> {
+            ) -> wasmtime::Result<Self::CheckedComponent> {
                 Ok(match version {
                     ContractVersion::V0_6 => {
                         PerVersion::Current(v0_6::$module::$pre::new(instance)?)
@@ -35,7 +36,7 @@ macro_rules! world {
             }
 
             async fn instantiate(
-                checked: &Self::Checked,
+                checked: &Self::CheckedComponent,
                 store: &mut Store<State>,
             ) -> wasmtime::Result<Self::Exports> {
                 Ok(match checked {

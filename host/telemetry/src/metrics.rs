@@ -30,7 +30,7 @@ pub struct Queue {
 
 /// The metrics of this process and its ledger. A command has no queue.
 pub fn metrics_text(ledger: &Ledger, queue: Option<Queue>) -> Result<String> {
-    let collected = Collected {
+    let collected = MetricValues {
         figures: figures(),
         memory_used: memory().used(),
         memory_limit: memory().limit(),
@@ -57,7 +57,7 @@ fn bounded(mut successes: Vec<LastSuccess>) -> Vec<LastSuccess> {
 
 /// All values, at one moment.
 #[derive(Debug)]
-struct Collected {
+struct MetricValues {
     figures: &'static Figures,
     memory_used: u64,
     memory_limit: u64,
@@ -67,7 +67,7 @@ struct Collected {
     successes: Vec<LastSuccess>,
 }
 
-impl Collector for Collected {
+impl Collector for MetricValues {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         page.gauges(
@@ -84,7 +84,7 @@ impl Collector for Collected {
     }
 }
 
-impl Collected {
+impl MetricValues {
     fn rows(&self, page: &mut Page<'_>) -> fmt::Result {
         let Figures { rows_read, bytes_read, rows_left_out, .. } = self.figures;
         let Figures { rows_written, bytes_written, .. } = self.figures;

@@ -36,7 +36,7 @@ impl Slice {
 }
 
 /// A chunk to be.
-struct Cut {
+struct ChunkPlan {
     label: String,
     condition: Option<String>,
     size: Size,
@@ -49,7 +49,7 @@ pub fn plan(
     hints: &ChunkHints,
 ) -> Result<Plan> {
     let (strategy, cuts) = cut(session, columns, scan, hints)?;
-    let chunk = |cut: Cut| {
+    let chunk = |cut: ChunkPlan| {
         let slice = Slice { condition: cut.condition };
         let descriptor =
             serde_json::to_vec(&slice).map_err(|error| Error::internal(error.to_string()))?;
@@ -65,13 +65,13 @@ fn cut(
     columns: &[Column],
     scan: &Scan,
     hints: &ChunkHints,
-) -> Result<(String, Vec<Cut>)> {
+) -> Result<(String, Vec<ChunkPlan>)> {
     let size = relation::size(session, &scan.relation)?;
     if let Some(key) = &hints.key {
         return by_key(session, columns, scan, hints, size, key);
     }
     let whole = |why: &str| {
-        let cut = Cut { label: "everything".into(), condition: None, size };
+        let cut = ChunkPlan { label: "everything".into(), condition: None, size };
         (format!("one chunk: {why}"), vec![cut])
     };
     if is_small(size, hints) {
@@ -117,7 +117,7 @@ fn by_key(
     hints: &ChunkHints,
     size: Size,
     key: &str,
-) -> Result<(String, Vec<Cut>)> {
+) -> Result<(String, Vec<ChunkPlan>)> {
     let column = columns.iter().find(|column| column.name.eq_ignore_ascii_case(key));
     let column = column.ok_or_else(|| {
         let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
@@ -125,7 +125,7 @@ fn by_key(
             .with_hint(format!("the columns are {}", known.join(", ")))
     })?;
     if let Some(why) = relation::why_changing(session, &scan.relation)? {
-        let cut = Cut { label: "everything".into(), condition: None, size };
+        let cut = ChunkPlan { label: "everything".into(), condition: None, size };
         return Ok((format!("one chunk, not cut by `{key}`: {why}"), vec![cut]));
     }
     let kind = column.hive_type;
@@ -141,7 +141,7 @@ fn by_key(
     ))?;
     let end = |column: usize| ends.rows.first().and_then(|row| row.get(column)?.as_deref());
     let (Some(first), Some(last)) = (end(0), end(1)) else {
-        let cut = Cut { label: "everything".into(), condition: None, size };
+        let cut = ChunkPlan { label: "everything".into(), condition: None, size };
         return Ok(("one chunk: its key has no values".into(), vec![cut]));
     };
     let number = |text: &str| {
@@ -165,7 +165,7 @@ fn by_key(
     let cut = |range: &KeyRange<i64>| {
         let condition = range.map(value).condition(&name, true).map(|own| format!("({own})"));
         let label = condition.clone().unwrap_or_else(|| "everything".into());
-        Cut { label, condition, size: share(size, ranges.len() as u64) }
+        ChunkPlan { label, condition, size: share(size, ranges.len() as u64) }
     };
     let strategy = format!("ranges of {key} from {} to {}", value(&first), value(&last));
     Ok((strategy, ranges.iter().map(cut).collect()))
@@ -182,7 +182,7 @@ fn by_partitions(
     columns: &[Column],
     size: Size,
     hints: &ChunkHints,
-) -> Vec<Cut> {
+) -> Vec<ChunkPlan> {
     let each = share(size, partitions.len() as u64);
     let are_known = partitions.iter().all(|partition| partition.size != Size::default());
     let most_chunks = if are_known {
@@ -191,7 +191,7 @@ fn by_partitions(
         PARTITION_CHUNKS.min(hints.max_chunks.max(1) as usize)
     };
     let fewest = partitions.len().div_ceil(most_chunks);
-    let (mut cuts, mut group): (Vec<Cut>, Vec<(String, Size)>) = (Vec::new(), Vec::new());
+    let (mut cuts, mut group): (Vec<ChunkPlan>, Vec<(String, Size)>) = (Vec::new(), Vec::new());
     for partition in partitions {
         let own = match partition.size.bytes.or(partition.size.rows) {
             Some(_) => partition.size,
@@ -217,7 +217,7 @@ fn sum(group: &[(String, Size)]) -> Size {
     }
 }
 
-fn grouped(group: &mut Vec<(String, Size)>) -> Option<Cut> {
+fn grouped(group: &mut Vec<(String, Size)>) -> Option<ChunkPlan> {
     let size = sum(group);
     let conditions: Vec<String> = std::mem::take(group).into_iter().map(|(own, _)| own).collect();
     let label = match conditions.as_slice() {
@@ -225,7 +225,7 @@ fn grouped(group: &mut Vec<(String, Size)>) -> Option<Cut> {
         [only] => only.clone(),
         [first, .., last] => format!("{first} to {last}"),
     };
-    Some(Cut { label, condition: Some(format!("({})", conditions.join(" OR "))), size })
+    Some(ChunkPlan { label, condition: Some(format!("({})", conditions.join(" OR "))), size })
 }
 
 fn condition(partition: &Partition, columns: &[Column]) -> String {
@@ -249,14 +249,19 @@ fn condition(partition: &Partition, columns: &[Column]) -> String {
     }
 }
 
-fn by_hash(product: Product, column: &Column, buckets: u64, size: Size) -> (String, Vec<Cut>) {
+fn by_hash(
+    product: Product,
+    column: &Column,
+    buckets: u64,
+    size: Size,
+) -> (String, Vec<ChunkPlan>) {
     let name = quote(&column.name);
     // Rows without a value are in the first bucket: what the hash of null is, is the server's secret.
     let bucket = match product {
         Product::Impala => format!("COALESCE(ABS(FNV_HASH({name}) % {buckets}), 0)"),
         Product::Hive => format!("COALESCE(PMOD(HASH({name}), {buckets}), 0)"),
     };
-    let cut = |number: u64| Cut {
+    let cut = |number: u64| ChunkPlan {
         label: format!("bucket {} of {buckets}", number + 1),
         condition: Some(format!("{bucket} = {number}")),
         size: share(size, buckets),

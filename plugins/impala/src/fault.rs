@@ -50,73 +50,75 @@ const OUTDATED: &[&str] = &[
     "invalidate the cache in Spark",
 ];
 
+/// What servers say, and what it means; the first that is said counts.
+const CLASSES: &[(&[&str], ErrorClass)] = &[
+    (
+        &[
+            "Invalid SessionHandle",
+            "Invalid session id",
+            "Invalid query handle",
+            "Invalid or unknown query handle",
+            "Client session expired",
+            "expired due to client inactivity",
+            "Session closed",
+            "Broken pipe",
+        ],
+        ErrorClass::Connection,
+    ),
+    (OUTDATED, ErrorClass::Connection),
+    (
+        &[
+            "TABLE_OR_VIEW_NOT_FOUND",
+            "Table not found",
+            "Could not resolve table reference",
+            "Could not resolve path",
+            "UNRESOLVED_COLUMN",
+            "Could not resolve column",
+            "SCHEMA_NOT_FOUND",
+            "Database does not exist",
+            "Database not found",
+            "NoSuchTableException",
+            "NoSuchDatabaseException",
+            "Invalid table alias or column reference",
+        ],
+        ErrorClass::NotFound,
+    ),
+    (
+        &[
+            "AuthorizationException",
+            "does not have privileges",
+            "Permission denied",
+            "AccessControlException",
+            "HiveAccessControlException",
+            "not authorized",
+        ],
+        ErrorClass::Auth,
+    ),
+    (
+        &[
+            "queue full",
+            "Admission for query",
+            "Rejected query from pool",
+            "too many sessions",
+            "too many connections",
+            "maximum number of sessions",
+        ],
+        ErrorClass::Throttled,
+    ),
+    (
+        &["Memory limit exceeded", "OutOfMemoryError", "No space left", "scratch limit"],
+        ErrorClass::Resource,
+    ),
+    (&["Query timed out", "timed out", "Timeout"], ErrorClass::Timeout),
+    (
+        &["Connection refused", "Network error", "UnknownHostException", "Connection reset"],
+        ErrorClass::Connection,
+    ),
+];
+
 fn class(sql_state: &str, text: &str) -> ErrorClass {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let classes: &[(&[&str], ErrorClass)] = &[
-        (
-            &[
-                "Invalid SessionHandle",
-                "Invalid session id",
-                "Invalid query handle",
-                "Invalid or unknown query handle",
-                "Client session expired",
-                "expired due to client inactivity",
-                "Session closed",
-                "Broken pipe",
-            ],
-            ErrorClass::Connection,
-        ),
-        (OUTDATED, ErrorClass::Connection),
-        (
-            &[
-                "TABLE_OR_VIEW_NOT_FOUND",
-                "Table not found",
-                "Could not resolve table reference",
-                "Could not resolve path",
-                "UNRESOLVED_COLUMN",
-                "Could not resolve column",
-                "SCHEMA_NOT_FOUND",
-                "Database does not exist",
-                "Database not found",
-                "NoSuchTableException",
-                "NoSuchDatabaseException",
-                "Invalid table alias or column reference",
-            ],
-            ErrorClass::NotFound,
-        ),
-        (
-            &[
-                "AuthorizationException",
-                "does not have privileges",
-                "Permission denied",
-                "AccessControlException",
-                "HiveAccessControlException",
-                "not authorized",
-            ],
-            ErrorClass::Auth,
-        ),
-        (
-            &[
-                "queue full",
-                "Admission for query",
-                "Rejected query from pool",
-                "too many sessions",
-                "too many connections",
-                "maximum number of sessions",
-            ],
-            ErrorClass::Throttled,
-        ),
-        (
-            &["Memory limit exceeded", "OutOfMemoryError", "No space left", "scratch limit"],
-            ErrorClass::Resource,
-        ),
-        (&["Query timed out", "timed out", "Timeout"], ErrorClass::Timeout),
-        (
-            &["Connection refused", "Network error", "UnknownHostException", "Connection reset"],
-            ErrorClass::Connection,
-        ),
-    ];
-    let told = classes.iter().find(|(words, _)| says(words)).map(|(_, class)| *class);
+    let told = CLASSES.iter().find(|(words, _)| says(words)).map(|(_, class)| *class);
     told.unwrap_or(match sql_state {
         "42S02" | "42P01" | "3F000" => ErrorClass::NotFound,
         "42501" | "42000" if says(&["privilege"]) => ErrorClass::Auth,

@@ -16,7 +16,7 @@ const MADE_BY: &str = "longshore.run";
 const PURGE: &str = "external.table.purge";
 
 /// A table to be.
-struct Wanted<'a> {
+struct WantedTable<'a> {
     /// Quoted, with its database.
     name: String,
     columns: Vec<TableColumn>,
@@ -101,12 +101,12 @@ fn full_name(session: &Session, table: &str) -> String {
     }
 }
 
-fn wanted<'a>(session: &Session, table: &'a TableRegistration) -> Result<Wanted<'a>> {
+fn wanted<'a>(session: &Session, table: &'a TableRegistration) -> Result<WantedTable<'a>> {
     let columns = columns(session.address.product, &table.schema).context(table.name.clone())?;
-    Ok(Wanted::new(full_name(session, &table.name), columns, table))
+    Ok(WantedTable::new(full_name(session, &table.name), columns, table))
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedTable<'a> {
     fn new(name: String, mut columns: Vec<TableColumn>, of: &'a TableRegistration) -> Self {
         let partitions = columns.split_off(columns.len().saturating_sub(of.partitions.len()));
         Self { name, columns, partitions, of }
@@ -135,7 +135,7 @@ fn columns(product: Product, schema: &SchemaRef) -> Result<Vec<TableColumn>> {
 }
 
 /// What is to be done; refused where somebody else's table would be changed.
-fn step(existing: Option<&Facts>, wanted: &Wanted<'_>) -> Result<Step> {
+fn step(existing: Option<&Facts>, wanted: &WantedTable<'_>) -> Result<Step> {
     let Some(facts) = existing else { return Ok(Step::Create) };
     let name = wanted.name.replace('`', "");
     let refused = |what: String| {
@@ -185,7 +185,7 @@ fn step(existing: Option<&Facts>, wanted: &Wanted<'_>) -> Result<Step> {
 }
 
 /// Does what is to be done with one table, and says how it is undone.
-fn apply(session: &mut Session, wanted: &Wanted<'_>, undo: &mut Vec<String>) -> Result<()> {
+fn apply(session: &mut Session, wanted: &WantedTable<'_>, undo: &mut Vec<String>) -> Result<()> {
     let facts = Facts::look_up(session, &wanted.name)?;
     let name = &wanted.name;
     match (step(facts.as_ref(), wanted)?, facts) {
@@ -216,7 +216,7 @@ fn apply(session: &mut Session, wanted: &Wanted<'_>, undo: &mut Vec<String>) -> 
     }
 }
 
-fn create(wanted: &Wanted<'_>, columns: &[TableColumn], run: Option<&str>) -> String {
+fn create(wanted: &WantedTable<'_>, columns: &[TableColumn], run: Option<&str>) -> String {
     let made_by = run.map(|run| format!(", '{MADE_BY}' = {}", quote_text(run)));
     let partitioned = match wanted.partitions.as_slice() {
         [] => String::new(),
@@ -235,7 +235,7 @@ fn create(wanted: &Wanted<'_>, columns: &[TableColumn], run: Option<&str>) -> St
 /// Gives a table other columns. Where it cannot be changed, as in Spark, it is created again over its files.
 fn change(
     session: &mut Session,
-    wanted: &Wanted<'_>,
+    wanted: &WantedTable<'_>,
     facts: &Facts,
     undo: &mut Vec<String>,
 ) -> Result<()> {
@@ -332,7 +332,7 @@ mod tests {
 
     fn told_of(existing: Option<Facts>, of: &TableRegistration) -> Result<Step> {
         let columns = columns(Product::Hive, &of.schema)?;
-        step(existing.as_ref(), &Wanted::new("`lake`.`orders`".into(), columns, of))
+        step(existing.as_ref(), &WantedTable::new("`lake`.`orders`".into(), columns, of))
     }
 
     #[test]

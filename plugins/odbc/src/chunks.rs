@@ -7,8 +7,8 @@ use longshore_sdk::schema::DataType;
 use longshore_sdk::{Chunk, ChunkHints, Consistency, Error, Lane, Plan, Relation, Result, Scan};
 
 use crate::dialect::Limit;
-use crate::relation::{Described, Key, Source, describe, key, why_changing};
-use crate::types::Known;
+use crate::relation::{Key, RelationFacts, Source, describe, key, why_changing};
+use crate::types::KnownColumn;
 use crate::{Fetching, Odbc, quoted};
 
 /// Rows that are not worth cutting.
@@ -54,8 +54,9 @@ impl Slice {
 }
 
 /// Whether values may be longer than their columns' types say.
-fn has_any_length(odbc: &Odbc, columns: &[&Known]) -> bool {
-    let is_long = |known: &&Known| matches!(known.data_type, DataType::Utf8 | DataType::Binary);
+fn has_any_length(odbc: &Odbc, columns: &[&KnownColumn]) -> bool {
+    let is_long =
+        |known: &&KnownColumn| matches!(known.data_type, DataType::Utf8 | DataType::Binary);
     odbc.dialect.loose && columns.iter().any(is_long)
 }
 
@@ -105,7 +106,7 @@ fn reader(odbc: &Odbc, scan: &Scan) -> Login {
     login
 }
 
-fn projected<'a>(columns: &'a [Known], scan: &Scan) -> Result<Vec<&'a Known>> {
+fn projected<'a>(columns: &'a [KnownColumn], scan: &Scan) -> Result<Vec<&'a KnownColumn>> {
     let Some(names) = &scan.projection else { return Ok(columns.iter().collect()) };
     let find = |name: &String| {
         let known = columns.iter().find(|known| known.name == *name);
@@ -118,7 +119,7 @@ fn statement(
     odbc: &Odbc,
     scan: &Scan,
     Source { with, from }: &Source,
-    columns: &[&Known],
+    columns: &[&KnownColumn],
     slice: Option<&str>,
 ) -> String {
     let names: Vec<String> = columns.iter().map(|known| selected(odbc, known)).collect();
@@ -140,7 +141,7 @@ fn statement(
 }
 
 /// A column as it is selected: a text that its driver would cut is an error of the database's.
-fn selected(odbc: &Odbc, known: &Known) -> String {
+fn selected(odbc: &Odbc, known: &KnownColumn) -> String {
     let name = quoted(&known.name, &odbc.quote);
     let is_cut =
         known.data_type == DataType::Utf8 && (odbc.dialect.loose || known.fetch == Fetch::Wide);
@@ -149,40 +150,54 @@ fn selected(odbc: &Odbc, known: &Known) -> String {
     guard.replace("{m}", &format!("'{}'", message.replace('\'', "''"))).replace("{k}", &name)
 }
 
-fn slices(
+/// What a relation is cut by, or why it is not cut.
+enum Chosen {
+    Key(Key),
+    None(String),
+}
+
+fn chosen_key(
     odbc: &mut Odbc,
     scan: &Scan,
-    described: &Described,
+    described: &RelationFacts,
     hints: &ChunkHints,
-) -> Result<(Vec<Slice>, String)> {
-    let uncut = |why: &str| Ok((whole(), format!("one chunk: {why}")));
+) -> Result<Chosen> {
+    let uncut = |why: &str| Ok(Chosen::None(why.to_owned()));
     if scan.limit.is_some() {
         return uncut("a limit");
     }
-    let key = match &hints.key {
-        Some(name) => {
-            let known = described.columns.iter().find(|known| known.name == *name);
-            let known = known.ok_or_else(|| {
-                Error::not_found(format!("`chunk_by`: the relation has no column `{name}`"))
-            })?;
-            let key = Key { column: name.clone(), known: Some(known.clone()) };
-            if let Some(why) = why_changing(odbc, &scan.relation)? {
-                return uncut(&format!("not cut by `{name}`: {why}"));
-            }
-            key
-        }
-        None => {
-            if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && hints.rows.is_none() {
-                return uncut("it is small");
-            }
-            if let Relation::Query(_) = scan.relation {
-                return uncut("a query; `chunk_by` names a column to cut it by");
-            }
-            match key(odbc, &scan.relation, described) {
-                Some(key) => key,
-                None => return uncut("it has no key; `chunk_by` names a column to cut it by"),
-            }
-        }
+    if let Some(name) = &hints.key {
+        let known = described.columns.iter().find(|known| known.name == *name);
+        let known = known.ok_or_else(|| {
+            Error::not_found(format!("`chunk_by`: the relation has no column `{name}`"))
+        })?;
+        return Ok(match why_changing(odbc, &scan.relation)? {
+            Some(why) => Chosen::None(format!("not cut by `{name}`: {why}")),
+            None => Chosen::Key(Key { column: name.clone(), known: Some(known.clone()) }),
+        });
+    }
+    if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && hints.rows.is_none() {
+        return uncut("it is small");
+    }
+    if let Relation::Query(_) = scan.relation {
+        return uncut("a query; `chunk_by` names a column to cut it by");
+    }
+    match key(odbc, &scan.relation, described) {
+        Some(key) => Ok(Chosen::Key(key)),
+        None => uncut("it has no key; `chunk_by` names a column to cut it by"),
+    }
+}
+
+fn slices(
+    odbc: &mut Odbc,
+    scan: &Scan,
+    described: &RelationFacts,
+    hints: &ChunkHints,
+) -> Result<(Vec<Slice>, String)> {
+    let uncut = |why: &str| Ok((whole(), format!("one chunk: {why}")));
+    let key = match chosen_key(odbc, scan, described, hints)? {
+        Chosen::Key(key) => key,
+        Chosen::None(why) => return uncut(&why),
     };
     let counted = |rows: u64| match hints.rows {
         Some(wished) => rows.div_ceil(wished.max(1)),

@@ -27,7 +27,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::dialect::Dialect;
-use crate::relation::Described;
+use crate::relation::RelationFacts;
 
 /// What a job's `source:` holds.
 #[derive(Deserialize, JsonSchema)]
@@ -180,7 +180,7 @@ impl Connector for Odbc {
     }
 
     fn describe_relation(&mut self, relation: &Relation) -> Result<RelationInfo> {
-        let Described { columns, rows, bytes, .. } = relation::describe(self, relation)?;
+        let RelationFacts { columns, rows, bytes, .. } = relation::describe(self, relation)?;
         types::info(&columns, rows, bytes)
     }
 

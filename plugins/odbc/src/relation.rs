@@ -6,7 +6,7 @@ use longshore_sdk::{Comparable, Error, ErrorClass, Relation, Result};
 use longshore_values::unique_names;
 
 use crate::dialect::Folds;
-use crate::types::{Known, known, value_bytes};
+use crate::types::{KnownColumn, known, value_bytes};
 use crate::{Encoding, Odbc, quoted};
 
 /// Schemas of the databases' own.
@@ -27,8 +27,8 @@ const FEW_ROWS: u32 = 10_000;
 const LEAST_ROW_BYTES: u64 = 8;
 
 /// What is known of a relation.
-pub struct Described {
-    pub columns: Vec<Known>,
+pub struct RelationFacts {
+    pub columns: Vec<KnownColumn>,
     pub rows: Option<u64>,
     pub bytes: Option<u64>,
     pub source: Source,
@@ -128,7 +128,7 @@ fn plain_or_quoted(odbc: &Odbc, name: &str) -> String {
 }
 
 /// Looks a relation up.
-pub fn describe(odbc: &mut Odbc, relation: &Relation) -> Result<Described> {
+pub fn describe(odbc: &mut Odbc, relation: &Relation) -> Result<RelationFacts> {
     let (source, columns) = columns(odbc, relation)?;
     let row_bytes: u64 = columns.iter().map(|known| value_bytes(&known.data_type)).sum();
     let (rows, bytes) = match relation {
@@ -143,11 +143,11 @@ pub fn describe(odbc: &mut Odbc, relation: &Relation) -> Result<Described> {
         Relation::Query(_) => (None, None),
     };
     let bytes = bytes.or(rows.map(|rows| rows * row_bytes));
-    Ok(Described { columns, rows, bytes, source })
+    Ok(RelationFacts { columns, rows, bytes, source })
 }
 
 /// What a relation is read from, and its columns.
-fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<Known>)> {
+fn columns(odbc: &mut Odbc, relation: &Relation) -> Result<(Source, Vec<KnownColumn>)> {
     let (source, mut described) = match relation {
         Relation::Table(name) => {
             check_name(odbc, name)?;
@@ -247,7 +247,7 @@ fn size(odbc: &mut Odbc, table: &TableName) -> Result<(Option<u64>, Option<u64>)
 }
 
 /// SQLite numbers its rows, under three names, which columns may have, too.
-fn row_number(columns: &[Known]) -> Option<&'static str> {
+fn row_number(columns: &[KnownColumn]) -> Option<&'static str> {
     let is_free = |name: &&str| !columns.iter().any(|known| known.name.eq_ignore_ascii_case(name));
     ["rowid", "_rowid_", "oid"].into_iter().find(is_free)
 }
@@ -256,7 +256,7 @@ fn row_number(columns: &[Known]) -> Option<&'static str> {
 fn loose_rows(
     odbc: &mut Odbc,
     table: &TableName,
-    columns: &[Known],
+    columns: &[KnownColumn],
     row_bytes: u64,
 ) -> Option<u64> {
     let name = quoted(&table.name, &odbc.quote);
@@ -280,11 +280,11 @@ fn loose_rows(
 #[derive(Clone, Debug)]
 pub struct Key {
     pub column: String,
-    pub known: Option<Known>,
+    pub known: Option<KnownColumn>,
 }
 
 /// The first column of a table's primary key, or of a unique index.
-pub fn key(odbc: &mut Odbc, relation: &Relation, described: &Described) -> Option<Key> {
+pub fn key(odbc: &mut Odbc, relation: &Relation, described: &RelationFacts) -> Option<Key> {
     let Relation::Table(name) = relation else { return None };
     let table = parts(name, odbc.dialect.folds);
     if odbc.dialect.loose

@@ -18,7 +18,7 @@ const UNLIMITED_NUMERIC: (u64, i16) = (28, 6);
 
 /// A column, as it will be.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownColumn {
     pub name: String,
     pub data_type: DataType,
     pub nullable: bool,
@@ -30,7 +30,7 @@ pub struct Known {
 }
 
 /// What a column becomes; `words` is its type as the database writes it.
-pub fn known(column: &Column, words: Option<&str>, dialect: &Dialect, wide: bool) -> Known {
+pub fn known(column: &Column, words: Option<&str>, dialect: &Dialect, wide: bool) -> KnownColumn {
     let (data_type, fetch) = match (dialect.loose, words) {
         (true, words) => loose(words.unwrap_or(&column.type_name)),
         (false, words) => strict(column, words.unwrap_or(&column.type_name), dialect),
@@ -39,7 +39,7 @@ pub fn known(column: &Column, words: Option<&str>, dialect: &Dialect, wide: bool
         (DataType::Utf8, true) => Fetch::Wide,
         _ => fetch,
     };
-    Known {
+    KnownColumn {
         name: column.name.clone(),
         comparable: comparable(&data_type, dialect.compares),
         data_type,
@@ -152,12 +152,16 @@ fn comparable(data_type: &DataType, compares: Compares) -> Comparable {
 }
 
 /// What the host is told of a relation.
-pub fn info(columns: &[Known], rows: Option<u64>, bytes: Option<u64>) -> Result<RelationInfo> {
-    let field = |known: &Known| {
+pub fn info(
+    columns: &[KnownColumn],
+    rows: Option<u64>,
+    bytes: Option<u64>,
+) -> Result<RelationInfo> {
+    let field = |known: &KnownColumn| {
         let field = Field::new(&known.name, known.data_type.clone(), true);
         if known.padded { padded(field) } else { field }
     };
-    let told = |known: &Known| Told {
+    let told = |known: &KnownColumn| Told {
         source_type: known.source_type.clone(),
         comparable: known.comparable,
         lossy: None,

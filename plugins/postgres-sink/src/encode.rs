@@ -8,9 +8,9 @@ use longshore_postgres_client::message::frontend;
 use longshore_postgres_client::{Client, fault};
 use longshore_sdk::array::cast::AsArray;
 use longshore_sdk::array::types::{
-    Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use longshore_sdk::array::{
     Array, ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, make_array,
@@ -244,20 +244,12 @@ fn kind(array: &ArrayRef) -> Result<Kind> {
     Ok(match array.data_type() {
         DataType::Null => Kind::Null,
         DataType::Boolean => Kind::Bool(array.as_boolean().clone()),
-        DataType::Int8 => Kind::Int2(
-            array.as_primitive::<Int8Type>().values().iter().map(|v| (*v).into()).collect(),
-        ),
-        DataType::UInt8 => Kind::Int2(
-            array.as_primitive::<UInt8Type>().values().iter().map(|v| (*v).into()).collect(),
-        ),
+        DataType::Int8 => Kind::Int2(widened::<Int8Type, _>(array)),
+        DataType::UInt8 => Kind::Int2(widened::<UInt8Type, _>(array)),
         DataType::Int16 => Kind::Int2(array.as_primitive::<Int16Type>().values().to_vec()),
-        DataType::UInt16 => Kind::Int4(
-            array.as_primitive::<UInt16Type>().values().iter().map(|v| (*v).into()).collect(),
-        ),
+        DataType::UInt16 => Kind::Int4(widened::<UInt16Type, _>(array).into()),
         DataType::Int32 => Kind::Int4(array.as_primitive::<Int32Type>().values().clone()),
-        DataType::UInt32 => Kind::Int8(
-            array.as_primitive::<UInt32Type>().values().iter().map(|v| (*v).into()).collect(),
-        ),
+        DataType::UInt32 => Kind::Int8(widened::<UInt32Type, _>(array).into()),
         DataType::Int64 => Kind::Int8(array.as_primitive::<Int64Type>().values().clone()),
         DataType::UInt64 => Kind::Unsigned(array.as_primitive::<UInt64Type>().values().clone()),
         DataType::Float32 => Kind::Float4(array.as_primitive::<Float32Type>().values().clone()),
@@ -284,9 +276,7 @@ fn kind(array: &ArrayRef) -> Result<Kind> {
         | DataType::LargeBinary
         | DataType::BinaryView
         | DataType::FixedSizeBinary(_) => Kind::Bytes(array.clone()),
-        DataType::Date32 => Kind::Date(
-            array.as_primitive::<Date32Type>().values().iter().map(|v| (*v).into()).collect(),
-        ),
+        DataType::Date32 => Kind::Date(widened::<Date32Type, _>(array)),
         DataType::Date64 => {
             let values = array.as_primitive::<Date64Type>().values();
             Kind::Date(values.iter().map(|v| v.div_euclid(DAY_MILLIS)).collect())
@@ -306,24 +296,35 @@ fn kind(array: &ArrayRef) -> Result<Kind> {
             let values = Values::new(dictionary.values())?;
             Kind::Dictionary(dictionary.normalized_keys(), Box::new(values))
         }
+        _ => list_kind(array)?,
+    })
+}
+
+fn list_kind(array: &ArrayRef) -> Result<Kind> {
+    match array.data_type() {
         DataType::List(item) => {
             let list = array.as_list::<i32>();
             let ends = list.offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize));
-            items(ends.collect(), item, list.values())?
+            items(ends.collect(), item, list.values())
         }
         DataType::LargeList(item) => {
             let list = array.as_list::<i64>();
             let ends = list.offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize));
-            items(ends.collect(), item, list.values())?
+            items(ends.collect(), item, list.values())
         }
         DataType::FixedSizeList(item, size) => {
             let list = array.as_fixed_size_list();
             let size = *size as usize;
             let ends = (0..list.len()).map(|row| (row * size, (row + 1) * size));
-            items(ends.collect(), item, list.values())?
+            items(ends.collect(), item, list.values())
         }
-        other => return Err(Error::internal(format!("{other} was not refused"))),
-    })
+        other => Err(Error::internal(format!("{other} was not refused"))),
+    }
+}
+
+/// Numbers in a wider type.
+fn widened<T: ArrowPrimitiveType, W: From<T::Native>>(array: &ArrayRef) -> Vec<W> {
+    array.as_primitive::<T>().values().iter().map(|value| (*value).into()).collect()
 }
 
 fn items(ends: Vec<(usize, usize)>, item: &Field, values: &ArrayRef) -> Result<Kind> {

@@ -28,7 +28,7 @@ pub struct Column {
 }
 
 /// What the server says of a column.
-pub(crate) struct Described<'a> {
+pub(crate) struct ColumnInfo<'a> {
     pub(crate) name: &'a str,
     pub(crate) type_oid: u32,
     pub(crate) type_modifier: i32,
@@ -42,11 +42,11 @@ pub(crate) struct Described<'a> {
 
 impl Column {
     /// Finds a column's way to Arrow.
-    pub(crate) fn new(described: &Described<'_>, types: &Types, policy: Policy) -> Result<Self> {
-        let Described { type_oid, type_modifier, dimensions, .. } = *described;
+    pub(crate) fn new(described: &ColumnInfo<'_>, types: &Types, policy: Policy) -> Result<Self> {
+        let ColumnInfo { type_oid, type_modifier, dimensions, .. } = *described;
         let mut way = types.way(policy, type_oid, type_modifier, dimensions);
         if way.foreign && policy.unknown_types == UnknownTypes::Refuse {
-            let Described { name, source_type, .. } = described;
+            let ColumnInfo { name, source_type, .. } = described;
             return Err(Error::data(format!(
                 "column `{name}` is {source_type}, which is not a type of PostgreSQL's own"
             ))
@@ -112,7 +112,7 @@ impl Column {
     }
 }
 
-fn comparable(kind: &Kind, described: &Described<'_>) -> Comparable {
+fn comparable(kind: &Kind, described: &ColumnInfo<'_>) -> Comparable {
     const TEXTS: [u32; 3] = [19, 25, 1043];
     match kind {
         Kind::Bool
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_foreign_type_is_text_or_refused_by_name() {
         let types = Types::of_foreign(30_000);
-        let described = Described {
+        let described = ColumnInfo {
             name: "area",
             type_oid: 30_000,
             type_modifier: -1,

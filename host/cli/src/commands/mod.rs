@@ -229,18 +229,18 @@ enum PluginCommand {
 }
 
 /// A command's error, and whether its `--json` answer already tells it.
-struct Failed {
+struct CommandError {
     error: Error,
     reported: bool,
 }
 
-impl From<Error> for Failed {
+impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
         Self { error, reported: false }
     }
 }
 
-fn dispatch_plugin(app: &App, command: PluginCommand) -> Result<(), Failed> {
+fn dispatch_plugin(app: &App, command: PluginCommand) -> Result<(), CommandError> {
     match command {
         PluginCommand::New(args) => Ok(plugin_new::new(&args)?),
         PluginCommand::Build(args) => Ok(plugin_build::build(app, &args)?),
@@ -255,7 +255,7 @@ fn dispatch_plugin(app: &App, command: PluginCommand) -> Result<(), Failed> {
     }
 }
 
-fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), Failed> {
+fn dispatch(cli: Cli, program: Option<&dyn ClusterProgram>) -> Result<(), CommandError> {
     match &cli.command {
         Command::Schema { api, command: None } => {
             show::json(&if *api { schema::api() } else { schema::job() });

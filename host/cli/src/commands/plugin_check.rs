@@ -14,9 +14,9 @@ use longshore_sandbox::Relation;
 use serde_json::{Map, Value, json};
 
 use super::params::ParamArgs;
-use super::{App, Failed, plugin, show};
+use super::{App, CommandError, plugin, show};
 use crate::conformance;
-use crate::conformance::{Given, Outcome};
+use crate::conformance::{Outcome, SuiteInputs};
 
 /// A component, and what it is held against.
 #[derive(Args)]
@@ -41,7 +41,7 @@ pub(super) struct Subject {
 
 impl Subject {
     /// The plugin, with the config and the relations that are to be used.
-    pub(super) fn read<'a>(&self, app: &'a App) -> Result<(Arc<Plugin>, Given<'a>)> {
+    pub(super) fn read<'a>(&self, app: &'a App) -> Result<(Arc<Plugin>, SuiteInputs<'a>)> {
         let plugin = plugin::find(app, &self.plugin)?;
         let job = self.job.as_deref();
         let job = job.map(|path| self.params.read_job(app, path)).transpose()?;
@@ -52,11 +52,11 @@ impl Subject {
         let mut relations = job.iter().flat_map(Job::reads).map(Relation::from).collect::<Vec<_>>();
         relations.extend(self.table.iter().cloned().map(Relation::Table));
         relations.extend(self.query.iter().cloned().map(Relation::Query));
-        Ok((plugin, Given { config, relations, settings: &app.settings }))
+        Ok((plugin, SuiteInputs { config, relations, settings: &app.settings }))
     }
 }
 
-pub(super) fn check(app: &App, subject: &Subject) -> Result<(), Failed> {
+pub(super) fn check(app: &App, subject: &Subject) -> Result<(), CommandError> {
     let (plugin, given) = subject.read(app)?;
     let outcomes = app.io.block_on(conformance::check(&plugin, &given))?;
     answer(app, &plugin, &outcomes, given.config.is_some())
@@ -91,7 +91,12 @@ fn config_of(job: &Job, plugin: &Plugin) -> Result<Map<String, Value>> {
     })
 }
 
-fn answer(app: &App, plugin: &Plugin, outcomes: &[Outcome], is_whole: bool) -> Result<(), Failed> {
+fn answer(
+    app: &App,
+    plugin: &Plugin,
+    outcomes: &[Outcome],
+    is_whole: bool,
+) -> Result<(), CommandError> {
     let broken = outcomes.iter().filter(|outcome| outcome.fault.is_some()).count();
     if app.json {
         show::json(&json!({
@@ -124,7 +129,7 @@ fn answer(app: &App, plugin: &Plugin, outcomes: &[Outcome], is_whole: bool) -> R
         counted(outcomes.len() as u64, "promise")
     ))
     .with_hint("fix the plugin: docs/how-to/write-a-plugin.md and wit/ define the contract");
-    Err(Failed { error, reported: true })
+    Err(CommandError { error, reported: true })
 }
 
 fn line(outcome: &Outcome) -> String {

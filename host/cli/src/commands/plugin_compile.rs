@@ -10,7 +10,7 @@ use longshore_plugins::{Plugin, Plugins, Slot};
 use longshore_sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use super::{App, Failed, show};
+use super::{App, CommandError, show};
 
 #[derive(Args)]
 pub(super) struct CompileArgs {
@@ -19,7 +19,7 @@ pub(super) struct CompileArgs {
     portable: Option<PathBuf>,
 }
 
-pub(super) fn compile(app: &App, args: &CompileArgs) -> Result<(), Failed> {
+pub(super) fn compile(app: &App, args: &CompileArgs) -> Result<(), CommandError> {
     let catalog = match &args.portable {
         Some(folder) => {
             let _on_io = app.io.enter();
@@ -56,7 +56,7 @@ pub(super) fn compile(app: &App, args: &CompileArgs) -> Result<(), Failed> {
     let all = counted(answers.len() as u64, "component");
     let error = Error::config(format!("{failed} of {all} are not compiled"))
         .with_hint("the causes are above: fix or remove these files");
-    Err(Failed { error, reported: app.json })
+    Err(CommandError { error, reported: app.json })
 }
 
 /// Compiles a component, and makes sure that it is kept; gives how long that took.

@@ -11,8 +11,8 @@ use longshore_plugins::Plugin;
 use longshore_sandbox::tape::{Label, PluginLabel};
 use serde_json::json;
 
-use super::{App, Failed, plugin, show};
-use crate::conformance::{Replay, Replayed, Verdict};
+use super::{App, CommandError, plugin, show};
+use crate::conformance::{Replay, ReplayResult, Verdict};
 
 #[derive(Args)]
 pub(super) struct ReplayArgs {
@@ -24,7 +24,7 @@ pub(super) struct ReplayArgs {
     plugin: Option<String>,
 }
 
-pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
+pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), CommandError> {
     let tape = Replay::read(&args.tape)?;
     let plugin = match &args.plugin {
         Some(wanted) => plugin::find(app, wanted)?,
@@ -47,7 +47,7 @@ pub(super) fn replay(app: &App, args: &ReplayArgs) -> Result<(), Failed> {
     }
     match replayed.error {
         None => Ok(()),
-        Some(error) => Err(Failed { error, reported: true }),
+        Some(error) => Err(CommandError { error, reported: true }),
     }
 }
 
@@ -64,7 +64,7 @@ fn recorded_or_newer(app: &App, recorded: &PluginLabel) -> Result<Arc<Plugin>> {
     })
 }
 
-fn text(label: &Label, plugin: &Plugin, replayed: &Replayed) -> String {
+fn text(label: &Label, plugin: &Plugin, replayed: &ReplayResult) -> String {
     let Label { run, relation, chunk, attempt, recorded, plugin: worked, .. } = label;
     let by_whom = if worked.digest == plugin.digest() {
         "by the same build".to_owned()

@@ -31,12 +31,12 @@ const JSON_MILLIS: u64 = 500;
 const EVENT_SECS: u64 = 10;
 
 /// Shows progress until it is dropped.
-pub(super) struct Showing {
+pub(super) struct ProgressDisplay {
     task: AbortHandle,
     is_drawn: bool,
 }
 
-impl Drop for Showing {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         self.task.abort();
         if self.is_drawn {
@@ -46,17 +46,17 @@ impl Drop for Showing {
 }
 
 /// Shows a run's progress: drawn on a terminal, as lines elsewhere. Call it on a runtime.
-pub(super) fn watch(progress: Arc<Progress>) -> Showing {
+pub(super) fn watch(progress: Arc<Progress>) -> ProgressDisplay {
     let is_drawn =
         stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let task = if is_drawn { tokio::spawn(drawn(progress)) } else { tokio::spawn(lines(progress)) };
-    Showing { task: task.abort_handle(), is_drawn }
+    ProgressDisplay { task: task.abort_handle(), is_drawn }
 }
 
 /// Shows the progress of a run: that of each plan, one after the other. Call it on a runtime.
 pub(super) async fn follow(
     mut progress: Receiver<Option<Arc<Progress>>>,
-    show: impl Fn(Arc<Progress>) -> Option<Showing>,
+    show: impl Fn(Arc<Progress>) -> Option<ProgressDisplay>,
 ) -> Infallible {
     let mut showing = None;
     loop {
@@ -93,7 +93,7 @@ pub(super) fn tell_begin(run: &str, job: &str) {
 }
 
 /// Tells programs a run's progress. Call it on a runtime.
-pub(super) fn tell(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
+pub(super) fn tell(run: &str, job: &str, progress: Arc<Progress>) -> ProgressDisplay {
     let (run, job, mut pace) = (run.to_owned(), job.to_owned(), Pace::new(&progress));
     let task = tokio::spawn(async move {
         loop {
@@ -102,11 +102,11 @@ pub(super) fn tell(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
             tokio::time::sleep(Duration::from_millis(JSON_MILLIS)).await;
         }
     });
-    Showing { task: task.abort_handle(), is_drawn: false }
+    ProgressDisplay { task: task.abort_handle(), is_drawn: false }
 }
 
 /// Logs a run's progress, of relations that got on, until what it gives is dropped. Call it on a runtime.
-pub(super) fn events(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
+pub(super) fn events(run: &str, job: &str, progress: Arc<Progress>) -> ProgressDisplay {
     let (run, job) = (run.to_owned(), job.to_owned());
     let task = tokio::spawn(async move {
         let mut last = vec![(0, 0); progress.relations.len()];
@@ -124,5 +124,5 @@ pub(super) fn events(run: &str, job: &str, progress: Arc<Progress>) -> Showing {
             }
         }
     });
-    Showing { task: task.abort_handle(), is_drawn: false }
+    ProgressDisplay { task: task.abort_handle(), is_drawn: false }
 }

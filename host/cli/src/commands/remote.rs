@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::run_lines::{attempt_text, executor_text, text};
 use super::runs::RunsCommand;
 use super::table::Table;
-use super::{App, Failed, show};
+use super::{App, CommandError, show};
 use crate::remote::{self, Client, RemoteArgs, SubmitArgs};
 
 /// How many runs are listed, unless told.
@@ -52,7 +52,11 @@ fn list(app: &App, client: &Client, limit: u64) -> Result<()> {
 }
 
 /// `longshore submit JOB`
-pub(super) fn submit(app: &App, server: &RemoteArgs, args: &SubmitArgs) -> Result<(), Failed> {
+pub(super) fn submit(
+    app: &App,
+    server: &RemoteArgs,
+    args: &SubmitArgs,
+) -> Result<(), CommandError> {
     let client = server.client(&app.settings.state)?;
     let submitted = app.io.block_on(remote::submit(&client, args))?;
     let run = text(&submitted, "run");
@@ -63,16 +67,16 @@ pub(super) fn submit(app: &App, server: &RemoteArgs, args: &SubmitArgs) -> Resul
 }
 
 /// `longshore wait RUN`
-pub(super) fn wait(app: &App, server: &RemoteArgs, run: &str) -> Result<(), Failed> {
+pub(super) fn wait(app: &App, server: &RemoteArgs, run: &str) -> Result<(), CommandError> {
     let client = server.client(&app.settings.state)?;
     let run = app.io.block_on(remote::find(&client, run))?;
     wait_for(app, &client, &run)
 }
 
-fn wait_for(app: &App, client: &Client, run: &str) -> Result<(), Failed> {
+fn wait_for(app: &App, client: &Client, run: &str) -> Result<(), CommandError> {
     let (report, result) = app.io.block_on(remote::wait(client, run))?;
     answer(app, &report, remote::report_text)?;
-    result.map_err(|error| Failed { error, reported: true })
+    result.map_err(|error| CommandError { error, reported: true })
 }
 
 fn answer(app: &App, answer: &Value, as_text: impl FnOnce(&Value) -> String) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore::Run;
-use longshore::program::{Ended, Task, Work, check_run_key};
+use longshore::program::{RunResult, Task, Work, check_run_key};
 use longshore_model::atomic_file;
 use longshore_model::config::{Arguments, Job, ParameterRecord, ParentRun};
 use longshore_model::error::{Error, Result};
@@ -19,9 +19,9 @@ use longshore_telemetry::metrics_text;
 use crate::stop_signals::{SIGTERM_EXIT_CODE, StopSignals};
 
 use super::params::{self, ParamArgs};
-use super::progress::Showing;
+use super::progress::ProgressDisplay;
 use super::watched::{ProgressForm, WatchArgs};
-use super::{App, Failed, kept_job, progress, show, stdin_job};
+use super::{App, CommandError, kept_job, progress, show, stdin_job};
 
 #[derive(Args)]
 pub(super) struct RunArgs {
@@ -68,8 +68,8 @@ impl RunKey {
     pub(super) fn with_ledger(
         &self,
         app: &App,
-        work: impl FnOnce(&Ledger) -> Result<(), Failed>,
-    ) -> Result<(), Failed> {
+        work: impl FnOnce(&Ledger) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
         let ledger = match self.run_key {
             None => ledger(app)?,
             Some(_) => Ledger::open(&app.settings.state)?,
@@ -84,7 +84,7 @@ impl RunKey {
     }
 }
 
-pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
+pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), CommandError> {
     let job = args.params.read_job(app, &args.job)?;
     args.key.with_ledger(app, |ledger| {
         let signals = app.stop_signals()?;
@@ -97,7 +97,7 @@ pub(super) fn run(app: &App, args: &RunArgs) -> Result<(), Failed> {
 }
 
 /// What there is to do: a run under a new id, or that of a run key.
-fn task(app: &App, args: &RunArgs, ledger: &Ledger, job: Job) -> Result<Task, Failed> {
+fn task(app: &App, args: &RunArgs, ledger: &Ledger, job: Job) -> Result<Task, CommandError> {
     let Some(key) = args.key.get() else {
         let work = work(app, ledger, job, None)?;
         if let (Some(from), Some(to)) = (&args.from, &args.to) {
@@ -132,7 +132,12 @@ fn run_key(text: &str) -> Result<String, String> {
 }
 
 /// Goes on with a run in the foreground, or runs its job again.
-pub(super) fn carry_on(app: &App, ledger: &Ledger, run: String, job: Job) -> Result<(), Failed> {
+pub(super) fn carry_on(
+    app: &App,
+    ledger: &Ledger,
+    run: String,
+    job: Job,
+) -> Result<(), CommandError> {
     let signals = app.stop_signals()?;
     let work = work(app, ledger, job, Some(run))?;
     carry_out(app, Task::Run(Box::new(work)), WatchArgs::default(), signals)
@@ -144,7 +149,7 @@ pub(super) fn carry_out(
     task: Task,
     watch: WatchArgs,
     mut signals: StopSignals,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let (id, is_retried) = match &task {
         Task::Run(work) => {
             if watch.progress == ProgressForm::Json {
@@ -159,24 +164,28 @@ pub(super) fn carry_out(
         Task::Done(report, ..) => report.job.clone(),
     };
     let mut run = Run::begin(move || Ok(task));
-    let watched = Watched { run: &id, job: &name, is_retried, args: watch };
-    let Ended { report, result } = app.io.block_on(ended(&mut run, watched, &mut signals))?;
+    let watched = WatchedRun { run: &id, job: &name, is_retried, args: watch };
+    let RunResult { report, result } = app.io.block_on(ended(&mut run, watched, &mut signals))?;
     kept_job::forget_ended(&app.settings.state, &id, report.status);
     answer(app, &report);
     deliver(app, &mut run, &mut signals);
-    result.map_err(|error| Failed { error, reported: true })
+    result.map_err(|error| CommandError { error, reported: true })
 }
 
 /// A run that somebody watches.
 #[derive(Clone, Copy)]
-struct Watched<'a> {
+struct WatchedRun<'a> {
     run: &'a str,
     job: &'a str,
     is_retried: bool,
     args: WatchArgs,
 }
 
-async fn ended(run: &mut Run, watched: Watched<'_>, signals: &mut StopSignals) -> Result<Ended> {
+async fn ended(
+    run: &mut Run,
+    watched: WatchedRun<'_>,
+    signals: &mut StopSignals,
+) -> Result<RunResult> {
     let (control, progress) = (run.control().clone(), run.progress());
     let told_twice = async {
         let exit_code = tokio::select! {
@@ -197,9 +206,9 @@ async fn ended(run: &mut Run, watched: Watched<'_>, signals: &mut StopSignals) -
         .with_exit_code(exit_code))
 }
 
-impl Watched<'_> {
+impl WatchedRun<'_> {
     /// Shows its progress, in the form that is asked for.
-    fn show(self, progress: Arc<Progress>) -> Option<Showing> {
+    fn show(self, progress: Arc<Progress>) -> Option<ProgressDisplay> {
         match self.args.progress {
             ProgressForm::Json => Some(progress::tell(self.run, self.job, progress)),
             ProgressForm::Text => (!show::is_quiet()).then(|| progress::watch(progress)),

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::run_lines::{attempt_text, executor_text};
 use super::table::Table;
-use super::{App, Failed, kept_job, run, show};
+use super::{App, CommandError, kept_job, run, show};
 use crate::run_choice::{CANDIDATES_SHOWN, only_run};
 
 /// How many runs are listed, unless told.
@@ -46,7 +46,7 @@ pub(super) fn runs(
     app: &App,
     command: Option<RunsCommand>,
     limit: Option<u64>,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let ledger = Ledger::open(&app.settings.state)?;
     match command {
         None => Ok(list(app, &ledger, limit.unwrap_or(LISTED))?),
@@ -227,7 +227,7 @@ fn give_up(app: &App, ledger: &Ledger, run: &str, recorded: &RunEntry) -> Result
 }
 
 /// Where a daemon has the state folder, it runs the job; else this command does.
-fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), Failed> {
+fn retry(app: &App, ledger: &Ledger, id: &str) -> Result<(), CommandError> {
     let run = find(ledger, id)?;
     let recorded = ledger.entry(&run)?.ok_or_else(|| unknown(id))?;
     if recorded.phase == Phase::Done(Outcome::Succeeded) {

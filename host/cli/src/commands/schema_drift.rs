@@ -13,7 +13,7 @@ use longshore_run::{RelationDrift, drift_of_job};
 use serde_json::{Value, json};
 
 use super::params::ParamArgs;
-use super::{App, Failed, show};
+use super::{App, CommandError, show};
 
 #[derive(Subcommand)]
 pub(super) enum SchemaCommand {
@@ -35,7 +35,7 @@ pub(super) enum SchemaCommand {
     },
 }
 
-pub(super) fn schema(app: &App, command: &SchemaCommand) -> Result<(), Failed> {
+pub(super) fn schema(app: &App, command: &SchemaCommand) -> Result<(), CommandError> {
     match command {
         SchemaCommand::Diff { job, params } => diff(app, job, params),
         SchemaCommand::Accept { job, relation, params } => {
@@ -48,7 +48,7 @@ fn drift(app: &App, job: &Job) -> Result<Vec<RelationDrift>> {
     app.io.block_on(async { drift_of_job(job, app.resolve(job).await?, &app.settings).await })
 }
 
-fn diff(app: &App, path: &Path, params: &ParamArgs) -> Result<(), Failed> {
+fn diff(app: &App, path: &Path, params: &ParamArgs) -> Result<(), CommandError> {
     let job = params.read_job(app, path)?;
     let relations = drift(app, &job)?;
     if app.json {
@@ -73,7 +73,7 @@ fn diff(app: &App, path: &Path, params: &ParamArgs) -> Result<(), Failed> {
     } else {
         error.with_hint("a run goes on as shown above")
     };
-    Err(Failed { error, reported: true })
+    Err(CommandError { error, reported: true })
 }
 
 fn accept(app: &App, path: &Path, relation: Option<&str>, params: &ParamArgs) -> Result<()> {

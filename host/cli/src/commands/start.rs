@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::cluster::ClusterProgram;
 
-use super::{Cli, Command, Failed, dispatch, show};
+use super::{Cli, Command, CommandError, dispatch, show};
 
 /// Runs the program, and ends the process.
 pub fn main() -> ! {
@@ -29,7 +29,7 @@ pub fn main_with(program: Option<&dyn ClusterProgram>) -> ! {
     keep_little_memory(cores());
     match on_large_stack(|| dispatch(cli, program)) {
         Ok(()) => end_answered(),
-        Err(Failed { error, reported }) => {
+        Err(CommandError { error, reported }) => {
             if json && !reported {
                 show::json(&json!({ "error": error.report() }));
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Subcommand;
-use longshore_model::config::incremental::Watched;
+use longshore_model::config::incremental::WatchedValue;
 use longshore_model::config::{Arguments, Job};
 use longshore_model::error::{Error, Result};
 use longshore_model::watermark::Watermark;
@@ -81,7 +81,7 @@ impl JobRef {
     }
 
     /// The incremental relations that its file names.
-    fn relations(&self) -> impl Iterator<Item = (&str, &Watched)> {
+    fn relations(&self) -> impl Iterator<Item = (&str, &WatchedValue)> {
         let relations = self.job.iter().flat_map(|job| &job.relations);
         relations
             .flat_map(|relation| &relation.inputs)
@@ -144,8 +144,8 @@ fn set(app: &App, ledger: &Ledger, job: &JobRef, relation: &str, value: &str) ->
 fn watched_column(ledger: &Ledger, job: &JobRef, relation: &str) -> Result<Option<String>> {
     if let Some((_, watched)) = job.relations().find(|(name, _)| *name == relation) {
         return Ok(match watched {
-            Watched::Column(column) => Some(column.clone()),
-            Watched::Modified => None,
+            WatchedValue::Column(column) => Some(column.clone()),
+            WatchedValue::Modified => None,
         });
     }
     let known = ledger.watermarks(Some(&job.name))?;

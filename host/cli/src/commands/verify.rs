@@ -17,7 +17,7 @@ use longshore_run::{Manifest, RelationRecord};
 use serde_json::json;
 
 use super::params::ParamArgs;
-use super::{App, Failed, show};
+use super::{App, CommandError, show};
 
 #[derive(Args)]
 pub(super) struct VerifyArgs {
@@ -33,7 +33,7 @@ pub(super) struct VerifyArgs {
     source: bool,
 }
 
-pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), Failed> {
+pub(super) fn verify(app: &App, args: &VerifyArgs) -> Result<(), CommandError> {
     app.io.block_on(async {
         let (manifest, target) = open(app, args).await?;
         let mut faults = verification::check_parts(&manifest, target.as_ref()).await?;
@@ -149,7 +149,7 @@ fn answer(
     args: &VerifyArgs,
     manifest: &Manifest,
     faults: Vec<Fault>,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let parts: usize = manifest.relations.iter().map(|relation| relation.parts.len()).sum();
     if app.json {
         show::json(&json!({
@@ -193,5 +193,5 @@ fn answer(
         ))
         .with_hint("the source has changed since: run the job again"),
     };
-    Err(Failed { error, reported: true })
+    Err(CommandError { error, reported: true })
 }

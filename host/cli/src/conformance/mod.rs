@@ -10,7 +10,7 @@ mod sink;
 mod speed;
 mod transform;
 
-pub use replay::{Replay, Replayed, Verdict};
+pub use replay::{Replay, ReplayResult, Verdict};
 pub use speed::{Figures, measure};
 
 use std::ops::Deref;
@@ -23,7 +23,7 @@ use longshore_sandbox::{Kind, Relation};
 use serde_json::{Map, Value};
 
 /// The inputs of the conformance suite.
-pub struct Given<'a> {
+pub struct SuiteInputs<'a> {
     /// Its config, as a job gives it; without one only its description can be looked at.
     pub config: Option<Map<String, Value>>,
     /// For a connector: what to read. Without any, the first of what it lists.
@@ -57,7 +57,7 @@ impl Suite {
 }
 
 /// Holds a component against the suite.
-pub async fn check(plugin: &Arc<Plugin>, given: &Given<'_>) -> Result<Vec<Outcome>> {
+pub async fn check(plugin: &Arc<Plugin>, given: &SuiteInputs<'_>) -> Result<Vec<Outcome>> {
     let mut suite = Suite::default();
     description::check(&mut suite, plugin).await;
     let Some(config) = &given.config else { return Ok(suite.outcomes) };

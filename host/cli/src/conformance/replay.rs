@@ -9,7 +9,7 @@ use longshore_engine::transform::TransformSchemas;
 use longshore_model::error::{Error, Result};
 use longshore_plugins::{Plugin, PluginKind};
 use longshore_sandbox::capability::HostEnv;
-use longshore_sandbox::capability::tape::{Ending, Player, Seen, Tape};
+use longshore_sandbox::capability::tape::{Ending, InstanceUse, Player, Tape};
 use longshore_sandbox::tape::{Label, Script};
 use longshore_sandbox::{Connector, Load, OpenTarget, Scan, Session, Sink, Transform, Transformer};
 use strum::IntoStaticStr;
@@ -25,7 +25,7 @@ pub struct Replay {
 
 /// The result of the replay.
 #[derive(Debug)]
-pub struct Replayed {
+pub struct ReplayResult {
     /// How the work on the tape ended.
     pub then: Ending,
     /// How it compares with what is on the tape.
@@ -60,7 +60,7 @@ impl Replay {
     }
 
     /// Runs it again with this plugin.
-    pub async fn run(self, plugin: &Plugin) -> Result<(Label, Replayed)> {
+    pub async fn run(self, plugin: &Plugin) -> Result<(Label, ReplayResult)> {
         let Self { label, ending, player, inputs } = self;
         let seen = player.seen();
         let (name, outside) = (plugin.name(), HostEnv::played(player));
@@ -162,8 +162,8 @@ async fn write(
     writer.finish().await?.1.end().await
 }
 
-fn compared(then: Ending, done: Result<()>, seen: Seen, rows: u64) -> Replayed {
-    let Seen { outputs, differs_at, went_on } = seen;
+fn compared(then: Ending, done: Result<()>, seen: InstanceUse, rows: u64) -> ReplayResult {
+    let InstanceUse { outputs, differs_at, went_on } = seen;
     let error = done.err().filter(|_| !went_on);
     let verdict = match &error {
         None => Verdict::Passed,
@@ -172,7 +172,7 @@ fn compared(then: Ending, done: Result<()>, seen: Seen, rows: u64) -> Replayed {
         }
         Some(_) => Verdict::FailedOtherwise,
     };
-    Replayed { then, verdict, rows, outputs, error }
+    ReplayResult { then, verdict, rows, outputs, error }
 }
 
 /// Whether an error is the one on the tape, which may stand in the words of its run.

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::{Given, Probe, bound, rows};
+use super::{Probe, SuiteInputs, bound, rows};
 
 /// Chunks that a connector's relation is cut into, at the most.
 const CHUNKS: u32 = 64;
@@ -64,7 +64,7 @@ impl Done {
 /// for the other kinds.
 pub async fn measure(
     plugin: &Arc<Plugin>,
-    given: &Given<'_>,
+    given: &SuiteInputs<'_>,
     rows: u64,
     instances: usize,
     compute: &Handle,

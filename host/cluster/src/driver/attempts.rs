@@ -48,7 +48,7 @@ pub(super) enum Heard {
 }
 
 /// An attempt is no longer wanted when this is dropped.
-pub(super) struct Awaited<'a> {
+pub(super) struct AttemptWait<'a> {
     attempts: &'a Attempts,
     order: AttemptOrder,
     pub(super) heard: UnboundedReceiver<Heard>,
@@ -60,10 +60,10 @@ pub(super) struct NotWanted;
 
 impl Attempts {
     /// From now on, what is heard of an attempt is passed on.
-    pub(super) fn wait_for(&self, order: AttemptOrder) -> Awaited<'_> {
+    pub(super) fn wait_for(&self, order: AttemptOrder) -> AttemptWait<'_> {
         let (sender, heard) = unbounded_channel();
         self.0.lock().insert(order, Attempt { claims: HashMap::new(), heard: sender });
-        Awaited { attempts: self, order, heard }
+        AttemptWait { attempts: self, order, heard }
     }
 
     /// Takes what an executor says.
@@ -110,7 +110,7 @@ impl Attempt {
     }
 }
 
-impl Awaited<'_> {
+impl AttemptWait<'_> {
     /// Who writes partitions that are not over.
     pub(super) fn writers(&self) -> Vec<Claim> {
         let attempts = self.attempts.0.lock();
@@ -124,7 +124,7 @@ impl Awaited<'_> {
     }
 }
 
-impl Drop for Awaited<'_> {
+impl Drop for AttemptWait<'_> {
     fn drop(&mut self) {
         self.attempts.0.lock().remove(&self.order);
     }

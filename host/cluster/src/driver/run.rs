@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_engine::plan_node::partitions;
 use longshore_engine::scan::PlacedLeftOut;
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::error::{Error, Result};
 use longshore_run::cluster::{AttemptNews, AttemptOrder, ClusterRun};
 use tokio::runtime::Handle;
 use tokio::time::interval_at;
 
-use super::attempts::{Awaited, Claim, Heard};
+use super::attempts::{AttemptWait, Claim, Heard};
 use super::members::MembersWatch;
 use super::scheduler_client::{JobState, SchedulerClient};
 use super::service::{Session, Sessions};
@@ -46,7 +46,7 @@ impl ClusterRun for DriverRun {
         order: AttemptOrder,
         whole: Option<Arc<dyn ExecutionPlan>>,
         on_news: &(dyn Fn(AttemptNews) + Send + Sync),
-    ) -> Result<Vec<Written>> {
+    ) -> Result<Vec<WriteResult>> {
         let (plan, partitions) = self.plan(order, whole)?;
         let mut awaited = self.session.attempts.wait_for(order);
         let mut job = self.submit(plan.clone()).await?;
@@ -79,7 +79,7 @@ impl ClusterRun for DriverRun {
         job.is_over = true;
         let mut all = PlacedLeftOut::default();
         left_out.into_values().for_each(|own| all.merge(own));
-        let left_out = Written { left_out: all.rows, ..Written::default() };
+        let left_out = WriteResult { left_out: all.rows, ..WriteResult::default() };
         Ok(std::iter::once(left_out).chain(written.into_values()).collect())
     }
 }
@@ -163,7 +163,7 @@ impl Watch {
     /// Whether the job must be submitted once more. An attempt that is lost is an error, which is tried again.
     async fn look(
         &mut self,
-        awaited: &Awaited<'_>,
+        awaited: &AttemptWait<'_>,
         scheduler: &SchedulerClient,
         job: &str,
     ) -> Result<bool> {

@@ -11,7 +11,7 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::StreamExt;
 use longshore_engine::datafusion_fault::from_datafusion;
 use longshore_engine::scan::ReadCounter;
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::error::{Class, Error, Result};
 use longshore_run::cluster::{AttemptOrder, ExecutorRun};
 use tokio::runtime::Handle;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use super::ballista_fault::not_fetched;
-use super::driver_line::{DriverLine, Role, Wanted};
+use super::driver_line::{Demand, DriverLine, Role};
 use super::sessions::Sessions;
 use crate::limits::FULL_DISK_SECS;
 use crate::message::{Assignment, PLANS_DIFFER};
@@ -111,12 +111,12 @@ async fn carried_out(
     sessions: &Arc<Sessions>,
     assignment: Assignment,
     role: Role,
-    work: impl AsyncFnOnce(Arc<ExecutorRun>, ReadCounter) -> Result<Written>,
+    work: impl AsyncFnOnce(Arc<ExecutorRun>, ReadCounter) -> Result<WriteResult>,
 ) -> Result<bool> {
     let driver = sessions.driver(&assignment.driver)?;
     let count = ReadCounter::default();
     let line = Arc::new(DriverLine::new(driver, assignment.clone(), role, count.clone()));
-    if line.begin(name).await? == Wanted::No {
+    if line.begin(name).await? == Demand::No {
         return Ok(false);
     }
     sessions.begun(&line);
@@ -140,7 +140,7 @@ async fn carried_out(
             };
             reporting.shutdown().await;
             let written = done.as_ref().ok().cloned();
-            let is_wanted = line.end(done).await == Wanted::Yes;
+            let is_wanted = line.end(done).await == Demand::Yes;
             if let (false, Some(run), Some(written)) = (is_wanted, &run, &written) {
                 run.discard(assignment.order, written).await;
             }
@@ -159,7 +159,7 @@ async fn handed_over(
     line: &DriverLine,
     run: &ExecutorRun,
     order: AttemptOrder,
-    written: &Written,
+    written: &WriteResult,
 ) -> Result<()> {
     let files = run.scratch_files(order, written);
     let handed = line.hand_over(run.scratch(), &files).await;
@@ -197,7 +197,7 @@ async fn run_fragment(
     count: ReadCounter,
     task: FragmentTask,
     batches: &Batches,
-) -> Result<Written> {
+) -> Result<WriteResult> {
     let whole = run.whole(task.assignment.order, &count, task.numbers.clone()).await?;
     if task.assignment.shape.is_some_and(|expected| expected != shape(&whole.plan)) {
         return Err(Error::connection(
@@ -211,11 +211,11 @@ async fn run_fragment(
     let fragment = find(&whole.plan, task.number, inputs.collect()).map_err(fault)?;
     let rows = fragment.execute(task.partition, whole.context.clone());
     let mut rows = rows.map_err(fault)?;
-    let mut written = Written::default();
+    let mut written = WriteResult::default();
     while let Some(batch) = rows.next().await {
         let batch = batch.map_err(fault)?;
         if task.number == WRITER {
-            written.merge(Written::from_rows(&batch)?)?;
+            written.merge(WriteResult::from_rows(&batch)?)?;
         } else if batches.send(Ok(batch)).await.is_err() {
             return Err(Error::cancelled("nobody takes the rows of a fragment"));
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use longshore_engine::scan::{ReadAmount, ReadCounter};
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::error::{Error, Result, ResultExt};
 use parking_lot::Mutex;
 use tokio::fs::File;
@@ -43,7 +43,7 @@ pub(super) enum Role {
 
 /// Whether the driver still waits for an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Demand {
     Yes,
     No,
 }
@@ -70,21 +70,21 @@ impl DriverLine {
         &self.channel
     }
 
-    async fn say(&self, news: News) -> Result<Wanted> {
+    async fn say(&self, news: News) -> Result<Demand> {
         let message = AttemptMessage { order: self.assignment.order, news };
         self.send(serde_json::to_vec(&message)?).await
     }
 
-    async fn send(&self, message: Vec<u8>) -> Result<Wanted> {
+    async fn send(&self, message: Vec<u8>) -> Result<Demand> {
         let path = format!("/sessions/{}/attempts", self.assignment.session);
         let answer = match ask(&self.channel, &path, Some(message)).await {
             // The process is gone, and the session with it.
-            Err(error) if error.code() == Some(REFUSED) => return Ok(Wanted::No),
+            Err(error) if error.code() == Some(REFUSED) => return Ok(Demand::No),
             asked => asked?,
         };
         match answer.status {
-            StatusCode::OK => Ok(Wanted::Yes),
-            StatusCode::GONE => Ok(Wanted::No),
+            StatusCode::OK => Ok(Demand::Yes),
+            StatusCode::GONE => Ok(Demand::No),
             other => Err(Error::internal(format!("the driver answered {other}"))),
         }
     }
@@ -100,7 +100,7 @@ impl DriverLine {
     }
 
     /// The attempt begins.
-    pub(super) async fn begin(&self, executor: &str) -> Result<Wanted> {
+    pub(super) async fn begin(&self, executor: &str) -> Result<Demand> {
         self.say(self.news(ReadAmount::default(), Step::Begun(executor.to_owned()))).await
     }
 
@@ -115,12 +115,12 @@ impl DriverLine {
             sleep(Duration::from_millis(REPORT_MILLIS)).await;
             let read = self.untold();
             match self.say(self.news(read, Step::Running)).await {
-                Ok(Wanted::Yes) => {
+                Ok(Demand::Yes) => {
                     heard = Instant::now();
                     let mut told = self.told.lock();
                     *told = told.plus(read);
                 }
-                Ok(Wanted::No) => return,
+                Ok(Demand::No) => return,
                 Err(error) if heard.elapsed().as_secs() < DRIVER_SILENCE_SECS => {
                     tracing::debug!("{}: {error}", self.assignment.driver);
                 }
@@ -185,7 +185,7 @@ impl DriverLine {
 
     /// What the executor does for the attempt is over. What was written is nobody's unless the driver hears of it, and
     /// wants it.
-    pub(super) async fn end(&self, done: Result<Written>) -> Wanted {
+    pub(super) async fn end(&self, done: Result<WriteResult>) -> Demand {
         let read = self.untold();
         let news = match (&self.role, done) {
             (Role::Reader(Some(fragment)), Ok(_)) => {
@@ -201,19 +201,19 @@ impl DriverLine {
             Ok(message) => self.insist(message).await,
             Err(error) => {
                 tracing::error!("{error}");
-                Wanted::No
+                Demand::No
             }
         }
     }
 
-    async fn insist(&self, message: Vec<u8>) -> Wanted {
+    async fn insist(&self, message: Vec<u8>) -> Demand {
         let begun = Instant::now();
         loop {
             match self.send(message.clone()).await {
                 Ok(wanted) => return wanted,
                 Err(error) if begun.elapsed().as_secs() >= DRIVER_SILENCE_SECS => {
                     tracing::warn!("{}: {error}", self.assignment.driver);
-                    return Wanted::No;
+                    return Demand::No;
                 }
                 Err(error) => tracing::debug!("{}: {error}", self.assignment.driver),
             }

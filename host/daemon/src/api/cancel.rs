@@ -16,7 +16,7 @@ use super::caller::Caller;
 use super::extract::{Names, OptionalBody};
 use super::limits::REQUEST_SECS;
 use super::runs::{RunState, state_of, unknown};
-use super::state::{ApiState, Shared};
+use super::state::{ApiState, SharedState};
 
 /// How often it is looked whether the run has ended.
 const LOOK_MILLIS: u64 = 100;
@@ -55,7 +55,7 @@ pub(super) struct RetryAnswer {
 }
 
 pub(super) async fn cancel(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(run): Names<String>,
     OptionalBody(body): OptionalBody<CancelBody>,
 ) -> Answer<CancelAnswer> {
@@ -80,7 +80,7 @@ pub(super) async fn cancel(
 }
 
 /// Asks whoever works on the run.
-async fn request(state: &Shared, run: &str) -> Result<(), ApiError> {
+async fn request(state: &SharedState, run: &str) -> Result<(), ApiError> {
     let id = run.to_owned();
     let requested =
         move |state: &ApiState| Ok((state.ledger.request_cancel(&id)?, state_of(state, &id)?));
@@ -101,7 +101,7 @@ fn alive(state: &ApiState, run: &str) -> Result<Vec<String>> {
 }
 
 pub(super) async fn retry(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     caller: Caller,
     Names(run): Names<String>,
 ) -> Result<Response, ApiError> {

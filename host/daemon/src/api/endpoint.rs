@@ -6,7 +6,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use longshore_run::ledger::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::state::Shared;
+use super::state::SharedState;
 
 /// Makes the schema of a type.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -63,13 +63,13 @@ pub(super) struct Endpoint {
     pub(super) answer: AnswerBody,
     /// Whether it changes something: then the audit log tells of it.
     pub(super) is_change: bool,
-    pub(super) route: MethodRouter<Shared>,
+    pub(super) route: MethodRouter<SharedState>,
 }
 
 /// An endpoint that is looked at, by viewers.
 pub(super) fn get<H, T>(path: &'static str, summary: &'static str, handler: H) -> Endpoint
 where
-    H: Handler<T, Shared>,
+    H: Handler<T, SharedState>,
     T: 'static,
 {
     Endpoint {
@@ -92,7 +92,7 @@ where
 /// An endpoint that does something, for operators.
 pub(super) fn post<H, T>(path: &'static str, summary: &'static str, handler: H) -> Endpoint
 where
-    H: Handler<T, Shared> + Clone,
+    H: Handler<T, SharedState> + Clone,
     T: 'static,
 {
     let route = on(MethodFilter::POST, handler.clone());
@@ -103,7 +103,7 @@ where
 /// An endpoint that removes something, for operators.
 pub(super) fn delete<H, T>(path: &'static str, summary: &'static str, handler: H) -> Endpoint
 where
-    H: Handler<T, Shared> + Clone,
+    H: Handler<T, SharedState> + Clone,
     T: 'static,
 {
     let route = on(MethodFilter::DELETE, handler.clone());

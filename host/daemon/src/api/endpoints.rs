@@ -26,7 +26,7 @@ use super::schedules::{
 };
 use super::schemas;
 use super::session::{self, LoginQuery, SessionAnswer};
-use super::state::Shared;
+use super::state::SharedState;
 use super::submit::{IDEMPOTENCY_KEY, SubmitAnswer, SubmitBody, TRACE_PARENT, submit};
 use super::tokens::{self, AuditAnswer, AuditQuery, NewTokenAnswer, TokenBody, TokensAnswer};
 use crate::schedules::{RequestedRun, ScheduleDetails};
@@ -193,7 +193,7 @@ pub fn document() -> Value {
 }
 
 /// The router of all endpoints, and of the dashboard.
-pub(super) fn router(state: &Shared) -> Router {
+pub(super) fn router(state: &SharedState) -> Router {
     let mut router = Router::new();
     for endpoint in endpoints() {
         let rules = Rules::of(&endpoint, state);

@@ -26,7 +26,7 @@ use super::limits::{
     KEEP_ALIVE_SECS, REVOCATION_LOOK_SECS, SLOW_READER_SECS, STREAM_BUFFER_EVENTS,
 };
 use super::run_stream::LogReader;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// The header with the id of the last event that a reader has.
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
@@ -46,7 +46,7 @@ pub(super) struct EventsQuery {
 
 /// A stream of events to one reader.
 struct Stream {
-    state: Shared,
+    state: SharedState,
     news: Receiver<Arc<News>>,
     run: Option<String>,
     log: Option<LogReader>,
@@ -65,10 +65,10 @@ struct Reader {
 }
 
 /// The reader is gone, or too slow.
-struct Gone;
+struct ReaderGone;
 
 pub(super) async fn events(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Params(query): Params<EventsQuery>,
     headers: HeaderMap,
     peer: Peer,
@@ -101,11 +101,11 @@ pub(super) async fn events(
 impl Stream {
     async fn serve(mut self) {
         if self.reader.comment("the events of longshore").await.is_ok() {
-            let Err(Gone) = self.follow().await;
+            let Err(ReaderGone) = self.follow().await;
         }
     }
 
-    async fn follow(&mut self) -> Result<std::convert::Infallible, Gone> {
+    async fn follow(&mut self) -> Result<std::convert::Infallible, ReaderGone> {
         self.catch_up().await?;
         let mut look = interval(Duration::from_secs(REVOCATION_LOOK_SECS));
         let keep_alive = Duration::from_secs(KEEP_ALIVE_SECS);
@@ -117,7 +117,7 @@ impl Stream {
                     Ok(news) => self.tell(&news).await?,
                     // It was too slow for the feed: the ledger has it all.
                     Err(RecvError::Lagged(_)) => self.catch_up().await?,
-                    Err(RecvError::Closed) => return Err(Gone),
+                    Err(RecvError::Closed) => return Err(ReaderGone),
                 },
                 lines = LogReader::next(&mut self.log) => {
                     for line in lines {
@@ -125,25 +125,25 @@ impl Stream {
                     }
                 }
                 _ = keep_alive.tick() => self.reader.comment("alive").await?,
-                () = self.reader.buffer.closed() => return Err(Gone),
+                () = self.reader.buffer.closed() => return Err(ReaderGone),
             }
         }
     }
 
     /// Ends when the token was revoked, or the session has ended.
-    async fn check_credential(&self) -> Result<(), Gone> {
+    async fn check_credential(&self) -> Result<(), ReaderGone> {
         let Some(credential) = self.credential.clone() else { return Ok(()) };
-        authenticated(&self.state, credential).await.map(|_| ()).map_err(|_| Gone)
+        authenticated(&self.state, credential).await.map(|_| ()).map_err(|_| ReaderGone)
     }
 
     /// Sends what the ledger has after the last event that was sent.
-    async fn catch_up(&mut self) -> Result<(), Gone> {
+    async fn catch_up(&mut self) -> Result<(), ReaderGone> {
         loop {
             let (sent, run) = (self.sent, self.run.clone());
             let read = move |state: &super::state::ApiState| {
                 state.ledger.events_after(sent, run.as_deref(), BATCH)
             };
-            let events = self.state.read(read).await.map_err(|_| Gone)?;
+            let events = self.state.read(read).await.map_err(|_| ReaderGone)?;
             for event in &events {
                 self.tell_event(event).await?;
             }
@@ -153,7 +153,7 @@ impl Stream {
         }
     }
 
-    async fn tell(&mut self, news: &News) -> Result<(), Gone> {
+    async fn tell(&mut self, news: &News) -> Result<(), ReaderGone> {
         match news {
             News::Event(event) => {
                 if event.event.id > self.sent && self.is_wanted(&event.run) {
@@ -168,7 +168,7 @@ impl Stream {
         Ok(())
     }
 
-    async fn tell_event(&mut self, event: &RunEvent) -> Result<(), Gone> {
+    async fn tell_event(&mut self, event: &RunEvent) -> Result<(), ReaderGone> {
         self.reader.event(Some(event.event.id), "run", event).await?;
         self.sent = event.event.id;
         Ok(())
@@ -180,25 +180,30 @@ impl Stream {
 }
 
 impl Reader {
-    async fn event(&self, id: Option<i64>, name: &str, data: &impl Serialize) -> Result<(), Gone> {
-        let data = serde_json::to_string(data).map_err(|_| Gone)?;
+    async fn event(
+        &self,
+        id: Option<i64>,
+        name: &str,
+        data: &impl Serialize,
+    ) -> Result<(), ReaderGone> {
+        let data = serde_json::to_string(data).map_err(|_| ReaderGone)?;
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
         self.send(format!("{id}event: {name}\ndata: {data}\n\n")).await
     }
 
-    async fn comment(&self, text: &str) -> Result<(), Gone> {
+    async fn comment(&self, text: &str) -> Result<(), ReaderGone> {
         self.send(format!(": {text}\n\n")).await
     }
 
     /// Sends, unless the buffer stays full: then the reader is disconnected, and goes on later where it was.
-    async fn send(&self, text: String) -> Result<(), Gone> {
+    async fn send(&self, text: String) -> Result<(), ReaderGone> {
         let patience = Duration::from_secs(SLOW_READER_SECS);
         match timeout(patience, self.buffer.send(text.into())).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Gone),
+            Ok(Err(_)) => Err(ReaderGone),
             Err(_) => {
                 self.disconnect.cancel();
-                Err(Gone)
+                Err(ReaderGone)
             }
         }
     }

@@ -16,12 +16,12 @@ use super::caller::{Caller, Credential, Peer};
 use super::endpoint::{Access, AnswerBody, Endpoint};
 use super::limits::{BODY_LIMIT_BYTES, BODY_READ_SECS, REQUEST_SECS};
 use super::site::check_origin;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// The rules of an endpoint.
 #[derive(Clone)]
 pub(super) struct Rules {
-    state: Shared,
+    state: SharedState,
     access: Access,
     is_change: bool,
     is_stream: bool,
@@ -29,7 +29,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn of(endpoint: &Endpoint, state: &Shared) -> Self {
+    pub(super) fn of(endpoint: &Endpoint, state: &SharedState) -> Self {
         Self {
             state: state.clone(),
             access: endpoint.access,
@@ -136,7 +136,7 @@ async fn authorise(
 
 /// The caller to whom a credential belongs.
 pub(super) async fn authenticated(
-    state: &Shared,
+    state: &SharedState,
     credential: Credential,
 ) -> Result<Caller, ApiError> {
     let (text, kind) = match credential {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Json};
 use super::limits::READY_FREE_BYTES;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// How the daemon is.
 #[derive(Serialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub(super) async fn health() -> Answer<HealthAnswer> {
 }
 
 /// The ledger answers and has room to grow, and what computes answers.
-pub(super) async fn ready(State(state): State<Shared>) -> Answer<HealthAnswer> {
+pub(super) async fn ready(State(state): State<SharedState>) -> Answer<HealthAnswer> {
     state.read(|state| state.ledger.unfinished(Owner::Daemon).map(|_| ())).await?;
     check_room(&state.settings().state)?;
     let computing = state.compute.spawn(async {}).await;

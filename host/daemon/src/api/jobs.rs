@@ -21,7 +21,7 @@ use super::answer::{Answer, ApiError, ErrorBody, Json};
 use super::extract::{JobBody, Names, Params};
 use super::limits::PREVIEW_LIMIT_ROWS;
 use super::schedules::no_standing_jobs;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// The rows of a preview, unless told.
 const PREVIEWED_ROWS: usize = 20;
@@ -101,11 +101,11 @@ pub(super) struct ConnectionAnswer {
 }
 
 pub(super) async fn validate(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<ValidateAnswer> {
-    let check = move |state: Shared| async move {
+    let check = move |state: SharedState| async move {
         let job = match read(&state, &body, values) {
             Ok(job) => job,
             Err(error) => return Ok(ValidateAnswer::of(Vec::new(), Some(error))),
@@ -118,11 +118,11 @@ pub(super) async fn validate(
 }
 
 pub(super) async fn plan(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<Value> {
-    let plan = move |state: Shared| async move {
+    let plan = move |state: SharedState| async move {
         let (job, settings) = (read(&state, &body, values)?, state.settings());
         let loads = known_load_state(&state.ledger, &job)?;
         let plan = inspection::plan(&job, resolve(&state, &job).await?, &settings, loads).await?;
@@ -133,7 +133,7 @@ pub(super) async fn plan(
 }
 
 pub(super) async fn preview(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Params(PreviewQuery { rows }): Params<PreviewQuery>,
     JobValues(values): JobValues,
     body: JobBody,
@@ -143,7 +143,7 @@ pub(super) async fn preview(
         let message = format!("`rows` is not from 1 to {PREVIEW_LIMIT_ROWS}");
         return Err(ApiError::bad_request(message));
     }
-    let preview = move |state: Shared| async move {
+    let preview = move |state: SharedState| async move {
         let (job, settings) = (read(&state, &body, values)?, state.settings());
         let plugins = resolve(&state, &job).await?;
         let previews = inspection::preview(&job, rows, plugins, &settings, &state.compute).await?;
@@ -153,11 +153,11 @@ pub(super) async fn preview(
 }
 
 pub(super) async fn test(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     JobValues(values): JobValues,
     body: JobBody,
 ) -> Answer<ConnectionAnswer> {
-    let test = move |state: Shared| async move {
+    let test = move |state: SharedState| async move {
         let job = read(&state, &body, values)?;
         ConnectionAnswer::of(&state, &job).await
     };
@@ -165,10 +165,10 @@ pub(super) async fn test(
 }
 
 pub(super) async fn test_standing(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(name): Names<String>,
 ) -> Answer<ConnectionAnswer> {
-    let test = move |state: Shared| async move {
+    let test = move |state: SharedState| async move {
         let schedules = state.schedules.as_ref().ok_or_else(no_standing_jobs)?;
         let job = schedules.job(&name)?;
         ConnectionAnswer::of(&state, &job).await
@@ -177,7 +177,7 @@ pub(super) async fn test_standing(
 }
 
 impl ConnectionAnswer {
-    async fn of(state: &Shared, job: &Job) -> Result<Self> {
+    async fn of(state: &SharedState, job: &Job) -> Result<Self> {
         let plugins = resolve(state, job).await?;
         let found = inspection::test_connection(job, plugins, &state.settings()).await?;
         let ConnectionTest { source, target, register, relations, .. } = found;
@@ -186,13 +186,13 @@ impl ConnectionAnswer {
 }
 
 /// Reads a job that would lie in the inbox.
-fn read(state: &Shared, body: &JobBody, values: BTreeMap<String, Value>) -> Result<Job> {
+fn read(state: &SharedState, body: &JobBody, values: BTreeMap<String, Value>) -> Result<Job> {
     let (arguments, policy) = (Arguments::of_request(values), state.settings().policy);
     let name = format!("{NAME}.{}", body.ending);
     Job::of_text(&body.text, &name, &state.inbox, &arguments, &policy)
 }
 
-async fn resolve(state: &Shared, job: &Job) -> Result<Arc<PluginSet>> {
+async fn resolve(state: &SharedState, job: &Job) -> Result<Arc<PluginSet>> {
     let (settings, catalog) = (state.settings(), state.plugins.serving());
     Resolver::new(&catalog, &settings).resolve(job).await.map(Arc::new)
 }

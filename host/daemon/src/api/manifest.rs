@@ -15,13 +15,13 @@ use serde_json::Value;
 use super::answer::{Answer, ApiError, Json};
 use super::extract::Names;
 use super::runs::unknown;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// Where the manifests of a target lie.
 const MANIFESTS: &str = "/.longshore/runs/";
 
 pub(super) async fn manifest(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(run): Names<String>,
 ) -> Answer<Value> {
     let id = run.clone();
@@ -39,7 +39,7 @@ pub(super) async fn manifest(
 }
 
 async fn read_manifest(
-    state: Shared,
+    state: SharedState,
     url: String,
     run: String,
     entry: RunEntry,

@@ -7,14 +7,14 @@ use longshore_run::ledger::NewAuditEntry;
 
 use super::answer::with_security_headers;
 use super::caller::Peer;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// The rules of the outermost layer.
 #[derive(Clone)]
-pub(super) struct OuterRules(Shared);
+pub(super) struct OuterRules(SharedState);
 
 impl OuterRules {
-    pub(super) fn of(state: &Shared) -> Self {
+    pub(super) fn of(state: &SharedState) -> Self {
         Self(state.clone())
     }
 }

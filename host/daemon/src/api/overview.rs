@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::answer::{Answer, Json};
 use super::progress::{ActiveAnswer, ProgressAnswer};
-use super::state::{ApiState, Shared};
+use super::state::{ApiState, SharedState};
 
 /// The time over which ended runs are counted.
 const COUNTED_HOURS: i64 = 24;
@@ -50,7 +50,7 @@ struct QueuedRun {
     trigger: TriggerKind,
 }
 
-pub(super) async fn overview(State(state): State<Shared>) -> Answer<Overview> {
+pub(super) async fn overview(State(state): State<SharedState>) -> Answer<Overview> {
     Ok(Json(state.read(Overview::of).await?))
 }
 
@@ -86,7 +86,7 @@ pub(super) fn active(state: &ApiState) -> Result<Vec<ActiveAnswer>> {
 
 /// How far a run is that has not ended: as its tasks count it, or else as the ledger does.
 pub(super) fn progress(state: &ApiState, run: &str) -> Result<ProgressAnswer> {
-    if let Some(reading) = state.active.reading(run) {
+    if let Some(reading) = state.active.progress(run) {
         return Ok(reading.into());
     }
     Ok(state.ledger.relation_counts(run)?.into())

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, ApiError, ErrorBody, Json};
 use super::extract::JsonBody;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// The files of the plugin folders.
 #[derive(Serialize, JsonSchema)]
@@ -76,7 +76,7 @@ struct ServingAnswer {
     secrets: Vec<String>,
 }
 
-pub(super) async fn list(State(state): State<Shared>) -> Answer<PluginsAnswer> {
+pub(super) async fn list(State(state): State<SharedState>) -> Answer<PluginsAnswer> {
     let catalog = state.plugins.serving();
     let plugins = catalog.slots().iter().map(PluginAnswer::of).collect();
     Ok(Json(PluginsAnswer { plugins }))
@@ -84,7 +84,7 @@ pub(super) async fn list(State(state): State<Shared>) -> Answer<PluginsAnswer> {
 
 /// Installs what a registry has, if the policy lets it.
 pub(super) async fn install(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     JsonBody(InstallBody { reference }): JsonBody<InstallBody>,
 ) -> Answer<LockedAnswer> {
     if !state.settings().policy.allows_remote_install() {
@@ -97,7 +97,7 @@ pub(super) async fn install(
         return Err(ApiError::bad_request("`reference` is not oci://REGISTRY/REPOSITORY:TAG"));
     }
     let from = [PathBuf::from(reference)];
-    let install = move |state: Shared| async move {
+    let install = move |state: SharedState| async move {
         let installed = longshore_plugins::install(&state.plugins, &from).await?;
         let locked = installed.iter().map(|Installation { plugin, .. }| LockedPlugin {
             name: plugin.name().to_owned(),
@@ -110,8 +110,8 @@ pub(super) async fn install(
 }
 
 /// Lets what lies in the plugin folder serve, and nothing else.
-pub(super) async fn lock(State(state): State<Shared>) -> Answer<LockedAnswer> {
-    let lock = |state: Shared| async move { longshore_plugins::lock(&state.plugins).await };
+pub(super) async fn lock(State(state): State<SharedState>) -> Answer<LockedAnswer> {
+    let lock = |state: SharedState| async move { longshore_plugins::lock(&state.plugins).await };
     let lock = state.inspect(lock).await?;
     let locked = lock.plugins().iter().cloned();
     let plugins =

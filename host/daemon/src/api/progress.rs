@@ -4,7 +4,7 @@ use longshore_run::ledger::{RelationCounts, RunRecord};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::active_runs::Reading;
+use crate::active_runs::RunProgress;
 
 /// A run that some process works on.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -49,8 +49,8 @@ impl From<RelationCounts> for RelationAnswer {
     }
 }
 
-impl From<Reading> for ProgressAnswer {
-    fn from(reading: Reading) -> Self {
+impl From<RunProgress> for ProgressAnswer {
+    fn from(reading: RunProgress) -> Self {
         let relations = reading.progress.relations.iter().map(|relation| RelationAnswer {
             name: relation.name.clone(),
             chunks: relation.chunks,

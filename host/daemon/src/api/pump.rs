@@ -10,7 +10,7 @@ use tokio::time::{interval, sleep};
 
 use super::feed::News;
 use super::overview::active;
-use super::state::Shared;
+use super::state::SharedState;
 
 /// How often it looks, also without news, and how often progress is told.
 const LOOK_MILLIS: u64 = 500;
@@ -23,7 +23,7 @@ const BATCH: u64 = 500;
 
 /// Feeds the streams with the events after the `last` one, for ever. Nobody may be served before `last` is read:
 /// who begins to read asks the ledger for what was before.
-pub(super) async fn pump(state: Shared, mut last: i64, mut changes: watch::Receiver<()>) {
+pub(super) async fn pump(state: SharedState, mut last: i64, mut changes: watch::Receiver<()>) {
     let mut was_active = false;
     let mut looks = interval(Duration::from_millis(LOOK_MILLIS));
     loop {
@@ -44,7 +44,7 @@ pub(super) async fn pump(state: Shared, mut last: i64, mut changes: watch::Recei
 }
 
 /// The events after the `last` one.
-async fn new_events(state: &Shared, last: i64) -> Result<Vec<RunEvent>, ()> {
+async fn new_events(state: &SharedState, last: i64) -> Result<Vec<RunEvent>, ()> {
     let read = state.read(move |state| {
         let mut all: Vec<RunEvent> = Vec::new();
         loop {
@@ -61,7 +61,7 @@ async fn new_events(state: &Shared, last: i64) -> Result<Vec<RunEvent>, ()> {
 }
 
 /// Tells how far the active runs are, and once more when none is left. Gives whether there are any.
-async fn tell_progress(state: &Shared, was_active: bool) -> bool {
+async fn tell_progress(state: &SharedState, was_active: bool) -> bool {
     if !state.feed.has_readers() {
         return false;
     }

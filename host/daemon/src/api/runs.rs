@@ -18,7 +18,7 @@ use super::extract::{Names, Params};
 use super::limits::PAGE_LIMIT;
 use super::overview::progress;
 use super::progress::ProgressAnswer;
-use super::state::{ApiState, Shared};
+use super::state::{ApiState, SharedState};
 use crate::run_log::{self, LogLine};
 
 /// The runs of a page, unless told.
@@ -141,7 +141,7 @@ pub(super) struct LogAnswer {
 }
 
 pub(super) async fn list(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Params(query): Params<RunsQuery>,
 ) -> Answer<RunsAnswer> {
     let filter = filter(query)?;
@@ -151,7 +151,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(run): Names<String>,
 ) -> Answer<RunAnswer> {
     let found = state.read(move |state| RunAnswer::of(state, &run)).await?;
@@ -159,7 +159,7 @@ pub(super) async fn show(
 }
 
 pub(super) async fn chunks(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(run): Names<String>,
 ) -> Answer<ChunksAnswer> {
     let find = move |state: &ApiState| match state.ledger.chunk_map(&run)? {
@@ -172,7 +172,7 @@ pub(super) async fn chunks(
 }
 
 pub(super) async fn chunk(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names((run, relation, chunk)): Names<(String, String, usize)>,
 ) -> Answer<ChunkDetails> {
     let found = state.read(move |state| state.ledger.chunk(&run, &relation, chunk)).await?;
@@ -180,7 +180,7 @@ pub(super) async fn chunk(
 }
 
 pub(super) async fn log(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(run): Names<String>,
     Params(query): Params<LogQuery>,
 ) -> Answer<LogAnswer> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::answer::{Answer, ApiError, Json};
 use super::caller::Caller;
 use super::extract::{JsonBody, Names, OptionalBody, Params};
-use super::state::{ApiState, Shared};
+use super::state::{ApiState, SharedState};
 use crate::schedules::{RequestedRun, ScheduleDetails, ScheduleSummary, ScheduledStart, Schedules};
 
 /// The times of a list, unless told.
@@ -93,7 +93,7 @@ pub(super) struct BackfillAnswer {
     runs: Vec<RequestedRun>,
 }
 
-pub(super) async fn list(State(state): State<Shared>) -> Answer<SchedulesAnswer> {
+pub(super) async fn list(State(state): State<SharedState>) -> Answer<SchedulesAnswer> {
     let list = |state: &ApiState| match &state.schedules {
         Some(schedules) => schedules.list(),
         None => Ok(Vec::new()),
@@ -102,14 +102,14 @@ pub(super) async fn list(State(state): State<Shared>) -> Answer<SchedulesAnswer>
 }
 
 pub(super) async fn show(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(name): Names<String>,
 ) -> Answer<ScheduleDetails> {
     Ok(Json(with_schedules(&state, move |schedules| schedules.show(&name)).await?))
 }
 
 pub(super) async fn next(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(name): Names<String>,
     Params(TimesQuery { count }): Params<TimesQuery>,
 ) -> Answer<TimesAnswer> {
@@ -122,7 +122,7 @@ pub(super) async fn next(
 }
 
 pub(super) async fn pause(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(name): Names<String>,
     OptionalBody(PauseBody { reason }): OptionalBody<PauseBody>,
 ) -> Answer<ChangedAnswer> {
@@ -132,7 +132,7 @@ pub(super) async fn pause(
 }
 
 pub(super) async fn resume(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(name): Names<String>,
 ) -> Answer<ChangedAnswer> {
     let resume = move |schedules: &Schedules| schedules.resume(&name);
@@ -140,7 +140,7 @@ pub(super) async fn resume(
 }
 
 pub(super) async fn run_now(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     caller: Caller,
     Names(name): Names<String>,
     OptionalBody(RunNowBody { parameters, key }): OptionalBody<RunNowBody>,
@@ -155,7 +155,7 @@ pub(super) async fn run_now(
 }
 
 pub(super) async fn backfill(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     caller: Caller,
     Names(name): Names<String>,
     JsonBody(BackfillBody { from, to, parameters }): JsonBody<BackfillBody>,
@@ -167,7 +167,7 @@ pub(super) async fn backfill(
 }
 
 async fn with_schedules<T: Send + 'static>(
-    state: &Shared,
+    state: &SharedState,
     work: impl FnOnce(&Schedules) -> Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
     let work = move |state: &ApiState| match &state.schedules {

@@ -4,9 +4,9 @@ use axum::extract::State;
 use serde_json::Value;
 
 use super::answer::{Answer, Json};
-use super::state::Shared;
+use super::state::SharedState;
 
-pub(super) async fn document(State(state): State<Shared>) -> Answer<Value> {
+pub(super) async fn document(State(state): State<SharedState>) -> Answer<Value> {
     Ok(Json(state.document.clone()))
 }
 

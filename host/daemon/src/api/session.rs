@@ -14,7 +14,7 @@ use super::answer::{Answer, ApiError, Json, no_content};
 use super::caller::{Caller, Peer, SESSION_COOKIE, session};
 use super::extract::Params;
 use super::limits::SESSION_SECS;
-use super::state::{ApiState, Shared};
+use super::state::{ApiState, SharedState};
 
 /// A login link.
 #[derive(Deserialize, JsonSchema)]
@@ -31,7 +31,7 @@ pub(super) struct SessionAnswer {
 }
 
 pub(super) async fn login(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     peer: Peer,
     Params(LoginQuery { code }): Params<LoginQuery>,
 ) -> Result<Response, ApiError> {
@@ -71,7 +71,7 @@ pub(super) async fn show(caller: Caller) -> Answer<SessionAnswer> {
 }
 
 pub(super) async fn logout(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     peer: Peer,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

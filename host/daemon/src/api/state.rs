@@ -32,7 +32,7 @@ use crate::submissions::Submissions;
 const INSPECTION_STACK_BYTES: usize = 64 << 20;
 
 /// The state of the API, which its handlers share.
-pub(super) type Shared = Arc<ApiState>;
+pub(super) type SharedState = Arc<ApiState>;
 
 /// What the API's handlers work with.
 pub(super) struct ApiState {

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::answer::{ApiError, Json};
 use super::caller::Caller;
 use super::extract::JsonBody;
-use super::state::{ApiState, Shared};
-use crate::submissions::{Submission, Submitted};
+use super::state::{ApiState, SharedState};
+use crate::submissions::{Submission, SubmittedRun};
 
 /// The header that gives the key.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -74,7 +74,7 @@ pub(super) struct SubmitAnswer {
 }
 
 pub(super) async fn submit(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     caller: Caller,
     headers: HeaderMap,
     JsonBody(body): JsonBody<SubmitBody>,
@@ -105,7 +105,7 @@ pub(super) async fn submit(
             trace_parent,
         })
     };
-    let Submitted { run, is_new, is_same_job } = state.read(submitting).await?;
+    let SubmittedRun { run, is_new, is_same_job } = state.read(submitting).await?;
     if !is_same_job {
         let error = Error::config(format!("the key has asked for run {run} with another job"))
             .with_hint("give another key");
@@ -117,7 +117,7 @@ pub(super) async fn submit(
 
 /// Refuses a job that cannot be read, before anything is written down.
 async fn check(
-    state: &Shared,
+    state: &SharedState,
     file: &str,
     document: String,
     parameters: BTreeMap<String, Value>,

@@ -15,7 +15,7 @@ use super::answer::{Answer, ApiError, Json, no_content};
 use super::extract::{JsonBody, Names, Params};
 use super::limits::PAGE_LIMIT;
 use super::runs::checked_limit;
-use super::state::Shared;
+use super::state::SharedState;
 
 const SECONDS_OF_A_DAY: u64 = 24 * 3_600;
 
@@ -66,12 +66,12 @@ pub(super) struct AuditAnswer {
     next: Option<i64>,
 }
 
-pub(super) async fn list(State(state): State<Shared>) -> Answer<TokensAnswer> {
+pub(super) async fn list(State(state): State<SharedState>) -> Answer<TokensAnswer> {
     Ok(Json(TokensAnswer { tokens: state.read(|state| state.ledger.tokens()).await? }))
 }
 
 pub(super) async fn create(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     JsonBody(body): JsonBody<TokenBody>,
 ) -> Result<Response, ApiError> {
     let TokenBody { name, role, days } = body;
@@ -90,7 +90,7 @@ pub(super) async fn create(
 }
 
 pub(super) async fn revoke(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Names(name): Names<String>,
 ) -> Result<Response, ApiError> {
     if state.read(move |state| state.ledger.revoke_token(&name)).await? {
@@ -100,7 +100,7 @@ pub(super) async fn revoke(
 }
 
 pub(super) async fn audit(
-    State(state): State<Shared>,
+    State(state): State<SharedState>,
     Params(query): Params<AuditQuery>,
 ) -> Answer<AuditAnswer> {
     let limit = checked_limit(query.limit.unwrap_or(PAGE_LIMIT))?;

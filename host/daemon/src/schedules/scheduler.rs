@@ -104,7 +104,7 @@ struct Looks {
     /// When the folder is looked through again.
     next_scan: Instant,
     /// When the next run of a job starts.
-    planned: HashMap<String, Planned>,
+    planned: HashMap<String, PlannedStart>,
     /// The state of the ledger that chains and failures were looked for in.
     ledger_seen: Option<(i64, u64)>,
     /// Whether the ledger has changed since.
@@ -116,7 +116,7 @@ struct Looks {
 }
 
 /// The start of a job's next run, as long as its cursor and its version are the same.
-struct Planned {
+struct PlannedStart {
     cursor: DateTime<Utc>,
     version: Arc<ActiveJob>,
     start: DateTime<Utc>,
@@ -291,7 +291,7 @@ impl Looks {
     fn run_due(&mut self, job: &Subject<'_>, times: &Times, now: DateTime<Utc>) -> Result<()> {
         let Some(version) = &job.file.active else { return Ok(()) };
         let cursor = job.entry.cursor;
-        let is_planned = |planned: &Planned| {
+        let is_planned = |planned: &PlannedStart| {
             planned.cursor == cursor
                 && Arc::ptr_eq(&planned.version, version)
                 && planned.start > now
@@ -303,7 +303,7 @@ impl Looks {
         let Some(due) = due(job.name, job.schedule, times, cursor, now, since) else {
             if let Some(next) = times.next_after(cursor) {
                 let start = job.schedule.start_of(job.name, next);
-                let planned = Planned { cursor, version: version.clone(), start };
+                let planned = PlannedStart { cursor, version: version.clone(), start };
                 self.planned.insert(job.name.to_owned(), planned);
             }
             return Ok(());

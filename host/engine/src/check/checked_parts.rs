@@ -22,7 +22,7 @@ use super::meter::Meter;
 use super::quarantine::quarantine_schema;
 use super::relation_checks::RelationChecks;
 use crate::datafusion_fault::IntoDataFusion;
-use crate::write::{Attempt, Parts, Written};
+use crate::write::{Attempt, Parts, WriteResult};
 
 /// Parts whose rows are checked on their way: as they are after all transforms.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Inspector {
 }
 
 /// A batch on its way to quarantine; none behind the last.
-type Quarantined = Option<RecordBatch>;
+type QuarantineItem = Option<RecordBatch>;
 
 #[async_trait]
 impl Parts for CheckedParts {
@@ -88,7 +88,7 @@ impl Parts for CheckedParts {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Written> {
+    ) -> Result<WriteResult> {
         let schema = rows.schema();
         let keep = self.keep.as_ref().map(|keep| keep.create(&schema, chunk, attempt));
         let inspector =
@@ -120,7 +120,7 @@ impl Parts for CheckedParts {
         let inspector = inspector.ok_or_else(|| Error::internal("rows are still being checked"))?;
         let quarantine = quarantine.into_iter().map(Into::into).collect();
         let checks = ChunkChecks { quarantine, ..inspector.into_inner().finish()? };
-        Ok(Written { checks: Some(checks), ..written })
+        Ok(WriteResult { checks: Some(checks), ..written })
     }
 
     async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>> {
@@ -141,7 +141,7 @@ impl CheckedParts {
     async fn write_quarantine(
         &self,
         schema: SchemaRef,
-        receive: Receiver<Quarantined>,
+        receive: Receiver<QuarantineItem>,
         chunk: u64,
         attempt: Attempt,
     ) -> Result<Vec<Part>> {
@@ -163,7 +163,7 @@ impl CheckedParts {
 fn passing(
     rows: SendableRecordBatchStream,
     inspector: Arc<Mutex<Inspector>>,
-    quarantine: Sender<Quarantined>,
+    quarantine: Sender<QuarantineItem>,
 ) -> SendableRecordBatchStream {
     let schema = rows.schema();
     let rows = rows.then(move |batch| {
@@ -176,7 +176,7 @@ fn passing(
 async fn inspect(
     batch: RecordBatch,
     inspector: &Mutex<Inspector>,
-    quarantine: &Sender<Quarantined>,
+    quarantine: &Sender<QuarantineItem>,
 ) -> DfResult<RecordBatch> {
     let (passing, failing) = inspector.lock().inspect(batch).map_err(Error::external)?;
     if let Some(failing) = failing {

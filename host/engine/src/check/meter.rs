@@ -12,7 +12,7 @@ use longshore_model::error::Result;
 
 use super::column::plain;
 use super::measure::{ChunkChecks, Measure};
-use super::quarantine::Split;
+use super::quarantine::SplitBatch;
 use super::relation_checks::{Gauge, RelationChecks};
 use super::sample::{SAMPLE_LIMIT, samples};
 use super::sum::Sum;
@@ -34,7 +34,7 @@ impl Meter {
     }
 
     /// Measures a batch; gives the rows that go on, and those that are quarantined.
-    pub(super) fn measure(&mut self, batch: RecordBatch) -> Result<Split> {
+    pub(super) fn measure(&mut self, batch: RecordBatch) -> Result<SplitBatch> {
         self.found.rows += batch.num_rows() as u64;
         let split = self.quarantine(batch)?;
         let quarantines = &self.checks.quarantines;
@@ -48,7 +48,7 @@ impl Meter {
     }
 
     /// Takes the rows out that fail a check which quarantines. Each of these checks looks at all rows.
-    fn quarantine(&mut self, batch: RecordBatch) -> Result<Split> {
+    fn quarantine(&mut self, batch: RecordBatch) -> Result<SplitBatch> {
         let mut failing = Vec::new();
         let checks = self.checks.clone();
         for (place, name) in checks.quarantines.iter().enumerate() {
@@ -58,7 +58,7 @@ impl Meter {
             checks.gauges[place].measure(&batch, &mut self.found.measures[place])?;
             failing.push((name.as_str(), check.failing(&batch)?));
         }
-        let split = Split::new(batch, &failing)?;
+        let split = SplitBatch::new(batch, &failing)?;
         self.found.quarantined +=
             split.quarantined.as_ref().map_or(0, |rows| rows.num_rows() as u64);
         Ok(split)

@@ -18,7 +18,7 @@ mod value;
 pub use checked_parts::{CheckedParts, Keep};
 pub use kept_rows::{KeptFile, KeptRows};
 pub use measure::{ChunkChecks, Measure};
-pub use question::{Asked, ask, columns_to_keep};
+pub use question::{QuestionRelation, ask, columns_to_keep};
 pub use relation_checks::RelationChecks;
 pub use row_check::check_regex;
 pub use sample::{SAMPLE_LIMIT, Sample};

@@ -14,14 +14,14 @@ use super::column::arrow_fault;
 const COLUMN: &str = "check";
 
 /// A batch, parted.
-pub(super) struct Split {
+pub(super) struct SplitBatch {
     /// The rows that go on.
     pub(super) passing: RecordBatch,
     /// The rows that are quarantined, if there are any.
     pub(super) quarantined: Option<RecordBatch>,
 }
 
-impl Split {
+impl SplitBatch {
     /// Parts a batch by the rows that fail each check.
     pub(super) fn new(batch: RecordBatch, failing: &[(&str, BooleanArray)]) -> Result<Self> {
         let mut any: Option<BooleanArray> = None;

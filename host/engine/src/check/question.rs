@@ -28,7 +28,7 @@ const TABLE: &str = "data";
 const ROWS: &str = "rows";
 
 /// A relation, as questions see it.
-pub struct Asked<'a> {
+pub struct QuestionRelation<'a> {
     /// The relation.
     pub relation: &'a JobRelation,
     /// The columns of its rows.
@@ -84,7 +84,7 @@ fn quoted(name: &str) -> String {
 
 /// The columns of each relation that questions need again, by the relation's position. What a query names must be
 /// there.
-pub async fn columns_to_keep(relations: &[Asked<'_>]) -> Result<Vec<BTreeSet<usize>>> {
+pub async fn columns_to_keep(relations: &[QuestionRelation<'_>]) -> Result<Vec<BTreeSet<usize>>> {
     let mut kept = vec![BTreeSet::new(); relations.len()];
     for (position, asked) in relations.iter().enumerate() {
         for check in &asked.relation.checks {
@@ -115,7 +115,11 @@ fn narrowest(schema: &SchemaRef) -> Option<usize> {
 }
 
 /// Refuses columns that are not there, in the words of columns, before a query is made of them.
-fn check_columns(rule: &Rule, schema: &SchemaRef, relations: &[Asked<'_>]) -> Result<()> {
+fn check_columns(
+    rule: &Rule,
+    schema: &SchemaRef,
+    relations: &[QuestionRelation<'_>],
+) -> Result<()> {
     for column in rule.columns() {
         place(schema, column)?;
     }
@@ -144,7 +148,7 @@ fn are_comparable(one: &DataType, other: &DataType) -> bool {
 /// The tables of a query: the relation itself as `data`, and all by their names.
 fn named<'a, T: Clone + TableProvider + 'static>(
     position: usize,
-    relations: &'a [Asked<'_>],
+    relations: &'a [QuestionRelation<'_>],
     tables: Vec<T>,
 ) -> Vec<(&'a str, Arc<dyn TableProvider>)> {
     let mut named: BTreeMap<&str, Arc<dyn TableProvider>> = BTreeMap::new();
@@ -155,7 +159,7 @@ fn named<'a, T: Clone + TableProvider + 'static>(
     named.into_iter().collect()
 }
 
-fn position_of(own: usize, relations: &[Asked<'_>], table: &str) -> usize {
+fn position_of(own: usize, relations: &[QuestionRelation<'_>], table: &str) -> usize {
     match table {
         TABLE => own,
         name => relations.iter().position(|other| other.relation.name == name).unwrap_or(own),
@@ -165,7 +169,7 @@ fn position_of(own: usize, relations: &[Asked<'_>], table: &str) -> usize {
 /// Asks the questions of a relation; gives what each check found, by its position.
 pub async fn ask(
     position: usize,
-    relations: &[Asked<'_>],
+    relations: &[QuestionRelation<'_>],
     tables: &[KeptRows],
     session: &SpillingSession,
 ) -> Result<Vec<(usize, Measure)>> {

@@ -191,12 +191,14 @@ impl Files for LocalFolder {
     }
 }
 
-/// A file that takes the place of another can be read by those who could read that one, and by nobody else.
+/// Gives a file the permissions of the one whose place it takes.
 fn keep_permissions(new: &Path, old: &Path) -> io::Result<()> {
-    match old.symlink_metadata() {
-        Ok(old) if old.is_file() => fs::set_permissions(new, old.permissions()),
-        _ => Ok(()),
+    let Ok(old) = old.symlink_metadata() else { return Ok(()) };
+    let wanted = old.permissions();
+    if !old.is_file() || new.metadata()?.permissions() == wanted {
+        return Ok(());
     }
+    fs::set_permissions(new, wanted)
 }
 
 #[async_trait]
@@ -246,7 +248,6 @@ impl Folders for LocalFolder {
 
     async fn exchange(&self, a: &str, b: &str) -> Result<bool> {
         let (a, b) = (self.held(a)?, self.held(b)?);
-        keep_permissions(&a, &b).map_err(|error| publishing(&b, error))?;
         match renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE) {
             Ok(()) => Ok(true),
             Err(Errno::INVAL) => Ok(false),

@@ -76,7 +76,7 @@ pub trait Target: Debug + Send + Sync {
     async fn is_intact(&self, target: &RelationTarget, part: &Part) -> Result<bool>;
 
     /// Makes a run's parts visible. Done again after an interruption, it completes what is missing.
-    async fn publish(&self, relations: &[Publication]) -> Result<Published>;
+    async fn publish(&self, relations: &[Publication]) -> Result<PublishResult>;
 
     /// Removes the files that a relation's parts take the place of. Done again after an interruption, it removes
     /// those that are left.
@@ -160,14 +160,14 @@ pub struct Publication {
 
 /// The result of publishing.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Published {
+pub enum PublishResult {
     /// All is visible, each relation under the name given here.
     As(Vec<String>),
     /// Nothing of the relation at this position is: somebody else took its name meanwhile.
     Taken(usize),
 }
 
-impl Published {
+impl PublishResult {
     /// All is visible under the names that were reserved.
     fn as_reserved(relations: &[Publication]) -> Self {
         Self::As(relations.iter().map(|relation| relation.target.name.clone()).collect())

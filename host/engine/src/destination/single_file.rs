@@ -17,7 +17,7 @@ use longshore_model::part::{Part, RelationTarget};
 
 use super::local::LocalFolder;
 use super::{
-    ByteStream, Entry, Folder, HeldName, Manifests, PartFile, Publication, Published, Target,
+    ByteStream, Entry, Folder, HeldName, Manifests, PartFile, Publication, PublishResult, Target,
 };
 
 /// One file of a folder.
@@ -61,7 +61,7 @@ impl Target for SingleFile {
         self.folder.is_intact(target, part).await
     }
 
-    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+    async fn publish(&self, relations: &[Publication]) -> Result<PublishResult> {
         self.folder.publish(relations).await
     }
 

@@ -19,7 +19,7 @@ use longshore_sandbox::tape::{Script, Tapes};
 use longshore_sandbox::{FinishedLoad, Load, LoadMode, OpenTarget, OpenWriter, Sink};
 
 use super::local::LocalFolder;
-use super::{Manifests, Publication, Published, Target};
+use super::{Manifests, Publication, PublishResult, Target};
 use crate::ipc::encode_schema;
 use crate::pool::{Pool, close};
 
@@ -162,8 +162,8 @@ impl Target for SinkTarget {
         Ok(held)
     }
 
-    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
-        let Some(first) = relations.first() else { return Ok(Published::As(Vec::new())) };
+    async fn publish(&self, relations: &[Publication]) -> Result<PublishResult> {
+        let Some(first) = relations.first() else { return Ok(PublishResult::As(Vec::new())) };
         let written = |relation: &Publication| {
             let receipts = relation.parts.iter().map(receipt).collect::<Result<_>>()?;
             Ok(FinishedLoad { load: load(&relation.target), receipts })
@@ -196,7 +196,7 @@ impl Target for SinkTarget {
             ))
             .with_hint(format!("{NOT_KNOWN}: look what the target holds")));
         }
-        Ok(Published::As(names))
+        Ok(PublishResult::As(names))
     }
 
     /// A sink has no load modes: there is nothing to remove.

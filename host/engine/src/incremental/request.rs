@@ -10,7 +10,7 @@ use longshore_model::error::{Error, Result, ResultExt};
 use longshore_model::watermark::{Backfill, ValueOrder, Watermark, WindowRange};
 
 use super::kind::Kind;
-use crate::scan::{Described, Source};
+use crate::scan::{RelationDescription, Source};
 
 /// How far incremental relations have been loaded, and what is wanted of them.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ pub struct WindowRequest<'a> {
     /// How it is loaded.
     pub incremental: &'a Incremental,
     /// The relation as the source describes it.
-    pub described: &'a Described,
+    pub described: &'a RelationDescription,
     /// How far it has been loaded.
     pub state: &'a LoadState,
 }

@@ -1,7 +1,7 @@
 //! The window of a run: the rows of an incremental relation that it loads.
 
 use longshore_model::config::Dialect;
-use longshore_model::config::incremental::{LateRows, NullRows, Watched};
+use longshore_model::config::incremental::{LateRows, NullRows, WatchedValue};
 use longshore_model::error::{Class, Error, Result, ResultExt};
 use longshore_model::relation::Relation;
 use longshore_model::watermark::{Backfill, Transactions, Watermark, Window, WindowRange};
@@ -19,7 +19,7 @@ const FOLDER: &str = "folder";
 
 /// Opens the window of a run.
 pub async fn open_window(request: &WindowRequest<'_>) -> Result<Window> {
-    let Watched::Column(name) = &request.incremental.by else {
+    let WatchedValue::Column(name) = &request.incremental.by else {
         return files::open_window(request).await;
     };
     let column = request.column(name)?;
@@ -168,7 +168,7 @@ impl WindowRequest<'_> {
 
     /// Fails where a row without a value must not be.
     async fn check_nulls(&self, column: &WatchedColumn<'_>) -> Result<()> {
-        let Watched::Column(name) = &self.incremental.by else { return Ok(()) };
+        let WatchedValue::Column(name) = &self.incremental.by else { return Ok(()) };
         let is_nullable =
             self.described.schema.field_with_name(name).is_ok_and(|field| field.is_nullable());
         if self.incremental.nulls != NullRows::Fail || !is_nullable {
@@ -201,7 +201,7 @@ impl WindowRequest<'_> {
         &self,
         column: &WatchedColumn<'_>,
     ) -> Result<Option<Vec<Option<String>>>> {
-        let Watched::Column(name) = &self.incremental.by else { return Ok(None) };
+        let WatchedValue::Column(name) = &self.incremental.by else { return Ok(None) };
         let relation = self.input.relation.clone().into();
         let Some(files) = self.source.files(&relation).await? else { return Ok(None) };
         let value = |file: SourceFile| {

@@ -74,7 +74,7 @@ impl<'a> Sole<'a> {
 }
 
 /// What is found out of rows on their way.
-struct Passed {
+struct RowFindings {
     key: Key,
     bytes: u64,
     bounds: Vec<Bounds>,
@@ -92,13 +92,13 @@ impl Changes {
         let rows = sorted.execute(0, session.context.clone()).map_err(from_datafusion)?;
         let is_strict = *sole.duplicates == Duplicates::Fail;
         let sole = SoleRows::of(rows, sole.by(&stage.schema)?, is_strict)?;
-        let passed = Arc::new(Mutex::new(Passed::new(key, &stage.schema)?));
+        let passed = Arc::new(Mutex::new(RowFindings::new(key, &stage.schema)?));
         let writer = writer(stage);
         let kept = stage.schema.fields().len() + 1;
         let parts = writer.write(note(Box::pin(sole), kept, passed.clone())?, 0, Attempt(0), None);
         let parts = parts.await?.parts;
         let passed = Arc::into_inner(passed).map(Mutex::into_inner);
-        let Passed { key, bytes, bounds } =
+        let RowFindings { key, bytes, bounds } =
             passed.ok_or_else(|| Error::internal("changes are written, and still read"))?;
         let file = |part: &longshore_model::part::Part| TableFile {
             path: staged_path(&writer.target, &part.file),
@@ -184,7 +184,7 @@ fn kept_columns(schema: &SchemaRef, kept: usize) -> Result<SchemaRef> {
 fn note(
     rows: SendableRecordBatchStream,
     kept: usize,
-    passed: Arc<Mutex<Passed>>,
+    passed: Arc<Mutex<RowFindings>>,
 ) -> Result<SendableRecordBatchStream> {
     let schema = kept_columns(&rows.schema(), kept)?;
     let kept: Vec<usize> = (0..kept).collect();
@@ -196,7 +196,7 @@ fn note(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, noted)))
 }
 
-impl Passed {
+impl RowFindings {
     fn new(key: Key, schema: &SchemaRef) -> Result<Self> {
         let bounds = key.columns.iter().map(|column| {
             let field = schema.field(*column);

@@ -6,7 +6,7 @@ use longshore_model::error::{Result, ResultExt};
 
 use super::parquet_table::{ParquetTable, TableFile};
 use super::session::Session;
-use super::stage::{LoadStage, Loaded};
+use super::stage::{LoadResult, LoadStage};
 use crate::destination::{DataFile, data_files};
 use crate::write::{Parts, folder_values};
 
@@ -14,7 +14,7 @@ use crate::write::{Parts, folder_values};
 const FOOTERS_AT_ONCE: usize = 16;
 
 /// The published files of a relation.
-pub(super) struct Existing {
+pub(super) struct ExistingFiles {
     /// The number of each row is that of its file here.
     pub(super) table: ParquetTable,
     pub(super) files: Vec<DataFile>,
@@ -22,7 +22,7 @@ pub(super) struct Existing {
     pub(super) rows: Vec<u64>,
 }
 
-impl Existing {
+impl ExistingFiles {
     /// Looks what is there. Refuses files with other columns, and in other folders, than the run's.
     pub(super) async fn open(stage: &LoadStage, session: &Session) -> Result<Self> {
         let (parts, schema) = (&stage.parts, &stage.loaded);
@@ -44,8 +44,9 @@ impl Existing {
     }
 
     /// What comes of a run without rows: nothing changes, and a relation that is not there gets its columns.
-    pub(super) async fn unchanged(&self, stage: &LoadStage) -> Result<Loaded> {
-        let mut loaded = Loaded { kept_files: self.files.len() as u64, ..Loaded::default() };
+    pub(super) async fn unchanged(&self, stage: &LoadStage) -> Result<LoadResult> {
+        let mut loaded =
+            LoadResult { kept_files: self.files.len() as u64, ..LoadResult::default() };
         if self.files.is_empty() {
             loaded.parts.extend(stage.parts.write_empty(stage.loaded.clone()).await?);
         }

@@ -12,7 +12,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use longshore_model::error::Result;
 
 use super::changes::{Changes, all, ascending, spread};
-use super::existing::Existing;
+use super::existing::ExistingFiles;
 use super::parquet_table::{ParquetTable, Piece};
 use super::session::Session;
 use crate::datafusion_fault::from_datafusion;
@@ -37,7 +37,7 @@ impl Join {
         self,
         session: &Session,
         changes: &Changes,
-        existing: &Existing,
+        existing: &ExistingFiles,
         files: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let left = changes.table.scan(vec![vec![0]], &all(&changes.table.schema), None)?;
@@ -52,7 +52,7 @@ impl Join {
         self,
         session: &Session,
         changes: &Changes,
-        existing: &Existing,
+        existing: &ExistingFiles,
         predicate: Option<Arc<dyn PhysicalExpr>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let keys = changes.key.columns.as_slice();

@@ -17,7 +17,7 @@ pub(super) type Map =
     Arc<dyn Fn(SendableRecordBatchStream) -> SendableRecordBatchStream + Send + Sync>;
 
 /// A partition of a plan.
-struct Mapped {
+struct MappedPartition {
     input: Arc<dyn ExecutionPlan>,
     partition: usize,
     schema: SchemaRef,
@@ -33,20 +33,20 @@ pub(super) fn mapped(
     let partitions = 0..input.properties().partitioning.partition_count();
     let partition = |partition| {
         let (input, schema, map) = (input.clone(), schema.clone(), map.clone());
-        Arc::new(Mapped { input, partition, schema, map }) as _
+        Arc::new(MappedPartition { input, partition, schema, map }) as _
     };
     let partitions = partitions.map(partition).collect();
     let plan = StreamingTableExec::try_new(schema.clone(), partitions, None, [], false, None);
     Ok(Arc::new(plan.map_err(from_datafusion)?))
 }
 
-impl fmt::Debug for Mapped {
+impl fmt::Debug for MappedPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mapped({})", self.input.name())
     }
 }
 
-impl PartitionStream for Mapped {
+impl PartitionStream for MappedPartition {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -14,20 +14,20 @@ use longshore_model::error::{Error, Result};
 
 use super::bounds;
 use super::changes::{Changes, Sole};
-use super::existing::Existing;
+use super::existing::ExistingFiles;
 use super::join::Join;
 use super::mapped::{Map, mapped};
 use super::output::{rows_of_part, write};
 use super::parquet_table::from_plan;
 use super::resolve::resolved;
 use super::session::Session;
-use super::stage::{LoadStage, Loaded, RowCounts};
+use super::stage::{LoadResult, LoadStage, RowCounts};
 use crate::write::Parts;
 
 /// Merges what was read.
-pub async fn merge(stage: &LoadStage, merge: &Merge) -> Result<Loaded> {
+pub async fn merge(stage: &LoadStage, merge: &Merge) -> Result<LoadResult> {
     let session = Session::new(&stage.scratch, stage.parallel)?;
-    let existing = Existing::open(stage, &session).await?;
+    let existing = ExistingFiles::open(stage, &session).await?;
     let changes = Changes::collect(stage, &session, &Sole::of_merge(merge)).await?;
     if changes.rows == 0 {
         return existing.unchanged(stage).await;
@@ -51,7 +51,7 @@ pub async fn merge(stage: &LoadStage, merge: &Merge) -> Result<Loaded> {
         // Its columns stay known.
         parts.extend(stage.parts.write_empty(stage.schema.clone()).await?);
     }
-    Ok(Loaded { parts, replaced, kept_files, rows: counts.so_far() })
+    Ok(LoadResult { parts, replaced, kept_files, rows: counts.so_far() })
 }
 
 /// The files that the rows of a plan lie in; their last column is the number of the file.

@@ -35,7 +35,7 @@ use version_columns::VersionColumns;
 pub use merge::merge;
 pub use scd2::scd2;
 pub use snapshot::snapshot;
-pub use stage::{LoadStage, Loaded, RowChanges};
+pub use stage::{LoadResult, LoadStage, RowChanges};
 
 /// The columns that a relation has whose rows have these columns. Refuses what they cannot be loaded by.
 pub fn columns(load: &Load, schema: &SchemaRef) -> Result<SchemaRef> {

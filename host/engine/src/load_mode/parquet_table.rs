@@ -30,7 +30,7 @@ use super::session::Session;
 use crate::datafusion_fault::from_datafusion;
 use crate::destination::Folder;
 use crate::scan::{ParquetReaders, fetch_footer};
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// The column with the number of each row's file.
 const NUMBER: &str = "longshore file";
@@ -72,7 +72,7 @@ pub(super) struct TableFile {
 /// Files of the same columns.
 #[derive(Clone, Debug)]
 pub(super) struct ParquetTable {
-    store: Opened,
+    store: SourceStore,
     url: ObjectStoreUrl,
     cache: Arc<FileMetadataCache>,
     /// The files, and what the store says of them.
@@ -96,7 +96,7 @@ impl ParquetTable {
         let base = folder.url("");
         let paths = files.iter().map(|file| (file.path.as_str(), file.bytes));
         let (objects, metas) = FolderObjects::open(folder, paths, io);
-        let store = Opened { objects: Arc::new(objects), base, root: Key::default() };
+        let store = SourceStore { objects: Arc::new(objects), base, root: Key::default() };
         let url = ObjectStoreUrl::parse(format!("load://{name}")).map_err(from_datafusion)?;
         session.context.runtime_env().register_object_store(url.as_ref(), store.objects.clone());
         let is_told = |field: &&FieldRef| partition_by.contains(field.name());

@@ -28,13 +28,13 @@ use longshore_model::error::Result;
 
 use super::bounds::{binary, within};
 use super::changes::{Changes, Sole, all, ascending};
-use super::existing::Existing;
+use super::existing::ExistingFiles;
 use super::join::Join;
 use super::mapped::{Map, mapped};
 use super::merge::files_with;
 use super::output::{rows_of_part, write};
 use super::session::Session;
-use super::stage::{LoadStage, Loaded, RowCounts};
+use super::stage::{LoadResult, LoadStage, RowCounts};
 use super::version_columns::{VersionColumns, repeated};
 use super::versions::Versions;
 use crate::datafusion_fault::from_datafusion;
@@ -44,17 +44,17 @@ struct History<'a> {
     session: &'a Session,
     how: &'a Scd2,
     columns: Arc<VersionColumns>,
-    existing: Existing,
+    existing: ExistingFiles,
     changes: Changes,
     join: Join,
     counts: Arc<RowCounts>,
 }
 
 /// Loads what was read by a run that began at this moment.
-pub async fn scd2(stage: &LoadStage, how: &Scd2, began: DateTime<Utc>) -> Result<Loaded> {
+pub async fn scd2(stage: &LoadStage, how: &Scd2, began: DateTime<Utc>) -> Result<LoadResult> {
     let session = Session::new(&stage.scratch, stage.parallel)?;
     let columns = Arc::new(VersionColumns::of(how, &stage.schema, began)?);
-    let existing = Existing::open(stage, &session).await?;
+    let existing = ExistingFiles::open(stage, &session).await?;
     let changes = Changes::collect(stage, &session, &Sole::of_scd2(how)).await?;
     if changes.rows == 0 {
         return existing.unchanged(stage).await;
@@ -72,7 +72,7 @@ pub async fn scd2(stage: &LoadStage, how: &Scd2, began: DateTime<Utc>) -> Result
     let plan = plan.map_err(from_datafusion)?;
     let parts = write(stage, &session, plan, rows_of_part(rows, bytes)).await?;
     let kept_files = (existing.files.len() - touched.len()) as u64;
-    Ok(Loaded { parts, replaced, kept_files, rows: counts.so_far() })
+    Ok(LoadResult { parts, replaced, kept_files, rows: counts.so_far() })
 }
 
 impl History<'_> {

@@ -20,20 +20,20 @@ use longshore_model::error::{Error, Result};
 
 use super::bounds::{Bounds, binary};
 use super::changes::spread;
-use super::existing::Existing;
+use super::existing::ExistingFiles;
 use super::key::Key;
 use super::mapped::{Map, mapped};
 use super::output::{rows_of_part, write};
 use super::parquet_table::{ParquetTable, from_plan};
 use super::session::Session;
-use super::stage::{LoadStage, Loaded, RowChanges};
+use super::stage::{LoadResult, LoadStage, RowChanges};
 use crate::datafusion_fault::from_datafusion;
 
 /// Loads what was read.
-pub async fn snapshot(stage: &LoadStage, snapshot: &Snapshot) -> Result<Loaded> {
+pub async fn snapshot(stage: &LoadStage, snapshot: &Snapshot) -> Result<LoadResult> {
     let session = Session::new(&stage.scratch, stage.parallel)?;
     let arrival = arrival(snapshot, &stage.schema)?;
-    let existing = Existing::open(stage, &session).await?;
+    let existing = ExistingFiles::open(stage, &session).await?;
     let read = stage.read(&session)?;
     let inserted = stage.read.iter().map(|part| part.rows).sum();
     if inserted == 0 {
@@ -54,7 +54,7 @@ pub async fn snapshot(stage: &LoadStage, snapshot: &Snapshot) -> Result<Loaded> 
     let parts = write(stage, &session, plan, rows_of_part(rows, bytes)).await?;
     let kept_files = (existing.files.len() - touched.len()) as u64;
     let rows = RowChanges { inserted, deleted, ..RowChanges::default() };
-    Ok(Loaded { parts, replaced, kept_files, rows })
+    Ok(LoadResult { parts, replaced, kept_files, rows })
 }
 
 /// The column of the arrival; refuses one whose values have no order.
@@ -95,7 +95,7 @@ async fn least(
 /// How many rows of each file arrived at this value or later.
 async fn going(
     session: &Session,
-    existing: &Existing,
+    existing: &ExistingFiles,
     arrival: usize,
     least: &ScalarValue,
 ) -> Result<Vec<u64>> {
@@ -123,7 +123,7 @@ async fn going(
 /// The older rows of files that have such, and all that was read.
 fn after(
     session: &Session,
-    (existing, mixed): (&Existing, &[usize]),
+    (existing, mixed): (&ExistingFiles, &[usize]),
     read: &ParquetTable,
     (arrival, least): (usize, &ScalarValue),
 ) -> Result<Arc<dyn ExecutionPlan>> {

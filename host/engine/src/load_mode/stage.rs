@@ -53,7 +53,7 @@ impl LoadStage {
 
 /// The result of a load.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub struct LoadResult {
     /// The new parts, out of sight.
     pub parts: Vec<Part>,
     /// The files that they take the place of.

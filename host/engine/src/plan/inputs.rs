@@ -22,7 +22,7 @@ use crate::decimal_width::{is_encodable, widen_schema};
 use crate::drift::Expectation;
 use crate::incremental::{LoadState, WindowRequest, open_window};
 use crate::lineage::LineageTable;
-use crate::scan::{Described, ScanPlan, Source};
+use crate::scan::{RelationDescription, ScanPlan, Source};
 use crate::transform::Rows;
 use crate::write::parquet_type;
 
@@ -86,7 +86,7 @@ pub(super) struct InputPlan {
     /// What stands before its columns' names, if anything does.
     prefix: String,
     pub(super) table: Arc<RelationTable>,
-    pub(super) described: Described,
+    pub(super) described: RelationDescription,
 }
 
 impl InputPlan {
@@ -112,8 +112,34 @@ impl InputPlan {
 }
 
 impl PlanContext<'_> {
+    /// The relation's inputs.
+    pub(super) async fn inputs(&self) -> Result<Vec<InputPlan>> {
+        let mut inputs = Vec::new();
+        for (number, input) in self.relation.inputs.iter().enumerate() {
+            let read = self.read(number, input).await;
+            inputs.push(match self.relation.sql {
+                None => read?,
+                Some(_) => read.context(input.name.clone())?,
+            });
+        }
+        Ok(inputs)
+    }
+
+    /// The rows before the steps: those of its only input, or what its SQL makes of several.
+    pub(super) async fn rows(&self, inputs: &[InputPlan]) -> Result<Rows> {
+        match (&self.relation.sql, inputs) {
+            (None, [only]) => Ok(Rows::Table(only.as_table())),
+            (None, _) => Err(Error::internal("several inputs, and no SQL over them")),
+            (Some(sql), _) => {
+                let names = self.relation.inputs.iter().map(|input| input.name.as_str());
+                let tables = inputs.iter().map(InputPlan::as_table);
+                Rows::over(names.zip(tables), sql, self.now).await.context("sql")
+            }
+        }
+    }
+
     /// An input as a table.
-    pub(super) async fn read(&self, number: usize, input: &Input) -> Result<InputPlan> {
+    async fn read(&self, number: usize, input: &Input) -> Result<InputPlan> {
         let relation: Relation = input.relation.clone().into();
         let described = self.source.describe(&relation).await?;
         let (job, parallel) = (self.job, self.parallel);
@@ -170,7 +196,7 @@ impl PlanContext<'_> {
         &self,
         number: usize,
         input: &Input,
-        described: &Described,
+        described: &RelationDescription,
     ) -> Result<Option<Window>> {
         if let Some(recorded) = &self.recorded {
             let own = recorded.iter().find(|scan| scan.input == number);

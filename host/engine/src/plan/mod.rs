@@ -1,9 +1,9 @@
 //! Planning: a job becomes relations, chunks and one physical plan each. Nothing happens here but
 //! questions to the source.
 
-mod aside;
 mod inputs;
 mod planner;
+mod planner_thread;
 mod pushdown;
 mod relation_table;
 

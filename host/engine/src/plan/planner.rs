@@ -21,7 +21,7 @@ use longshore_sandbox::{Relation, Snapshot, SnapshotResult};
 use tokio::runtime::Handle;
 
 use super::inputs::{ColumnPlan, InputPlan, PlanContext};
-use crate::check::{Asked, RelationChecks, columns_to_keep};
+use crate::check::{QuestionRelation, RelationChecks, columns_to_keep};
 use crate::decimal_width::widen_schema;
 use crate::drift::{Alignment, Expectation, Outcome};
 use crate::incremental::LoadState;
@@ -278,40 +278,14 @@ impl<'a> Planner<'a> {
 
     async fn plan_rows(&self, asking: &PlanContext<'_>) -> Result<RelationPlan> {
         let relation = asking.relation;
-        let mut inputs = Vec::new();
-        for (number, input) in relation.inputs.iter().enumerate() {
-            let read = asking.read(number, input).await;
-            inputs.push(match relation.sql {
-                None => read?,
-                Some(_) => read.context(input.name.clone())?,
-            });
-        }
-        let rows = match (&relation.sql, inputs.as_slice()) {
-            (None, [only]) => Rows::Table(only.as_table()),
-            (None, _) => return Err(Error::internal("several inputs, and no SQL over them")),
-            (Some(sql), _) => {
-                let names = relation.inputs.iter().map(|input| input.name.as_str());
-                let tables = inputs.iter().map(InputPlan::as_table);
-                Rows::over(names.zip(tables), sql, asking.now).await.context("sql")?
-            }
-        };
-        let mut rows = asking.steps(rows).await?;
+        let inputs = asking.inputs().await?;
+        let mut rows = asking.steps(asking.rows(&inputs).await?).await?;
         let untyped = untyped_columns(&rows, &inputs)?;
         // Versions have other columns than the rows that are read.
         let has_versions = matches!(relation.load, Some(Load::Scd2(_)));
-        let mut alignment = match asking.expected.filter(|_| !has_versions) {
-            None => None,
-            Some(expected) => Some(expected.align_seen(&rows.schema()?, &untyped)),
-        };
-        if has_versions
-            && let Some(expected) = asking.expected
-            && let Some(columns) = expected.typed(&rows.schema()?, &untyped)
-        {
-            rows = rows.align(&columns)?;
-        }
-        if let Some(Outcome::Columns(columns)) = alignment.as_ref().map(|aligned| &aligned.outcome)
-        {
-            rows = rows.align(columns)?;
+        let mut alignment = None;
+        if let Some(expected) = asking.expected {
+            (rows, alignment) = align(rows, expected, &untyped, has_versions)?;
         }
         if let Some(limit) = self.limit {
             rows = rows.limit(limit)?;
@@ -364,6 +338,27 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Gives rows the columns that the target is expected to hold.
+fn align(
+    rows: Rows,
+    expected: &Expectation,
+    untyped: &BTreeSet<String>,
+    has_versions: bool,
+) -> Result<(Rows, Option<Alignment>)> {
+    if has_versions {
+        return Ok(match expected.typed(&rows.schema()?, untyped) {
+            Some(columns) => (rows.align(&columns)?, None),
+            None => (rows, None),
+        });
+    }
+    let alignment = expected.align_seen(&rows.schema()?, untyped);
+    let rows = match &alignment.outcome {
+        Outcome::Columns(columns) => rows.align(columns)?,
+        _ => rows,
+    };
+    Ok((rows, Some(alignment)))
+}
+
 /// The columns of rows that are, as they stand, columns of inputs of which nothing but NULL was seen.
 fn untyped_columns(rows: &Rows, inputs: &[InputPlan]) -> Result<BTreeSet<String>> {
     if inputs.iter().all(|input| input.described.untyped.is_empty()) {
@@ -382,10 +377,10 @@ fn untyped_columns(rows: &Rows, inputs: &[InputPlan]) -> Result<BTreeSet<String>
 /// Has each relation keep the columns that checks need again.
 async fn keep_columns(relations: &mut [RelationPlan]) -> Result<()> {
     let schemas: Vec<SchemaRef> = relations.iter().map(|plan| plan.physical.schema()).collect();
-    let asked: Vec<Asked<'_>> = relations
+    let asked: Vec<QuestionRelation<'_>> = relations
         .iter()
         .zip(&schemas)
-        .map(|(plan, schema)| Asked { relation: &plan.relation, schema })
+        .map(|(plan, schema)| QuestionRelation { relation: &plan.relation, schema })
         .collect();
     let kept = columns_to_keep(&asked).await?;
     for (plan, columns) in relations.iter_mut().zip(kept) {

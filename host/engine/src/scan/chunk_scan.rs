@@ -27,7 +27,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::batch_sender::{BATCHES_AHEAD, BatchSender};
 use super::chunk::Chunk;
-use super::own_thread::OwnThread;
+use super::own_thread::READERS;
 use super::slots::Lane;
 use super::source::{ChunkRead, Source};
 use crate::datafusion_fault::{IntoDataFusion, from_datafusion};
@@ -150,7 +150,7 @@ impl ExecutionPlan for ChunkScan {
                 PartitionReader { source, scan, schema, lane, tapes, batches: stream.tx() };
             // The next batch is read while the one before is worked on.
             let reading = reader.read_until_unwanted(descriptors);
-            match leaves_cores_idle.then(OwnThread::claim).flatten() {
+            match leaves_cores_idle.then(|| READERS.claim()).flatten() {
                 Some(thread) => stream.spawn_blocking(move || thread.block_on(reading)),
                 None => stream.spawn(reading),
             }

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 
 use super::batch_sender::{BatchSender, WAITING_BATCH_LIMIT_BYTES};
 use super::chunk::{Chunk, ReadBy, open};
-use super::described::{Described, ScanPlan};
+use super::described::{RelationDescription, ScanPlan};
 use super::odbc::{OdbcLane, SESSION_ESTIMATE_BYTES};
 use super::source::{ChunkRead, Source};
 use crate::batch::batch_bytes;
@@ -319,7 +319,7 @@ impl Source for ComponentSource {
         Ok(tables)
     }
 
-    async fn describe(&self, relation: &Relation) -> Result<Described> {
+    async fn describe(&self, relation: &Relation) -> Result<RelationDescription> {
         let mut session = self.session_prepared_for(relation).await?;
         let info = session.describe_relation(relation).await?;
         self.sessions.put(session);
@@ -331,7 +331,7 @@ impl Source for ComponentSource {
                 schema.fields().len()
             )));
         }
-        Ok(Described {
+        Ok(RelationDescription {
             schema,
             columns: info.columns,
             untyped: BTreeSet::new(),

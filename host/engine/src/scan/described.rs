@@ -12,7 +12,7 @@ use super::chunk::Chunk;
 
 /// A relation's schema, columns and estimated size.
 #[derive(Clone, Debug)]
-pub struct Described {
+pub struct RelationDescription {
     /// Its schema.
     pub schema: SchemaRef,
     /// One for each field.

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use super::batch_sender::BatchSender;
 use super::chunk::{Chunk, ReadBy, open};
 use super::component::ComponentSource;
-use super::described::{Described, ScanPlan};
+use super::described::{RelationDescription, ScanPlan};
 use super::files::{FileSource, Folder};
 use super::source::{ChunkRead, Source};
 
@@ -86,7 +86,11 @@ impl DirectSource {
     }
 
     /// Decides how a relation is read, and describes it so.
-    async fn decide(&self, relation: &Relation, described: Described) -> Result<Described> {
+    async fn decide(
+        &self,
+        relation: &Relation,
+        described: RelationDescription,
+    ) -> Result<RelationDescription> {
         let Relation::Table(name) = relation else { return Ok(described) };
         // Much of what is told has the connector's words in it.
         let clean = |text: &str| self.server.bound().grant.clean(text);
@@ -259,7 +263,7 @@ impl Source for DirectSource {
         self.server.tables_of_query(query).await
     }
 
-    async fn describe(&self, relation: &Relation) -> Result<Described> {
+    async fn describe(&self, relation: &Relation) -> Result<RelationDescription> {
         let described = self.server.describe(relation).await?;
         self.decide(relation, described).await
     }
@@ -316,14 +320,18 @@ fn always(name: &str) -> String {
 }
 
 /// A table, as its files tell of it.
-async fn as_files(files: &FileSource, of: &Relation, described: Described) -> Result<Described> {
-    let Described { rows, bytes, columns: own, .. } = files.describe(of).await?;
-    let Described { schema, mut columns, untyped, .. } = described;
+async fn as_files(
+    files: &FileSource,
+    of: &Relation,
+    described: RelationDescription,
+) -> Result<RelationDescription> {
+    let RelationDescription { rows, bytes, columns: own, .. } = files.describe(of).await?;
+    let RelationDescription { schema, mut columns, untyped, .. } = described;
     for ((column, own), field) in columns.iter_mut().zip(own).zip(schema.fields()) {
         column.lossy = own.lossy.or(column.lossy.take());
         if !field.data_type().is_nested() {
             column.comparable = Comparable::Order;
         }
     }
-    Ok(Described { schema, columns, untyped, rows, bytes })
+    Ok(RelationDescription { schema, columns, untyped, rows, bytes })
 }

@@ -22,7 +22,7 @@ pub use batch_sender::BatchSender;
 pub use chunk::{Chunk, DESCRIPTOR_LIMIT_BYTES, STATEMENT_LIMIT_BYTES, check_size};
 pub use chunk_scan::{ChunkScan, chunk_rows};
 pub use component::ComponentSource;
-pub use described::{Described, ScanPlan};
+pub use described::{RelationDescription, ScanPlan};
 pub use direct::DirectSource;
 pub use files::FileSource;
 pub(crate) use files::{ParquetReaders, fetch_footer};

@@ -9,18 +9,30 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// One for each core: with so many, all are busy. The threads that may wait are few.
-static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores())));
+/// Threads for one kind of work, one for each core: with so many, all are busy.
+pub(super) struct Threads(LazyLock<Arc<Semaphore>>);
+
+/// Those of readers of chunks, which also wait for their source.
+pub(super) static READERS: Threads = Threads::new();
+
+/// Those that make pieces of files: unpacked, or cut.
+pub(super) static MAKERS: Threads = Threads::new();
 
 /// The right to a thread of its own.
 pub(super) struct OwnThread(OwnedSemaphorePermit);
 
-impl OwnThread {
-    /// A thread, unless there are as many as cores.
-    pub(super) fn claim() -> Option<Self> {
-        THREADS.clone().try_acquire_owned().ok().map(Self)
+impl Threads {
+    const fn new() -> Self {
+        Self(LazyLock::new(|| Arc::new(Semaphore::new(cores()))))
     }
 
+    /// A thread, unless there are as many as cores.
+    pub(super) fn claim(&self) -> Option<OwnThread> {
+        self.0.clone().try_acquire_owned().ok().map(OwnThread)
+    }
+}
+
+impl OwnThread {
     /// Works on the thread. It cannot be aborted: the work ends by itself when nobody wants it.
     pub(super) fn spawn<T: Send + 'static>(
         self,

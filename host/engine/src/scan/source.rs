@@ -12,7 +12,7 @@ use longshore_sandbox::tape::Tapes;
 use longshore_sandbox::{ChunkHints, Connector, Pushdown, Relation, Scan, SnapshotResult};
 
 use super::batch_sender::BatchSender;
-use super::described::{Described, ScanPlan};
+use super::described::{RelationDescription, ScanPlan};
 
 /// Where a run's rows come from.
 #[async_trait]
@@ -63,7 +63,7 @@ pub trait Source: Debug + Send + Sync {
     }
 
     /// Looks a relation up.
-    async fn describe(&self, relation: &Relation) -> Result<Described>;
+    async fn describe(&self, relation: &Relation) -> Result<RelationDescription>;
 
     /// Splits a scan into chunks.
     async fn plan(&self, scan: &Scan, hints: &ChunkHints) -> Result<ScanPlan>;

@@ -89,13 +89,13 @@ fn open(key: &Key, options: &GetOptions) -> Result<GetResult> {
 }
 
 /// An entry of a folder.
-enum Found {
+enum FolderEntry {
     Folder(PathBuf),
     File(ObjectMeta),
 }
 
 /// What lies in a folder. Links are followed, and those that lead nowhere are left out.
-fn entries(folder: &Path) -> Result<Vec<Result<Found>>> {
+fn entries(folder: &Path) -> Result<Vec<Result<FolderEntry>>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
@@ -110,8 +110,10 @@ fn entries(folder: &Path) -> Result<Vec<Result<Found>>> {
         match fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => Some(Err(fault(&path, error))),
-            Ok(metadata) if metadata.is_dir() => Some(Ok(Found::Folder(path))),
-            Ok(metadata) if metadata.is_file() => Some(listed(&path, &metadata).map(Found::File)),
+            Ok(metadata) if metadata.is_dir() => Some(Ok(FolderEntry::Folder(path))),
+            Ok(metadata) if metadata.is_file() => {
+                Some(listed(&path, &metadata).map(FolderEntry::File))
+            }
             Ok(_) => None,
         }
     };
@@ -153,8 +155,8 @@ fn walk(
     }
     above.push(whole);
     let is_taken = entries.into_iter().all(|entry| match entry {
-        Ok(Found::Folder(inner)) => walk(&inner, above, give),
-        Ok(Found::File(meta)) => give(Ok(meta)),
+        Ok(FolderEntry::Folder(inner)) => walk(&inner, above, give),
+        Ok(FolderEntry::File(meta)) => give(Ok(meta)),
         Err(error) => give(Err(error)),
     });
     above.pop();
@@ -200,9 +202,9 @@ impl Reads for LocalObjects {
             let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
             for entry in entries(&folder)? {
                 match entry? {
-                    Found::File(meta) if meta.version.is_none() => result.objects.push(meta),
-                    Found::File(_) => {}
-                    Found::Folder(path) => {
+                    FolderEntry::File(meta) if meta.version.is_none() => result.objects.push(meta),
+                    FolderEntry::File(_) => {}
+                    FolderEntry::Folder(path) => {
                         let path = path.to_str().unwrap_or_default().trim_matches('/');
                         result.common_prefixes.extend(Key::parse(path).ok());
                     }

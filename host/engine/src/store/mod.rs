@@ -39,7 +39,7 @@ const LOCAL_BASE: &str = "file://";
 
 /// A store that files are read from, and the place in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Opened {
+pub(crate) struct SourceStore {
     /// Its objects.
     pub(crate) objects: Arc<dyn ObjectStore>,
     /// How its root reads, without a slash at its end.
@@ -48,7 +48,7 @@ pub(crate) struct Opened {
     pub(crate) root: Key,
 }
 
-impl Opened {
+impl SourceStore {
     /// A file, as people read it.
     pub(crate) fn url(&self, key: &Key) -> String {
         format!("{}/{}", self.base, encoded_path(key.as_ref()))
@@ -76,10 +76,10 @@ pub(crate) fn not_built() -> Error {
 /// Opens a store for reading; `secrets` is the operator's folder of secrets. Call it on the runtime
 /// that serves connections.
 #[allow(unreachable_patterns, unused_variables, reason = "as the features of the build have it")]
-pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<Opened> {
+pub(crate) fn open(place: &Place, secrets: Option<&Path>) -> Result<SourceStore> {
     let opened = |objects: Arc<dyn ObjectStore>, base: String, root: &str| {
         tracing::debug!(base, root, "a store is opened for reading");
-        Ok(Opened { objects, base, root: key(root)? })
+        Ok(SourceStore { objects, base, root: key(root)? })
     };
     match place {
         Place::Local(folder) => {

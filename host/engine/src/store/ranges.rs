@@ -13,13 +13,13 @@ use object_store::{
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 
-use super::Opened;
+use super::SourceStore;
 use super::local_objects::{apart, fault};
 
 /// Bytes of a local file that are read along rather than asked for apart: a call costs as much.
 const LOCAL_GAP_BYTES: u64 = 64 << 10;
 
-impl Opened {
+impl SourceStore {
     /// A range of a file.
     pub(crate) async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes> {
         let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };

@@ -6,7 +6,7 @@ use arrow::ipc::writer::FileWriter;
 use longshore_model::error::Result;
 
 use super::checksum_writer::ChecksumWriter;
-use super::encoder::{Encoded, Encoder, arrow_fault};
+use super::encoder::{EncodedFile, Encoder, arrow_fault};
 
 /// Writes one Arrow file.
 pub(super) struct ArrowEncoder {
@@ -30,7 +30,7 @@ impl Encoder for ArrowEncoder {
         0
     }
 
-    fn finish(self: Box<Self>) -> Result<Encoded> {
-        Ok(Encoded::new(self.writer.into_inner().map_err(arrow_fault)?))
+    fn finish(self: Box<Self>) -> Result<EncodedFile> {
+        Ok(EncodedFile::new(self.writer.into_inner().map_err(arrow_fault)?))
     }
 }

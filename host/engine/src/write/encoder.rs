@@ -24,11 +24,11 @@ pub trait Encoder: Send {
     }
 
     /// Ends the file.
-    fn finish(self: Box<Self>) -> Result<Encoded>;
+    fn finish(self: Box<Self>) -> Result<EncodedFile>;
 }
 
 /// A file whose last byte is written, but which is not durable yet.
-pub struct Encoded {
+pub struct EncodedFile {
     /// The file.
     pub file: Box<dyn PartFile>,
     /// Its size.
@@ -37,7 +37,7 @@ pub struct Encoded {
     pub checksum: Checksum,
 }
 
-impl Encoded {
+impl EncodedFile {
     pub(super) fn new(measured: ChecksumWriter) -> Self {
         let (file, bytes, checksum) = measured.into_parts();
         Self { file, bytes, checksum }

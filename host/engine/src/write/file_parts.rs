@@ -11,7 +11,7 @@ use longshore_model::part::Part;
 use longshore_sandbox::tape::Tapes;
 
 use super::part_file::{FileParts, MIN_FLUSH_BYTES, finish, guarded};
-use super::part_rows::Written;
+use super::part_rows::WriteResult;
 use super::part_writer::Attempt;
 use super::part_writer::{Parts, part_name};
 use super::partitioned_writer::PartitionedWriter;
@@ -115,10 +115,10 @@ impl Parts for FileParts {
         chunk: u64,
         attempt: Attempt,
         _: Option<&Tapes>,
-    ) -> Result<Written> {
+    ) -> Result<WriteResult> {
         if let Some(by) = Partitioning::of(&self.partition_by, &rows.schema())? {
             let stem = part_name(&self.target.run, chunk, attempt);
-            return self.write_apart(rows, by, stem, chunk).await.map(Written::from);
+            return self.write_apart(rows, by, stem, chunk).await.map(WriteResult::from);
         }
         let file = self.file_name(chunk, attempt);
         let written = self.encode(rows, chunk, &file).await;

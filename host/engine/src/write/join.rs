@@ -1,6 +1,5 @@
 //! Files in the scratch folder of a run, which become the one file that their rows are to be in.
 
-use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -16,16 +15,21 @@ use longshore_model::config::target::{Format, ParquetCodec};
 use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use tokio::task::spawn_blocking;
 
 use super::checksum_writer::ChecksumWriter;
 use super::part_file::{FileParts, finish_file};
 use super::part_writer::{Attempt, Parts};
-use super::row_groups::{OpenFile, RowGroupWriter, are_long, is_parquet};
+use super::row_groups::{OpenFile, RowGroupWriter, are_long, damaged, is_parquet};
 use crate::datafusion_fault::IntoDataFusion;
 
 /// Batches that are read ahead of the writer.
 const BATCHES_AHEAD: usize = 2;
+
+/// The bytes of a batch, and the most rows: the first one tells which columns gain from a dictionary.
+const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_LIMIT_ROWS: u64 = 8_192;
 
 type ArrowResult<T> = std::result::Result<T, ArrowError>;
 
@@ -97,7 +101,7 @@ async fn off_worker<T: Send + 'static>(
 /// The schema of the files: Parquet has fewer types than Arrow.
 fn schema_of(files: &[PathBuf], schema: SchemaRef) -> Result<SchemaRef> {
     match files.first().filter(|file| is_parquet(file)) {
-        Some(file) => Ok(read(file)?.schema()),
+        Some(file) => Ok(open_parquet(file)?.schema().clone()),
         None => Ok(schema),
     }
 }
@@ -136,17 +140,33 @@ fn in_types_of(schema: &SchemaRef, batch: RecordBatch) -> ArrowResult<RecordBatc
     RecordBatch::try_new(schema.clone(), cast.collect::<ArrowResult<_>>()?)
 }
 
-fn read(path: &Path) -> Result<Rows> {
+fn open_parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     let file = File::open(path).map_err(|error| Error::io(path.display(), error))?;
-    if is_parquet(path) {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|rows| rows.build());
-        return Ok(Box::new(reader.map_err(|error| damaged(path, &error))?));
-    }
-    let reader = FileReader::try_new_buffered(file, None);
-    Ok(Box::new(reader.map_err(|error: ArrowError| damaged(path, &error))?))
+    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(path, &error))
 }
 
-pub(super) fn damaged(path: &Path, error: &dyn Display) -> Error {
-    Error::resource(format!("{}: {error}", path.display()))
-        .with_hint("check the disk of the state folder, then run again")
+/// The rows of a batch: fewer where they are large.
+fn batch_rows(file: &ParquetMetaData) -> usize {
+    let bytes = |column: &ColumnChunkMetaData| {
+        // A value that repeats stands once in a dictionary.
+        column.uncompressed_size().max(column.unencoded_byte_array_data_bytes().unwrap_or(0))
+    };
+    let row_bytes = |group: &RowGroupMetaData| {
+        let all: i64 = group.columns().iter().map(bytes).sum();
+        all.unsigned_abs() / group.num_rows().unsigned_abs().max(1)
+    };
+    let largest = file.row_groups().iter().map(row_bytes).max().unwrap_or(0).max(1);
+    (BATCH_BYTES / largest).clamp(1, BATCH_LIMIT_ROWS) as usize
+}
+
+fn read(path: &Path) -> Result<Rows> {
+    if is_parquet(path) {
+        let builder = open_parquet(path)?;
+        let rows = batch_rows(builder.metadata());
+        let reader = builder.with_batch_size(rows).build();
+        return Ok(Box::new(reader.map_err(|error| damaged(path, &error))?));
+    }
+    let file = File::open(path).map_err(|error| Error::io(path.display(), error))?;
+    let reader = FileReader::try_new_buffered(file, None);
+    Ok(Box::new(reader.map_err(|error: ArrowError| damaged(path, &error))?))
 }

@@ -20,12 +20,12 @@ mod sink_parts;
 mod text;
 mod types;
 
-pub use encoder::{Encoded, Encoder};
+pub use encoder::{EncodedFile, Encoder};
 pub use format::open_encoder;
 pub use join::{format_before_join, join_files};
 pub use parquet::{ROW_GROUP_LIMIT_BYTES, ROW_GROUP_LIMIT_ROWS};
 pub use part_file::FileParts;
-pub use part_rows::Written;
+pub use part_rows::WriteResult;
 pub use part_writer::{Attempt, ChunkNumbers, PartWriter, Parts};
 pub use partitioned_writer::OPEN_FILES_LIMIT;
 pub(crate) use partitioning::folder_values;

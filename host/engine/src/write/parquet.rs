@@ -16,7 +16,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::checksum_writer::ChecksumWriter;
 use super::dictionary;
-use super::encoder::{Encoded, Encoder, io_fault};
+use super::encoder::{EncodedFile, Encoder, io_fault};
 use crate::decimal_width::widen_schema;
 
 /// The most rows of a row group.
@@ -110,8 +110,8 @@ impl Encoder for ParquetEncoder {
         self.writer.flush().map_err(encoding)
     }
 
-    fn finish(self: Box<Self>) -> Result<Encoded> {
-        Ok(Encoded::new(self.writer.into_inner().map_err(encoding)?))
+    fn finish(self: Box<Self>) -> Result<EncodedFile> {
+        Ok(EncodedFile::new(self.writer.into_inner().map_err(encoding)?))
     }
 }
 

@@ -8,7 +8,7 @@ use longshore_model::config::target::Format;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::{Part, RelationTarget};
 
-use super::encoder::{Encoded, Encoder};
+use super::encoder::{EncodedFile, Encoder};
 use super::format::open_encoder;
 use crate::destination::Folder;
 use crate::ipc::catch_panic;
@@ -55,12 +55,12 @@ pub(super) async fn finish(
 
 /// Makes a file durable, and a part.
 pub(super) async fn finish_file(
-    encoded: Encoded,
+    encoded: EncodedFile,
     chunk: u64,
     rows: u64,
     file: String,
 ) -> Result<Part> {
-    let Encoded { file: output, bytes, checksum } = encoded;
+    let EncodedFile { file: output, bytes, checksum } = encoded;
     let token = output.finish().await?;
     Ok(Part { chunk, file, rows, bytes, checksum: Some(checksum), token })
 }

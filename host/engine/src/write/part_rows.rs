@@ -12,7 +12,7 @@ use crate::scan::LeftOut;
 
 /// What was written of a chunk, or of several.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Written {
+pub struct WriteResult {
     /// The parts.
     pub parts: Vec<Part>,
     /// What the checks found, if there are any.
@@ -21,13 +21,13 @@ pub struct Written {
     pub left_out: LeftOut,
 }
 
-impl From<Vec<Part>> for Written {
+impl From<Vec<Part>> for WriteResult {
     fn from(parts: Vec<Part>) -> Self {
         Self { parts, ..Self::default() }
     }
 }
 
-impl Written {
+impl WriteResult {
     /// Adds what was written of a later chunk.
     pub fn merge(&mut self, later: Self) -> Result<()> {
         self.parts.extend(later.parts);
@@ -136,10 +136,11 @@ mod tests {
         let measures = vec![Measure::Nulls(2), Measure::Count];
         let quarantine = vec![part.clone().into()];
         let checks = ChunkChecks { rows: 3, measures, quarantine, ..ChunkChecks::default() };
-        let written = Written { parts: vec![part], checks: Some(checks), ..Written::default() };
-        let mut again = Written::default();
+        let written =
+            WriteResult { parts: vec![part], checks: Some(checks), ..WriteResult::default() };
+        let mut again = WriteResult::default();
         for rows in written.to_rows().unwrap() {
-            again.merge(Written::from_rows(&rows).unwrap()).unwrap();
+            again.merge(WriteResult::from_rows(&rows).unwrap()).unwrap();
         }
         assert_eq!(again, written);
     }

@@ -20,7 +20,7 @@ use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 use longshore_sandbox::tape::Tapes;
 
-use super::part_rows::{Written, part_schema};
+use super::part_rows::{WriteResult, part_schema};
 use crate::datafusion_fault::IntoDataFusion;
 use crate::plan_node::{node_properties, only_child, partitions};
 use crate::transform::with_sort_joins;
@@ -45,7 +45,7 @@ pub trait Parts: Debug + Send + Sync {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Written>;
+    ) -> Result<WriteResult>;
 
     /// What stands for a relation without rows, so that its schema is known all the same.
     async fn write_empty(&self, schema: SchemaRef) -> Result<Option<Part>>;

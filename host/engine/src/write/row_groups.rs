@@ -1,23 +1,28 @@
 //! Parquet files that become one: their row groups are copied as they are.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 use longshore_model::config::target::ParquetCodec;
-use longshore_model::error::Result;
+use longshore_model::error::{Error, Result};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader,
+};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::checksum_writer::ChecksumWriter;
-use super::encoder::Encoded;
-use super::join::damaged;
+use super::encoder::EncodedFile;
 use super::parquet::{ParquetEncoder, encoding};
 
 /// Row groups that have fewer bytes and fewer rows on average are too short for readers.
 const COPIED_GROUP_MIN_BYTES: u64 = 1 << 20;
 const COPIED_GROUP_MIN_ROWS: u64 = 1 << 17;
+
+/// The most row groups of a file: the format counts them in 16 bits.
+const GROUP_LIMIT: u64 = i16::MAX as u64;
 
 /// The sizes of files together.
 #[derive(Default)]
@@ -37,7 +42,7 @@ impl Total {
     }
 
     fn has_long_groups(&self) -> bool {
-        if self.groups <= 1 {
+        if self.groups <= 1 || self.groups > GROUP_LIMIT {
             return self.groups == 1;
         }
         self.bytes / self.groups >= COPIED_GROUP_MIN_BYTES
@@ -62,6 +67,12 @@ pub(super) fn is_parquet(file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "parquet")
 }
 
+/// The error of a file that a run has written, and that cannot be read.
+pub(super) fn damaged(path: &Path, error: &dyn Display) -> Error {
+    Error::resource(format!("{}: {error}", path.display()))
+        .with_hint("check the disk of the state folder, then run again")
+}
+
 /// A file whose row groups are copied.
 pub(super) struct OpenFile {
     file: File,
@@ -71,7 +82,10 @@ pub(super) struct OpenFile {
 impl OpenFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|error| damaged(path, &error))?;
+        // A mask of the encodings cannot be copied.
+        let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
         let metadata = ParquetMetaDataReader::new()
+            .with_metadata_options(Some(options))
             .with_page_index_policy(PageIndexPolicy::Optional)
             .parse_and_finish(&file)
             .map_err(|error| damaged(path, &error))?;
@@ -126,9 +140,9 @@ impl RowGroupWriter {
     }
 
     /// Ends the file; with its rows.
-    pub(super) fn finish(self) -> Result<(Encoded, u64)> {
+    pub(super) fn finish(self) -> Result<(EncodedFile, u64)> {
         let written = self.writer.into_inner().map_err(encoding)?;
-        Ok((Encoded::new(written), self.rows))
+        Ok((EncodedFile::new(written), self.rows))
     }
 }
 
@@ -144,5 +158,7 @@ mod tests {
         assert!(is_long(4, 4 * COPIED_GROUP_MIN_ROWS, 4));
         assert!(!is_long(4, 3 * COPIED_GROUP_MIN_ROWS, 3 * COPIED_GROUP_MIN_BYTES));
         assert!(!is_long(0, 0, 0));
+        let many = GROUP_LIMIT + 1;
+        assert!(!is_long(many, many * COPIED_GROUP_MIN_ROWS, many * COPIED_GROUP_MIN_BYTES));
     }
 }

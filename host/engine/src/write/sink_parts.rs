@@ -12,7 +12,7 @@ use longshore_model::part::{Part, RelationTarget};
 use longshore_sandbox::OpenWriter;
 use longshore_sandbox::tape::Tapes;
 
-use super::part_rows::Written;
+use super::part_rows::WriteResult;
 use super::part_writer::Attempt;
 use super::part_writer::{Parts, part_name};
 use crate::datafusion_fault::from_datafusion;
@@ -44,7 +44,7 @@ impl Parts for SinkParts {
         chunk: u64,
         attempt: Attempt,
         tapes: Option<&Tapes>,
-    ) -> Result<Written> {
+    ) -> Result<WriteResult> {
         let mut writing = None;
         let mut held = memory().account();
         while let Some(batch) = rows.next().await {
@@ -69,7 +69,7 @@ impl Parts for SinkParts {
             *bytes += size as u64;
         }
         let Some(Writing { writer, rows, bytes, .. }) = writing else {
-            return Ok(Written::default());
+            return Ok(WriteResult::default());
         };
         let token = self.sink.finish(writer, tapes).await?;
         let file = part_name(&self.target.run, chunk, attempt);

@@ -16,7 +16,7 @@ use longshore_values::{JsonValues, json_options, text_column};
 
 use super::checksum_writer::ChecksumWriter;
 use super::compressed_writer::CompressedWriter;
-use super::encoder::{Encoded, Encoder, arrow_fault, io_fault};
+use super::encoder::{EncodedFile, Encoder, arrow_fault, io_fault};
 
 /// Text that is gathered before it goes into the file.
 const GATHERED_BYTES: usize = 64 << 10;
@@ -126,9 +126,9 @@ impl Encoder for CsvEncoder {
         0
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Encoded> {
+    fn finish(mut self: Box<Self>) -> Result<EncodedFile> {
         self.flush()?;
-        Ok(Encoded::new(self.file.finish().map_err(io_fault)?))
+        Ok(EncodedFile::new(self.file.finish().map_err(io_fault)?))
     }
 }
 
@@ -225,8 +225,8 @@ impl Encoder for JsonEncoder {
         0
     }
 
-    fn finish(mut self: Box<Self>) -> Result<Encoded> {
+    fn finish(mut self: Box<Self>) -> Result<EncodedFile> {
         self.writer.finish().map_err(arrow_fault)?;
-        Ok(Encoded::new(self.writer.into_inner().finish().map_err(io_fault)?))
+        Ok(EncodedFile::new(self.writer.into_inner().finish().map_err(io_fault)?))
     }
 }

@@ -31,7 +31,7 @@ pub struct Files {
     /// The folder that tables are found in.
     pub place: Place,
     /// What the URL names beneath it: nothing if it is the folder.
-    pub sought: Sought,
+    pub sought: FilePattern,
     /// The URL as the job gives it, without a password.
     pub url: String,
     /// Their format, if the job says.
@@ -45,7 +45,7 @@ pub struct Files {
     /// Rows of each file of a sample.
     pub sample_rows: usize,
     /// Types that the job gives.
-    pub columns: BTreeMap<String, Declared>,
+    pub columns: BTreeMap<String, DeclaredType>,
     /// What happens to rows that cannot be read.
     pub bad_rows: BadRows,
     /// The most rows of a relation that are left out, if the job says.
@@ -61,7 +61,7 @@ impl Files {
     pub fn of_parquet(place: Place, url: &str) -> Self {
         Self {
             place,
-            sought: Sought::default(),
+            sought: FilePattern::default(),
             url: url.to_owned(),
             format: Some(FileFormat::Parquet),
             packing: Some(Packing::None),
@@ -88,7 +88,7 @@ impl Files {
 
 /// A type that the job gives.
 #[derive(Clone, Debug)]
-pub struct Declared {
+pub struct DeclaredType {
     /// The type.
     pub data_type: DataType,
     /// Whether other spellings of a value are taken.
@@ -132,14 +132,14 @@ pub struct CsvRead {
 
 /// What is sought in a folder: that which has exactly this name, or else what fits the pattern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sought {
+pub struct FilePattern {
     /// A file's or a folder's path, as it is.
     pub name: String,
     /// The pattern that it may be, too.
     pub pattern: Option<String>,
 }
 
-impl Sought {
+impl FilePattern {
     /// What a job names under `tables`: a name, nothing in which is encoded.
     pub fn named(path: &str) -> Self {
         Self { name: path.to_owned(), pattern: is_pattern(path).then(|| path.to_owned()) }
@@ -185,7 +185,7 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
                  timestamptz, timestamp(9), timestamptz(9), binary or decimal(38,2)",
             )
         });
-        Ok((name.clone(), Declared { data_type: data_type?, lenient }))
+        Ok((name.clone(), DeclaredType { data_type: data_type?, lenient }))
     });
     let sample_rows = match raw.sample_rows.unwrap_or(SAMPLE_ROWS) {
         rows @ 1..=SAMPLE_ROWS_LIMIT => rows as usize,
@@ -223,12 +223,12 @@ pub(super) fn check_files(text: &str, config: Map<String, Value>) -> Result<File
 
 /// The folder of a URL, and what is sought beneath it: a pattern, or what looks like a file, unless it is said to
 /// be a folder.
-fn cut(url: &StoreUrl, is_folder: bool) -> (StoreUrl, Sought) {
+fn cut(url: &StoreUrl, is_folder: bool) -> (StoreUrl, FilePattern) {
     let is_last_file = !is_folder && url.path.last().is_some_and(|last| last.text.contains('.'));
     let at = url.path.iter().position(|name| name.pattern.is_some());
     let mut folder = url.clone();
     let Some(at) = at.or(is_last_file.then(|| url.path.len() - 1)) else {
-        return (folder, Sought::default());
+        return (folder, FilePattern::default());
     };
     let names = folder.path.split_off(at);
     let has_pattern = names.iter().any(|name| name.pattern.is_some());
@@ -236,7 +236,7 @@ fn cut(url: &StoreUrl, is_folder: bool) -> (StoreUrl, Sought) {
         .iter()
         .map(|name| name.pattern.clone().unwrap_or_else(|| Pattern::escape(&name.text)));
     let pattern = has_pattern.then(|| globs.collect::<Vec<_>>().join("/"));
-    (folder, Sought { name: joined(&names), pattern })
+    (folder, FilePattern { name: joined(&names), pattern })
 }
 
 fn check_csv(raw: RawCsvRead) -> Result<CsvRead> {

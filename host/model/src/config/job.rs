@@ -18,7 +18,7 @@ use super::job_relations::{
     all_relations, check_file_relations, check_folders, check_name, check_relations, give_checks,
     job_relations, load_sections, take_checks,
 };
-use super::load::loads_of_sink;
+use super::load::{LoadSections, loads_of_sink};
 use super::notify::{Webhook, check_webhooks};
 use super::parameters::{Arguments, Bound, ParameterRecord, bind};
 use super::place::{Place, Side, is_folder};
@@ -26,13 +26,14 @@ use super::plain_path::to_url;
 use super::plugin_requirement::PluginRequirement;
 use super::policy::Policy;
 use super::query_file::text_or_file;
-use super::raw::{RawChunk, RawConsistency, RawJob, RawParallel, RawParameter, RawSource, RawStep};
+use super::raw::{RawChunk, RawJob, RawParallel, RawParameter, RawSource, RawStep};
 use super::record::Record;
 use super::register::{Register, check_register};
 use super::schedule::Schedule;
 use super::target::{LOAD_MODES, Target, To, check_target};
 use super::territory::{Territory, Usage};
 use crate::error::{Error, Result, ResultExt};
+use crate::limits::within;
 use crate::relation::{Consistency, Relation};
 
 pub use super::job_relations::{Input, JobRelation, NAME_LIMIT_BYTES};
@@ -301,31 +302,29 @@ impl Job {
         // Each part by itself: all that is wrong is told together.
         let mut faults = Vec::new();
         let source = kept(&mut faults, check_source(raw.source, access.folder()));
-        let inputs = match &source {
-            None => None,
-            Some(Source::Connector(_)) => kept(&mut faults, check_relations(inputs, access)),
-            Some(Source::Files(files)) => {
-                kept(&mut faults, check_file_relations(inputs, files, &name, access))
-            }
-        };
+        let inputs = source.as_ref().and_then(|source| {
+            let checked = match source {
+                Source::Connector(_) => check_relations(inputs, access),
+                Source::Files(files) => check_file_relations(inputs, files, &name, access),
+            };
+            kept(&mut faults, checked)
+        });
         let sql = text_or_file("the job", "sql", raw.sql, raw.sql_file, access);
         let sql = kept(&mut faults, sql).flatten();
         let target = kept(&mut faults, check_target(raw.target, access.folder()));
         let drifts = target.as_ref().and_then(|target| {
             kept(&mut faults, check_drift(raw.schema, &drifts, sql.is_some(), target))
         });
-        let register = match (raw.register, &target) {
-            (Some(register), Some(target)) => kept(&mut faults, check_register(register, target)),
-            _ => None,
-        };
+        let register = raw.register.zip(target.as_ref());
+        let register = register.map(|(raw, target)| check_register(raw, target)).transpose();
+        let register = kept(&mut faults, register).flatten();
         let steps = kept(&mut faults, check_steps(raw.transform, access));
         let chunk = kept(&mut faults, check_chunk(raw.chunk));
         let parallel = kept(&mut faults, check_parallel(raw.parallel));
         // The daemon reads it by itself. Here it only has to be right.
         raw.schedule.and_then(|schedule| kept(&mut faults, Schedule::check(schedule)));
         let notify = kept(&mut faults, check_webhooks(raw.notify));
-        let cluster = raw.cluster.map(|url| ClusterUrl::parse("cluster", &url)).transpose();
-        let cluster = kept(&mut faults, cluster).flatten();
+        let cluster = kept(&mut faults, check_cluster(raw.cluster)).flatten();
         Error::all(faults)?;
         let (Some(source), Some(inputs), Some(mut target), Some(steps)) =
             (source, inputs, target, steps)
@@ -333,23 +332,9 @@ impl Job {
             return Err(Error::internal("a part of the job is missing"));
         };
         let mut relations = job_relations(&name, inputs, sql, drifts.unwrap_or_default());
-        let has_queries = matches!(source, Source::Connector(_));
-        give_checks(checks, &mut relations, has_queries, &target)?;
-        for (relation, own) in relations.iter_mut().zip(sections) {
-            relation.load = own.load(&relation.name, target.mode, &target.sections)?;
-        }
-        if let (To::Sink(sink), true) = (&mut target.to, target.mode.is_load()) {
-            let loads = relations.iter().map(|relation| (&relation.name, relation.load.as_ref()));
-            let told = loads_of_sink(loads, &target.partition_by)?;
-            sink.config.insert(LOAD_MODES.to_owned(), told);
-        }
-        check_folders(&relations, &target)?;
-        let is_of_files = matches!(source, Source::Files(_));
-        for input in relations.iter().flat_map(|relation| &relation.inputs) {
-            let fits = |own: &Incremental| own.check_fit(&input.name, target.mode, is_of_files);
-            input.incremental.as_ref().map_or(Ok(()), fits)?;
-        }
-        relations.iter().try_for_each(JobRelation::check_absent)?;
+        give_checks(checks, &mut relations, matches!(source, Source::Connector(_)), &target)?;
+        give_loads(sections, &mut relations, &mut target)?;
+        check_relations_fit(&relations, &source, &target)?;
         Ok(Self {
             relations,
             steps,
@@ -361,10 +346,7 @@ impl Job {
             notify: notify.unwrap_or_default(),
             lineage: raw.lineage.unwrap_or(true),
             cluster,
-            consistency: raw.consistency.map(|demanded| match demanded {
-                RawConsistency::Snapshot => Consistency::Snapshot,
-                RawConsistency::PerChunk => Consistency::PerChunk,
-            }),
+            consistency: raw.consistency.map(Into::into),
             source,
             name,
             file: PathBuf::new(),
@@ -420,6 +402,38 @@ fn with_parts(error: Error, document: &Document, folder: &Path) -> Error {
     Error::all(std::iter::once(error).chain(parts).collect())
         .err()
         .unwrap_or_else(|| Error::internal("no error of the file is left"))
+}
+
+fn check_cluster(raw: Option<String>) -> Result<Option<ClusterUrl>> {
+    raw.map(|url| ClusterUrl::parse("cluster", &url)).transpose()
+}
+
+/// Gives each relation its load mode. A sink joins rows with those that are there by itself: it is told how.
+fn give_loads(
+    sections: Vec<LoadSections>,
+    relations: &mut [JobRelation],
+    target: &mut Target,
+) -> Result<()> {
+    for (relation, own) in relations.iter_mut().zip(sections) {
+        relation.load = own.load(&relation.name, target.mode, &target.sections)?;
+    }
+    if let (To::Sink(sink), true) = (&mut target.to, target.mode.is_load()) {
+        let loads = relations.iter().map(|relation| (&relation.name, relation.load.as_ref()));
+        let told = loads_of_sink(loads, &target.partition_by)?;
+        sink.config.insert(LOAD_MODES.to_owned(), told);
+    }
+    Ok(())
+}
+
+/// Whether the relations go with the source and the target.
+fn check_relations_fit(relations: &[JobRelation], source: &Source, target: &Target) -> Result<()> {
+    check_folders(relations, target)?;
+    let is_of_files = matches!(source, Source::Files(_));
+    for input in relations.iter().flat_map(|relation| &relation.inputs) {
+        let fits = |own: &Incremental| own.check_fit(&input.name, target.mode, is_of_files);
+        input.incremental.as_ref().map_or(Ok(()), fits)?;
+    }
+    relations.iter().try_for_each(JobRelation::check_absent)
 }
 
 /// What is right; what is wrong joins the rest of it.
@@ -492,13 +506,8 @@ fn positive(at: &str, value: Option<u64>) -> Result<Option<u64>> {
 }
 
 fn at_once(at: &str, value: Option<u64>) -> Result<Option<usize>> {
-    match value {
-        Some(value) if value == 0 || value > PARALLEL_LIMIT => {
-            Err(Error::config(format!("`{at}` is {value}"))
-                .with_hint(format!("give 1 to {PARALLEL_LIMIT}")))
-        }
-        value => Ok(value.map(|value| value as usize)),
-    }
+    let value = value.map(|value| within(at, value, 1..=PARALLEL_LIMIT)).transpose()?;
+    Ok(value.map(|value| value as usize))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::signer::Signer;
 use super::territory::{Territory, Usage, real_path};
 use crate::error::{Error, Result, ResultExt};
 use crate::grant::Endpoint;
-use crate::grant::odbc::{Allowed, OdbcGrant};
+use crate::grant::odbc::{AllowedKeywords, OdbcGrant};
 use crate::layout::{INBOX_FOLDERS, PRIVATE};
 
 /// A policy as it is written.
@@ -27,14 +27,14 @@ struct RawPolicy {
     signers: Vec<String>,
     /// Whether an admin may install plugins over the HTTP API.
     remote_install: bool,
-    unlisted: Unlisted,
+    unlisted: UnlistedPolicy,
     rule: Vec<RawRule>,
 }
 
 /// What becomes of plugins that no rule fits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Unlisted {
+enum UnlistedPolicy {
     /// They are granted what their jobs name.
     #[default]
     Allow,
@@ -130,7 +130,7 @@ impl Policy {
             file: path.to_owned(),
             signers: signers.collect::<Result<_>>().context(path.display().to_string())?,
             allows_remote_install: raw.remote_install,
-            forbids_unlisted: raw.unlisted == Unlisted::Forbid,
+            forbids_unlisted: raw.unlisted == UnlistedPolicy::Forbid,
             rules: rules.collect::<Result<_>>()?,
             private: Vec::new(),
             origins: SecretOrigins::default(),
@@ -308,7 +308,7 @@ impl<'a> PolicyScope<'a> {
             limit.into_iter().filter(|name| other.contains(name)).collect()
         };
         let policy = self.policy.file.clone();
-        OdbcGrant::new(config, limits.reduce(both).map(|names| Allowed { names, policy }))
+        OdbcGrant::new(config, limits.reduce(both).map(|names| AllowedKeywords { names, policy }))
     }
 
     /// Endpoints that are granted besides those of the job.

@@ -53,19 +53,19 @@ pub struct OdbcGrant {
     /// What stands in the job's config.
     texts: BTreeSet<String>,
     /// The drivers and data sources that the operator allows; all that are set up, if absent.
-    allowed: Option<Allowed>,
+    allowed: Option<AllowedKeywords>,
 }
 
 /// What the operator's policy lets be used.
 #[derive(Clone, Debug)]
-pub struct Allowed {
+pub struct AllowedKeywords {
     /// Names of drivers and data sources.
     pub names: Vec<String>,
     /// The policy's file.
     pub policy: PathBuf,
 }
 
-impl Allowed {
+impl AllowedKeywords {
     fn refusal(&self, what: &str) -> Error {
         Error::auth(format!("{what} may not be used: the policy forbids it"))
             .with_hint(format!("ask the operator of {}", self.policy.display()))
@@ -83,7 +83,7 @@ impl fmt::Display for OdbcGrant {
 
 impl OdbcGrant {
     /// What a config says: its texts, and the parts of its URLs and connection strings.
-    pub fn new(config: &Map<String, Value>, allowed: Option<Allowed>) -> Self {
+    pub fn new(config: &Map<String, Value>, allowed: Option<AllowedKeywords>) -> Self {
         let mut texts = BTreeSet::new();
         config.values().for_each(|value| collect(value, &mut texts));
         Self { texts, allowed }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     fn attributes(config: Value, set: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
-        let allowed = Allowed { names: vec!["SQLite3".into()], policy: PathBuf::new() };
+        let allowed = AllowedKeywords { names: vec!["SQLite3".into()], policy: PathBuf::new() };
         let odbc = OdbcGrant::new(config.as_object().unwrap(), Some(allowed));
         let text =
             |(name, value): &(&str, &str)| ((*name).to_owned(), Setting::Text((*value).to_owned()));

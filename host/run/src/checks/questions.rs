@@ -1,7 +1,7 @@
 //! The questions of a run: checks that need all rows at once, asked of the rows in its scratch folder.
 
 use arrow::datatypes::SchemaRef;
-use longshore_engine::check::{Asked, KeptRows, Measure, ask};
+use longshore_engine::check::{KeptRows, Measure, QuestionRelation, ask};
 use longshore_engine::plan::RunPlan;
 use longshore_engine::transform::SpillingSession;
 use longshore_model::config::job::JobRelation;
@@ -52,8 +52,9 @@ impl ActiveRun<'_> {
 impl Questions {
     async fn ask(self) -> Result<Vec<Answers>> {
         let session = SpillingSession::new(self.scratch.path(), Share::Checks.bytes())?;
-        let asked = self.relations.iter().map(|(relation, schema)| Asked { relation, schema });
-        let asked: Vec<Asked<'_>> = asked.collect();
+        let asked =
+            self.relations.iter().map(|(relation, schema)| QuestionRelation { relation, schema });
+        let asked: Vec<QuestionRelation<'_>> = asked.collect();
         let mut answers = Vec::new();
         for position in 0..asked.len() {
             answers.push(ask(position, &asked, &self.tables, &session).await?);

@@ -42,7 +42,7 @@ impl ActiveRun<'_> {
         let resume = ResumeState { snapshot: Some(plan.snapshot.clone()), scans: None };
         let planner = Planner::new(self.plugins().await?.clone(), self.runner.settings);
         let planner = Planner { limit: Some(2), resume, ..planner };
-        let asked = planner.plan_aside(&job, plan.source.clone()).await?;
+        let asked = planner.plan_on_own_thread(&job, plan.source.clone()).await?;
         let batches = first_rows(&asked.relations[0], self.runner.compute).await?;
         let mut rows = Vec::new();
         for batch in &batches {

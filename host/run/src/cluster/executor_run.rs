@@ -12,7 +12,7 @@ use longshore_engine::destination::staged_path;
 use longshore_engine::plan::{Planner, ResumeState, RunPlan};
 use longshore_engine::scan::{Lane, ReadCounter, Slots};
 use longshore_engine::transform::SqlTurn;
-use longshore_engine::write::{Attempt, ChunkNumbers, Written};
+use longshore_engine::write::{Attempt, ChunkNumbers, WriteResult};
 use longshore_model::config::Settings;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::RelationTarget;
@@ -23,7 +23,7 @@ use super::{AttemptOrder, RunSpec};
 use crate::destination::Destination;
 use crate::plan_record::BuiltBy;
 use crate::relation_tasks::relation_parts;
-use crate::relation_writer::{Admitted, RelationWriter};
+use crate::relation_writer::{AttemptAdmission, RelationWriter};
 use crate::scratch::Scratch;
 
 /// A run on an executor.
@@ -75,7 +75,7 @@ impl ExecutorRun {
         planner.expected = spec.expected;
         planner.now = spec.began;
         let source = planner.source(&job)?;
-        let plan = planner.plan_aside(&job, source).await?;
+        let plan = planner.plan_on_own_thread(&job, source).await?;
         if let Some(difference) = spec.built_by.difference(&BuiltBy::new(&plan)) {
             plan.source.release().await;
             return Err(Error::config(difference)
@@ -98,7 +98,7 @@ impl ExecutorRun {
     }
 
     /// Carries out an attempt; `count` tells meanwhile how many rows it has read. What it wrote is out of sight.
-    pub async fn attempt(&self, order: AttemptOrder, count: &ReadCounter) -> Result<Written> {
+    pub async fn attempt(&self, order: AttemptOrder, count: &ReadCounter) -> Result<WriteResult> {
         let Relation { writer, slots } = self.relation(order)?;
         let attempt = Arc::new(Attempt(order.attempt));
         let admitted = writer.admit(slots, self.scratch.path()).await?;
@@ -115,7 +115,8 @@ impl ExecutorRun {
         numbers: Vec<usize>,
     ) -> Result<WholePlan> {
         let Relation { writer, slots } = self.relation(order)?;
-        let Admitted::Whole(plan, turn) = writer.admit(slots, self.scratch.path()).await? else {
+        let AttemptAdmission::Whole(plan, turn) = writer.admit(slots, self.scratch.path()).await?
+        else {
             return Err(Error::internal("a relation of chunks is no whole"));
         };
         let lane = Arc::new(Lane::new(slots.clone()).counting(count.clone()));
@@ -133,7 +134,7 @@ impl ExecutorRun {
     }
 
     /// The files in scratch of what an attempt has written: its driver needs them in the run's own scratch folder.
-    pub fn scratch_files(&self, order: AttemptOrder, written: &Written) -> Vec<PathBuf> {
+    pub fn scratch_files(&self, order: AttemptOrder, written: &WriteResult) -> Vec<PathBuf> {
         let kept = written.checks.iter().flat_map(|checks| &checks.kept);
         let mut files: Vec<PathBuf> = kept.map(|file| PathBuf::from(&file.name)).collect();
         if let (true, Some(target)) =
@@ -145,7 +146,7 @@ impl ExecutorRun {
     }
 
     /// Removes the files in scratch of what an attempt has written.
-    pub fn remove_scratch_files(&self, order: AttemptOrder, written: &Written) {
+    pub fn remove_scratch_files(&self, order: AttemptOrder, written: &WriteResult) {
         for file in self.scratch_files(order, written) {
             let path = self.scratch.path().join(file);
             if let Err(error) = fs::remove_file(&path) {
@@ -156,7 +157,7 @@ impl ExecutorRun {
 
     /// Removes what an attempt has written, and nobody wants. A sink does so itself: a later attempt takes its place, or
     /// the commit leaves it out.
-    pub async fn discard(&self, order: AttemptOrder, written: &Written) {
+    pub async fn discard(&self, order: AttemptOrder, written: &WriteResult) {
         self.remove_scratch_files(order, written);
         let Destination::Files { folder, scratch: None, .. } = &self.destination else { return };
         let Some(target) = self.targets.get(order.relation) else { return };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
 use longshore_engine::scan::ReadAmount;
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::config::cluster::{ClusterSettings, ClusterUrl};
 use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
@@ -72,7 +72,7 @@ pub trait ClusterRun: Send + Sync {
         order: AttemptOrder,
         whole: Option<Arc<dyn ExecutionPlan>>,
         on_news: &(dyn Fn(AttemptNews) + Send + Sync),
-    ) -> Result<Vec<Written>>;
+    ) -> Result<Vec<WriteResult>>;
 }
 
 /// What a cluster tells of an attempt that is running.

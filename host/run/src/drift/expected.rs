@@ -28,14 +28,14 @@ const READ_AT_ONCE: usize = 8;
 
 /// The columns that the target expects of a relation.
 #[derive(Clone, Debug)]
-pub(crate) struct Expected {
+pub(crate) struct ExpectedColumns {
     /// The name in the target of the version that is there.
     pub(crate) name: String,
     /// What it holds.
     pub(crate) expectation: Expectation,
 }
 
-impl Expected {
+impl ExpectedColumns {
     /// What is expected of each relation of a job; of one that nobody has published yet, nothing.
     pub(crate) async fn of_job(
         job: &Job,
@@ -43,7 +43,8 @@ impl Expected {
         accepted: &[AcceptedSchema],
     ) -> Result<Vec<Option<Self>>> {
         let relations = &job.relations;
-        let wanted: Vec<Wanted<'_>> = relations.iter().map(|own| Wanted::new(job, own)).collect();
+        let wanted: Vec<WantedPublication<'_>> =
+            relations.iter().map(|own| WantedPublication::new(job, own)).collect();
         let is_reported = wanted.iter().all(|wanted| wanted.rule == Rule::Report);
         let limit = if is_reported { REPORTED_MANIFESTS_LIMIT } else { MANIFESTS_LIMIT };
         let published = match newest(job, target, &wanted, limit).await {
@@ -72,14 +73,14 @@ impl Expected {
 }
 
 /// A relation whose last publication is looked for.
-struct Wanted<'a> {
+struct WantedPublication<'a> {
     relation: &'a JobRelation,
     rule: Rule,
     /// Whether the job's own last version counts, under whatever name it was published.
     is_versioned: bool,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedPublication<'a> {
     fn new(job: &Job, relation: &'a JobRelation) -> Self {
         let mode = job.target.mode;
         let is_folder = matches!(job.target.to, To::Folder(..)) && job.register.is_none();
@@ -114,7 +115,7 @@ struct Publication {
 }
 
 impl Newest {
-    fn take(&mut self, job: &Job, wanted: &Wanted<'_>, manifest: &Manifest) {
+    fn take(&mut self, job: &Job, wanted: &WantedPublication<'_>, manifest: &Manifest) {
         let name = &wanted.relation.name;
         self.looked += usize::from(self.is_found(wanted));
         let publication = |is: &dyn Fn(&RelationRecord) -> bool| {
@@ -127,11 +128,11 @@ impl Newest {
         later(&mut self.by_name, publication(&|record| record.published_as == *name));
     }
 
-    fn is_found(&self, wanted: &Wanted<'_>) -> bool {
+    fn is_found(&self, wanted: &WantedPublication<'_>) -> bool {
         if wanted.is_versioned { self.own.is_some() } else { self.by_name.is_some() }
     }
 
-    fn of(self, wanted: &Wanted<'_>) -> Option<RelationRecord> {
+    fn of(self, wanted: &WantedPublication<'_>) -> Option<RelationRecord> {
         let own = self.own.filter(|_| wanted.is_versioned);
         own.or(self.by_name).map(|publication| publication.record)
     }
@@ -149,7 +150,7 @@ fn later(kept: &mut Option<Publication>, other: Option<Publication>) {
 async fn newest(
     job: &Job,
     target: &dyn Target,
-    wanted: &[Wanted<'_>],
+    wanted: &[WantedPublication<'_>],
     limit: usize,
 ) -> Result<Vec<Option<RelationRecord>>> {
     let mut found: Vec<Newest> = wanted.iter().map(|_| Newest::default()).collect();

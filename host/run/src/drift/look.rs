@@ -8,7 +8,7 @@ use longshore_model::config::{Job, Settings};
 use longshore_model::error::{Error, Result};
 use longshore_plugins::PluginSet;
 
-use super::expected::Expected;
+use super::expected::ExpectedColumns;
 use super::refusal::check_columns;
 use crate::destination::Destination;
 use crate::ledger::{AcceptedSchema, Ledger};
@@ -35,7 +35,7 @@ pub(crate) async fn expected_of(
 ) -> Result<Vec<Option<Expectation>>> {
     let destination = Destination::open(job, plugins, settings, None).await?;
     let expected =
-        Expected::of_job(job, destination.target(), &accepted_of(job, settings)?).await?;
+        ExpectedColumns::of_job(job, destination.target(), &accepted_of(job, settings)?).await?;
     Ok(expected.into_iter().map(|own| own.map(|own| own.expectation)).collect())
 }
 
@@ -55,7 +55,7 @@ pub async fn drift_of_job(
 ) -> Result<Vec<RelationDrift>> {
     let destination = Destination::open(job, &plugins, settings, None).await?;
     let target = destination.target();
-    let expected = Expected::of_job(job, target, &accepted_of(job, settings)?).await?;
+    let expected = ExpectedColumns::of_job(job, target, &accepted_of(job, settings)?).await?;
     let plan = Planner::new(plugins, settings).plan(job).await?;
     plan.source.release().await;
     let drift = plan.relations.iter().zip(expected).map(|(relation, expected)| {

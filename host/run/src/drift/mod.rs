@@ -9,6 +9,6 @@ mod told;
 
 pub use look::{RelationDrift, drift_of_job};
 
-pub(crate) use expected::{Expected, as_published};
+pub(crate) use expected::{ExpectedColumns, as_published};
 pub(crate) use look::expected_of;
 pub(crate) use refusal::{DRIFT, check_columns};

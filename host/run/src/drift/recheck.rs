@@ -3,7 +3,7 @@
 use longshore_engine::drift::{ColumnRecord, Rule};
 use longshore_model::error::{Class, Error, Result};
 
-use super::expected::Expected;
+use super::expected::ExpectedColumns;
 use crate::manifest::RelationOutput;
 use crate::retry::Work;
 use crate::runner::ActiveRun;
@@ -15,11 +15,11 @@ impl ActiveRun<'_> {
         if !self.job.target.mode.adds_beside() {
             return Ok(());
         }
-        let look = || Expected::of_job(self.job, self.target(), &[]);
+        let look = || ExpectedColumns::of_job(self.job, self.target(), &[]);
         let now = self.retry().run(Work::Request, "looking at the target's columns", look).await?;
         let before = self.ledger().expected(self.id)?;
         for (position, (now, finished)) in now.into_iter().zip(finished).enumerate() {
-            let Some(Expected { name, expectation }) = now else { continue };
+            let Some(ExpectedColumns { name, expectation }) = now else { continue };
             let before = before.get(position).and_then(Option::as_ref);
             let is_as_before = before.is_some_and(|own| own.columns == expectation.columns);
             let is_alike = || ColumnRecord::of_schema(&finished.schema) == expectation.columns;

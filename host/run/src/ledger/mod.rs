@@ -63,7 +63,7 @@ pub use times::{AttemptTimes, RelationTimes};
 pub use tokens::{
     NewToken, Role, TOKEN_LIFE_LIMIT_DAYS, TOKEN_NAME_LIMIT_BYTES, TokenKind, TokenRecord,
 };
-pub use totals::{LastSuccess, Waiting};
+pub use totals::{LastSuccess, WaitingRuns};
 pub use triggers::{NewTrigger, QUEUED, TriggerEntry, TriggerState};
 pub use watermarks::{JobAdvances, WatermarkEntry};
 

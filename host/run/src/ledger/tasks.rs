@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::error::{Error, Result};
 use longshore_model::part::Part;
 use rusqlite::params;
@@ -25,7 +25,7 @@ pub struct Progress {
     /// The attempts so far.
     pub attempts: u32,
     /// Its parts and what its checks found, if it is done.
-    pub written: Option<Written>,
+    pub written: Option<WriteResult>,
 }
 
 impl Ledger {
@@ -84,7 +84,7 @@ impl Ledger {
     }
 
     /// Records that an attempt succeeded, its parts, which are durable, and what its checks found.
-    pub fn done(&self, run: &str, task: Task, attempt: u32, written: &Written) -> Result<()> {
+    pub fn done(&self, run: &str, task: Task, attempt: u32, written: &WriteResult) -> Result<()> {
         let left_out = &written.left_out;
         let left_out =
             (!left_out.is_empty()).then(|| serde_json::to_string(left_out)).transpose()?;
@@ -159,7 +159,7 @@ impl Ledger {
                 let left_out: Option<String> = row.get(4)?;
                 let left_out = left_out.map(|text| serde_json::from_str(&text)).transpose()?;
                 let left_out = left_out.unwrap_or_default();
-                let written = Written { checks, left_out, ..Written::default() };
+                let written = WriteResult { checks, left_out, ..WriteResult::default() };
                 let written = row.get::<_, bool>(3)?.then_some(written);
                 tasks.insert(task, Progress { attempts: row.get(2)?, written });
             }

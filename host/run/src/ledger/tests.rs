@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use longshore_engine::check::{ChunkChecks, Measure};
 use longshore_engine::scan::LeftOut;
 use longshore_engine::scan::{Chunk, ScanPlan};
-use longshore_engine::write::Written;
+use longshore_engine::write::WriteResult;
 use longshore_model::config::ParameterRecord;
 use longshore_model::config::target::Mode;
 use longshore_model::error::Class;
@@ -80,11 +80,11 @@ fn part(chunk: u64) -> Part {
     }
 }
 
-fn written() -> Written {
+fn written() -> WriteResult {
     let measures = vec![Measure::Nulls(1)];
     let checks = ChunkChecks { rows: 1, measures, ..ChunkChecks::default() };
     let left_out = LeftOut { rows: 2, first: "t.csv: line 3: it is not UTF-8".into() };
-    Written { parts: vec![part(0)], checks: Some(checks), left_out }
+    WriteResult { parts: vec![part(0)], checks: Some(checks), left_out }
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub struct LastSuccess {
 
 /// Runs that were asked for and have not begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Waiting {
+pub struct WaitingRuns {
     /// How many.
     pub runs: u64,
     /// When the oldest of them was asked for.
@@ -46,11 +46,12 @@ impl Ledger {
     }
 
     /// The runs that were asked for and have not begun.
-    pub fn waiting_runs(&self) -> Result<Waiting> {
+    pub fn waiting_runs(&self) -> Result<WaitingRuns> {
         self.with_connection(|connection| {
             let query = format!("SELECT count(*), min(requested) FROM triggers WHERE {WAITING}");
             let mut statement = connection.prepare_cached(&query)?;
-            let waiting = |row: &Row<'_>| Ok(Waiting { runs: row.get(0)?, since: moment(row, 1)? });
+            let waiting =
+                |row: &Row<'_>| Ok(WaitingRuns { runs: row.get(0)?, since: moment(row, 1)? });
             Ok(statement.query_row([], waiting)?)
         })
     }

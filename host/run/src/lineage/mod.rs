@@ -24,7 +24,7 @@ pub use event::job_event;
 pub use job_lineage::JobLineage;
 
 use event::EventType;
-use run_event::{RunEvents, Told};
+use run_event::{FinalFacts, RunEvents};
 
 /// What the events of a run are made of.
 pub struct RunLineage<'a> {
@@ -66,7 +66,7 @@ impl RunLineage<'_> {
 
     /// The message that a run has ended; none if nobody was told that it began.
     pub(super) fn ended(&self, report: &RunReport) -> Option<NewMessage> {
-        let told = Told {
+        let told = FinalFacts {
             error: report.error.as_ref(),
             published: &report.relations,
             checks: &report.checks,
@@ -76,10 +76,10 @@ impl RunLineage<'_> {
 
     /// The message that a run has ended whose job cannot be read any more.
     pub fn refused(&self, run: &str, status: Status, error: &ErrorReport) -> Option<NewMessage> {
-        self.end(run, status, Told { error: Some(error), published: &[], checks: &[] })
+        self.end(run, status, FinalFacts { error: Some(error), published: &[], checks: &[] })
     }
 
-    fn end(&self, run: &str, status: Status, told: Told<'_>) -> Option<NewMessage> {
+    fn end(&self, run: &str, status: Status, told: FinalFacts<'_>) -> Option<NewMessage> {
         let kind = match status {
             Status::Succeeded => EventType::Complete,
             Status::Failed => EventType::Fail,

@@ -37,7 +37,7 @@ pub(crate) struct RunEvents {
 }
 
 /// The facts that only the last event tells.
-pub(super) struct Told<'a> {
+pub(super) struct FinalFacts<'a> {
     pub(super) error: Option<&'a ErrorReport>,
     pub(super) published: &'a [RelationReport],
     pub(super) checks: &'a [CheckReport],
@@ -98,7 +98,7 @@ impl RunEvents {
     }
 
     /// Adds how the run has ended.
-    pub(super) fn end(&mut self, Told { error, published, checks }: Told<'_>) {
+    pub(super) fn end(&mut self, FinalFacts { error, published, checks }: FinalFacts<'_>) {
         if let Some(error) = error {
             let error = json!({ "message": error.message, "programmingLanguage": "Rust" });
             self.run["facets"]["errorMessage"] = facet("1-0-1", "ErrorMessageRunFacet", error);

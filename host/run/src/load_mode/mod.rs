@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_engine::destination::LOCK_WAIT_SECS;
-use longshore_engine::load_mode::{LoadStage, Loaded, merge, scd2, snapshot};
+use longshore_engine::load_mode::{LoadResult, LoadStage, merge, scd2, snapshot};
 use longshore_engine::write::FileParts;
 use longshore_model::config::load::Load;
 use longshore_model::error::{Error, Result, ResultExt};
@@ -131,7 +131,7 @@ impl ActiveRun<'_> {
         &self,
         prepared: &Preparation,
         outputs: &mut [RelationOutput],
-        loading: &mut JoinSet<Result<Loaded>>,
+        loading: &mut JoinSet<Result<LoadResult>>,
     ) -> Result<()> {
         for (index, output) in outputs.iter_mut().enumerate() {
             let target = &prepared.targets[index];
@@ -150,8 +150,8 @@ impl ActiveRun<'_> {
         prepared: &Preparation,
         index: usize,
         output: &RelationOutput,
-        loading: &mut JoinSet<Result<Loaded>>,
-    ) -> Result<Loaded> {
+        loading: &mut JoinSet<Result<LoadResult>>,
+    ) -> Result<LoadResult> {
         let target = &prepared.targets[index];
         self.tell_if_empty(target, output)?;
         let Destination::Files { folder, .. } = &self.destination else {
@@ -160,7 +160,11 @@ impl ActiveRun<'_> {
         let Some(load) = &prepared.plan.relations[index].relation.load else {
             let find = || replace_partitions::replaced(folder.as_ref(), target, &output.parts);
             let replaced = self.retry().run(Work::Request, LOADING, find).await?;
-            return Ok(Loaded { parts: output.parts.clone(), replaced, ..Loaded::default() });
+            return Ok(LoadResult {
+                parts: output.parts.clone(),
+                replaced,
+                ..LoadResult::default()
+            });
         };
         let stage = self.stage(prepared, index, output)?;
         let began = self.created;

@@ -114,7 +114,7 @@ impl Connection {
             Error::config(format!("`{}` is not a server's name", options.server_name))
         })?;
         let Some((receiver, writer)) = self.halves.take() else { return Err(self.closed()) };
-        let (Incoming { reader, alarm }, unread) = receiver.stop().await;
+        let (ReceiveHalf { reader, alarm }, unread) = receiver.stop().await;
         if !unread.is_empty() {
             // Whoever is in the middle could have put it there, to be taken for the server's.
             return Err(Error::connection(format!(
@@ -247,7 +247,7 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 
 fn split(io: &Handle, socket: Socket, alarm: Alarm) -> (Receiver, WriteHalf<Socket>) {
     let (reader, writer) = tokio::io::split(socket);
-    (Receiver::start(io, Incoming { reader, alarm }), writer)
+    (Receiver::start(io, ReceiveHalf { reader, alarm }), writer)
 }
 
 /// What a socket wakes its reader for. A server sends rows in small pieces, and waking up for each
@@ -284,7 +284,7 @@ impl Alarm {
 }
 
 /// A socket's receiving half.
-struct Incoming {
+struct ReceiveHalf {
     reader: ReadHalf<Socket>,
     alarm: Alarm,
 }
@@ -297,11 +297,11 @@ struct Receiver {
     /// Something was sent: what comes next may be a short answer.
     asked: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<(Incoming, Vec<u8>)>,
+    task: JoinHandle<(ReceiveHalf, Vec<u8>)>,
 }
 
 impl Receiver {
-    fn start(io: &Handle, incoming: Incoming) -> Self {
+    fn start(io: &Handle, incoming: ReceiveHalf) -> Self {
         let (send, pieces) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
         let asked = Arc::<AtomicBool>::default();
@@ -322,7 +322,7 @@ impl Receiver {
     }
 
     /// Ends the task; gives back its half and what was read but not asked for.
-    async fn stop(mut self) -> (Incoming, Vec<u8>) {
+    async fn stop(mut self) -> (ReceiveHalf, Vec<u8>) {
         // The task may have ended already; then there is nobody to tell.
         let _ = self.stop.send(());
         let mut unread = self.rest;
@@ -343,11 +343,11 @@ impl Receiver {
 /// Reads until the end, an error, or the stop. Sends a piece as soon as somebody takes it, and
 /// goes on filling it while nobody does.
 async fn read_ahead(
-    mut incoming: Incoming,
+    mut incoming: ReceiveHalf,
     send: mpsc::Sender<io::Result<Vec<u8>>>,
     asked: Arc<AtomicBool>,
     mut stopped: oneshot::Receiver<()>,
-) -> (Incoming, Vec<u8>) {
+) -> (ReceiveHalf, Vec<u8>) {
     let mut piece = Vec::new();
     // Since something was sent.
     let mut total = 0;

@@ -13,12 +13,12 @@ use super::http::{HttpClient, Request, Response};
 use super::kerberos::{Login as KerberosLogin, Step};
 use super::odbc::{self, Process};
 use super::scram::{Scram, scram_sha256};
-use super::tape::{Player, Recorder, TapeEnds, Taped, Topic};
+use super::tape::{Player, Recorder, TapeEncode, TapeEnds, Topic};
 use super::tls::TlsOptions;
 use super::{monotonic_ns, now_ns, random_bytes, sleep};
 
 /// An answer of the outside; none where a tape has no more.
-type Answered<T> = Result<Result<T>, TapeEnds>;
+type OutsideAnswer<T> = Result<Result<T>, TapeEnds>;
 
 /// The outside of one instance.
 pub struct HostEnv {
@@ -123,12 +123,12 @@ impl HostEnv {
     }
 
     /// `random.bytes`.
-    pub async fn random(&mut self, len: u32) -> Answered<Vec<u8>> {
+    pub async fn random(&mut self, len: u32) -> OutsideAnswer<Vec<u8>> {
         self.way.answered(Topic::Random, async { random_bytes(len) }).await
     }
 
     /// `secrets.get`.
-    pub async fn secret(&mut self, field: &str) -> Answered<String> {
+    pub async fn secret(&mut self, field: &str) -> OutsideAnswer<String> {
         let secret = async { Ok(self.grant.secret(field)?.reveal().to_owned()) };
         self.way.answered(Topic::Secret, secret).await
     }
@@ -140,7 +140,7 @@ impl HostEnv {
         salt: &[u8],
         iterations: u32,
         auth_message: &str,
-    ) -> Answered<Scram> {
+    ) -> OutsideAnswer<Scram> {
         let scram =
             async { scram_sha256(self.grant.secret(field)?, salt, iterations, auth_message) };
         let answered = self.way.answered(Topic::Scram, scram).await;
@@ -151,7 +151,7 @@ impl HostEnv {
     }
 
     /// `connection.connect`.
-    pub async fn connect(&mut self, io: &Handle, endpoint: Endpoint) -> Answered<Stream> {
+    pub async fn connect(&mut self, io: &Handle, endpoint: Endpoint) -> OutsideAnswer<Stream> {
         let number = self.number();
         let mut live = None;
         let connect = async {
@@ -163,14 +163,18 @@ impl HostEnv {
     }
 
     /// `start-tls`.
-    pub async fn start_tls(&mut self, stream: &mut Stream, options: &TlsOptions) -> Answered<()> {
+    pub async fn start_tls(
+        &mut self,
+        stream: &mut Stream,
+        options: &TlsOptions,
+    ) -> OutsideAnswer<()> {
         let on = Topic::Tls(stream.number);
         let tls = async { stream.live()?.start_tls(options).await };
         self.way.answered(on, tls).await
     }
 
     /// `read`.
-    pub async fn read(&mut self, stream: &mut Stream, max: u32) -> Answered<Vec<u8>> {
+    pub async fn read(&mut self, stream: &mut Stream, max: u32) -> OutsideAnswer<Vec<u8>> {
         let on = Topic::Read(stream.number);
         let read = async { stream.live()?.read(max).await };
         self.way.piece(on, max, read).await
@@ -191,7 +195,7 @@ impl HostEnv {
     }
 
     /// `response.send`.
-    pub async fn send(&mut self, io: &Handle, request: Request) -> Answered<Answer> {
+    pub async fn send(&mut self, io: &Handle, request: Request) -> OutsideAnswer<Answer> {
         let number = self.number();
         let mut live = None;
         let send = async {
@@ -203,14 +207,14 @@ impl HostEnv {
     }
 
     /// `read` of a response.
-    pub async fn body(&mut self, answer: &mut Answer, max: u32) -> Answered<Vec<u8>> {
+    pub async fn body(&mut self, answer: &mut Answer, max: u32) -> OutsideAnswer<Vec<u8>> {
         let on = Topic::Body(answer.number);
         let body = async { answer.live.as_mut().ok_or_else(leads_nowhere)?.read(max).await };
         self.way.piece(on, max, body).await
     }
 
     /// `odbc.drivers`: a list in JSON.
-    pub async fn odbc_drivers(&mut self, io: &Handle) -> Answered<Vec<u8>> {
+    pub async fn odbc_drivers(&mut self, io: &Handle) -> OutsideAnswer<Vec<u8>> {
         let drivers = async {
             let granted = self.grant.odbc()?;
             Ok(serde_json::to_vec(&granted.allowed(odbc::drivers(io).await?)?)?)
@@ -219,7 +223,7 @@ impl HostEnv {
     }
 
     /// `odbc.connect`.
-    pub async fn odbc_connect(&mut self, io: &Handle, login: &Login) -> Answered<OdbcSession> {
+    pub async fn odbc_connect(&mut self, io: &Handle, login: &Login) -> OutsideAnswer<OdbcSession> {
         let mut live = None;
         let connect = async {
             live = Some(odbc::connect(io, &self.grant, login).await?);
@@ -234,13 +238,13 @@ impl HostEnv {
         &mut self,
         session: &mut OdbcSession,
         request: &longshore_odbc_wire::Request,
-    ) -> Answered<Vec<u8>> {
+    ) -> OutsideAnswer<Vec<u8>> {
         let ask = async { session.0.as_mut().ok_or_else(leads_nowhere)?.ask(request).await };
         self.way.answered(Topic::Odbc, ask).await
     }
 
     /// `kerberos.login.begin`.
-    pub async fn kerberos_begin(&mut self, service: &str, host: &str) -> Answered<Ticket> {
+    pub async fn kerberos_begin(&mut self, service: &str, host: &str) -> OutsideAnswer<Ticket> {
         let mut live = None;
         let begin = async {
             live = Some(KerberosLogin::begin(&self.grant, service, host).await?);
@@ -251,7 +255,7 @@ impl HostEnv {
     }
 
     /// `step`.
-    pub async fn kerberos_step(&mut self, ticket: &Ticket, token: Vec<u8>) -> Answered<Step> {
+    pub async fn kerberos_step(&mut self, ticket: &Ticket, token: Vec<u8>) -> OutsideAnswer<Step> {
         let step = async { ticket.live()?.step(token).await };
         self.way.answered(Topic::Kerberos, step).await
     }
@@ -262,7 +266,7 @@ impl HostEnv {
         ticket: &Ticket,
         message: Vec<u8>,
         encrypt: bool,
-    ) -> Answered<Vec<u8>> {
+    ) -> OutsideAnswer<Vec<u8>> {
         let wrap = async { ticket.live()?.wrap(message, encrypt).await };
         self.way.answered(Topic::Kerberos, wrap).await
     }
@@ -272,7 +276,7 @@ impl HostEnv {
         &mut self,
         ticket: &Ticket,
         message: Vec<u8>,
-    ) -> Answered<Vec<u8>> {
+    ) -> OutsideAnswer<Vec<u8>> {
         let unwrap = async { ticket.live()?.unwrap(message).await };
         self.way.answered(Topic::Kerberos, unwrap).await
     }
@@ -300,11 +304,11 @@ fn leads_nowhere() -> Error {
 }
 
 impl Backend {
-    async fn answered<T: Taped>(
+    async fn answered<T: TapeEncode>(
         &mut self,
         on: Topic,
         live: impl Future<Output = Result<T>>,
-    ) -> Answered<T> {
+    ) -> OutsideAnswer<T> {
         match self {
             Self::Live => Ok(live.await),
             Self::Recording(recorder) => Ok(recorded(recorder, on, live).await),
@@ -317,7 +321,7 @@ impl Backend {
         on: Topic,
         max: u32,
         live: impl Future<Output = Result<Vec<u8>>>,
-    ) -> Answered<Vec<u8>> {
+    ) -> OutsideAnswer<Vec<u8>> {
         match self {
             Self::Replaying(player) => player.piece(on, max),
             _ => self.answered(on, live).await,
@@ -345,7 +349,7 @@ impl Backend {
     }
 }
 
-async fn recorded<T: Taped>(
+async fn recorded<T: TapeEncode>(
     recorder: &Recorder,
     on: Topic,
     live: impl Future<Output = Result<T>>,

@@ -110,7 +110,7 @@ fn new_client(authorities: Option<String>) -> Result<Client> {
         .redirect(Policy::none())
         .no_proxy()
         .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_SECS))
-        .dns_resolver(Arc::new(Checked))
+        .dns_resolver(Arc::new(CheckedResolver))
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Error::internal(format!("an HTTP client: {error}")))
@@ -183,9 +183,9 @@ impl Response {
 }
 
 /// Names stand for addresses that were checked, and only for those.
-struct Checked;
+struct CheckedResolver;
 
-impl Resolve for Checked {
+impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             // The port is the caller's: it is set on what this finds.

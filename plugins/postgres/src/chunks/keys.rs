@@ -5,7 +5,7 @@ use longshore_sdk::ranges::{KeyRange, ranges};
 use longshore_sdk::sql::{self, Lexis};
 use longshore_sdk::{ChunkHints, Error, Result};
 
-use super::Cut;
+use super::ChunkPlan;
 use super::slice::Slice;
 use crate::relation::{Form, Table};
 use crate::session::Session;
@@ -107,9 +107,9 @@ impl Key {
     pub(super) fn ranges(
         &self,
         session: &mut Session,
-        whole: &Cut,
+        whole: &ChunkPlan,
         hints: &ChunkHints,
-    ) -> Result<Option<Vec<Cut>>> {
+    ) -> Result<Option<Vec<ChunkPlan>>> {
         let Some((type_name, values)) = self.values(session)? else { return Ok(None) };
         let wanted = match (hints.rows, whole.rows, whole.bytes) {
             (Some(wanted), Some(rows), _) => rows.div_ceil(wanted),
@@ -122,7 +122,7 @@ impl Key {
         let literals: Vec<String> =
             bounds.iter().map(|value| format!("{}::{type_name}", quote_literal(value))).collect();
         let share = |whole: Option<u64>| whole.map(|whole| whole / (literals.len() as u64 + 1));
-        let cut = |condition: String| Cut {
+        let cut = |condition: String| ChunkPlan {
             slice: Slice { condition: Some(condition), ..whole.slice.clone() },
             rows: share(whole.rows),
             bytes: share(whole.bytes),

@@ -18,7 +18,7 @@ pub(crate) use slice::Slice;
 const CTID_RANGES_SINCE: u32 = 140_000;
 
 /// A chunk to be.
-struct Cut {
+struct ChunkPlan {
     slice: Slice,
     rows: Option<u64>,
     bytes: Option<u64>,
@@ -32,7 +32,7 @@ pub(crate) fn plan(
     hints: &ChunkHints,
 ) -> Result<Plan> {
     let (strategy, cuts) = cut(session, table, scan, hints)?;
-    let chunk = |cut: Cut| {
+    let chunk = |cut: ChunkPlan| {
         Ok(Chunk {
             label: cut.slice.label(),
             lane: Lane::Component(cut.slice.descriptor()?),
@@ -56,7 +56,7 @@ fn cut(
     table: &Table,
     scan: &Scan,
     hints: &ChunkHints,
-) -> Result<(String, Vec<Cut>)> {
+) -> Result<(String, Vec<ChunkPlan>)> {
     let asks = scan.filter.is_some() || hints.key.is_some();
     let expected = match &table.form {
         Form::Table { .. } if !asks => None,
@@ -97,7 +97,7 @@ fn cut(
         return Ok(("one chunk: it is small".into(), vec![whole(table, expected.as_ref(), files)]));
     }
     let step = pages::step(&leaves, hints);
-    let cuts: Vec<Cut> = leaves.iter().flat_map(|leaf| pages::ranges(leaf, step)).collect();
+    let cuts: Vec<ChunkPlan> = leaves.iter().flat_map(|leaf| pages::ranges(leaf, step)).collect();
     let of = match leaves.len() {
         1 => String::new(),
         many => format!(" of {many} tables"),
@@ -139,9 +139,9 @@ fn cut_by(
     session: &mut Session,
     table: &Table,
     name: &str,
-    whole: &Cut,
+    whole: &ChunkPlan,
     hints: &ChunkHints,
-) -> Result<(String, Vec<Cut>)> {
+) -> Result<(String, Vec<ChunkPlan>)> {
     let key = keys::named(session, table, name)?;
     match key.ranges(session, whole, hints)? {
         Some(cuts) => Ok((format!("ranges of `{name}`, by the job's wish"), cuts)),
@@ -156,7 +156,7 @@ fn cut_without_pages(
     table: &Table,
     files: Vec<File>,
     hints: &ChunkHints,
-) -> Result<(String, Vec<Cut>)> {
+) -> Result<(String, Vec<ChunkPlan>)> {
     let whole = whole(table, None, files);
     if is_small((whole.rows, whole.bytes), hints) {
         return Ok(("one chunk: it is small".into(), vec![whole]));
@@ -174,7 +174,7 @@ fn cut_without_pages(
 }
 
 /// Every row of Greenplum lies on one segment, and each segment reads only its own.
-fn segments(session: &mut Session, whole: Cut) -> Result<Vec<Cut>> {
+fn segments(session: &mut Session, whole: ChunkPlan) -> Result<Vec<ChunkPlan>> {
     let rows = session.query(
         "SELECT DISTINCT content FROM gp_segment_configuration WHERE content >= 0 ORDER BY 1",
     )?;
@@ -183,7 +183,7 @@ fn segments(session: &mut Session, whole: Cut) -> Result<Vec<Cut>> {
         return Ok(vec![whole]);
     }
     let share = |of: Option<u64>| of.map(|of| of / numbers.len() as u64);
-    let cut = |number: &String| Cut {
+    let cut = |number: &String| ChunkPlan {
         slice: Slice {
             condition: Some(format!("gp_segment_id = {number}")),
             ..whole.slice.clone()
@@ -194,8 +194,8 @@ fn segments(session: &mut Session, whole: Cut) -> Result<Vec<Cut>> {
     Ok(numbers.iter().map(cut).collect())
 }
 
-fn whole(table: &Table, expected: Option<&Estimate>, files: Vec<File>) -> Cut {
-    Cut {
+fn whole(table: &Table, expected: Option<&Estimate>, files: Vec<File>) -> ChunkPlan {
+    ChunkPlan {
         slice: Slice { files, ..Slice::default() },
         rows: expected.map(|expected| expected.rows).or(table.rows),
         bytes: expected.map(|expected| expected.bytes).or(table.bytes),

@@ -2,7 +2,7 @@
 
 use longshore_sdk::ChunkHints;
 
-use super::Cut;
+use super::ChunkPlan;
 use super::slice::Slice;
 use crate::relation::Leaf;
 
@@ -25,17 +25,17 @@ pub(super) fn step(leaves: &[Leaf], hints: &ChunkHints) -> u64 {
 }
 
 /// The leaf's ranges.
-pub(super) fn ranges(leaf: &Leaf, step: u64) -> Vec<Cut> {
+pub(super) fn ranges(leaf: &Leaf, step: u64) -> Vec<ChunkPlan> {
     let pages = leaf.pages.filter(|pages| *pages > step);
     let Some(pages) = pages else {
         let slice = slice(leaf, None);
-        return vec![Cut { slice, rows: leaf.rows, bytes: Some(leaf.bytes) }];
+        return vec![ChunkPlan { slice, rows: leaf.rows, bytes: Some(leaf.bytes) }];
     };
     let range = |from: u64| {
         let to = Some(from + step).filter(|to| *to < pages);
         let count = to.unwrap_or(pages) - from;
         let share = |whole: u64| (u128::from(whole) * u128::from(count) / u128::from(pages)) as u64;
-        Cut {
+        ChunkPlan {
             slice: slice(leaf, Some((from, to))),
             rows: Some(leaf.rows.map_or(count * GUESSED_PAGE_ROWS, share)),
             bytes: Some(share(leaf.bytes)),
@@ -67,7 +67,7 @@ mod tests {
             let leaves: Vec<Leaf> = sizes.iter().map(|pages| Leaf::of_pages(*pages)).collect();
             let hints = ChunkHints { rows: None, bytes, parallel: 2, max_chunks: most, key: None };
             let step = step(&leaves, &hints);
-            let cuts: Vec<Vec<Cut>> = leaves.iter().map(|leaf| ranges(leaf, step)).collect();
+            let cuts: Vec<Vec<ChunkPlan>> = leaves.iter().map(|leaf| ranges(leaf, step)).collect();
             prop_assert!(cuts.iter().map(Vec::len).sum::<usize>() <= most as usize);
             for cuts in cuts {
                 if cuts.len() == 1 && cuts[0].slice.pages.is_none() {

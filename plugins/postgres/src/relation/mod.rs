@@ -11,7 +11,7 @@ use longshore_postgres_client::quote_ident;
 use longshore_sdk::schema::{Schema, SchemaRef};
 use longshore_sdk::{Error, Relation, Result};
 
-use crate::column::{Column, Described};
+use crate::column::{Column, ColumnInfo};
 use crate::policy::Policy;
 use crate::session::{Session, StatementColumn};
 use crate::types::Types;
@@ -112,7 +112,7 @@ impl Catalog<'_> {
     }
 
     /// The types of columns, and all that they are made of.
-    fn types_of(&mut self, described: &[Described<'_>]) -> Result<Types> {
+    fn types_of(&mut self, described: &[ColumnInfo<'_>]) -> Result<Types> {
         let mut oids: Vec<u32> = described.iter().map(|column| column.type_oid).collect();
         oids.sort_unstable();
         oids.dedup();

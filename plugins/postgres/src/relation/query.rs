@@ -6,7 +6,7 @@ use longshore_sdk::{Error, Result};
 use longshore_values::unique_names;
 
 use super::{Catalog, Form, Table};
-use crate::column::{Column, Described};
+use crate::column::{Column, ColumnInfo};
 
 impl Catalog<'_> {
     /// Looks a query up: the server describes it without running it.
@@ -22,10 +22,10 @@ impl Catalog<'_> {
             .map(|c| format!("format_type({}, {})", c.type_oid, c.type_modifier))
             .collect();
         let names = self.session.query(&format!("SELECT unnest(ARRAY[{}])", written.join(", ")))?;
-        let described: Vec<Described<'_>> = statement
+        let described: Vec<ColumnInfo<'_>> = statement
             .iter()
             .zip(&names)
-            .map(|(column, type_name)| Described {
+            .map(|(column, type_name)| ColumnInfo {
                 name: &column.name,
                 type_oid: column.type_oid,
                 type_modifier: column.type_modifier,

@@ -7,7 +7,7 @@ use longshore_sdk::{Error, ErrorClass, Result};
 
 use super::leaves::{self, Leaf, whole_or_parts};
 use super::{Catalog, Form, Table};
-use crate::column::{Column, Described};
+use crate::column::{Column, ColumnInfo};
 use crate::policy::Policy;
 use crate::session::Session;
 use crate::types::Types;
@@ -34,7 +34,7 @@ pub(crate) fn list(session: &mut Session) -> Result<Vec<String>> {
 }
 
 /// A table's row of `pg_class`.
-struct Found {
+struct TableRow {
     oid: u32,
     /// Its whole name, quoted.
     from: String,
@@ -43,7 +43,7 @@ struct Found {
     has_children: bool,
 }
 
-impl Found {
+impl TableRow {
     fn holds_rows(&self) -> bool {
         matches!(self.kind.as_str(), "r" | "p" | "m")
     }
@@ -64,9 +64,9 @@ impl Catalog<'_> {
     /// Looks tables up, each for itself.
     pub(crate) fn tables(&mut self, names: &[&str]) -> Result<Vec<Result<Table>>> {
         let found = find(self.session, names)?;
-        let there: Vec<&Found> = found.iter().flatten().collect();
+        let there: Vec<&TableRow> = found.iter().flatten().collect();
         let rows = if there.is_empty() { None } else { Some(self.rows(&there)?) };
-        let table = |found: Result<Found>| {
+        let table = |found: Result<TableRow>| {
             let found = found?;
             let rows = rows.as_ref().ok_or_else(|| fault::protocol("no rows of a table"))?;
             rows.table(found, self.policy)
@@ -75,9 +75,9 @@ impl Catalog<'_> {
     }
 
     /// Asks for the columns of tables, and for what holds their rows.
-    fn rows(&mut self, tables: &[&Found]) -> Result<CatalogRows> {
+    fn rows(&mut self, tables: &[&TableRow]) -> Result<CatalogRows> {
         let oids: Vec<u32> = tables.iter().map(|found| found.oid).collect();
-        let with_rows: Vec<&&Found> = tables.iter().filter(|found| found.holds_rows()).collect();
+        let with_rows: Vec<&&TableRow> = tables.iter().filter(|found| found.holds_rows()).collect();
         let asked = columns_query(self.session.server(), &oids);
         let (columns, leaves) = if with_rows.is_empty() {
             (self.session.query(&asked)?, Rows::new())
@@ -88,7 +88,7 @@ impl Catalog<'_> {
             self.session.query_both(&asked, &leaves)?
         };
         let columns = by_table(columns)?;
-        let described: Vec<Described<'_>> =
+        let described: Vec<ColumnInfo<'_>> =
             columns.values().flatten().map(|row| described(row)).collect::<Result<_>>()?;
         let types = self.types_of(&described)?;
         Ok(CatalogRows { columns, leaves: by_table(leaves)?, types })
@@ -103,14 +103,14 @@ struct CatalogRows {
 }
 
 impl CatalogRows {
-    fn table(&self, found: Found, policy: Policy) -> Result<Table> {
+    fn table(&self, found: TableRow, policy: Policy) -> Result<Table> {
         let columns = rows_of(&self.columns, found.oid)
             .map(|row| Column::new(&described(row)?, &self.types, policy))
             .collect::<Result<Vec<_>>>()?;
         if columns.is_empty() {
             return Err(Error::data("a table with no columns cannot be a file"));
         }
-        let (holds_rows, Found { oid, from, .. }) = (found.holds_rows(), found);
+        let (holds_rows, TableRow { oid, from, .. }) = (found.holds_rows(), found);
         if !holds_rows {
             let form = Form::View { oid };
             return Ok(Table { from, columns, rows: None, bytes: None, form });
@@ -145,7 +145,7 @@ fn rows_of(tables: &BTreeMap<u32, Rows>, oid: u32) -> impl Iterator<Item = &[Opt
 }
 
 /// Finds tables by their names.
-fn find(session: &mut Session, names: &[&str]) -> Result<Vec<Result<Found>>> {
+fn find(session: &mut Session, names: &[&str]) -> Result<Vec<Result<TableRow>>> {
     let asked: Vec<String> = names
         .iter()
         .enumerate()
@@ -163,9 +163,9 @@ fn find(session: &mut Session, names: &[&str]) -> Result<Vec<Result<Found>>> {
     Ok(names.iter().zip(&rows).map(|(name, row)| found(name, row)).collect())
 }
 
-fn found(name: &str, row: &[Option<String>]) -> Result<Found> {
+fn found(name: &str, row: &[Option<String>]) -> Result<TableRow> {
     match row {
-        [Some(oid), Some(from), Some(kind), Some(has)] => Ok(Found {
+        [Some(oid), Some(from), Some(kind), Some(has)] => Ok(TableRow {
             oid: oid.parse().map_err(|_| fault::protocol("an oid that cannot be read"))?,
             from: from.clone(),
             kind: kind.clone(),
@@ -219,10 +219,10 @@ fn columns_query(server: &Server, tables: &[u32]) -> String {
 }
 
 /// A column from its row, without the table's oid.
-fn described(row: &[Option<String>]) -> Result<Described<'_>> {
+fn described(row: &[Option<String>]) -> Result<ColumnInfo<'_>> {
     let text = |at: usize| row.get(at)?.as_deref();
     let parsed = || {
-        Some(Described {
+        Some(ColumnInfo {
             name: text(0)?,
             type_oid: text(1)?.parse().ok()?,
             type_modifier: text(2)?.parse().ok()?,

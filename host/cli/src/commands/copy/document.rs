@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::super::yaml::YamlWriter;
 use super::options::{UrlQuery, put_all};
 use super::secrets::{SOURCE, TARGET};
-use super::{CopyArgs, How, What};
+use super::{CopyArgs, OptionArgs, RelationArgs};
 
 /// What a job is called that has no better name.
 const NAME: &str = "copy";
@@ -112,7 +112,7 @@ fn is_of_files(url: &str) -> bool {
     url.split_once(':').is_some_and(|(scheme, _)| is_folder(&scheme.to_ascii_lowercase()))
 }
 
-fn query_text(what: &What) -> Result<Option<String>> {
+fn query_text(what: &RelationArgs) -> Result<Option<String>> {
     match &what.query_file {
         None => Ok(what.query.clone()),
         Some(file) => read_query("--query-file", file).map(Some),
@@ -139,7 +139,13 @@ fn refuse_nameless(tables: &[String]) -> Result<()> {
 }
 
 /// The name of the job, and of what it makes: by --as, the table, the files, or the file that is written.
-fn name(what: &What, tables: &[String], source: &str, target: &str, has_query: bool) -> String {
+fn name(
+    what: &RelationArgs,
+    tables: &[String],
+    source: &str,
+    target: &str,
+    has_query: bool,
+) -> String {
     let by_table = match tables {
         [only] if is_of_files(source) || !is_url(source) => name_of(only),
         [only] => Some(last_part(only)),
@@ -162,7 +168,7 @@ fn name(what: &What, tables: &[String], source: &str, target: &str, has_query: b
 
 /// The keys of the job that say which relations are copied.
 fn relations(
-    what: &What,
+    what: &RelationArgs,
     tables: Vec<String>,
     query: Option<String>,
 ) -> Result<Map<String, Value>> {
@@ -212,7 +218,7 @@ fn relations(
 }
 
 /// The target, without its options.
-fn section(how: &How, url: &str) -> Map<String, Value> {
+fn section(how: &OptionArgs, url: &str) -> Map<String, Value> {
     let mut target = Map::new();
     target.insert("url".into(), json!(url));
     let keys = [("mode", &how.mode), ("format", &how.format), ("compression", &how.compression)];

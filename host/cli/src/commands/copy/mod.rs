@@ -18,7 +18,7 @@ use longshore_run::ledger::{Ledger, Owner};
 
 use super::run::{self, RunKey};
 use super::watched::WatchArgs;
-use super::{App, Failed, kept_job, new_file, plan, show};
+use super::{App, CommandError, kept_job, new_file, plan, show};
 use document::CopyJob;
 pub(super) use secrets::secret_in;
 
@@ -29,9 +29,9 @@ pub(super) struct CopyArgs {
     /// Where rows go: a folder, a file by the ending of its name (`out.parquet`), or what a sink writes to
     target: OsString,
     #[command(flatten)]
-    what: What,
+    what: RelationArgs,
     #[command(flatten)]
-    how: How,
+    how: OptionArgs,
     #[command(flatten)]
     login: login::LoginArgs,
     /// A value that stands for `{{ NAME }}` in queries and names: a text, unless a type is given
@@ -54,7 +54,7 @@ pub(super) struct CopyArgs {
 
 /// Arguments that choose the rows to copy.
 #[derive(Args)]
-struct What {
+struct RelationArgs {
     /// A table of the source; a file or a pattern beneath a folder. Can be given for each of them
     #[arg(long = "table", value_name = "TABLE")]
     tables: Vec<String>,
@@ -77,7 +77,7 @@ struct What {
 
 /// Arguments on reading and writing.
 #[derive(Args)]
-struct How {
+struct OptionArgs {
     /// What the files or the connector want to know, as under `source`: `scale=0.1`, `csv.delimiter=;`
     #[arg(long = "option", value_name = "KEY=VALUE")]
     options: Vec<String>,
@@ -98,7 +98,7 @@ struct How {
     chunk_rows: Option<u64>,
 }
 
-pub(super) fn copy(app: &App, args: &CopyArgs) -> Result<(), Failed> {
+pub(super) fn copy(app: &App, args: &CopyArgs) -> Result<(), CommandError> {
     if let Some(file) = &args.save {
         new_file::check_is_yaml(file)?;
     }
@@ -115,7 +115,7 @@ pub(super) fn copy(app: &App, args: &CopyArgs) -> Result<(), Failed> {
         return plan::show_plan(app, &job).map_err(|error| named(error).into());
     }
     let done = args.key.with_ledger(app, |ledger| carry_out(app, args, ledger, job, &text));
-    done.map_err(|failed| Failed { error: named(failed.error), ..failed })
+    done.map_err(|failed| CommandError { error: named(failed.error), ..failed })
 }
 
 /// Runs the job; or goes on with a run of the same command that was interrupted.
@@ -125,7 +125,7 @@ fn carry_out(
     ledger: &Ledger,
     job: Job,
     text: &str,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let mut task = task(app, args, ledger, job)?;
     let signals = app.stop_signals()?;
     kept_job::give_file(&mut task, &app.settings.state, kept_job::COPY, text);

@@ -27,8 +27,8 @@ use super::object_files::ObjectFiles;
 use super::request::absent_is_fine;
 use super::upload::WRITE_TIMEOUT_SECS;
 use super::{
-    Folder, HeldName, Manifests, PartFile, Publication, Published, Target, name_lock, probe_path,
-    staging,
+    Folder, HeldName, Manifests, PartFile, Publication, PublishResult, Target, name_lock,
+    probe_path, staging,
 };
 use crate::store::client::REQUEST_TIMEOUT_SECS;
 use crate::store::open_uploads::OpenUploads;
@@ -164,17 +164,17 @@ impl Target for MultipartCommitter {
         Ok(HeldUpload::parse(&part.token).is_ok())
     }
 
-    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+    async fn publish(&self, relations: &[Publication]) -> Result<PublishResult> {
         for (position, Publication { target, parts, .. }) in relations.iter().enumerate() {
             if self.uploads.file.is_some()
                 && target.mode == Mode::Error
                 && self.is_completed(&target.name, parts).await? == Some(false)
             {
-                return Ok(Published::Taken(position));
+                return Ok(PublishResult::Taken(position));
             }
             self.publish_relation(target, parts).await.context(target.relation.clone())?;
         }
-        Ok(Published::as_reserved(relations))
+        Ok(PublishResult::as_reserved(relations))
     }
 
     async fn remove_replaced(&self, relation: &Publication) -> Result<()> {

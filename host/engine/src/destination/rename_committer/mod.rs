@@ -18,7 +18,7 @@ use longshore_model::part::{Part, RelationTarget};
 
 use crate::destination::files::{Folders, files_beneath, parent};
 use crate::destination::{
-    ByteStream, Entry, Folder, HIDDEN, HeldName, Manifests, PartFile, Publication, Published,
+    ByteStream, Entry, Folder, HIDDEN, HeldName, Manifests, PartFile, Publication, PublishResult,
     Target, name_lock, probe_path, staging,
 };
 
@@ -293,14 +293,14 @@ impl<F: Folders> Target for RenameCommitter<F> {
         }
     }
 
-    async fn publish(&self, relations: &[Publication]) -> Result<Published> {
+    async fn publish(&self, relations: &[Publication]) -> Result<PublishResult> {
         for (position, Publication { target, parts, .. }) in relations.iter().enumerate() {
             let published = self.publish_relation(target, parts).await;
             if !published.context(target.relation.clone())? {
-                return Ok(Published::Taken(position));
+                return Ok(PublishResult::Taken(position));
             }
         }
-        Ok(Published::as_reserved(relations))
+        Ok(PublishResult::as_reserved(relations))
     }
 
     async fn remove_replaced(&self, relation: &Publication) -> Result<()> {

@@ -125,8 +125,8 @@ impl Staged {
 
     async fn publish(&self) -> Result<()> {
         match self.committer.publish(std::slice::from_ref(&self.publication)).await? {
-            Published::As(_) => Ok(()),
-            Published::Taken(_) => panic!("nobody else is there"),
+            PublishResult::As(_) => Ok(()),
+            PublishResult::Taken(_) => panic!("nobody else is there"),
         }
     }
 

@@ -89,7 +89,7 @@ impl Server {
         };
         let mut ssh = russh::client::connect(Arc::new(config), (host.as_str(), *port), known)
             .await
-            .map_err(|Refused(error)| error.with_context(self.url()))?;
+            .map_err(|ConnectionRefusal(error)| error.with_context(self.url()))?;
         self.log_in(&mut ssh).await?;
         let channel = ssh.channel_open_session().await.map_err(|error| self.ssh_error(error))?;
         channel.request_subsystem(true, "sftp").await.map_err(|error| self.ssh_error(error))?;
@@ -205,28 +205,31 @@ struct KnownHost {
 }
 
 /// Why there is no connection.
-struct Refused(Error);
+struct ConnectionRefusal(Error);
 
-impl fmt::Debug for Refused {
+impl fmt::Debug for ConnectionRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl From<russh::Error> for Refused {
+impl From<russh::Error> for ConnectionRefusal {
     fn from(error: russh::Error) -> Self {
         Self(ssh_error(error))
     }
 }
 
 impl russh::client::Handler for KnownHost {
-    type Error = Refused;
+    type Error = ConnectionRefusal;
 
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Refused> {
+    async fn check_server_key(
+        &mut self,
+        key: &PublicKeyOrCertificate,
+    ) -> Result<bool, ConnectionRefusal> {
         let shown =
             self.file.as_ref().map_or("~/.ssh/known_hosts".into(), |f| f.display().to_string());
         let unknown = |cause: String| {
-            Refused(Error::auth(cause).with_hint(format!(
+            ConnectionRefusal(Error::auth(cause).with_hint(format!(
                 "if it is the right server, add its key: ssh-keyscan -p {} {} >> {shown}",
                 self.port, self.host
             )))

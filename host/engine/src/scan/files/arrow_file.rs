@@ -27,7 +27,7 @@ use super::text::arrange;
 use super::{DAMAGED, Rows, Slice, detail, file_error, shown};
 use crate::ipc::catch_panic;
 use crate::sound_values::{WIDER_TYPE, sound};
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// Bytes behind the footer: its length, and the mark.
 const TRAILER_BYTES: u64 = 10;
@@ -53,7 +53,7 @@ struct Footer {
 }
 
 /// Reads the metadata of a file.
-pub(super) async fn inspect(store: &Opened, meta: &ObjectMeta) -> Result<FileInfo> {
+pub(super) async fn inspect(store: &SourceStore, meta: &ObjectMeta) -> Result<FileInfo> {
     let footer = footer(store, meta).await?;
     let group = |block: &Block| Group {
         from: block.offset().max(0) as u64,
@@ -74,7 +74,7 @@ pub(super) async fn inspect(store: &Opened, meta: &ObjectMeta) -> Result<FileInf
 
 /// The rows of slices.
 pub(super) fn read(
-    store: Opened,
+    store: SourceStore,
     info: Arc<FilesInfo>,
     scan: &Scan,
     slices: Vec<Slice>,
@@ -89,7 +89,7 @@ pub(super) fn read(
 }
 
 struct Reader {
-    store: Opened,
+    store: SourceStore,
     info: Arc<FilesInfo>,
     schema: SchemaRef,
     slices: VecDeque<Slice>,
@@ -167,7 +167,7 @@ fn misfit(field: &Field, own: &DataType) -> Error {
 }
 
 /// Opens a file, or one of its columns.
-async fn open(store: &Opened, slice: Slice, column: Option<usize>) -> Result<OpenFile> {
+async fn open(store: &SourceStore, slice: Slice, column: Option<usize>) -> Result<OpenFile> {
     let meta = slice.meta()?;
     let Footer { mut decoder, dictionaries, batches, .. } = footer(store, &meta).await?;
     for block in &dictionaries {
@@ -185,7 +185,7 @@ async fn open(store: &Opened, slice: Slice, column: Option<usize>) -> Result<Ope
 }
 
 /// The column that makes a batch unreadable, as far as that can be told.
-async fn blamed(store: &Opened, slice: &Slice, block: &Block, error: &ArrowError) -> Error {
+async fn blamed(store: &SourceStore, slice: &Slice, block: &Block, error: &ArrowError) -> Error {
     let meta = match slice.meta() {
         Ok(meta) => meta,
         Err(error) => return error,
@@ -203,7 +203,7 @@ async fn blamed(store: &Opened, slice: &Slice, block: &Block, error: &ArrowError
     damaged(store, &meta.location, None, error)
 }
 
-async fn footer(store: &Opened, meta: &ObjectMeta) -> Result<Footer> {
+async fn footer(store: &SourceStore, meta: &ObjectMeta) -> Result<Footer> {
     let key = &meta.location;
     let wrong = |error: ArrowError| damaged(store, key, None, &error);
     let short = || wrong(ArrowError::IpcError("it is too short".into()));
@@ -243,19 +243,19 @@ fn decoded<T>(decode: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, Arrow
     catch_panic(decode).unwrap_or_else(|| Err(ArrowError::IpcError(DAMAGED.into())))
 }
 
-async fn block_bytes(store: &Opened, key: &Key, block: &Block) -> Result<Bytes> {
+async fn block_bytes(store: &SourceStore, key: &Key, block: &Block) -> Result<Bytes> {
     let from = block.offset().max(0) as u64;
     let length = i64::from(block.metaDataLength()).saturating_add(block.bodyLength());
     bytes(store, key, from..from.saturating_add(length.max(0) as u64)).await
 }
 
-async fn bytes(store: &Opened, key: &Key, range: Range<u64>) -> Result<Bytes> {
+async fn bytes(store: &SourceStore, key: &Key, range: Range<u64>) -> Result<Bytes> {
     let got = store.get_range(key, range).await;
     got.map_err(|error| file_error(store, key, &error))
 }
 
 /// What does not end as an Arrow file does, by how it begins.
-fn no_file(store: &Opened, key: &Key, begin: &[u8]) -> Error {
+fn no_file(store: &SourceStore, key: &Key, begin: &[u8]) -> Error {
     if begin.starts_with(&STREAM_MARK) {
         return unread(store, key, None, "it is an Arrow stream").with_hint(
             "write it in Arrow's file format, as pyarrow.ipc.new_file does, and not as a stream",
@@ -269,7 +269,7 @@ fn no_file(store: &Opened, key: &Key, begin: &[u8]) -> Error {
     unread(store, key, None, cause).with_hint(WRITE_AGAIN)
 }
 
-fn damaged(store: &Opened, key: &Key, column: Option<&str>, error: &ArrowError) -> Error {
+fn damaged(store: &SourceStore, key: &Key, column: Option<&str>, error: &ArrowError) -> Error {
     let text = error.to_string();
     let lower = text.to_lowercase();
     if lower.contains("utf-8") || lower.contains("utf8") {
@@ -279,7 +279,7 @@ fn damaged(store: &Opened, key: &Key, column: Option<&str>, error: &ArrowError) 
     unread(store, key, column, &format!("it is damaged{}", detail(&text))).with_hint(WRITE_AGAIN)
 }
 
-fn unread(store: &Opened, key: &Key, column: Option<&str>, cause: &str) -> Error {
+fn unread(store: &SourceStore, key: &Key, column: Option<&str>, cause: &str) -> Error {
     let (name, place) = (shown(store, key), column.map(|column| format!("column `{column}`: ")));
     let place = place.unwrap_or_default();
     Error::data(format!("{name}: {place}cannot be read as an Arrow IPC file: {cause}"))

@@ -16,9 +16,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::super::own_thread::OwnThread;
+use super::super::own_thread::MAKERS;
 use super::file_error;
-use crate::store::{Opened, read_at};
+use crate::store::{SourceStore, read_at};
 
 /// Bytes of a local file that are read at a time.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -37,7 +37,7 @@ const PIECES_AHEAD: usize = 1;
 
 /// Pieces that are made on a thread of their own, while those before them are worked on.
 pub(super) fn ahead(pieces: Pieces) -> Pieces {
-    let Some(thread) = OwnThread::claim() else { return pieces };
+    let Some(thread) = MAKERS.claim() else { return pieces };
     let (send, receive) = channel(PIECES_AHEAD);
     let making = thread.spawn(make(pieces, send));
     let next = |(mut receive, making): (Receiver<Result<Bytes>>, JoinHandle<()>)| async move {
@@ -65,7 +65,12 @@ async fn make(mut pieces: Pieces, send: Sender<Result<Bytes>>) {
 }
 
 /// A whole file, unpacked: all that was packed into it, one stream behind the other.
-pub(super) fn unpacked(store: &Opened, key: &Key, bytes: u64, packing: Packing) -> Result<Pieces> {
+pub(super) fn unpacked(
+    store: &SourceStore,
+    key: &Key,
+    bytes: u64,
+    packing: Packing,
+) -> Result<Pieces> {
     let packed = from(store, key, 0..bytes, bytes);
     let reader = StreamReader::new(packed.map_err(std::io::Error::other));
     macro_rules! unpack {
@@ -101,7 +106,7 @@ pub(super) fn unpacked(store: &Opened, key: &Key, bytes: u64, packing: Packing) 
 }
 
 /// The bytes of a range, and those behind it to the file's end, as far as somebody wants them.
-pub(super) fn from(store: &Opened, key: &Key, range: Range<u64>, bytes: u64) -> Pieces {
+pub(super) fn from(store: &SourceStore, key: &Key, range: Range<u64>, bytes: u64) -> Pieces {
     let (store, key) = (store.clone(), key.clone());
     let next = move |Range { start, end }: Range<u64>| {
         let (store, key) = (store.clone(), key.clone());
@@ -116,7 +121,7 @@ pub(super) fn from(store: &Opened, key: &Key, range: Range<u64>, bytes: u64) -> 
     futures::stream::try_unfold(range, next).try_flatten().boxed()
 }
 
-async fn get(store: &Opened, key: &Key, range: Range<u64>) -> Result<Pieces> {
+async fn get(store: &SourceStore, key: &Key, range: Range<u64>) -> Result<Pieces> {
     let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
     let got = store.objects.get_opts(key, options).await;
     let got = got.map_err(|error| file_error(store, key, &error))?;

@@ -23,7 +23,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::parquet_footer::start_of;
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// The Julian day of 1970-01-01.
 const EPOCH_JULIAN_DAY: i128 = 2_440_588;
@@ -103,7 +103,7 @@ fn moment_text(nanos: i128) -> String {
 
 /// Finds the first value of these columns that would be changed.
 pub(super) async fn find_unfit(
-    store: &Opened,
+    store: &SourceStore,
     file: &ObjectMeta,
     slice: Slice<'_>,
     columns: &[String],

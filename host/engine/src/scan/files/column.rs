@@ -17,7 +17,7 @@ use super::loose::{date_loosely, moment_loosely};
 
 /// How strictly a column is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum Strictness {
     /// As a type that was inferred: digit by digit.
     Spelling,
     /// As a type that the job declares: by value.
@@ -51,7 +51,7 @@ enum Values {
 }
 
 impl Column {
-    pub(super) fn new(data_type: &DataType, reading: Reading) -> Result<Self> {
+    pub(super) fn new(data_type: &DataType, reading: Strictness) -> Result<Self> {
         let zone = |zone: &Option<Arc<str>>| zone.as_ref().map_or(Zone::None, |_| Zone::Offset(0));
         let values = match data_type {
             DataType::Utf8 => Values::Text(StringBuilder::new()),
@@ -79,10 +79,10 @@ impl Column {
             other => return Err(Error::internal(format!("text cannot be read as {other}"))),
         };
         let exactness = match reading {
-            Reading::Spelling => Exactness::Spelling,
-            Reading::Value | Reading::Lenient => Exactness::Value,
+            Strictness::Spelling => Exactness::Spelling,
+            Strictness::Value | Strictness::Lenient => Exactness::Value,
         };
-        Ok(Self { exactness, is_lenient: reading == Reading::Lenient, values })
+        Ok(Self { exactness, is_lenient: reading == Strictness::Lenient, values })
     }
 
     pub(super) fn is_text(&self) -> bool {

@@ -12,8 +12,8 @@ use longshore_values::{
 };
 use object_store::path::Path as Key;
 
-use super::column::{Column, Reading};
-use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, Sampled, utf8};
+use super::column::{Column, Strictness};
+use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, Sample, utf8};
 use super::file_info::{FilesInfo, ending};
 use super::lines::{Marks, Splitter};
 use super::records::{Fault, Records, Value};
@@ -100,12 +100,12 @@ pub(super) fn header(style: &Style, text: &[u8]) -> Result<Option<Header>> {
 }
 
 /// The columns of a text, and how many of its rows were looked at.
-pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<Sampled> {
+pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<Sample> {
     let header = if style.header { header(style, text)? } else { None };
     let Header { names, length } = header.unwrap_or_default();
     let (before, text) = text.split_at(length);
     let (mut rows, mut line) = (0, 1 + count_lines(before));
-    let mut seen = Seen { guesses: vec![Guess::default(); names.len()], names };
+    let mut seen = SeenColumns { guesses: vec![Guess::default(); names.len()], names };
     for record in Splitter::new(Some(style.marks)).records(text) {
         if rows == files.sample_rows {
             break;
@@ -118,16 +118,16 @@ pub(super) fn sample(style: &Style, files: &Files, text: &[u8]) -> Result<Sample
         }
         line += count_lines(record);
     }
-    Ok(Sampled { fields: seen.fields(), rows, doubt: None })
+    Ok(Sample { fields: seen.fields(), rows, doubt: None })
 }
 
 /// The columns of a file, as far as they were seen.
-struct Seen {
+struct SeenColumns {
     names: Vec<String>,
     guesses: Vec<Guess>,
 }
 
-impl Seen {
+impl SeenColumns {
     /// Takes a record; whether it is a row.
     fn take(&mut self, style: &Style, record: &[u8]) -> Result<bool, Fault> {
         if is_comment(style.marks, record) {
@@ -253,7 +253,7 @@ pub(super) struct CsvDecoder {
     style: Style,
     /// The columns that are wanted, and how they are read.
     schema: SchemaRef,
-    readings: Vec<Reading>,
+    readings: Vec<Strictness>,
     columns: Vec<Column>,
     /// For each of a record's values, its place among the wanted columns.
     places: Vec<Option<usize>>,
@@ -283,9 +283,9 @@ impl CsvDecoder {
                 fields.push(field.clone());
             }
         }
-        let readings: Vec<Reading> = fields
+        let readings: Vec<Strictness> = fields
             .iter()
-            .map(|field| super::reading(files, field.name(), Reading::Spelling))
+            .map(|field| super::reading(files, field.name(), Strictness::Spelling))
             .collect();
         let schema = Arc::new(Schema::new(fields));
         let columns = columns(&schema, &readings)?;
@@ -350,7 +350,7 @@ impl CsvDecoder {
     }
 }
 
-fn columns(schema: &SchemaRef, readings: &[Reading]) -> Result<Vec<Column>> {
+fn columns(schema: &SchemaRef, readings: &[Strictness]) -> Result<Vec<Column>> {
     let fields = schema.fields().iter().zip(readings);
     fields.map(|(field, reading)| Column::new(field.data_type(), *reading)).collect()
 }

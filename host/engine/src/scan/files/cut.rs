@@ -9,13 +9,13 @@ use super::file_info::{FilesInfo, packing};
 use super::json_values::Layout;
 use super::{Descriptor, Slice, filter, shown};
 use crate::scan::{Chunk, DESCRIPTOR_LIMIT_BYTES};
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// Room in a descriptor for what stands around its slices.
 const DESCRIPTOR_ROOM_BYTES: usize = 128;
 
 /// A scan, cut.
-pub(super) struct Cut {
+pub(super) struct CutScan {
     pub(super) chunks: Vec<Chunk>,
     pub(super) strategy: String,
     /// Some chunks begin where a line of CSV ends, which the ones before make sure of.
@@ -32,13 +32,13 @@ struct Unit {
 
 /// Cuts a scan of those of the files that are wanted.
 pub(super) fn cut(
-    store: &Opened,
+    store: &SourceStore,
     files: &Files,
     info: &FilesInfo,
     wanted: &[bool],
     scan: &Scan,
     hints: &ChunkHints,
-) -> Result<Cut> {
+) -> Result<CutScan> {
     let is_by_folder = wanted.iter().all(|wanted| *wanted);
     let by_folder = filter::wanted_files(scan.filter.as_deref(), info)?;
     let wanted: Vec<bool> =
@@ -74,10 +74,16 @@ pub(super) fn cut(
             _ => ", at line ends where they are large",
         };
     }
-    Ok(Cut { chunks, strategy, depends_on_previous })
+    Ok(CutScan { chunks, strategy, depends_on_previous })
 }
 
-fn units(store: &Opened, files: &Files, info: &FilesInfo, wanted: &[bool], size: u64) -> Vec<Unit> {
+fn units(
+    store: &SourceStore,
+    files: &Files,
+    info: &FilesInfo,
+    wanted: &[bool],
+    size: u64,
+) -> Vec<Unit> {
     let mut units = Vec::new();
     for (place, found) in info.found.iter().enumerate().filter(|(place, _)| wanted[*place]) {
         let meta = &found.meta;

@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use longshore_model::error::Result;
 
-use super::column::{Column, Reading, shown_value, type_word};
+use super::column::{Column, Strictness, shown_value, type_word};
 use super::json_wrong::{Wrong, key_word};
 use super::records::Fault;
 
@@ -12,7 +12,7 @@ use super::records::Fault;
 pub(super) const BATCH_ROWS: usize = 8_192;
 
 /// What the first rows of a file tell.
-pub(super) struct Sampled {
+pub(super) struct Sample {
     pub(super) fields: Fields,
     /// How many rows they are.
     pub(super) rows: usize,
@@ -132,7 +132,7 @@ impl<'a> Cell<'a> {
 /// Whether a type that is read leniently takes a text.
 fn can_be_made(data_type: &DataType, text: &str) -> bool {
     *data_type != DataType::Utf8
-        && Column::new(data_type, Reading::Lenient).is_ok_and(|mut column| column.append(text))
+        && Column::new(data_type, Strictness::Lenient).is_ok_and(|mut column| column.append(text))
 }
 
 fn kind_word(data_type: &DataType) -> &'static str {

@@ -8,13 +8,18 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use longshore_model::config::settings::cores;
 use longshore_model::error::{Error, Result};
+use longshore_model::memory::{Account, memory};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::decode::{BadRow, Decode};
 use super::lines::{Block, Lines};
+use crate::batch::batch_bytes;
 
 /// Blocks that may be decoded ahead: with one for each core, all are busy.
 static AHEAD: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(cores())));
+
+/// The most of them for one file: whoever cuts it into blocks is no quicker than so many.
+const AHEAD_LIMIT_BLOCKS: usize = 8;
 
 /// Blocks in their order, each with its rows.
 pub(super) type DecodedBlocks = BoxStream<'static, Result<DecodedBlock>>;
@@ -27,6 +32,8 @@ pub(super) struct DecodedBlock {
     pub(super) rows: Result<Vec<RecordBatch>, BadRow>,
     /// For parts of the block, where all of it cannot be decoded.
     pub(super) decoder: Box<dyn Decode>,
+    /// Its memory.
+    _held: Account,
 }
 
 /// Where a slice's blocks come from.
@@ -69,22 +76,30 @@ impl Blocks {
     }
 }
 
-/// All places that are free.
+/// Free places; none where memory is short.
 fn claim() -> Option<OwnedSemaphorePermit> {
-    let free = u32::try_from(AHEAD.available_permits()).unwrap_or(u32::MAX);
-    AHEAD.clone().try_acquire_many_owned(free.max(1)).ok()
+    if memory().is_over_budget() {
+        return None;
+    }
+    let free = AHEAD.available_permits().clamp(1, AHEAD_LIMIT_BLOCKS);
+    AHEAD.clone().try_acquire_many_owned(u32::try_from(free).ok()?).ok()
 }
 
-async fn in_task<T: Send + 'static>(
+/// Begins at once.
+fn in_task<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
+) -> impl Future<Output = Result<T>> {
     let task = tokio::spawn(async { work() });
-    task.await.map_err(|error| Error::internal(error.to_string()))?
+    async { task.await.map_err(|error| Error::internal(error.to_string()))? }
 }
 
 fn decoded(block: Block, rows_from: u64, decoder: Result<Box<dyn Decode>>) -> Result<DecodedBlock> {
+    let mut held = memory().account();
+    held.set(block.bytes.len());
     let mut decoder = decoder?;
     let no_rows = rows_from.saturating_sub(block.at).min(block.bytes.len() as u64) as usize;
     let rows = decoder.decode(&block.bytes[no_rows..]);
-    Ok(DecodedBlock { block, no_rows, rows, decoder })
+    let batches = rows.iter().flatten();
+    held.set(block.bytes.len() + batches.map(batch_bytes).sum::<usize>());
+    Ok(DecodedBlock { block, no_rows, rows, decoder, _held: held })
 }

@@ -9,7 +9,7 @@ use longshore_model::config::files::{FileFormat, Files, Packing};
 use object_store::path::Path as Key;
 
 use super::json_values::Layout;
-use super::listing::Found;
+use super::listing::ListedFile;
 
 /// The memory that reading a file of lines takes: one piece of it, and the records that reach into it.
 const TEXT_BYTES: u64 = 4 << 20;
@@ -17,7 +17,7 @@ const TEXT_BYTES: u64 = 4 << 20;
 /// What is known of a relation's files.
 pub(super) struct FilesInfo {
     pub(super) format: FileFormat,
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<ListedFile>,
     /// For each file, where it can be cut, if it says so itself.
     pub(super) groups: Vec<Vec<Group>>,
     /// The files' columns, then those of their folders.

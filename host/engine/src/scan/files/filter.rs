@@ -16,7 +16,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use longshore_model::error::{Error, Result};
 
 use super::file_info::FilesInfo;
-use super::listing::Found;
+use super::listing::ListedFile;
 use super::partition_value;
 use crate::datafusion_fault::from_datafusion;
 
@@ -97,7 +97,7 @@ pub(super) fn wanted_files(sql: Option<&str>, info: &FilesInfo) -> Result<Vec<bo
     let told = split_conjunction(&parsed).into_iter().filter(is_of_folders).cloned();
     let Some(told) = conjunction(told) else { return Ok(all) };
     let column = |place: usize| -> Result<ArrayRef> {
-        let value = |found: &Found| partition_value(&found.partitions, fields[place].as_ref());
+        let value = |found: &ListedFile| partition_value(&found.partitions, fields[place].as_ref());
         let values = info.found.iter().map(value).collect::<Result<Vec<_>>>()?;
         ScalarValue::iter_to_array(values).map_err(from_datafusion)
     };

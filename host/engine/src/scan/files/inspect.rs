@@ -14,11 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::file_info::{FileInfo, FilesInfo, ending};
 use super::json_values::Layout;
-use super::listing::Found;
+use super::listing::ListedFile;
 use super::schema::{Rule, Union, carried, exact, settled};
 use super::{Table, arrow_file, parquet, shown, text};
 use crate::ipc::encode_schema;
-use crate::store::{Opened, Pinned};
+use crate::store::{Pinned, SourceStore};
 
 /// From how many files the types of CSV and JSON are told, where they are not few.
 const SAMPLE_FILES: usize = 10;
@@ -43,7 +43,11 @@ fn format_of(key: &Key) -> Option<FileFormat> {
 }
 
 /// Looks into the files of a relation.
-pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) -> Result<FilesInfo> {
+pub(super) async fn inspect(
+    store: &SourceStore,
+    files: &Files,
+    found: Vec<ListedFile>,
+) -> Result<FilesInfo> {
     let format = check_format(store, files, &found)?;
     let is_text = matches!(format, FileFormat::Csv | FileFormat::Json);
     if !is_text && let Some(name) = files.columns.keys().next() {
@@ -112,10 +116,10 @@ pub(super) async fn inspect(store: &Opened, files: &Files, found: Vec<Found>) ->
 
 /// The columns of all files together.
 fn united(
-    store: &Opened,
+    store: &SourceStore,
     format: FileFormat,
     looks: &[(usize, FileInfo)],
-    found: &[Found],
+    found: &[ListedFile],
 ) -> Result<Vec<FieldRef>> {
     let mut union = Union::new(match format {
         FileFormat::Csv => Rule::Csv,
@@ -131,8 +135,8 @@ fn united(
 
 /// Adds the columns of folders; a file's `own` column goes before its folder.
 fn add_partition_fields(
-    store: &Opened,
-    found: &[Found],
+    store: &SourceStore,
+    found: &[ListedFile],
     own: &[String],
     fields: &mut Vec<FieldRef>,
 ) -> Result<()> {
@@ -151,7 +155,7 @@ fn add_partition_fields(
     Ok(())
 }
 
-fn no_columns(store: &Opened, found: &[Found], doubt: Option<String>) -> Error {
+fn no_columns(store: &SourceStore, found: &[ListedFile], doubt: Option<String>) -> Error {
     if let Some(doubt) = doubt {
         return Error::data(doubt)
             .with_hint("correct the file, name its columns under `source.columns`, or leave it out with a pattern");
@@ -163,9 +167,9 @@ fn no_columns(store: &Opened, found: &[Found], doubt: Option<String>) -> Error {
 
 /// Looks into the files of a table.
 pub(super) async fn look_at_table(
-    store: &Opened,
+    store: &SourceStore,
     files: &Files,
-    found: Vec<Found>,
+    found: Vec<ListedFile>,
     table: &Table,
 ) -> Result<FilesInfo> {
     let format = FileFormat::Parquet;
@@ -202,16 +206,16 @@ pub(super) async fn look_at_table(
 
 /// Looks into some of the files, several at a time.
 async fn look_into(
-    store: &Opened,
+    store: &SourceStore,
     files: &Files,
     format: FileFormat,
-    found: &[Found],
+    found: &[ListedFile],
     places: Vec<usize>,
     metadata: &Arc<FileMetadataCache>,
 ) -> Result<Vec<(usize, FileInfo)>> {
     let sizes = found.iter().map(|found| (found.meta.location.clone(), found.meta.size));
     let objects = Pinned::new(store.objects.clone(), HashMap::new(), sizes.collect());
-    let store = &Opened { objects: Arc::new(objects), ..store.clone() };
+    let store = &SourceStore { objects: Arc::new(objects), ..store.clone() };
     let looks = places.into_iter().map(|place| async move {
         let meta = &found[place].meta;
         let look = match format {
@@ -263,13 +267,13 @@ fn typed(field: &FieldRef, data_type: DataType) -> FieldRef {
     Arc::new(field.as_ref().clone().with_data_type(data_type))
 }
 
-fn check_format(store: &Opened, files: &Files, found: &[Found]) -> Result<FileFormat> {
+fn check_format(store: &SourceStore, files: &Files, found: &[ListedFile]) -> Result<FileFormat> {
     if let Some(format) = files.format {
         return Ok(format);
     }
     let mut formats = found.iter().map(|found| (format_of(&found.meta.location), found));
     let (first, of) = formats.next().ok_or_else(|| Error::internal("no files to look into"))?;
-    let name = |found: &Found| shown(store, &found.meta.location);
+    let name = |found: &ListedFile| shown(store, &found.meta.location);
     let first = first.ok_or_else(|| {
         Error::config(format!("{}: its format is not told by its name", name(of)))
             .with_hint("name it with `source.format`: parquet, csv, json or arrow")
@@ -314,8 +318,8 @@ fn declared(files: &Files, fields: Vec<FieldRef>, is_all: bool) -> Result<Vec<Fi
 }
 
 /// The columns of folders: whole numbers and dates, where all of them are.
-fn partition_fields(store: &Opened, found: &[Found]) -> Result<Vec<FieldRef>> {
-    let names = |found: &Found| -> Vec<String> {
+fn partition_fields(store: &SourceStore, found: &[ListedFile]) -> Result<Vec<FieldRef>> {
+    let names = |found: &ListedFile| -> Vec<String> {
         found.partitions.iter().map(|(name, _)| name.clone()).collect()
     };
     let Some(first) = found.first() else { return Ok(Vec::new()) };
@@ -350,7 +354,7 @@ fn is_date(text: &str) -> bool {
 }
 
 /// All rows, as the files say, or as the sample leads to expect.
-fn rows(looks: &[(usize, FileInfo)], found: &[Found]) -> Option<u64> {
+fn rows(looks: &[(usize, FileInfo)], found: &[ListedFile]) -> Option<u64> {
     let rows: u64 = looks.iter().map(|(_, look)| look.rows).sum::<Option<u64>>()?;
     let inspected: u64 = looks.iter().map(|(place, _)| found[*place].meta.size).sum();
     let bytes: u64 = found.iter().map(|found| found.meta.size).sum();

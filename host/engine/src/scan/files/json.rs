@@ -15,15 +15,15 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::column::{Column, Reading, shown_value, type_word};
-use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, Sampled, utf8};
+use super::column::{Column, Strictness, shown_value, type_word};
+use super::decode::{BATCH_ROWS, BadRow, Cell, Decode, Sample, utf8};
 use super::file_info::FilesInfo;
 use super::json_shape::{Shape, unquoted};
 use super::json_values::Layout;
 use super::json_wrong::Wrong;
 
 /// The columns of a text, and how many of its rows were looked at.
-pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<Sampled> {
+pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<Sample> {
     let mut shapes = Shape::Unseen;
     let (mut rows, mut first_bad) = (0, None);
     for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -45,7 +45,7 @@ pub(super) fn sample(files: &Files, layout: Layout, text: &[u8]) -> Result<Sampl
     let doubt = first_bad.filter(|_| rows == 0).map(|(number, wrong)| {
         format!("no row of it can be read: {}: {wrong}", place(layout, number))
     });
-    Ok(Sampled { fields: shapes.fields()?, rows, doubt })
+    Ok(Sample { fields: shapes.fields()?, rows, doubt })
 }
 
 /// What a line looks like; nothing of an empty one.
@@ -149,7 +149,7 @@ impl Decode for JsonDecoder {
 }
 
 fn rows_of(schema: &SchemaRef, files: &Files) -> Result<Node> {
-    let reading = |field: &FieldRef| super::reading(files, field.name(), Reading::Value);
+    let reading = |field: &FieldRef| super::reading(files, field.name(), Strictness::Value);
     let is_declared = |field: &FieldRef| files.columns.contains_key(field.name());
     let nodes = schema
         .fields()
@@ -216,7 +216,7 @@ impl NodeKind {
 }
 
 impl Node {
-    fn new(field: &Field, reading: Reading, is_declared: bool, path: Path) -> Result<Self> {
+    fn new(field: &Field, reading: Strictness, is_declared: bool, path: Path) -> Result<Self> {
         let kind = match field.data_type() {
             DataType::List(item) => NodeKind::List {
                 item: Box::new(Self::new(item, reading, is_declared, path.clone())?),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use futures::{StreamExt, TryStreamExt};
 use glob::{MatchOptions, Pattern};
-use longshore_model::config::files::{Files, Sought, is_pattern};
+use longshore_model::config::files::{FilePattern, Files, is_pattern};
 use longshore_model::error::{Class, Error, Result};
 use longshore_model::part::NULL_FOLDER;
 use object_store::path::Path as Key;
@@ -12,7 +12,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use percent_encoding::percent_decode_str;
 
 use super::{Folder, shown};
-use crate::store::{Opened, UNREADABLE, key, object_error};
+use crate::store::{SourceStore, UNREADABLE, key, object_error};
 
 /// The most files of one relation.
 pub const FILES_LIMIT: usize = 100_000;
@@ -29,28 +29,32 @@ const MATCHING: MatchOptions = MatchOptions {
 
 /// A file of a relation.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct ListedFile {
     pub(super) meta: ObjectMeta,
     /// What the folders that it lies in say, such as `day=2026-11-20`.
     pub(super) partitions: Vec<(String, Option<String>)>,
 }
 
 /// What is sought, if it has exactly that name.
-pub(super) fn whole(store: &Opened, sought: &Sought) -> Result<Key> {
+pub(super) fn whole(store: &SourceStore, sought: &FilePattern) -> Result<Key> {
     let parts: Vec<&str> = sought.name.split('/').filter(|part| !part.is_empty()).collect();
     beneath(&store.root, &parts)
 }
 
 /// The files of a path or a pattern beneath the source's folder, in the order of their names. What has exactly
 /// the name is meant, where it is there.
-pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Result<Vec<Found>> {
+pub(super) async fn find(
+    store: &SourceStore,
+    files: &Files,
+    sought: &FilePattern,
+) -> Result<Vec<ListedFile>> {
     let parts: Vec<&str> = sought.name.split('/').filter(|part| !part.is_empty()).collect();
     let whole = whole(store, sought)?;
     let url = store.url(&whole);
     refuse_pipes(store, &whole)?;
     let mut root = whole.clone();
     let (mut metas, no_file) = match store.objects.head(&whole).await {
-        Ok(meta) => return Ok(vec![Found { meta, partitions: Vec::new() }]),
+        Ok(meta) => return Ok(vec![ListedFile { meta, partitions: Vec::new() }]),
         // A folder, then, or what listing says of it.
         Err(error) => (list(store, &whole, |_| true).await?, error),
     };
@@ -79,13 +83,13 @@ pub(super) async fn find(store: &Opened, files: &Files, sought: &Sought) -> Resu
     let found = metas.into_iter().map(|meta| {
         let partitions =
             if files.partitions { partitions(&root, &meta.location)? } else { Vec::new() };
-        Ok(Found { meta, partitions })
+        Ok(ListedFile { meta, partitions })
     });
     found.collect()
 }
 
 /// The files of a table's folders, in the order of their names.
-pub(super) async fn of_folders(store: &Opened, folders: &[Folder]) -> Result<Vec<Found>> {
+pub(super) async fn of_folders(store: &SourceStore, folders: &[Folder]) -> Result<Vec<ListedFile>> {
     let listed = folders.iter().cloned().map(|folder| async move {
         let root = key(&folder.path)?;
         let mut metas = match list(store, &root, |_| true).await {
@@ -103,10 +107,10 @@ pub(super) async fn of_folders(store: &Opened, folders: &[Folder]) -> Result<Vec
             .with_hint("read the table through the server"));
         }
         metas.sort_by(|a, b| a.location.cmp(&b.location));
-        let found = |meta| Found { meta, partitions: folder.partitions.clone() };
+        let found = |meta| ListedFile { meta, partitions: folder.partitions.clone() };
         Ok::<_, Error>(metas.into_iter().map(found).collect::<Vec<_>>())
     });
-    let listed: Vec<Vec<Found>> =
+    let listed: Vec<Vec<ListedFile>> =
         futures::stream::iter(listed).buffered(LISTS_AT_ONCE).try_collect().await?;
     let found = listed.concat();
     if found.len() > FILES_LIMIT {
@@ -120,7 +124,7 @@ pub(super) async fn of_folders(store: &Opened, folders: &[Folder]) -> Result<Vec
 }
 
 /// The names of folders and files that can be named as tables.
-pub(super) async fn tables(store: &Opened) -> Result<Vec<String>> {
+pub(super) async fn tables(store: &SourceStore) -> Result<Vec<String>> {
     let url = store.url(&store.root);
     let listed = store.objects.list_with_delimiter(Some(&store.root)).await;
     let listed = listed.map_err(|error| object_error(&url, &error))?;
@@ -137,7 +141,7 @@ pub(super) async fn tables(store: &Opened) -> Result<Vec<String>> {
 }
 
 /// Whoever opens a pipe waits for a writer.
-fn refuse_pipes(store: &Opened, key: &Key) -> Result<()> {
+fn refuse_pipes(store: &SourceStore, key: &Key) -> Result<()> {
     let path = std::path::Path::new("/").join(key.as_ref());
     let is_odd = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
     if store.is_local() && std::fs::metadata(&path).is_ok_and(is_odd) {
@@ -148,7 +152,7 @@ fn refuse_pipes(store: &Opened, key: &Key) -> Result<()> {
 }
 
 async fn list(
-    store: &Opened,
+    store: &SourceStore,
     root: &Key,
     is_wanted: impl Fn(&Key) -> bool,
 ) -> Result<Vec<ObjectMeta>> {

@@ -42,7 +42,7 @@ use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::stream::BoxStream;
 use longshore_model::config::access::Reach;
-use longshore_model::config::files::{FileFormat, Files, Sought};
+use longshore_model::config::files::{FileFormat, FilePattern, Files};
 use longshore_model::config::place::Place;
 use longshore_model::error::{Class, Error, Result};
 use longshore_sandbox::Relation;
@@ -55,7 +55,7 @@ use super::left_out::PlacedLeftOut;
 use super::source::ChunkRead;
 use crate::datafusion_fault::from_datafusion;
 use crate::store;
-use crate::store::{BeyondEnd, Opened, Pinned, object_error};
+use crate::store::{BeyondEnd, Pinned, SourceStore, object_error};
 use file_info::FilesInfo;
 pub(crate) use parquet_footer::{Factory as ParquetReaders, fetch as fetch_footer};
 
@@ -81,7 +81,7 @@ pub struct FileSource {
     files: Files,
     /// Those of a table of a connector's, if they are.
     table: Option<Table>,
-    store: Opened,
+    store: SourceStore,
     reach: Reach,
     config: String,
     info: Mutex<HashMap<String, Arc<OnceCell<Arc<FilesInfo>>>>>,
@@ -148,11 +148,11 @@ impl Slice {
 }
 
 /// How a column is read whose type is inferred so, unless the job declares it.
-fn reading(files: &Files, column: &str, inferred: column::Reading) -> column::Reading {
+fn reading(files: &Files, column: &str, inferred: column::Strictness) -> column::Strictness {
     match files.columns.get(column) {
         None => inferred,
-        Some(declared) if declared.lenient => column::Reading::Lenient,
-        Some(_) => column::Reading::Value,
+        Some(declared) if declared.lenient => column::Strictness::Lenient,
+        Some(_) => column::Strictness::Value,
     }
 }
 
@@ -209,7 +209,7 @@ impl FileSource {
             }
         }
         let objects = Arc::new(Pinned::new(self.store.objects.clone(), tags, sizes));
-        let store = Opened { objects, ..self.store.clone() };
+        let store = SourceStore { objects, ..self.store.clone() };
         let (schema, held_bytes) = (schema.clone(), info.held_bytes());
         let left_out = SharedLeftOut::default();
         let rows = match info.format {
@@ -219,14 +219,14 @@ impl FileSource {
             FileFormat::Arrow => arrow_file::read(store, info, scan, slices, schema),
             FileFormat::Csv | FileFormat::Json => {
                 let (files, left_out) = (self.files.clone(), left_out.clone());
-                let given = text::Given { store, files, info, schema, left_out };
+                let given = text::ChunkInputs { store, files, info, schema, left_out };
                 text::read(given, scan, slices)
             }
         };
         Ok(OpenChunk { rows, held_bytes, left_out })
     }
 
-    async fn find(&self, sought: &Sought) -> Result<Vec<listing::Found>> {
+    async fn find(&self, sought: &FilePattern) -> Result<Vec<listing::ListedFile>> {
         // Even to ask for a file's size can open it.
         self.check_reach([&listing::whole(&self.store, sought)?])?;
         let found = listing::find(&self.store, &self.files, sought).await?;
@@ -258,7 +258,7 @@ impl FileSource {
                     .map(Arc::new);
             }
             let sought =
-                if path.is_empty() { self.files.sought.clone() } else { Sought::named(path) };
+                if path.is_empty() { self.files.sought.clone() } else { FilePattern::named(path) };
             let found = self.find(&sought).await?;
             inspect::inspect(&self.store, &self.files, found).await.map(Arc::new)
         };
@@ -278,7 +278,7 @@ fn common_folder(folders: &[Folder]) -> String {
 }
 
 /// An error of a file that is read: one that has changed since it was listed restarts the run.
-fn file_error(store: &Opened, key: &Key, error: &object_store::Error) -> Error {
+fn file_error(store: &SourceStore, key: &Key, error: &object_store::Error) -> Error {
     use object_store::Error as Store;
     let url = store.url(key);
     let stale = |what| Error::new(Class::Stale, format!("{url}: {what} since it was listed"));
@@ -339,7 +339,7 @@ fn partition_value(partitions: &[(String, Option<String>)], field: &Field) -> Re
 }
 
 /// A path, as people read it, without the folder that all lie in.
-fn shown(store: &Opened, key: &Key) -> String {
+fn shown(store: &SourceStore, key: &Key) -> String {
     let (root, whole) = (store.root.as_ref(), key.as_ref());
     let rest = whole.strip_prefix(root).unwrap_or(whole).trim_start_matches('/');
     match rest {

@@ -28,7 +28,7 @@ use object_store::ObjectMeta;
 use parquet::basic::Type as Physical;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
-use parquet::schema::types::{ColumnDescriptor, Type as Described};
+use parquet::schema::types::{ColumnDescriptor, Type as RelationDescription};
 
 use super::changed_values::is_interval;
 use super::file_info::{FileInfo, FilesInfo, Group};
@@ -39,14 +39,14 @@ use super::{DAMAGED, Rows, Slice, changed_values, detail, filter, shown};
 use crate::datafusion_fault::from_datafusion;
 use crate::ipc::catch_panic;
 use crate::sound_values::{WIDER_TYPE, sound};
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// What the reader knows the store by; nobody sees it.
 const STORE_URL: &str = "source://files";
 
 /// Reads the metadata of a file.
 pub(super) async fn inspect(
-    store: &Opened,
+    store: &SourceStore,
     meta: &ObjectMeta,
     cache: &Arc<FileMetadataCache>,
     int96: Int96,
@@ -93,7 +93,7 @@ pub(super) async fn inspect(
 }
 
 /// Nothing can be read of it.
-fn holds_empty_group(column: &Described) -> bool {
+fn holds_empty_group(column: &RelationDescription) -> bool {
     column.is_group()
         && (column.get_fields().is_empty()
             || column.get_fields().iter().any(|field| holds_empty_group(field)))
@@ -101,7 +101,7 @@ fn holds_empty_group(column: &Described) -> bool {
 
 /// The rows of slices, once the values have been looked at that the reader would change.
 pub(super) fn read(
-    store: &Opened,
+    store: &SourceStore,
     int96: Int96,
     info: &Arc<FilesInfo>,
     scan: &Scan,
@@ -158,7 +158,7 @@ pub(super) fn read(
 }
 
 fn read_unchecked(
-    store: &Opened,
+    store: &SourceStore,
     int96: Int96,
     info: &FilesInfo,
     scan: &Scan,
@@ -217,7 +217,7 @@ fn read_unchecked(
 /// Finds which file and which column cannot be read, when something cannot: the reader does not say.
 #[derive(Clone)]
 struct Blame {
-    store: Opened,
+    store: SourceStore,
     int96: Int96,
     info: Arc<FilesInfo>,
     has_filter: bool,

@@ -8,7 +8,7 @@ use parquet::errors::ParquetError;
 
 use super::{detail, file_error, shown};
 use crate::datafusion_fault::from_datafusion;
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 const WRITE_AGAIN: &str = "write the file again, or leave it out with a pattern";
 
@@ -32,7 +32,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) fn of(store: &Opened, key: &Key, error: DataFusionError) -> Self {
+    pub(super) fn of(store: &SourceStore, key: &Key, error: DataFusionError) -> Self {
         Self::known(store, key, error.find_root()).unwrap_or_else(|| {
             let hint = "write the file again in a plainer form, or leave it out with a pattern";
             let error = from_datafusion(error).with_class(Class::Data);
@@ -40,7 +40,7 @@ impl Fault {
         })
     }
 
-    fn known(store: &Opened, key: &Key, root: &DataFusionError) -> Option<Self> {
+    fn known(store: &SourceStore, key: &Key, root: &DataFusionError) -> Option<Self> {
         Some(match root {
             DataFusionError::ObjectStore(error) => Self::Told(file_error(store, key, error)),
             DataFusionError::ParquetError(error) => Self::of_parquet(store, key, error),
@@ -53,7 +53,7 @@ impl Fault {
         })
     }
 
-    fn of_parquet(store: &Opened, key: &Key, error: &ParquetError) -> Self {
+    fn of_parquet(store: &SourceStore, key: &Key, error: &ParquetError) -> Self {
         let ParquetError::External(source) = error else {
             return Self::Damage(error.to_string());
         };
@@ -69,7 +69,7 @@ impl Fault {
         }
     }
 
-    fn of_arrow(store: &Opened, key: &Key, error: &ArrowError) -> Self {
+    fn of_arrow(store: &SourceStore, key: &Key, error: &ArrowError) -> Self {
         let ArrowError::ExternalError(source) = error else {
             return Self::Damage(error.to_string());
         };
@@ -84,7 +84,7 @@ impl Fault {
 }
 
 /// Who must act on what the reader says of a file.
-pub(super) fn fault(store: &Opened, key: &Key, error: DataFusionError) -> Error {
+pub(super) fn fault(store: &SourceStore, key: &Key, error: DataFusionError) -> Error {
     match Fault::of(store, key, error) {
         Fault::Told(error) => error,
         Fault::Damage(text) => damage(&shown(store, key), None, &text),

@@ -25,11 +25,11 @@ use parquet::file::metadata::{
 
 use super::file_error;
 use super::parquet_fault::fault;
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// What a file's footer says, and its index of pages where that can be read.
 pub(crate) async fn fetch(
-    store: &Opened,
+    store: &SourceStore,
     meta: &ObjectMeta,
     cache: &Arc<FileMetadataCache>,
     policy: Option<PageIndexPolicy>,
@@ -117,7 +117,7 @@ pub(super) fn start_of(group: &RowGroupMetaData) -> u64 {
 /// Gives DataFusion what is reliable.
 #[derive(Debug)]
 pub(crate) struct Factory {
-    pub(crate) store: Opened,
+    pub(crate) store: SourceStore,
     pub(crate) cache: Arc<FileMetadataCache>,
 }
 
@@ -136,7 +136,7 @@ impl ParquetFileReaderFactory for Factory {
 
 /// One file.
 struct Reader {
-    store: Opened,
+    store: SourceStore,
     cache: Arc<FileMetadataCache>,
     meta: ObjectMeta,
 }

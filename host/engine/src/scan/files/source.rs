@@ -13,11 +13,11 @@ use longshore_sandbox::{
     ChunkHints, Column, Comparable, Connector, Pushdown, Relation, Scan, SnapshotResult,
 };
 
-use super::listing::Found;
+use super::listing::ListedFile;
 use super::{FileSource, OpenChunk, cut, listing};
 use crate::batch::batch_bytes;
 use crate::scan::batch_sender::BatchSender;
-use crate::scan::described::{Described, ScanPlan};
+use crate::scan::described::{RelationDescription, ScanPlan};
 use crate::scan::source::{ChunkRead, Source, SourceFile};
 
 /// The warning for a column of INT96 that is truncated.
@@ -29,7 +29,7 @@ const DIALECT: &str = "generic";
 /// Why there is no snapshot of files.
 const NO_SNAPSHOT: &str = "files are read as they were listed, or not at all";
 
-fn source_file(found: &Found) -> SourceFile {
+fn source_file(found: &ListedFile) -> SourceFile {
     SourceFile {
         name: found.meta.location.to_string(),
         changed: found.meta.last_modified,
@@ -103,7 +103,7 @@ impl Source for FileSource {
 
     async fn release(&self) {}
 
-    async fn describe(&self, relation: &Relation) -> Result<Described> {
+    async fn describe(&self, relation: &Relation) -> Result<RelationDescription> {
         let info = self.inspect(relation).await?;
         let word = match info.format {
             FileFormat::Parquet => "parquet",
@@ -128,7 +128,7 @@ impl Source for FileSource {
             },
         };
         let is_untyped = |place: &usize| info.untyped.contains(info.schema.field(*place).name());
-        Ok(Described {
+        Ok(RelationDescription {
             columns: info.schema.fields().iter().enumerate().map(column).collect(),
             untyped: (0..info.file_columns).filter(is_untyped).collect(),
             schema: info.schema.clone(),

@@ -15,7 +15,7 @@ use object_store::ObjectMeta;
 
 use super::bytes::{Pieces, ahead, from, unpacked};
 use super::csv::{CsvDecoder, Header, Style};
-use super::decode::{BadRow, Decode, Sampled};
+use super::decode::{BadRow, Decode, Sample};
 use super::decoded_blocks::{Blocks, DecodedBlock, DecodedBlocks};
 use super::file_info::{FileInfo, FilesInfo, packing};
 use super::json::JsonDecoder;
@@ -24,7 +24,7 @@ use super::lines::{Block, Lines, Marks, Splitter};
 use super::{Rows, SharedLeftOut, Slice, csv, csv_delimiter, json, shown};
 use crate::datafusion_fault::from_datafusion;
 use crate::scan::left_out::{LeftOut, PlacedLeftOut};
-use crate::store::Opened;
+use crate::store::SourceStore;
 
 /// The most bytes of a file that are looked at to tell its types.
 const SAMPLE_LIMIT_BYTES: usize = 32 << 20;
@@ -45,7 +45,7 @@ const PACKED: [(&[u8], &str); 4] = [
 
 /// Tells a file's columns from its first rows.
 pub(super) async fn inspect(
-    store: &Opened,
+    store: &SourceStore,
     files: &Files,
     format: FileFormat,
     meta: &ObjectMeta,
@@ -78,7 +78,7 @@ pub(super) async fn inspect(
         }
         wanted = wanted.saturating_mul(4);
     };
-    let Sampled { fields, rows, doubt } = told.context(name)?;
+    let Sample { fields, rows, doubt } = told.context(name)?;
     let lines = memchr::memchr_iter(b'\n', &sample).count().max(1);
     let rows = match (is_whole, packing) {
         (true, _) if rows < files.sample_rows => Some(rows as u64),
@@ -126,7 +126,7 @@ async fn read_sample(lines: &mut Lines, sample: &mut Vec<u8>, wanted: usize) -> 
 }
 
 /// The rows of slices, in the schema that is given.
-pub(super) fn read(given: Given, scan: &Scan, slices: Vec<Slice>) -> Rows {
+pub(super) fn read(given: ChunkInputs, scan: &Scan, slices: Vec<Slice>) -> Rows {
     let left = scan.limit.unwrap_or(u64::MAX);
     let ready = VecDeque::new();
     let reader = Reader { given, slices: slices.into(), open: None, ready, left };
@@ -137,8 +137,8 @@ pub(super) fn read(given: Given, scan: &Scan, slices: Vec<Slice>) -> Rows {
 }
 
 /// The inputs that all slices of a chunk share.
-pub(super) struct Given {
-    pub(super) store: Opened,
+pub(super) struct ChunkInputs {
+    pub(super) store: SourceStore,
     pub(super) files: Files,
     pub(super) info: Arc<FilesInfo>,
     pub(super) schema: SchemaRef,
@@ -146,7 +146,7 @@ pub(super) struct Given {
 }
 
 struct Reader {
-    given: Given,
+    given: ChunkInputs,
     slices: VecDeque<Slice>,
     open: Option<OpenSlice>,
     ready: VecDeque<RecordBatch>,
@@ -171,7 +171,7 @@ struct OpenSlice {
 }
 
 /// A row that ends the run.
-struct Refused {
+struct RefusedRow {
     name: String,
     meta: ObjectMeta,
     layout: Layout,
@@ -213,7 +213,7 @@ impl Reader {
     }
 }
 
-impl Given {
+impl ChunkInputs {
     /// Tells which rows of a slice were left out.
     fn tell(&self, slice: &mut OpenSlice) {
         let left_out = std::mem::take(&mut slice.left_out);
@@ -250,7 +250,7 @@ impl Given {
         let is_csv = self.info.format == FileFormat::Csv;
         let marks = is_csv.then_some(style.marks);
         let mut lines = Lines::new(pieces, marks, slice.range);
-        let mut headed = Headed::default();
+        let mut headed = FileHeader::default();
         let decoder: Box<dyn Decode> = if is_csv {
             let own = if begins { Some(&mut lines) } else { None };
             let decoder = match self.headed(&meta, &style, own).await {
@@ -287,27 +287,27 @@ impl Given {
         meta: &ObjectMeta,
         style: &Style,
         own: Option<&mut Lines>,
-    ) -> Result<Headed> {
+    ) -> Result<FileHeader> {
         if !style.header {
             let names = csv::numbered(self.info.file_columns);
-            return Ok(Headed { names, ..Headed::default() });
+            return Ok(FileHeader { names, ..FileHeader::default() });
         }
         if let Some(lines) = own
-            && let Some(headed) = Headed::find(lines, style).await?
+            && let Some(headed) = FileHeader::find(lines, style).await?
         {
             return Ok(headed);
         }
         let beginning = 0..HEADER_BYTES.min(meta.size);
         let pieces = from(&self.store, &meta.location, beginning, meta.size);
         let mut lines = Lines::new(pieces, Some(style.marks), None);
-        let found = Headed::find(&mut lines, style).await?;
-        let none = Headed { rows_from: u64::MAX, ..Headed::default() };
-        Ok(found.map_or(none, |headed| Headed { block: None, lines: 0, ..headed }))
+        let found = FileHeader::find(&mut lines, style).await?;
+        let none = FileHeader { rows_from: u64::MAX, ..FileHeader::default() };
+        Ok(found.map_or(none, |headed| FileHeader { block: None, lines: 0, ..headed }))
     }
 
     /// A bad row's place in its file.
-    async fn refusal(&self, refused: Refused) -> Error {
-        let Refused { name, meta, layout, is_cut, at, lines_before, bad } = refused;
+    async fn refusal(&self, refused: RefusedRow) -> Error {
+        let RefusedRow { name, meta, layout, is_cut, at, lines_before, bad } = refused;
         let is_json = self.info.format == FileFormat::Json;
         if is_json && is_cut && self.holds_values(&meta).await {
             return cut_values(&name);
@@ -364,7 +364,7 @@ fn place(layout: Layout, at: u64, lines_before: Option<u64>) -> String {
 
 /// The names of a file's columns.
 #[derive(Default)]
-struct Headed {
+struct FileHeader {
     names: Vec<String>,
     /// Where the names end in the file.
     rows_from: u64,
@@ -373,7 +373,7 @@ struct Headed {
     lines: u64,
 }
 
-impl Headed {
+impl FileHeader {
     async fn find(lines: &mut Lines, style: &Style) -> Result<Option<Self>> {
         let mut before = 0;
         while let Some(block) = lines.next().await? {
@@ -391,9 +391,9 @@ impl OpenSlice {
     fn batches(
         &mut self,
         decoded: DecodedBlock,
-        given: &Given,
-    ) -> Result<Result<Vec<RecordBatch>, Refused>> {
-        let DecodedBlock { block: Block { at, bytes }, no_rows, rows, mut decoder } = decoded;
+        given: &ChunkInputs,
+    ) -> Result<Result<Vec<RecordBatch>, RefusedRow>> {
+        let DecodedBlock { block: Block { at, bytes }, no_rows, rows, mut decoder, .. } = decoded;
         let (before, text) = bytes.split_at(no_rows);
         let at = at + no_rows as u64;
         let lines_before = self.lines_before;
@@ -401,7 +401,7 @@ impl OpenSlice {
             Ok(batches) => batches,
             Err(_) => {
                 let records = Splitter::new(self.marks).records(text);
-                let block = Rest {
+                let block = BlockRest {
                     text,
                     at,
                     lines_before: lines_before.map(|lines| lines + count_lines(before)),
@@ -411,7 +411,7 @@ impl OpenSlice {
                 let salvaged = self.salvage(&mut *decoder, &block, &records, &mut batches);
                 if let Err((start, bad)) = salvaged {
                     let lines_before = block.lines_before_row(start);
-                    return Ok(Err(Refused {
+                    return Ok(Err(RefusedRow {
                         name: self.name.clone(),
                         meta: self.meta.clone(),
                         layout: self.layout,
@@ -434,7 +434,7 @@ impl OpenSlice {
     fn salvage(
         &mut self,
         decoder: &mut dyn Decode,
-        block: &Rest<'_>,
+        block: &BlockRest<'_>,
         records: &[Range<usize>],
         batches: &mut Vec<RecordBatch>,
     ) -> Result<(), (usize, BadRow)> {
@@ -458,7 +458,7 @@ impl OpenSlice {
         Ok(())
     }
 
-    fn leave_out(&mut self, block: &Rest<'_>, start: usize, bad: &BadRow) {
+    fn leave_out(&mut self, block: &BlockRest<'_>, start: usize, bad: &BadRow) {
         let LeftOut { rows, first } = &mut self.left_out.rows;
         if *rows == 0 {
             let (at, before) = (block.at + start as u64, block.lines_before_row(start));
@@ -470,7 +470,7 @@ impl OpenSlice {
 }
 
 /// The part of a block that is read record by record.
-struct Rest<'a> {
+struct BlockRest<'a> {
     text: &'a [u8],
     /// Where it begins in the file.
     at: u64,
@@ -479,7 +479,7 @@ struct Rest<'a> {
     bad_rows: BadRows,
 }
 
-impl Rest<'_> {
+impl BlockRest<'_> {
     fn lines_before_row(&self, start: usize) -> Option<u64> {
         self.lines_before.map(|lines| lines + count_lines(&self.text[..start]))
     }

@@ -99,7 +99,7 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
                 types[0] = finer.clone();
                 left = cast(left, finer);
             }
-            let checked = Checked::new(Some(op), &types)?;
+            let checked = CheckedOperation::new(Some(op), &types)?;
             Transformed::yes(call(checked, vec![left, *right]))
         }
         Expr::Negative(inner) => {
@@ -107,7 +107,7 @@ fn check(expr: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
             if !is_exact(&own) {
                 return Ok(Transformed::no(Expr::Negative(inner)));
             }
-            Transformed::yes(call(Checked::new(None, &[own])?, vec![*inner]))
+            Transformed::yes(call(CheckedOperation::new(None, &[own])?, vec![*inner]))
         }
         Expr::Cast(Cast { expr, field }) => {
             let from = type_of(&expr, schema)?;
@@ -178,7 +178,7 @@ fn dividend_type(left: &DataType, right: &DataType) -> Option<DataType> {
 /// takes the third power of its length.
 fn type_of(expr: &Expr, schema: &DFSchema) -> DfResult<DataType> {
     if let Expr::ScalarFunction(function) = expr
-        && let Some(checked) = function.func.inner().downcast_ref::<Checked>()
+        && let Some(checked) = function.func.inner().downcast_ref::<CheckedOperation>()
     {
         return Ok(checked.gives.clone());
     }
@@ -212,14 +212,14 @@ fn stays(expr: Expr, to: &DataType, or_null: bool) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
 }
 
-fn call(function: Checked, args: Vec<Expr>) -> Expr {
+fn call(function: CheckedOperation, args: Vec<Expr>) -> Expr {
     let function = Arc::new(ScalarUDF::new_from_impl(function));
     Expr::ScalarFunction(ScalarFunction::new_udf(function, args))
 }
 
 /// One operation.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Checked {
+struct CheckedOperation {
     /// Without one it is the negation.
     op: Option<Operator>,
     /// Its result.
@@ -227,7 +227,7 @@ struct Checked {
     signature: Signature,
 }
 
-impl Checked {
+impl CheckedOperation {
     fn new(op: Option<Operator>, args: &[DataType]) -> DfResult<Self> {
         let gives = result_type(op, args)?;
         Ok(Self { op, gives, signature: Signature::any(args.len(), Volatility::Immutable) })
@@ -242,7 +242,7 @@ fn result_type(op: Option<Operator>, args: &[DataType]) -> DfResult<DataType> {
     }
 }
 
-impl ScalarUDFImpl for Checked {
+impl ScalarUDFImpl for CheckedOperation {
     fn name(&self) -> &str {
         match self.op {
             None => "checked_negate",

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArguments, GroupByExpr, GroupByWithModifier, Query, Select,
-    SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, Statement, TableFactor, Visit,
-    Visitor, WildcardAdditionalOptions,
+    Expr, Function, FunctionArguments, GroupByExpr, GroupByWithModifier, PipeOperator, Query,
+    Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, Statement, TableFactor,
+    Visit, Visitor, WildcardAdditionalOptions,
 };
 use longshore_model::error::{Error, Result};
 
@@ -14,25 +14,29 @@ const LEAVE_AWAY: &str = "leave it away";
 
 /// Refuses a query with a clause that would be ignored.
 pub(super) fn refuse_ignored(statement: &Statement) -> Result<()> {
-    match statement.visit(&mut Clauses) {
+    match statement.visit(&mut Clauses::default()) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Clauses;
+#[derive(Default)]
+struct Clauses {
+    /// Whether the next SELECT is that of an EXISTS, which needs no columns.
+    is_in_exists: bool,
+}
 
 /// A clause that would be ignored, and what to write in its place.
-type Ignored = Option<(&'static str, &'static str)>;
+type IgnoredClause = Option<(&'static str, &'static str)>;
 
-fn refuse(found: Ignored) -> ControlFlow<Error> {
+fn refuse(found: IgnoredClause) -> ControlFlow<Error> {
     let Some((clause, hint)) = found else { return ControlFlow::Continue(()) };
     let said = format!("{clause} is not supported in SQL steps");
     ControlFlow::Break(Error::config(said).with_hint(hint))
 }
 
 /// The first clause that a query has.
-fn first<const N: usize>(clauses: [(bool, &'static str, &'static str); N]) -> Ignored {
+fn first<const N: usize>(clauses: [(bool, &'static str, &'static str); N]) -> IgnoredClause {
     let found = clauses.into_iter().find(|(is_there, ..)| *is_there);
     found.map(|(_, clause, hint)| (clause, hint))
 }
@@ -41,6 +45,11 @@ impl Visitor for Clauses {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        for operator in &query.pipe_operators {
+            if let PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } = operator {
+                exprs.iter().try_for_each(|item| refuse(ignored_of_wildcard(item)))?;
+            }
+        }
         refuse(first([
             (!query.locks.is_empty(), "FOR UPDATE or FOR SHARE", LEAVE_AWAY),
             (query.for_clause.is_some(), "FOR XML, FOR JSON or FOR BROWSE", LEAVE_AWAY),
@@ -50,13 +59,15 @@ impl Visitor for Clauses {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        let is_in_exists = std::mem::take(&mut self.is_in_exists);
+        let is_empty = select.projection.is_empty() && !is_in_exists;
         let is_bare = select.flavor == SelectFlavor::FromFirstNoSelect;
         let modifiers = match &select.group_by {
             GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers) => modifiers,
         };
         refuse(first([
             (is_bare, "FROM without SELECT", "write SELECT * FROM .."),
-            (select.projection.is_empty(), "SELECT without columns", "name columns, or write *"),
+            (is_empty, "SELECT without columns", "name columns, or write *"),
             (select.prewhere.is_some(), "PREWHERE", "write WHERE"),
             (!select.connect_by.is_empty(), "CONNECT BY", "write WITH RECURSIVE"),
             (select.value_table_mode.is_some(), "SELECT AS STRUCT or VALUE", "name the columns"),
@@ -71,6 +82,7 @@ impl Visitor for Clauses {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        self.is_in_exists = matches!(expr, Expr::Exists { .. });
         let Expr::Function(Function { parameters, args, .. }) = expr else {
             return ControlFlow::Continue(());
         };
@@ -85,7 +97,7 @@ impl Visitor for Clauses {
             (
                 is_query,
                 "a query as an argument",
-                "put it in parentheses of its own: f((SELECT ..))",
+                "put it in parentheses of its own, f((SELECT ..)); for ARRAY, write (SELECT array_agg(x) FROM ..)",
             ),
         ]))
     }
@@ -103,7 +115,7 @@ fn ignored_modifier(modifier: &GroupByWithModifier) -> (&'static str, &'static s
     }
 }
 
-fn ignored_of_wildcard(item: &SelectItem) -> Ignored {
+fn ignored_of_wildcard(item: &SelectItem) -> IgnoredClause {
     let options = match item {
         SelectItem::Wildcard(options)
         | SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(_), options) => {
@@ -115,7 +127,7 @@ fn ignored_of_wildcard(item: &SelectItem) -> Ignored {
     first([(opt_ilike.is_some(), "* ILIKE", "name the columns, or write * EXCLUDE (..)")])
 }
 
-fn ignored_of_table(table: &TableFactor) -> Ignored {
+fn ignored_of_table(table: &TableFactor) -> IgnoredClause {
     match table {
         TableFactor::Table {
             with_hints,
@@ -174,6 +186,9 @@ mod tests {
             "SELECT * FROM data WHERE n IN (SELECT n FROM data TABLESAMPLE (1))",
             "WITH t AS (SELECT * FROM data PREWHERE n = 1) SELECT * FROM t",
             "SELECT * FROM data UNION ALL SELECT * FROM data PREWHERE n = 1",
+            "SELECT * FROM data |> SELECT * ILIKE 'x'",
+            "SELECT n FROM data WHERE EXISTS (SELECT n FROM data WHERE n IN (SELECT FROM data))",
+            "SELECT array(SELECT n FROM data)",
         ];
         for sql in refused {
             let error = check_query(sql, &["data"]).expect_err(sql);
@@ -187,6 +202,8 @@ mod tests {
             "SELECT DISTINCT ON (n) n FROM data",
             "SELECT t.n FROM data AS t",
             "SELECT * FROM data LIMIT 3",
+            "SELECT n FROM data WHERE EXISTS (SELECT FROM data)",
+            "SELECT * FROM data |> SELECT n",
         ];
         for sql in taken {
             check_query(sql, &["data"]).expect(sql);

@@ -14,7 +14,7 @@ pub use raw::{LateRows, NullRows};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incremental {
     /// What is watched.
-    pub by: Watched,
+    pub by: WatchedValue,
     /// The value after which the first run begins.
     pub initial: Option<String>,
     /// How far each run goes back.
@@ -27,7 +27,7 @@ pub struct Incremental {
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Watched {
+pub enum WatchedValue {
     /// A column.
     Column(String),
     /// The time at which files were changed.
@@ -47,8 +47,8 @@ impl Incremental {
     /// Checks what a relation says of it.
     pub(super) fn check(at: &str, raw: RawIncremental) -> Result<Self> {
         let by = match (raw.column, raw.by) {
-            (Some(column), None) => Watched::Column(column),
-            (None, Some(RawBy::Modified)) => Watched::Modified,
+            (Some(column), None) => WatchedValue::Column(column),
+            (None, Some(RawBy::Modified)) => WatchedValue::Modified,
             _ => {
                 return Err(Error::config(format!("`{at}` does not say what is watched"))
                     .with_hint("give it `column: NAME`, or `by: modified` for files"));
@@ -85,7 +85,7 @@ impl Incremental {
     /// Why it cannot be of such a source, if it cannot, and what to do.
     fn unfit_source(&self, is_of_files: bool) -> Option<(&'static str, &'static str)> {
         match (is_of_files, &self.by) {
-            (false, Watched::Modified) => {
+            (false, WatchedValue::Modified) => {
                 Some(("only files have a time of change", "give `column: NAME` in place of `by`"))
             }
             (true, _) if self.late == Some(LateRows::Find) => {

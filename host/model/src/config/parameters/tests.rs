@@ -121,6 +121,7 @@ fn good_jobs_are_bound() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn bad_jobs_are_refused() {
     let day: &[&str] = &["day=2026-11-20"];
     let with = |declared: &str| format!("parameters:\n  {declared}\nquery: SELECT 1\n{REST}");

@@ -19,6 +19,7 @@ use super::load::{RawMerge, RawScd2, RawSnapshot};
 use super::notify::raw::RawWebhook;
 use super::record::Record;
 use super::schedule::RawSchedule;
+use crate::relation::Consistency;
 
 pub use files::{RawBadRows, RawInt96, RawPacking};
 pub(super) use files::{RawBadRowsOrLimit, RawColumn, RawCsvRead, RawFiles, RawFormat, RawNulls};
@@ -170,4 +171,13 @@ pub(super) enum RawConsistency {
     Snapshot,
     /// Each chunk saw one instant.
     PerChunk,
+}
+
+impl From<RawConsistency> for Consistency {
+    fn from(demanded: RawConsistency) -> Self {
+        match demanded {
+            RawConsistency::Snapshot => Self::Snapshot,
+            RawConsistency::PerChunk => Self::PerChunk,
+        }
+    }
 }

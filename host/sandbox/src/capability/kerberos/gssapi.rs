@@ -141,9 +141,9 @@ impl Oid {
 }
 
 /// What the library gave out: released when it is dropped.
-struct Given(Buffer);
+struct GssBuffer(Buffer);
 
-impl Given {
+impl GssBuffer {
     fn nothing() -> Self {
         Self(Buffer::empty())
     }
@@ -157,7 +157,7 @@ impl Given {
     }
 }
 
-impl Drop for Given {
+impl Drop for GssBuffer {
     fn drop(&mut self) {
         if let Ok(of) = gssapi() {
             // SAFETY: the buffer is the library's or empty.
@@ -358,7 +358,7 @@ impl Drop for Context {
 /// What a call writes out, and its status: `call` is given the library, and where to put the mechanism's
 /// status and the bytes.
 fn answer(call: impl FnOnce(&Gssapi, *mut u32, *mut Buffer) -> u32) -> Result<(Vec<u8>, u32)> {
-    let (mut minor, mut given) = (0, Given::nothing());
+    let (mut minor, mut given) = (0, GssBuffer::nothing());
     let major = call(gssapi()?, &mut minor, &mut given.0);
     check(major, minor)?;
     Ok((given.bytes().to_vec(), major))
@@ -381,7 +381,7 @@ fn check(major: u32, minor: u32) -> Result<()> {
 
 fn text(status: u32, of: c_int) -> String {
     let Ok(library) = gssapi() else { return String::new() };
-    let (mut said, mut more, mut mechanism) = (Given::nothing(), 0, Oid::of(KERBEROS));
+    let (mut said, mut more, mut mechanism) = (GssBuffer::nothing(), 0, Oid::of(KERBEROS));
     // SAFETY: all that is pointed to lives through the call.
     unsafe {
         (library.gss_display_status)(&mut 0, status, of, &mut mechanism, &mut more, &mut said.0);

@@ -9,7 +9,7 @@ mod player;
 mod recorder;
 mod redact;
 
-pub use player::{Ending, Player, Seen, Tape, TapeEnds};
+pub use player::{Ending, InstanceUse, Player, Tape, TapeEnds};
 pub use recorder::Recorder;
 pub use redact::hide_in;
 
@@ -70,7 +70,7 @@ impl Topic {
 /// What happened; its bytes stand behind it on the tape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub enum TapeEvent {
     /// It was done.
     Done,
     /// A secret was given, which is not on the tape.
@@ -123,7 +123,7 @@ impl From<Failure> for Error {
 enum Line {
     Event {
         on: Topic,
-        what: What,
+        what: TapeEvent,
     },
     /// The last line: how the instance's work ended, and how often a secret was blacked out in what
     /// crossed.
@@ -134,89 +134,89 @@ enum Line {
 }
 
 /// What the host answers, as it is on a tape.
-pub(super) trait Taped: Sized {
+pub(super) trait TapeEncode: Sized {
     /// The event, and its bytes.
-    fn event(&self) -> (What, &[u8]);
+    fn event(&self) -> (TapeEvent, &[u8]);
 
     /// What it was; nothing if it is something else.
-    fn from_event(what: What, bytes: Vec<u8>) -> Option<Self>;
+    fn from_event(what: TapeEvent, bytes: Vec<u8>) -> Option<Self>;
 }
 
-impl Taped for () {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Done, &[])
+impl TapeEncode for () {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Done, &[])
     }
 
-    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
-        (what == What::Done).then_some(())
+    fn from_event(what: TapeEvent, _: Vec<u8>) -> Option<Self> {
+        (what == TapeEvent::Done).then_some(())
     }
 }
 
-impl Taped for u64 {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Number(*self), &[])
+impl TapeEncode for u64 {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Number(*self), &[])
     }
 
-    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
-        let What::Number(number) = what else { return None };
+    fn from_event(what: TapeEvent, _: Vec<u8>) -> Option<Self> {
+        let TapeEvent::Number(number) = what else { return None };
         Some(number)
     }
 }
 
-impl Taped for Vec<u8> {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Pieces(vec![self.len()]), self)
+impl TapeEncode for Vec<u8> {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Pieces(vec![self.len()]), self)
     }
 
-    fn from_event(what: What, bytes: Vec<u8>) -> Option<Self> {
-        matches!(what, What::Pieces(_)).then_some(bytes)
+    fn from_event(what: TapeEvent, bytes: Vec<u8>) -> Option<Self> {
+        matches!(what, TapeEvent::Pieces(_)).then_some(bytes)
     }
 }
 
 /// A secret.
-impl Taped for String {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Hidden, &[])
+impl TapeEncode for String {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Hidden, &[])
     }
 
-    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
-        (what == What::Hidden).then(|| HIDDEN.to_owned())
+    fn from_event(what: TapeEvent, _: Vec<u8>) -> Option<Self> {
+        (what == TapeEvent::Hidden).then(|| HIDDEN.to_owned())
     }
 }
 
 /// Made of a secret: a guess at the secret could be tried on it.
-impl Taped for Scram {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Hidden, &[])
+impl TapeEncode for Scram {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Hidden, &[])
     }
 
-    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
+    fn from_event(what: TapeEvent, _: Vec<u8>) -> Option<Self> {
         let nothing = || vec![0; redact::SIGNATURE_BYTES];
-        (what == What::Hidden)
+        (what == TapeEvent::Hidden)
             .then(|| Self { client_proof: nothing(), server_signature: nothing() })
     }
 }
 
 /// Whether a login is done; a ticket could be made use of.
-impl Taped for Step {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Number(self.done.into()), &[])
+impl TapeEncode for Step {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Number(self.done.into()), &[])
     }
 
-    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
-        let What::Number(done) = what else { return None };
+    fn from_event(what: TapeEvent, _: Vec<u8>) -> Option<Self> {
+        let TapeEvent::Number(done) = what else { return None };
         Some(Self { token: Vec::new(), done: done == 1 })
     }
 }
 
 /// An answer's status and headers.
-impl Taped for (u16, Vec<(String, String)>) {
-    fn event(&self) -> (What, &[u8]) {
-        (What::Head { status: self.0, headers: self.1.clone() }, &[])
+impl TapeEncode for (u16, Vec<(String, String)>) {
+    fn event(&self) -> (TapeEvent, &[u8]) {
+        (TapeEvent::Head { status: self.0, headers: self.1.clone() }, &[])
     }
 
-    fn from_event(what: What, _: Vec<u8>) -> Option<Self> {
-        let What::Head { status, headers } = what else { return None };
+    fn from_event(what: TapeEvent, _: Vec<u8>) -> Option<Self> {
+        let TapeEvent::Head { status, headers } = what else { return None };
         Some((status, headers))
     }
 }

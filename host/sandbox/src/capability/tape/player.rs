@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use zstd::Decoder;
 
 use super::recorder::digest;
-use super::{Line, Taped, Topic, What};
+use super::{Line, TapeEncode, TapeEvent, Topic};
 
 /// The most bytes of one line of a tape.
 const LINE_LIMIT_BYTES: u64 = 64 << 20;
@@ -45,7 +45,7 @@ pub struct Ending {
 
 /// What was seen of an instance that works on a tape.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
+pub struct InstanceUse {
     /// What it gave, in calls.
     pub outputs: u64,
     /// The first call, from 0, that gave something else than on the tape.
@@ -56,9 +56,9 @@ pub struct Seen {
 
 /// Answers from a tape.
 pub struct Player {
-    answers: HashMap<Topic, VecDeque<(What, Vec<u8>)>>,
+    answers: HashMap<Topic, VecDeque<(TapeEvent, Vec<u8>)>>,
     last: HashMap<Topic, u64>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<InstanceUse>>,
 }
 
 impl<L: DeserializeOwned> Tape<L> {
@@ -86,7 +86,7 @@ fn damaged(path: &Path) -> Error {
         .with_hint("name a file that a job with `record: on-failure` left; copy it again")
 }
 
-type Answers = HashMap<Topic, VecDeque<(What, Vec<u8>)>>;
+type Answers = HashMap<Topic, VecDeque<(TapeEvent, Vec<u8>)>>;
 
 fn events(lines: &mut impl BufRead) -> io::Result<(Answers, Ending)> {
     let mut answers = Answers::new();
@@ -94,7 +94,7 @@ fn events(lines: &mut impl BufRead) -> io::Result<(Answers, Ending)> {
         match serde_json::from_slice(&line(lines)?)? {
             Line::Event { on, what } => {
                 let length = match &what {
-                    What::Pieces(lengths) => lengths.iter().map(|length| *length as u64).sum(),
+                    TapeEvent::Pieces(lengths) => lengths.iter().map(|length| *length as u64).sum(),
                     _ => 0_u64,
                 };
                 let mut bytes = Vec::new();
@@ -118,8 +118,8 @@ fn line(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 /// Pieces as they were.
-fn cut(what: &What, mut bytes: Vec<u8>) -> Vec<Vec<u8>> {
-    let What::Pieces(lengths) = what else { return Vec::new() };
+fn cut(what: &TapeEvent, mut bytes: Vec<u8>) -> Vec<Vec<u8>> {
+    let TapeEvent::Pieces(lengths) = what else { return Vec::new() };
     let piece = |length: &usize| {
         let rest = bytes.split_off((*length).min(bytes.len()));
         std::mem::replace(&mut bytes, rest)
@@ -129,12 +129,12 @@ fn cut(what: &What, mut bytes: Vec<u8>) -> Vec<Vec<u8>> {
 
 impl Player {
     /// What will be seen of the instance.
-    pub fn seen(&self) -> Arc<Mutex<Seen>> {
+    pub fn seen(&self) -> Arc<Mutex<InstanceUse>> {
         self.seen.clone()
     }
 
     /// The next answer of a topic.
-    pub(in crate::capability) fn answer<T: Taped>(
+    pub(in crate::capability) fn answer<T: TapeEncode>(
         &mut self,
         on: Topic,
     ) -> Result<Result<T>, TapeEnds> {
@@ -142,7 +142,7 @@ impl Player {
             return Err(self.ends());
         };
         Ok(match what {
-            What::Failed(failure) => Err(failure.into()),
+            TapeEvent::Failed(failure) => Err(failure.into()),
             what => T::from_event(what, bytes).ok_or_else(|| {
                 Error::internal(format!("the tape is damaged: {on:?} has another answer"))
             }),
@@ -160,7 +160,7 @@ impl Player {
 
     /// The next moment; the last one again, when there are no more.
     pub(in crate::capability) fn moment(&mut self, on: Topic) -> Result<u64, TapeEnds> {
-        if let Some((What::Number(moment), _)) =
+        if let Some((TapeEvent::Number(moment), _)) =
             self.answers.get_mut(&on).and_then(VecDeque::pop_front)
         {
             self.last.insert(on, moment);
@@ -181,10 +181,10 @@ impl Player {
         let answers = self.answers.entry(on).or_default();
         if piece.is_empty() {
             // A stream that is over stays over.
-            answers.push_front((What::Pieces(vec![0]), Vec::new()));
+            answers.push_front((TapeEvent::Pieces(vec![0]), Vec::new()));
         } else if piece.len() > max.max(1) as usize {
             let rest = piece.split_off(max.max(1) as usize);
-            answers.push_front((What::Pieces(vec![rest.len()]), rest));
+            answers.push_front((TapeEvent::Pieces(vec![rest.len()]), rest));
         }
         Ok(Ok(piece))
     }
@@ -193,7 +193,7 @@ impl Player {
     pub(in crate::capability) fn output(&mut self, pieces: &[Vec<u8>]) {
         let before = self.answers.get_mut(&Topic::Output).and_then(VecDeque::pop_front);
         let mut seen = self.seen.lock();
-        let is_same = before.is_none_or(|(what, _)| what == What::Digest(digest(pieces)));
+        let is_same = before.is_none_or(|(what, _)| what == TapeEvent::Digest(digest(pieces)));
         if !is_same && seen.differs_at.is_none() {
             seen.differs_at = Some(seen.outputs);
         }

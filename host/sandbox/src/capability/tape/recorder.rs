@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use zstd::Encoder;
 
-use super::redact::{Held, Redactor};
-use super::{Failure, Line, Taped, Topic, What};
+use super::redact::{HeldTail, Redactor};
+use super::{Failure, Line, TapeEncode, TapeEvent, Topic};
 use crate::capability::scram::Scram;
 
 /// Tapes are written once and seldom read.
@@ -35,7 +35,7 @@ struct Recording {
 struct Reel {
     file: Encoder<'static, BufWriter<NamedTempFile>>,
     redactor: Redactor,
-    held: HashMap<Topic, Held>,
+    held: HashMap<Topic, HeldTail>,
     bytes_left: u64,
 }
 
@@ -58,10 +58,10 @@ impl Recorder {
     }
 
     /// What the host answered.
-    pub(in crate::capability) fn answer<T: Taped>(&self, on: Topic, answer: &Result<T>) {
+    pub(in crate::capability) fn answer<T: TapeEncode>(&self, on: Topic, answer: &Result<T>) {
         let (what, bytes) = match answer {
             Ok(answer) => answer.event(),
-            Err(error) => (What::Failed(error.into()), [].as_slice()),
+            Err(error) => (TapeEvent::Failed(error.into()), [].as_slice()),
         };
         self.with(|reel| {
             if on.is_stream() { reel.stream(on, what, bytes) } else { reel.event(on, what, bytes) }
@@ -79,12 +79,12 @@ impl Recorder {
     /// Rows that the plugin is handed.
     pub fn input(&self, pieces: &[Vec<u8>]) {
         let lengths = pieces.iter().map(Vec::len).collect();
-        self.with(|reel| reel.event(Topic::Input, What::Pieces(lengths), &pieces.concat()));
+        self.with(|reel| reel.event(Topic::Input, TapeEvent::Pieces(lengths), &pieces.concat()));
     }
 
     /// What the plugin gave.
     pub fn output(&self, pieces: &[Vec<u8>]) {
-        self.with(|reel| reel.event(Topic::Output, What::Digest(digest(pieces)), &[]));
+        self.with(|reel| reel.event(Topic::Output, TapeEvent::Digest(digest(pieces)), &[]));
     }
 
     /// The instance's work failed.
@@ -118,30 +118,32 @@ impl Recorder {
 }
 
 impl Reel {
-    fn stream(&mut self, on: Topic, what: What, bytes: &[u8]) -> io::Result<()> {
+    fn stream(&mut self, on: Topic, what: TapeEvent, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             self.flush(on)?;
             return self.event(on, what, bytes);
         }
         let ready = self.held.entry(on).or_default().push(bytes, &mut self.redactor);
-        ready.iter().try_for_each(|piece| self.write(on, What::Pieces(vec![piece.len()]), piece))
+        ready
+            .iter()
+            .try_for_each(|piece| self.write(on, TapeEvent::Pieces(vec![piece.len()]), piece))
     }
 
     fn flush(&mut self, on: Topic) -> io::Result<()> {
         let Some(mut held) = self.held.remove(&on) else { return Ok(()) };
         while let Some(piece) = held.pop() {
-            self.write(on, What::Pieces(vec![piece.len()]), &piece)?;
+            self.write(on, TapeEvent::Pieces(vec![piece.len()]), &piece)?;
         }
         Ok(())
     }
 
-    fn event(&mut self, on: Topic, what: What, bytes: &[u8]) -> io::Result<()> {
+    fn event(&mut self, on: Topic, what: TapeEvent, bytes: &[u8]) -> io::Result<()> {
         let mut bytes = bytes.to_vec();
         self.redactor.clean(&mut bytes);
         self.write(on, what, &bytes)
     }
 
-    fn write(&mut self, on: Topic, mut what: What, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, on: Topic, mut what: TapeEvent, bytes: &[u8]) -> io::Result<()> {
         self.redactor.clean_what(&mut what);
         let line = serde_json::to_string(&Line::Event { on, what })?;
         let size = (line.len() + bytes.len()) as u64;

@@ -8,7 +8,7 @@ use longshore_model::grant::{Grant, REDACT_MIN_BYTES};
 use memchr::memmem;
 use serde_json::Value;
 
-use super::{Failure, What};
+use super::{Failure, TapeEvent};
 
 /// Bytes of SHA-256, which SCRAM signs with.
 pub(super) const SIGNATURE_BYTES: usize = 32;
@@ -47,13 +47,17 @@ impl Redactor {
     }
 
     /// The texts of an event; its own words stay.
-    pub(super) fn clean_what(&mut self, what: &mut What) {
+    pub(super) fn clean_what(&mut self, what: &mut TapeEvent) {
         match what {
-            What::Failed(failure) => self.clean_failure(failure),
-            What::Head { headers, .. } => {
+            TapeEvent::Failed(failure) => self.clean_failure(failure),
+            TapeEvent::Head { headers, .. } => {
                 headers.iter_mut().for_each(|(_, value)| self.clean_text(value));
             }
-            What::Done | What::Hidden | What::Number(_) | What::Digest(_) | What::Pieces(_) => {}
+            TapeEvent::Done
+            | TapeEvent::Hidden
+            | TapeEvent::Number(_)
+            | TapeEvent::Digest(_)
+            | TapeEvent::Pieces(_) => {}
         }
     }
 
@@ -92,12 +96,12 @@ fn clean_value(value: &mut Value, redactor: &mut Redactor) {
 
 /// The end of a stream that is not written yet: a secret could begin in it.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct HeldTail {
     bytes: Vec<u8>,
     pieces: VecDeque<usize>,
 }
 
-impl Held {
+impl HeldTail {
     /// Takes a piece; gives those in which nothing can begin any more.
     pub(super) fn push(&mut self, piece: &[u8], redactor: &mut Redactor) -> Vec<Vec<u8>> {
         self.bytes.extend_from_slice(piece);
@@ -140,7 +144,7 @@ mod tests {
             cuts in proptest::collection::vec(1_usize..9, 1..60),
         ) {
             let stream = format!("{around}hunter2{around}hunter2hunter2{around}");
-            let (mut redactor, mut held, mut written) = (redactor(), Held::default(), Vec::new());
+            let (mut redactor, mut held, mut written) = (redactor(), HeldTail::default(), Vec::new());
             let (mut rest, mut lengths) = (stream.as_bytes(), Vec::new());
             for cut in cuts.into_iter().chain([usize::MAX]) {
                 let (piece, after) = rest.split_at(cut.min(rest.len()));

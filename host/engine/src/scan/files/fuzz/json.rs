@@ -1,6 +1,6 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
-use longshore_model::config::files::{BadRows, Declared, FileFormat, Files};
+use longshore_model::config::files::{BadRows, DeclaredType, FileFormat, Files};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -443,7 +443,7 @@ fn are_among<'a>(
 fn json(bad_rows: BadRows, declares: bool) -> Files {
     let mut files = Files { bad_rows, ..files(FileFormat::Json) };
     if declares {
-        let text = Declared { data_type: DataType::Utf8, lenient: false };
+        let text = DeclaredType { data_type: DataType::Utf8, lenient: false };
         files.columns.insert("a".into(), text);
     }
     files

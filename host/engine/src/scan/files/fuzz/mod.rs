@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 
 use super::FileSource;
 use crate::scan::source::{ChunkRead, Source};
-use crate::store::{Opened, key};
+use crate::store::{SourceStore, key};
 
 /// How a file is cut when it is read.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ fn files(format: FileFormat) -> Files {
     files
 }
 
-fn source(files: &Files, store: Opened) -> FileSource {
+fn source(files: &Files, store: SourceStore) -> FileSource {
     FileSource {
         files: files.clone(),
         table: None,
@@ -103,7 +103,7 @@ fn read_in(files: &Files, table: &str, file: &str, content: &[u8], cut: Cut) -> 
         memory.put(&key(file)?, content.to_vec().into()).await.unwrap();
         let objects: Arc<dyn ObjectStore> =
             Arc::new(ChunkedStore::new(Arc::new(memory), cut.piece));
-        let store = Opened { objects, base: "memory:".into(), root: key("")? };
+        let store = SourceStore { objects, base: "memory:".into(), root: key("")? };
         rows_of(&source(files, store), table, cut.chunk).await
     })
 }

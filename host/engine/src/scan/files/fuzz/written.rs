@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::*;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use longshore_model::config::files::{Declared, FileFormat, Files};
+use longshore_model::config::files::{DeclaredType, FileFormat, Files};
 use longshore_model::config::target::{CsvStyle, Format, TextCodec};
 use parking_lot::Mutex;
 use proptest::option;
@@ -136,7 +136,7 @@ fn nullable(columns: Vec<(String, ArrayRef)>) -> RecordBatch {
 /// The files, with the types of a schema, as a job declares them.
 fn declared(mut files: Files, schema: &SchemaRef) -> Files {
     for field in schema.fields() {
-        let one = Declared { data_type: field.data_type().clone(), lenient: false };
+        let one = DeclaredType { data_type: field.data_type().clone(), lenient: false };
         files.columns.insert(field.name().clone(), one);
     }
     files

@@ -17,9 +17,9 @@ use crate::scan::Source;
 const STACK_BYTES: usize = 64 << 20;
 
 impl Planner<'_> {
-    /// Plans a whole run on its source. When what it gives is dropped, the plan is resume up: nobody waits for
-    /// the thread, which ends as soon as it can.
-    pub async fn plan_aside(self, job: &Job, source: Arc<dyn Source>) -> Result<RunPlan> {
+    /// Plans a whole run on its source, on a thread of its own. Dropping the future cancels the planning: nobody
+    /// waits for the thread, which ends as soon as it can.
+    pub async fn plan_on_own_thread(self, job: &Job, source: Arc<dyn Source>) -> Result<RunPlan> {
         let Planner { plugins, limit, resume, loads, expected, now, .. } = self;
         let settings = self.settings.clone();
         let (job, io) = (job.clone(), Handle::current());

@@ -103,3 +103,54 @@ fn decoded(block: Block, rows_from: u64, decoder: Result<Box<dyn Decode>>) -> Re
     held.set(block.bytes.len() + batches.map(batch_bytes).sum::<usize>());
     Ok(DecodedBlock { block, no_rows, rows, decoder, _held: held })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Takes longer for blocks that come first; `bad` cannot be decoded, and at `panic` it panics.
+    struct Slow;
+
+    impl Decode for Slow {
+        fn decode(&mut self, block: &[u8]) -> Result<Vec<RecordBatch>, BadRow> {
+            assert_ne!(block, b"panic\n", "the decoder panics");
+            let rest = 20_u64.saturating_sub(block.len() as u64);
+            std::thread::sleep(std::time::Duration::from_millis(rest));
+            if block == b"bad\n" { Err(BadRow::not_utf8()) } else { Ok(Vec::new()) }
+        }
+
+        fn another(&self) -> Result<Box<dyn Decode>> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    fn decoded_ahead(pieces: Vec<Result<Bytes>>) -> DecodedBlocks {
+        let lines = Lines::new(futures::stream::iter(pieces).boxed(), None, None);
+        Blocks { first: None, lines, rows_from: 0 }.decoded_ahead(Box::new(Slow))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn blocks_come_in_their_order_and_an_error_behind_those_before_it() {
+        let piece = |length: usize| Ok(Bytes::from("x".repeat(length) + "\n"));
+        let mut pieces: Vec<_> = (1..20).map(piece).collect();
+        pieces.push(Ok(Bytes::from("bad\n")));
+        pieces.push(Err(Error::data("damaged")));
+        let mut blocks = decoded_ahead(pieces);
+        for length in 1..20 {
+            let block = blocks.try_next().await.unwrap().unwrap();
+            assert!(block.rows.is_ok() && block.block.bytes.len() == length + 1);
+        }
+        assert!(blocks.try_next().await.unwrap().unwrap().rows.is_err());
+        assert_eq!(blocks.try_next().await.err().unwrap().to_string(), "damaged");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_of_a_decoder_is_an_error_and_no_end() {
+        let pieces = ["a\n", "panic\n", "b\n"].map(|piece| Ok(Bytes::from(piece)));
+        let mut blocks = decoded_ahead(pieces.into());
+        assert!(blocks.try_next().await.unwrap().is_some());
+        assert!(blocks.try_next().await.is_err());
+    }
+}

@@ -185,8 +185,14 @@ fn schema_error(error: &SchemaError) -> Error {
         }
         SchemaError::DuplicateQualifiedField { name, .. }
         | SchemaError::DuplicateUnqualifiedField { name } => {
-            Error::data(format!("two columns are called `{name}`"))
-                .with_hint("name them apart: SELECT a AS b")
+            let hint = if name.contains('(') {
+                // A cast is no part of the name.
+                "expressions that differ in a cast only have one name: make the cast in a query below, \
+                 SELECT sum(b) FROM (SELECT CAST(a AS ..) AS b FROM data)"
+            } else {
+                "name them apart: SELECT a AS b"
+            };
+            Error::data(format!("two columns are called `{name}`")).with_hint(hint)
         }
     }
 }

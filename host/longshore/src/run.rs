@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::events::{Events, tell};
 use crate::threads::{UnderWay, threads};
-use crate::work::{RunResult, Task, Telling};
+use crate::work::{RunChannels, RunResult, Task};
 
 /// A run that is under way on Longshore's own threads. Await it for its report.
 ///
@@ -60,7 +60,7 @@ impl Run {
         let (progress, progress_of) = watch::channel(None);
         let (ended, ended_of) = oneshot::channel();
         let (delivered, delivered_of) = oneshot::channel();
-        let telling = Telling { recorded, progress, ended };
+        let telling = RunChannels { recorded, progress, ended };
         let run = Self {
             handle: CancelOnDrop(CancelHandle(control.clone())),
             recorded: recorded_of,

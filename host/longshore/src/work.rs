@@ -59,7 +59,7 @@ pub struct RunResult {
 }
 
 /// What is told of a run while it is under way. It is over when these are dropped.
-pub(crate) struct Telling {
+pub(crate) struct RunChannels {
     pub(crate) recorded: watch::Sender<Option<(Ledger, String)>>,
     pub(crate) progress: watch::Sender<Option<Arc<Progress>>>,
     pub(crate) ended: oneshot::Sender<Result<RunResult>>,
@@ -100,11 +100,11 @@ impl Task {
     }
 
     /// Does it; gives how many messages wait to be delivered.
-    pub(crate) async fn carry_out(self, telling: Telling, control: RunControl) -> Result<u64> {
+    pub(crate) async fn carry_out(self, telling: RunChannels, control: RunControl) -> Result<u64> {
         match self {
             Self::Run(work) => work.carry_out(telling, control).await,
             Self::Done(report, host, ledger) => {
-                let Telling { ended, .. } = telling;
+                let RunChannels { ended, .. } = telling;
                 // Whoever waited may have gone.
                 let _ = ended.send(Ok(RunResult { report: *report, result: Ok(()) }));
                 deliver(&host, &ledger, None).await
@@ -129,8 +129,8 @@ impl Work {
         })
     }
 
-    async fn carry_out(self, telling: Telling, control: RunControl) -> Result<u64> {
-        let Telling { recorded, progress, ended } = telling;
+    async fn carry_out(self, telling: RunChannels, control: RunControl) -> Result<u64> {
+        let RunChannels { recorded, progress, ended } = telling;
         recorded.send_replace(Some((self.ledger.clone(), self.run.clone())));
         let beside = deliver_beside(&self.host, &self.ledger);
         let done = self.run(&progress, &control).await;

@@ -20,7 +20,7 @@ const SIGNATURE: &str = "minisig";
 
 /// A component that may serve.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Locked {
+pub struct AdmittedComponent {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -33,7 +33,7 @@ pub struct Locked {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Lock {
     #[serde(default, rename = "plugin")]
-    plugins: Vec<Locked>,
+    plugins: Vec<AdmittedComponent>,
 }
 
 impl Lock {
@@ -60,12 +60,12 @@ impl Lock {
     pub fn take_in(&mut self, name: &str, version: &Version, digest: &str) {
         let (name, version) = (name.to_owned(), version.to_string());
         self.plugins.retain(|locked| (&locked.name, &locked.version) != (&name, &version));
-        self.plugins.push(Locked { name, version, digest: digest.to_owned() });
+        self.plugins.push(AdmittedComponent { name, version, digest: digest.to_owned() });
         self.plugins.sort();
     }
 
     /// What may serve.
-    pub fn plugins(&self) -> &[Locked] {
+    pub fn plugins(&self) -> &[AdmittedComponent] {
         &self.plugins
     }
 

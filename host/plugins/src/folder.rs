@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::admission::{Admission, Lock, signature_of};
 use super::catalog::{Catalog, Slot};
 use super::plugin::{Compile, Plugin};
-use super::serving::Serving;
+use super::serving::ServedFile;
 
 /// How long a file that cannot be used must have been left alone before that is told: until then,
 /// somebody may still be copying it.
@@ -167,21 +167,21 @@ impl Plugins {
             let state = ComponentState::of(path, guard.lock).ok()?;
             let known = seen.iter().find(|known| known.slot.path == *path);
             match known.filter(|known| known.state == state && !known.unsettled) {
-                Some(_) => Some(Looked::Same(path.clone())),
+                Some(_) => Some(FolderLook::Same(path.clone())),
                 None => {
                     let last = known.and_then(|known| known.slot.serving.clone());
                     let read = self.read(path, state, last, patience, &guard.admission, compile);
-                    Some(Looked::Read(read.await))
+                    Some(FolderLook::Read(read.await))
                 }
             }
         });
-        let looked: Vec<Looked> = join_all(looking).await.into_iter().flatten().collect();
-        let changed = looked.len() != seen.len() || looked.iter().any(Looked::is_news);
+        let looked: Vec<FolderLook> = join_all(looking).await.into_iter().flatten().collect();
+        let changed = looked.len() != seen.len() || looked.iter().any(FolderLook::is_news);
         let mut now = Vec::new();
         for looked in looked {
             match looked {
-                Looked::Read(file) => now.push(file),
-                Looked::Same(path) => {
+                FolderLook::Read(file) => now.push(file),
+                FolderLook::Same(path) => {
                     let known = seen.iter().position(|known| known.slot.path == path);
                     now.extend(known.map(|known| seen.swap_remove(known)));
                 }
@@ -269,7 +269,7 @@ impl Plugins {
     fn tell(&self, before: &Catalog) {
         let now = self.serving();
         if let Some(state) = &self.state
-            && let Err(error) = Serving::write(state, &now)
+            && let Err(error) = ServedFile::write(state, &now)
         {
             tracing::warn!("{error}: `plugin list --serving` shows what served before");
         }
@@ -301,12 +301,12 @@ impl Plugins {
     }
 }
 
-enum Looked {
+enum FolderLook {
     Same(PathBuf),
     Read(SeenFile),
 }
 
-impl Looked {
+impl FolderLook {
     fn is_news(&self) -> bool {
         matches!(self, Self::Read(_))
     }

@@ -15,7 +15,7 @@ mod set;
 mod stamp;
 mod stamping;
 
-pub use admission::{Admission, Lock, Locked, signature_of};
+pub use admission::{Admission, AdmittedComponent, Lock, signature_of};
 pub use catalog::{Catalog, Slot};
 pub use component_file::{COMPILE_LIMIT_SECS, COMPONENT_LIMIT_BYTES};
 pub use folder::{FolderWatch, Plugins};
@@ -23,7 +23,7 @@ pub use grants::{Secrets, bind};
 pub use installation::{Installation, install, lock};
 pub use kind::PluginKind;
 pub use plugin::{Compile, Plugin, PluginDigests};
-pub use serving::{Serving, ServingPlugin};
+pub use serving::{ServedFile, ServingPlugin};
 pub use set::{Binding, Bound, PluginSet, Resolver};
 pub use stamp::Stamp;
 pub use stamping::stamp;

@@ -16,7 +16,7 @@ const FILE: &str = "plugins.json";
 
 /// One file of the plugin folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Serving {
+pub struct ServedFile {
     /// The file.
     pub path: PathBuf,
     /// The plugin that serves.
@@ -38,7 +38,7 @@ pub struct ServingPlugin {
     pub digest: String,
 }
 
-impl Serving {
+impl ServedFile {
     fn of(slot: &Slot) -> Self {
         Self {
             path: slot.path.clone(),

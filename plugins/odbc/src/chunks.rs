@@ -9,7 +9,7 @@ use longshore_sdk::{Chunk, ChunkHints, Consistency, Error, Lane, Plan, Relation,
 use crate::dialect::Limit;
 use crate::relation::{Key, RelationFacts, Source, describe, key, why_changing};
 use crate::types::KnownColumn;
-use crate::{Fetching, Odbc, quoted};
+use crate::{FetchMode, Odbc, quoted};
 
 /// Rows that are not worth cutting.
 const SMALL_ROWS: u64 = 10_000;
@@ -75,7 +75,7 @@ pub fn plan(odbc: &mut Odbc, scan: &Scan, hints: &ChunkHints) -> Result<Plan> {
         sql: String::new(),
         parameters: Vec::new(),
         fetch: columns.iter().map(|known| known.fetch).collect(),
-        by_row: odbc.config.fetch == Fetching::Rows || has_any_length(odbc, &columns),
+        by_row: odbc.config.fetch == FetchMode::Rows || has_any_length(odbc, &columns),
     };
     let count = slices.len() as u64;
     let chunks: Vec<Result<Chunk>> = slices
@@ -151,7 +151,7 @@ fn selected(odbc: &Odbc, known: &KnownColumn) -> String {
 }
 
 /// What a relation is cut by, or why it is not cut.
-enum Chosen {
+enum KeyChoice {
     Key(Key),
     None(String),
 }
@@ -161,8 +161,8 @@ fn chosen_key(
     scan: &Scan,
     described: &RelationFacts,
     hints: &ChunkHints,
-) -> Result<Chosen> {
-    let uncut = |why: &str| Ok(Chosen::None(why.to_owned()));
+) -> Result<KeyChoice> {
+    let uncut = |why: &str| Ok(KeyChoice::None(why.to_owned()));
     if scan.limit.is_some() {
         return uncut("a limit");
     }
@@ -172,8 +172,8 @@ fn chosen_key(
             Error::not_found(format!("`chunk_by`: the relation has no column `{name}`"))
         })?;
         return Ok(match why_changing(odbc, &scan.relation)? {
-            Some(why) => Chosen::None(format!("not cut by `{name}`: {why}")),
-            None => Chosen::Key(Key { column: name.clone(), known: Some(known.clone()) }),
+            Some(why) => KeyChoice::None(format!("not cut by `{name}`: {why}")),
+            None => KeyChoice::Key(Key { column: name.clone(), known: Some(known.clone()) }),
         });
     }
     if described.rows.is_some_and(|rows| rows <= SMALL_ROWS) && hints.rows.is_none() {
@@ -183,7 +183,7 @@ fn chosen_key(
         return uncut("a query; `chunk_by` names a column to cut it by");
     }
     match key(odbc, &scan.relation, described) {
-        Some(key) => Ok(Chosen::Key(key)),
+        Some(key) => Ok(KeyChoice::Key(key)),
         None => uncut("it has no key; `chunk_by` names a column to cut it by"),
     }
 }
@@ -196,8 +196,8 @@ fn slices(
 ) -> Result<(Vec<Slice>, String)> {
     let uncut = |why: &str| Ok((whole(), format!("one chunk: {why}")));
     let key = match chosen_key(odbc, scan, described, hints)? {
-        Chosen::Key(key) => key,
-        Chosen::None(why) => return uncut(&why),
+        KeyChoice::Key(key) => key,
+        KeyChoice::None(why) => return uncut(&why),
     };
     let counted = |rows: u64| match hints.rows {
         Some(wished) => rows.div_ceil(wished.max(1)),

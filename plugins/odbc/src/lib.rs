@@ -53,7 +53,7 @@ pub struct Config {
     /// How rows are fetched: `auto`, in blocks where the driver does it without cutting a value; `rows`,
     /// one after the other.
     #[serde(default)]
-    fetch: Fetching,
+    fetch: FetchMode,
     /// How the driver gives text: `utf-8`, or `utf-16` for one that spoils characters otherwise.
     #[serde(default)]
     encoding: Encoding,
@@ -65,7 +65,7 @@ pub struct Config {
 /// How rows are fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Fetching {
+enum FetchMode {
     /// In blocks where nothing is cut.
     #[default]
     Auto,

@@ -52,7 +52,7 @@ pub(crate) struct Session {
     server: Server,
     limits: Limits,
     /// The transaction that has begun, if the server has not been told yet.
-    beginning: Option<Beginning>,
+    beginning: Option<TransactionStart>,
     /// The settings of every transaction that the server knows; none before the first.
     known_settings: Option<Vec<String>>,
     /// The server's process keeps its memory from row to row.
@@ -60,12 +60,12 @@ pub(crate) struct Session {
 }
 
 /// The beginning of a transaction.
-struct Beginning {
+struct TransactionStart {
     /// The exported snapshot that it reads.
     snapshot: Option<String>,
 }
 
-impl Beginning {
+impl TransactionStart {
     fn sql(&self, settings: &str) -> String {
         match &self.snapshot {
             None => format!("{BEGIN}; {settings}"),
@@ -121,7 +121,7 @@ impl Session {
     /// Begins a transaction that reads, in an exported snapshot if one is given. The server is told with the first
     /// query.
     pub(crate) fn begin(&mut self, snapshot: Option<&str>) {
-        self.beginning = Some(Beginning { snapshot: snapshot.map(str::to_owned) });
+        self.beginning = Some(TransactionStart { snapshot: snapshot.map(str::to_owned) });
     }
 
     /// Tells the server of the transaction before what is no query.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use longshore_daemon as daemon;
 use longshore_model::error::{Error, Result};
-use longshore_plugins::{Admission, Compile, Plugin, Serving, ServingPlugin, Slot};
+use longshore_plugins::{Admission, Compile, Plugin, ServedFile, ServingPlugin, Slot};
 use longshore_sandbox::EndpointField;
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn list_serving(app: &App) -> Result<()> {
         return Err(Error::config(format!("no daemon runs on {}", state.display()))
             .with_hint("start one with `longshore serve`, or name its folder with --state"));
     }
-    let serving = Serving::read(state)?;
+    let serving = ServedFile::read(state)?;
     if app.json {
         show::json(&serving);
         return Ok(());

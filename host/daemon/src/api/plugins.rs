@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use axum::extract::State;
 use longshore_model::error::Error;
 use longshore_plugins::registry::Reference;
-use longshore_plugins::{Installation, Locked, Slot};
+use longshore_plugins::{AdmittedComponent, Installation, Slot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -114,8 +114,11 @@ pub(super) async fn lock(State(state): State<SharedState>) -> Answer<LockedAnswe
     let lock = |state: SharedState| async move { longshore_plugins::lock(&state.plugins).await };
     let lock = state.inspect(lock).await?;
     let locked = lock.plugins().iter().cloned();
-    let plugins =
-        locked.map(|Locked { name, version, digest }| LockedPlugin { name, version, digest });
+    let plugins = locked.map(|AdmittedComponent { name, version, digest }| LockedPlugin {
+        name,
+        version,
+        digest,
+    });
     Ok(Json(LockedAnswer { plugins: plugins.collect() }))
 }
 

@@ -29,7 +29,7 @@ pub struct SinkParts {
 }
 
 /// A chunk on its way.
-struct Writing {
+struct OpenChunk {
     writer: OpenWriter,
     encoder: IpcEncoder,
     rows: u64,
@@ -52,9 +52,9 @@ impl Parts for SinkParts {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let Writing { writer, encoder, rows, bytes } = match &mut writing {
+            let OpenChunk { writer, encoder, rows, bytes } = match &mut writing {
                 Some(writing) => writing,
-                None => writing.insert(Writing {
+                None => writing.insert(OpenChunk {
                     writer: self.sink.write(&self.target, chunk, attempt.0, tapes).await?,
                     encoder: IpcEncoder::new(&batch.schema())?,
                     rows: 0,
@@ -68,7 +68,7 @@ impl Parts for SinkParts {
             *rows += batch.num_rows() as u64;
             *bytes += size as u64;
         }
-        let Some(Writing { writer, rows, bytes, .. }) = writing else {
+        let Some(OpenChunk { writer, rows, bytes, .. }) = writing else {
             return Ok(WriteResult::default());
         };
         let token = self.sink.finish(writer, tapes).await?;

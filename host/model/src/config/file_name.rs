@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// How a file of text is compressed, by its ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
-pub(super) enum Packed {
+pub(super) enum FileCompression {
     None,
     Gzip,
     Zstd,
@@ -25,7 +25,7 @@ pub(super) struct FileName {
     /// Whether values are apart by tabs.
     pub(super) is_tabbed: bool,
     /// How it is compressed; Parquet is so within.
-    pub(super) packed: Packed,
+    pub(super) packed: FileCompression,
 }
 
 impl FileName {
@@ -57,9 +57,9 @@ impl FileName {
         };
         let is_text = matches!(format, RawFormat::Csv | RawFormat::Json);
         let packed = match packing {
-            "" => Packed::None,
-            "gz" if is_text => Packed::Gzip,
-            "zst" | "zstd" if is_text => Packed::Zstd,
+            "" => FileCompression::None,
+            "gz" if is_text => FileCompression::Gzip,
+            "zst" | "zstd" if is_text => FileCompression::Zstd,
             _ => {
                 return Err(Error::config(format!(
                     "`target.url`: `{name}`: no {ending} file is written as .{packing}"
@@ -117,13 +117,13 @@ mod tests {
     #[test]
     fn an_ending_makes_a_file() {
         for (name, format, packed) in [
-            ("out.parquet", RawFormat::Parquet, Packed::None),
-            ("a b.snappy.PARQUET", RawFormat::Parquet, Packed::None),
-            ("out.csv.gz", RawFormat::Csv, Packed::Gzip),
-            ("out.tsv", RawFormat::Csv, Packed::None),
-            ("out.jsonl.zst", RawFormat::Json, Packed::Zstd),
-            (".json", RawFormat::Json, Packed::None),
-            ("out.feather", RawFormat::Arrow, Packed::None),
+            ("out.parquet", RawFormat::Parquet, FileCompression::None),
+            ("a b.snappy.PARQUET", RawFormat::Parquet, FileCompression::None),
+            ("out.csv.gz", RawFormat::Csv, FileCompression::Gzip),
+            ("out.tsv", RawFormat::Csv, FileCompression::None),
+            ("out.jsonl.zst", RawFormat::Json, FileCompression::Zstd),
+            (".json", RawFormat::Json, FileCompression::None),
+            ("out.feather", RawFormat::Arrow, FileCompression::None),
         ] {
             let file = read(name).unwrap();
             assert_eq!((file.format, file.packed), (format, packed), "{name}");

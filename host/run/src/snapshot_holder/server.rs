@@ -55,7 +55,7 @@ pub async fn hold(
         Err(error) => (None, HolderReply::Failed(error.report())),
     };
     let own = inode(socket);
-    let serving = Serving {
+    let serving = HolderService {
         line: format!("{}\n", serde_json::to_string(&said)?),
         clients: AtomicUsize::new(0),
         is_kept: AtomicBool::new(false),
@@ -91,7 +91,7 @@ fn inode(socket: &Path) -> Option<u64> {
     fs::symlink_metadata(socket).ok().map(|metadata| metadata.ino())
 }
 
-struct Serving {
+struct HolderService {
     line: String,
     clients: AtomicUsize,
     is_kept: AtomicBool,
@@ -99,7 +99,7 @@ struct Serving {
     released: Notify,
 }
 
-impl Serving {
+impl HolderService {
     async fn serve(
         self: Arc<Self>,
         listener: UnixListener,

@@ -138,7 +138,7 @@ impl Key {
 
     /// The column's type, and values of it in the column's own order, each with the share of the
     /// rows that lie from it to the next.
-    fn values(&self, session: &mut Session) -> Result<Option<(String, Vec<Weighted>)>> {
+    fn values(&self, session: &mut Session) -> Result<Option<(String, Vec<WeightedValue>)>> {
         let (table, attribute) = (self.table, self.attribute);
         let rows = session.query(&format!(
             "SELECT format_type(a.atttypid, -1), \
@@ -173,19 +173,19 @@ impl Key {
             let mut row = row.into_iter();
             Some((row.next()??, row.next()??.parse().ok()?))
         };
-        let values: Vec<Weighted> = rows.into_iter().filter_map(value).collect();
+        let values: Vec<WeightedValue> = rows.into_iter().filter_map(value).collect();
         Ok((!values.is_empty()).then(|| (type_name.clone(), values)))
     }
 }
 
 /// A value of the key, and the share of the rows that lie from it to the next one.
-type Weighted = (String, f64);
+type WeightedValue = (String, f64);
 
 /// As the host counts where it knows the size.
 const CHUNKS_PER_SLOT: u64 = 4;
 
 /// The values to cut at, for about so many ranges of equal weight.
-fn bounds(values: &[Weighted], wanted: usize) -> Vec<&str> {
+fn bounds(values: &[WeightedValue], wanted: usize) -> Vec<&str> {
     let target = values.iter().map(|(_, share)| share).sum::<f64>() / wanted as f64;
     let mut bounds: Vec<&str> = Vec::new();
     let mut share_since = 0.0;
@@ -214,7 +214,7 @@ mod tests {
             shares in proptest::collection::vec(0.0_f64..1.0, 1..200),
             wanted in 1_usize..50,
         ) {
-            let values: Vec<Weighted> =
+            let values: Vec<WeightedValue> =
                 shares.iter().enumerate().map(|(n, share)| (format!("{n:04}"), *share)).collect();
             let bounds = bounds(&values, wanted);
             prop_assert!(bounds.len() < wanted.max(1) || bounds.is_empty());
@@ -224,9 +224,10 @@ mod tests {
 
     #[test]
     fn a_value_that_half_the_rows_have_gets_a_range_of_its_own() {
-        let values: Vec<Weighted> = [("a", 0.1), ("b", 0.1), ("c", 0.6), ("d", 0.1), ("e", 0.1)]
-            .map(|(value, share)| (value.to_string(), share))
-            .into();
+        let values: Vec<WeightedValue> =
+            [("a", 0.1), ("b", 0.1), ("c", 0.6), ("d", 0.1), ("e", 0.1)]
+                .map(|(value, share)| (value.to_string(), share))
+                .into();
         assert_eq!(bounds(&values, 4), ["c", "d"]);
     }
 }

@@ -186,15 +186,15 @@ pub(super) fn refuse_sides_of_keys(statement: &Statement) -> Result<()> {
 /// What is joined by, and whose side of it has the merged value.
 struct Key {
     column: String,
-    allowed: Option<Allowed>,
+    allowed: Option<AllowedColumns>,
 }
 
-enum Allowed {
+enum AllowedColumns {
     AllBut(String),
     Only(String),
 }
 
-impl Allowed {
+impl AllowedColumns {
     fn allows(&self, qualifier: &str) -> bool {
         match self {
             Self::AllBut(name) => qualifier != name,
@@ -233,8 +233,8 @@ impl Visitor for Sides {
             let SqlConstraint::Using(columns) = constraint else { continue };
             for column in columns {
                 let allowed = match name_of(&join.relation) {
-                    Some(name) if is_left => Some(Allowed::AllBut(name)),
-                    Some(name) if is_right => Some(Allowed::Only(name)),
+                    Some(name) if is_left => Some(AllowedColumns::AllBut(name)),
+                    Some(name) if is_right => Some(AllowedColumns::Only(name)),
                     _ => None,
                 };
                 self.keys.push(Key { column: last(&column.to_string()), allowed });

@@ -406,9 +406,8 @@ def test_every_example_is_a_valid_job(program, example):
     assert "source:" in program.ok("init", "-", "--example", example, cwd=program.folder)
 
 
-def test_init_asks_on_a_terminal_only(program):
-    line, code = program.refused("init", "new.yaml", cwd=program.folder)
-    assert code == 2 and "--example" in line
+def answered(program, answers):
+    """Has `init` ask on a terminal; what it says there."""
     master, slave = pty.openpty()
     asking = subprocess.Popen(
         [LONGSHORE, "init", "new.yaml"], stdin=slave, stdout=slave, stderr=slave, env=program.env,
@@ -416,8 +415,15 @@ def test_init_asks_on_a_terminal_only(program):
     )  # fmt: skip
     program.started.append(asking)
     os.close(slave)
-    os.write(master, b"tpch\n\nnation\nout.parquet\n")
+    os.write(master, answers)
     assert asking.wait(60) == 0
+    return os.read(master, 65536).decode()
+
+
+def test_init_asks_on_a_terminal_only(program):
+    line, code = program.refused("init", "new.yaml", cwd=program.folder)
+    assert code == 2 and "--example" in line
+    answered(program, b"tpch\n\nnation\nout.parquet\n")
     job = yaml.safe_load((program.folder / "new.yaml").read_text())
     assert job["tables"] == ["nation"] and job["target"]["url"] == "out.parquet"
     program.ok("run", program.folder / "new.yaml")
@@ -425,32 +431,17 @@ def test_init_asks_on_a_terminal_only(program):
 
 
 def test_answers_that_make_no_job_are_asked_for_again(here):
-    master, slave = pty.openpty()
-    asking = subprocess.Popen(
-        [LONGSHORE, "init", "new.yaml"], stdin=slave, stdout=slave, stderr=slave, env=here.env,
-        cwd=here.folder, start_new_session=True,
-    )  # fmt: skip
-    here.started.append(asking)
-    os.close(slave)
-    os.write(master, b"files\nraw/*.csv\n*.csv\nlake2\n" + b"\n-\n\n")
-    assert asking.wait(60) == 0
-    said = os.read(master, 65536).decode()
+    said = answered(here, b"files\nraw/*.csv\n*.csv\nlake2\n" + b"\n-\n\n")
     assert "the tables: the address names files already" in said and "give `-` for all of them" in said
     job = yaml.safe_load((here.folder / "new.yaml").read_text())
     assert (job["source"]["url"], job["target"]["url"]) == ("raw/*.csv", "lake2") and "tables" not in job
 
 
 def test_an_address_with_a_secret_is_asked_for_again(here):
-    master, slave = pty.openpty()
-    asking = subprocess.Popen(
-        [LONGSHORE, "init", "new.yaml"], stdin=slave, stdout=slave, stderr=slave, env=here.env,
-        cwd=here.folder, start_new_session=True,
-    )  # fmt: skip
-    here.started.append(asking)
-    os.close(slave)
-    os.write(master, b"postgres\npostgres://u:s3cr3t@h/d\nPW\norders\nlake\n" + b"postgres://u@h/d\n\n\n\n")
-    assert asking.wait(60) == 0
-    assert "the address holds a secret" in os.read(master, 65536).decode()
+    said = answered(
+        here, b"postgres\npostgres://u:s3cr3t@h/d\nPW\norders\nlake\n" + b"postgres://u@h/d\n\n\n\n"
+    )
+    assert "the address holds a secret" in said
     text = (here.folder / "new.yaml").read_text()
     assert "s3cr3t" not in text and yaml.safe_load(text)["source"]["password"] == {"env": "PW"}
 
